@@ -1,0 +1,182 @@
+"""Diagnostics: what is wrong, where, since which call, and the way out.
+
+A mistake of the user is a `Diagnostic`, carried by a `DiagnosticError`; all that a stage can find
+travel together. A broken invariant of ours is an `InternalError` and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NoReturn
+
+from archforge.codes import CODES
+
+__all__ = [
+    "Diagnostic",
+    "DiagnosticError",
+    "Frame",
+    "InternalError",
+    "Note",
+    "SourceFile",
+    "Span",
+    "closest",
+    "did_you_mean",
+    "fail",
+]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SourceFile:
+    """The text of a spec under the name that messages print."""
+
+    name: str
+    text: str
+
+    def line(self, index: int) -> str:
+        """Line `index`, from 0, without its end; empty past the last one."""
+        lines = self.text.splitlines()
+        return lines[index] if index < len(lines) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of one line: `line` and `column` count characters from 0, `length` is at least 1."""
+
+    source: SourceFile
+    line: int
+    column: int
+    length: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.source.name}:{self.line + 1}:{self.column + 1}"
+
+    def part(self, offset: int, length: int) -> Span:
+        """The stretch of `length` characters that starts `offset` after this one's start."""
+        return Span(self.source, self.line, self.column + offset, max(length, 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A related fact, with its place if it has one."""
+
+    message: str
+    span: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One call on the way to a mistake: the block that was called, and where."""
+
+    block: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One mistake. `label` stands behind the caret, `trace` is outermost call first."""
+
+    code: str
+    message: str
+    span: Span | None = None
+    label: str = ""
+    help: str = ""
+    notes: tuple[Note, ...] = ()
+    trace: tuple[Frame, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.code not in CODES:
+            raise InternalError(f"unregistered diagnostic code {self.code}")
+
+    def within(self, frames: Sequence[Frame]) -> Diagnostic:
+        """The same, with the block calls that led to it."""
+        return replace(self, trace=(*frames, *self.trace))
+
+    def render(self) -> str:
+        """Plain text: the place, the line with a caret, notes, the block calls and the way out."""
+        where = f"{self.span}: " if self.span else ""
+        out = [f"{where}{self.code}: {self.message}"]
+        if self.span:
+            number = f"{self.span.line + 1:>5}"
+            text = self.span.source.line(self.span.line).expandtabs(1)
+            gap = " " * _cells(text[: self.span.column])
+            length = min(self.span.length, max(len(text) - self.span.column, 1))
+            carets = "^" * max(_cells(text[self.span.column : self.span.column + length]), 1)
+            label = f" {self.label}" if self.label else ""
+            out += [f"{number} | {text}", f"      | {gap}{carets}{label}"]
+        for note in self.notes:
+            place = f" at {note.span}" if note.span else ""
+            out.append(f"      note: {note.message}{place}")
+        out += [f"      in: `{f.block}`, called at {f.span}" for f in reversed(self.trace)]
+        if self.help:
+            out.append(f"      help: {self.help}")
+        return "\n".join(out)
+
+    def to_json(self) -> dict[str, object]:
+        """Plain data for `--json`; lines and columns count from 1."""
+
+        def place(span: Span | None) -> dict[str, object] | None:
+            if span is None:
+                return None
+            file = span.source.name
+            return {"file": file, "line": span.line + 1, "column": span.column + 1, "length": span.length}
+
+        return {
+            "code": self.code,
+            "message": self.message,
+            "span": place(self.span),
+            "label": self.label,
+            "help": self.help,
+            "notes": [{"message": n.message, "span": place(n.span)} for n in self.notes],
+            "trace": [{"block": f.block, "span": place(f.span)} for f in self.trace],
+        }
+
+
+def _cells(text: str) -> int:
+    """Columns of a terminal that `text` takes: wide characters two, combining ones none."""
+    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
+    return len(text) + wide - sum(bool(unicodedata.combining(c)) for c in text)
+
+
+@dataclass(eq=False)
+class DiagnosticError(Exception):
+    """Mistakes of the user that one stage found, in the order of their places."""
+
+    diagnostics: tuple[Diagnostic, ...] = field(default=())
+
+    def __str__(self) -> str:
+        return "\n\n".join(d.render() for d in self.diagnostics)
+
+
+class InternalError(Exception):
+    """A broken invariant of archforge itself; please report it."""
+
+
+def fail(
+    code: str,
+    message: str,
+    span: Span | None = None,
+    *,
+    label: str = "",
+    help: str = "",
+    notes: Iterable[Note] = (),
+) -> NoReturn:
+    """Raise one diagnostic."""
+    raise DiagnosticError((Diagnostic(code, message, span, label, help, tuple(notes)),))
+
+
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """The known word most like `word`, if one is like it at all."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return near[0] if near else None
+
+
+def did_you_mean(word: str, known: Iterable[str], *, what: str = "known") -> str:
+    """The help line for a name that does not exist: the nearest one, or all there are."""
+    names = list(known)
+    near = closest(word, names)
+    if near:
+        return f"did you mean `{near}`?"
+    return f"{what}: {', '.join(names)}" if names else f"{what}: none"

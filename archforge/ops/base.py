@@ -1,0 +1,122 @@
+"""What an op is: its attributes, and functions of its inputs' types. One file each holds the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from archforge.ir import ParamDecl, ShapeError, TensorType
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.floating[Any]]
+else:
+    Array = Any
+
+__all__ = [
+    "Array",
+    "Count",
+    "Example",
+    "Extent",
+    "Offset",
+    "Op",
+    "Padding",
+    "Positive",
+    "per_axis",
+    "require_rank",
+]
+
+# Kinds of attributes. The description is what a message says that a value must be.
+Positive = Annotated[int, Field(gt=0, description="a positive whole number")]
+Count = Annotated[int, Field(ge=0, description="a whole number, 0 or more")]
+Extent = Annotated[
+    Positive | tuple[Positive, ...],
+    Field(description="a positive whole number, or a list of one per axis"),
+]
+Offset = Annotated[
+    int | tuple[int, ...], Field(description="a whole number, or a list of one per axis")
+]
+Padding = Annotated[
+    Literal["same", "same_upper", "valid"] | Count | tuple[Count | tuple[Count, Count], ...],
+    Field(
+        description="`same`, `same_upper`, `valid`, a whole number, or a list of one number or "
+        "[before, after] pair per axis"
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """Attributes and input shapes (without batch axis) on which every law about ops is tested."""
+
+    attributes: Mapping[str, Any]
+    inputs: tuple[tuple[int, ...], ...]
+    note: str = field(default="")
+
+
+class Op(BaseModel):
+    """An op with its attributes bound. Subclasses declare attributes as fields; the first one is
+    what a bare argument sets (`{conv: 64}`).
+
+    Shapes are without the batch axis, arrays with it: `TensorType((C, H, W))` is float[N, C, H, W].
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", defer_build=True)
+
+    op: ClassVar[str]
+    arity: ClassVar[int | None] = 1  # None: any number of inputs, at least one
+    counts_as_layer: ClassVar[bool] = True  # merges are no layers
+    # The reference at inference returns its input unchanged (identity, dropout).
+    is_identity: ClassVar[bool] = False
+    examples: ClassVar[Sequence[Example]]
+
+    @property
+    def kind(self) -> str:
+        """The word that names the op in a spec."""
+        return type(self).op
+
+    def attributes(self) -> dict[str, Any]:
+        """All attributes by name, in order of declaration."""
+        return {name: getattr(self, name) for name in type(self).model_fields}
+
+    def infer(self, *inputs: TensorType) -> TensorType:
+        """Type of the output. Raises `ShapeError` if the inputs do not fit."""
+        return inputs[0]
+
+    def params(self, *inputs: TensorType) -> dict[str, ParamDecl]:
+        """Arrays that the op owns, by their names in a state dict, in its order."""
+        return {}
+
+    def macs(self, *inputs: TensorType) -> int:
+        """Multiply-accumulates of convolutions and matrix products, for one image."""
+        return 0
+
+    def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
+        """The op in plain NumPy, in the dtype of its inputs; arrays have a leading batch axis."""
+        raise NotImplementedError
+
+
+def per_axis(value: int | tuple[int, ...], axes: int, attribute: str) -> tuple[int, ...]:
+    """`value` for each of `axes` axes. Raises `ShapeError` for a list of another length."""
+    if isinstance(value, int):
+        return (value,) * axes
+    if len(value) != axes:
+        raise ShapeError(
+            f"`{attribute}` has {len(value)} values for an input with {axes} spatial axes",
+            attribute,
+            help=f"one whole number, or a list of {axes}",
+            code="E0404",
+        )
+    return value
+
+
+def require_rank(x: TensorType, ranks: Sequence[int], what: str) -> None:
+    """Raises `ShapeError` unless `x` has one of `ranks` axes (batch not counted)."""
+    if len(x.shape) not in ranks:
+        allowed = " or ".join(map(str, ranks))
+        raise ShapeError(f"{what} takes inputs of {allowed} axes, found {x} with {len(x.shape)}")

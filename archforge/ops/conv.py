@@ -1,0 +1,103 @@
+"""Convolution in 1-D, 2-D and 3-D (cross-correlation, as in every current library)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import ClassVar
+
+from archforge.ir import Init, ParamDecl, ShapeError, TensorType
+from archforge.ops.base import Array, Example, Extent, Op, Padding, Positive, require_rank
+from archforge.ops.lazy import np
+from archforge.ops.window import Window, pad_spatial, resolve_window
+
+__all__ = ["Conv"]
+
+
+class Conv(Op):
+    """Each output channel is a weighted sum over a window of the input channels of its group.
+
+    x: float[N, C, *spatial] with 1 to 3 spatial axes; weight: float[out, C/groups, *kernel];
+    bias: float[out]. Depthwise is `groups` equal to C.
+    """
+
+    op: ClassVar[str] = "conv"
+
+    out: Positive
+    kernel: Extent = 1
+    stride: Extent = 1
+    padding: Padding = 0
+    dilation: Extent = 1
+    groups: Positive = 1
+    bias: bool = True
+
+    examples: ClassVar = (
+        Example({"out": 5}, ((3, 6, 7),), "pointwise"),
+        Example({"out": 4, "kernel": 3, "padding": 1, "stride": 2}, ((3, 7, 8),)),
+        Example({"out": 4, "kernel": 3, "padding": "same", "bias": False}, ((2, 5, 6),)),
+        Example({"out": 4, "kernel": (1, 4), "padding": "same_upper", "stride": 2}, ((2, 7, 8),), "uneven"),
+        Example({"out": 3, "kernel": 2, "padding": ((0, 1), (2, 0))}, ((2, 5, 4),), "asymmetric"),
+        Example({"out": 2, "kernel": 3, "dilation": 2, "padding": 2}, ((2, 6, 6),), "dilated"),
+        Example({"out": 6, "kernel": 3, "groups": 2}, ((4, 5, 5),), "grouped"),
+        Example({"out": 8, "kernel": 3, "groups": 4, "padding": 1}, ((4, 5, 5),), "depthwise, two each"),
+        Example({"out": 3, "kernel": 5, "stride": 3, "padding": "valid"}, ((2, 17),), "1-D"),
+        Example({"out": 3, "kernel": (2, 3, 1), "padding": (1, 0, 0)}, ((2, 4, 5, 3),), "3-D"),
+    )
+
+    def window(self, x: TensorType) -> Window:
+        """The window over `x`. Raises `ShapeError` if it does not fit."""
+        return resolve_window(
+            x, kernel=self.kernel, stride=self.stride, padding=self.padding, dilation=self.dilation
+        )
+
+    def infer(self, *inputs: TensorType) -> TensorType:
+        (x,) = inputs
+        require_rank(x, (2, 3, 4), "`conv`")
+        for name, channels in (("in_channels", x.channels), ("out", self.out)):
+            if channels % self.groups:
+                raise ShapeError(
+                    f"groups must divide {name}",
+                    "groups",
+                    label=f"{channels} % {self.groups} = {channels % self.groups}",
+                    help=_nearest_divisors(math.gcd(x.channels, self.out), self.groups),
+                    code="E0402",
+                )
+        return TensorType((self.out, *self.window(x).output))
+
+    def params(self, *inputs: TensorType) -> dict[str, ParamDecl]:
+        (x,) = inputs
+        axes = len(x.spatial)
+        kernel = self.kernel if isinstance(self.kernel, tuple) else (self.kernel,) * axes
+        shape = (self.out, x.channels // self.groups, *kernel)
+        decls = {"weight": ParamDecl(shape)}
+        if self.bias:
+            decls["bias"] = ParamDecl((self.out,), "bias", Init("uniform", 1.0, math.prod(shape[1:])))
+        return decls
+
+    def macs(self, *inputs: TensorType) -> int:
+        positions = math.prod(self.infer(*inputs).spatial)
+        return self.params(*inputs)["weight"].size * positions
+
+    def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
+        """One matrix product per position inside the kernel, summed: no copy of the input is made
+        beyond its padding. Source: the definition, arXiv:1603.07285, chapter 2."""
+        (x,) = inputs
+        batch, channels = x.shape[:2]
+        window = self.window(TensorType(x.shape[1:]))
+        padded = pad_spatial(x, window)
+        groups = self.groups
+        weight = params["weight"].reshape(groups, self.out // groups, channels // groups, *window.kernel)
+        y = np.zeros((batch, groups, self.out // groups, math.prod(window.output)), x.dtype)
+        for index, slices in window.taps():
+            tap = padded[(slice(None), slice(None), *slices)]
+            y += weight[(..., *index)] @ tap.reshape(batch, groups, channels // groups, -1)
+        y = y.reshape(batch, self.out, *window.output)
+        if self.bias:
+            y += params["bias"].reshape(-1, *(1,) * len(window.output))
+        return y
+
+
+def _nearest_divisors(number: int, near: int) -> str:
+    divisors = [d for d in range(1, number + 1) if number % d == 0]
+    fit = sorted(sorted(divisors, key=lambda d: abs(d - near))[:3])
+    return f"nearest that fit: {', '.join(map(str, fit))}"

@@ -1,0 +1,130 @@
+"""Geometry of sliding windows, shared by convolutions and pools."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING
+
+from archforge.ir import ShapeError, TensorType
+from archforge.ops.base import Array, per_axis
+from archforge.ops.lazy import np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Window", "output_size", "pad_spatial", "resolve_window"]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A window with one entry per spatial axis; `padding` is (before, after), `output` the number
+    of positions."""
+
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
+    padding: tuple[tuple[int, int], ...]
+    output: tuple[int, ...]
+
+    def taps(self) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
+        """Each position inside the kernel with the strided slices of the padded input under it."""
+        for index in product(*map(range, self.kernel)):
+            starts = [i * d for i, d in zip(index, self.dilation, strict=True)]
+            slices = tuple(
+                slice(a, a + (o - 1) * s + 1, s)
+                for a, o, s in zip(starts, self.output, self.stride, strict=True)
+            )
+            yield index, slices
+
+
+def output_size(
+    size: int, *, kernel: int, stride: int, padding: tuple[int, int], dilation: int = 1, ceil: bool = False
+) -> int:
+    """Positions of a window along one axis. Below 1 it does not fit.
+
+    With `ceil` a last, partial window counts if it starts inside the input or its left padding
+    (torch.nn.MaxPool2d, note on `ceil_mode`).
+    """
+    room = size + sum(padding) - dilation * (kernel - 1) - 1
+    if room < 0:
+        return 0
+    steps = -(-room // stride) if ceil else room // stride
+    if ceil and steps * stride >= size + padding[0]:
+        steps -= 1
+    return steps + 1
+
+
+def resolve_window(
+    x: TensorType,
+    *,
+    kernel: int | tuple[int, ...],
+    stride: int | tuple[int, ...],
+    padding: object,
+    dilation: int | tuple[int, ...] = 1,
+    ceil: bool = False,
+) -> Window:
+    """The window over `x` of shape (C, *spatial), all per-axis values filled in.
+
+    `same` pads (d*(k-1)) // 2 on both sides, `same_upper` as TensorFlow does: the output is
+    ceil(size / stride) and an odd pixel goes after. Raises `ShapeError` if it does not fit.
+    """
+    axes = len(x.spatial)
+    kernels = per_axis(kernel, axes, "kernel")
+    strides = per_axis(stride, axes, "stride")
+    dilations = per_axis(dilation, axes, "dilation")
+    pads = _pads(padding, x.spatial, kernels, strides, dilations)
+    output = tuple(
+        output_size(n, kernel=k, stride=s, padding=p, dilation=d, ceil=ceil)
+        for n, k, s, p, d in zip(x.spatial, kernels, strides, pads, dilations, strict=True)
+    )
+    if min(output, default=1) < 1:
+        axis = next(i for i, size in enumerate(output) if size < 1)
+        reach = dilations[axis] * (kernels[axis] - 1) + 1
+        room = x.spatial[axis] + sum(pads[axis])
+        raise ShapeError(
+            f"the window does not fit its input of {x}",
+            "kernel",
+            label=f"reaches over {reach}, of {room} with padding",
+            help="a smaller kernel, more padding or a larger input",
+            code="E0403",
+        )
+    return Window(kernels, strides, dilations, pads, output)
+
+
+def _pads(
+    padding: object,
+    sizes: tuple[int, ...],
+    kernels: tuple[int, ...],
+    strides: tuple[int, ...],
+    dilations: tuple[int, ...],
+) -> tuple[tuple[int, int], ...]:
+    reach = [d * (k - 1) for k, d in zip(kernels, dilations, strict=True)]
+    if padding == "valid":
+        return ((0, 0),) * len(sizes)
+    if padding == "same":
+        return tuple((r // 2, r // 2) for r in reach)
+    if padding == "same_upper":
+        totals = [
+            max((-(-n // s) - 1) * s + r + 1 - n, 0)
+            for n, s, r in zip(sizes, strides, reach, strict=True)
+        ]
+        return tuple((t // 2, t - t // 2) for t in totals)
+    if isinstance(padding, int):
+        return ((padding, padding),) * len(sizes)
+    assert isinstance(padding, tuple)  # the attribute's type leaves nothing else
+    if len(padding) != len(sizes):
+        raise ShapeError(
+            f"`padding` has {len(padding)} values for an input with {len(sizes)} spatial axes",
+            "padding",
+            help=f"one whole number, or a list of {len(sizes)}",
+            code="E0404",
+        )
+    return tuple(p if isinstance(p, tuple) else (p, p) for p in padding)
+
+
+def pad_spatial(x: Array, window: Window, value: float = 0.0) -> Array:
+    """`x` float[N, C, *spatial] with the window's padding around its spatial axes."""
+    if not any(map(any, window.padding)):
+        return x
+    return np.pad(x, ((0, 0), (0, 0), *window.padding), constant_values=value)
