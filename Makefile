@@ -1,0 +1,77 @@
+# `make demo` and `make test` need Python 3.11+ and nothing else: each creates .venv and fills it.
+
+# What `make demo` shows.
+DEMO = $(BIN)/archforge build resnet_50.yaml
+DEMO_CHECK = $(BIN)/archforge check
+
+VENV ?= .venv
+JOBS ?= 2
+BIN = $(VENV)/bin
+PYTHONS = python3 python3.13 python3.12 python3.11
+RECENT = import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for p in $(PYTHONS); do "$$p" -c '$(RECENT)' 2>/dev/null && echo "$$p" && break; done)
+VERSION := $(shell $(PYTHON) -c 'import platform; print(platform.python_version())' 2>/dev/null)
+
+# Each stamp says what .venv holds, for which Python; a change of pyproject.toml makes it anew.
+RUN = $(VENV)/.run-$(VERSION)
+DEV = $(VENV)/.dev-$(VERSION)
+
+# One thread per worker: two workers that each start a pool of threads run slower than one.
+TEST = OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+.PHONY: demo test test-slow test-wheel test-lowest check lint format bench clean
+
+demo: $(RUN)
+	$(DEMO)
+	$(DEMO_CHECK)
+
+test: $(DEV)
+	$(TEST) -n $(JOBS) $(ARGS)
+
+test-slow: $(DEV)
+	$(TEST) -n $(JOBS) -m slow $(ARGS)
+
+# The wheel in an empty environment, which takes the network.
+test-wheel: $(DEV)
+	$(TEST) -m 'slow or not slow' tests/test_packaging.py
+
+# The tests with the oldest versions that pyproject.toml allows.
+test-lowest: $(DEV)
+	$(BIN)/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+	print(*(d.replace(">=", "==") for d in p["dependencies"]), sep="\n")' > $(VENV)/lowest.txt
+	rm -f $(VENV)/.run-* $(VENV)/.dev-*
+	$(BIN)/python -m pip install --quiet --requirement $(VENV)/lowest.txt
+	$(TEST) -n $(JOBS) $(ARGS)
+
+check: lint test
+
+lint: $(DEV)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(DEV)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(DEV)
+	for file in benchmarks/*.py; do $(BIN)/python "$$file" || exit 1; done
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find archforge tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
+
+$(RUN): pyproject.toml
+	@test -n "$(VERSION)" && $(PYTHON) -c '$(RECENT)' || { \
+	  echo "archforge needs Python 3.11 or later, found: $(or $(PYTHON),none) $(VERSION)."; \
+	  echo "Name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+# MLX has wheels for macOS on Apple silicon and for recent Linux only; without it its tests are skipped.
+$(DEV): $(RUN)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary mlx,mlx-cpu,mlx-metal \
+	  --editable '.[mlx]' || echo "no MLX for this machine: the tests of its backend will be skipped"
+	@touch $@
