@@ -1,0 +1,53 @@
+"""Backends, each in a folder of its own with its `BACKEND`; they are found by being there."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
+
+from archforge.errors import DiagnosticError, did_you_mean, fail
+from archforge.plan import Backend
+
+__all__ = ["AUTO", "all_backends", "available", "get"]
+
+AUTO = "auto"
+
+
+@cache
+def all_backends() -> dict[str, Backend]:
+    """Every backend by name, installed or not; each imports its library when it is first used."""
+    modules = [import_module(f"{__name__}.{m.name}") for m in iter_modules(__path__) if m.ispkg]
+    return {m.BACKEND.name: m.BACKEND for m in modules}
+
+
+def available() -> list[str]:
+    """The names of the backends that can run here."""
+
+    def runs(backend: Backend) -> bool:
+        try:
+            backend.require()
+        except DiagnosticError:
+            return False
+        return True
+
+    return [name for name, backend in all_backends().items() if runs(backend)]
+
+
+def get(name: str = AUTO, dtype: str = "float32") -> Backend:
+    """The backend of that name; `auto` is the preferred one of those that can run here in `dtype`.
+
+    Raises E0701 for a name that is unknown or a backend that cannot run here, E0703 if `auto` finds none.
+    """
+    backends = all_backends()
+    if name == AUTO:
+        able = [b for b in backends.values() if dtype in b.dtypes and b.preference() > 0]
+        if not able:
+            dtypes = sorted({d for b in backends.values() for d in b.dtypes})
+            fail("E0703", f"no backend here computes in {dtype}", help=f"dtypes: {', '.join(dtypes)}")
+        return max(able, key=lambda b: b.preference())
+    if name not in backends:
+        help = did_you_mean(name, [AUTO, *backends], what="backends")
+        fail("E0701", f"there is no backend `{name}`", help=help)
+    backends[name].require()
+    return backends[name]

@@ -1,0 +1,93 @@
+"""Graph passes, each in a file of its own with its `PASS`; they are found by being there."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
+
+from archforge.errors import InternalError, did_you_mean, fail
+from archforge.ir import Graph, TypedGraph, infer
+from archforge.passes.base import ParamTransform, Pass, Rewrite
+
+__all__ = ["Optimised", "ParamTransform", "Pass", "Rewrite", "all_passes", "optimise"]
+
+
+@dataclass(frozen=True, slots=True)
+class Optimised:
+    """A graph after its passes, and what loading must do to the weights, in this order."""
+
+    graph: TypedGraph
+    transforms: tuple[ParamTransform, ...] = ()
+
+
+@cache
+def all_passes() -> dict[str, Pass]:
+    """Every pass by name, in the order in which they run."""
+    modules = [import_module(f"{__name__}.{m.name}") for m in iter_modules(__path__)]
+    found: list[Pass] = [m.PASS for m in modules if hasattr(m, "PASS")]
+    return {p.name: p for p in sorted(found, key=lambda p: (p.rank, p.name))}
+
+
+def optimise(typed: TypedGraph, taps: Collection[str] = (), without: Collection[str] = ()) -> Optimised:
+    """The graph after all passes but those in `without`. `taps` names values that must survive.
+
+    Raises E0001 for a pass that does not exist, `InternalError` if a pass breaks its promise.
+    """
+    passes = all_passes()
+    for name in without:
+        if name not in passes:
+            fail("E0001", f"there is no pass `{name}`", help=did_you_mean(name, passes, what="passes"))
+    done = Optimised(typed)
+    for step in passes.values():
+        if step.name not in without:
+            rewrite = step.run(done.graph, frozenset(taps))
+            after = _verified(step.name, done.graph, rewrite, taps)
+            done = Optimised(after, done.transforms + rewrite.transforms)
+    return done
+
+
+def _verified(name: str, before: TypedGraph, rewrite: Rewrite, taps: Collection[str]) -> TypedGraph:
+    """The types after a pass. Raises `InternalError` unless all that must stay has stayed."""
+    after = infer(rewrite.graph)
+    lost = [tap for tap in taps if tap not in after.types]
+    changed = [v for v, t in after.types.items() if before.types.get(v, t) != t]
+    problems = {
+        "lost the taps": lost,
+        "changed the types of": changed,
+        "changed the outputs": _changed_outputs(before, after),
+        "left scopes with values that are gone": _dangling(after),
+        "left parameters without a source": _sourceless(before, after, rewrite.transforms),
+    }
+    found = [f"{problem} {', '.join(names)}" for problem, names in problems.items() if names]
+    names = [n.name for n in after.nodes]
+    if len(set(names)) != len(names):
+        found.append("made two nodes of one name")
+    if found:
+        raise InternalError(f"pass {name} {'; '.join(found)}")
+    return after
+
+
+def _changed_outputs(before: TypedGraph, after: TypedGraph) -> list[str]:
+    old, new = (_output_types(t) for t in (before, after))
+    return [name for name in old | new if old.get(name) != new.get(name)]
+
+
+def _output_types(typed: TypedGraph) -> dict[str, object]:
+    return {name: typed.types[value] for name, value in typed.graph.outputs.items()}
+
+
+def _dangling(typed: TypedGraph) -> list[str]:
+    graph: Graph = typed.graph
+    values = [v for s in graph.scopes for v in (*s.inputs, s.output)]
+    return [v for v in dict.fromkeys(values) if v and v not in typed.types]
+
+
+def _sourceless(before: TypedGraph, after: TypedGraph, transforms: tuple[ParamTransform, ...]) -> list[str]:
+    have: dict[str, tuple[int, ...]] = {name: decl.shape for name, decl in before.params().items()}
+    for transform in transforms:
+        made: Mapping[str, tuple[int, ...]] = transform.makes
+        have |= made
+    return [name for name, decl in after.params().items() if have.get(name) != decl.shape]

@@ -1,0 +1,127 @@
+"""Batch norm at inference is an affine map per channel, which the convolution before it can absorb."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from archforge.ir import Node, TypedGraph
+from archforge.ops import op_class
+from archforge.ops.base import Array
+from archforge.ops.lazy import np
+from archforge.passes.base import Pass, Rewrite
+
+__all__ = ["PASS", "FoldBatchNorm"]
+
+
+@dataclass(frozen=True, slots=True)
+class FoldBatchNorm:
+    """W' = W * s and b' = (b - mean) * s + beta per output channel, s = gamma / sqrt(var + eps).
+
+    Source: arXiv:1712.05877, section 3.2. Without gamma and beta (`affine: false`) they are 1 and 0.
+    The weight's output channels are its axis 0; of a transposed convolution, axis 1 within each of
+    `groups`, which is 0 for the others.
+    """
+
+    source: str
+    norm: str
+    into: str
+    shape: tuple[int, ...]
+    channels: int
+    eps: float
+    affine: bool
+    bias: bool
+    groups: int
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        source = ("weight", "bias") if self.bias else ("weight",)
+        norm = ("weight", "bias") if self.affine else ()
+        return (
+            *(f"{self.source}.{name}" for name in source),
+            *(f"{self.norm}.{name}" for name in (*norm, "running_mean", "running_var")),
+        )
+
+    @property
+    def makes(self) -> Mapping[str, tuple[int, ...]]:
+        return {f"{self.into}.weight": self.shape, f"{self.into}.bias": (self.channels,)}
+
+    def apply(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        """float64 throughout, so that folding costs a float32 network no accuracy."""
+        wide = {name: np.asarray(arrays[name], np.float64) for name in self.reads}
+        factor = 1 / np.sqrt(wide[f"{self.norm}.running_var"] + self.eps)
+        shift = -wide[f"{self.norm}.running_mean"]
+        if self.bias:
+            shift = shift + wide[f"{self.source}.bias"]
+        if self.affine:
+            factor = factor * wide[f"{self.norm}.weight"]
+        bias = shift * factor
+        if self.affine:
+            bias = bias + wide[f"{self.norm}.bias"]
+        weight = self._scaled(wide[f"{self.source}.weight"], factor)
+        return {f"{self.into}.weight": weight, f"{self.into}.bias": bias}
+
+    def _scaled(self, weight: Array, factor: Array) -> Array:
+        """`weight` times `factor` float64[channels] along its output channels."""
+        if not self.groups:
+            return weight * factor.reshape(-1, *(1,) * (weight.ndim - 1))
+        inputs, outputs, *kernel = self.shape  # outputs per group
+        grouped = weight.reshape(self.groups, inputs // self.groups, outputs, *kernel)
+        scaled = grouped * factor.reshape(self.groups, 1, outputs, *(1,) * len(kernel))
+        return scaled.reshape(self.shape)
+
+
+def fold_batch_norm(typed: TypedGraph, taps: frozenset[str]) -> Rewrite:
+    """Join each batch norm with the op before it, if nothing else sees the value between them.
+
+    The joined node is called like the norm, whose value it computes, and owns new parameters.
+    """
+    graph = typed.graph
+    nodes = {n.name: n for n in graph.nodes}
+    users = graph.users()
+    seen = taps.union(graph.outputs.values())
+    transforms: dict[str, FoldBatchNorm] = {}
+    joined: dict[str, str] = {}
+    for norm in graph.nodes_of("bn"):
+        source = nodes.get(norm.inputs[0])
+        if source is None or not _can_absorb(source, typed) or source.name in seen:
+            continue
+        if users[source.name] != [norm]:
+            continue
+        transform = _transform(source, norm, typed)
+        transforms[transform.into] = transform  # nodes that share all their parameters share these too
+        nodes[norm.name] = _join(source, norm, transform.into)
+        joined[source.name] = norm.name
+    graph = replace(graph, nodes=tuple(nodes.values())).replace_uses(joined)
+    return Rewrite(graph, tuple(transforms.values()))
+
+
+def _can_absorb(source: Node, typed: TypedGraph) -> bool:
+    if source.op.kind == "linear":
+        # Its outputs lie along the last axis, a norm's channels along the first.
+        return len(typed.types[source.name].shape) == 1
+    return source.op.kind in ("conv", "conv_transpose")
+
+
+def _transform(source: Node, norm: Node, typed: TypedGraph) -> FoldBatchNorm:
+    attributes = source.op.attributes()
+    return FoldBatchNorm(
+        source=source.params_of,
+        norm=norm.params_of,
+        into=f"{source.params_of}+{norm.params_of}",
+        shape=source.op.params(*typed.input_types(source))["weight"].shape,
+        channels=typed.types[source.name].channels,
+        eps=norm.op.attributes()["eps"],
+        affine=norm.op.attributes()["affine"],
+        bias=attributes["bias"],
+        groups=attributes["groups"] if source.op.kind == "conv_transpose" else 0,
+    )
+
+
+def _join(source: Node, norm: Node, params_of: str) -> Node:
+    op = op_class(source.op.kind)(**source.op.attributes() | {"bias": True})
+    return replace(source, name=norm.name, op=op, params_of=params_of)
+
+
+# Second: after the identities between convolutions and norms are gone.
+PASS = Pass("fold_batch_norm", 1, fold_batch_norm)

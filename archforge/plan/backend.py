@@ -1,0 +1,74 @@
+"""What a backend is to the planner: kernels for ops, and the form in which it keeps values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from archforge.ir import TensorType
+from archforge.ops.base import Array, Op
+
+__all__ = ["Backend", "Kernel", "Lowering", "has_reference"]
+
+
+def unpacked(params: Mapping[str, Array]) -> Mapping[str, Array]:
+    """The parameters as they are."""
+    return params
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """Computes one node.
+
+    `run(params, *inputs)` takes values in the backend's form; `pack` lays out the node's parameters,
+    by the op's names for them, once when they are loaded, and the backend then takes each array over
+    with `constant`.
+    """
+
+    run: Callable[..., Any]
+    pack: Callable[[Mapping[str, Array]], Mapping[str, Array]] = unpacked
+
+
+# From the bound op and its inputs' types to a kernel; None where this case has none.
+Lowering = Callable[[Any, tuple[TensorType, ...]], Kernel | None]
+
+
+class Backend(Protocol):
+    """A way to run graphs. What it cannot lower runs on the reference kernel in NumPy."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        """What it can compute in, its default first."""
+        ...
+
+    def preference(self) -> int:
+        """The greatest is what `auto` takes; 0: only when asked for by name, or not installed."""
+        ...
+
+    def require(self) -> None:
+        """Raises E0701 where the backend cannot run, with what would make it."""
+        ...
+
+    def lowerings(self) -> Mapping[str, Lowering]:
+        """Lowerings by kind of op; called after `require`."""
+        ...
+
+    def enter(self, array: Array, dtype: str) -> Any:
+        """An array in the axes of the reference, [N, *shape], to the backend's form."""
+        ...
+
+    def leave(self, value: Any) -> Array:
+        """The way back; float32 where NumPy lacks the dtype."""
+        ...
+
+    def constant(self, array: Array, dtype: str) -> Any:
+        """A packed parameter to the backend's form; its axes stay."""
+        ...
+
+
+def has_reference(op: Op) -> bool:
+    """Whether the op's file gives a kernel in NumPy."""
+    return type(op).reference is not Op.reference

@@ -1,0 +1,146 @@
+"""A plan with its weights: callable on arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from archforge.errors import Diagnostic, DiagnosticError, InternalError, did_you_mean
+from archforge.ir import ParamDecl, TensorType
+from archforge.ops.base import Array
+from archforge.ops.lazy import np
+from archforge.passes import ParamTransform
+from archforge.plan.backend import Backend
+from archforge.plan.planner import Plan, Step
+
+__all__ = ["Executable", "Results", "load"]
+
+
+class Results(NamedTuple):
+    """Arrays by the names of outputs and of taps."""
+
+    outputs: dict[str, Array]
+    taps: dict[str, Array]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Executable:
+    """Runs a plan. Keeps no state between calls, so that threads can share it."""
+
+    plan: Plan
+    params: tuple[Mapping[str, Any], ...]  # of each step, in the backend's form
+
+    def __call__(self, x: Any = None, /, **inputs: Any) -> Any:
+        """The output for one positional array, or for arrays by the names of inputs.
+
+        Several outputs come as a dict by name; if the plan has taps, a pair of that and the taps by name.
+        Raises E0607 for inputs that do not fit.
+        """
+        names = list(self.plan.inputs)
+        if x is not None and len(names) == 1 and not inputs:
+            inputs = {names[0]: x}
+        elif x is not None:
+            raise DiagnosticError((_one_array_given(names),))
+        outputs, taps = self.run(inputs)
+        result = next(iter(outputs.values())) if len(outputs) == 1 else outputs
+        return (result, taps) if self.plan.taps else result
+
+    def run(self, inputs: Mapping[str, Any]) -> Results:
+        """Outputs and taps for an array [N, *shape] of each input, any N from 1. Raises E0607."""
+        plan, backend = self.plan, self.plan.backend
+        arrays = checked_inputs(plan.inputs, inputs)
+        values = {name: backend.enter(array, plan.dtype) for name, array in arrays.items()}
+        for step, params in zip(plan.steps, self.params, strict=True):
+            node = step.node
+            values[node.name] = step.kernel.run(params, *(values[v] for v in node.inputs))
+            for name in step.frees:
+                del values[name]
+
+        def leave(value: str) -> Array:
+            left = backend.leave(values[value])
+            # Ops such as `flatten` return views; what a caller then writes must not reach its input.
+            return left.copy() if any(np.may_share_memory(left, a) for a in arrays.values()) else left
+
+        return Results(
+            {name: leave(value) for name, value in plan.outputs.items()},
+            {name: leave(value) for name, value in plan.taps.items()},
+        )
+
+
+def load(plan: Plan, arrays: Mapping[str, Array], transforms: Iterable[ParamTransform] = ()) -> Executable:
+    """The plan with its parameters. `arrays` hold all that the graph before its passes declared;
+    `transforms` are what the passes recorded."""
+    arrays = dict(arrays)
+    for transform in transforms:
+        arrays |= transform.apply(arrays)
+    width = "float64" if plan.dtype == "float64" else "float32"
+    converted: dict[str, Array] = {}
+
+    def array(name: str, decl: ParamDecl) -> Array:
+        if name not in arrays or arrays[name].shape != decl.shape:
+            raise InternalError(f"`{name}` is not bound to an array of shape {decl.shape}")
+        if name not in converted:  # shared parameters stay shared
+            converted[name] = np.ascontiguousarray(arrays[name], width)
+        return converted[name]
+
+    def packed(step: Step) -> Mapping[str, Any]:
+        own = {n: array(step.node.param_name(n), decl) for n, decl in step.params.items()}
+        return own if step.is_fallback else _taken_over(step.kernel.pack(own), plan.backend, plan.dtype)
+
+    return Executable(plan, tuple(packed(step) for step in plan.steps))
+
+
+def _taken_over(params: Mapping[str, Array], backend: Backend, dtype: str) -> Mapping[str, Any]:
+    return {name: backend.constant(array, dtype) for name, array in params.items()}
+
+
+def checked_inputs(types: Mapping[str, TensorType], given: Mapping[str, Any]) -> dict[str, Array]:
+    """The given inputs as arrays. Raises E0607, all that does not fit together."""
+    arrays = {name: np.asarray(value) for name, value in given.items() if name in types}
+    wrong = [*_misnamed(types, given), *_misfits(types, arrays)]
+    if not wrong and len({len(a) for a in arrays.values()}) > 1:
+        sizes = ", ".join(f"`{n}` {len(a)}" for n, a in arrays.items())
+        wrong.append(Diagnostic("E0607", f"the inputs have different batch sizes: {sizes}"))
+    if wrong:
+        raise DiagnosticError(tuple(wrong))
+    return arrays
+
+
+def _misnamed(types: Mapping[str, TensorType], given: Mapping[str, Any]) -> Iterator[Diagnostic]:
+    for name in given:
+        if name not in types:
+            help = did_you_mean(name, types, what="inputs")
+            yield Diagnostic("E0607", f"the network has no input `{name}`", help=help)
+    for name, expected in types.items():
+        if name not in given:
+            yield Diagnostic("E0607", f"the input `{name}`, {expected}, is missing")
+
+
+def _misfits(types: Mapping[str, TensorType], arrays: Mapping[str, Array]) -> Iterator[Diagnostic]:
+    for name, array in arrays.items():
+        expected = types[name].shape
+        if not np.issubdtype(array.dtype, np.floating):
+            help = "convert it, for example with `x.astype('float32')`, and scale it as the network expects"
+            yield Diagnostic(
+                "E0607", f"the input `{name}` is {array.dtype}, expected floating-point numbers", help=help
+            )
+        if array.ndim == len(expected) + 1 and array.shape[1:] == expected and len(array):
+            continue
+        help = "add a batch axis: `x[None]`" if array.shape == expected else ""
+        yield Diagnostic(
+            "E0607",
+            f"the input `{name}` has shape {_shape(array.shape)}, expected Nx{types[name]}",
+            help=help,
+        )
+
+
+def _one_array_given(names: list[str]) -> Diagnostic:
+    keywords = ", ".join(f"{name}=..." for name in names)
+    return Diagnostic(
+        "E0607", "inputs are one positional array or all by name", help=f"call it with {keywords}"
+    )
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) or "none"

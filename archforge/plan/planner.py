@@ -1,0 +1,162 @@
+"""From a typed graph to steps that a backend can run: what is needed, by which kernel, and until when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from archforge.errors import Diagnostic, DiagnosticError, InternalError, did_you_mean, fail
+from archforge.ir import Node, ParamDecl, TensorType, TypedGraph
+from archforge.ops.base import Array, Op
+from archforge.plan.backend import Backend, Kernel, Lowering, has_reference
+
+__all__ = ["Plan", "Step", "plan", "resolve_taps"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A kernel bound to its place. `frees` are the values that no later step or output reads."""
+
+    node: Node
+    kernel: Kernel
+    params: Mapping[str, ParamDecl]
+    frees: tuple[str, ...]
+    is_fallback: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """Steps in order. `outputs` and `taps` map the names that a caller sees to values."""
+
+    name: str
+    backend: Backend
+    dtype: str
+    inputs: Mapping[str, TensorType]
+    steps: tuple[Step, ...]
+    outputs: Mapping[str, str]
+    taps: Mapping[str, str]
+
+    @property
+    def fallbacks(self) -> tuple[Node, ...]:
+        """The nodes that run on reference kernels for want of the backend's own."""
+        return tuple(s.node for s in self.steps if s.is_fallback)
+
+
+def resolve_taps(typed: TypedGraph, names: Iterable[str]) -> dict[str, str]:
+    """The value behind each name: a node's, an input's, or that which a scope leaves.
+
+    Raises E0608 for names that do not exist, all together.
+    """
+    known = {s.name: s.output for s in typed.graph.scopes if s.name and s.output}
+    known |= {value: value for value in typed.types}
+    names = list(names)
+    unknown = [
+        Diagnostic(
+            "E0608", f"there is no value `{name}` to tap", help=did_you_mean(name, known, what="values")
+        )
+        for name in names
+        if name not in known
+    ]
+    if unknown:
+        raise DiagnosticError(tuple(unknown))
+    return {name: known[name] for name in names}
+
+
+def plan(
+    typed: TypedGraph,
+    backend: Backend,
+    dtype: str,
+    taps: Mapping[str, str] = MappingProxyType({}),
+    *,
+    strict: bool = False,
+) -> Plan:
+    """Steps for what the outputs and `taps` (name -> value) need.
+
+    Raises E0701 where the backend cannot run, E0703 for a dtype that it lacks, and E0702, all together,
+    for ops that nothing can run or, if `strict`, that the backend has no kernel for.
+    """
+    backend.require()
+    if dtype not in backend.dtypes:
+        help = f"dtypes of {backend.name}: {', '.join(backend.dtypes)}"
+        fail("E0703", f"the backend {backend.name} cannot compute in {dtype}", help=help)
+    wanted = frozenset((*typed.graph.outputs.values(), *taps.values()))
+    nodes = _needed(typed, wanted)
+    table = backend.lowerings()
+    kernels = {n.name: _lowered(n, typed, table) for n in nodes}
+    _refuse(nodes, kernels, backend, strict)
+    steps = tuple(
+        Step(
+            node=node,
+            kernel=kernels[node.name] or _through_numpy(_op(node), backend, dtype),
+            params=node.op.params(*typed.input_types(node)),
+            frees=frees,
+            is_fallback=kernels[node.name] is None,
+        )
+        for node, frees in zip(nodes, _frees(nodes, wanted), strict=True)
+    )
+    graph = typed.graph
+    return Plan(graph.name, backend, dtype, graph.inputs, steps, graph.outputs, taps)
+
+
+def _needed(typed: TypedGraph, wanted: frozenset[str]) -> list[Node]:
+    """The nodes that the wanted values depend on, in order."""
+    live = set(wanted)
+    nodes = []
+    for node in reversed(typed.nodes):
+        if node.name in live:
+            live.update(node.inputs)
+            nodes.append(node)
+    return nodes[::-1]
+
+
+def _frees(nodes: list[Node], wanted: frozenset[str]) -> list[tuple[str, ...]]:
+    """The values whose last use each node is, unless a caller wants them."""
+    used = set(wanted)
+    frees = []
+    for node in reversed(nodes):
+        frees.append(tuple(v for v in dict.fromkeys(node.inputs) if v not in used))
+        used.update(node.inputs)
+    return frees[::-1]
+
+
+def _lowered(node: Node, typed: TypedGraph, table: Mapping[str, Lowering]) -> Kernel | None:
+    lowering = table.get(node.op.kind)
+    return lowering(node.op, typed.input_types(node)) if lowering else None
+
+
+def _refuse(nodes: list[Node], kernels: Mapping[str, Kernel | None], backend: Backend, strict: bool) -> None:
+    """One E0702 for each kind of op that cannot run, at the first node of it."""
+    lacking: dict[str, list[Node]] = {}
+    for node in nodes:
+        if kernels[node.name] is None and (strict or not has_reference(_op(node))):
+            lacking.setdefault(node.op.kind, []).append(node)
+    if lacking:
+        raise DiagnosticError(tuple(_refusal(kind, found, backend) for kind, found in lacking.items()))
+
+
+def _refusal(kind: str, nodes: list[Node], backend: Backend) -> Diagnostic:
+    uses = f"`{nodes[0].name}`" + (f" and {len(nodes) - 1} more nodes" if len(nodes) > 1 else "")
+    fallback = has_reference(_op(nodes[0]))
+    return Diagnostic(
+        "E0702",
+        f"the backend {backend.name} has no kernel for `{kind}` as it is used by {uses}",
+        nodes[0].span,
+        help="without strict it runs on the reference kernel" if fallback else "",
+    )
+
+
+def _through_numpy(op: Op, backend: Backend, dtype: str) -> Kernel:
+    """The reference kernel between the backend's form of values."""
+
+    def run(params: Mapping[str, Array], *inputs: Any) -> Any:
+        return backend.enter(op.reference(params, *map(backend.leave, inputs)), dtype)
+
+    return Kernel(run)
+
+
+def _op(node: Node) -> Op:
+    if not isinstance(node.op, Op):
+        raise InternalError(f"{node.name} holds {node.op!r}, which is no op")
+    return node.op

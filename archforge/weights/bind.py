@@ -1,0 +1,95 @@
+"""Given arrays against declared ones: all that does not fit, at once."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from archforge.errors import Diagnostic, DiagnosticError, closest
+from archforge.ir import ParamDecl
+from archforge.ops.base import Array
+from archforge.ops.lazy import np
+
+__all__ = ["bind"]
+
+LISTED = 8  # of one kind of mistake; a wrong network would otherwise print hundreds
+
+# torch counts the batches that its norms have seen; no output depends on it.
+COUNTER = ".num_batches_tracked"
+
+
+def bind(
+    decls: Mapping[str, ParamDecl], given: Mapping[str, Any], *, ignorable: Collection[str] = ()
+) -> dict[str, Array]:
+    """The given arrays, in the order of their declarations and in the dtypes that they came in.
+
+    `ignorable` names scopes (`aux1`) whose arrays may be there although the network lacks them: heads
+    that another of its settings would have. Anything else that does not fit raises, all together:
+    E0602 missing, E0603 extra, E0604 shape, E0605 dtype.
+    """
+    arrays = {name: np.asarray(value) for name, value in given.items() if name in decls}
+    missing = [name for name in decls if name not in arrays]
+    extra = [name for name in given if name not in decls and not _is_ignored(str(name), ignorable)]
+    wrong = [
+        *_listed(_missing(missing, extra, decls, given), len(missing), "E0602", "parameters are missing"),
+        *_listed(_extra(missing, extra), len(extra), "E0603", "arrays fit nothing in the network"),
+        *_misfits(decls, arrays),
+    ]
+    if wrong:
+        raise DiagnosticError(tuple(wrong))
+    return {name: arrays[name] for name in decls}
+
+
+def _is_ignored(name: str, ignorable: Collection[str]) -> bool:
+    return name.endswith(COUNTER) or any(name.startswith(f"{scope}.") for scope in ignorable)
+
+
+def _missing(
+    missing: list[str], extra: list[str], decls: Mapping[str, ParamDecl], given: Mapping[str, Any]
+) -> Iterator[Diagnostic]:
+    """Another name is suggested only if its array has the right shape."""
+    shapes = {name: tuple(np.shape(given[name])) for name in extra} if missing else {}
+    for name in missing:
+        shape = decls[name].shape
+        near = closest(name, [other for other, found in shapes.items() if found == shape])
+        help = f"the weights hold `{near}` of this shape" if near else ""
+        yield Diagnostic("E0602", f"the weights lack `{name}`, {_shape(shape)}", help=help)
+
+
+def _extra(missing: list[str], extra: list[str]) -> Iterator[Diagnostic]:
+    for name in extra:
+        near = closest(str(name), missing)
+        help = f"did you mean `{near}`?" if near else ""
+        yield Diagnostic("E0603", f"the network has no parameter `{name}`", help=help)
+
+
+def _misfits(decls: Mapping[str, ParamDecl], arrays: Mapping[str, Array]) -> Iterator[Diagnostic]:
+    shapes = [n for n, a in arrays.items() if a.shape != decls[n].shape]
+    yield from _listed(
+        (
+            Diagnostic("E0604", f"`{n}` is {_shape(arrays[n].shape)}, expected {_shape(decls[n].shape)}")
+            for n in shapes
+        ),
+        len(shapes),
+        "E0604",
+        "arrays have another shape",
+    )
+    dtypes = [n for n, a in arrays.items() if not np.issubdtype(a.dtype, np.floating)]
+    yield from _listed(
+        (Diagnostic("E0605", f"`{n}` is {arrays[n].dtype}, expected floating-point numbers") for n in dtypes),
+        len(dtypes),
+        "E0605",
+        "arrays have another dtype",
+    )
+
+
+def _listed(found: Iterator[Diagnostic], total: int, code: str, rest: str) -> Iterator[Diagnostic]:
+    """The first few diagnostics, and one that counts the others."""
+    for _, diagnostic in zip(range(LISTED), found, strict=False):
+        yield diagnostic
+    if total > LISTED:
+        yield Diagnostic(code, f"{total - LISTED} more {rest}")
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) or "a scalar"

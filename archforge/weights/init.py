@@ -1,0 +1,32 @@
+"""Fresh weights from a seed."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Mapping
+
+from archforge.ir import ParamDecl
+from archforge.ops.base import Array
+from archforge.ops.lazy import np
+
+__all__ = ["fresh_weights"]
+
+
+def fresh_weights(decls: Mapping[str, ParamDecl], seed: int = 0, dtype: str = "float32") -> dict[str, Array]:
+    """An array for each declaration, filled as its `init` says.
+
+    Each depends on the seed and its own name alone, so that adding a layer leaves the others' start
+    as it was, and is drawn in float64, so that every dtype starts from the same numbers.
+    """
+    return {name: _fresh(name, decl, seed).astype(dtype, copy=False) for name, decl in decls.items()}
+
+
+def _fresh(name: str, decl: ParamDecl, seed: int) -> Array:
+    init = decl.init
+    if init.kind == "constant":
+        return np.full(decl.shape, init.scale)
+    fan_in = math.prod(decl.shape[1:]) if init.fan_in is None else init.fan_in
+    bound = init.scale / math.sqrt(fan_in)
+    generator = np.random.Generator(np.random.PCG64([seed, zlib.crc32(name.encode())]))
+    return generator.uniform(-bound, bound, decl.shape)
