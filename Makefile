@@ -10,7 +10,7 @@ BIN = $(VENV)/bin
 PYTHONS = python3 python3.13 python3.12 python3.11
 RECENT = import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in $(PYTHONS); do "$$p" -c '$(RECENT)' 2>/dev/null && echo "$$p" && break; done)
-VERSION := $(shell $(PYTHON) -c 'import platform; print(platform.python_version())' 2>/dev/null)
+VERSION := $(shell $(or $(PYTHON),false) -c 'import platform; print(platform.python_version())' 2>/dev/null)
 
 # Each stamp says what .venv holds, for which Python; a change of pyproject.toml makes it anew.
 RUN = $(VENV)/.run-$(VERSION)
@@ -59,7 +59,7 @@ bench: $(DEV)
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	find archforge tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
+	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(RUN): pyproject.toml
 	@test -n "$(VERSION)" && $(PYTHON) -c '$(RECENT)' || { \

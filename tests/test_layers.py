@@ -31,15 +31,15 @@ LAYERS = (
 )
 DEPTH = {part: depth for depth, layer in enumerate(LAYERS) for part in layer}
 
-# The modules that may import a package when they are loaded themselves. Elsewhere it is imported within
-# functions, so that `archforge check` starts quickly and a missing extra is missed by its users only.
+# Hard dependencies that any module may import when it is loaded itself.
+LIGHT = ("pydantic", "typer", "yaml")
+# The others, with the modules that may. Elsewhere they are imported within functions, so that `archforge
+# check` starts quickly and a missing extra is missed by its users only.
 HEAVY = {
     "jinja2": ("export",),
     "mlx": ("backends.mlx",),
-    "numba": ("backends.numba",),
     "numpy": ("backends", "plan", "weights"),
     "rich": ("cli",),
-    "safetensors": ("weights",),
 }
 
 
@@ -122,9 +122,9 @@ def _points_up(part: str, imported: Import) -> str:
 
 def _too_heavy(module: str, imported: Import) -> str:
     package = imported.module.split(".")[0]
-    if not imported.eager or package not in HEAVY:
+    if not imported.eager or package in {"archforge", *LIGHT} or package in sys.stdlib_module_names:
         return ""
-    if any(f"{module}.".startswith(f"archforge.{place}.") for place in HEAVY[package]):
+    if any(f"{module}.".startswith(f"archforge.{place}.") for place in HEAVY.get(package, ())):
         return ""
     return f"{package} is loaded together with it: import it in the function that needs it"
 
@@ -177,6 +177,7 @@ def test_imports_point_down_and_are_light() -> None:
         ("archforge.spec.bad", "try:\n    from rich.table import Table\nfinally: pass", "rich is loaded"),
         ("archforge.export.bad", "class A:\n    import mlx.core as mx", "mlx is loaded together with it"),
         ("archforge.cli.bad", "from jinja2 import Template", "jinja2 is loaded together with it"),
+        ("archforge.weights.bad", "import safetensors", "safetensors is loaded together with it"),
         ("archforge.brandnew", "", "`brandnew` has no layer yet: give it one in LAYERS"),
     ],
 )
