@@ -14,7 +14,7 @@ __all__ = ["all_ops", "op_class"]
 
 @cache
 def all_ops() -> dict[str, type[Op]]:
-    """Every op by the word that names it in a spec, in alphabetical order."""
+    """Every op by each word that names it in a spec, in alphabetical order."""
     for module in iter_modules(__path__):
         import_module(f"{__name__}.{module.name}")
     found: dict[str, type[Op]] = {}
@@ -22,8 +22,10 @@ def all_ops() -> dict[str, type[Op]]:
     while pending:
         cls = pending.pop()
         pending += cls.__subclasses__()
-        if "op" in cls.__dict__ and found.setdefault(cls.op, cls) is not cls:
-            raise InternalError(f"two ops are called {cls.op}")
+        words = (cls.op, *cls.aliases) if "op" in cls.__dict__ else ()
+        for word in words:
+            if found.setdefault(word, cls) is not cls:
+                raise InternalError(f"two ops are called {word}")
     return dict(sorted(found.items()))
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from typing import ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
-from archforge.ops.base import Array, Example, Op
+from pydantic import Field
+
+from archforge.ops.base import Array, Example, Op, Real
+from archforge.ops.erf import erf
 from archforge.ops.lazy import np
 
-__all__ = ["ACTIVATIONS", "Activation", "LeakyRelu"]
+__all__ = ["ACTIVATIONS", "Activation", "Elu", "Gelu", "LeakyRelu"]
 
 
 class Activation(Op):
@@ -21,22 +25,53 @@ class Activation(Op):
         return type(self).function(inputs[0])
 
 
-def _relu(x: Array) -> Array:
-    return np.maximum(x, 0)
+def _sigmoid(x: Array) -> Array:
+    # The exponential of a negative number alone: it underflows where the other would overflow.
+    small: Array = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1, small) / (1 + small)
 
 
-def _relu6(x: Array) -> Array:
-    return np.clip(x, 0, 6)
+def _softplus(x: Array) -> Array:
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
-def _activation(name: str, function: Callable[[Array], Array], doc: str) -> type[Activation]:
-    members = {"op": name, "function": staticmethod(function), "__doc__": doc, "__module__": __name__}
+def _hard_sigmoid(x: Array) -> Array:
+    return np.clip(x + 3, 0, 6) / 6
+
+
+def _expm1(x: Array) -> Array:
+    return np.expm1(np.minimum(x, 0))
+
+
+# Fixed point of zero mean and unit variance; digits of arXiv:1706.02515, section 2 and its code.
+_SELU_SCALE, _SELU_ALPHA = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
+
+
+def _selu(x: Array) -> Array:
+    return _SELU_SCALE * np.where(x > 0, x, _SELU_ALPHA * _expm1(x))
+
+
+def _activation(name: str, function: Callable[[Array], Array], doc: str, *aliases: str) -> type[Activation]:
+    members: dict[str, Any] = {"op": name, "aliases": aliases, "function": staticmethod(function)}
+    members |= {"__doc__": doc, "__module__": __name__}
     return type(name.title().replace("_", ""), (Activation,), members)
 
 
 ACTIVATIONS: tuple[type[Activation], ...] = (
-    _activation("relu", _relu, "max(x, 0)."),
-    _activation("relu6", _relu6, "min(max(x, 0), 6). Source: arXiv:1704.04861."),
+    _activation("abs", lambda x: np.abs(x), "|x|."),
+    _activation("relu", lambda x: np.maximum(x, 0), "max(x, 0)."),
+    _activation("relu6", lambda x: np.clip(x, 0, 6), "min(max(x, 0), 6). Source: arXiv:1704.04861."),
+    _activation("sigmoid", _sigmoid, "1 / (1 + exp(-x))."),
+    _activation("tanh", lambda x: np.tanh(x), "Hyperbolic tangent."),
+    _activation("hard_sigmoid", _hard_sigmoid, "relu6(x + 3) / 6. Source: arXiv:1905.02244, section 5.2."),
+    _activation("hard_swish", lambda x: x * _hard_sigmoid(x), "x * hard_sigmoid(x). Source: as there."),
+    _activation("silu", lambda x: x * _sigmoid(x), "x * sigmoid(x). Source: arXiv:1710.05941.", "swish"),
+    _activation("selu", _selu, "Scaled ELU. Source: arXiv:1706.02515."),
+    _activation("softplus", _softplus, "log(1 + exp(x))."),
+    _activation("softsign", lambda x: x / (1 + np.abs(x)), "x / (1 + |x|)."),
+    _activation(
+        "mish", lambda x: x * np.tanh(_softplus(x)), "x * tanh(softplus(x)). Source: arXiv:1908.08681."
+    ),
 )
 
 
@@ -45,10 +80,43 @@ class LeakyRelu(Op):
 
     op: ClassVar[str] = "leaky_relu"
 
-    slope: float = 0.01
+    slope: Real = 0.01
 
     examples: ClassVar = (Example({}, ((3, 4, 5),)), Example({"slope": 0.2}, ((7,),)))
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         (x,) = inputs
-        return np.where(x > 0, x, x * x.dtype.type(self.slope))
+        return np.where(x > 0, x, x * self.slope)
+
+
+class Elu(Op):
+    """x where it is positive, alpha * (exp(x) - 1) elsewhere. Source: arXiv:1511.07289."""
+
+    op: ClassVar[str] = "elu"
+
+    alpha: Real = 1.0
+
+    examples: ClassVar = (Example({}, ((3, 4, 5),)), Example({"alpha": 0.3}, ((7,),)))
+
+    def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
+        (x,) = inputs
+        return np.where(x > 0, x, self.alpha * _expm1(x))
+
+
+class Gelu(Op):
+    """x times the normal distribution's cumulative function, exact or by tanh. Source:
+    arXiv:1606.08415, section 2."""
+
+    op: ClassVar[str] = "gelu"
+
+    approximate: Annotated[Literal["none", "tanh"], Field(description="`none` or `tanh`")] = "none"
+
+    examples: ClassVar = (Example({}, ((3, 4, 5),)), Example({"approximate": "tanh"}, ((7,),)))
+
+    def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
+        (x,) = inputs
+        if self.approximate == "tanh":
+            bell: Array = np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))
+        else:
+            bell = erf(x * math.sqrt(0.5))
+        return 0.5 * x * (1 + bell)

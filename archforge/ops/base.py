@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -20,15 +21,21 @@ else:
 
 __all__ = [
     "Array",
+    "Axis",
     "Count",
     "Example",
     "Extent",
-    "Offset",
+    "Flag",
     "Op",
     "Padding",
     "Positive",
+    "PositiveReal",
+    "Rate",
+    "Real",
     "per_axis",
+    "require_groups",
     "require_rank",
+    "resolve_axis",
 ]
 
 # Kinds of attributes. The description is what a message says that a value must be.
@@ -38,9 +45,11 @@ Extent = Annotated[
     Positive | tuple[Positive, ...],
     Field(description="a positive whole number, or a list of one per axis"),
 ]
-Offset = Annotated[
-    int | tuple[int, ...], Field(description="a whole number, or a list of one per axis")
-]
+Axis = Annotated[int, Field(description="the number of an axis: 0 is the channels, -1 the last one")]
+Flag = Annotated[bool, Field(description="true or false")]
+Real = Annotated[float, Field(allow_inf_nan=False, description="a number")]
+PositiveReal = Annotated[float, Field(gt=0, allow_inf_nan=False, description="a number above 0")]
+Rate = Annotated[float, Field(ge=0, le=1, description="a number from 0 to 1")]
 Padding = Annotated[
     Literal["same", "same_upper", "valid"] | Count | tuple[Count | tuple[Count, Count], ...],
     Field(
@@ -69,6 +78,7 @@ class Op(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", defer_build=True)
 
     op: ClassVar[str]
+    aliases: ClassVar[tuple[str, ...]] = ()  # other words for it; its kind stays `op`
     arity: ClassVar[int | None] = 1  # None: any number of inputs, at least one
     counts_as_layer: ClassVar[bool] = True  # merges are no layers
     # The reference at inference returns its input unchanged (identity, dropout).
@@ -120,3 +130,37 @@ def require_rank(x: TensorType, ranks: Sequence[int], what: str) -> None:
     if len(x.shape) not in ranks:
         allowed = " or ".join(map(str, ranks))
         raise ShapeError(f"{what} takes inputs of {allowed} axes, found {x} with {len(x.shape)}")
+
+
+def resolve_axis(axis: int, x: TensorType, attribute: str = "axis") -> int:
+    """`axis` of `x` counted from 0, batch excluded. Raises `ShapeError` if there is no such axis."""
+    axes = len(x.shape)
+    if not -axes <= axis < axes:
+        raise ShapeError(
+            f"there is no axis {axis} in an input of {x}",
+            attribute,
+            label=f"{axes} axes: from {-axes} to {axes - 1}",
+            code="E0404",
+        )
+    return axis % axes
+
+
+def require_groups(groups: int, **channels: int) -> None:
+    """Raises `ShapeError` unless `groups` divides each of the named numbers of channels."""
+    for name, number in channels.items():
+        if number % groups:
+            raise ShapeError(
+                f"groups must divide {name}",
+                "groups",
+                label=f"{number} % {groups} = {number % groups}",
+                help=_nearest_divisors(math.gcd(*channels.values()), groups),
+                code="E0402",
+            )
+
+
+def _nearest_divisors(number: int, near: int) -> str:
+    # Bounded: the numbers come from a spec, which nobody has to trust.
+    small = [d for d in range(1, min(math.isqrt(number), 1 << 16) + 1) if number % d == 0]
+    divisors = {*small, *(number // d for d in small)}
+    fit = sorted(sorted(divisors, key=lambda d: (abs(d - near), d))[:3])
+    return f"nearest that fit: {', '.join(map(str, fit))}"

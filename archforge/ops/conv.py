@@ -6,8 +6,19 @@ import math
 from collections.abc import Mapping
 from typing import ClassVar
 
-from archforge.ir import Init, ParamDecl, ShapeError, TensorType
-from archforge.ops.base import Array, Example, Extent, Op, Padding, Positive, require_rank
+from archforge.ir import Init, ParamDecl, TensorType
+from archforge.ops.base import (
+    Array,
+    Example,
+    Extent,
+    Flag,
+    Op,
+    Padding,
+    Positive,
+    per_axis,
+    require_groups,
+    require_rank,
+)
 from archforge.ops.lazy import np
 from archforge.ops.window import Window, pad_spatial, resolve_window
 
@@ -29,7 +40,7 @@ class Conv(Op):
     padding: Padding = 0
     dilation: Extent = 1
     groups: Positive = 1
-    bias: bool = True
+    bias: Flag = True
 
     examples: ClassVar = (
         Example({"out": 5}, ((3, 6, 7),), "pointwise"),
@@ -53,21 +64,12 @@ class Conv(Op):
     def infer(self, *inputs: TensorType) -> TensorType:
         (x,) = inputs
         require_rank(x, (2, 3, 4), "`conv`")
-        for name, channels in (("in_channels", x.channels), ("out", self.out)):
-            if channels % self.groups:
-                raise ShapeError(
-                    f"groups must divide {name}",
-                    "groups",
-                    label=f"{channels} % {self.groups} = {channels % self.groups}",
-                    help=_nearest_divisors(math.gcd(x.channels, self.out), self.groups),
-                    code="E0402",
-                )
+        require_groups(self.groups, in_channels=x.channels, out=self.out)
         return TensorType((self.out, *self.window(x).output))
 
     def params(self, *inputs: TensorType) -> dict[str, ParamDecl]:
         (x,) = inputs
-        axes = len(x.spatial)
-        kernel = self.kernel if isinstance(self.kernel, tuple) else (self.kernel,) * axes
+        kernel = per_axis(self.kernel, len(x.spatial), "kernel")
         shape = (self.out, x.channels // self.groups, *kernel)
         decls = {"weight": ParamDecl(shape)}
         if self.bias:
@@ -86,18 +88,14 @@ class Conv(Op):
         window = self.window(TensorType(x.shape[1:]))
         padded = pad_spatial(x, window)
         groups = self.groups
-        weight = params["weight"].reshape(groups, self.out // groups, channels // groups, *window.kernel)
+        weight = params["weight"].reshape(groups, self.out // groups, channels // groups, -1)
+        # NumPy 2.1 hands only contiguous matrices to BLAS: ResNet-50 takes six times as long without.
+        weights = np.ascontiguousarray(np.moveaxis(weight, -1, 0))
         y = np.zeros((batch, groups, self.out // groups, math.prod(window.output)), x.dtype)
-        for index, slices in window.taps():
+        for matrix, (_, slices) in zip(weights, window.taps(), strict=True):
             tap = padded[(slice(None), slice(None), *slices)]
-            y += weight[(..., *index)] @ tap.reshape(batch, groups, channels // groups, -1)
+            y += matrix @ tap.reshape(batch, groups, channels // groups, -1)
         y = y.reshape(batch, self.out, *window.output)
         if self.bias:
             y += params["bias"].reshape(-1, *(1,) * len(window.output))
         return y
-
-
-def _nearest_divisors(number: int, near: int) -> str:
-    divisors = [d for d in range(1, number + 1) if number % d == 0]
-    fit = sorted(sorted(divisors, key=lambda d: abs(d - near))[:3])
-    return f"nearest that fit: {', '.join(map(str, fit))}"

@@ -27,6 +27,11 @@ class Window:
     padding: tuple[tuple[int, int], ...]
     output: tuple[int, ...]
 
+    @property
+    def reach(self) -> tuple[int, ...]:
+        """Extent of the dilated kernel along each axis."""
+        return tuple(d * (k - 1) + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
+
     def taps(self) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
         """Each position inside the kernel with the strided slices of the padded input under it."""
         for index in product(*map(range, self.kernel)):
@@ -44,11 +49,9 @@ def output_size(
     """Positions of a window along one axis. Below 1 it does not fit.
 
     With `ceil` a last, partial window counts if it starts inside the input or its left padding
-    (torch.nn.MaxPool2d, note on `ceil_mode`).
+    (torch.nn.MaxPool2d, note on `ceil_mode`); it may be the only one.
     """
     room = size + sum(padding) - dilation * (kernel - 1) - 1
-    if room < 0:
-        return 0
     steps = -(-room // stride) if ceil else room // stride
     if ceil and steps * stride >= size + padding[0]:
         steps -= 1
@@ -106,8 +109,7 @@ def _pads(
         return tuple((r // 2, r // 2) for r in reach)
     if padding == "same_upper":
         totals = [
-            max((-(-n // s) - 1) * s + r + 1 - n, 0)
-            for n, s, r in zip(sizes, strides, reach, strict=True)
+            max((-(-n // s) - 1) * s + r + 1 - n, 0) for n, s, r in zip(sizes, strides, reach, strict=True)
         ]
         return tuple((t // 2, t - t // 2) for t in totals)
     if isinstance(padding, int):
@@ -124,7 +126,13 @@ def _pads(
 
 
 def pad_spatial(x: Array, window: Window, value: float = 0.0) -> Array:
-    """`x` float[N, C, *spatial] with the window's padding around its spatial axes."""
-    if not any(map(any, window.padding)):
+    """`x` float[N, C, *spatial] with the window's padding around its spatial axes, and as much more
+    at their ends as a last, partial window overhangs."""
+    ends = [(o - 1) * s + r for o, s, r in zip(window.output, window.stride, window.reach, strict=True)]
+    widths = [
+        (before, max(after, end - before - size))
+        for (before, after), end, size in zip(window.padding, ends, x.shape[2:], strict=True)
+    ]
+    if not any(map(any, widths)):
         return x
-    return np.pad(x, ((0, 0), (0, 0), *window.padding), constant_values=value)
+    return np.pad(x, ((0, 0), (0, 0), *widths), constant_values=value)

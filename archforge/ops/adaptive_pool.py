@@ -1,0 +1,47 @@
+"""Average pooling to a given size, whatever the size of the input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from archforge.ir import TensorType
+from archforge.ops.base import Array, Example, Extent, Op, per_axis, require_rank
+from archforge.ops.lazy import np
+
+__all__ = ["AdaptiveAvgPool"]
+
+
+class AdaptiveAvgPool(Op):
+    """Mean of each of `size` stretches per axis, which may overlap: number i of o over n elements
+    runs from floor(i * n / o) to ceil((i + 1) * n / o), its end excluded.
+
+    x: float[N, C, *spatial] with 1 to 3 spatial axes. Source: torch.nn.AdaptiveAvgPool2d.
+    """
+
+    op: ClassVar[str] = "adaptive_avg_pool"
+
+    size: Extent = 1
+
+    examples: ClassVar = (
+        Example({}, ((3, 4, 5),)),
+        Example({"size": 3}, ((2, 7, 8),), "overlapping"),
+        Example({"size": (2, 5)}, ((2, 6, 3),), "fewer elements than outputs"),
+        Example({"size": 4}, ((2, 10),), "1-D"),
+        Example({"size": (1, 2, 3)}, ((2, 3, 4, 5),), "3-D"),
+    )
+
+    def infer(self, *inputs: TensorType) -> TensorType:
+        (x,) = inputs
+        require_rank(x, (2, 3, 4), "`adaptive_avg_pool`")
+        return TensorType((x.channels, *per_axis(self.size, len(x.spatial), "size")))
+
+    def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
+        """Axis by axis: the windows are boxes, so the mean of means is the mean."""
+        (y,) = inputs
+        for axis, count in enumerate(per_axis(self.size, y.ndim - 2, "size"), start=2):
+            parts = np.moveaxis(y, axis, 0)
+            n = len(parts)
+            means = [parts[i * n // count : -(-(i + 1) * n // count)].mean(0) for i in range(count)]
+            y = np.moveaxis(np.stack(means), 0, axis)
+        return y

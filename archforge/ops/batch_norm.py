@@ -1,0 +1,60 @@
+"""Batch normalisation over 1 to 4 axes (features, 1-D, 2-D and 3-D maps)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from archforge.ir import Init, ParamDecl, TensorType
+from archforge.ops.base import Array, Example, Flag, Op, PositiveReal, Rate, require_rank
+from archforge.ops.lazy import np
+
+__all__ = ["BatchNorm"]
+
+
+class BatchNorm(Op):
+    """Each channel minus its mean, over its standard deviation, times weight, plus bias.
+
+    x: float[N, C, *spatial] with 0 to 3 spatial axes; all parameters: float[C]. At inference the
+    running statistics stand for the batch's. `momentum` is the weight of the *new* batch statistic,
+    as in torch. Source: arXiv:1502.03167.
+    """
+
+    op: ClassVar[str] = "bn"
+
+    eps: PositiveReal = 1e-5
+    momentum: Rate = 0.1
+    affine: Flag = True
+
+    examples: ClassVar = (
+        Example({}, ((3, 4, 5),)),
+        Example({"eps": 1e-3, "momentum": 0.01}, ((2, 3, 3),)),
+        Example({"affine": False}, ((4, 2, 2),)),
+        Example({}, ((6,),), "features"),
+        Example({}, ((3, 7),), "1-D"),
+        Example({}, ((2, 3, 2, 4),), "3-D"),
+    )
+
+    def infer(self, *inputs: TensorType) -> TensorType:
+        (x,) = inputs
+        require_rank(x, (1, 2, 3, 4), "`bn`")
+        return x
+
+    def params(self, *inputs: TensorType) -> dict[str, ParamDecl]:
+        shape = (inputs[0].channels,)
+        ones, zeros = Init("constant", 1.0), Init("constant", 0.0)
+        affine = {"weight": ParamDecl(shape, "weight", ones), "bias": ParamDecl(shape, "weight", zeros)}
+        running = {
+            "running_mean": ParamDecl(shape, "buffer", zeros),
+            "running_var": ParamDecl(shape, "buffer", ones),
+        }
+        return (affine if self.affine else {}) | running
+
+    def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
+        (x,) = inputs
+        along = (-1, *(1,) * (x.ndim - 2))
+        deviation = np.sqrt(params["running_var"] + self.eps)
+        y: Array = (x - params["running_mean"].reshape(along)) / deviation.reshape(along)
+        if self.affine:
+            y = y * params["weight"].reshape(along) + params["bias"].reshape(along)
+        return y

@@ -1,0 +1,49 @@
+"""Concatenation of branches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from archforge.ir import ShapeError, TensorType
+from archforge.ops.base import Array, Axis, Example, Op, resolve_axis
+from archforge.ops.lazy import np
+
+__all__ = ["Concat"]
+
+
+class Concat(Op):
+    """The branches one after the other along `axis`, the channels unless said otherwise."""
+
+    op: ClassVar[str] = "concat"
+    arity: ClassVar[int | None] = None
+    counts_as_layer: ClassVar[bool] = False
+
+    axis: Axis = 0
+
+    examples: ClassVar = (
+        Example({}, ((2, 3, 4), (1, 3, 4), (3, 3, 4))),
+        Example({}, ((5,), (2,))),
+        Example({"axis": -1}, ((2, 3), (2, 1))),
+        Example({}, ((2, 3, 4),), "a single branch"),
+    )
+
+    def infer(self, *inputs: TensorType) -> TensorType:
+        first = inputs[0]
+        axis = resolve_axis(self.axis, first)
+        for other in inputs[1:]:
+            if _others(other, axis) != _others(first, axis):
+                raise ShapeError(
+                    f"the branches of `concat` must be equal outside axis {axis}, found {first} and {other}",
+                    code="E0405",
+                )
+        total = sum(x.shape[axis] for x in inputs)
+        return TensorType((*first.shape[:axis], total, *first.shape[axis + 1 :]))
+
+    def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
+        axis = resolve_axis(self.axis, TensorType(inputs[0].shape[1:]))
+        return np.concatenate(inputs, axis + 1)
+
+
+def _others(x: TensorType, axis: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    return x.shape[:axis], x.shape[axis + 1 :]

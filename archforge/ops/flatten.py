@@ -1,0 +1,25 @@
+"""Flattening to one axis of features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from archforge.ir import TensorType
+from archforge.ops.base import Array, Example, Op
+
+__all__ = ["Flatten"]
+
+
+class Flatten(Op):
+    """All elements of an image in one axis, the last axis running fastest."""
+
+    op: ClassVar[str] = "flatten"
+    examples: ClassVar = (Example({}, ((2, 3, 4),)), Example({}, ((5,),)), Example({}, ((2, 3, 2, 2),)))
+
+    def infer(self, *inputs: TensorType) -> TensorType:
+        return TensorType((inputs[0].size,))
+
+    def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
+        (x,) = inputs
+        return x.reshape(len(x), -1)

@@ -1,0 +1,51 @@
+"""Global pooling: one value per channel, the mean or the largest element of its whole map."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from archforge.ir import TensorType
+from archforge.ops.base import Array, Example, Flag, Op, require_rank
+
+__all__ = ["GlobalAvgPool", "GlobalMaxPool"]
+
+
+class _GlobalPool(Op):
+    """x: float[N, C, *spatial] with 1 to 3 spatial axes, which stay with extent 1 if `keep`."""
+
+    keep: Flag = True
+
+    examples: ClassVar = (
+        Example({}, ((3, 4, 5),)),
+        Example({"keep": False}, ((3, 4, 5),)),
+        Example({}, ((2, 6),), "1-D"),
+        Example({}, ((2, 3, 2, 4),), "3-D"),
+    )
+
+    def infer(self, *inputs: TensorType) -> TensorType:
+        (x,) = inputs
+        require_rank(x, (2, 3, 4), f"`{self.kind}`")
+        return TensorType((x.channels, *((1,) * len(x.spatial) if self.keep else ())))
+
+
+class GlobalAvgPool(_GlobalPool):
+    """Mean of each channel. Source: arXiv:1312.4400, section 3.2."""
+
+    op: ClassVar[str] = "global_avg_pool"
+
+    def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
+        (x,) = inputs
+        y: Array = x.mean(tuple(range(2, x.ndim)), keepdims=self.keep)
+        return y
+
+
+class GlobalMaxPool(_GlobalPool):
+    """Largest element of each channel."""
+
+    op: ClassVar[str] = "global_max_pool"
+
+    def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
+        (x,) = inputs
+        y: Array = x.max(tuple(range(2, x.ndim)), keepdims=self.keep)
+        return y

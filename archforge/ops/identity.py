@@ -1,0 +1,50 @@
+"""Identities at inference: the identity itself and dropout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from archforge.ir import TensorType
+from archforge.ops.base import Array, Example, Op, Rate, require_rank
+
+__all__ = ["ChannelDropout", "Dropout", "Identity"]
+
+
+class Identity(Op):
+    """The input, unchanged."""
+
+    op: ClassVar[str] = "identity"
+    is_identity: ClassVar[bool] = True
+    examples: ClassVar[Sequence[Example]] = (Example({}, ((2, 3, 4),)), Example({}, ((5,),)))
+
+    def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
+        return inputs[0]
+
+
+class Dropout(Identity):
+    """In training each element is zeroed with probability `rate`, and the others are scaled by
+    1 / (1 - rate). Source: arXiv:1207.0580."""
+
+    op: ClassVar[str] = "dropout"
+
+    rate: Rate = 0.5
+
+    examples: ClassVar[Sequence[Example]] = (Example({}, ((5,),)), Example({"rate": 0.2}, ((2, 3, 4),)))
+
+
+class ChannelDropout(Dropout):
+    """Dropout of whole channels of a map. Source: arXiv:1411.4280, section 3.2; torch.nn.Dropout2d."""
+
+    op: ClassVar[str] = "channel_dropout"
+
+    examples: ClassVar = (
+        Example({}, ((2, 6),), "1-D"),
+        Example({"rate": 0.2}, ((2, 3, 4),)),
+        Example({}, ((2, 3, 2, 2),), "3-D"),
+    )
+
+    def infer(self, *inputs: TensorType) -> TensorType:
+        (x,) = inputs
+        require_rank(x, (2, 3, 4), "`channel_dropout`")
+        return x

@@ -1,0 +1,76 @@
+"""Layer normalisation, over the last axis or over any others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from archforge.ir import Init, ParamDecl, ShapeError, TensorType
+from archforge.ops.base import Array, Example, Flag, Op, PositiveReal, resolve_axis
+from archforge.ops.lazy import np
+
+__all__ = ["LayerNorm"]
+
+Axes = Annotated[
+    int | Annotated[tuple[int, ...], Field(min_length=1)],
+    Field(description="the number of an axis, or a list of them: 0 is the channels, -1 the last one"),
+]
+
+
+class LayerNorm(Op):
+    """The elements along `axis` minus their mean, over their standard deviation, times weight, plus
+    bias, at every position of the other axes.
+
+    weight, bias: float[extents of the normalised axes]. The default is torch.nn.LayerNorm over the
+    last axis; `axis: 0` normalises the channels of a map, as ConvNeXt does; a list normalises
+    several together. The variance is the biased one. Source: arXiv:1607.06450.
+    """
+
+    op: ClassVar[str] = "layer_norm"
+
+    axis: Axes = -1
+    eps: PositiveReal = 1e-5
+    affine: Flag = True
+
+    examples: ClassVar = (
+        Example({}, ((6,),)),
+        Example({}, ((3, 5),), "every time step"),
+        Example({"axis": 0, "eps": 1e-6}, ((5, 2, 3),), "channels of a map, as in ConvNeXt"),
+        Example({"axis": (-2, -1)}, ((2, 3, 4),), "the last two axes together"),
+        Example({"axis": (0, 1, 2), "affine": False}, ((2, 3, 4),), "everything"),
+    )
+
+    def axes(self, x: TensorType) -> tuple[int, ...]:
+        """The normalised axes in rising order, from 0, batch excluded. Raises `ShapeError`."""
+        given = self.axis if isinstance(self.axis, tuple) else (self.axis,)
+        axes = sorted(resolve_axis(a, x) for a in given)
+        if len({*axes}) < len(axes):
+            raise ShapeError(f"an axis of {x} is named twice", "axis", code="E0404")
+        return tuple(axes)
+
+    def infer(self, *inputs: TensorType) -> TensorType:
+        (x,) = inputs
+        self.axes(x)
+        return x
+
+    def params(self, *inputs: TensorType) -> dict[str, ParamDecl]:
+        (x,) = inputs
+        if not self.affine:
+            return {}
+        shape = tuple(x.shape[a] for a in self.axes(x))
+        return {
+            "weight": ParamDecl(shape, "weight", Init("constant", 1.0)),
+            "bias": ParamDecl(shape, "weight", Init("constant", 0.0)),
+        }
+
+    def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
+        (x,) = inputs
+        axes = tuple(a + 1 for a in self.axes(TensorType(x.shape[1:])))
+        centred = x - x.mean(axes, keepdims=True)
+        y: Array = centred / np.sqrt(np.square(centred).mean(axes, keepdims=True) + self.eps)
+        if self.affine:
+            along = tuple(n if a in axes else 1 for a, n in enumerate(x.shape))
+            y = y * params["weight"].reshape(along) + params["bias"].reshape(along)
+        return y

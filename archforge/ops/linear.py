@@ -1,0 +1,73 @@
+"""Linear (fully connected, dense) layer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from archforge.ir import Init, ParamDecl, ShapeError, TensorType
+from archforge.ops.base import Array, Axis, Example, Flag, Op, Positive, resolve_axis
+from archforge.ops.lazy import np
+
+__all__ = ["Linear"]
+
+
+class Linear(Op):
+    """Matrix product with the features, which are the last axis of (features,) or (time, features).
+
+    x: float[N, *, F]; weight: float[out, F]; bias: float[out]. On a feature map the axis must be
+    said: without it, a forgotten `flatten` would silently mix the columns of the map.
+    """
+
+    op: ClassVar[str] = "linear"
+
+    out: Positive
+    bias: Flag = True
+    axis: Annotated[Axis | None, Field(description="the number of an axis, or null for the features")] = None
+
+    examples: ClassVar = (
+        Example({"out": 5}, ((7,),)),
+        Example({"out": 4, "bias": False}, ((6,),)),
+        Example({"out": 3}, ((5, 4),), "every time step"),
+        Example({"out": 6, "axis": -1}, ((2, 3, 4),), "channels last, as inside ConvNeXt"),
+        Example({"out": 5, "axis": 0}, ((4, 2, 3),), "over the channels of a map"),
+    )
+
+    def _axis(self, x: TensorType) -> int:
+        if self.axis is not None:
+            return resolve_axis(self.axis, x)
+        if len(x.shape) > 2:
+            raise ShapeError(
+                f"`linear` takes (features,) or (time, features), found {x}",
+                help="`flatten` first, or say which axis holds the features: `axis: -1`",
+            )
+        return len(x.shape) - 1
+
+    def infer(self, *inputs: TensorType) -> TensorType:
+        (x,) = inputs
+        axis = self._axis(x)
+        return TensorType((*x.shape[:axis], self.out, *x.shape[axis + 1 :]))
+
+    def params(self, *inputs: TensorType) -> dict[str, ParamDecl]:
+        (x,) = inputs
+        features = x.shape[self._axis(x)]
+        decls = {"weight": ParamDecl((self.out, features))}
+        if self.bias:
+            decls["bias"] = ParamDecl((self.out,), "bias", Init("uniform", 1.0, features))
+        return decls
+
+    def macs(self, *inputs: TensorType) -> int:
+        (x,) = inputs
+        others = math.prod(n for axis, n in enumerate(x.shape) if axis != self._axis(x))
+        return self.params(x)["weight"].size * others
+
+    def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
+        (x,) = inputs
+        axis = self._axis(TensorType(x.shape[1:])) + 1
+        y = np.moveaxis(x, axis, -1) @ params["weight"].T
+        if self.bias:
+            y += params["bias"]
+        return np.moveaxis(y, -1, axis)

@@ -1,0 +1,94 @@
+"""Merges element by element: add, subtract and multiply, a table of operators."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
+from typing import ClassVar
+
+from archforge.ir import ShapeError, TensorType
+from archforge.ops.base import Array, Example, Op
+
+__all__ = ["MERGES", "Multiply"]
+
+_EQUAL = (
+    Example({}, ((3, 4, 5), (3, 4, 5))),
+    Example({}, ((6,), (6,), (6,)), "three branches"),
+    Example({}, ((2, 3),), "a single branch"),
+)
+
+
+class _Merge(Op):
+    """A chain of one binary operator over branches of equal shapes, from left to right."""
+
+    arity: ClassVar[int | None] = None
+    counts_as_layer: ClassVar[bool] = False
+    operator: ClassVar[Callable[[Array, Array], Array]]
+    examples: ClassVar[Sequence[Example]] = _EQUAL
+
+    def infer(self, *inputs: TensorType) -> TensorType:
+        first = inputs[0]
+        for other in inputs[1:]:
+            if other.shape != first.shape:
+                raise ShapeError(
+                    f"the branches of `{self.kind}` must have equal shapes, found {first} and {other}",
+                    code="E0405",
+                )
+        return first
+
+    def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
+        return reduce(type(self).operator, inputs)
+
+
+class Add(_Merge):
+    """x + y + ..."""
+
+    op: ClassVar[str] = "add"
+    operator: ClassVar[Callable[[Array, Array], Array]] = operator.add
+
+
+class Subtract(_Merge):
+    """x - y - ..."""
+
+    op: ClassVar[str] = "subtract"
+    operator: ClassVar[Callable[[Array, Array], Array]] = operator.sub
+
+
+class Multiply(_Merge):
+    """x * y * ...; factors are aligned at the channels, and one stretches over the axes that it
+    lacks or where its extent is 1: that is how a gate of (C,) or (C, 1, 1) weighs a map."""
+
+    op: ClassVar[str] = "multiply"
+    operator: ClassVar[Callable[[Array, Array], Array]] = operator.mul
+
+    examples: ClassVar = (
+        *_EQUAL,
+        Example({}, ((3, 4, 5), (3, 1, 1)), "gate"),
+        Example({}, ((3, 4, 5), (3,)), "gate without spatial axes"),
+        Example({}, ((1, 4, 5), (3, 4, 5)), "gate over positions, first"),
+    )
+
+    def infer(self, *inputs: TensorType) -> TensorType:
+        axes = max(len(x.shape) for x in inputs)
+        shapes = [_stretched(x.shape, axes) for x in inputs]
+        joint = tuple(max(extents) for extents in zip(*shapes, strict=True))
+        for shape in shapes:
+            if any(n not in (1, m) for n, m in zip(shape, joint, strict=True)):
+                raise ShapeError(
+                    f"the factors of `multiply` do not fit together, found {' and '.join(map(str, inputs))}",
+                    help="equal shapes, or a factor of fewer axes or with extents of 1",
+                    code="E0405",
+                )
+        return TensorType(joint)
+
+    def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
+        axes = max(x.ndim for x in inputs)
+        return super().reference(params, *(x.reshape(_stretched(x.shape, axes)) for x in inputs))
+
+
+def _stretched(shape: tuple[int, ...], axes: int) -> tuple[int, ...]:
+    return (*shape, *(1,) * (axes - len(shape)))
+
+
+MERGES: tuple[type[Op], ...] = (Add, Subtract, Multiply)

@@ -1,0 +1,76 @@
+"""Padding and cropping of spatial axes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from archforge.ir import ShapeError, TensorType
+from archforge.ops.base import Array, Example, Op, Real, require_rank
+from archforge.ops.lazy import np
+
+__all__ = ["Pad"]
+
+
+class Pad(Op):
+    """`value` put around a map, or, where a number is negative, elements cut off it.
+
+    `sides` is one number for all sides, or two for each spatial axis in their order: before and
+    after, so [top, bottom, left, right] for an image (torch.nn.functional.pad starts at the last
+    axis instead). x: float[N, C, *spatial] with 1 to 3 spatial axes.
+    """
+
+    op: ClassVar[str] = "pad"
+
+    sides: Annotated[
+        int | tuple[int, ...],
+        Field(description="a whole number, or a list of two (before, after) for each spatial axis"),
+    ]
+    value: Real = 0.0
+
+    examples: ClassVar = (
+        Example({"sides": 1}, ((2, 3, 4),)),
+        Example({"sides": (-1, 1, -1, 1)}, ((2, 4, 5),), "shifted by a pixel, as in PNASNet"),
+        Example({"sides": (0, 1, 2, 3), "value": -1.5}, ((2, 2, 3),)),
+        Example({"sides": -1}, ((2, 4, 3),), "cropped"),
+        Example({"sides": (2, -1)}, ((3, 5),), "1-D"),
+        Example({"sides": (0, 1, -1, 0, 1, 1)}, ((2, 3, 2, 2),), "3-D"),
+    )
+
+    def widths(self, x: TensorType) -> tuple[tuple[int, int], ...]:
+        """(before, after) of each spatial axis. Raises `ShapeError` for a list of another length."""
+        axes = len(x.spatial)
+        sides = self.sides if isinstance(self.sides, tuple) else (self.sides,) * (2 * axes)
+        if len(sides) != 2 * axes:
+            raise ShapeError(
+                f"`sides` has {len(sides)} values for an input with {axes} spatial axes",
+                "sides",
+                help=f"one whole number, or a list of {2 * axes}",
+                code="E0404",
+            )
+        return tuple(zip(sides[::2], sides[1::2], strict=True))
+
+    def infer(self, *inputs: TensorType) -> TensorType:
+        (x,) = inputs
+        require_rank(x, (2, 3, 4), "`pad`")
+        sizes = tuple(n + sum(sides) for n, sides in zip(x.spatial, self.widths(x), strict=True))
+        if min(sizes) < 1:
+            axis = next(i for i, n in enumerate(sizes) if n < 1)
+            before, after = self.widths(x)[axis]
+            raise ShapeError(
+                f"cropping leaves nothing of an input of {x}",
+                "sides",
+                label=f"{x.spatial[axis]} {before:+d} {after:+d} = {sizes[axis]}",
+                code="E0404",
+            )
+        return TensorType((x.channels, *sizes))
+
+    def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
+        (x,) = inputs
+        widths = self.widths(TensorType(x.shape[1:]))
+        added = [(0, 0), (0, 0), *((max(a, 0), max(b, 0)) for a, b in widths)]
+        padded = np.pad(x, added, constant_values=self.value)
+        kept = [slice(max(-a, 0), n - max(-b, 0)) for (a, b), n in zip(widths, padded.shape[2:], strict=True)]
+        return padded[(slice(None), slice(None), *kept)]

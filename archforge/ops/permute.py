@@ -1,0 +1,45 @@
+"""Axes in another order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from archforge.ir import ShapeError, TensorType
+from archforge.ops.base import Array, Count, Example, Op
+
+__all__ = ["Permute"]
+
+
+class Permute(Op):
+    """Axis i of the output is axis order[i] of the input; the batch axis is not counted and stays."""
+
+    op: ClassVar[str] = "permute"
+
+    order: Annotated[
+        tuple[Count, ...], Field(description="a list that names each axis once: 0 is the channels")
+    ]
+
+    examples: ClassVar = (
+        Example({"order": (1, 2, 0)}, ((2, 3, 4),), "channels last"),
+        Example({"order": (2, 0, 1)}, ((3, 4, 2),), "channels first"),
+        Example({"order": (1, 0)}, ((5, 3),)),
+    )
+
+    def infer(self, *inputs: TensorType) -> TensorType:
+        (x,) = inputs
+        axes = len(x.shape)
+        if sorted(self.order) != list(range(axes)):
+            raise ShapeError(
+                f"`order` must name each axis of {x} once",
+                "order",
+                help=f"some order of {', '.join(map(str, range(axes)))}",
+                code="E0404",
+            )
+        return TensorType(tuple(x.shape[a] for a in self.order))
+
+    def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
+        (x,) = inputs
+        return x.transpose(0, *(a + 1 for a in self.order))

@@ -1,0 +1,165 @@
+"""Pooling over sliding windows: the largest element, the mean and the Lp norm."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from archforge.ir import ShapeError, TensorType
+from archforge.ops.base import Array, Example, Extent, Flag, Op, Padding, PositiveReal, require_rank
+from archforge.ops.lazy import np
+from archforge.ops.window import Window, pad_spatial, resolve_window
+
+__all__ = ["AvgPool", "LpPool", "MaxPool"]
+
+Step = Annotated[
+    Extent | None,
+    Field(description="a positive whole number, a list of one per axis, or null for the kernel's extent"),
+]
+
+# Windows and inputs on which every kind of pool is tested.
+_WINDOWS: tuple[tuple[dict[str, Any], tuple[int, ...], str], ...] = (
+    ({"kernel": 2}, (3, 6, 7), "stride is the kernel"),
+    ({"kernel": 3, "stride": 2, "padding": 1}, (2, 7, 8), ""),
+    ({"kernel": 3, "stride": 2, "ceil": True}, (2, 6, 8), "partial windows"),
+    ({"kernel": 3, "stride": 2, "padding": 1, "ceil": True}, (2, 6, 5), "partial windows over padding"),
+    ({"kernel": 3, "stride": 2, "ceil": True}, (2, 2, 2), "one window, and it is partial"),
+    ({"kernel": (1, 2), "stride": 1, "padding": "same_upper"}, (2, 4, 5), "uneven"),
+    ({"kernel": 3, "stride": 2, "padding": ((0, 1), (1, 0))}, (2, 6, 6), "asymmetric"),
+    ({"kernel": 3, "stride": 1, "padding": "same"}, (3, 6), "1-D"),
+    ({"kernel": (1, 2, 2)}, (2, 3, 4, 5), "3-D"),
+)
+_EXAMPLES = tuple(Example(attributes, (shape,), note) for attributes, shape, note in _WINDOWS)
+
+
+class _Pool(Op):
+    """What all pools share. x: float[N, C, *spatial] with 1 to 3 spatial axes.
+
+    `ceil` adds a last, partial window if the stride leaves elements over, as torch's `ceil_mode`.
+    """
+
+    kernel: Extent
+    stride: Step = None
+    padding: Padding = 0
+    ceil: Flag = False
+
+    def window(self, x: TensorType) -> Window:
+        """The window over `x`. Raises `ShapeError` if it does not fit."""
+        return self._window(x, 1)
+
+    def _window(self, x: TensorType, dilation: int | tuple[int, ...]) -> Window:
+        stride = self.kernel if self.stride is None else self.stride
+        window = resolve_window(
+            x, kernel=self.kernel, stride=stride, padding=self.padding, dilation=dilation, ceil=self.ceil
+        )
+        for pads, reach in zip(window.padding, window.reach, strict=True):
+            if max(pads) > reach // 2:
+                raise ShapeError(
+                    "padding must be at most half of the window, or a window could see nothing else",
+                    "padding",
+                    label=f"{max(pads)} > {reach} // 2",
+                    code="E0404",
+                )
+        return window
+
+    def infer(self, *inputs: TensorType) -> TensorType:
+        (x,) = inputs
+        require_rank(x, (2, 3, 4), f"`{self.kind}`")
+        return TensorType((x.channels, *self.window(x).output))
+
+
+class MaxPool(_Pool):
+    """Largest element of each window. Padding counts as -inf, not 0."""
+
+    op: ClassVar[str] = "max_pool"
+
+    dilation: Extent = 1
+
+    examples: ClassVar = (
+        *_EXAMPLES,
+        Example({"kernel": 2, "stride": 1, "dilation": 2, "padding": 1}, ((2, 5, 6),), "dilated"),
+    )
+
+    def window(self, x: TensorType) -> Window:
+        return self._window(x, self.dilation)
+
+    def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
+        (x,) = inputs
+        window = self.window(TensorType(x.shape[1:]))
+        padded = pad_spatial(x, window, -np.inf)
+        y = np.full((*x.shape[:2], *window.output), -np.inf, x.dtype)
+        for _, slices in window.taps():
+            np.maximum(y, padded[(slice(None), slice(None), *slices)], out=y)
+        return y
+
+
+class AvgPool(_Pool):
+    """Mean of each window: its sum over the number of its elements.
+
+    Padding counts as elements of value 0 if `count_include_pad`; what a partial window of `ceil`
+    overhangs never counts. Source: torch.nn.AvgPool2d.
+    """
+
+    op: ClassVar[str] = "avg_pool"
+
+    count_include_pad: Flag = True
+
+    examples: ClassVar = (
+        *_EXAMPLES,
+        *(Example({**e.attributes, "count_include_pad": False}, e.inputs, e.note) for e in _EXAMPLES),
+    )
+
+    def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
+        (x,) = inputs
+        window = self.window(TensorType(x.shape[1:]))
+        counts = window_counts(window, x.shape[2:], include_padding=self.count_include_pad)
+        return window_sums(x, window) / counts.astype(x.dtype)
+
+
+class LpPool(_Pool):
+    """Lp norm of each window: the sum of |x|^norm, to the power 1 / norm.
+
+    Padding counts as 0. A partial window of `ceil` is scaled up to the extent of a full one, as in
+    torch; torch does not take |x|, which matters for odd norms of negative elements only.
+    Source: torch.nn.LPPool2d; ONNX LpPool.
+    """
+
+    op: ClassVar[str] = "lp_pool"
+
+    norm: PositiveReal = 2.0
+
+    examples: ClassVar = (
+        *_EXAMPLES,
+        Example({"kernel": 2, "norm": 1}, ((2, 4, 4),), "sum of magnitudes"),
+        Example({"kernel": 2, "norm": 3.0}, ((2, 4, 4),)),
+    )
+
+    def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
+        (x,) = inputs
+        window = self.window(TensorType(x.shape[1:]))
+        counts = window_counts(window, x.shape[2:], include_padding=True)
+        scale = (math.prod(window.kernel) / counts).astype(x.dtype)
+        return (window_sums(np.abs(x) ** self.norm, window) * scale) ** (1 / self.norm)
+
+
+def window_sums(x: Array, window: Window) -> Array:
+    """Sum of each window of `x` float[N, C, *spatial]; padding counts as 0."""
+    padded = pad_spatial(x, window)
+    y = np.zeros((*x.shape[:2], *window.output), x.dtype)
+    for _, slices in window.taps():
+        y += padded[(slice(None), slice(None), *slices)]
+    return y
+
+
+def window_counts(window: Window, sizes: tuple[int, ...], *, include_padding: bool) -> Array:
+    """Number of elements of each window over `sizes`: float64[*output], undilated."""
+    counts: Array = np.ones(())
+    for axis, (before, after) in enumerate(window.padding):
+        low, high = (-before, sizes[axis] + after) if include_padding else (0, sizes[axis])
+        starts = np.arange(window.output[axis]) * window.stride[axis] - before
+        ends = np.minimum(starts + window.kernel[axis], high)
+        counts = counts[..., None] * (ends - np.maximum(starts, low))
+    return counts

@@ -1,0 +1,37 @@
+"""Parametric ReLU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from archforge.ir import Init, ParamDecl, TensorType
+from archforge.ops.base import Array, Example, Flag, Op
+from archforge.ops.lazy import np
+
+__all__ = ["Prelu"]
+
+
+class Prelu(Op):
+    """x where it is positive, weight * x elsewhere, with one trained slope, or one per channel.
+
+    x: float[N, C, *]; weight: float[1] or float[C]. Source: arXiv:1502.01852; torch.nn.PReLU.
+    """
+
+    op: ClassVar[str] = "prelu"
+
+    per_channel: Flag = False
+
+    examples: ClassVar = (
+        Example({}, ((3, 4, 5),)),
+        Example({"per_channel": True}, ((3, 4, 5),)),
+        Example({"per_channel": True}, ((6,),)),
+    )
+
+    def params(self, *inputs: TensorType) -> dict[str, ParamDecl]:
+        slopes = inputs[0].channels if self.per_channel else 1
+        return {"weight": ParamDecl((slopes,), "weight", Init("constant", 0.25))}
+
+    def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
+        (x,) = inputs
+        return np.where(x > 0, x, x * params["weight"].reshape(-1, *(1,) * (x.ndim - 2)))

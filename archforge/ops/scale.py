@@ -1,0 +1,52 @@
+"""Multiplication by a constant, or by one trained factor per channel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from archforge.ir import Init, ParamDecl, TensorType
+from archforge.ops.base import Array, Example, Flag, Op, Real
+
+__all__ = ["LayerScale", "Scale"]
+
+
+class Scale(Op):
+    """x * factor."""
+
+    op: ClassVar[str] = "scale"
+
+    factor: Real
+
+    examples: ClassVar = (Example({"factor": 0.17}, ((3, 4, 5),)), Example({"factor": -2.0}, ((6,),)))
+
+    def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
+        return inputs[0] * self.factor
+
+
+class LayerScale(Op):
+    """Each channel times a trained factor that starts at `init`. Source: arXiv:2103.17239.
+
+    Its one parameter is called like the node itself: float[C, 1, ...] with an axis of extent 1 for
+    each spatial axis, as torchvision stores it, or float[C], as timm does, without `keep`.
+    """
+
+    op: ClassVar[str] = "layer_scale"
+
+    init: Real = 1e-6
+    keep: Flag = True
+
+    examples: ClassVar = (
+        Example({}, ((3, 4, 5),)),
+        Example({"init": 0.1, "keep": False}, ((3, 4, 5),)),
+        Example({}, ((6,),)),
+    )
+
+    def params(self, *inputs: TensorType) -> dict[str, ParamDecl]:
+        (x,) = inputs
+        ones = (1,) * len(x.spatial) if self.keep else ()
+        return {"": ParamDecl((x.channels, *ones), "weight", Init("constant", self.init))}
+
+    def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
+        (x,) = inputs
+        return x * params[""].reshape(-1, *(1,) * (x.ndim - 2))

@@ -1,0 +1,37 @@
+"""Channel shuffle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from archforge.ir import TensorType
+from archforge.ops.base import Array, Example, Op, Positive, require_groups
+
+__all__ = ["Shuffle"]
+
+
+class Shuffle(Op):
+    """Channels of `groups` groups dealt in turn: the first of each group, then the second of each.
+
+    x: float[N, C, *]. Source: arXiv:1707.01083, figure 1; torch.nn.ChannelShuffle.
+    """
+
+    op: ClassVar[str] = "shuffle"
+
+    groups: Positive
+
+    examples: ClassVar = (
+        Example({"groups": 2}, ((6, 2, 3),)),
+        Example({"groups": 3}, ((6, 4),), "1-D"),
+        Example({"groups": 4}, ((4, 2, 1, 2),), "3-D"),
+    )
+
+    def infer(self, *inputs: TensorType) -> TensorType:
+        (x,) = inputs
+        require_groups(self.groups, in_channels=x.channels)
+        return x
+
+    def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
+        (x,) = inputs
+        return x.reshape(len(x), self.groups, -1, *x.shape[2:]).swapaxes(1, 2).reshape(x.shape)

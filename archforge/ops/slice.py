@@ -1,0 +1,57 @@
+"""A stretch of one axis; several of them split a value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from archforge.ir import ShapeError, TensorType
+from archforge.ops.base import Array, Axis, Example, Op, resolve_axis
+
+__all__ = ["Slice"]
+
+
+class Slice(Op):
+    """The entries of `axis` from `start` up to `end`, excluded; negative numbers count from the end."""
+
+    op: ClassVar[str] = "slice"
+
+    start: Annotated[int, Field(description="a whole number; a negative one counts from the end")] = 0
+    end: Annotated[
+        int | None,
+        Field(description="a whole number, a negative one counting from the end, or null for the end"),
+    ] = None
+    axis: Axis = 0
+
+    examples: ClassVar = (
+        Example({"start": 2}, ((5, 3, 4),), "the other channels"),
+        Example({"end": 2}, ((5, 3, 4),), "the first channels"),
+        Example({"start": -3, "end": -1, "axis": 1}, ((2, 5),)),
+        Example({"start": 1, "end": 3, "axis": -1}, ((2, 3, 4),)),
+    )
+
+    def stretch(self, x: TensorType) -> tuple[int, slice]:
+        """The axis, from 0, and the stretch of it. Raises `ShapeError` if it is not inside `x`."""
+        axis = resolve_axis(self.axis, x)
+        size = x.shape[axis]
+        start, end = (n + size if n < 0 else n for n in (self.start, size if self.end is None else self.end))
+        if not 0 <= start < end <= size:
+            raise ShapeError(
+                f"the slice must lie within the {size} entries of axis {axis} of {x}",
+                "end" if 0 <= start < size else "start",
+                label=f"from {start} to {end}",
+                code="E0404",
+            )
+        return axis, slice(start, end)
+
+    def infer(self, *inputs: TensorType) -> TensorType:
+        (x,) = inputs
+        axis, stretch = self.stretch(x)
+        return TensorType((*x.shape[:axis], stretch.stop - stretch.start, *x.shape[axis + 1 :]))
+
+    def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
+        (x,) = inputs
+        axis, stretch = self.stretch(TensorType(x.shape[1:]))
+        return x[(slice(None),) * (axis + 1) + (stretch,)]

@@ -1,0 +1,87 @@
+"""Upsampling by a whole factor, by repetition or by linear interpolation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from archforge.ir import ShapeError, TensorType
+from archforge.ops.base import Array, Example, Extent, Flag, Op, per_axis, require_rank
+from archforge.ops.lazy import np
+
+__all__ = ["Upsample"]
+
+Mode = Annotated[
+    Literal["nearest", "linear", "bilinear", "trilinear"],
+    Field(description="`nearest`, `linear` (1-D), `bilinear` (2-D) or `trilinear` (3-D)"),
+]
+_LINEAR_MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
+
+
+class Upsample(Op):
+    """Each spatial axis `factor` times as long.
+
+    x: float[N, C, *spatial] with 1 to 3 spatial axes. Linear modes take output i from position
+    (i + 1/2) / factor - 1/2 of the input, or, with `align_corners`, from i * (n - 1) / (o - 1);
+    positions outside take the element at the edge. Source: torch.nn.Upsample.
+    """
+
+    op: ClassVar[str] = "upsample"
+
+    factor: Extent = 2
+    mode: Mode = "nearest"
+    align_corners: Flag = False
+
+    examples: ClassVar = (
+        Example({}, ((2, 3, 4),)),
+        Example({"factor": (1, 3)}, ((2, 3, 2),)),
+        Example({"mode": "bilinear"}, ((2, 3, 4),)),
+        Example({"factor": (3, 2), "mode": "bilinear", "align_corners": True}, ((2, 3, 4),)),
+        Example({"mode": "bilinear", "align_corners": True}, ((2, 1, 3),), "one element on an axis"),
+        Example({}, ((2, 5),), "1-D"),
+        Example({"factor": 3, "mode": "linear"}, ((2, 5),), "1-D"),
+        Example({}, ((2, 2, 3, 2),), "3-D"),
+        Example({"mode": "trilinear"}, ((2, 2, 3, 2),), "3-D"),
+    )
+
+    def infer(self, *inputs: TensorType) -> TensorType:
+        (x,) = inputs
+        require_rank(x, (2, 3, 4), "`upsample`")
+        axes = len(x.spatial)
+        if self.mode not in ("nearest", _LINEAR_MODES[axes]):
+            raise ShapeError(
+                f"`{self.mode}` does not fit an input of {x}",
+                "mode",
+                help=f"`{_LINEAR_MODES[axes]}` or `nearest`",
+                code="E0404",
+            )
+        if self.align_corners and self.mode == "nearest":
+            raise ShapeError(
+                "`align_corners` has no meaning for `nearest`",
+                "align_corners",
+                help=f"`mode: {_LINEAR_MODES[axes]}`",
+                code="E0404",
+            )
+        factors = per_axis(self.factor, axes, "factor")
+        return TensorType((x.channels, *(n * f for n, f in zip(x.spatial, factors, strict=True))))
+
+    def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
+        (y,) = inputs
+        for axis, factor in enumerate(per_axis(self.factor, y.ndim - 2, "factor"), start=2):
+            y = y.repeat(factor, axis) if self.mode == "nearest" else self._interpolate(y, axis, factor)
+        return y
+
+    def _interpolate(self, x: Array, axis: int, factor: int) -> Array:
+        size = x.shape[axis]
+        index = np.arange(size * factor)
+        if self.align_corners:
+            position = index * ((size - 1) / max(size * factor - 1, 1))
+        else:
+            position = np.clip((index + 0.5) / factor - 0.5, 0, size - 1)
+        low = position.astype(np.intp)
+        high = np.minimum(low + 1, size - 1)
+        share = (position - low).astype(x.dtype).reshape(-1, *(1,) * (x.ndim - axis - 1))
+        y: Array = x.take(low, axis) * (1 - share) + x.take(high, axis) * share
+        return y
