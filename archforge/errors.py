@@ -7,6 +7,7 @@ travel together. A broken invariant of ours is an `InternalError` and keeps its 
 from __future__ import annotations
 
 import difflib
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -36,8 +37,8 @@ class SourceFile:
     text: str
 
     def line(self, index: int) -> str:
-        """Line `index`, from 0, without its end; empty past the last one."""
-        lines = self.text.splitlines()
+        """Line `index`, from 0, without its end; empty past the last one. Lines end as in YAML."""
+        lines = re.split("\r\n|[\n\r\x85\u2028\u2029]", self.text.removeprefix("\ufeff"))
         return lines[index] if index < len(lines) else ""
 
 

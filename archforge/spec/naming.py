@@ -1,0 +1,118 @@
+"""Names of nodes: the scopes of the expansion joined by dots. The rules are in docs/language.md."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from archforge.errors import Diagnostic, DiagnosticError, Note, Span
+from archforge.ir import Operator, TensorType
+
+if TYPE_CHECKING:
+    from archforge.spec.scopes import Tensor
+
+__all__ = ["Draft", "NameScope", "assign_names"]
+
+Style = Literal["kind", "position"]
+
+
+@dataclass(slots=True, eq=False)
+class Draft:
+    """A node whose name is not known yet: `conv` or `conv3` depends on what comes later."""
+
+    op: Operator
+    inputs: tuple[Tensor, ...]
+    type: TensorType
+    span: Span
+    frame: int
+    given: str | None = None
+    shared: bool = False
+    name: str = ""
+    params_of: str = ""
+
+    @property
+    def kind(self) -> str:
+        return self.op.kind
+
+
+@dataclass(slots=True, eq=False)
+class NameScope:
+    """A level of names: its unnamed children are called by kind, or numbered by position."""
+
+    kind: str
+    given: str | None
+    span: Span | None
+    style: Style = "kind"
+    shared: bool = False
+    items: list[Draft | NameScope] = field(default_factory=list)
+    name: str = ""
+
+    def child(
+        self, kind: str, given: str | None, span: Span, style: Style = "kind", *, shared: bool = False
+    ) -> NameScope:
+        scope = NameScope(kind, given, span, style, shared)
+        self.items.append(scope)
+        return scope
+
+
+def assign_names(root: NameScope) -> None:
+    """Name every draft and scope below `root`. Raises E0309 with both places for equal names."""
+    clashes: list[Diagnostic] = []
+    _assign(root, "", "", clashes)
+    if clashes:
+        raise DiagnosticError(tuple(clashes))
+
+
+def _assign(scope: NameScope, path: str, params_path: str, clashes: list[Diagnostic]) -> None:
+    taken: dict[str, Draft | NameScope] = {}
+    copies: Counter[str] = Counter()
+    for name, item in _named(scope):
+        other = taken.setdefault(name, item)
+        own = name
+        if other is not item:
+            if not (item.shared and other.shared):
+                clashes.append(_clash(path + name, item, other))
+                continue
+            copies[name] += 1
+            own = f"{name}@{copies[name] + 1}"  # the same parameters, used again
+        item.name = path + own
+        if isinstance(item, NameScope):
+            _assign(item, f"{path}{own}.", f"{params_path}{name}.", clashes)
+        else:
+            item.params_of = params_path + name
+
+
+def _named(scope: NameScope) -> Iterator[tuple[str, Draft | NameScope]]:
+    """The children with their own names. Merges take no number: they hold no parameters."""
+    merges = Counter(i.kind for i in scope.items if _is_merge(i) and not i.given)
+    kinds = Counter(i.kind for i in scope.items if not i.given and not _is_merge(i))
+    seen: Counter[str] = Counter()
+    position = 0
+    for item in scope.items:
+        seen[item.kind] += item.given is None
+        if item.given is not None:
+            name = item.given
+        elif scope.style == "position" and not _is_merge(item):
+            name = str(position)
+        else:
+            several = (merges if _is_merge(item) else kinds)[item.kind] > 1
+            name = f"{item.kind}{seen[item.kind]}" if several else item.kind
+        position += not _is_merge(item)
+        yield name, item
+
+
+def _is_merge(item: Draft | NameScope) -> bool:
+    return isinstance(item, Draft) and not item.op.counts_as_layer
+
+
+def _clash(name: str, item: Draft | NameScope, other: Draft | NameScope) -> Diagnostic:
+    notes = (Note("the other is", other.span),) if other.span else ()
+    return Diagnostic(
+        "E0309",
+        f"two steps are named `{name}`",
+        item.span,
+        help="give one another name, or both `share: NAME` to use the same parameters",
+        notes=notes,
+    )

@@ -1,0 +1,203 @@
+"""One spec from a document and all that it extends and imports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from archforge.errors import Diagnostic, DiagnosticError, Span, did_you_mean, fail
+from archforge.spec.library import Library
+from archforge.spec.syntax import (
+    ArgDecl,
+    Argument,
+    BlockDecl,
+    Body,
+    Defaults,
+    Header,
+    OutputDecl,
+    ProfileDecl,
+    RuleDecl,
+    SpecDocument,
+    Value,
+)
+from archforge.spec.tree import Mapping as MappingTree
+
+__all__ = ["Spec", "resolve"]
+
+MAX_CHAIN = 16
+NO_PROFILE = "default"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Spec:
+    """A document merged with its templates and imports. `document` is the spec's own file."""
+
+    name: str
+    document: SpecDocument
+    header: Header
+    input: dict[str, Value] | Value | None
+    args: dict[str, ArgDecl]
+    values: dict[str, Argument]
+    defaults: Defaults
+    profiles: dict[str, ProfileDecl]
+    blocks: dict[str, BlockDecl]
+    graph: Body | None
+    outputs: dict[str, OutputDecl]
+    rules: dict[str, RuleDecl]
+    expect: MappingTree | None
+
+    @property
+    def profile_names(self) -> list[str]:
+        """The keys of `expect`; without it all that are declared. The first is the default."""
+        if self.expect and self.expect.entries:
+            return list(self.expect.entries)
+        return list(self.profiles) or [NO_PROFILE]
+
+    def profile(self, name: str | None) -> ProfileDecl:
+        """The profile of that name or model id; `recommended` and None are understood. Raises E0315."""
+        known = self.profile_names
+        if name == "recommended":
+            name = self.header.recommended
+        if name is None:
+            name = known[0]
+        for key in known:
+            decl = self.profiles.get(key)
+            if name == key or (decl and decl.model == name):
+                return decl or ProfileDecl(key, self.document.span_of("profiles"), {}, {}, {})
+        fail(
+            "E0315",
+            f"{self.name} has no profile `{name}`",
+            help=did_you_mean(name, known, what="profiles"),
+        )
+
+
+def resolve(document: SpecDocument, library: Library, name: str) -> Spec:
+    """The whole spec. Raises E0316 for what it cannot extend or import, E0306 and E0501 for keys
+    of `with` and `expect` that name nothing."""
+    chain = _chain(document, library)
+    merged = _Merge()
+    for link in chain:
+        merged.imports(link, library, ())
+        merged.document(link)
+    header = replace(
+        document.header, paper=next((d.header.paper for d in reversed(chain) if d.header.paper), None)
+    )
+    spec = Spec(
+        name=name,
+        document=document,
+        header=header,
+        input=next((d.input for d in reversed(chain) if d.input is not None), None),
+        args=merged.args,
+        values=merged.values,
+        defaults=merged.defaults,
+        profiles=merged.profiles,
+        blocks=merged.blocks,
+        graph=next((d.graph for d in reversed(chain) if d.graph is not None), None),
+        outputs=next((d.outputs for d in reversed(chain) if d.outputs), {}),
+        rules=merged.rules,
+        expect=document.expect,
+    )
+    _check_keys(spec, chain)
+    return spec
+
+
+def _chain(document: SpecDocument, library: Library) -> list[SpecDocument]:
+    """What `document` extends, farthest first, then itself."""
+    chain = [document]
+    while (name := chain[0].header.extends) is not None:
+        entry = chain[0].tree.entries["extends"]
+        base = library.reference(name, chain[0], entry.value.span)
+        if base in chain or len(chain) >= MAX_CHAIN:
+            fail("E0316", f"`{name}` extends itself, by {len(chain)} steps", entry.value.span)
+        chain.insert(0, base)
+    return chain
+
+
+class _Merge:
+    """What the links of a chain say, later ones over earlier ones, by name."""
+
+    def __init__(self) -> None:
+        self.args: dict[str, ArgDecl] = {}
+        self.values: dict[str, Argument] = {}
+        self.defaults: Defaults = {}
+        self.profiles: dict[str, ProfileDecl] = {}
+        self.blocks: dict[str, BlockDecl] = {}
+        self.rules: dict[str, RuleDecl] = {}
+
+    def imports(self, document: SpecDocument, library: Library, trail: tuple[SpecDocument, ...]) -> None:
+        """The blocks and rules of imported files, and of what these import."""
+        tree = document.tree.get("imports")
+        spans = [item.span for item in tree.items] if tree is not None and hasattr(tree, "items") else []
+        for name, span in zip(document.header.imports, spans, strict=False):
+            other = library.reference(name, document, span)
+            if other in trail or len(trail) >= MAX_CHAIN:
+                fail("E0316", f"`{name}` imports itself", span)
+            self.imports(other, library, (*trail, document))
+            self.blocks |= {key: replace(block, imported=True) for key, block in other.blocks.items()}
+            self.rules |= other.rules
+
+    def document(self, document: SpecDocument) -> None:
+        self.args |= document.args
+        self.values |= document.values
+        self.blocks |= document.blocks
+        self.rules |= document.rules
+        self.defaults = _merge_defaults(self.defaults, document.defaults)
+        for name, profile in document.profiles.items():
+            base = self.profiles.get(name)
+            self.profiles[name] = _merge_profiles(base, profile) if base else profile
+
+
+def _merge_defaults(base: Defaults, over: Defaults) -> Defaults:
+    return base | {op: base.get(op, {}) | values for op, values in over.items()}
+
+
+def _merge_profiles(base: ProfileDecl, over: ProfileDecl) -> ProfileDecl:
+    return ProfileDecl(
+        over.name,
+        over.span,
+        base.values | over.values,
+        _merge_defaults(base.defaults, over.defaults),
+        base.blocks | over.blocks,
+        over.model or base.model,
+    )
+
+
+def _check_keys(spec: Spec, chain: list[SpecDocument]) -> None:
+    """Keys that name an argument, a profile or a block must name one that exists."""
+    found: list[Diagnostic] = []
+
+    def need(key: str, span: Span, known: Mapping[str, Any], code: str, what: str, where: str) -> None:
+        if key not in known:
+            hint = did_you_mean(key, known, what=f"{what}s")
+            found.append(Diagnostic(code, f"{where} names no {what}: `{key}`", span, help=hint))
+
+    for document in chain:
+        for argument in document.values.values():
+            need(argument.key, argument.key_span, spec.args, "E0306", "argument", "`with`")
+        for profile in document.profiles.values():
+            for argument in profile.values.values():
+                need(
+                    argument.key,
+                    argument.key_span,
+                    spec.args,
+                    "E0306",
+                    "argument",
+                    f"profile `{profile.name}`",
+                )
+    profiles: Mapping[str, Any] = spec.profiles or {NO_PROFILE: None}
+    for entry in spec.expect or ():
+        need(entry.key, entry.key_span, profiles, "E0501", "profile", "`expect`")
+    recommended = spec.header.recommended
+    if recommended and recommended not in spec.profile_names and not _is_spec_name(recommended):
+        span = spec.document.tree.entries["recommended"].value.span
+        need(recommended, span, dict.fromkeys(spec.profile_names), "E0315", "profile", "`recommended`")
+    if found:
+        raise DiagnosticError(tuple(found))
+
+
+def _is_spec_name(name: str) -> bool:
+    """Whether `recommended` names another spec of the zoo."""
+    from archforge.resources import zoo_folder
+
+    return (zoo_folder() / f"{name}.yaml").is_file()

@@ -1,0 +1,205 @@
+"""What names mean while a graph is expanded: tensors, steps as values, environments, arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from archforge.errors import Span, fail
+from archforge.ir import TensorType
+from archforge.spec.formula import describe
+from archforge.spec.naming import Draft
+from archforge.spec.syntax import ArgDecl, Argument, Body
+
+__all__ = ["POISON", "ArgFrame", "Budget", "Env", "Poisoned", "Steps", "Tensor", "check_kind"]
+
+MAX_ITERATIONS = 1_000_000
+_AXES = {1: ("features",), 2: ("channels", "width"), 3: ("channels", "height", "width")}
+_AXES_3D = ("channels", "depth", "height", "width")
+
+
+class Poisoned(Exception):
+    """The value stands behind a mistake that is already reported."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tensor:
+    """A value of the graph: computed by `draft`, or the graph's input `input_name`."""
+
+    type: TensorType
+    draft: Draft | None = None
+    input_name: str = ""
+
+    def attribute(self, name: str) -> Any:
+        shape = self.type.shape
+        if name == "shape":
+            return list(shape)
+        if name == "size":
+            return self.type.size
+        if name == "features":
+            return shape[-1]
+        if name == "channels" or (name == "length" and len(shape) == 2):
+            return shape[0]
+        axes = _AXES.get(len(shape), _AXES_3D)
+        return shape[axes.index(name)] if name in axes else _missing(name)
+
+    def attributes(self) -> Iterable[str]:
+        return ("shape", "size", "features", *_AXES.get(len(self.type.shape), _AXES_3D))
+
+    def __str__(self) -> str:
+        return f"a tensor of {self.type}"
+
+
+def _missing(name: str) -> Any:
+    raise KeyError(name)
+
+
+class _Poison(Tensor):
+    """Stands for a value behind a mistake; whoever looks into it stops quietly."""
+
+    def attribute(self, name: str) -> Any:
+        raise Poisoned
+
+
+POISON = _Poison(TensorType(()))
+
+
+@dataclass(slots=True)
+class Budget:
+    """What loops and list comprehensions of one expansion may still use."""
+
+    left: int = MAX_ITERATIONS
+
+    def spend(self, items: int) -> None:
+        self.left -= items
+        if self.left < 0:
+            raise ValueError(f"more than {MAX_ITERATIONS:,} iterations in all")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Steps:
+    """Steps as the value of an argument; they see the names of the place where they are written."""
+
+    body: Body
+    env: Env
+
+    def __str__(self) -> str:
+        return "steps"
+
+
+class ArgFrame:
+    """Arguments of one call. What is not given is evaluated when first asked for: a default may
+    use other arguments in any order."""
+
+    def __init__(self, values: dict[str, Any], pending: dict[str, Callable[[], Any]]) -> None:
+        self.values = values
+        self.pending = pending
+        self._running: list[str] = []
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.values or name in self.pending
+
+    def __iter__(self) -> Any:
+        return iter((*self.values, *self.pending))
+
+    def __getitem__(self, name: str) -> Any:
+        if name in self.values:
+            return self.values[name]
+        if name in self._running:
+            raise ValueError(f"the default of `{name}` uses itself: {' -> '.join((*self._running, name))}")
+        self._running.append(name)
+        try:
+            self.values[name] = self.pending[name]()
+        finally:
+            self._running.pop()
+        del self.pending[name]
+        return self.values[name]
+
+    def settle(self) -> dict[str, Any]:
+        """Evaluate all that is pending."""
+        for name in tuple(self.pending):
+            self[name]
+        return self.values
+
+
+_EMPTY = ArgFrame({}, {})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Env:
+    """The names that a formula sees, innermost first: loop variables, taps and lets of the body,
+    the block's arguments, the spec's. `x` is the current value, `input` what the body received."""
+
+    budget: Budget
+    x: Tensor | None = None
+    input: Tensor | None = None
+    loop: dict[str, Any] = field(default_factory=dict)
+    body: dict[str, Any] = field(default_factory=dict)
+    args: ArgFrame = _EMPTY
+    spec: ArgFrame = _EMPTY
+
+    def lookup(self, name: str) -> Any:
+        if name == "x" and self.x is not None:
+            return self.x
+        if name == "input" and self.input is not None:
+            return self.input
+        for layer in (self.loop, self.body, self.args, self.spec):
+            if name in layer:
+                return layer[name]
+        raise KeyError(name)
+
+    def names(self) -> Iterable[str]:
+        own = [n for n, v in (("x", self.x), ("input", self.input)) if v is not None]
+        return (*self.loop, *self.body, *self.args, *self.spec, *own)
+
+    def spend(self, items: int) -> None:
+        self.budget.spend(items)
+
+    def at(self, x: Tensor | None) -> Env:
+        """The same names where the current value is `x`."""
+        return (
+            self
+            if x is self.x
+            else Env(self.budget, x, self.input, self.loop, self.body, self.args, self.spec)
+        )
+
+    def looping(self, **variables: Any) -> Env:
+        """The same with loop variables in front."""
+        return replace(self, loop=self.loop | variables)
+
+
+_KIND_TESTS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "int": (lambda v: type(v) is int, "a whole number"),
+    "float": (lambda v: type(v) in (int, float), "a number"),
+    "bool": (lambda v: type(v) is bool, "true or false"),
+    "str": (lambda v: isinstance(v, str), "a text"),
+    "list": (lambda v: isinstance(v, list), "a list"),
+    "tensor": (lambda v: isinstance(v, Tensor), "a value such as a tap"),
+    "steps": (lambda v: v is None or isinstance(v, Steps | list | str), "steps"),
+}
+
+
+def check_kind(decl: ArgDecl, value: Any, span: Span, owner: str) -> Any:
+    """`value`, if the declaration takes it. Raises E0308."""
+    if decl.kind is None or value is POISON:
+        return value
+    test, expected = _KIND_TESTS[decl.kind]
+    if not test(value):
+        whole = isinstance(value, float) and decl.kind == "int"
+        fail(
+            "E0308",
+            f"`{decl.name}` of {owner} is {expected}, found {describe(value)}",
+            span,
+            help="// divides to a whole number" if whole else "",
+        )
+    return value
+
+
+def evaluate_argument(decl: ArgDecl, argument: Argument, env: Env, owner: str) -> Any:
+    """The value of an argument in the scope where it is written, of the declared kind."""
+    if argument.looks_like_steps or (decl.takes_steps and not argument.value.is_formula):
+        value: Any = Steps(argument.body, env) if argument.tree.plain() is not None else None
+    else:
+        value = argument.value.evaluate(env)
+    return check_kind(decl, value, argument.tree.span, owner)

@@ -1,0 +1,317 @@
+"""The language's syntax as frozen data: values, steps, blocks, documents. No behaviour but evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+from archforge.errors import SourceFile, Span
+from archforge.spec.formula import Formula, Namespace, Template, parse_formula
+from archforge.spec.tree import Mapping, Scalar, Sequence, Tree
+
+__all__ = [
+    "KINDS",
+    "MERGES",
+    "MODIFIERS",
+    "STRUCTURES",
+    "ArgDecl",
+    "Argument",
+    "Arguments",
+    "BlockDecl",
+    "Body",
+    "Branch",
+    "Call",
+    "For",
+    "Group",
+    "Header",
+    "Let",
+    "Merge",
+    "Modifiers",
+    "OutputDecl",
+    "ProfileDecl",
+    "RuleDecl",
+    "SpecDocument",
+    "Step",
+    "Tap",
+    "Value",
+    "formulas_in",
+    "value_of",
+]
+
+MERGES = ("add", "subtract", "multiply", "concat")
+STRUCTURES = ("seq", "side", "for", "let")
+MODIFIERS = ("name", "as", "append", "from", "when", "repeat", "first", "share", "in", "do")
+KINDS = ("int", "float", "bool", "str", "list", "tensor", "steps")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Value:
+    """A literal, a formula, or a list or mapping of values."""
+
+    content: Any  # a constant | Formula | tuple[Value, ...] | dict[str, Value]
+    span: Span
+
+    def evaluate(self, names: Namespace) -> Any:
+        content = self.content
+        if isinstance(content, Formula):
+            return content.evaluate(names)
+        if isinstance(content, tuple):
+            return [item.evaluate(names) for item in content]
+        if isinstance(content, dict):
+            return {key: item.evaluate(names) for key, item in content.items()}
+        return content
+
+    @property
+    def is_formula(self) -> bool:
+        return isinstance(self.content, Formula)
+
+
+def value_of(tree: Tree) -> Value:
+    """The value that `tree` writes. Raises E0303 or E0304 for a formula that is none."""
+    if isinstance(tree, Scalar):
+        span = tree.formula_span
+        return Value(parse_formula(tree.value[1:], span) if span else tree.value, tree.span)
+    if isinstance(tree, Sequence):
+        return Value(tuple(map(value_of, tree.items)), tree.span)
+    return Value({entry.key: value_of(entry.value) for entry in tree}, tree.span)
+
+
+def formulas_in(value: Value) -> Iterator[Formula]:
+    """Every formula inside `value`."""
+    content = value.content
+    if isinstance(content, Formula):
+        yield content
+    elif isinstance(content, tuple | dict):
+        for item in content.values() if isinstance(content, dict) else content:
+            yield from formulas_in(item)
+
+
+@dataclass(frozen=True, eq=False)
+class Argument:
+    """`key: tree`: a value, or steps where the callee declares so. Either is parsed when first asked."""
+
+    key: str
+    key_span: Span
+    tree: Tree
+
+    @cached_property
+    def value(self) -> Value:
+        return value_of(self.tree)
+
+    @cached_property
+    def body(self) -> Body:
+        from archforge.spec.parse import parse_body
+
+        return parse_body(self.tree)
+
+    @property
+    def looks_like_steps(self) -> bool:
+        """A list that holds a mapping can only be steps: values are scalars and lists of them."""
+        return isinstance(self.tree, Sequence) and any(isinstance(i, Mapping) for i in self.tree.items)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Arguments:
+    """What stands behind an op or block: named `entries`, or one `bare` value (None: nothing)."""
+
+    span: Span
+    entries: dict[str, Argument]
+    bare: Argument | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Modifiers:
+    name: Template | None = None
+    tap: Template | None = None  # `as`
+    append: Template | None = None
+    source: Value | None = None  # `from`
+    when: Value | None = None
+    repeat: Value | None = None
+    first: dict[str, Argument] = field(default_factory=dict)
+    share: Template | None = None
+
+    def values(self) -> Iterator[Value]:
+        """The values among the modifiers, to look for names in."""
+        yield from (v for v in (self.source, self.when, self.repeat) if v)
+        yield from (a.value for a in self.first.values())
+
+    def templates(self) -> Iterator[Template]:
+        yield from (t for t in (self.name, self.tap, self.append, self.share) if t)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Body:
+    """Steps in order. `is_list` is false for one step written without a list: a name on it is its own."""
+
+    steps: tuple[Step, ...]
+    span: Span
+    is_list: bool = True
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tap:
+    """`=expr`: a value to go on with, steps to run, or the name of an op or block."""
+
+    span: Span
+    modifiers: Modifiers
+    formula: Formula
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Call:
+    """An op or a block, named outright or by a formula."""
+
+    span: Span
+    modifiers: Modifiers
+    target: str | Formula
+    arguments: Arguments
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Branch:
+    span: Span
+    body: Body
+    name: Template | None = None
+    when: Value | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Merge:
+    """Branches that all start from the current value, and what joins them."""
+
+    span: Span
+    modifiers: Modifiers
+    kind: str
+    branches: tuple[Branch, ...] | Formula
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Group:
+    """`seq`, or `side`, which leaves the current value as it was."""
+
+    span: Span
+    modifiers: Modifiers
+    kind: Literal["seq", "side"]
+    body: Body
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class For:
+    """A loop over columns of equal length, or over named columns in rows."""
+
+    span: Span
+    modifiers: Modifiers
+    columns: tuple[tuple[str, Span], ...]
+    values: dict[str, Value]  # by column; empty when `rows` is given
+    rows: Value | None
+    body: Body
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Let:
+    span: Span
+    modifiers: Modifiers
+    values: dict[str, Argument]
+
+
+Step = Tap | Call | Merge | Group | For | Let
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ArgDecl:
+    """An argument: a kind without a value is required (bare `steps` may be left out: none)."""
+
+    name: str
+    span: Span
+    kind: str | None
+    default: Argument | None
+
+    @property
+    def required(self) -> bool:
+        return self.default is None and self.kind != "steps"
+
+    @property
+    def takes_steps(self) -> bool:
+        return self.kind == "steps" or (self.default is not None and self.default.looks_like_steps)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BlockDecl:
+    """A block. One that came by `imports` sees its own arguments only."""
+
+    name: str
+    span: Span
+    naming: str
+    args: dict[str, ArgDecl]
+    body: Body
+    expect: Mapping | None = None
+    imported: bool = False
+
+
+Defaults = dict[str, dict[str, Argument]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ProfileDecl:
+    name: str
+    span: Span
+    values: dict[str, Argument]
+    defaults: Defaults
+    blocks: dict[str, BlockDecl]
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OutputDecl:
+    value: Value
+    when: Value | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RuleDecl:
+    """How somebody counted layers: `says` in words, `count` as a formula over named constants."""
+
+    name: str
+    span: Span
+    says: str
+    constants: dict[str, int]
+    count: Formula
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Header:
+    """The plain words at the top of a document."""
+
+    kind: Literal["network", "template", "blocks"] = "network"
+    title: str | None = None
+    paper: str | None = None
+    departs: str | None = None
+    recommended: str | None = None
+    extends: str | None = None
+    imports: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SpecDocument:
+    """One file, parsed and validated by itself; what it extends and imports is not in it."""
+
+    source: SourceFile
+    header: Header
+    tree: Mapping
+    input: dict[str, Value] | Value | None
+    args: dict[str, ArgDecl]
+    values: dict[str, Argument]  # `with`
+    defaults: Defaults
+    profiles: dict[str, ProfileDecl]
+    blocks: dict[str, BlockDecl]
+    graph: Body | None
+    outputs: dict[str, OutputDecl]
+    rules: dict[str, RuleDecl]
+    expect: Mapping | None
+
+    def span_of(self, key: str) -> Span:
+        """Where the top-level `key` stands; the document's start if it does not."""
+        entry = self.tree.entries.get(key)
+        return entry.key_span if entry else Span(self.source, 0, 0)
