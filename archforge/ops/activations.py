@@ -12,7 +12,7 @@ from archforge.ops.base import Array, Example, Op, Real
 from archforge.ops.erf import erf
 from archforge.ops.lazy import np
 
-__all__ = ["ACTIVATIONS", "Activation", "Elu", "Gelu", "LeakyRelu"]
+__all__ = ["ACTIVATIONS", "SELU_ALPHA", "SELU_SCALE", "Activation", "Elu", "Gelu", "LeakyRelu"]
 
 
 class Activation(Op):
@@ -44,11 +44,11 @@ def _expm1(x: Array) -> Array:
 
 
 # Fixed point of zero mean and unit variance; digits of arXiv:1706.02515, section 2 and its code.
-_SELU_SCALE, _SELU_ALPHA = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
+SELU_SCALE, SELU_ALPHA = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
 
 
 def _selu(x: Array) -> Array:
-    return _SELU_SCALE * np.where(x > 0, x, _SELU_ALPHA * _expm1(x))
+    return SELU_SCALE * np.where(x > 0, x, SELU_ALPHA * _expm1(x))
 
 
 def _activation(name: str, function: Callable[[Array], Array], doc: str, *aliases: str) -> type[Activation]:

@@ -36,7 +36,8 @@ class Linear(Op):
         Example({"out": 5, "axis": 0}, ((4, 2, 3),), "over the channels of a map"),
     )
 
-    def _axis(self, x: TensorType) -> int:
+    def feature_axis(self, x: TensorType) -> int:
+        """The axis of the features, from 0, batch excluded. Raises `ShapeError` if it must be said."""
         if self.axis is not None:
             return resolve_axis(self.axis, x)
         if len(x.shape) > 2:
@@ -48,12 +49,12 @@ class Linear(Op):
 
     def infer(self, *inputs: TensorType) -> TensorType:
         (x,) = inputs
-        axis = self._axis(x)
+        axis = self.feature_axis(x)
         return TensorType((*x.shape[:axis], self.out, *x.shape[axis + 1 :]))
 
     def params(self, *inputs: TensorType) -> dict[str, ParamDecl]:
         (x,) = inputs
-        features = x.shape[self._axis(x)]
+        features = x.shape[self.feature_axis(x)]
         decls = {"weight": ParamDecl((self.out, features))}
         if self.bias:
             decls["bias"] = ParamDecl((self.out,), "bias", Init("uniform", 1.0, features))
@@ -61,12 +62,12 @@ class Linear(Op):
 
     def macs(self, *inputs: TensorType) -> int:
         (x,) = inputs
-        others = math.prod(n for axis, n in enumerate(x.shape) if axis != self._axis(x))
+        others = math.prod(n for axis, n in enumerate(x.shape) if axis != self.feature_axis(x))
         return self.params(x)["weight"].size * others
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         (x,) = inputs
-        axis = self._axis(TensorType(x.shape[1:])) + 1
+        axis = self.feature_axis(TensorType(x.shape[1:])) + 1
         y = np.moveaxis(x, axis, -1) @ params["weight"].T
         if self.bias:
             y += params["bias"]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from archforge.ir import ShapeError, TensorType
 from archforge.ops.base import Array, Example, Extent, Flag, Op, per_axis, require_rank
 from archforge.ops.lazy import np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["Upsample"]
 
@@ -74,14 +77,17 @@ class Upsample(Op):
         return y
 
     def _interpolate(self, x: Array, axis: int, factor: int) -> Array:
-        size = x.shape[axis]
+        low, high, share = self.sources(x.shape[axis], factor)
+        share = share.astype(x.dtype).reshape(-1, *(1,) * (x.ndim - axis - 1))
+        return x.take(low, axis) * (1 - share) + x.take(high, axis) * share
+
+    def sources(self, size: int, factor: int) -> tuple[NDArray[np.intp], NDArray[np.intp], Array]:
+        """The two elements of an axis that each output of a linear mode mixes, and the share of the
+        second: int[size * factor] twice and float64[size * factor]."""
         index = np.arange(size * factor)
         if self.align_corners:
             position = index * ((size - 1) / max(size * factor - 1, 1))
         else:
             position = np.clip((index + 0.5) / factor - 0.5, 0, size - 1)
         low = position.astype(np.intp)
-        high = np.minimum(low + 1, size - 1)
-        share = (position - low).astype(x.dtype).reshape(-1, *(1,) * (x.ndim - axis - 1))
-        y: Array = x.take(low, axis) * (1 - share) + x.take(high, axis) * share
-        return y
+        return low, np.minimum(low + 1, size - 1), position - low

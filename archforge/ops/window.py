@@ -32,6 +32,15 @@ class Window:
         """Extent of the dilated kernel along each axis."""
         return tuple(d * (k - 1) + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
 
+    def margins(self, sizes: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+        """(before, after) of each axis of `sizes`: the padding, and after it as much more as a last,
+        partial window overhangs."""
+        ends = [(o - 1) * s + r for o, s, r in zip(self.output, self.stride, self.reach, strict=True)]
+        return tuple(
+            (before, max(after, end - before - size))
+            for (before, after), end, size in zip(self.padding, ends, sizes, strict=True)
+        )
+
     def taps(self) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
         """Each position inside the kernel with the strided slices of the padded input under it."""
         for index in product(*map(range, self.kernel)):
@@ -128,11 +137,7 @@ def _pads(
 def pad_spatial(x: Array, window: Window, value: float = 0.0) -> Array:
     """`x` float[N, C, *spatial] with the window's padding around its spatial axes, and as much more
     at their ends as a last, partial window overhangs."""
-    ends = [(o - 1) * s + r for o, s, r in zip(window.output, window.stride, window.reach, strict=True)]
-    widths = [
-        (before, max(after, end - before - size))
-        for (before, after), end, size in zip(window.padding, ends, x.shape[2:], strict=True)
-    ]
+    widths = window.margins(x.shape[2:])
     if not any(map(any, widths)):
         return x
     return np.pad(x, ((0, 0), (0, 0), *widths), constant_values=value)

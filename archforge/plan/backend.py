@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from archforge.ir import TensorType
 from archforge.ops.base import Array, Op
 
 __all__ = ["Backend", "Kernel", "Lowering", "has_reference"]
@@ -30,8 +29,8 @@ class Kernel:
     pack: Callable[[Mapping[str, Array]], Mapping[str, Array]] = unpacked
 
 
-# From the bound op and its inputs' types to a kernel; None where this case has none.
-Lowering = Callable[[Any, tuple[TensorType, ...]], Kernel | None]
+# lowering(op, *types of its inputs): a kernel; None where it has none for this case.
+Lowering = Callable[..., Kernel | None]
 
 
 class Backend(Protocol):

@@ -123,7 +123,7 @@ def _frees(nodes: list[Node], wanted: frozenset[str]) -> list[tuple[str, ...]]:
 
 def _lowered(node: Node, typed: TypedGraph, table: Mapping[str, Lowering]) -> Kernel | None:
     lowering = table.get(node.op.kind)
-    return lowering(node.op, typed.input_types(node)) if lowering else None
+    return lowering(node.op, *typed.input_types(node)) if lowering else None
 
 
 def _refuse(nodes: list[Node], kernels: Mapping[str, Kernel | None], backend: Backend, strict: bool) -> None:

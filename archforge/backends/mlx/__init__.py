@@ -1,0 +1,68 @@
+"""Apple's MLX: Metal, CUDA, or a slow but exact CPU. Imported when it is first used.
+
+Values lie channels-last, [N, *spatial, C], as MLX's convolutions want them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from archforge.errors import fail
+from archforge.ops.base import Array
+from archforge.ops.lazy import np
+from archforge.plan import Lowering
+
+__all__ = ["BACKEND"]
+
+# Plain `mlx` has no library to load on Linux.
+PACKAGE = "mlx" if sys.platform == "darwin" else "mlx[cpu]"
+
+
+@dataclass(frozen=True, slots=True)
+class MlxBackend:
+    """Values are lazy `mlx.core.array`s until they leave."""
+
+    name: str = "mlx"
+    dtypes: tuple[str, ...] = ("float32", "float16", "bfloat16")
+
+    def preference(self) -> int:
+        """Above NumPy where there is a GPU; its CPU build is some twenty times slower."""
+        try:
+            mx = import_module("mlx.core")
+        except ImportError:
+            return 0
+        return 3 if mx.metal.is_available() or mx.cuda.is_available() else 0
+
+    def require(self) -> None:
+        try:
+            import_module("mlx.core")
+        except ImportError as error:
+            reason = str(error).splitlines()[0]
+            help = f"pip install '{PACKAGE}'"
+            fail("E0701", f"the backend mlx cannot run here: {reason}", help=help)
+
+    def lowerings(self) -> Mapping[str, Lowering]:
+        table: Mapping[str, Lowering] = import_module(f"{__name__}.lowerings").LOWERINGS
+        return table
+
+    def enter(self, array: Array, dtype: str) -> Any:
+        return self.constant(np.moveaxis(array, 1, -1), dtype)
+
+    def leave(self, value: Any) -> Array:
+        mx = import_module("mlx.core")
+        wide = np.array(value.astype(mx.float32))
+        return np.ascontiguousarray(np.moveaxis(wide, -1, 1))
+
+    def constant(self, array: Array, dtype: str) -> Any:
+        mx = import_module("mlx.core")
+        value = mx.array(np.asarray(array, np.float32)).astype(getattr(mx, dtype))
+        # What is still lazy belongs to the thread that made it, and any thread may call.
+        mx.eval(value)
+        return value
+
+
+BACKEND = MlxBackend()

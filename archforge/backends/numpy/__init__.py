@@ -41,7 +41,7 @@ class NumpyBackend:
         return array
 
 
-def _reference(op: Op, inputs: tuple[TensorType, ...]) -> Kernel | None:
+def _reference(op: Op, *inputs: TensorType) -> Kernel | None:
     return Kernel(op.reference) if has_reference(op) else None
 
 

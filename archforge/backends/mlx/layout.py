@@ -1,0 +1,42 @@
+"""Where the axes of a value lie: MLX's convolutions want [N, *spatial, C], the reference [N, C, *spatial].
+
+The rule needs the number of axes alone, so that (time, features) moves as a 1-D map does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import mlx.core as mx
+
+from archforge.ir import TensorType
+
+__all__ = ["Params", "axis_of", "channels_first", "channels_last", "padded"]
+
+Params = Mapping[str, mx.array]
+
+
+def axis_of(axis: int, x: TensorType) -> int:
+    """Where axis `axis` of `x`, counted from 0 without the batch, lies in its value."""
+    return axis or len(x.shape)
+
+
+def channels_first(x: mx.array) -> mx.array:
+    """A value in the reference's order of axes."""
+    return mx.moveaxis(x, -1, 1)
+
+
+def channels_last(x: mx.array) -> mx.array:
+    """A value from the reference's order of axes."""
+    return mx.moveaxis(x, 1, -1)
+
+
+def padded(x: mx.array, widths: Sequence[tuple[int, int]], value: float = 0.0) -> mx.array:
+    """`x` with `value` around its spatial axes, (before, after) for each; negative numbers crop."""
+    added = [(max(a, 0), max(b, 0)) for a, b in widths]
+    if any(map(any, added)):
+        x = mx.pad(x, [(0, 0), *added, (0, 0)], constant_values=value)
+    if all(a >= 0 and b >= 0 for a, b in widths):
+        return x
+    kept = [slice(max(-a, 0), n - max(-b, 0)) for (a, b), n in zip(widths, x.shape[1:], strict=False)]
+    return x[(slice(None), *kept)]

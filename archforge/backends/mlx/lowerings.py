@@ -1,0 +1,185 @@
+"""The table of MLX kernels, by kind of op. What is missing, or returns None, runs on the reference.
+
+Values are mlx.core.array [N, *spatial, C].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import mlx.core as mx
+
+from archforge.backends.mlx import elementwise, windows
+from archforge.backends.mlx.layout import Params, axis_of, channels_first, channels_last, padded
+from archforge.ir import TensorType
+from archforge.ops.base import Array, Op, resolve_axis
+from archforge.ops.batch_norm import BatchNorm
+from archforge.ops.concat import Concat
+from archforge.ops.layer_norm import LayerNorm
+from archforge.ops.lazy import np
+from archforge.ops.linear import Linear
+from archforge.ops.lrn import Lrn
+from archforge.ops.pad import Pad
+from archforge.ops.permute import Permute
+from archforge.ops.shuffle import Shuffle
+from archforge.ops.slice import Slice
+from archforge.ops.softmax import LogSoftmax, Softmax
+from archforge.ops.upsample import Upsample
+from archforge.plan import Kernel, Lowering
+
+__all__ = ["LOWERINGS"]
+
+
+def linear(op: Linear, x: TensorType) -> Kernel:
+    axis = axis_of(op.feature_axis(x), x)
+
+    def run(params: Params, x: mx.array) -> mx.array:
+        y = mx.moveaxis(x, axis, -1) @ params["weight"]
+        return mx.moveaxis(y + params["bias"] if op.bias else y, -1, axis)
+
+    return Kernel(run, lambda params: {**params, "weight": params["weight"].T})
+
+
+def batch_norm(op: BatchNorm, x: TensorType) -> Kernel:
+    def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
+        wide = {name: array.astype(np.float64) for name, array in params.items()}
+        factor = 1 / np.sqrt(wide["running_var"] + op.eps)
+        if not op.affine:
+            return {"factor": factor, "shift": -wide["running_mean"] * factor}
+        factor = factor * wide["weight"]
+        return {"factor": factor, "shift": wide["bias"] - wide["running_mean"] * factor}
+
+    return Kernel(lambda params, x: x * params["factor"] + params["shift"], pack)
+
+
+def layer_norm(op: LayerNorm, x: TensorType) -> Kernel:
+    normalised = op.axes(x)
+    axes = [axis_of(a, x) for a in normalised]
+    along = tuple(n if a in normalised else 1 for a, n in enumerate(x.shape))
+
+    def run(params: Params, x: mx.array) -> mx.array:
+        centred = x - mx.mean(x, axes, keepdims=True)
+        y = centred * mx.rsqrt(mx.mean(mx.square(centred), axes, keepdims=True) + op.eps)
+        return y * params["weight"] + params["bias"] if op.affine else y
+
+    def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
+        return {name: np.moveaxis(array.reshape(along), 0, -1) for name, array in params.items()}
+
+    return Kernel(run, pack)
+
+
+def lrn(op: Lrn, x: TensorType) -> Kernel:
+    channels, before, after = x.channels, op.size // 2, (op.size - 1) // 2
+
+    def run(params: Params, x: mx.array) -> mx.array:
+        squares = mx.pad(mx.square(x), [(0, 0)] * (x.ndim - 1) + [(before, after)])
+        total = sum(squares[..., i : i + channels] for i in range(op.size))
+        return x / (total * (op.alpha / op.size) + op.k) ** op.beta
+
+    return Kernel(run)
+
+
+def softmax(op: Softmax, x: TensorType) -> Kernel:
+    axis = axis_of(resolve_axis(op.axis, x), x)
+    return Kernel(lambda params, x: mx.softmax(x, axis))
+
+
+def log_softmax(op: LogSoftmax, x: TensorType) -> Kernel:
+    axis = axis_of(resolve_axis(op.axis, x), x)
+    return Kernel(lambda params, x: x - mx.logsumexp(x, axis, keepdims=True))
+
+
+def concat(op: Concat, *inputs: TensorType) -> Kernel:
+    axis = axis_of(resolve_axis(op.axis, inputs[0]), inputs[0])
+    return Kernel(lambda params, *inputs: mx.concatenate(list(inputs), axis))
+
+
+def reshape(op: Op, x: TensorType) -> Kernel:
+    """The elements keep the reference's order."""
+    shape = op.infer(x).shape
+    return Kernel(lambda params, x: channels_last(channels_first(x).reshape(len(x), *shape)))
+
+
+def permute(op: Permute, x: TensorType) -> Kernel:
+    order = (0, *(axis + 1 for axis in op.order))
+    return Kernel(lambda params, x: channels_last(channels_first(x).transpose(order)))
+
+
+def shuffle(op: Shuffle, x: TensorType) -> Kernel:
+    def run(params: Params, x: mx.array) -> mx.array:
+        grouped = x.reshape(*x.shape[:-1], op.groups, -1)
+        return grouped.swapaxes(-1, -2).reshape(x.shape)
+
+    return Kernel(run)
+
+
+def slice_(op: Slice, x: TensorType) -> Kernel:
+    axis, stretch = op.stretch(x)
+    index = (slice(None),) * axis_of(axis, x) + (stretch,)
+    return Kernel(lambda params, x: x[index])
+
+
+def pad(op: Pad, x: TensorType) -> Kernel:
+    widths = op.widths(x)
+    return Kernel(lambda params, x: padded(x, widths, op.value))
+
+
+def upsample(op: Upsample, x: TensorType) -> Kernel:
+    sizes = x.spatial
+    factors = [y // n for n, y in zip(sizes, op.infer(x).spatial, strict=True)]
+
+    def repeat(params: Params, x: mx.array) -> mx.array:
+        for axis, factor in enumerate(factors, start=1):
+            x = mx.repeat(x, factor, axis)
+        return x
+
+    def interpolate(params: Params, x: mx.array) -> mx.array:
+        for axis, (size, factor) in enumerate(zip(sizes, factors, strict=True), start=1):
+            low, high = (mx.array(indices) for indices in op.sources(size, factor)[:2])
+            share = params[f"share{axis}"].reshape(-1, *(1,) * (x.ndim - axis - 1))
+            x = mx.take(x, low, axis) * (1 - share) + mx.take(x, high, axis) * share
+        return x
+
+    def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
+        shares = (op.sources(size, factor)[2] for size, factor in zip(sizes, factors, strict=True))
+        return {f"share{axis}": share for axis, share in enumerate(shares, start=1)}
+
+    return Kernel(repeat) if op.mode == "nearest" else Kernel(interpolate, pack)
+
+
+LOWERINGS: Mapping[str, Lowering] = {
+    **elementwise.ACTIVATIONS,
+    "adaptive_avg_pool": windows.adaptive_avg_pool,
+    "add": elementwise.merge(mx.add),
+    "avg_pool": windows.avg_pool,
+    "bn": batch_norm,
+    "channel_dropout": elementwise.ACTIVATIONS["identity"],
+    "concat": concat,
+    "conv": windows.conv,
+    "conv_transpose": windows.conv_transpose,
+    "dropout": elementwise.ACTIVATIONS["identity"],
+    "elu": elementwise.elu,
+    "flatten": reshape,
+    "gelu": elementwise.gelu,
+    "global_avg_pool": windows.global_avg_pool,
+    "global_max_pool": windows.global_max_pool,
+    "layer_norm": layer_norm,
+    "layer_scale": elementwise.layer_scale,
+    "leaky_relu": elementwise.leaky_relu,
+    "linear": linear,
+    "log_softmax": log_softmax,
+    "lp_pool": windows.lp_pool,
+    "lrn": lrn,
+    "max_pool": windows.max_pool,
+    "multiply": elementwise.multiply,
+    "pad": pad,
+    "permute": permute,
+    "prelu": elementwise.prelu,
+    "reshape": reshape,
+    "scale": elementwise.scale,
+    "shuffle": shuffle,
+    "slice": slice_,
+    "softmax": softmax,
+    "subtract": elementwise.merge(mx.subtract),
+    "upsample": upsample,
+}

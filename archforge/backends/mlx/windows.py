@@ -1,0 +1,164 @@
+"""Convolutions and pools."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from functools import reduce
+
+import mlx.core as mx
+
+from archforge.backends.mlx.layout import Params, padded
+from archforge.ir import TensorType
+from archforge.ops.adaptive_pool import AdaptiveAvgPool
+from archforge.ops.base import Array
+from archforge.ops.conv import Conv
+from archforge.ops.conv_transpose import ConvTranspose
+from archforge.ops.global_pool import GlobalAvgPool, GlobalMaxPool
+from archforge.ops.lazy import np
+from archforge.ops.pool import AvgPool, LpPool, MaxPool, window_counts
+from archforge.ops.window import Window
+from archforge.plan import Kernel
+
+__all__ = [
+    "adaptive_avg_pool",
+    "avg_pool",
+    "conv",
+    "conv_transpose",
+    "global_avg_pool",
+    "global_max_pool",
+    "lp_pool",
+    "max_pool",
+]
+
+
+def conv(op: Conv, x: TensorType) -> Kernel | None:
+    window = op.window(x)
+    if not _can_group(op.groups, window):
+        return None
+
+    symmetric = all(before == after for before, after in window.padding)
+
+    def run(params: Params, x: mx.array) -> mx.array:
+        y = mx.conv_general(
+            x if symmetric else padded(x, window.padding),
+            params["weight"],
+            stride=window.stride,
+            padding=[before for before, _ in window.padding] if symmetric else 0,
+            kernel_dilation=window.dilation,
+            groups=op.groups,
+        )
+        return y + params["bias"] if op.bias else y
+
+    def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
+        return {**params, "weight": np.moveaxis(params["weight"], 1, -1)}  # [O, *kernel, I]
+
+    return Kernel(run, pack)
+
+
+def conv_transpose(op: ConvTranspose, x: TensorType) -> Kernel | None:
+    """A convolution with the kernel turned round over the input with stride - 1 zeros between its
+    elements. Source: arXiv:1603.07285, chapter 4."""
+    window = op.window(x)
+    if not _can_group(op.groups, window):
+        return None
+    inputs, outputs = x.channels // op.groups, op.out // op.groups
+    margin = [reach - 1 for reach in window.reach]
+    full = [(n - 1) * s + r for n, s, r in zip(x.spatial, window.stride, window.reach, strict=True)]
+    cut = [
+        (-before, size + before - whole)  # what `after` and `output_padding` come to
+        for (before, _), size, whole in zip(window.padding, op.infer(x).spatial, full, strict=True)
+    ]
+
+    def run(params: Params, x: mx.array) -> mx.array:
+        y = mx.conv_general(
+            x,
+            params["weight"],
+            padding=margin,
+            kernel_dilation=window.dilation,
+            input_dilation=window.stride,
+            groups=op.groups,
+            flip=True,
+        )
+        y = padded(y, cut)
+        return y + params["bias"] if op.bias else y
+
+    def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
+        weight = params["weight"].reshape(op.groups, inputs, outputs, *window.kernel)
+        weight = np.moveaxis(weight, 1, -1).reshape(op.out, *window.kernel, inputs)
+        return {**params, "weight": weight}
+
+    return Kernel(run, pack)
+
+
+def _can_group(groups: int, window: Window) -> bool:
+    """MLX: "can only handle groups != 1 in 1D or 2D convolutions"."""
+    return groups == 1 or len(window.kernel) < 3
+
+
+def max_pool(op: MaxPool, x: TensorType) -> Kernel:
+    window, sizes = op.window(x), x.spatial
+
+    def run(params: Params, x: mx.array) -> mx.array:
+        return reduce(mx.maximum, _taps(x, window, sizes, -math.inf))
+
+    return Kernel(run)
+
+
+def avg_pool(op: AvgPool, x: TensorType) -> Kernel:
+    window, sizes = op.window(x), x.spatial
+
+    def run(params: Params, x: mx.array) -> mx.array:
+        total: mx.array = reduce(mx.add, _taps(x, window, sizes))
+        return total * params["share"]
+
+    def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
+        counts = window_counts(window, sizes, include_padding=op.count_include_pad)
+        return {"share": 1 / counts[..., None]}
+
+    return Kernel(run, pack)
+
+
+def lp_pool(op: LpPool, x: TensorType) -> Kernel:
+    window, sizes = op.window(x), x.spatial
+
+    def run(params: Params, x: mx.array) -> mx.array:
+        total: mx.array = reduce(mx.add, _taps(mx.abs(x) ** op.norm, window, sizes))
+        return (total * params["share"]) ** (1 / op.norm)
+
+    def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
+        counts = window_counts(window, sizes, include_padding=True)
+        return {"share": math.prod(window.kernel) / counts[..., None]}
+
+    return Kernel(run, pack)
+
+
+def _taps(x: mx.array, window: Window, sizes: tuple[int, ...], value: float = 0.0) -> Iterator[mx.array]:
+    """What lies under each position inside the kernel, for all windows at once."""
+    x = padded(x, window.margins(sizes), value)
+    return (x[(slice(None), *slices)] for _, slices in window.taps())
+
+
+def global_avg_pool(op: GlobalAvgPool, x: TensorType) -> Kernel:
+    axes = list(range(1, len(x.shape)))
+    return Kernel(lambda params, x: mx.mean(x, axes, keepdims=op.keep))
+
+
+def global_max_pool(op: GlobalMaxPool, x: TensorType) -> Kernel:
+    axes = list(range(1, len(x.shape)))
+    return Kernel(lambda params, x: mx.max(x, axes, keepdims=op.keep))
+
+
+def adaptive_avg_pool(op: AdaptiveAvgPool, x: TensorType) -> Kernel:
+    sizes, counts = x.spatial, op.infer(x).spatial
+
+    def run(params: Params, x: mx.array) -> mx.array:
+        for axis, (size, count) in enumerate(zip(sizes, counts, strict=True), start=1):
+            before = (slice(None),) * axis
+            parts = [
+                x[(*before, slice(i * size // count, -(-(i + 1) * size // count)))] for i in range(count)
+            ]
+            x = mx.concatenate([mx.mean(part, axis, keepdims=True) for part in parts], axis)
+        return x
+
+    return Kernel(run)
