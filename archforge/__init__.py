@@ -1,3 +1,32 @@
 """archforge: a compiler for convolutional model zoos."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from archforge.analysis.network import Network
+    from archforge.driver import check, compile, load
+    from archforge.errors import Diagnostic, DiagnosticError
+
 __version__ = "0.1.0"
+
+__all__ = ["Diagnostic", "DiagnosticError", "Network", "__version__", "check", "compile", "load"]
+
+_HOMES = {
+    "Network": "archforge.analysis.network",
+    "check": "archforge.driver",
+    "compile": "archforge.driver",
+    "load": "archforge.driver",
+    "Diagnostic": "archforge.errors",
+    "DiagnosticError": "archforge.errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """The public names, imported when they are first used: importing archforge stays fast."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

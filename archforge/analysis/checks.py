@@ -1,0 +1,304 @@
+"""Computed counts against documented ones: the cells of `expect`."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from archforge.analysis.counts import Counts
+from archforge.errors import Diagnostic, DiagnosticError, Span, did_you_mean, fail
+from archforge.ir import TensorType
+from archforge.ops import all_ops
+from archforge.spec.expand import Expansion
+from archforge.spec.formula import describe
+from archforge.spec.scopes import Budget
+from archforge.spec.syntax import RuleDecl, Value, value_of
+from archforge.spec.tree import Entry, Scalar, Tree
+from archforge.spec.tree import Mapping as MappingTree
+
+__all__ = ["CELLS", "Cell", "check_cells"]
+
+CELLS = ("layers", "leaf_layers", "input", "output", "weights", "biases", "params", "buffers", "macs")
+Status = Literal["ok", "explained", "mismatch", "not_applicable"]
+
+_APPROXIMATE = re.compile(r"([0-9]+(?:\.([0-9]+))?)([KMGB]?)$")
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "B": 10**9}
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One figure of a table, and what came of checking it.
+
+    `because` maps each reason to its share of documented - computed. `problem` says what is wrong
+    with a mismatch.
+    """
+
+    cell: str
+    source: str
+    documented: int | str
+    computed: int | str
+    status: Status
+    span: Span
+    rule: str | None = None
+    says: str = ""
+    because: Mapping[str, int | str] | None = None
+    problem: Diagnostic | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "cell": self.cell,
+            "source": self.source,
+            "documented": self.documented,
+            "computed": self.computed,
+            "status": self.status,
+            "rule": self.rule,
+            "because": dict(self.because) if self.because else None,
+        }
+
+
+def check_cells(expansion: Expansion, counts: Counts, *, changed: bool = False) -> tuple[Cell, ...]:
+    """The cells of the expansion's profile; none if it has no `expect`.
+
+    With `changed` (an argument or the input was set by hand) every cell is `not_applicable`.
+    Raises E0502, E0505 and E0507 for cells that are not well formed, all together.
+    """
+    expect = expansion.spec.expect
+    profile = expect.get(expansion.profile) if expect else None
+    if profile is None:
+        return ()
+    if not isinstance(profile, MappingTree):
+        fail("E0507", f"`{expansion.profile}` in `expect` is a mapping of cells", profile.span)
+    names = _Names(expansion, counts)
+    source = profile.get("source")
+    default = _text(source) if source else ""
+    cells: list[Cell] = []
+    mistakes: list[Diagnostic] = []
+    for entry in profile:
+        if entry.key == "source":
+            continue
+        try:
+            cell = _cell(entry, default, names)
+        except DiagnosticError as error:
+            mistakes += error.diagnostics
+        else:
+            cells.append(replace(cell, status="not_applicable", problem=None) if changed else cell)
+    if mistakes:
+        raise DiagnosticError(tuple(mistakes))
+    return tuple(cells)
+
+
+class _Set:
+    """`ops.conv` or `uses.bottleneck` in a formula: how many there are."""
+
+    def __init__(self, counts: Mapping[str, int], known: Iterable[str]) -> None:
+        self.counts, self.known = counts, frozenset(known)
+
+    def attribute(self, name: str) -> int:
+        if name not in self.known:
+            raise KeyError(name)
+        return self.counts.get(name, 0)
+
+    def attributes(self) -> Iterable[str]:
+        return sorted(self.known)
+
+
+class _Names:
+    """What formulas in `expect` and in rules see: counts, `ops`, `uses`, the spec's arguments."""
+
+    def __init__(self, expansion: Expansion, counts: Counts) -> None:
+        self.expansion = expansion
+        typed = expansion.graph
+        kinds = Counter(node.op.kind for node in typed.nodes)
+        self.computed: dict[str, int | str] = {
+            "layers": counts.layers,
+            "input": _shapes(typed.graph.inputs.values()),
+            "output": _shapes(typed.types[v] for v in typed.graph.outputs.values()),
+            "weights": counts.weights,
+            "biases": counts.biases,
+            "params": counts.params,
+            "buffers": counts.buffers,
+            "macs": counts.macs,
+        }
+        self.values: dict[str, Any] = {
+            **expansion.args,
+            **self.computed,
+            "ops": _Set(kinds, all_ops()),
+            "uses": _Set(expansion.uses, expansion.blocks),
+        }
+        self.budget = Budget()
+
+    def with_constants(self, constants: Mapping[str, int]) -> _Names:
+        names = object.__new__(_Names)
+        names.__dict__ = {**self.__dict__, "values": self.values | dict(constants)}
+        return names
+
+    def lookup(self, name: str) -> Any:
+        return self.values[name]
+
+    def names(self) -> Iterable[str]:
+        return self.values
+
+    def spend(self, items: int) -> None:
+        self.budget.spend(items)
+
+
+def _shapes(types: Iterable[TensorType]) -> str:
+    return ", ".join(map(str, types))
+
+
+def _cell(entry: Entry, source: str, names: _Names) -> Cell:
+    """One cell, judged. Its forms are those of docs/language.md, section `expect`."""
+    if entry.key not in CELLS:
+        hint = did_you_mean(entry.key, CELLS, what="cells")
+        fail("E0502", f"there is no cell `{entry.key}`", entry.key_span, help=hint)
+    tree = entry.value
+    fields = dict(tree.entries) if isinstance(tree, MappingTree) else {}
+    known = ("documented", "computed", "because", "rule", "approx", "source")
+    for key, field in fields.items():
+        if key not in known:
+            fail("E0507", f"a cell has no `{key}`", field.key_span, help=did_you_mean(key, known))
+    source = _text(fields["source"].value) if "source" in fields else source
+    if not source:
+        fail(
+            "E0507",
+            f"`{entry.key}` has no source",
+            entry.key_span,
+            help="source: who printed the figure, where",
+        )
+    if "approx" in fields:
+        return _approximate(entry, fields["approx"].value, source, names)
+    figure = fields.get("documented") if fields else entry
+    if figure is None:
+        fail("E0507", "a cell needs `documented` or `approx`", tree.span)
+    documented = _figure(figure.value, entry.key)
+    span = figure.value.span
+    rule = fields.get("rule")
+    if rule is not None:
+        return _by_rule(entry, documented, _text(rule.value), rule.value.span, source, names)
+    if entry.key == "leaf_layers":
+        fail("E0507", "`leaf_layers` is counted by a rule", span, help="{documented: 187, rule: leaves}")
+    computed = names.computed[entry.key]
+    if "because" in fields:
+        return _explained(entry, documented, fields, source, names)
+    return _judged(Cell(entry.key, source, documented, computed, "ok", span))
+
+
+def _judged(cell: Cell) -> Cell:
+    """`cell` as ok or, if its two figures differ, as a mismatch."""
+    if cell.documented == cell.computed:
+        return cell
+    by = f" by the rule `{cell.rule}`" if cell.rule else ""
+    message = (
+        f"`{cell.cell}` is documented as {_shown(cell.documented)}, computed as {_shown(cell.computed)}{by}"
+    )
+    label = ""
+    if isinstance(cell.documented, int) and isinstance(cell.computed, int):
+        label = f"computed - documented = {cell.computed - cell.documented:+,}"
+    code = "E0505" if cell.rule else "E0503"
+    problem = Diagnostic(code, message, cell.span, label, help=f"source of the figure: {cell.source}")
+    return replace(cell, status="mismatch", problem=problem)
+
+
+def _by_rule(entry: Entry, documented: int | str, rule: str, span: Span, source: str, names: _Names) -> Cell:
+    rules = names.expansion.spec.rules
+    if rule not in rules:
+        fail("E0505", f"there is no rule `{rule}`", span, help=did_you_mean(rule, rules, what="rules"))
+    decl: RuleDecl = rules[rule]
+    computed = decl.count.evaluate(names.with_constants(decl.constants))
+    if type(computed) is not int:
+        fail("E0505", f"the rule gives {describe(computed)}, no whole number", decl.count.span)
+    return _judged(Cell(entry.key, source, documented, computed, "ok", entry.value.span, rule, decl.says))
+
+
+def _explained(
+    entry: Entry, documented: int | str, fields: Mapping[str, Entry], source: str, names: _Names
+) -> Cell:
+    """A cell that differs for stated reasons, which must add up to documented - computed."""
+    computed = names.computed[entry.key]
+    span = fields["documented"].value.span
+    if "computed" in fields:
+        expected = _figure(fields["computed"].value, entry.key)
+        moved = _judged(Cell(entry.key, source, expected, computed, "ok", fields["computed"].value.span))
+        if moved.problem:
+            return replace(moved, documented=documented)
+    reasons = fields["because"].value
+    if not isinstance(reasons, MappingTree) or not reasons.entries:
+        fail("E0507", "`because` maps each reason to its share of the difference", reasons.span)
+    because = {reason.key: _share(reason, names) for reason in reasons}
+    cell = Cell(entry.key, source, documented, computed, "explained", span, because=because)
+    if isinstance(documented, str) or isinstance(computed, str):
+        return cell
+    total = sum(share for share in because.values() if isinstance(share, int))
+    if total == documented - computed:
+        return cell
+    problem = Diagnostic(
+        "E0504",
+        f"the reasons for `{entry.key}` add up to {total:+,}, not to documented - computed",
+        reasons.span,
+        label=f"{documented:,} - {computed:,} = {documented - computed:+,}",
+    )
+    return replace(cell, status="mismatch", problem=problem)
+
+
+def _share(reason: Entry, names: _Names) -> int | str:
+    """What a reason adds: a number, a formula, {printed:, for:}, or `misprint` for a text."""
+    tree = reason.value
+    if isinstance(tree, MappingTree):
+        printed, meant = tree.get("printed"), tree.get("for")
+        if printed is not None and meant is not None and len(tree.entries) == 2:
+            a, b = _figure(printed, reason.key), _figure(meant, reason.key)
+            if isinstance(a, int) and isinstance(b, int):
+                return a - b
+        fail("E0507", "a misprint is {printed: 61_170, for: 61_710}", tree.span)
+    value: Value = value_of(tree)
+    share = value.evaluate(names)
+    if type(share) is int or share == "misprint":
+        return share
+    fail("E0507", f"a reason is worth a whole number, found {describe(share)}", tree.span)
+
+
+def _approximate(entry: Entry, tree: Tree, source: str, names: _Names) -> Cell:
+    """A figure at a paper's precision: half a unit of its last place either way."""
+    text = _text(tree) if not isinstance(tree, Scalar) else str(tree.value)
+    match = _APPROXIMATE.match(text)
+    computed = names.computed.get(entry.key)
+    if not match or not isinstance(computed, int):
+        fail("E0507", f"`approx` is a number such as 25.5M, found {describe(tree.plain())}", tree.span)
+    unit = _UNITS[match[3]]
+    value, half = float(match[1]) * unit, unit * 10.0 ** -len(match[2] or "") / 2
+    cell = Cell(entry.key, source, f"about {text}", computed, "ok", tree.span)
+    if abs(computed - value) <= half * (1 + 1e-9):
+        return cell
+    message = f"`{entry.key}` is documented as about {text}, computed as {computed:,}"
+    return replace(
+        cell, status="mismatch", problem=Diagnostic("E0503", message, tree.span, help=f"source: {source}")
+    )
+
+
+def _figure(tree: Tree, cell: str) -> int | str:
+    """A whole number, or a text for shapes: [3, 224, 224] reads as 3x224x224."""
+    if isinstance(tree, Scalar) and not isinstance(tree.value, bool | float) and tree.value is not None:
+        textual = cell in ("input", "output")
+        if textual or isinstance(tree.value, int):
+            figure: int | str = str(tree.value) if textual else tree.value
+            return figure
+    expected = "a shape such as 3x224x224" if cell in ("input", "output") else "a whole number"
+    fail("E0507", f"`{cell}` is {expected}, found {describe(tree.plain())}", tree.span)
+
+
+def _text(tree: Tree) -> str:
+    if isinstance(tree, Scalar) and isinstance(tree.value, str):
+        return tree.value
+    fail("E0507", f"expected a text, found {describe(tree.plain())}", tree.span)
+
+
+def _shown(figure: int | str) -> str:
+    return f"{figure:,}" if isinstance(figure, int) else figure
+
+
+def problems(cells: Iterable[Cell]) -> Iterator[Diagnostic]:
+    """The diagnostics of the cells that do not hold."""
+    return (cell.problem for cell in cells if cell.problem)

@@ -1,0 +1,117 @@
+"""One profile of a spec, analysed: its typed graph, its counts and its checked cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from archforge.analysis.checks import Cell
+from archforge.analysis.counts import Counts
+from archforge.errors import Diagnostic
+from archforge.ir import ParamDecl, TypedGraph
+from archforge.spec.expand import Expansion
+from archforge.spec.resolve import Spec
+
+__all__ = ["Network", "Report"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Network:
+    """What `archforge.load` gives. `cells` is empty for a profile without `expect`: it is unchecked."""
+
+    expansion: Expansion
+    counts: Counts
+    cells: tuple[Cell, ...]
+
+    @property
+    def spec(self) -> Spec:
+        return self.expansion.spec
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def profile(self) -> str:
+        return self.expansion.profile
+
+    @property
+    def model(self) -> str | None:
+        """The library's network that the profile equals, such as `torchvision.resnet50`."""
+        decl = self.spec.profiles.get(self.profile)
+        return decl.model if decl else None
+
+    @property
+    def graph(self) -> TypedGraph:
+        return self.expansion.graph
+
+    @property
+    def params(self) -> dict[str, ParamDecl]:
+        """Every array that the network owns, by its full name, in order."""
+        return self.graph.params()
+
+    @property
+    def problems(self) -> list[Diagnostic]:
+        """What keeps the network from equalling its documented figures."""
+        return [cell.problem for cell in self.cells if cell.problem]
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+    def to_json(self) -> dict[str, Any]:
+        counts = self.counts
+        return {
+            "profile": self.profile,
+            "layers": counts.layers,
+            "weights": counts.weights,
+            "biases": counts.biases,
+            "params": counts.params,
+            "buffers": counts.buffers,
+            "macs": counts.macs,
+            "cells": [cell.to_json() for cell in self.cells],
+        }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Report:
+    """What came of checking one file: its networks by profile, or what is wrong with it."""
+
+    name: str
+    path: str
+    spec: Spec | None
+    networks: tuple[Network, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()  # the spec is broken
+    unmet: tuple[Diagnostic, ...] = ()  # demands on top of its cells, such as --require-expect
+
+    @property
+    def is_network(self) -> bool:
+        """Whether the file is a network: templates and block files are parsed, but have no counts."""
+        return self.spec is None or self.spec.header.kind == "network"
+
+    @property
+    def failures(self) -> list[Diagnostic]:
+        """Cells that do not hold and demands that are not met."""
+        return [*self._cell_problems(), *self.unmet]
+
+    def _cell_problems(self) -> Iterator[Diagnostic]:
+        for network in self.networks:
+            yield from network.problems
+
+    @property
+    def ok(self) -> bool:
+        return not self.diagnostics and not self.failures
+
+    def to_json(self) -> dict[str, Any]:
+        header = self.spec.header if self.spec else None
+        out: dict[str, Any] = {
+            "name": self.name,
+            "path": self.path,
+            "departs": header.departs if header else None,
+            "recommended": header.recommended if header else None,
+            "profiles": [network.to_json() for network in self.networks],
+        }
+        if self.diagnostics or self.failures:
+            out["diagnostics"] = [d.to_json() for d in (*self.diagnostics, *self.failures)]
+        return out

@@ -1,0 +1,265 @@
+"""The pipeline, stage by stage: read, resolve, expand, check, optimise, plan, load, export.
+
+Each stage is a function of what the one before it gave. What is heavy (NumPy, a backend, templates)
+is imported by the stage that needs it, so that checking a spec stays quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from archforge.analysis.checks import check_cells
+from archforge.analysis.counts import count
+from archforge.analysis.network import Network, Report
+from archforge.errors import Diagnostic, DiagnosticError, SourceFile, Span, fail
+from archforge.resources import zoo_folder
+from archforge.spec.expand import expand
+from archforge.spec.library import Library, find_spec, spec_files
+from archforge.spec.resolve import Spec, resolve
+from archforge.spec.syntax import Argument
+from archforge.spec.tree import parse_yaml
+
+if TYPE_CHECKING:
+    from archforge.plan import Executable
+
+__all__ = ["analyse", "check", "compile", "load", "open_spec", "zoo_paths"]
+
+Source = str | Path | Mapping[str, Any]
+InputShape = Sequence[int] | Mapping[str, Sequence[int]]
+
+
+# Read and resolve
+
+
+def open_spec(source: Source, library: Library | None = None) -> Spec:
+    """The spec behind a name, a path, a text of several lines, a mapping, or `-` (standard input).
+
+    Raises `DiagnosticError` with all that is wrong with its form.
+    """
+    library = library or Library()
+    if isinstance(source, Mapping):
+        return resolve(library.read_mapping(source), library, str(source.get("title", "spec")))
+    if source == "-":
+        return resolve(library.read_stdin(), library, "stdin")
+    if isinstance(source, str) and "\n" in source:
+        return resolve(library.read_text(source), library, "text")
+    path = find_spec(str(source))
+    return resolve(library.read(path), library, path.stem)
+
+
+# Expand, infer, count, check
+
+
+def analyse(
+    spec: Spec,
+    profile: str | None = None,
+    *,
+    settings: Mapping[str, Argument] | None = None,
+    input_shape: InputShape | None = None,
+) -> Network:
+    """One profile's graph, counts and cells. With settings or another input its cells do not apply.
+
+    Raises `DiagnosticError` with every mistake of the graph.
+    """
+    expansion = expand(spec, profile, settings, input_shape)
+    counts = count(expansion.graph)
+    changed = bool(settings) or input_shape is not None
+    return Network(expansion, counts, check_cells(expansion, counts, changed=changed))
+
+
+def load(
+    source: Source, profile: str | None = None, *, input: InputShape | None = None, **params: Any
+) -> Network:
+    """A spec's network: `load("resnet_50", profile="torchvision", classes=10)`.
+
+    profile: one of the spec's, a model id (`torchvision.resnet50`), or `recommended`; the first by
+    default. input: its shape without the batch axis. params: values for the spec's arguments.
+    """
+    return analyse(open_spec(source), profile, settings=_settings(params), input_shape=input)
+
+
+def _settings(params: Mapping[str, Any]) -> dict[str, Argument]:
+    """Values from Python or the command line as arguments of a spec, each in a text of its own."""
+    return {
+        name: setting(name, yaml.safe_dump(value, default_flow_style=True)) for name, value in params.items()
+    }
+
+
+def setting(name: str, text: str) -> Argument:
+    """`--set name=text`: the text is read as in a spec."""
+    source = SourceFile(f"--set {name}", text.removesuffix("\n...\n").strip())
+    return Argument(name, Span(source, 0, 0), parse_yaml(source))
+
+
+def zoo_paths(paths: Iterable[str | Path] = ()) -> list[Path]:
+    """The spec files in `paths` (files, folders, names of the zoo). Without any: ./zoo_specs if it is
+    there, else the shipped zoo."""
+    found: list[Path] = []
+    for path in paths or [_default_zoo()]:
+        found += spec_files(Path(path)) if Path(path).is_dir() else [find_spec(str(path))]
+    return list(dict.fromkeys(found))
+
+
+def _default_zoo() -> Path:
+    local = Path("zoo_specs")
+    return local if local.is_dir() else zoo_folder()
+
+
+def check(
+    paths: Iterable[str | Path] = (), profile: str | None = None, *, require_expect: bool = False
+) -> Iterator[Report]:
+    """A report on each file, in order: every profile, or `profile` where a spec has it.
+
+    Each template is read once. A broken spec is reported, and the next one goes on.
+    """
+    library = Library()
+    for path in zoo_paths(paths):
+        yield check_file(path, library, profile, require_expect=require_expect)
+
+
+def check_file(path: Path, library: Library, profile: str | None, *, require_expect: bool) -> Report:
+    """A report on one file."""
+    shown = path.as_posix()
+    try:
+        spec = resolve(library.read(path), library, path.stem)
+    except DiagnosticError as error:
+        return Report(path.stem, shown, None, diagnostics=error.diagnostics)
+    if spec.header.kind != "network":
+        return Report(spec.name, shown, spec)
+    networks: list[Network] = []
+    broken: list[Diagnostic] = []
+    for name in spec.profile_names if profile is None else [profile]:
+        try:
+            networks.append(analyse(spec, name))
+        except DiagnosticError as error:
+            broken += [d for d in error.diagnostics if d not in broken]
+    unmet = tuple(_unchecked(n) for n in networks if require_expect and not n.cells)
+    return Report(spec.name, shown, spec, tuple(networks), tuple(broken), unmet)
+
+
+def _unchecked(network: Network) -> Diagnostic:
+    return Diagnostic(
+        "E0506",
+        f"profile `{network.profile}` of {network.name} has no `expect`",
+        network.spec.document.span_of("expect"),
+        help=f"archforge check --record {network.name} writes what was computed",
+    )
+
+
+# Optimise, plan, load
+
+
+def compile(
+    source: Source | Network,
+    profile: str | None = None,
+    *,
+    backend: str = "auto",
+    dtype: str = "float32",
+    weights: Mapping[str, Any] | str | Path | None = None,
+    taps: Collection[str] = (),
+    seed: int = 0,
+    strict: bool = False,
+    without: Collection[str] = (),
+    input: InputShape | None = None,
+    **params: Any,
+) -> Executable:
+    """A network as a callable on arrays float[N, *shape].
+
+    weights: a mapping of names to arrays, a .safetensors or .npz file, or None for fresh ones from
+    `seed`. Given weights and no profile, the one profile that they fit is taken. taps: names of nodes
+    or scopes whose values are returned besides. strict: refuse ops that the backend lacks. without:
+    graph passes to leave out.
+
+    Raises `DiagnosticError` for whatever does not fit.
+    """
+    from archforge import backends
+    from archforge.passes import optimise
+    from archforge.plan import load as bind_plan
+    from archforge.plan import plan, resolve_taps
+    from archforge.weights.bind import bind
+    from archforge.weights.files import read_weights
+    from archforge.weights.init import fresh_weights
+
+    given = read_weights(weights) if isinstance(weights, str | Path) else weights
+    settings = _settings(params)
+    if isinstance(source, Network):
+        network = source
+    elif given is not None and profile is None:
+        network = fitting_profile(open_spec(source), given, settings, input)
+    else:
+        network = analyse(open_spec(source), profile, settings=settings, input_shape=input)
+
+    chosen = backends.get(backend, dtype)
+    tapped = resolve_taps(network.graph, taps)
+    optimised = optimise(network.graph, frozenset(tapped.values()), without)
+    planned = plan(optimised.graph, chosen, dtype, tapped, strict=strict)
+    if given is None:
+        arrays = fresh_weights(network.params, seed)
+    else:
+        arrays = bind(network.params, given, ignorable=_other_heads(network))
+    return bind_plan(planned, arrays, optimised.transforms)
+
+
+def fitting_profile(
+    spec: Spec,
+    given: Mapping[str, Any],
+    settings: Mapping[str, Argument] | None = None,
+    input_shape: InputShape | None = None,
+) -> Network:
+    """The one profile whose parameters have the names and shapes of `given`. Raises E0606.
+
+    Profiles that are the same network, node by node, are one.
+    """
+    fits: list[Network] = []
+    misfits: list[str] = []
+    for name in spec.profile_names:
+        network = analyse(spec, name, settings=settings, input_shape=input_shape)
+        misfit = _first_misfit(network, given)
+        if misfit:
+            misfits.append(f"{name}: {misfit}")
+        elif not any(_same_network(network, other) for other in fits):
+            fits.append(network)
+    if len(fits) == 1:
+        return fits[0]
+    if fits:
+        names = ", ".join(f"`{n.profile}`" for n in fits)
+        fail(
+            "E0606",
+            f"the weights fit several profiles of {spec.name}: {names}",
+            help="name one with `profile`",
+        )
+    listed = "; ".join(misfits)
+    fail("E0606", f"the weights fit no profile of {spec.name}: {listed}")
+
+
+def _first_misfit(network: Network, given: Mapping[str, Any]) -> str:
+    """The first entry that differs, in words; empty if all fit."""
+    for name, decl in network.params.items():
+        if name not in given:
+            return f"`{name}` is not in the weights"
+        shape = tuple(getattr(given[name], "shape", ()))
+        if shape != decl.shape:
+            return f"`{name}` is {_by_x(shape)} in the weights, {_by_x(decl.shape)} here"
+    return ""
+
+
+def _by_x(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) or "a number"
+
+
+def _same_network(a: Network, b: Network) -> bool:
+    def structure(network: Network) -> list[tuple[Any, ...]]:
+        return [(n.name, n.params_of, n.op, n.inputs) for n in network.graph.nodes]
+
+    return structure(a) == structure(b) and a.graph.graph.outputs == b.graph.graph.outputs
+
+
+def _other_heads(network: Network) -> set[str]:
+    """Scopes that hold parameters in the profile as its spec has it, but not as it is set here."""
+    plain = analyse(network.spec, network.profile).params
+    own = {name.split(".")[0] for name in network.params}
+    return {name.split(".")[0] for name in plain} - own
