@@ -1,0 +1,51 @@
+"""Every profile of a library's model has that model's state dict: names, shapes and order."""
+
+from __future__ import annotations
+
+import pytest
+
+import archforge
+from tests.zoo import DATA, expected, networks, reference
+
+LIBRARIES = ("torchvision", "timm")
+
+
+def library_profiles() -> list[tuple[str, str, str]]:
+    """(spec, profile, model) of every checked profile that reproduces a model of a library in PyTorch."""
+    return [
+        (name, profile, model)
+        for name, spec in networks().items()
+        for profile in spec.profile_names
+        if (model := spec.profile(profile).model) and model.split(".")[0] in LIBRARIES
+    ]
+
+
+def state_dict(name: str, profile: str) -> list[list[object]]:
+    params = archforge.load(name, profile=profile).params
+    return [[key, list(decl.shape)] for key, decl in params.items()]
+
+
+@pytest.mark.parametrize(("name", "profile", "model"), library_profiles())
+def test_names_shapes_and_order_equal_the_library(name: str, profile: str, model: str) -> None:
+    library = reference(f"canonical_params/{model}")
+    assert state_dict(name, profile) == library["entries"]
+    assert expected(name, profile)["source"] == library["source"]
+
+
+def test_every_library_profile_says_which_model_it_is() -> None:
+    for name, spec in networks().items():
+        for profile in spec.profile_names:
+            library = profile.split("_")[0]
+            if library in (*LIBRARIES, "keras"):
+                assert (spec.profile(profile).model or "").startswith(f"{library}."), f"{name}: {profile}"
+
+
+def test_no_reference_lies_unused() -> None:
+    used = {f"{model}.json.gz" for _, _, model in library_profiles()}
+    assert {path.name for path in (DATA / "canonical_params").iterdir()} == used
+
+
+def test_a_changed_network_would_be_noticed() -> None:
+    entries = reference("canonical_params/torchvision.resnet50")["entries"]
+    assert state_dict("resnet_50", "keras") != entries  # biases
+    assert state_dict("resnet_101", "torchvision") != entries

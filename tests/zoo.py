@@ -1,0 +1,42 @@
+"""The shipped networks and the reference data that stands beside the tests."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from archforge.resources import zoo_folder
+from archforge.spec.library import Library, spec_files
+from archforge.spec.resolve import Spec, resolve
+
+__all__ = ["DATA", "expected", "networks", "reference"]
+
+DATA = Path(__file__).parent / "data"
+
+
+@cache
+def networks() -> dict[str, Spec]:
+    """Every network of the zoo by name; templates and files of blocks are left out."""
+    library = Library()
+    specs = (resolve(library.read(path), library, path.stem) for path in spec_files(zoo_folder()))
+    return {spec.name: spec for spec in specs if spec.header.kind == "network"}
+
+
+def expected(name: str, profile: str) -> dict[str, Any]:
+    """What stands under `profile` in the `expect` of a spec, as plain data."""
+    expect = networks()[name].expect
+    assert expect is not None
+    cells = expect.entries[profile].value.plain()
+    assert isinstance(cells, dict)
+    return cells
+
+
+def reference(path: str) -> dict[str, Any]:
+    """The packed JSON at `path` below the data folder. Fails with the way out if it is missing."""
+    file = DATA / f"{path}.json.gz"
+    assert file.is_file(), f"the spec needs {file.relative_to(DATA.parent)}, see data/README.md"
+    data: dict[str, Any] = json.loads(gzip.decompress(file.read_bytes()))
+    return data
