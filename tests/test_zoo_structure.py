@@ -207,6 +207,19 @@ def test_a_norm_before_the_pool_is_noticed() -> None:
     assert differences(theirs, mine)
 
 
+def test_equal_layers_in_another_order_are_noticed() -> None:
+    data, numbering = reference("luma_layers/alexnet"), Numbering()
+    theirs = documented(data["layers"], data["input"], numbering)
+    layers = list(data["layers"])
+    norm = next(i for i, layer in enumerate(layers) if layer["kind"] == "LocalResponseNorm" and i > 8)
+    layers[norm - 1 : norm + 1] = [
+        layers[norm] | {"in": layers[norm - 1]["in"]},
+        layers[norm - 1] | {"in": layers[norm]["in"]},
+    ]
+    swapped = documented(layers, data["input"], numbering)
+    assert list(differences(theirs, swapped)) == ["wired differently from here on"]
+
+
 def test_order_of_branches_counts_in_concat_only() -> None:
     numbering = Numbering()
     a, b = numbering.layer(("a",), ()), numbering.layer(("b",), ())
