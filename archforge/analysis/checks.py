@@ -15,13 +15,12 @@ from archforge.ops import all_ops
 from archforge.spec.expand import Expansion
 from archforge.spec.formula import describe
 from archforge.spec.scopes import Budget
-from archforge.spec.syntax import RuleDecl, Value, value_of
+from archforge.spec.syntax import CELLS, RuleDecl, Value, value_of
 from archforge.spec.tree import Entry, Scalar, Tree
 from archforge.spec.tree import Mapping as MappingTree
 
-__all__ = ["CELLS", "Cell", "check_cells"]
+__all__ = ["Cell", "check_cells"]
 
-CELLS = ("layers", "leaf_layers", "input", "output", "weights", "biases", "params", "buffers", "macs")
 Status = Literal["ok", "explained", "mismatch", "not_applicable"]
 
 _APPROXIMATE = re.compile(r"([0-9]+(?:\.([0-9]+))?)([KMGB]?)$")

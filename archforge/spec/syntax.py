@@ -12,6 +12,7 @@ from archforge.spec.formula import Formula, Namespace, Template, parse_formula
 from archforge.spec.tree import Mapping, Scalar, Sequence, Tree
 
 __all__ = [
+    "CELLS",
     "KINDS",
     "MERGES",
     "MODIFIERS",
@@ -43,6 +44,18 @@ __all__ = [
 MERGES = ("add", "subtract", "multiply", "concat")
 STRUCTURES = ("seq", "side", "for", "let")
 MODIFIERS = ("name", "as", "append", "from", "when", "repeat", "first", "share", "in", "do")
+# The figures that `expect` may hold, and what each counts.
+CELLS = {
+    "layers": "ops, without the merges",
+    "leaf_layers": "leaf modules as the table's code counts them; by a rule",
+    "input": "shape of the input, such as 3x224x224",
+    "output": "shape of the output, such as 1000",
+    "weights": "kernels, matrices, and the gamma and beta of norms",
+    "biases": "biases of convolutions, linear and recurrent layers",
+    "params": "weights and biases",
+    "buffers": "stored, not trained: running statistics",
+    "macs": "multiply-accumulates of convolutions and matrix products, one image, up to the first output",
+}
 KINDS = ("int", "float", "bool", "str", "list", "tensor", "steps")
 
 

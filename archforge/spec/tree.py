@@ -16,7 +16,7 @@ import yaml
 
 from archforge.errors import Note, SourceFile, Span, fail
 
-__all__ = ["Entry", "Mapping", "Scalar", "Sequence", "Tree", "parse_yaml"]
+__all__ = ["GROUPED", "Entry", "Mapping", "Scalar", "Sequence", "Tree", "parse_yaml"]
 
 MAX_CHARACTERS = 1_000_000
 MAX_DEPTH = 60
@@ -24,7 +24,7 @@ MAX_DEPTH = 60
 _Loader: Any = getattr(yaml, "CLoader", yaml.Loader)  # libyaml: the same marks, ten times faster
 
 _INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)$")
-_GROUPED = re.compile(r"[-+]?[1-9][0-9]{0,2}(?:_[0-9]{3})+$")
+GROUPED = re.compile(r"[-+]?[1-9][0-9]{0,2}(?:_[0-9]{3})+$")
 _FLOAT = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$")
 # What looks like a number but is one in YAML 1.1 only, or in none.
 _DOUBTFUL = re.compile(
@@ -195,7 +195,7 @@ def _resolve(text: str, span: Span) -> Any:
         return _WORDS[text]
     if not (text[0].isdigit() or text[0] in "-+."):
         return text
-    if _INT.match(text) or _GROUPED.match(text):
+    if _INT.match(text) or GROUPED.match(text):
         return _number(int, text.replace("_", ""), span)
     if _DOUBTFUL.match(text):
         fail(
