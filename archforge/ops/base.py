@@ -127,9 +127,12 @@ def per_axis(value: int | tuple[int, ...], axes: int, attribute: str) -> tuple[i
 
 def require_rank(x: TensorType, ranks: Sequence[int], what: str) -> None:
     """Raises `ShapeError` unless `x` has one of `ranks` axes (batch not counted)."""
-    if len(x.shape) not in ranks:
-        allowed = " or ".join(map(str, ranks))
-        raise ShapeError(f"{what} takes inputs of {allowed} axes, found {x} with {len(x.shape)}")
+    axes = len(x.shape)
+    if axes not in ranks:
+        raise ShapeError(
+            f"{what} takes inputs of {min(ranks)} to {max(ranks)} axes, found {x}",
+            label=f"{axes} {'axis' if axes == 1 else 'axes'}, the batch not counted",
+        )
 
 
 def resolve_axis(axis: int, x: TensorType, attribute: str = "axis") -> int:

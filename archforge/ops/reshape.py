@@ -43,7 +43,7 @@ class Reshape(Op):
             raise ShapeError(
                 f"the shape must hold the {x.size} elements of {x}",
                 "shape",
-                label=f"{' * '.join(map(str, known))} = {size}",
+                label=f"{x.size} % {size} = {rest}" if rest else f"{' * '.join(map(str, known))} = {size}",
                 code="E0404",
             )
         return TensorType(tuple(free if n == -1 else n for n in self.shape))

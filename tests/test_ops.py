@@ -1,0 +1,177 @@
+"""Laws over every op: what its file says about it and what its kernel does are one."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from archforge.codes import CODES
+from archforge.ir import ShapeError, TensorType
+from archforge.ops import all_ops, op_class
+from archforge.ops.base import Op
+from archforge.ops.erf import erf
+from tests.op_examples import EXAMPLES, OpExample, bind
+
+OPS = {cls.op: cls for cls in all_ops().values()}
+
+each_op = pytest.mark.parametrize("cls", OPS.values(), ids=OPS)
+each_example = pytest.mark.parametrize("example", EXAMPLES, ids=str)
+
+
+# What an op says about itself ----------------------------------------------------------------------
+
+
+@each_op
+def test_an_op_says_what_it_is(cls: type[Op]) -> None:
+    assert cls.__doc__
+    assert cls.__doc__ != Op.__doc__
+    assert cls.examples
+    assert cls.arity == 1 or any(len(e.inputs) > 1 for e in cls.examples)
+
+
+@each_op
+def test_attributes_say_what_they_can_be(cls: type[Op]) -> None:
+    for name, field in cls.model_fields.items():
+        assert field.description, f"{cls.op}: `{name}` has no description"
+        assert not field.description.endswith(".")
+
+
+@each_op
+def test_defaults_are_values_that_the_attribute_can_take(cls: type[Op]) -> None:
+    op = cls.model_validate(dict(cls.examples[0].attributes))
+    assert cls.model_validate(op.attributes()) == op
+
+
+@each_op
+def test_attributes_are_strict(cls: type[Op]) -> None:
+    """Text is no number, true is no number, and nothing is ignored."""
+    given = dict(cls.examples[0].attributes)
+    with pytest.raises(ValidationError):
+        cls.model_validate({**given, "no_such_attribute": 1})
+    for name, field in cls.model_fields.items():
+        for value in ("1", "no such word", float("nan"), [1, 2], object()):
+            with pytest.raises(ValidationError):
+                cls.model_validate({**given, name: value})
+        with pytest.raises(ValidationError):
+            cls.model_validate({**given, name: 1 if field.annotation is bool else True})
+
+
+def test_an_alias_is_another_word_for_the_same_op() -> None:
+    assert op_class("swish") is op_class("silu")
+    assert bind("swish").kind == "silu"
+
+
+def test_merges_and_nothing_else_are_no_layers() -> None:
+    assert {kind for kind, cls in OPS.items() if not cls.counts_as_layer} == {
+        kind for kind, cls in OPS.items() if cls.arity is None
+    }
+
+
+def test_loading_all_ops_does_not_load_numpy() -> None:
+    code = "import sys; from archforge.ops import all_ops; all_ops(); sys.exit('numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# What a kernel does --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@each_example
+def test_the_kernel_gives_the_inferred_shape_in_the_dtype_of_its_input(
+    example: OpExample, dtype: str
+) -> None:
+    y = example.reference(dtype)
+    assert y.shape == (2, *example.op.infer(*example.types).shape)
+    assert y.dtype == dtype
+
+
+@each_example
+def test_float32_is_close_to_float64(example: OpExample) -> None:
+    exact = example.reference("float64")
+    # 2^-23 is a unit in the last place of 1; a sum of a hundred terms may lose tens of them.
+    np.testing.assert_allclose(example.reference("float32"), exact, rtol=3e-6, atol=3e-6 * abs(exact).max())
+
+
+@each_example
+def test_images_of_a_batch_do_not_touch_each_other(example: OpExample) -> None:
+    params, inputs = example.params("float64"), example.inputs("float64", batch=3)
+    together = example.op.reference(params, *inputs)
+    for i in range(3):
+        alone = example.op.reference(params, *(x[i : i + 1] for x in inputs))
+        np.testing.assert_allclose(together[i : i + 1], alone, rtol=1e-13, atol=1e-13)
+
+
+@each_example
+def test_the_kernel_leaves_its_inputs_as_they_were(example: OpExample) -> None:
+    params, inputs = example.params("float64"), example.inputs("float64")
+    for array in (*params.values(), *inputs):
+        array.setflags(write=False)
+    example.op.reference(params, *inputs)
+
+
+@each_example
+def test_the_declared_parameters_are_those_that_the_kernel_uses(example: OpExample) -> None:
+    params, inputs = example.params("float64"), example.inputs("float64")
+    y = example.op.reference(params, *inputs)
+    for name, array in params.items():
+        changed = {**params, name: array + 0.5}
+        assert not np.allclose(example.op.reference(changed, *inputs), y), f"`{name}` has no effect"
+
+
+@each_op
+def test_an_identity_is_one_and_nothing_else_is(cls: type[Op]) -> None:
+    found = []
+    for example in (e for e in EXAMPLES if type(e.op) is cls):
+        inputs = example.inputs("float64")
+        found.append(example.op.reference(example.params("float64"), *inputs) is inputs[0])
+    assert all(found) == cls.is_identity
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@each_example
+def test_large_numbers_neither_overflow_nor_warn(example: OpExample, dtype: str) -> None:
+    inputs = (x * 1e4 for x in example.inputs(dtype))
+    assert np.isfinite(example.op.reference(example.params(dtype), *inputs)).all()
+
+
+def test_erf_is_accurate() -> None:
+    x = np.concatenate([np.linspace(-7, 7, 20_001), np.linspace(-0.5, 0.5, 2_001), [-1e300, 1e300]])
+    exact = [math.erf(v) for v in x]
+    np.testing.assert_allclose(erf(x), exact, rtol=1e-15, atol=0)
+    np.testing.assert_allclose(erf(x[:-2].astype("float32")), exact[:-2], rtol=1e-6, atol=0)
+
+
+# Any input at all ----------------------------------------------------------------------------------
+
+extents = st.lists(st.integers(1, 6), min_size=1, max_size=5)
+
+
+@each_op
+@given(data=st.data())
+def test_an_input_is_refused_with_a_reason_or_computed(cls: type[Op], data: st.DataObject) -> None:
+    attributes = data.draw(st.sampled_from([e.attributes for e in cls.examples]))
+    count = data.draw(st.integers(1, 3)) if cls.arity is None else cls.arity
+    shapes = data.draw(st.lists(extents, min_size=count, max_size=count))
+    op = cls.model_validate(dict(attributes))
+    types = tuple(TensorType(tuple(shape)) for shape in shapes)
+    y = _inferred(op, types)
+    if isinstance(y, ShapeError):
+        assert y.code in CODES
+        assert y.attribute is None or y.attribute in cls.model_fields
+        return
+    assert min(y.shape) >= 1
+    assert OpExample(op, types, "drawn").reference("float64").shape == (2, *y.shape)
+
+
+def _inferred(op: Op, types: tuple[TensorType, ...]) -> TensorType | ShapeError:
+    try:
+        return op.infer(*types)
+    except ShapeError as error:
+        return error

@@ -1,0 +1,302 @@
+"""What ops say of inputs that do not fit: every refusal, with its code, place, arithmetic and way out."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+import archforge.ops
+from archforge.ir import ShapeError, TensorType
+from tests.op_examples import bind
+
+
+class Refusal(NamedTuple):
+    kind: str
+    attributes: Mapping[str, Any]
+    inputs: tuple[tuple[int, ...], ...]
+    code: str
+    message: str
+    attribute: str | None = None
+    label: str = ""
+    help: str = ""
+
+
+REFUSALS = (
+    Refusal(
+        "conv",
+        {"out": 4},
+        ((9,),),
+        "E0401",
+        "`conv` takes inputs of 2 to 4 axes, found 9",
+        label="1 axis, the batch not counted",
+    ),
+    Refusal(
+        "conv",
+        {"out": 48, "kernel": 3, "groups": 48},
+        ((64, 9, 9),),
+        "E0402",
+        "groups must divide in_channels",
+        "groups",
+        "64 % 48 = 16",
+        "nearest that fit: 4, 8, 16",
+    ),
+    Refusal(
+        "conv",
+        {"out": 10, "groups": 4},
+        ((12, 9, 9),),
+        "E0402",
+        "groups must divide out",
+        "groups",
+        "10 % 4 = 2",
+        "nearest that fit: 1, 2",
+    ),
+    Refusal(
+        "conv",
+        {"out": 4, "kernel": 3, "dilation": 2, "padding": (0, 1)},
+        ((3, 4, 9),),
+        "E0403",
+        "the window does not fit its input of 3x4x9",
+        "kernel",
+        "reaches over 5, of 4 with padding",
+        "a smaller kernel, more padding or a larger input",
+    ),
+    Refusal(
+        "conv",
+        {"out": 4, "kernel": (3, 3, 3)},
+        ((3, 9, 9),),
+        "E0404",
+        "`kernel` has 3 values for an input with 2 spatial axes",
+        "kernel",
+        help="one whole number, or a list of 2",
+    ),
+    Refusal(
+        "conv",
+        {"out": 4, "padding": (1,)},
+        ((3, 9, 9),),
+        "E0404",
+        "`padding` has 1 values for an input with 2 spatial axes",
+        "padding",
+        help="one whole number, or a list of 2",
+    ),
+    Refusal(
+        "conv_transpose",
+        {"out": 4, "kernel": 3, "padding": (1,)},
+        ((3, 9, 9),),
+        "E0404",
+        "`padding` has 1 values for an input with 2 spatial axes",
+        "padding",
+        help="one whole number, or a list of 2",
+    ),
+    Refusal(
+        "conv_transpose",
+        {"out": 4, "kernel": 3, "stride": 2, "output_padding": 2},
+        ((3, 9, 9),),
+        "E0404",
+        "output_padding must be smaller than stride or dilation",
+        "output_padding",
+        "2 >= 2",
+    ),
+    Refusal(
+        "conv_transpose",
+        {"out": 4, "kernel": 2, "padding": 1},
+        ((3, 1, 4),),
+        "E0403",
+        "padding leaves nothing of the output of 2x5",
+        "padding",
+        help="less padding, a larger kernel or a larger input",
+    ),
+    Refusal(
+        "linear",
+        {"out": 10},
+        ((512, 7, 7),),
+        "E0401",
+        "`linear` takes (features,) or (time, features), found 512x7x7",
+        help="`flatten` first, or say which axis holds the features: `axis: -1`",
+    ),
+    Refusal(
+        "softmax",
+        {"axis": 3},
+        ((5, 7, 7),),
+        "E0404",
+        "there is no axis 3 in an input of 5x7x7",
+        "axis",
+        "3 axes: from -3 to 2",
+    ),
+    Refusal("layer_norm", {"axis": (1, -1)}, ((4, 5),), "E0404", "an axis of 4x5 is named twice", "axis"),
+    Refusal(
+        "max_pool",
+        {"kernel": 3, "padding": 2},
+        ((4, 9, 9),),
+        "E0404",
+        "padding must be at most half of the window, or a window could see nothing else",
+        "padding",
+        "2 > 3 // 2",
+    ),
+    Refusal(
+        "reshape",
+        {"shape": (-1, -1)},
+        ((4, 6),),
+        "E0404",
+        "a shape holds positive whole numbers, and -1 at most once",
+        "shape",
+    ),
+    Refusal(
+        "reshape",
+        {"shape": (0, -1)},
+        ((4, 6),),
+        "E0404",
+        "a shape holds positive whole numbers, and -1 at most once",
+        "shape",
+    ),
+    Refusal(
+        "reshape",
+        {"shape": (5, -1)},
+        ((4, 6),),
+        "E0404",
+        "the shape must hold the 24 elements of 4x6",
+        "shape",
+        "24 % 5 = 4",
+    ),
+    Refusal(
+        "reshape",
+        {"shape": (2, 6)},
+        ((4, 6),),
+        "E0404",
+        "the shape must hold the 24 elements of 4x6",
+        "shape",
+        "2 * 6 = 12",
+    ),
+    Refusal(
+        "permute",
+        {"order": (0, 2)},
+        ((4, 5, 6),),
+        "E0404",
+        "`order` must name each axis of 4x5x6 once",
+        "order",
+        help="some order of 0, 1, 2",
+    ),
+    Refusal(
+        "upsample",
+        {"mode": "trilinear"},
+        ((4, 5, 6),),
+        "E0404",
+        "`trilinear` does not fit an input of 4x5x6",
+        "mode",
+        help="`bilinear` or `nearest`",
+    ),
+    Refusal(
+        "upsample",
+        {"align_corners": True},
+        ((4, 5, 6),),
+        "E0404",
+        "`align_corners` has no meaning for `nearest`",
+        "align_corners",
+        help="`mode: bilinear`",
+    ),
+    Refusal(
+        "pad",
+        {"sides": (1, 1)},
+        ((4, 5, 6),),
+        "E0404",
+        "`sides` has 2 values for an input with 2 spatial axes",
+        "sides",
+        help="one whole number, or a list of 4",
+    ),
+    Refusal(
+        "pad",
+        {"sides": (0, 0, -4, -2)},
+        ((4, 5, 6),),
+        "E0404",
+        "cropping leaves nothing of an input of 4x5x6",
+        "sides",
+        "6 -4 -2 = 0",
+    ),
+    Refusal(
+        "slice",
+        {"start": 4},
+        ((4, 5),),
+        "E0404",
+        "the slice must lie within the 4 entries of axis 0 of 4x5",
+        "start",
+        "from 4 to 4",
+    ),
+    Refusal(
+        "slice",
+        {"start": 1, "end": 9, "axis": -1},
+        ((4, 5),),
+        "E0404",
+        "the slice must lie within the 5 entries of axis 1 of 4x5",
+        "end",
+        "from 1 to 9",
+    ),
+    Refusal(
+        "shuffle",
+        {"groups": 3},
+        ((8, 5),),
+        "E0402",
+        "groups must divide in_channels",
+        "groups",
+        "8 % 3 = 2",
+        "nearest that fit: 1, 2, 4",
+    ),
+    Refusal(
+        "add",
+        {},
+        ((8, 5, 5), (8, 5, 5), (8, 4, 4)),
+        "E0405",
+        "the branches of `add` must have equal shapes, found 8x5x5 and 8x4x4",
+    ),
+    Refusal(
+        "multiply",
+        {},
+        ((8, 5, 5), (4,)),
+        "E0405",
+        "the factors of `multiply` do not fit together, found 8x5x5 and 4",
+        help="equal shapes, or a factor of fewer axes or with extents of 1",
+    ),
+    Refusal(
+        "concat",
+        {},
+        ((8, 5, 5), (3, 5, 4)),
+        "E0405",
+        "the branches of `concat` must be equal outside axis 0, found 8x5x5 and 3x5x4",
+    ),
+)
+
+
+def refused(kind: str, attributes: Mapping[str, Any], inputs: tuple[tuple[int, ...], ...]) -> ShapeError:
+    with pytest.raises(ShapeError) as caught:
+        bind(kind, **attributes).infer(*map(TensorType, inputs))
+    return caught.value
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda r: f"{r.kind}-{r.message[:40]}")
+def test_a_refusal_says_what_where_and_the_way_out(refusal: Refusal) -> None:
+    error = refused(refusal.kind, refusal.attributes, refusal.inputs)
+    found = (error.code, error.message, error.attribute, error.label, error.help)
+    assert found == (refusal.code, refusal.message, refusal.attribute, refusal.label, refusal.help)
+
+
+def test_every_refusal_in_the_ops_is_shown_here() -> None:
+    """Each line that raises `ShapeError` is reached by a refusal above."""
+    raised = set()
+    for path in Path(archforge.ops.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Raise) and "ShapeError" in ast.unparse(node):
+                raised.add((path.name, node.lineno))
+    reached = set()
+    for refusal in REFUSALS:
+        trace = refused(refusal.kind, refusal.attributes, refusal.inputs).__traceback__
+        while trace is not None:
+            reached.add((Path(trace.tb_frame.f_code.co_filename).name, trace.tb_lineno))
+            trace = trace.tb_next
+    assert raised <= reached
+
+
+def test_a_huge_number_of_channels_is_refused_at_once() -> None:
+    error = refused("conv", {"out": 2 * 10**17, "groups": 7}, ((2 * 10**17, 3),))
+    assert error.help == "nearest that fit: 4, 5, 8"
