@@ -81,7 +81,7 @@ def load(plan: Plan, arrays: Mapping[str, Array], transforms: Iterable[ParamTran
         if name not in arrays or arrays[name].shape != decl.shape:
             raise InternalError(f"`{name}` is not bound to an array of shape {decl.shape}")
         if name not in converted:  # shared parameters stay shared
-            converted[name] = np.ascontiguousarray(arrays[name], width)
+            converted[name] = np.asarray(arrays[name], width, order="C")
         return converted[name]
 
     def packed(step: Step) -> Mapping[str, Any]:

@@ -137,7 +137,7 @@ def _refuse(nodes: list[Node], kernels: Mapping[str, Kernel | None], backend: Ba
 
 
 def _refusal(kind: str, nodes: list[Node], backend: Backend) -> Diagnostic:
-    uses = f"`{nodes[0].name}`" + (f" and {len(nodes) - 1} more nodes" if len(nodes) > 1 else "")
+    uses = f"`{nodes[0].name}`" + (f" and {len(nodes) - 1} more" if len(nodes) > 1 else "")
     fallback = has_reference(_op(nodes[0]))
     return Diagnostic(
         "E0702",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from archforge.errors import Diagnostic, DiagnosticError, closest
+from archforge.errors import Diagnostic, DiagnosticError, closest, fail
 from archforge.ir import ParamDecl
 from archforge.ops.base import Array
 from archforge.ops.lazy import np
@@ -27,12 +27,16 @@ def bind(
     that another of its settings would have. Anything else that does not fit raises, all together:
     E0602 missing, E0603 extra, E0604 shape, E0605 dtype.
     """
-    arrays = {name: np.asarray(value) for name, value in given.items() if name in decls}
-    missing = [name for name in decls if name not in arrays]
-    extra = [name for name in given if name not in decls and not _is_ignored(str(name), ignorable)]
+    arrays = {name: _as_array(name, value) for name, value in given.items() if name in decls}
+    missing = {name: decl.shape for name, decl in decls.items() if name not in arrays}
+    extra = {
+        name: tuple(np.shape(value))
+        for name, value in given.items()
+        if name not in decls and not _is_ignored(name, ignorable)
+    }
     wrong = [
-        *_listed(_missing(missing, extra, decls, given), len(missing), "E0602", "parameters are missing"),
-        *_listed(_extra(missing, extra), len(extra), "E0603", "arrays fit nothing in the network"),
+        *_listed(_missing(missing, extra), len(missing), "E0602", "parameters are missing"),
+        *_listed(_extra(extra, missing), len(extra), "E0603", "arrays fit nothing in the network"),
         *_misfits(decls, arrays),
     ]
     if wrong:
@@ -40,27 +44,37 @@ def bind(
     return {name: arrays[name] for name in decls}
 
 
+def _as_array(name: str, value: Any) -> Array:
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:  # torch, of bfloat16 or tracked gradients
+        fail("E0605", f"`{name}` cannot be read as an array: {error}")
+
+
 def _is_ignored(name: str, ignorable: Collection[str]) -> bool:
     return name.endswith(COUNTER) or any(name.startswith(f"{scope}.") for scope in ignorable)
 
 
-def _missing(
-    missing: list[str], extra: list[str], decls: Mapping[str, ParamDecl], given: Mapping[str, Any]
-) -> Iterator[Diagnostic]:
-    """Another name is suggested only if its array has the right shape."""
-    shapes = {name: tuple(np.shape(given[name])) for name in extra} if missing else {}
-    for name in missing:
-        shape = decls[name].shape
-        near = closest(name, [other for other, found in shapes.items() if found == shape])
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def _missing(missing: Shapes, extra: Shapes) -> Iterator[Diagnostic]:
+    for name, shape in missing.items():
+        near = _near(name, shape, extra)
         help = f"the weights hold `{near}` of this shape" if near else ""
         yield Diagnostic("E0602", f"the weights lack `{name}`, {_shape(shape)}", help=help)
 
 
-def _extra(missing: list[str], extra: list[str]) -> Iterator[Diagnostic]:
-    for name in extra:
-        near = closest(str(name), missing)
+def _extra(extra: Shapes, missing: Shapes) -> Iterator[Diagnostic]:
+    for name, shape in extra.items():
+        near = _near(name, shape, missing)
         help = f"did you mean `{near}`?" if near else ""
         yield Diagnostic("E0603", f"the network has no parameter `{name}`", help=help)
+
+
+def _near(name: str, shape: tuple[int, ...], others: Shapes) -> str | None:
+    """The most similar name whose array has the same shape."""
+    return closest(name, [other for other, found in others.items() if found == shape])
 
 
 def _misfits(decls: Mapping[str, ParamDecl], arrays: Mapping[str, Array]) -> Iterator[Diagnostic]:

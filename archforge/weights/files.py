@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import secrets
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -74,7 +75,8 @@ def written_beside(path: Path) -> Iterator[BinaryIO]:
     except OSError as error:
         fail("E0705", f"cannot write {path}: {_reason(error)}")
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink()
 
 
 Reader = Callable[[BinaryIO], dict[str, Array]]
@@ -83,7 +85,7 @@ Reader = Callable[[BinaryIO], dict[str, Array]]
 # that promises more than there is.
 _MALFORMED = (
     ValueError, TypeError, LookupError, EOFError, SyntaxError, ArithmeticError, MemoryError, RuntimeError,
-    zipfile.BadZipFile, zlib.error, struct.error,
+    zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError,
 )  # fmt: skip
 
 

@@ -62,7 +62,7 @@ def write_safetensors(file: BinaryIO, arrays: Mapping[str, Array]) -> None:
     text += b" " * (-len(text) % 8)  # so that the data is aligned
     file.write(struct.pack("<Q", len(text)) + text)
     for array in arrays.values():
-        file.write(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes())
+        file.write(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
 
 
 def _read_header(file: BinaryIO, size: int) -> tuple[dict[str, Any], int]:

@@ -1,0 +1,334 @@
+"""Arrays survive files, rules are what the golden outputs were made with, and bad data is refused."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+import zlib
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from hypothesis import given
+from hypothesis import strategies as st
+
+from archforge.errors import DiagnosticError
+from archforge.ir import Init, ParamDecl
+from archforge.ops.base import Array
+from archforge.weights import (
+    bind,
+    fresh_weights,
+    read_inputs,
+    read_weights,
+    rule_input,
+    rule_weights,
+    write_arrays,
+    written_beside,
+)
+
+SUFFIXES = [".safetensors", ".npz"]
+DTYPES = ["float64", "float32", "float16", "int64", "int32", "uint8", "bool", ">f4"]
+
+
+def sample() -> dict[str, Array]:
+    """Arrays of all kinds of shapes, orders and names."""
+    arrays = {f"a.{dtype}": np.arange(12).reshape(3, 4).astype(dtype) for dtype in DTYPES}
+    return arrays | {
+        "scalar": np.array(2.5),
+        "empty": np.zeros((0, 3)),
+        "transposed": np.arange(6.0).reshape(2, 3).T,
+        "every second": np.arange(10.0)[::2],
+        "file": np.ones(2),
+        "größe/x": np.ones(1),
+    }
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_arrays_survive_a_file(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"w{suffix}"
+    write_arrays(path, sample())
+    found = read_weights(path)
+    assert set(found) == set(sample())
+    for name, array in sample().items():
+        assert found[name].dtype == array.dtype.newbyteorder("=") or suffix == ".npz"
+        np.testing.assert_array_equal(found[name], array)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_file_is_the_same_bytes_each_time_and_stands_alone(suffix: str, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        write_arrays(tmp_path / f"{name}{suffix}", sample())
+    one, two = sorted(tmp_path.iterdir())
+    assert one.read_bytes() == two.read_bytes()
+
+
+def test_safetensors_are_those_of_its_reference_implementation(tmp_path: Path) -> None:
+    arrays = {name: np.ascontiguousarray(a) for name, a in sample().items() if a.dtype.byteorder != ">"}
+    ours, theirs = tmp_path / "ours.safetensors", tmp_path / "theirs.safetensors"
+    write_arrays(ours, arrays)
+    safetensors.numpy.save_file(arrays, theirs, {"format": "np"})
+    for found in (safetensors.numpy.load_file(ours), read_weights(theirs)):
+        assert set(found) == set(arrays)
+        for name, array in arrays.items():
+            assert found[name].dtype == array.dtype
+            np.testing.assert_array_equal(found[name], array)
+
+
+def test_bfloat16_is_widened(tmp_path: Path) -> None:
+    header = {"x": {"dtype": "BF16", "shape": [2], "data_offsets": [0, 4]}}
+    path = tmp_path / "b.safetensors"
+    path.write_bytes(packed(header, struct.pack("<HH", 0x3FC0, 0xC000)))
+    x = read_weights(path)["x"]
+    assert x.dtype == np.float32
+    assert x.tolist() == [1.5, -2.0]
+
+
+def packed(header: Any, data: bytes = b"") -> bytes:
+    """The bytes of a safetensors file."""
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def tensor(shape: Any, begin: int, end: int, dtype: str = "F32") -> dict[str, Any]:
+    """An entry of a safetensors header."""
+    return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+
+
+NPY = b"\x93NUMPY\x01\x00"
+
+
+def npy(shape: str) -> bytes:
+    """A header for float64 of that shape, and no data."""
+    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}}}\n".encode()
+    return NPY + struct.pack("<H", len(header)) + header
+
+
+MALFORMED: dict[str, bytes] = {
+    "empty.safetensors": b"",
+    "short.safetensors": b"\1\0\0",
+    "long header.safetensors": struct.pack("<Q", 1 << 60) + b"{}",
+    "not json.safetensors": packed(b"{]"),
+    "not utf8.safetensors": packed(b"\xff\xfe"),
+    "nested.safetensors": packed(b"[" * 100_000),
+    "list.safetensors": packed([]),
+    "no fields.safetensors": packed({"x": 3}),
+    "odd shape.safetensors": packed({"x": tensor(["a"], 0, 4)}, b"1234"),
+    "negative.safetensors": packed({"x": tensor([-1], 0, -4)}),
+    "wrong size.safetensors": packed({"x": tensor([2], 0, 4)}, b"1234"),
+    "hole.safetensors": packed({"x": tensor([1], 4, 8)}, b"12345678"),
+    "overlap.safetensors": packed({"x": tensor([1], 0, 4), "y": tensor([1], 0, 4)}, b"1234"),
+    "truncated.safetensors": packed({"x": tensor([2], 0, 8)}, b"1234"),
+    "trailing.safetensors": packed({"x": tensor([1], 0, 4)}, b"123456"),
+    "float8.safetensors": packed({"x": tensor([4], 0, 4, "F8_E4M3")}, b"1234"),
+    "unhashable.safetensors": packed({"x": {"dtype": [], "shape": [], "data_offsets": [0, 4]}}, b"1234"),
+    "empty.npz": b"",
+    "text.npz": b"hello",
+    "array.npz": NPY,
+    "half.npz": b"PK\3\4",
+    "empty.npy": b"",
+    "magic.npy": b"NUMPX",
+    "version.npy": b"\x93NUMPY\x09\x00",
+    "header.npy": NPY + struct.pack("<H", 4) + b"{{{{",
+    "code.npy": NPY + struct.pack("<H", 20) + b"__import__('os')    ",
+    "huge.npy": npy("(99999999999999,)"),
+    "data.npy": npy("(3,)"),
+}
+
+
+def read(path: Path) -> object:
+    """As weights, or as an input if the file can hold only that."""
+    return read_inputs(path, ["x"]) if path.suffix == ".npy" else read_weights(path)
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_a_malformed_file_is_a_diagnostic(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_bytes(MALFORMED[name])
+    with pytest.raises(DiagnosticError, match=r"E0601: .*is no \w+ file of \w+: .") as caught:
+        read(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_pickles_are_refused(tmp_path: Path) -> None:
+    objects = np.array([print], object)
+    np.savez(tmp_path / "p.npz", x=objects)
+    np.save(tmp_path / "p.npy", objects)
+    for name in ("p.npz", "p.npy"):
+        with pytest.raises(DiagnosticError, match="E0601"):
+            read(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("gone.npz", "no such file"),
+        ("folder.npz", "is a directory"),
+        ("w.pt", "cannot tell the format"),
+        ("w", "cannot tell the format"),
+    ],
+)
+def test_a_file_that_cannot_be_opened_is_a_diagnostic(name: str, complaint: str, tmp_path: Path) -> None:
+    (tmp_path / "folder.npz").mkdir()
+    with pytest.raises(DiagnosticError, match=f"E0601: .*{complaint}"):
+        read_weights(tmp_path / name)
+
+
+@pytest.mark.parametrize("suffix", [*SUFFIXES, ".npy"])
+@given(data=st.data())
+def test_damaged_bytes_give_arrays_or_a_diagnostic(
+    suffix: str, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("damaged") / f"w{suffix}"
+    if suffix == ".npy":
+        np.save(path, np.arange(6.0).reshape(2, 3))
+    else:
+        write_arrays(path, {"a": np.arange(6.0).reshape(2, 3), "b": np.ones(2, np.float32)})
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(0, 3))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
+    with suppress(DiagnosticError):
+        read(path)
+
+
+def test_inputs_come_by_name_or_alone(tmp_path: Path) -> None:
+    a, b = np.ones((1, 2)), np.zeros((1, 3))
+    np.save(tmp_path / "one.npy", a)
+    np.savez(tmp_path / "one.npz", anything=a)
+    np.savez(tmp_path / "two.npz", a=a, b=b)
+    assert read_inputs(tmp_path / "one.npy", ["x"])["x"].shape == (1, 2)
+    assert read_inputs(tmp_path / "one.npz", ["x"])["x"].shape == (1, 2)
+    assert {n: x.shape for n, x in read_inputs(tmp_path / "two.npz", ["b", "a"]).items()} == {
+        "b": (1, 3),
+        "a": (1, 2),
+    }
+    with pytest.raises(DiagnosticError, match=r"E0601: .*lacks the input `c`"):
+        read_inputs(tmp_path / "two.npz", ["a", "c"])
+    with pytest.raises(DiagnosticError, match=r"E0601: .*holds `a`, which is no input"):
+        read_inputs(tmp_path / "two.npz", ["b"])
+
+
+def test_nothing_half_written_stays(tmp_path: Path) -> None:
+    path = tmp_path / "w.npz"
+    path.write_bytes(b"old")
+
+    def fail_midway() -> None:
+        with written_beside(path) as file:
+            file.write(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail_midway()
+    with pytest.raises(DiagnosticError, match=r"E0705: .*cannot hold"):
+        write_arrays(tmp_path / "c.safetensors", {"x": np.ones(1, complex)})
+    with pytest.raises(DiagnosticError, match="E0705"):
+        write_arrays(tmp_path / "o.npz", {"x": np.array([print], object)})
+    assert [p.name for p in tmp_path.iterdir()] == ["w.npz"]
+    assert path.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("name", ["gone/w.npz", "w.txt", "w.npz/w.npz"])
+def test_a_place_that_cannot_be_written_is_a_diagnostic(name: str, tmp_path: Path) -> None:
+    (tmp_path / "w.npz").write_bytes(b"")
+    with pytest.raises(DiagnosticError, match="E0705"):
+        write_arrays(tmp_path / name, {"x": np.ones(1)})
+
+
+RULES: dict[str, tuple[tuple[int, ...], Callable[[Array], Array]]] = {
+    "bn.running_var": ((4,), lambda u: 0.8 + 0.4 * u),
+    "bn.running_mean": ((4,), lambda u: 0.2 * u - 0.1),
+    "bn.weight": ((4,), lambda u: 0.6 + 0.4 * u),
+    "bn.bias": ((4,), lambda u: 0.2 * u - 0.1),
+    "conv.weight": ((2, 3, 5, 1), lambda u: (2 * u - 1) * math.sqrt(6 / 15)),
+    "temperature": ((), lambda u: 0.2 * u - 0.1),
+}
+
+
+def test_the_rule_is_that_of_the_golden_outputs() -> None:
+    decls = {name: ParamDecl(shape) for name, (shape, _) in RULES.items()}
+    for name, array in rule_weights(decls).items():
+        shape, scale = RULES[name]
+        u = np.random.Generator(np.random.PCG64(zlib.crc32(name.encode()))).random(math.prod(shape))
+        np.testing.assert_array_equal(array, scale(u.reshape(shape)))
+        assert array.shape == shape
+        assert array.dtype == np.float64
+    u = np.random.Generator(np.random.PCG64(zlib.crc32(b"input"))).random(6)
+    np.testing.assert_array_equal(rule_input((1, 2, 3)), 2 * u.reshape(1, 2, 3) - 1)
+    assert rule_weights(decls, "float32")["bn.bias"].dtype == np.float32
+
+
+DECLS = {
+    "conv.weight": ParamDecl((8, 4, 3, 3)),
+    "conv.bias": ParamDecl((8,), "bias", Init("uniform", 1.0, 36)),
+    "bn.weight": ParamDecl((8,), "weight", Init("constant", 1.0)),
+    "bn.running_mean": ParamDecl((8,), "buffer", Init("constant", 0.0)),
+}
+
+
+def test_fresh_weights_depend_on_the_seed_and_their_own_name_alone() -> None:
+    whole, part = fresh_weights(DECLS, 7), fresh_weights({"conv.bias": DECLS["conv.bias"]}, 7)
+    np.testing.assert_array_equal(whole["conv.bias"], part["conv.bias"])
+    assert not np.array_equal(whole["conv.bias"], fresh_weights(DECLS, 8)["conv.bias"])
+    renamed = fresh_weights({"other.bias": DECLS["conv.bias"]}, 7)["other.bias"]
+    assert not np.array_equal(whole["conv.bias"], renamed)
+    wide = fresh_weights(DECLS, 7, "float64")["conv.weight"]
+    np.testing.assert_array_equal(wide.astype(np.float32), whole["conv.weight"])
+
+
+def test_fresh_weights_are_filled_as_declared() -> None:
+    weights = fresh_weights(DECLS, 1, "float64")
+    assert set(weights["bn.weight"]) == {1.0}
+    assert set(weights["bn.running_mean"]) == {0.0}
+    for name in ("conv.weight", "conv.bias"):
+        assert 0.9 / 6 < abs(weights[name]).max() <= 1 / 6 or name == "conv.bias"  # fan_in is 36
+        assert abs(weights[name]).max() <= 1 / 6
+
+
+def test_arrays_that_fit_are_bound_as_they_are() -> None:
+    given = rule_weights(DECLS, "float16")
+    given |= {"bn.num_batches_tracked": np.array(3), "aux1.fc.weight": np.ones(2), "stray": np.ones(1)}
+    del given["stray"]
+    bound = bind(DECLS, dict(reversed(given.items())), ignorable=["aux1", "aux2"])
+    assert list(bound) == list(DECLS)
+    assert all(bound[name] is given[name] for name in DECLS)
+
+
+def test_all_that_does_not_fit_is_reported_together() -> None:
+    given: dict[str, Any] = dict(rule_weights(DECLS))
+    given["conv.weigth"] = given.pop("conv.weight")
+    given["conv.bias"] = np.ones(9)
+    given["bn.weight"] = np.ones(8, np.int32)
+    given["aux.weight"] = np.ones(1)
+    with pytest.raises(DiagnosticError) as caught:
+        bind(DECLS, given, ignorable=["au"])
+    assert [(d.code, d.message, d.help) for d in caught.value.diagnostics] == [
+        ("E0602", "the weights lack `conv.weight`, 8x4x3x3", "the weights hold `conv.weigth` of this shape"),
+        ("E0603", "the network has no parameter `conv.weigth`", "did you mean `conv.weight`?"),
+        ("E0603", "the network has no parameter `aux.weight`", ""),
+        ("E0604", "`conv.bias` is 9, expected 8", ""),
+        ("E0605", "`bn.weight` is int32, expected floating-point numbers", ""),
+    ]
+
+
+def test_a_quite_different_network_does_not_print_hundreds_of_lines() -> None:
+    decls = {f"layer{i}.weight": ParamDecl((2, 2)) for i in range(100)}
+    with pytest.raises(DiagnosticError) as caught:
+        bind(decls, {})
+    assert len(caught.value.diagnostics) == 9
+    assert caught.value.diagnostics[-1].message == "92 more parameters are missing"
+
+
+def test_what_is_no_array_is_refused() -> None:
+    class Stubborn:
+        def __array__(self, dtype: object = None, copy: object = None) -> Array:
+            raise TypeError("unsupported ScalarType BFloat16")
+
+    decls = {"w": ParamDecl((1,))}
+    for value in (Stubborn(), [[1.0], [2.0, 3.0]], "text", None):
+        with pytest.raises(DiagnosticError, match=r"E060[45]"):
+            bind(decls, {"w": value})
