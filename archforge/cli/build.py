@@ -1,0 +1,154 @@
+"""`archforge build`: is this network what its documents say, and the files to use it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from archforge import driver
+from archforge.analysis.checks import Cell
+from archforge.analysis.network import Network
+from archforge.cli import CHECK_FAILED
+from archforge.cli.options import (
+    BackendOption,
+    InputOption,
+    JsonOption,
+    ProfileOption,
+    SetOption,
+    SpecArgument,
+    input_shape,
+    settings,
+)
+from archforge.cli.output import MARKS, paint, print_diagnostics, print_json, table
+from archforge.spec.resolve import Spec
+
+__all__ = ["build"]
+
+
+def build(
+    spec: SpecArgument,
+    profile: ProfileOption = None,
+    backend: BackendOption = "auto",
+    input: InputOption = None,
+    set: SetOption = None,
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="DIR", help="Where to write. Default: build/NAME.")
+    ] = None,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Write the files even where a check fails.")
+    ] = False,
+    strict_backend: Annotated[
+        bool, typer.Option("--strict-backend", help="Refuse ops that the backend has no kernel for.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Check a network's figures, compile it, and write its graph, ledger, card and a stand-alone model.py."""
+    built = driver.build(
+        driver.open_spec(spec),
+        profile,
+        settings=settings(set),
+        input_shape=input_shape(input),
+        backend=backend,
+        strict=strict_backend,
+        folder=Path(output) if output else None,
+        keep_going=keep_going,
+    )
+    if as_json:
+        print_json(built.to_json())
+    else:
+        print(_text(built))
+    if not built.ok:
+        print_diagnostics(p for n in built.networks for p in n.problems)
+        if not built.files:
+            print(paint("a check failed: nothing is written (--keep-going writes all the same)", "red"))
+        raise typer.Exit(CHECK_FAILED)
+
+
+def _text(built: driver.Build) -> str:
+    spec = built.chosen.spec
+    parts = [_heading(built.chosen), _counts(built), _checks(built)]
+    if spec.header.departs:
+        parts.append(_departs(spec))
+    if built.files:
+        parts.append(_written(built))
+    return "\n\n".join(parts)
+
+
+def _heading(network: Network) -> str:
+    spec = network.spec
+    shape = ", ".join(map(str, network.graph.graph.inputs.values()))
+    lines = [paint(spec.header.title or spec.name, "bold")]
+    if spec.header.paper:
+        lines.append(f"paper  {spec.header.paper}")
+    return "\n".join([*lines, f"input  {shape}"])
+
+
+def _counts(built: driver.Build) -> str:
+    rows = [_count_row(n, chosen=n is built.chosen) for n in built.networks]
+    header = ("profile", "layers", "weights", "biases", "params", "MACs", "model")
+    return table(header, rows, right=(1, 2, 3, 4, 5))
+
+
+def _count_row(network: Network, *, chosen: bool) -> tuple[str, ...]:
+    c = network.counts
+    figures = (f"{n:,}" for n in (c.layers, c.weights, c.biases, c.params, c.macs))
+    return (("> " if chosen else "  ") + network.profile, *figures, network.model or "")
+
+
+def _checks(built: driver.Build) -> str:
+    """The cells of each profile under their source, those that hold plainly on one line."""
+    lines = []
+    for network in built.networks:
+        if not network.cells:
+            lines.append(
+                f"{network.profile}: {paint('unchecked', 'yellow')}, the spec documents no figures for it"
+            )
+        for source in dict.fromkeys(c.source for c in network.cells):
+            lines.append(f"{network.profile}: {source}")
+            cells = [c for c in network.cells if c.source == source]
+            plain = [c.cell for c in cells if c.status == "ok" and not c.rule]
+            if plain:
+                lines.append(f"  {_mark('ok')} {', '.join(plain)}")
+            lines += [f"  {line}" for c in cells if c.cell not in plain for line in _cell(c)]
+    return "\n".join(lines)
+
+
+def _mark(status: str) -> str:
+    sign, colour = MARKS[status]
+    return paint(sign, colour)
+
+
+def _cell(cell: Cell) -> list[str]:
+    """A cell that needs words: by a rule, explained, not applicable or wrong."""
+    mark = _mark(cell.status)
+    if cell.status == "not_applicable":
+        return [f"{mark} {cell.cell}: does not apply to the changed network"]
+    if cell.rule:
+        return [f"{mark} {cell.cell} {_figure(cell.documented)} by rule: {cell.says}"]
+    lines = [f"{mark} {cell.cell} {_figure(cell.documented)}, computed {_figure(cell.computed)}"]
+    for reason, share in (cell.because or {}).items():
+        lines.append(f"    {share:+,}  {reason}" if isinstance(share, int) else f"    {reason}")
+    return lines
+
+
+def _figure(figure: int | str) -> str:
+    return f"{figure:,}" if isinstance(figure, int) else figure
+
+
+def _departs(spec: Spec) -> str:
+    name = spec.header.recommended
+    hint = (
+        f"\nrecommended: {name}" + (f" (--profile {name})" if name in spec.profile_names else "")
+        if name
+        else ""
+    )
+    return f"{paint('departs', 'yellow')}: {spec.header.departs}{hint}"
+
+
+def _written(built: driver.Build) -> str:
+    lines = [f"compiled {built.chosen.profile} for {built.backend}, {built.steps} steps"]
+    if built.fallbacks:
+        lines.append(f"on reference kernels: {', '.join(built.fallbacks)}")
+    return "\n".join([*lines, *(f"wrote {path.as_posix()}" for path in built.files)])

@@ -1,0 +1,58 @@
+"""`archforge list`: the networks of the zoo with their counts."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from archforge import driver
+from archforge.analysis.network import Report
+from archforge.cli.options import JsonOption
+from archforge.cli.output import paint, print_json, table
+
+__all__ = ["list_zoo"]
+
+
+def list_zoo(
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[PATH]...",
+            help="Specs or folders. Default: ./zoo_specs if it is there, else the shipped zoo.",
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the zoo: each network's default profile, its counts and how many figures were checked."""
+    reports = [r for r in driver.check(paths or []) if r.is_network]
+    if as_json:
+        print_json([r.to_json() for r in reports])
+        return
+    rows = [_row(report) for report in reports]
+    print(table(("name", "profile", "input", "layers", "params", "MACs", "checked"), rows, right=(3, 4, 5)))
+    for report in reports:
+        header = report.spec.header if report.spec else None
+        if header and header.recommended:
+            mark = paint("departs", "yellow")
+            print(f"{report.name}: {mark}: {header.departs}; recommended: {header.recommended}")
+
+
+def _row(report: Report) -> tuple[str, ...]:
+    if not report.networks:
+        return (report.name, "", "", "", "", "", paint("broken", "red"))
+    network, cells = report.networks[0], [c for n in report.networks for c in n.cells]
+    held = sum(c.problem is None for c in cells)
+    counts = network.counts
+    star = "*" if report.spec and report.spec.header.recommended else ""
+    shape = ", ".join(map(str, network.graph.graph.inputs.values()))
+    checked = f"{held} of {len(cells)}" if cells else "unchecked"
+    return (
+        report.name,
+        network.profile + star,
+        shape,
+        f"{counts.layers:,}",
+        f"{counts.params:,}",
+        f"{counts.macs:,}",
+        checked,
+    )

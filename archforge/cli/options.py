@@ -1,0 +1,81 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from archforge.driver import setting
+from archforge.errors import fail
+from archforge.spec.syntax import Argument
+
+__all__ = [
+    "BackendOption",
+    "InputOption",
+    "JsonOption",
+    "ProfileOption",
+    "SetOption",
+    "SpecArgument",
+    "input_shape",
+    "settings",
+]
+
+SpecArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="SPEC", help="A file, the name of a spec of the shipped zoo, or - for standard input."
+    ),
+]
+ProfileOption = Annotated[
+    str | None,
+    typer.Option(
+        "--profile",
+        "-p",
+        metavar="NAME",
+        help="A profile of the spec, a model id such as torchvision.resnet50, or `recommended`. "
+        "Default: its first.",
+    ),
+]
+InputOption = Annotated[
+    str | None,
+    typer.Option("--input", metavar="SHAPE", help="Another input size, without the batch: 3x224x224."),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="A value for an argument of the spec; may be repeated."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+BackendOption = Annotated[
+    str, typer.Option("--backend", metavar="NAME", help="What computes: auto, numpy, mlx.")
+]
+
+
+def input_shape(text: str | None) -> dict[str, Sequence[int]] | tuple[int, ...] | None:
+    """`3x224x224`, or `left=3x64x64,right=3x64x64` for several inputs. Raises E0001."""
+    if text is None:
+        return None
+    if "=" in text:
+        pairs = (part.partition("=") for part in text.split(","))
+        return {name.strip(): _dims(shape) for name, _, shape in pairs}
+    return _dims(text)
+
+
+def _dims(text: str) -> tuple[int, ...]:
+    parts = re.split(r"[x,]", text.strip())
+    if not all(part.isdecimal() and int(part) for part in parts):
+        fail("E0001", f"`--input {text}` is no shape", help="positive whole numbers joined by x: 3x224x224")
+    return tuple(map(int, parts))
+
+
+def settings(given: Sequence[str] | None) -> dict[str, Argument]:
+    """`--set name=value` as arguments. Raises E0001 for one without a name."""
+    out = {}
+    for text in given or ():
+        name, separator, value = text.partition("=")
+        if not separator or not name.isidentifier():
+            fail("E0001", f"`--set {text}` sets nothing", help="--set classes=10")
+        out[name] = setting(name, value)
+    return out

@@ -1,0 +1,123 @@
+"""`archforge run`: a network on an input."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from archforge import driver
+from archforge.analysis.network import Network
+from archforge.cli.options import BackendOption, ProfileOption, SetOption, SpecArgument, input_shape, settings
+from archforge.cli.output import table
+from archforge.errors import fail
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["run"]
+
+
+def run(
+    spec: SpecArgument,
+    weights: Annotated[
+        str,
+        typer.Option(
+            "--weights",
+            "-w",
+            metavar="FILE",
+            help="A .safetensors or .npz file; `fresh` initialises, `rule` makes those of the golden outputs.",
+        ),
+    ] = "fresh",
+    data: Annotated[
+        str,
+        typer.Option(
+            "--input",
+            "-i",
+            metavar="FILE",
+            help="Input, .npy or .npz; `random` draws one, `rule` makes that of the golden outputs.",
+        ),
+    ] = "random",
+    profile: ProfileOption = None,
+    shape: Annotated[
+        str | None, typer.Option("--shape", metavar="SHAPE", help="Another input size: 3x160x160.")
+    ] = None,
+    set: SetOption = None,
+    backend: BackendOption = "auto",
+    dtype: Annotated[
+        str, typer.Option("--dtype", metavar="NAME", help="float32, float64, or what the backend has.")
+    ] = "float32",
+    tap: Annotated[
+        list[str] | None,
+        typer.Option("--tap", metavar="NAME", help="Also keep the value of this node or scope."),
+    ] = None,
+    top: Annotated[
+        int, typer.Option("--top", min=1, metavar="N", help="How many of the largest values to print.")
+    ] = 5,
+    output: Annotated[
+        str | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write all outputs and taps to this .npz."),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, metavar="N", help="Of fresh weights and random inputs.")
+    ] = 0,
+) -> None:
+    """Run a network and print the largest values of its output."""
+    from archforge.weights.files import read_weights, write_arrays
+
+    given = None if weights in ("fresh", "rule") else read_weights(weights)
+    opened, changed = driver.open_spec(spec), settings(set)
+    if given is not None and profile is None:
+        network = driver.fitting_profile(opened, given, changed, input_shape(shape))
+    else:
+        network = driver.analyse(opened, profile, settings=changed, input_shape=input_shape(shape))
+    if weights == "rule":
+        from archforge.weights.rule import rule_weights
+
+        given = rule_weights(network.params)
+    executable = driver.compile(
+        network, backend=backend, dtype=dtype, weights=given, taps=tap or (), seed=seed
+    )
+    outputs, taps = executable.run(_inputs(network, data, seed, dtype))
+    print(f"{network.name}, profile {network.profile}, on {executable.plan.backend.name} in {dtype}")
+    for name, array in outputs.items():
+        _print_output(name, array, top)
+    for name, array in taps.items():
+        print(f"{name}  {_shape(array)}  mean {array.mean():.6g}  std {array.std():.6g}")
+    if output is not None:
+        if Path(output).suffix != ".npz":
+            fail("E0705", f"`{output}` is no .npz file")
+        write_arrays(output, {**outputs, **taps})
+        print(f"wrote {output}")
+
+
+def _inputs(network: Network, data: str, seed: int, dtype: str) -> dict[str, NDArray[Any]]:
+    import numpy as np
+
+    from archforge.weights.files import read_inputs
+    from archforge.weights.rule import rule_input
+
+    types = network.graph.graph.inputs
+    if data == "rule":
+        arrays = {name: rule_input((1, *t.shape), name) for name, t in types.items()}
+    elif data == "random":
+        draw = np.random.default_rng(seed)
+        arrays = {name: draw.standard_normal((1, *t.shape)) for name, t in types.items()}
+    else:
+        return dict(read_inputs(data, list(types)))
+    return {
+        name: array.astype("float64" if dtype == "float64" else "float32") for name, array in arrays.items()
+    }
+
+
+def _print_output(name: str, array: NDArray[Any], top: int) -> None:
+    """The largest values of the first image."""
+    first = array[0].ravel()
+    print(f"{name}  {_shape(array)}  mean {first.mean():.6g}  std {first.std():.6g}")
+    order = first.argsort()[::-1][:top]
+    print(table(("index", "value"), [(str(i), f"{first[i]:.6f}") for i in order], right=(0, 1)))
+
+
+def _shape(array: NDArray[Any]) -> str:
+    return "x".join(map(str, array.shape))
