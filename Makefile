@@ -2,7 +2,7 @@
 
 # What `make demo` shows.
 DEMO = $(BIN)/archforge build resnet_50.yaml
-DEMO_CHECK = $(BIN)/archforge check
+DEMO_CHECK = $(BIN)/archforge verify resnet_50.yaml tests/data/golden/torchvision.resnet50.json.gz --profile torchvision
 
 VENV ?= .venv
 JOBS ?= 2

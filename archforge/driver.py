@@ -26,6 +26,7 @@ from archforge.spec.tree import parse_yaml
 
 if TYPE_CHECKING:
     from archforge.plan import Executable
+    from archforge.weights.golden import Deviation, Golden
 
 __all__ = ["analyse", "check", "compile", "load", "open_spec", "zoo_paths"]
 
@@ -268,6 +269,24 @@ def _other_heads(network: Network) -> set[str]:
     plain = analyse(network.spec, network.profile).params
     own = {name.split(".")[0] for name in network.params}
     return {name.split(".")[0] for name in plain} - own
+
+
+def verify(
+    network: Network, golden: Golden, *, backend: str = "auto", dtype: str = "float64"
+) -> tuple[Deviation, list[Deviation]]:
+    """How far the network's output and its taps are from golden ones, on weights and input by rule."""
+    from archforge.weights.rule import rule_input, rule_weights
+
+    named = {s.name for s in network.graph.graph.scopes} | set(network.graph.types)
+    executable = compile(
+        network,
+        backend=backend,
+        dtype=dtype,
+        weights=rule_weights(network.params),
+        taps=[name for name in golden.taps if name in named],
+    )
+    outputs, taps = executable.run({next(iter(network.graph.graph.inputs)): rule_input(golden.input_shape)})
+    return golden.compare_output(next(iter(outputs.values()))), golden.compare_taps(taps)
 
 
 # Build

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from archforge import __version__
-from archforge.cli import build, check, listing, new, run, schema, show
+from archforge.cli import build, check, listing, new, run, schema, show, verify
 
 __all__ = ["app"]
 
@@ -40,5 +40,6 @@ app.command("check")(check.check)
 app.command("show")(show.show)
 app.command("list")(listing.list_zoo)
 app.command("run")(run.run)
+app.command("verify")(verify.verify)
 app.command("new")(new.new)
 app.command("schema")(schema.schema)

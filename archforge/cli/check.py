@@ -21,7 +21,7 @@ def check(
         list[str] | None,
         typer.Argument(
             metavar="[PATH]...",
-            help="Specs, folders, names of the zoo, or -. Default: ./zoo_specs if there, else the shipped zoo.",
+            help="Specs, folders, names, or -. Default: ./zoo_specs if it is there, else the shipped zoo.",
         ),
     ] = None,
     profile: Annotated[

@@ -27,7 +27,7 @@ def run(
             "--weights",
             "-w",
             metavar="FILE",
-            help="A .safetensors or .npz file; `fresh` initialises, `rule` makes those of the golden outputs.",
+            help="A .safetensors or .npz file, `fresh` to initialise, or `rule` for those of golden outputs.",
         ),
     ] = "fresh",
     data: Annotated[
@@ -36,7 +36,7 @@ def run(
             "--input",
             "-i",
             metavar="FILE",
-            help="Input, .npy or .npz; `random` draws one, `rule` makes that of the golden outputs.",
+            help="A .npy or .npz file, `random` to draw one, or `rule` for that of golden outputs.",
         ),
     ] = "random",
     profile: ProfileOption = None,
