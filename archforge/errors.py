@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import difflib
 import re
+import textwrap
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import NoReturn
 
 from archforge.codes import CODES
@@ -26,20 +28,27 @@ __all__ = [
     "closest",
     "did_you_mean",
     "fail",
+    "fail_all",
 ]
 
+MAX_REPORTED = 50
 
-@dataclass(frozen=True, slots=True, eq=False)
+
+@dataclass(frozen=True, eq=False)
 class SourceFile:
     """The text of a spec under the name that messages print."""
 
     name: str
     text: str
 
+    @cached_property
+    def lines(self) -> list[str]:
+        """The lines without their ends, which are those of YAML. A byte order mark is in none."""
+        return re.split("\r\n|[\n\r\x85\u2028\u2029]", self.text.removeprefix("\ufeff"))
+
     def line(self, index: int) -> str:
-        """Line `index`, from 0, without its end; empty past the last one. Lines end as in YAML."""
-        lines = re.split("\r\n|[\n\r\x85\u2028\u2029]", self.text.removeprefix("\ufeff"))
-        return lines[index] if index < len(lines) else ""
+        """Line `index`, from 0; empty past the last one."""
+        return self.lines[index] if index < len(self.lines) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,21 +107,18 @@ class Diagnostic:
     def render(self) -> str:
         """Plain text: the place, the line with a caret, notes, the block calls and the way out."""
         where = f"{self.span}: " if self.span else ""
-        out = [f"{where}{self.code}: {self.message}"]
+        out = [f"{where}{self.code}: {_clipped(self.message)}"]
         if self.span:
-            number = f"{self.span.line + 1:>5}"
-            text = self.span.source.line(self.span.line).expandtabs(1)
-            gap = " " * _cells(text[: self.span.column])
-            length = min(self.span.length, max(len(text) - self.span.column, 1))
-            carets = "^" * max(_cells(text[self.span.column : self.span.column + length]), 1)
-            label = f" {self.label}" if self.label else ""
-            out += [f"{number} | {text}", f"      | {gap}{carets}{label}"]
+            out += _excerpt(self.span, self.label)
         for note in self.notes:
             place = f" at {note.span}" if note.span else ""
-            out.append(f"      note: {note.message}{place}")
+            out.append(f"      note: {_clipped(note.message)}{place}")
         out += [f"      in: `{f.block}`, called at {f.span}" for f in reversed(self.trace)]
         if self.help:
-            out.append(f"      help: {self.help}")
+            lines = textwrap.wrap(
+                _printable(self.help), WIDTH, break_long_words=False, break_on_hyphens=False
+            )
+            out.append(f"      help: {f'{chr(10)}            '.join(lines)}")
         return "\n".join(out)
 
     def to_json(self) -> dict[str, object]:
@@ -135,10 +141,46 @@ class Diagnostic:
         }
 
 
+WIDTH = 100
+_HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def _excerpt(span: Span, label: str) -> list[str]:
+    """The line of `span`, or the stretch of a long one around it, and carets below."""
+    text = span.source.line(span.line).expandtabs(1)
+    start, end = span.column, min(span.column + span.length, max(len(text), span.column + 1))
+    if len(text) > 2 * WIDTH:
+        first = max(start - WIDTH // 2, 0)
+        last = max(min(end, start + WIDTH), first + WIDTH)
+        before, after = ("... " if first else "", " ..." if last < len(text) else "")
+        text = before + text[first:last] + after
+        start, end = (min(n, last) - first + len(before) for n in (start, end))
+    gap = " " * _cells(text[:start])
+    carets = "^" * max(_cells(text[start:end]), 1)
+    caption = f" {_clipped(label)}" if label else ""
+    return [f"{span.line + 1:>5} | {_printable(text)}", f"      | {gap}{carets}{caption}"]
+
+
+def _printable(text: str) -> str:
+    """`text` with what a terminal would obey, or hide, as escapes: specs come from anybody."""
+    return _HIDDEN.sub(lambda c: c[0].encode("unicode_escape", "surrogatepass").decode(), text)
+
+
+def _clipped(text: str) -> str:
+    shown = _printable(text)
+    return shown if len(shown) <= 4 * WIDTH else f"{shown[: 4 * WIDTH]}..."
+
+
 def _cells(text: str) -> int:
-    """Columns of a terminal that `text` takes: wide characters two, combining ones none."""
-    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
-    return len(text) + wide - sum(bool(unicodedata.combining(c)) for c in text)
+    """Columns of a terminal that `text` takes once printable: wide characters two, marks none."""
+    return sum(
+        0
+        if unicodedata.category(c) in ("Mn", "Me", "Cf")
+        else 2
+        if unicodedata.east_asian_width(c) in "WF"
+        else 1
+        for c in _printable(text)
+    )
 
 
 @dataclass(eq=False)
@@ -166,6 +208,22 @@ def fail(
 ) -> NoReturn:
     """Raise one diagnostic."""
     raise DiagnosticError((Diagnostic(code, message, span, label, help, tuple(notes)),))
+
+
+def fail_all(found: Iterable[Diagnostic]) -> None:
+    """Raise what a stage has found, if anything: each once, by file and place, the first fifty."""
+    once: dict[tuple[str, Span | None, str], Diagnostic] = {}
+    for diagnostic in found:
+        once.setdefault((diagnostic.code, diagnostic.span, diagnostic.message), diagnostic)
+    if not once:
+        return
+    files = list(dict.fromkeys(d.span.source for d in once.values() if d.span))
+
+    def place(diagnostic: Diagnostic) -> tuple[int, int, int]:
+        span = diagnostic.span
+        return (files.index(span.source), span.line, span.column) if span else (-1, 0, 0)
+
+    raise DiagnosticError(tuple(sorted(once.values(), key=place)[:MAX_REPORTED]))
 
 
 def closest(word: str, known: Iterable[str]) -> str | None:
