@@ -69,7 +69,7 @@ GRAPHS: dict[str, TypedGraph] = {
         node("bn2", "bn", "conv2", eps=1e-3, affine=False),
         node("flatten", "flatten", "bn2"),
         node("fc", "linear", "flatten", out=5, bias=False),
-        node("bn3", "bn", "fc"),
+        node("bn3", "bn", "fc", scale=False),
     ),
     "residual": graph(
         node("conv1", "conv", "input", **CONV),

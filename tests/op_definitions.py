@@ -107,8 +107,10 @@ def bn(op: Any, params: Params, x: Array) -> Array:
     for index in indices(x.shape):
         c = index[0]
         y[index] = (x[index] - params["running_mean"][c]) / math.sqrt(params["running_var"][c] + op.eps)
+        if op.affine and op.scale:
+            y[index] *= params["weight"][c]
         if op.affine:
-            y[index] = y[index] * params["weight"][c] + params["bias"][c]
+            y[index] += params["bias"][c]
     return y
 
 

@@ -17,7 +17,8 @@ class BatchNorm(Op):
 
     x: float[N, C, *spatial] with 0 to 3 spatial axes; all parameters: float[C]. At inference the
     running statistics stand for the batch's. `momentum` is the weight of the *new* batch statistic,
-    as in torch. Source: arXiv:1502.03167.
+    as in torch. Without `scale` there is no weight, as in keras's `scale=False`; without `affine`
+    there is no bias either. Source: arXiv:1502.03167.
     """
 
     op: ClassVar[str] = "bn"
@@ -25,11 +26,13 @@ class BatchNorm(Op):
     eps: PositiveReal = 1e-5
     momentum: Rate = 0.1
     affine: Flag = True
+    scale: Flag = True
 
     examples: ClassVar = (
         Example({}, ((3, 4, 5),)),
         Example({"eps": 1e-3, "momentum": 0.01}, ((2, 3, 3),)),
         Example({"affine": False}, ((4, 2, 2),)),
+        Example({"scale": False}, ((3, 2, 4),), "bias alone"),
         Example({}, ((6,),), "features"),
         Example({}, ((3, 7),), "1-D"),
         Example({}, ((2, 3, 2, 4),), "3-D"),
@@ -43,18 +46,19 @@ class BatchNorm(Op):
     def params(self, *inputs: TensorType) -> dict[str, ParamDecl]:
         shape = (inputs[0].channels,)
         ones, zeros = Init("constant", 1.0), Init("constant", 0.0)
-        affine = {"weight": ParamDecl(shape, "weight", ones), "bias": ParamDecl(shape, "weight", zeros)}
+        weight = {"weight": ParamDecl(shape, "weight", ones)} if self.affine and self.scale else {}
+        bias = {"bias": ParamDecl(shape, "weight", zeros)} if self.affine else {}
         running = {
             "running_mean": ParamDecl(shape, "buffer", zeros),
             "running_var": ParamDecl(shape, "buffer", ones),
         }
-        return (affine if self.affine else {}) | running
+        return weight | bias | running
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         (x,) = inputs
         along = (-1, *(1,) * (x.ndim - 2))
         deviation = np.sqrt(params["running_var"] + self.eps)
         y: Array = (x - params["running_mean"].reshape(along)) / deviation.reshape(along)
-        if self.affine:
-            y = y * params["weight"].reshape(along) + params["bias"].reshape(along)
-        return y
+        if self.affine and self.scale:
+            y = y * params["weight"].reshape(along)
+        return y + params["bias"].reshape(along) if self.affine else y

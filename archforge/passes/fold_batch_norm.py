@@ -18,7 +18,8 @@ __all__ = ["PASS", "FoldBatchNorm"]
 class FoldBatchNorm:
     """W' = W * s and b' = (b - mean) * s + beta per output channel, s = gamma / sqrt(var + eps).
 
-    Source: arXiv:1712.05877, section 3.2. Without gamma and beta (`affine: false`) they are 1 and 0.
+    Source: arXiv:1712.05877, section 3.2. A gamma that is missing (`affine: false`, `scale: false`) is 1,
+    a missing beta 0.
     The weight's output channels are its axis 0; of a transposed convolution, axis 1 within each of
     `groups`, which is 0 for the others.
     """
@@ -32,14 +33,16 @@ class FoldBatchNorm:
     affine: bool
     bias: bool
     groups: int
+    scale: bool = True
 
     @property
     def reads(self) -> tuple[str, ...]:
         source = ("weight", "bias") if self.bias else ("weight",)
-        norm = ("weight", "bias") if self.affine else ()
+        gamma = ("weight",) if self.affine and self.scale else ()
+        beta = ("bias",) if self.affine else ()
         return (
             *(f"{self.source}.{name}" for name in source),
-            *(f"{self.norm}.{name}" for name in (*norm, "running_mean", "running_var")),
+            *(f"{self.norm}.{name}" for name in (*gamma, *beta, "running_mean", "running_var")),
         )
 
     @property
@@ -53,7 +56,7 @@ class FoldBatchNorm:
         shift = -wide[f"{self.norm}.running_mean"]
         if self.bias:
             shift = shift + wide[f"{self.source}.bias"]
-        if self.affine:
+        if self.affine and self.scale:
             factor = factor * wide[f"{self.norm}.weight"]
         bias = shift * factor
         if self.affine:
@@ -115,6 +118,7 @@ def _transform(source: Node, norm: Node, typed: TypedGraph) -> FoldBatchNorm:
         affine=norm.op.attributes()["affine"],
         bias=attributes["bias"],
         groups=attributes["groups"] if source.op.kind == "conv_transpose" else 0,
+        scale=norm.op.attributes()["scale"],
     )
 
 

@@ -44,10 +44,8 @@ def batch_norm(op: BatchNorm, x: TensorType) -> Kernel:
     def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
         wide = {name: array.astype(np.float64) for name, array in params.items()}
         factor = 1 / np.sqrt(wide["running_var"] + op.eps)
-        if not op.affine:
-            return {"factor": factor, "shift": -wide["running_mean"] * factor}
-        factor = factor * wide["weight"]
-        return {"factor": factor, "shift": wide["bias"] - wide["running_mean"] * factor}
+        factor = factor * wide.get("weight", 1.0)
+        return {"factor": factor, "shift": wide.get("bias", 0.0) - wide["running_mean"] * factor}
 
     return Kernel(lambda params, x: x * params["factor"] + params["shift"], pack)
 
