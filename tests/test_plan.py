@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from archforge import load as load_spec
 from archforge.backends import get
 from archforge.backends.numpy import NumpyBackend
 from archforge.errors import DiagnosticError, InternalError
@@ -170,6 +171,19 @@ def test_all_inputs_that_do_not_fit_are_named_together() -> None:
     with pytest.raises(DiagnosticError) as caught:
         executable("several")(imag=np.ones((1, 2, 7, 8)), extra=np.ones((1, 5)))
     assert len(caught.value.diagnostics) == 3
+
+
+def test_a_tapped_scope_is_not_the_nameless_block_inside_it() -> None:
+    spec = {
+        "archforge": 1,
+        "input": [2, 4, 4],
+        "blocks": {
+            "inner": {"naming": "none", "body": ["relu"]},
+            "outer": {"body": ["inner", "sigmoid"]},
+        },
+        "graph": [{"outer": None, "name": "out"}],
+    }
+    assert resolve_taps(load_spec(spec).graph, ["out"]) == {"out": "out.sigmoid"}
 
 
 def test_taps_name_nodes_inputs_and_scopes() -> None:

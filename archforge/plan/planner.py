@@ -49,7 +49,8 @@ def resolve_taps(typed: TypedGraph, names: Iterable[str]) -> dict[str, str]:
 
     Raises E0608 for names that do not exist, all together.
     """
-    known = {s.name: s.output for s in typed.graph.scopes if s.name and s.output}
+    # A block without a name of its own has its caller's, and stands behind it in the list.
+    known = {s.name: s.output for s in reversed(typed.graph.scopes) if s.name and s.output}
     known |= {value: value for value in typed.types}
     names = list(names)
     unknown = [
