@@ -56,11 +56,66 @@ def test_attributes_are_strict(cls: type[Op]) -> None:
     with pytest.raises(ValidationError):
         cls.model_validate({**given, "no_such_attribute": 1})
     for name, field in cls.model_fields.items():
-        for value in ("1", "no such word", float("nan"), [1, 2], object()):
+        for value in ("1", "no such word", float("nan"), float("inf"), [1, 2], object()):
             with pytest.raises(ValidationError):
                 cls.model_validate({**given, name: value})
         with pytest.raises(ValidationError):
             cls.model_validate({**given, name: 1 if field.annotation is bool else True})
+
+
+# What torch 2.13 takes where nothing is said, by our names. `null` as stride is the kernel's extent.
+TORCH_DEFAULTS: dict[str, dict[str, object]] = {
+    "avg_pool": {"stride": None, "padding": 0, "ceil": False, "count_include_pad": True},
+    "bn": {"eps": 1e-5, "momentum": 0.1, "affine": True},
+    "channel_dropout": {"rate": 0.5},
+    "conv": {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "bias": True},
+    "conv_transpose": {
+        "stride": 1, "padding": 0, "output_padding": 0, "dilation": 1, "groups": 1, "bias": True,
+    },
+    "dropout": {"rate": 0.5},
+    "elu": {"alpha": 1.0},
+    "gelu": {"approximate": "none"},
+    "layer_norm": {"eps": 1e-5, "affine": True},
+    "leaky_relu": {"slope": 0.01},
+    "linear": {"bias": True},
+    "lp_pool": {"stride": None, "ceil": False},
+    "lrn": {"alpha": 1e-4, "beta": 0.75, "k": 1.0},
+    "max_pool": {"stride": None, "padding": 0, "dilation": 1, "ceil": False},
+    "upsample": {"mode": "nearest", "align_corners": False},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", TORCH_DEFAULTS)
+def test_defaults_are_those_of_torch(kind: str) -> None:
+    fields = OPS[kind].model_fields
+    assert {name: fields[name].default for name in TORCH_DEFAULTS[kind]} == TORCH_DEFAULTS[kind]
+
+
+def test_fresh_parameters_are_those_of_torch() -> None:
+    """Bounds of uniform ones as torch computes them, from the weight's extents but the first."""
+
+    def inits(kind: str, shape: tuple[int, ...], **attributes: object) -> list[tuple[str, str, float]]:
+        decls = bind(kind, **attributes).params(TensorType(shape))
+        return [
+            (name, d.init.kind, d.init.scale / math.sqrt(d.init.fan_in or math.prod(d.shape[1:])))
+            if d.init.kind == "uniform"
+            else (name, d.init.kind, d.init.scale)
+            for name, d in decls.items()
+        ]
+
+    conv = [("weight", "uniform", 1 / 6), ("bias", "uniform", 1 / 6)]
+    assert inits("conv", (8, 9, 9), out=6, kernel=3, groups=2) == conv
+    assert inits("conv_transpose", (6, 9, 9), out=8, kernel=3, groups=2) == conv
+    assert inits("linear", (36,), out=5) == conv
+    assert inits("bn", (3,)) == [
+        ("weight", "constant", 1.0),
+        ("bias", "constant", 0.0),
+        ("running_mean", "constant", 0.0),
+        ("running_var", "constant", 1.0),
+    ]
+    assert inits("layer_norm", (3,)) == [("weight", "constant", 1.0), ("bias", "constant", 0.0)]
+    assert inits("prelu", (3,)) == [("weight", "constant", 0.25)]
+    assert inits("layer_scale", (3,)) == [("", "constant", 1e-6)]
 
 
 def test_an_alias_is_another_word_for_the_same_op() -> None:

@@ -39,6 +39,7 @@ class LayerNorm(Op):
         Example({}, ((3, 5),), "every time step"),
         Example({"axis": 0, "eps": 1e-6}, ((5, 2, 3),), "channels of a map, as in ConvNeXt"),
         Example({"axis": (-2, -1)}, ((2, 3, 4),), "the last two axes together"),
+        Example({"axis": (2, 0)}, ((2, 3, 4),), "in any order"),
         Example({"axis": (0, 1, 2), "affine": False}, ((2, 3, 4),), "everything"),
     )
 
