@@ -359,5 +359,19 @@ def build(
 
 
 def write_all(made: Build, folder: Path) -> tuple[Path, ...]:
-    """Every export of a build, each file written beside and renamed."""
-    return ()
+    """Every export of a build. All are rendered before the first is written, each beside and renamed.
+
+    Raises E0704 for what a target lacks, E0705 where nothing can be written.
+    """
+    from archforge.export import Subject, export
+    from archforge.weights.files import written_beside
+
+    texts = export(Subject(made.chosen, made.networks))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        fail("E0705", f"cannot make the folder {folder}: {error.strerror}")
+    for name, text in texts.items():
+        with written_beside(folder / name) as file:
+            file.write(text.encode())
+    return tuple(folder / name for name in texts)

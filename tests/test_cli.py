@@ -1,0 +1,227 @@
+"""The commands as a user meets them: output, exit codes, what stays on disk."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from archforge.cli import main
+from archforge.resources import zoo_folder
+
+Run = Callable[..., tuple[int, str, str]]
+
+SPEC = """\
+archforge: 1
+title: Tiny
+input: [3, 8, 8]
+args: {classes: 4}
+graph:
+  - {conv: {out: 5, kernel: 3}, name: stem}
+  - relu
+  - flatten
+  - {linear: =classes, name: head}
+"""
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    """Runs a command line in an empty folder: exit code, standard output, standard error."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["archforge", *arguments])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        captured = capsys.readouterr()
+        return int(stop.value.code or 0), captured.out, captured.err
+
+    return run
+
+
+def test_check_of_the_shipped_zoo_passes(run: Run) -> None:
+    code, out, err = run("check")
+    assert (code, err) == (0, "")
+    assert "resnet_50" in out.split()
+    assert "mismatch" not in out
+
+
+def test_check_as_json_has_every_cell(run: Run) -> None:
+    code, out, _ = run("check", "resnet_50", "--json")
+    report = json.loads(out)
+    assert code == 0 and report["ok"]
+    (spec,) = report["specs"]
+    assert (spec["name"], spec["departs"], spec["recommended"]) == ("resnet_50", None, None)
+    profile = spec["profiles"][0]
+    assert (profile["profile"], profile["params"], profile["macs"]) == (
+        "documented",
+        25_583_592,
+        4_089_184_256,
+    )
+    layers = next(c for c in profile["cells"] if c["cell"] == "layers")
+    assert (layers["documented"], layers["computed"], layers["status"]) == (181, 181, "ok")
+    assert layers["rule"] == "identity_bottlenecks"
+    assert layers["source"].startswith("Luma README")
+
+
+def test_a_moved_count_fails_the_check_and_writes_nothing(run: Run, tmp_path: Path) -> None:
+    text = (zoo_folder() / "resnet_50.yaml").read_text().replace("biases: 27_560", "biases: 27_561")
+    (tmp_path / "resnet_50.yaml").write_text(text)
+    code, _, err = run("check", "resnet_50.yaml")
+    assert code == 1
+    assert "E0503: `biases` is documented as 27,561, computed as 27,560" in err
+    code, _, _ = run("build", "resnet_50.yaml")
+    assert code == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["resnet_50.yaml"]
+    code, out, _ = run("build", "resnet_50.yaml", "--keep-going")
+    assert code == 1
+    assert "wrote build/resnet_50/graph.json" in out
+
+
+def test_a_broken_spec_is_named_and_the_others_go_on(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(SPEC.replace("relu", "rellu"))
+    (tmp_path / "b.yaml").write_text(SPEC)
+    code, out, err = run("check", ".")
+    assert code == 2
+    assert "a.yaml:7:5: E0301: unknown op or block `rellu`" in err
+    assert "help: did you mean `relu`?" in err
+    assert "b " in out and "unchecked" in out
+    code, out, _ = run("check", ".", "--json")
+    broken = json.loads(out)["specs"][0]
+    assert broken["diagnostics"][0]["code"] == "E0301"
+    assert broken["diagnostics"][0]["span"] == {"file": "a.yaml", "line": 7, "column": 5, "length": 5}
+
+
+def test_require_expect_refuses_unchecked_profiles(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(SPEC)
+    code, _, err = run("check", "tiny.yaml", "--require-expect")
+    assert code == 1
+    assert "E0506" in err and "--record" in err
+
+
+def test_record_writes_what_holds_and_never_touches_figures(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(SPEC)
+    assert run("check", "--record", "tiny.yaml")[0] == 0
+    recorded = path.read_text()
+    assert recorded.startswith(SPEC) and "source: computed" in recorded and "params: 864" in recorded
+    assert run("check", "tiny.yaml", "--require-expect")[0] == 0
+    path.write_text(recorded.replace("params: 864", "params: 865"))
+    assert run("check", "--record", "tiny.yaml")[0] == 1
+    assert "params: 865" in path.read_text()
+
+
+def test_build_is_the_same_bytes_from_run_to_run(run: Run, tmp_path: Path) -> None:
+    assert run("build", "lenet_5.yaml", "-o", "one")[0] == 0
+    assert run("build", "lenet_5.yaml", "-o", "two")[0] == 0
+    one = {p.name: p.read_bytes() for p in (tmp_path / "one").iterdir()}
+    assert one == {p.name: p.read_bytes() for p in (tmp_path / "two").iterdir()}
+    assert {"graph.json", "ledger.csv", "ledger.json"} <= one.keys()
+    assert not any(str(tmp_path).encode() in data for data in one.values())
+
+
+def test_a_changed_network_has_no_applicable_cells(run: Run) -> None:
+    code, out, _ = run("build", "resnet_18", "--set", "classes=10", "--json")
+    built = json.loads(out)
+    assert code == 0
+    statuses = {c["status"] for p in built["profiles"] for c in p["cells"]}
+    assert statuses == {"not_applicable"}
+    assert built["profiles"][1]["params"] == 11_689_512 - 990 * 513
+
+
+def test_new_writes_a_spec_that_builds(run: Run) -> None:
+    assert run("new", "my_net")[0] == 0
+    assert run("check", "my_net.yaml")[0] == 0
+    assert run("build", "my_net.yaml")[0] == 0
+    code, _, err = run("new", "my_net")
+    assert code == 2 and "E0705" in err
+
+
+def test_run_on_files(run: Run, tmp_path: Path) -> None:
+    import numpy as np
+
+    (tmp_path / "tiny.yaml").write_text(SPEC)
+    assert run("run", "tiny.yaml", "-o", "first.npz", "--tap", "stem")[0] == 0
+    with np.load("first.npz") as arrays:
+        assert {k: v.shape for k, v in arrays.items()} == {"output": (1, 4), "stem": (1, 5, 6, 6)}
+    np.save("x.npy", np.zeros((2, 3, 8, 8), "float32"))
+    code, out, _ = run("run", "tiny.yaml", "-i", "x.npy")
+    assert code == 0 and "output  2x4" in out
+    np.save("y.npy", np.zeros((2, 3, 9, 8), "float32"))
+    code, _, err = run("run", "tiny.yaml", "-i", "y.npy")
+    assert code == 2 and "E0607" in err
+
+
+def test_show_collapses_and_selects(run: Run) -> None:
+    code, out, _ = run("show", "resnet_18", "--depth", "1")
+    assert code == 0
+    assert any(line.split()[:3] == ["layer1", "12", "layers"] for line in out.splitlines())
+    code, out, _ = run("show", "resnet_18", "--block", "basic")
+    assert code == 0 and "layer1.0.conv1" in out and "layer1.1" not in out
+    code, _, err = run("show", "resnet_18", "--block", "bottelneck")
+    assert code == 2 and "E0001" in err
+
+
+def test_specs_come_from_standard_input(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    import io
+
+    monkeypatch.setattr(sys, "stdin", io.StringIO(SPEC))
+    code, out, _ = run("show", "-")
+    assert code == 0 and "head" in out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["build", "nonesuch"],
+        ["build", "resnet"],
+        ["build", "resnet_50", "--profile", "tochvision"],
+        ["build", "resnet_50", "--set", "clases=10"],
+        ["build", "resnet_50", "--set", "classes"],
+        ["build", "resnet_50", "--input", "3x2y4"],
+        ["build", "resnet_50", "--input", "3x8x8", "--backend", "numpi"],
+        ["show", "resnet_50", "--input", "4"],
+        ["run", "resnet_18", "-w", "missing.npz"],
+        ["verify", "resnet_18", "missing.json"],
+        ["check", "missing_folder"],
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_command_says_what_and_ends_with_2(run: Run, arguments: list[str], tmp_path: Path) -> None:
+    code, _, err = run(*arguments)
+    assert code == 2
+    assert err.split(": ")[0].startswith("E0") or ": E0" in err
+    assert "Traceback" not in err
+    assert not list(tmp_path.iterdir())
+
+
+def test_our_own_bug_ends_with_70(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    from archforge import driver
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError("on purpose")
+
+    monkeypatch.setattr(driver, "open_spec", broken)
+    code, _, err = run("show", "resnet_18")
+    assert code == 70
+    assert "RuntimeError: on purpose" in err and "bug of archforge" in err
+
+
+def test_check_loads_neither_numpy_nor_jinja2_nor_rich() -> None:
+    program = """
+import sys
+from archforge.cli import main
+sys.argv = ["archforge", "check", "resnet_50"]
+try:
+    main()
+except SystemExit:
+    pass
+print(sorted({"numpy", "jinja2", "rich"} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
