@@ -54,7 +54,8 @@ def test_check_of_the_shipped_zoo_passes(run: Run) -> None:
 def test_check_as_json_has_every_cell(run: Run) -> None:
     code, out, _ = run("check", "resnet_50", "--json")
     report = json.loads(out)
-    assert code == 0 and report["ok"]
+    assert code == 0
+    assert report["ok"]
     (spec,) = report["specs"]
     assert (spec["name"], spec["departs"], spec["recommended"]) == ("resnet_50", None, None)
     profile = spec["profiles"][0]
@@ -90,7 +91,8 @@ def test_a_broken_spec_is_named_and_the_others_go_on(run: Run, tmp_path: Path) -
     assert code == 2
     assert "a.yaml:7:5: E0301: unknown op or block `rellu`" in err
     assert "help: did you mean `relu`?" in err
-    assert "b " in out and "unchecked" in out
+    assert "b " in out
+    assert "unchecked" in out
     code, out, _ = run("check", ".", "--json")
     broken = json.loads(out)["specs"][0]
     assert broken["diagnostics"][0]["code"] == "E0301"
@@ -101,7 +103,8 @@ def test_require_expect_refuses_unchecked_profiles(run: Run, tmp_path: Path) -> 
     (tmp_path / "tiny.yaml").write_text(SPEC)
     code, _, err = run("check", "tiny.yaml", "--require-expect")
     assert code == 1
-    assert "E0506" in err and "--record" in err
+    assert "E0506" in err
+    assert "--record" in err
 
 
 def test_record_writes_what_holds_and_never_touches_figures(run: Run, tmp_path: Path) -> None:
@@ -109,7 +112,9 @@ def test_record_writes_what_holds_and_never_touches_figures(run: Run, tmp_path: 
     path.write_text(SPEC)
     assert run("check", "--record", "tiny.yaml")[0] == 0
     recorded = path.read_text()
-    assert recorded.startswith(SPEC) and "source: computed" in recorded and "params: 864" in recorded
+    assert recorded.startswith(SPEC)
+    assert "source: computed" in recorded
+    assert "params: 864" in recorded
     assert run("check", "tiny.yaml", "--require-expect")[0] == 0
     path.write_text(recorded.replace("params: 864", "params: 865"))
     assert run("check", "--record", "tiny.yaml")[0] == 1
@@ -139,7 +144,8 @@ def test_new_writes_a_spec_that_builds(run: Run) -> None:
     assert run("check", "my_net.yaml")[0] == 0
     assert run("build", "my_net.yaml")[0] == 0
     code, _, err = run("new", "my_net")
-    assert code == 2 and "E0705" in err
+    assert code == 2
+    assert "E0705" in err
 
 
 def test_run_on_files(run: Run, tmp_path: Path) -> None:
@@ -151,10 +157,12 @@ def test_run_on_files(run: Run, tmp_path: Path) -> None:
         assert {k: v.shape for k, v in arrays.items()} == {"output": (1, 4), "stem": (1, 5, 6, 6)}
     np.save("x.npy", np.zeros((2, 3, 8, 8), "float32"))
     code, out, _ = run("run", "tiny.yaml", "-i", "x.npy")
-    assert code == 0 and "output  2x4" in out
+    assert code == 0
+    assert "output  2x4" in out
     np.save("y.npy", np.zeros((2, 3, 9, 8), "float32"))
     code, _, err = run("run", "tiny.yaml", "-i", "y.npy")
-    assert code == 2 and "E0607" in err
+    assert code == 2
+    assert "E0607" in err
 
 
 def test_show_collapses_and_selects(run: Run) -> None:
@@ -162,9 +170,12 @@ def test_show_collapses_and_selects(run: Run) -> None:
     assert code == 0
     assert any(line.split()[:3] == ["layer1", "12", "layers"] for line in out.splitlines())
     code, out, _ = run("show", "resnet_18", "--block", "basic")
-    assert code == 0 and "layer1.0.conv1" in out and "layer1.1" not in out
+    assert code == 0
+    assert "layer1.0.conv1" in out
+    assert "layer1.1" not in out
     code, _, err = run("show", "resnet_18", "--block", "bottelneck")
-    assert code == 2 and "E0001" in err
+    assert code == 2
+    assert "E0001" in err
 
 
 def test_specs_come_from_standard_input(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
@@ -172,7 +183,8 @@ def test_specs_come_from_standard_input(monkeypatch: pytest.MonkeyPatch, run: Ru
 
     monkeypatch.setattr(sys, "stdin", io.StringIO(SPEC))
     code, out, _ = run("show", "-")
-    assert code == 0 and "head" in out
+    assert code == 0
+    assert "head" in out
 
 
 @pytest.mark.parametrize(
@@ -209,7 +221,8 @@ def test_our_own_bug_ends_with_70(monkeypatch: pytest.MonkeyPatch, run: Run) -> 
     monkeypatch.setattr(driver, "open_spec", broken)
     code, _, err = run("show", "resnet_18")
     assert code == 70
-    assert "RuntimeError: on purpose" in err and "bug of archforge" in err
+    assert "RuntimeError: on purpose" in err
+    assert "bug of archforge" in err
 
 
 def test_check_loads_neither_numpy_nor_jinja2_nor_rich() -> None:

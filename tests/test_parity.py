@@ -41,7 +41,9 @@ def test_output_and_layers_equal_the_librarys(name: str, profile: str, model: st
     assert output.distance <= TOLERANCE[dtype]
     apart = [(d.name, d.distance) for d in taps if d.distance > TOLERANCE[dtype]]
     assert not apart
-    assert len(taps) >= len(golden(model).taps) / 2, "the layers are named as the library's, so most are compared"
+    assert len(taps) >= len(golden(model).taps) / 2, (
+        "the layers are named as the library's, so most are compared"
+    )
 
 
 def _changed(network: Network, change: Callable[[Node], Node]) -> Network:
