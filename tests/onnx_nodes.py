@@ -384,8 +384,10 @@ TRANSLATORS: dict[str, tuple[str, Translator]] = {
 WITHOUT_COUNTERPART = {
     "adaptive_avg_pool": "ONNX pools to a given size only globally",
     "channel_dropout": "ONNX drops single elements only",
+    "global_response_norm": "norms of whole channels over their mean, several nodes",
     "layer_scale": "a product with a stored array",
     "relu6": "`Clip` at other bounds in every case",
     "scale": "a product with a stored number",
     "shuffle": "a reshape, a transposition and a reshape back",
+    "stochastic_depth": "ONNX drops single elements only",
 }

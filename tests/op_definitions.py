@@ -69,6 +69,7 @@ ELEMENTWISE: dict[str, Callable[[Any, float], float]] = {
     "silu": lambda op, v: v * sigmoid(v),
     "softplus": lambda op, v: softplus(v),
     "softsign": lambda op, v: v / (1 + abs(v)),
+    "stochastic_depth": lambda op, v: v,
     "tanh": lambda op, v: (math.exp(2 * v) - 1) / (math.exp(2 * v) + 1),
 }
 
@@ -130,6 +131,19 @@ def layer_norm(op: Any, params: Params, x: Array) -> Array:
         if op.affine:
             at = tuple(index[a] for a in axes)
             y[index] = y[index] * params["weight"][at] + params["bias"][at]
+    return y
+
+
+def global_response_norm(op: Any, params: Params, x: Array) -> Array:
+    axis = op.axis % x.ndim
+    squares = [[float(x[i]) ** 2 for i in indices(x.shape) if i[axis] == c] for c in range(x.shape[axis])]
+    norms = [math.sqrt(math.fsum(channel)) for channel in squares]
+    mean = math.fsum(norms) / len(norms)
+    y = np.empty(x.shape)
+    for index in indices(x.shape):
+        c = index[axis]
+        scaled = x[index] * norms[c] / (mean + op.eps)
+        y[index] = params["weight"][c] * scaled + params["bias"][c] + x[index]
     return y
 
 
@@ -292,6 +306,7 @@ DEFINITIONS: dict[str, Callable[..., Array]] = {
     "flatten": reshaped(lambda op, x: (x.size,)),
     "global_avg_pool": global_pool(lambda values: math.fsum(values) / len(values)),
     "global_max_pool": global_pool(max),
+    "global_response_norm": global_response_norm,
     "layer_norm": layer_norm,
     "layer_scale": layer_scale,
     "log_softmax": log_softmax,

@@ -15,6 +15,7 @@ from archforge.ir import TensorType
 from archforge.ops.base import Array, Op, resolve_axis
 from archforge.ops.batch_norm import BatchNorm
 from archforge.ops.concat import Concat
+from archforge.ops.global_response_norm import GlobalResponseNorm
 from archforge.ops.layer_norm import LayerNorm
 from archforge.ops.lazy import np
 from archforge.ops.linear import Linear
@@ -59,6 +60,23 @@ def layer_norm(op: LayerNorm, x: TensorType) -> Kernel:
         centred = x - mx.mean(x, axes, keepdims=True)
         y = centred * mx.rsqrt(mx.mean(mx.square(centred), axes, keepdims=True) + op.eps)
         return y * params["weight"] + params["bias"] if op.affine else y
+
+    def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
+        return {name: np.moveaxis(array.reshape(along), 0, -1) for name, array in params.items()}
+
+    return Kernel(run, pack)
+
+
+def global_response_norm(op: GlobalResponseNorm, x: TensorType) -> Kernel:
+    number = resolve_axis(op.axis, x)
+    axis = axis_of(number, x)
+    others = [axis_of(a, x) for a in range(len(x.shape)) if a != number]
+    along = tuple(n if a == number else 1 for a, n in enumerate(x.shape))
+
+    def run(params: Params, x: mx.array) -> mx.array:
+        norms = mx.sqrt(mx.sum(mx.square(x), others, keepdims=True))
+        response = norms / (mx.mean(norms, axis, keepdims=True) + op.eps)
+        return x * (1 + params["weight"] * response) + params["bias"]
 
     def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
         return {name: np.moveaxis(array.reshape(along), 0, -1) for name, array in params.items()}
@@ -161,6 +179,7 @@ LOWERINGS: Mapping[str, Lowering] = {
     "gelu": elementwise.gelu,
     "global_avg_pool": windows.global_avg_pool,
     "global_max_pool": windows.global_max_pool,
+    "global_response_norm": global_response_norm,
     "layer_norm": layer_norm,
     "layer_scale": elementwise.layer_scale,
     "leaky_relu": elementwise.leaky_relu,
@@ -178,6 +197,7 @@ LOWERINGS: Mapping[str, Lowering] = {
     "shuffle": shuffle,
     "slice": slice_,
     "softmax": softmax,
+    "stochastic_depth": elementwise.ACTIVATIONS["identity"],
     "subtract": elementwise.merge(mx.subtract),
     "upsample": upsample,
 }

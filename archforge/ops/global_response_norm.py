@@ -1,0 +1,56 @@
+"""Global response normalisation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from archforge.ir import Init, ParamDecl, TensorType
+from archforge.ops.base import Array, Axis, Example, Op, PositiveReal, require_rank, resolve_axis
+from archforge.ops.lazy import np
+
+__all__ = ["GlobalResponseNorm"]
+
+
+class GlobalResponseNorm(Op):
+    """x + weight * x * response + bias, where the response of a channel is the L2 norm of its whole
+    map over the mean of the norms of all channels, plus eps.
+
+    x: float[N, C, *spatial] with 1 to 3 spatial axes, or with the channels at `axis`; weight, bias:
+    float[C], which start at 0. Source: arXiv:2301.00808, section 3, algorithm 1.
+    """
+
+    op: ClassVar[str] = "global_response_norm"
+    aliases: ClassVar[tuple[str, ...]] = ("grn",)
+
+    axis: Axis = 0
+    eps: PositiveReal = 1e-6
+
+    examples: ClassVar = (
+        Example({}, ((3, 4, 5),)),
+        Example({"axis": -1, "eps": 0.1}, ((4, 5, 3),), "channels last, as inside ConvNeXt v2"),
+        Example({}, ((2, 6),), "1-D"),
+        Example({}, ((2, 3, 2, 4),), "3-D"),
+    )
+
+    def infer(self, *inputs: TensorType) -> TensorType:
+        (x,) = inputs
+        require_rank(x, (2, 3, 4), "`global_response_norm`")
+        resolve_axis(self.axis, x)
+        return x
+
+    def params(self, *inputs: TensorType) -> dict[str, ParamDecl]:
+        (x,) = inputs
+        shape = (x.shape[resolve_axis(self.axis, x)],)
+        zeros = Init("constant", 0.0)
+        return {"weight": ParamDecl(shape, "weight", zeros), "bias": ParamDecl(shape, "weight", zeros)}
+
+    def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
+        (x,) = inputs
+        axis = resolve_axis(self.axis, TensorType(x.shape[1:])) + 1
+        others = tuple(a for a in range(1, x.ndim) if a != axis)
+        norms = np.sqrt(np.square(x).sum(others, keepdims=True))
+        response = norms / (norms.mean(axis, keepdims=True) + self.eps)
+        along = tuple(n if a == axis else 1 for a, n in enumerate(x.shape))
+        y: Array = x * (1 + params["weight"].reshape(along) * response) + params["bias"].reshape(along)
+        return y

@@ -1,0 +1,21 @@
+"""Stochastic depth: a dropout of whole residual branches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from archforge.ops.base import Example
+from archforge.ops.identity import Dropout
+
+__all__ = ["StochasticDepth"]
+
+
+class StochasticDepth(Dropout):
+    """In training all of an image's elements are zeroed together with probability `rate`, else scaled
+    by 1 / (1 - rate): its residual branch is skipped. Source: arXiv:1603.09382;
+    torchvision.ops.StochasticDepth, mode `row`."""
+
+    op: ClassVar[str] = "stochastic_depth"
+
+    examples: ClassVar[Sequence[Example]] = (Example({"rate": 0.2}, ((2, 3, 4),)), Example({}, ((5,),)))
