@@ -9,12 +9,16 @@ import numpy as np
 import pytest
 
 from archforge import passes
+from archforge.backends import get
 from archforge.errors import DiagnosticError, InternalError
 from archforge.ir import Graph, TypedGraph
 from archforge.ops.base import Array
 from archforge.passes import Pass, Rewrite, all_passes, optimise
 from archforge.passes.fold_batch_norm import FoldBatchNorm
+from archforge.plan import Results, load, plan
+from archforge.weights import rule_weights
 from tests.graphs import CONV, GRAPHS, WEIGHTS, evaluate, graph, inputs_of, node
+from tests.small import each_network, small_network
 
 EACH = [(), *((name,) for name in all_passes()), tuple(all_passes())]
 
@@ -51,10 +55,29 @@ def test_each_tapped_value_stays(name: str) -> None:
         assert_equal(values[tap], expected[tap])
 
 
-def assert_equal(found: Array, expected: Array) -> None:
+@each_network
+def test_networks_keep_their_outputs_and_taps(name: str, profile: str) -> None:
+    typed = small_network(name, profile)
+    weights, inputs = rule_weights(typed.params()), inputs_of(typed, batch=1)
+    taps = {s.name: s.output for s in typed.graph.scopes if s.name and s.output}
+
+    def results(enabled: tuple[str, ...], asked: dict[str, str]) -> Results:
+        done = optimise(typed, asked.values(), without=set(all_passes()) - set(enabled))
+        return load(plan(done.graph, get("numpy"), "float64", asked), weights, done.transforms).run(inputs)
+
+    expected = results((), taps)
+    for enabled in EACH[1:]:
+        for key, y in results(enabled, {}).outputs.items():
+            assert_equal(y, expected.outputs[key], 1e-11)
+    found = results(tuple(all_passes()), taps)
+    for key, y in expected.taps.items():
+        assert_equal(found.taps[key], y, 1e-11)
+
+
+def assert_equal(found: Array, expected: Array, tolerance: float = 1e-13) -> None:
     """Equal but for the rounding of float64: folding rounds in another order."""
     assert found.shape == expected.shape
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-13 * max(float(expected.std()), 1))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * max(float(expected.std()), 1))
 
 
 FOLDED = {
