@@ -8,7 +8,7 @@ import archforge
 from tests.zoo import DATA, expected, networks, reference
 
 LIBRARIES = ("torchvision", "timm")
-# Models whose blocks declare the projection of a shortcut before the norm that it reads: only the order differs.
+# Models whose blocks declare the projection of a shortcut before the norm that it reads: the order differs.
 DECLARED_EARLIER = ("timm.resnetv2_",)
 
 
