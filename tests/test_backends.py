@@ -177,15 +177,15 @@ def test_mlx_pads_and_strides_as_the_reference(attributes: dict[str, Any]) -> No
 # Threads ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("backend", available())
+@each_dtype
 @pytest.mark.parametrize("name", ["chain", "residual", "several"])
-def test_threads_can_share_an_executable(name: str, backend: str) -> None:
+def test_threads_can_share_an_executable(name: str, backend: str, dtype: str) -> None:
     done = optimise(GRAPHS[name])
-    run: Executable = load(plan(done.graph, get(backend), "float32"), WEIGHTS[name], done.transforms)
+    run: Executable = load(plan(done.graph, get(backend), dtype), WEIGHTS[name], done.transforms)
     batches = [inputs_of(GRAPHS[name], batch) for batch in range(1, 9)]
-    alone = [run.run(inputs).outputs for inputs in batches]
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(2) as pool:  # first, while nothing has been computed in the thread that loaded
         together = list(pool.map(run.run, batches * 3))
+    alone = [run.run(inputs).outputs for inputs in batches]
     for expected, found in zip(alone * 3, together, strict=True):
         for key, y in expected.items():
             np.testing.assert_array_equal(found.outputs[key], y)
