@@ -18,6 +18,7 @@ from archforge.analysis.counts import count
 from archforge.analysis.network import Network, Report
 from archforge.errors import Diagnostic, DiagnosticError, SourceFile, Span, fail
 from archforge.resources import zoo_folder
+from archforge.spec.blocks import block_spec
 from archforge.spec.expand import expand
 from archforge.spec.library import Library, find_spec, spec_files
 from archforge.spec.resolve import Spec, resolve
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["analyse", "check", "compile", "load", "open_spec", "zoo_paths"]
 
 STDIN = "-"
+BLOCK_MARK = ":"
 Source = str | Path | Mapping[str, Any]
 InputShape = Sequence[int] | Mapping[str, Sequence[int]]
 
@@ -41,6 +43,8 @@ InputShape = Sequence[int] | Mapping[str, Sequence[int]]
 def open_spec(source: Source, library: Library | None = None) -> Spec:
     """The spec behind a name, a path, a text of several lines, a mapping, or `-` (standard input).
 
+    `resnet:bottleneck` is a block of a spec by itself.
+
     Raises `DiagnosticError` with all that is wrong with its form.
     """
     library = library or Library()
@@ -50,6 +54,9 @@ def open_spec(source: Source, library: Library | None = None) -> Spec:
         return resolve(library.read_stdin(), library, "stdin")
     if isinstance(source, str) and "\n" in source:
         return resolve(library.read_text(source), library, "text")
+    name, _, block = str(source).partition(BLOCK_MARK)
+    if block and not Path(source).exists():
+        return block_spec(open_spec(name, library), block)
     path = source if isinstance(source, Path) else find_spec(source)
     return resolve(library.read(path), library, path.stem)
 
@@ -134,17 +141,30 @@ def _report(path: Path, library: Library, profile: str | None, *, require_expect
         spec = open_spec(path, library)
     except DiagnosticError as error:
         return Report(path.stem, shown, None, diagnostics=error.diagnostics)
-    if spec.header.kind != "network":
-        return Report(spec.name, shown, spec)
     networks: list[Network] = []
     broken: list[Diagnostic] = []
-    for name in spec.profile_names if profile is None else [profile]:
+    for part, name in _checkable(spec, profile, broken):
         try:
-            networks.append(analyse(spec, name))
+            networks.append(analyse(part, name))
         except DiagnosticError as error:
             broken += [d for d in error.diagnostics if d not in broken]
     unmet = tuple(_unchecked(n) for n in networks if require_expect and not n.cells)
     return Report(spec.name, shown, spec, tuple(networks), tuple(broken), unmet)
+
+
+def _checkable(spec: Spec, profile: str | None, broken: list[Diagnostic]) -> Iterator[tuple[Spec, str]]:
+    """What of a file has counts: the profiles of a network, the cases of its own blocks."""
+    if spec.header.kind == "network":
+        for name in spec.profile_names if profile is None else [profile]:
+            yield spec, name
+    for block in spec.document.blocks.values():
+        if block.expect and profile is None:
+            try:
+                part = block_spec(spec, block.name)
+            except DiagnosticError as error:
+                broken += error.diagnostics
+            else:
+                yield from ((part, case) for case in part.profile_names)
 
 
 def _unchecked(network: Network) -> Diagnostic:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -24,6 +24,7 @@ __all__ = ["Cell", "check_cells"]
 Status = Literal["ok", "explained", "mismatch", "not_applicable"]
 
 _APPROXIMATE = re.compile(r"([0-9]+(?:\.([0-9]+))?)([KMGB]?)$")
+_RANGE = re.compile(r"([0-9]+)~([0-9]+)?$")
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "B": 10**9}
 
 
@@ -187,7 +188,7 @@ def _cell(entry: Entry, source: str, names: _Names) -> Cell:
 
 def _judged(cell: Cell) -> Cell:
     """`cell` as ok or, if its two figures differ, as a mismatch."""
-    if cell.documented == cell.computed:
+    if cell.documented == cell.computed or _in_range(cell.documented, cell.computed):
         return cell
     by = f" by the rule `{cell.rule}`" if cell.rule else ""
     message = (
@@ -199,6 +200,14 @@ def _judged(cell: Cell) -> Cell:
     code = "E0505" if cell.rule else "E0503"
     problem = Diagnostic(code, message, cell.span, label, help=f"source of the figure: {cell.source}")
     return replace(cell, status="mismatch", problem=problem)
+
+
+def _in_range(documented: int | str, computed: int | str) -> bool:
+    """Whether a count is in a documented range: `2~3`, or `7~` without an end."""
+    match = _RANGE.match(documented) if isinstance(documented, str) else None
+    if match is None or isinstance(computed, str):
+        return False
+    return int(match[1]) <= computed <= int(match[2] or computed)
 
 
 def _by_rule(entry: Entry, documented: int | str, rule: str, span: Span, source: str, names: _Names) -> Cell:
@@ -254,8 +263,10 @@ def _share(reason: Entry, names: _Names) -> int | str:
         fail("E0507", "a misprint is {printed: 61_170, for: 61_710}", tree.span)
     value: Value = value_of(tree)
     share = value.evaluate(names)
-    if type(share) is int or share == "misprint":
-        return share
+    if type(share) is int:
+        return int(share)
+    if share == "misprint":
+        return "misprint"
     fail("E0507", f"a reason is worth a whole number, found {describe(share)}", tree.span)
 
 
@@ -278,13 +289,15 @@ def _approximate(entry: Entry, tree: Tree, source: str, names: _Names) -> Cell:
 
 
 def _figure(tree: Tree, cell: str) -> int | str:
-    """A whole number, or a text for shapes: [3, 224, 224] reads as 3x224x224."""
-    if isinstance(tree, Scalar) and not isinstance(tree.value, bool | float) and tree.value is not None:
-        textual = cell in ("input", "output")
-        if textual or isinstance(tree.value, int):
-            figure: int | str = str(tree.value) if textual else tree.value
-            return figure
-    expected = "a shape such as 3x224x224" if cell in ("input", "output") else "a whole number"
+    """A whole number, or a text such as 3x224x224 for shapes."""
+    textual = cell in ("input", "output")
+    if isinstance(tree, Scalar):
+        if type(tree.value) is int:
+            return str(tree.value) if textual else int(tree.value)
+        text = tree.value
+        if isinstance(text, str) and (textual or _RANGE.match(text)):
+            return text
+    expected = "a shape such as 3x224x224" if textual else "a whole number"
     fail("E0507", f"`{cell}` is {expected}, found {describe(tree.plain())}", tree.span)
 
 
@@ -296,8 +309,3 @@ def _text(tree: Tree) -> str:
 
 def _shown(figure: int | str) -> str:
     return f"{figure:,}" if isinstance(figure, int) else figure
-
-
-def problems(cells: Iterable[Cell]) -> Iterator[Diagnostic]:
-    """The diagnostics of the cells that do not hold."""
-    return (cell.problem for cell in cells if cell.problem)

@@ -58,14 +58,14 @@ def _finish(reports: list[Report], *, as_json: bool) -> None:
     broken = any(r.diagnostics for r in reports)
     failed = any(r.failures for r in reports)
     if as_json:
-        print_json({"specs": [r.to_json() for r in reports if r.is_network], "ok": not broken and not failed})
+        print_json({"specs": [r.to_json() for r in reports if r.is_counted], "ok": not broken and not failed})
     else:
         print(_summary(reports))
     raise typer.Exit(USER_ERROR if broken else CHECK_FAILED if failed else 0)
 
 
 def _print(report: Report) -> None:
-    if not report.is_network and report.ok:
+    if not report.is_counted and report.ok:
         return
     if report.ok:
         print(f"{_mark('ok')} {report.name:<28} {_told(report)}")
@@ -97,7 +97,7 @@ def _summary(reports: list[Report]) -> str:
     networks = [n for r in reports for n in r.networks]
     cells = Counter(c.status for n in networks for c in n.cells)
     by_rule = sum(c.rule is not None and c.status == "ok" for n in networks for c in n.cells)
-    specs = sum(r.is_network for r in reports)
+    specs = sum(r.is_counted for r in reports)
     parts = [f"{cells['ok']:,} ok" + (f" ({by_rule} by rule)" if by_rule else "")]
     parts += [f"{cells[s]:,} {s}" for s in ("explained", "mismatch") if cells[s]]
     broken = sum(bool(r.diagnostics) for r in reports)

@@ -25,7 +25,7 @@ def list_zoo(
     as_json: JsonOption = False,
 ) -> None:
     """List the zoo: each network's default profile, its counts and how many figures were checked."""
-    reports = [r for r in driver.check(paths or []) if r.is_network]
+    reports = [r for r in driver.check(paths or []) if r.is_counted]
     if as_json:
         print_json([r.to_json() for r in reports])
         return

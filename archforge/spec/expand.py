@@ -210,11 +210,11 @@ class _Expander:
     def _inputs(self, given: Sequence[int] | Mapping[str, Sequence[int]] | None) -> dict[str, Tensor]:
         declared = self.spec.input
         span = self.spec.document.span_of("input")
-        if declared is None:
-            self._note(
-                Diagnostic("E0202", f"{self.spec.name} has no `input`", span, help="input: [3, 224, 224]")
-            )
+        if declared is None and given is None:
+            hint = "input: [3, 224, 224], or --input 3x224x224"
+            self._note(Diagnostic("E0202", f"{self.spec.name} has no `input`", span, help=hint))
             return {"input": POISON}
+        declared = declared or Value((), span)
         named = declared if isinstance(declared, dict) else {"input": declared}
         env = Env(self.budget, spec=self.args)
         out: dict[str, Tensor] = {}

@@ -146,7 +146,10 @@ class Env:
             return self.input
         for layer in (self.loop, self.body, self.args, self.spec):
             if name in layer:
-                return layer[name]
+                value = layer[name]
+                if value is POISON:
+                    raise Poisoned
+                return value
         raise KeyError(name)
 
     def names(self) -> Iterable[str]:

@@ -1,0 +1,116 @@
+"""A block by itself, as a spec: to show it, run it, and hold it against its own `expect`.
+
+Each case of the block's `expect` is a profile: `{input: [...], with: {...}, source:, CELL: ...}`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from archforge.errors import Span, did_you_mean, fail
+from archforge.spec.formula_compiler import parse_formula
+from archforge.spec.resolve import Spec
+from archforge.spec.syntax import (
+    ArgDecl,
+    Argument,
+    Arguments,
+    BlockDecl,
+    Body,
+    Call,
+    Modifiers,
+    ProfileDecl,
+    Value,
+)
+from archforge.spec.tree import Entry, Mapping, Scalar, Tree
+
+__all__ = ["block_spec"]
+
+# The argument that carries a case's input, and the block that makes its call: no spec can have them.
+INPUT = "example_input"
+CALL = "example call"
+
+
+def block_spec(spec: Spec, name: str) -> Spec:
+    """The network that is one call of block `name`. Raises E0301 and, for a malformed case, E0507.
+
+    Its arguments are those that a case gives (without cases those that the block requires) and, where
+    the block can see them, the spec's.
+    """
+    if name not in spec.blocks:
+        fail(
+            "E0301", f"{spec.name} has no block `{name}`", help=did_you_mean(name, spec.blocks, what="blocks")
+        )
+    block = spec.blocks[name]
+    cases = [_case(entry, block, spec) for entry in block.expect] if block.expect else []
+    given = {key for profile, _ in cases for key in profile.values}
+    needed = {k: a for k, a in block.args.items() if k in given or (not cases and a.required)}
+    visible = {k: a for k, a in spec.args.items() if not a.required or k in spec.values}
+    return replace(
+        spec,
+        name=f"{spec.name}:{name}",
+        header=replace(spec.header, kind="network", title=name, departs=None, recommended=None),
+        input=Value(parse_formula(INPUT, block.span), block.span) if cases else None,
+        args=visible | needed | ({INPUT: ArgDecl(INPUT, block.span, "list", None)} if cases else {}),
+        values={k: a for k, a in spec.values.items() if k not in needed},
+        profiles={profile.name: profile for profile, _ in cases},
+        blocks=spec.blocks | {CALL: _wrapper(block, needed)},
+        graph=Body((_call(CALL, block.span, ()),), block.span),
+        outputs={},
+        expect=Mapping({cells.key: cells for _, cells in cases}, block.span) if cases else None,
+    )
+
+
+def _call(target: str, span: Span, passed: Iterable[str]) -> Call:
+    """A call with each argument passed on under its own name."""
+    arguments = {k: Argument(k, span, Scalar(f"={k}", span)) for k in passed}
+    return Call(span, Modifiers(), target, Arguments(span, arguments))
+
+
+def _wrapper(block: BlockDecl, passed: Iterable[str]) -> BlockDecl:
+    """A nameless block that calls `block` with the arguments that one case gives."""
+    body = Body((_call(block.name, block.span, passed),), block.span)
+    return BlockDecl(CALL, block.span, "none", {}, body)
+
+
+def _case(entry: Entry, block: BlockDecl, spec: Spec) -> tuple[ProfileDecl, Entry]:
+    """A case as a profile, on top of the spec's profile that it names, and the cells that are left."""
+    tree = entry.value
+    shape = tree.get("input") if isinstance(tree, Mapping) else None
+    if not isinstance(tree, Mapping) or shape is None:
+        fail(
+            "E0507",
+            f"case `{entry.key}` of block `{block.name}` has no `input`",
+            entry.key_span,
+            help="{input: [64, 56, 56], with: {width: 64}, output: 256x56x56}",
+        )
+    given = tree.get("with")
+    if given is not None and not isinstance(given, Mapping):
+        fail("E0203", "`with` is a mapping", given.span)
+    values = {e.key: Argument(e.key, e.key_span, e.value) for e in given or ()}
+    for argument in values.values():
+        if argument.key not in block.args:
+            hint = did_you_mean(argument.key, block.args, what="it has")
+            fail("E0306", f"`{block.name}` has no argument `{argument.key}`", argument.key_span, help=hint)
+    base = _base(tree.get("profile"), spec, entry)
+    cells = {key: e for key, e in tree.entries.items() if key not in ("input", "with", "profile")}
+    profile = replace(
+        base,
+        name=entry.key,
+        span=entry.key_span,
+        values=base.values | values | {INPUT: Argument(INPUT, entry.key_span, shape)},
+        blocks=base.blocks | {CALL: _wrapper(block, values)},
+        model=None,
+    )
+    return profile, Entry(entry.key, entry.key_span, Mapping(cells, tree.span))
+
+
+def _base(named: Tree | None, spec: Spec, entry: Entry) -> ProfileDecl:
+    """The spec's profile whose arguments and defaults a case starts from; none by default."""
+    if named is None:
+        return ProfileDecl(entry.key, entry.key_span, {}, {}, {})
+    name = named.plain()
+    if name not in spec.profiles:
+        hint = did_you_mean(str(name), spec.profiles, what="profiles")
+        fail("E0315", f"{spec.name} has no profile `{name}`", named.span, help=hint)
+    return spec.profiles[name]
