@@ -131,11 +131,11 @@ def test_scopes_name_values_that_exist() -> None:
 
 
 def test_folding_is_exact_in_double_precision_whatever_the_weights_come_in() -> None:
-    fold = FoldBatchNorm("c", "n", "c+n", (2, 1, 1, 1), 2, eps=1e-5, affine=True, bias=True, groups=0)
     arrays = {
         "c.weight": [[[[0.1]]], [[[3.0]]]], "c.bias": [0.2, -1.0], "n.weight": [1.5, 0.7],
         "n.bias": [0.0, 4.0], "n.running_mean": [0.3, 2.0], "n.running_var": [1e-4, 2.0],
     }  # fmt: skip
+    fold = FoldBatchNorm("c", "n", "c+n", tuple(arrays), (2, 1, 1, 1), 2, eps=1e-5, groups=0)
     single = {name: np.array(values, np.float32) for name, values in arrays.items()}
     made = fold.apply(single)
     wide = {name: array.astype(np.float64) for name, array in single.items()}

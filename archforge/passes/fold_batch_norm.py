@@ -18,8 +18,7 @@ __all__ = ["PASS", "FoldBatchNorm"]
 class FoldBatchNorm:
     """W' = W * s and b' = (b - mean) * s + beta per output channel, s = gamma / sqrt(var + eps).
 
-    Source: arXiv:1712.05877, section 3.2. A gamma that is missing (`affine: false`, `scale: false`) is 1,
-    a missing beta 0.
+    Source: arXiv:1712.05877, section 3.2. Where a bias or beta is not among `reads` it is 0, a gamma 1.
     The weight's output channels are its axis 0; of a transposed convolution, axis 1 within each of
     `groups`, which is 0 for the others.
     """
@@ -27,23 +26,11 @@ class FoldBatchNorm:
     source: str
     norm: str
     into: str
+    reads: tuple[str, ...]
     shape: tuple[int, ...]
     channels: int
     eps: float
-    affine: bool
-    bias: bool
     groups: int
-    scale: bool = True
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        source = ("weight", "bias") if self.bias else ("weight",)
-        gamma = ("weight",) if self.affine and self.scale else ()
-        beta = ("bias",) if self.affine else ()
-        return (
-            *(f"{self.source}.{name}" for name in source),
-            *(f"{self.norm}.{name}" for name in (*gamma, *beta, "running_mean", "running_var")),
-        )
 
     @property
     def makes(self) -> Mapping[str, tuple[int, ...]]:
@@ -52,17 +39,11 @@ class FoldBatchNorm:
     def apply(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         """float64 throughout, so that folding costs a float32 network no accuracy."""
         wide = {name: np.asarray(arrays[name], np.float64) for name in self.reads}
-        factor = 1 / np.sqrt(wide[f"{self.norm}.running_var"] + self.eps)
-        shift = -wide[f"{self.norm}.running_mean"]
-        if self.bias:
-            shift = shift + wide[f"{self.source}.bias"]
-        if self.affine and self.scale:
-            factor = factor * wide[f"{self.norm}.weight"]
-        bias = shift * factor
-        if self.affine:
-            bias = bias + wide[f"{self.norm}.bias"]
+        gamma, beta = wide.get(f"{self.norm}.weight", 1.0), wide.get(f"{self.norm}.bias", 0.0)
+        factor = gamma / np.sqrt(wide[f"{self.norm}.running_var"] + self.eps)
+        shift = wide.get(f"{self.source}.bias", 0.0) - wide[f"{self.norm}.running_mean"]
         weight = self._scaled(wide[f"{self.source}.weight"], factor)
-        return {f"{self.into}.weight": weight, f"{self.into}.bias": bias}
+        return {f"{self.into}.weight": weight, f"{self.into}.bias": shift * factor + beta}
 
     def _scaled(self, weight: Array, factor: Array) -> Array:
         """`weight` times `factor` float64[channels] along its output channels."""
@@ -107,18 +88,16 @@ def _can_absorb(source: Node, typed: TypedGraph) -> bool:
 
 
 def _transform(source: Node, norm: Node, typed: TypedGraph) -> FoldBatchNorm:
-    attributes = source.op.attributes()
+    params = {node.name: node.op.params(*typed.input_types(node)) for node in (source, norm)}
     return FoldBatchNorm(
         source=source.params_of,
         norm=norm.params_of,
         into=f"{source.params_of}+{norm.params_of}",
-        shape=source.op.params(*typed.input_types(source))["weight"].shape,
+        reads=tuple(node.param_name(name) for node in (source, norm) for name in params[node.name]),
+        shape=params[source.name]["weight"].shape,
         channels=typed.types[source.name].channels,
         eps=norm.op.attributes()["eps"],
-        affine=norm.op.attributes()["affine"],
-        bias=attributes["bias"],
-        groups=attributes["groups"] if source.op.kind == "conv_transpose" else 0,
-        scale=norm.op.attributes()["scale"],
+        groups=source.op.attributes()["groups"] if source.op.kind == "conv_transpose" else 0,
     )
 
 
