@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from archforge.errors import DiagnosticError, SourceFile, Span
 from archforge.ops import all_ops
-from archforge.resources import zoo_folder
+from archforge.resources import templates_folder, zoo_folder
 from archforge.spec.calls import _tuples
 from archforge.spec.library import Library, spec_files
 from archforge.spec.parse import SECTIONS
@@ -140,6 +140,12 @@ def test_shipped_spec_fits_the_general_schema_and_its_own(path: Path) -> None:
     for data in (as_editor(path.read_text("utf-8")), document.tree.plain()):
         assert refusals(general(), data) == []
         assert refusals(own, data) == []
+
+
+def test_starting_spec_fits_the_schemas() -> None:
+    text = (templates_folder() / "new_spec.yaml").read_text("utf-8")
+    assert refusals(general(), as_editor(text)) == []
+    assert refusals(strict(specification(text)), as_editor(text)) == []
 
 
 def test_the_same_spec_gives_the_same_schema() -> None:

@@ -64,7 +64,7 @@ class _Vocabulary:
 
     @property
     def calls(self) -> dict[str, Json]:
-        """Each op and block with what may stand behind it; a block hides an op of its name."""
+        """Each op and block with what may stand behind it."""
         ops = {word: ref(f"op-{word}") for word in all_ops() if word not in MERGES}
         return ops | {name: ref(f"block-{_pointer(name)}") for name in self.blocks}
 
@@ -203,11 +203,7 @@ def _operation(known: _Vocabulary) -> Json:
         "patternProperties": {FORMULA: {"description": "The op or block that the formula names."}},
         "additionalProperties": known.other,
         "dependencies": {**alone, "in": ["for"], "do": ["for"]},
-        "not": {
-            "type": "object",
-            "propertyNames": {"enum": list(MODIFIERS)},
-            "errorMessage": "a step needs an op or block",
-        },
+        "not": {"type": "object", "propertyNames": {"enum": list(MODIFIERS)}},
     }
 
 

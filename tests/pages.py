@@ -1,0 +1,171 @@
+"""The reference pages: what of them is generated, and the examples in them.
+
+`python -m tests.pages` writes the generated parts.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from archforge.ops import all_ops
+from archforge.ops.base import Op
+from archforge.spec import expand, formula_compiler, functions, resolve, scopes, tree
+from archforge.spec.schema_values import paragraphs, plain_text
+from archforge.spec.syntax import CELLS
+
+__all__ = ["LANGUAGE", "OPS", "Example", "examples", "language_page", "ops_page"]
+
+DOCS = Path(__file__).parents[1] / "docs"
+LANGUAGE = DOCS / "language.md"
+OPS = DOCS / "ops.md"
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    head = list(head)
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(c.replace("|", "\\|") for c in line) + " |" for line in lines)
+
+
+# docs/language.md
+
+
+def _functions() -> str:
+    rows = ((f"`{name}`", function.says) for name, function in functions.FUNCTIONS.items())
+    return _table(("function", "gives"), rows)
+
+
+def _cells() -> str:
+    return _table(("cell", "counts"), ((f"`{name}`", says) for name, says in CELLS.items()))
+
+
+def _limits() -> str:
+    limits = {
+        "characters of a file": tree.MAX_CHARACTERS,
+        "levels of nesting in a file": tree.MAX_DEPTH,
+        "characters of a formula": formula_compiler.MAX_LENGTH,
+        "items of a list or text in a formula": functions.MAX_ITEMS,
+        "a number": functions.MAX_NUMBER,
+        "specs that extend each other": resolve.MAX_CHAIN,
+        "an extent of an input": expand.MAX_DIMENSION,
+        "calls of blocks inside each other": expand.MAX_DEPTH,
+        "iterations of all loops and lists together": scopes.MAX_ITERATIONS,
+        "nodes of a graph": expand.MAX_NODES,
+    }
+    return _table(("of", "at most"), ((what, f"{limit:,}") for what, limit in limits.items()))
+
+
+_GENERATED: dict[str, Callable[[], str]] = {"functions": _functions, "cells": _cells, "limits": _limits}
+_PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def language_page() -> str:
+    """`docs/language.md` with its generated parts made anew."""
+    text = LANGUAGE.read_text(encoding="utf-8")
+    return _PART.sub(lambda m: f"{m[1]}\n{_GENERATED[m[2]]()}\n\n{m[3]}", text)
+
+
+# docs/ops.md
+
+_OPS_PAGE = """# Ops
+
+Every op with its attributes, as [the language](language.md) writes them. The first attribute is what a bare
+value sets: `conv: 64` is `conv: {{out: 64}}`. A spec leaves the batch out; below, `N` is the batch, `C` the
+channels. This page is generated from the ops.
+
+{sections}
+
+## Without attributes
+
+{plain}
+
+## Merges
+
+They join [branches](language.md#branches), which stand where others have attributes.
+
+{merges}
+"""
+
+
+def ops_page() -> str:
+    """The text of `docs/ops.md`."""
+    ops = {word: cls for word, cls in all_ops().items() if word == cls.op}
+    plain = {word: cls for word, cls in ops.items() if cls.arity == 1 and not cls.model_fields}
+    merges = {word: cls for word, cls in ops.items() if cls.arity != 1}
+    rest = {word: cls for word, cls in ops.items() if word not in plain and word not in merges}
+    return _OPS_PAGE.format(
+        sections="\n\n".join(_section(word, cls) for word, cls in rest.items()),
+        plain=_table(("op", "is"), ((_words(cls), _meaning(cls)) for cls in plain.values())),
+        merges=_table(("op", "is"), ((_words(cls), _meaning(cls)) for cls in merges.values())),
+    )
+
+
+def _section(word: str, cls: type[Op]) -> str:
+    rows = []
+    for name, fragment in cls.model_json_schema()["properties"].items():
+        default = f"`{plain_text(fragment['default'])}`" if "default" in fragment else "required"
+        rows.append((f"`{name}`", fragment["description"], default))
+    table = _table(("attribute", "is", "default"), rows)
+    return f"## {word}\n\n{_meaning(cls)}\n\n{table}"
+
+
+def _words(cls: type[Op]) -> str:
+    return ", ".join(f"`{word}`" for word in (cls.op, *cls.aliases))
+
+
+def _meaning(cls: type[Op]) -> str:
+    """The docstring, whose asterisks are products unless they enclose a word."""
+    parts = re.split(r"(`[^`]*`|\*\w+\*)", paragraphs(inspect.cleandoc(cls.__doc__ or "")))
+    return "".join(p if p[:1] in ("`", "*") else p.replace("*", "\\*") for p in parts)
+
+
+# Examples
+
+
+@dataclass(frozen=True)
+class Example:
+    """A spec on a page. `nodes` are the names that it must give, `error` the text of its refusal."""
+
+    line: int
+    text: str
+    file: str
+    nodes: tuple[str, ...] = ()
+    error: str = ""
+
+
+_FENCE = re.compile(r"^```(\w+)(?: ([\w=]+))?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+_SMALL = "archforge: 1\n"
+_INPUT = "input: [3, 32, 32]\n"
+
+
+def examples(page: Path) -> Iterator[Example]:
+    """The `yaml` blocks of a page as whole specs, each with the `text nodes` or `text error` behind it."""
+    text = page.read_text(encoding="utf-8")
+    fences = list(_FENCE.finditer(text))
+    for fence, after in zip(fences, [*fences[1:], None], strict=True):
+        if fence[1] != "yaml":
+            continue
+        said = after[3].strip() if after and text[fence.end() : after.start()].strip() == "" else ""
+        kind = after[2] if after and said else ""
+        yield Example(
+            line=text.count("\n", 0, fence.start()) + 1,
+            text=_whole(fence[3]),
+            file=(fence[2] or "").removeprefix("file=") or "example",
+            nodes=tuple(said.split()) if kind == "nodes" else (),
+            error=said if kind == "error" else "",
+        )
+
+
+def _whole(text: str) -> str:
+    """A fragment with the lines that it leaves out."""
+    if text.startswith("archforge:"):
+        return text
+    return _SMALL + _INPUT + ("graph:\n" if text.startswith("- ") else "") + text
+
+
+if __name__ == "__main__":
+    LANGUAGE.write_text(language_page(), encoding="utf-8")
+    OPS.write_text(ops_page(), encoding="utf-8")
