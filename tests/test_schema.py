@@ -17,7 +17,6 @@ from pydantic import ValidationError
 from archforge.errors import DiagnosticError, SourceFile, Span
 from archforge.ops import all_ops
 from archforge.resources import templates_folder, zoo_folder
-from archforge.spec.calls import _tuples
 from archforge.spec.library import Library, spec_files
 from archforge.spec.parse import SECTIONS
 from archforge.spec.resolve import Spec, resolve
@@ -177,11 +176,16 @@ VALUES: list[Any] = [
 OPS = [word for word in all_ops() if word not in MERGES]
 
 
+def tuples(value: Any) -> Any:
+    """Lists as tuples, as attributes are kept."""
+    return tuple(map(tuples, value)) if isinstance(value, list) else value
+
+
 def takes(word: str, name: str, value: Any) -> bool:
     """Whether the op is content with `value` for one attribute."""
     cls = all_ops()[word]
     try:
-        cls(**{**next(iter(cls.examples)).attributes, name: _tuples(value)})
+        cls(**{**next(iter(cls.examples)).attributes, name: tuples(value)})
     except ValidationError:
         return False
     return True
