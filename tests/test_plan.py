@@ -125,6 +125,10 @@ def test_one_output_is_an_array_several_are_a_dict_and_taps_come_second() -> Non
     assert taps["early"].shape == (2, 4, 6, 6)
 
 
+def test_an_executable_prints_in_one_line() -> None:
+    assert repr(executable("chain")) == "<executable of <plan of hand: 5 steps on numpy in float64>>"
+
+
 def test_results_are_not_views_of_the_inputs() -> None:
     x = np.ones((1, 4, 6, 6))
     y = executable("only_identity")(x)
@@ -150,6 +154,7 @@ MISFITS: dict[str, tuple[str, Callable[[Executable], object]]] = {
     "has shape none": ("chain", lambda run: run(1.0)),
     "is int64, expected floating-point": ("chain", lambda run: run(np.ones((1, 4, 6, 6), np.int64))),
     "is complex128": ("chain", lambda run: run(np.ones((1, 4, 6, 6), complex))),
+    "cannot be read as an array": ("chain", lambda run: run([[1.0], [2.0, 3.0]])),
     "is object": ("chain", lambda run: run(np.array([object()]))),
     "different batch sizes: `image` 1, `extra` 2": (
         "several",

@@ -13,6 +13,7 @@ from archforge.ops.lazy import np
 from archforge.passes import ParamTransform
 from archforge.plan.backend import Backend
 from archforge.plan.planner import Plan, Step
+from archforge.weights.bind import as_array
 
 __all__ = ["Executable", "Results", "load"]
 
@@ -24,12 +25,15 @@ class Results(NamedTuple):
     taps: dict[str, Array]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Executable:
     """Runs a plan. Keeps no state between calls, so that threads can share it."""
 
     plan: Plan
     params: tuple[Mapping[str, Any], ...]  # of each step, in the backend's form
+
+    def __repr__(self) -> str:
+        return f"<executable of {self.plan!r}>"
 
     def __call__(self, x: Any = None, /, **inputs: Any) -> Any:
         """The output for one positional array, or for arrays by the names of inputs.
@@ -70,7 +74,10 @@ class Executable:
 
 def load(plan: Plan, arrays: Mapping[str, Array], transforms: Iterable[ParamTransform] = ()) -> Executable:
     """The plan with its parameters. `arrays` hold all that the graph before its passes declared;
-    `transforms` are what the passes recorded."""
+    `transforms` are what the passes recorded.
+
+    An array that is in the plan's dtype already is kept rather than copied: do not write to it.
+    """
     arrays = dict(arrays)
     for transform in transforms:
         arrays |= transform.apply(arrays)
@@ -97,7 +104,11 @@ def _taken_over(params: Mapping[str, Array], backend: Backend, dtype: str) -> Ma
 
 def checked_inputs(types: Mapping[str, TensorType], given: Mapping[str, Any]) -> dict[str, Array]:
     """The given inputs as arrays. Raises E0607, all that does not fit together."""
-    arrays = {name: np.asarray(value) for name, value in given.items() if name in types}
+    arrays = {
+        name: as_array(value, f"the input `{name}`", "E0607")
+        for name, value in given.items()
+        if name in types
+    }
     wrong = [*_misnamed(types, given), *_misfits(types, arrays)]
     if not wrong and len({len(a) for a in arrays.values()}) > 1:
         sizes = ", ".join(f"`{n}` {len(a)}" for n, a in arrays.items())

@@ -26,7 +26,7 @@ class Step:
     is_fallback: bool
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Plan:
     """Steps in order. `outputs` and `taps` map the names that a caller sees to values."""
 
@@ -37,6 +37,9 @@ class Plan:
     steps: tuple[Step, ...]
     outputs: Mapping[str, str]
     taps: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        return f"<plan of {self.name}: {len(self.steps)} steps on {self.backend.name} in {self.dtype}>"
 
     @property
     def fallbacks(self) -> tuple[Node, ...]:

@@ -10,7 +10,7 @@ from archforge.ir import ParamDecl
 from archforge.ops.base import Array
 from archforge.ops.lazy import np
 
-__all__ = ["bind"]
+__all__ = ["as_array", "bind"]
 
 LISTED = 8  # of one kind of mistake; a wrong network would otherwise print hundreds
 
@@ -27,7 +27,7 @@ def bind(
     that another of its settings would have. Anything else that does not fit raises, all together:
     E0602 missing, E0603 extra, E0604 shape, E0605 dtype.
     """
-    arrays = {name: _as_array(name, value) for name, value in given.items() if name in decls}
+    arrays = {name: as_array(value, f"`{name}`", "E0605") for name, value in given.items() if name in decls}
     missing = {name: decl.shape for name, decl in decls.items() if name not in arrays}
     extra = {
         name: tuple(np.shape(value))
@@ -44,11 +44,12 @@ def bind(
     return {name: arrays[name] for name in decls}
 
 
-def _as_array(name: str, value: Any) -> Array:
+def as_array(value: Any, what: str, code: str) -> Array:
+    """The array that `value` is or can be read as. Raises a diagnostic about `what` if it cannot."""
     try:
         return np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as error:  # torch, of bfloat16 or tracked gradients
-        fail("E0605", f"`{name}` cannot be read as an array: {error}")
+        fail(code, f"{what} cannot be read as an array: {error}")
 
 
 def _is_ignored(name: str, ignorable: Collection[str]) -> bool:
