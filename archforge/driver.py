@@ -264,13 +264,16 @@ def fitting_profile(
 
 def _first_misfit(network: Network, given: Mapping[str, Any]) -> str:
     """The first entry that differs, in words; empty if all fit."""
+    from archforge.weights.bind import COUNTER
+
     for name, decl in network.params.items():
         if name not in given:
             return f"`{name}` is not in the weights"
         shape = tuple(getattr(given[name], "shape", ()))
         if shape != decl.shape:
             return f"`{name}` is {_by_x(shape)} in the weights, {_by_x(decl.shape)} here"
-    return ""
+    extra = next((n for n in given if n not in network.params and not n.endswith(COUNTER)), None)
+    return f"the weights hold `{extra}` besides" if extra else ""
 
 
 def _by_x(shape: tuple[int, ...]) -> str:
@@ -278,10 +281,22 @@ def _by_x(shape: tuple[int, ...]) -> str:
 
 
 def _same_network(a: Network, b: Network) -> bool:
-    def structure(network: Network) -> list[tuple[Any, ...]]:
-        return [(n.name, n.params_of, n.op, n.inputs) for n in network.graph.nodes]
+    """Whether both compute the same from the same weights: equal ops, wired alike, whatever their names."""
+    return _wiring(a) == _wiring(b)
 
-    return structure(a) == structure(b) and a.graph.graph.outputs == b.graph.graph.outputs
+
+def _wiring(network: Network) -> list[tuple[Any, ...]]:
+    """Each op that does something, its parameters' scope and where its inputs come from."""
+    from archforge.passes import optimise
+
+    graph = optimise(network.graph, without=("fold_batch_norm",)).graph.graph
+    place = {name: i for i, name in enumerate([*graph.inputs, *(n.name for n in graph.nodes)])}
+    owned = {name.rpartition(".")[0] for name in network.params}
+    steps: list[tuple[Any, ...]] = [
+        (node.op, node.params_of if node.params_of in owned else "", *(place[v] for v in node.inputs))
+        for node in graph.nodes
+    ]
+    return [*steps, tuple(place[v] for v in graph.outputs.values())]
 
 
 def _other_heads(network: Network) -> set[str]:

@@ -98,6 +98,10 @@ class Op(BaseModel):
         """Type of the output. Raises `ShapeError` if the inputs do not fit."""
         return inputs[0]
 
+    def passes_through(self, *inputs: TensorType) -> bool:
+        """Whether, for these inputs, the op at inference returns its input unchanged."""
+        return type(self).is_identity
+
     def params(self, *inputs: TensorType) -> dict[str, ParamDecl]:
         """Arrays that the op owns, by their names in a state dict, in its order."""
         return {}

@@ -1,4 +1,4 @@
-"""Ops that return their input unchanged at inference are gone: identities, dropout."""
+"""Ops that return their input unchanged at inference are gone: identities, dropout, a pool to the same size."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ __all__ = ["PASS"]
 
 def drop_identities(typed: TypedGraph, taps: frozenset[str]) -> Rewrite:
     """Reconnect users of each identity to its input, following chains."""
-    dropped = {n.name: n.inputs[0] for n in typed.nodes if n.op.is_identity and n.name not in taps}
+    dropped = {
+        node.name: node.inputs[0]
+        for node in typed.nodes
+        if node.name not in taps and node.op.passes_through(*typed.input_types(node))
+    }
     return Rewrite(typed.graph.replace_uses(dropped))
 
 

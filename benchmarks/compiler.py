@@ -1,0 +1,160 @@
+"""What checking a spec costs: CPU time and memory of a fresh process, beside torch + torchvision + torchinfo.
+
+    python benchmarks/compiler.py [--runs 9] [--peer-python PYTHON] [--json FILE]
+
+Each round runs every command once, so that a slow moment of the machine hits all alike; medians are
+reported. The peer must give the same parameter count before it is timed; it is left out, with the
+reason, where it is not installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import archforge
+from archforge import driver
+
+SPECS = {"resnet_50": "resnet50", "resnet_152": "resnet152"}
+BOUND_S = {"resnet_50": 0.20, "resnet_152": 0.30}
+ARCHFORGE = "from archforge.cli import main; main()"
+PEER = """
+import torchinfo, torchvision
+model = torchvision.models.get_model(sys.argv[1], weights=None)
+print(torchinfo.summary(model, (1, 3, 224, 224), verbose=0).total_params)
+"""
+# Prints the CPU seconds and the peak memory of its own process last.
+MEASURED = """
+import resource, sys
+try:
+    {program}
+finally:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    print(used.ru_utime + used.ru_stime, used.ru_maxrss)
+"""
+
+
+@dataclass
+class Timing:
+    """CPU seconds (user and system) and peak memory of the runs of one program."""
+
+    label: str
+    python: str
+    program: str
+    arguments: list[str]
+    cpu_s: list[float] = field(default_factory=list)
+    peak_mib: list[float] = field(default_factory=list)
+
+    def run(self) -> list[str]:
+        """One run in a fresh process; the lines that it printed."""
+        program = MEASURED.format(program=self.program.strip().replace("\n", "\n    "))
+        command = [self.python, "-c", program, *self.arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if not done.stdout:
+            raise RuntimeError(done.stderr.strip().splitlines()[-1])
+        *lines, measured = done.stdout.splitlines()
+        cpu_s, peak_kib = measured.split()
+        self.cpu_s.append(float(cpu_s))
+        self.peak_mib.append(float(peak_kib) / 1024)
+        if done.returncode:
+            raise RuntimeError(done.stderr.strip().splitlines()[-1])
+        return lines
+
+    @property
+    def median_s(self) -> float:
+        return statistics.median(self.cpu_s)
+
+
+def environment() -> dict[str, str]:
+    """The machine and what changes its speed."""
+    names = {k: v for k, v in sorted(os.environ.items()) if k.startswith(("OPENBLAS_", "OMP_"))}
+    return {
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "load": " ".join(f"{x:.2f}" for x in os.getloadavg()),
+        "environment": " ".join(f"{k}={v}" for k, v in names.items()) or "no OPENBLAS_*, no OMP_*",
+        "archforge": archforge.__version__,
+    }
+
+
+def peers(python: str) -> list[Timing]:
+    """The peer for each spec, if it is there and agrees."""
+    found = []
+    for spec, model in SPECS.items():
+        timing = Timing(f"torchinfo {model}", python, PEER, [model])
+        try:
+            (total,) = timing.run()
+        except RuntimeError as error:
+            print(f"left out: torch + torchvision + torchinfo in {python}: {error}")
+            return []
+        if int(total) != archforge.load(spec, "torchvision").counts.params:
+            raise SystemExit(f"{model}: the peer counts {total}")
+        found.append(Timing(timing.label, python, PEER, [model]))
+    return found
+
+
+def linearity() -> list[tuple[int, float]]:
+    """Nodes and microseconds per node of ever deeper networks, parsed and expanded; best of five."""
+    rows = []
+    for blocks in (8, 80, 400, 1100):
+        spec = {
+            "archforge": 1,
+            "extends": "resnet",
+            "with": {"depths": [blocks // 4] * 4, "block": "basic"},
+            "profiles": {"torchvision": {}},
+        }
+        best = float("inf")
+        for _ in range(5):
+            start = time.process_time()
+            network = driver.load(spec, "torchvision")
+            best = min(best, time.process_time() - start)
+        rows.append((len(network.graph.nodes), best / len(network.graph.nodes) * 1e6))
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--runs", type=int, default=9)
+    parser.add_argument("--peer-python", default=sys.executable)
+    parser.add_argument("--json")
+    options = parser.parse_args()
+
+    for key, value in environment().items():
+        print(f"{key}: {value}")
+    ours = [
+        Timing(f"archforge check {spec}", sys.executable, ARCHFORGE, ["check", f"{spec}.yaml"])
+        for spec in SPECS
+    ]
+    whole = Timing("archforge check, the whole zoo", sys.executable, ARCHFORGE, ["check"])
+    timings = [*ours, whole, *peers(options.peer_python)]
+    for _ in range(options.runs):
+        for timing in timings:
+            timing.run()
+
+    print("\n| command | median CPU s | least | peak MiB | bound |\n| --- | --- | --- | --- | --- |")
+    for timing in timings:
+        bound = BOUND_S.get(timing.label.rpartition(" ")[2])
+        shown = f"{bound:.2f}" if bound and timing in ours else ""
+        print(
+            f"| {timing.label} | {timing.median_s:.3f} | {min(timing.cpu_s):.3f} "
+            f"| {statistics.median(timing.peak_mib):.0f} | {shown} |"
+        )
+    print("\n| nodes | µs per node |\n| --- | --- |")
+    for nodes, per_node in linearity():
+        print(f"| {nodes:,} | {per_node:.1f} |")
+    if options.json:
+        data = {t.label: {"cpu_s": t.cpu_s, "peak_mib": t.peak_mib} for t in timings}
+        text = json.dumps({"environment": environment(), "timings": data}, indent=2)
+        Path(options.json).write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

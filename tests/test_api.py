@@ -1,0 +1,107 @@
+"""The Python API: load, compile, and weights from elsewhere."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import archforge
+from archforge import DiagnosticError
+from archforge.weights.files import write_arrays
+from archforge.weights.rule import rule_weights
+from tests.zoo import networks
+
+SMALL = {"input": (3, 32, 32), "backend": "numpy"}
+
+
+def zeros(name: str, profile: str) -> dict[str, Any]:
+    """Weights of a profile, all zero: cheap, and names and shapes are what counts."""
+    params = archforge.load(name, profile).params
+    return {n: np.broadcast_to(np.float32(0), d.shape) for n, d in params.items()}
+
+
+def test_load_gives_graph_counts_and_cells() -> None:
+    network = archforge.load("resnet_50", profile="torchvision.resnet50")
+    assert network.profile == "torchvision"
+    assert network.counts.params == sum(d.size for d in network.params.values() if d.role != "buffer")
+    assert {c.status for c in network.cells} == {"ok"}
+    assert network.graph.types[network.graph.graph.outputs["output"]].shape == (1000,)
+
+
+def test_load_takes_a_path_a_text_and_a_mapping(tmp_path: Path) -> None:
+    spec = {"archforge": 1, "input": [3, 4, 4], "graph": ["relu", "flatten", {"linear": 2}]}
+    text = "archforge: 1\ninput: [3, 4, 4]\ngraph: [relu, flatten, {linear: 2}]\n"
+    (tmp_path / "net.yaml").write_text(text)
+    assert {archforge.load(s).counts for s in (spec, text, tmp_path / "net.yaml")} == {
+        archforge.load(text).counts
+    }
+
+
+def test_arguments_change_the_network_and_its_cells_do_not_apply() -> None:
+    network = archforge.load("resnet_18", "torchvision", classes=10)
+    assert network.counts.params == 11_689_512 - 990 * 513
+    assert {c.status for c in network.cells} == {"not_applicable"}
+
+
+def test_fresh_weights_come_from_the_seed() -> None:
+    x = np.ones((1, 3, 32, 32), "float32")
+    first, same, other = (archforge.compile("resnet_18", seed=s, **SMALL)(x) for s in (1, 1, 2))
+    assert np.array_equal(first, same)
+    assert not np.allclose(first, other)
+
+
+def test_taps_come_beside_the_output() -> None:
+    model = archforge.compile("resnet_18", "torchvision", taps=["layer1", "layer4.1.bn2"], **SMALL)
+    y, taps = model(np.ones((2, 3, 32, 32), "float32"))
+    assert y.shape == (2, 1000)
+    assert {k: v.shape for k, v in taps.items()} == {"layer1": (2, 64, 8, 8), "layer4.1.bn2": (2, 512, 1, 1)}
+
+
+@pytest.mark.parametrize("name", ["resnet_18", "vgg_11", "alexnet", "lenet_5"])
+def test_weights_choose_the_profile_that_they_fit(name: str) -> None:
+    for profile in networks()[name].profile_names:
+        model = archforge.compile(name, weights=zeros(name, profile), backend="numpy")
+        used = {s.node.param_name(n): d for s in model.plan.steps for n, d in s.params.items()}
+        declared = archforge.load(name, profile).params
+        assert all(declared[n].shape == d.shape for n, d in used.items() if n in declared)
+
+
+def test_weights_that_fit_no_profile_say_how_each_differs() -> None:
+    weights = zeros("resnet_18", "torchvision")
+    del weights["layer4.1.bn2.bias"]
+    with pytest.raises(DiagnosticError) as caught:
+        archforge.compile("resnet_18", weights=weights)
+    text = str(caught.value)
+    assert text.startswith("E0606")
+    assert "torchvision: `layer4.1.bn2.bias` is not in the weights" in text
+
+
+def test_counters_of_batches_are_ignored_and_anything_else_is_not() -> None:
+    weights = zeros("resnet_18", "torchvision") | {"bn1.num_batches_tracked": np.array(7)}
+    archforge.compile("resnet_18", "torchvision", weights=weights, backend="numpy")
+    weights["fc.wieght"] = weights.pop("fc.weight")
+    with pytest.raises(DiagnosticError) as caught:
+        archforge.compile("resnet_18", "torchvision", weights=weights, backend="numpy")
+    assert {d.code for d in caught.value.diagnostics} == {"E0602", "E0603"}
+
+
+@pytest.mark.parametrize("suffix", ["npz", "safetensors"])
+def test_weights_from_a_file_give_the_same_output(tmp_path: Path, suffix: str) -> None:
+    network = archforge.load("lenet_5", "modern")
+    weights = rule_weights(network.params, "float32")
+    path = tmp_path / f"lenet.{suffix}"
+    write_arrays(path, weights)
+    x = np.linspace(-1, 1, 1024, dtype="float32").reshape(1, 1, 32, 32)
+    from_file = archforge.compile("lenet_5", "modern", weights=path, backend="numpy")(x)
+    assert np.array_equal(from_file, archforge.compile(network, weights=weights, backend="numpy")(x))
+
+
+def test_importing_archforge_loads_nothing_heavy() -> None:
+    program = "import archforge, sys; print(sorted({'numpy', 'pydantic', 'yaml', 'typer', 'jinja2'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
