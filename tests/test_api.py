@@ -16,7 +16,7 @@ from archforge.weights.files import write_arrays
 from archforge.weights.rule import rule_weights
 from tests.zoo import networks
 
-SMALL = {"input": (3, 32, 32), "backend": "numpy"}
+SMALL: dict[str, Any] = {"input": (3, 32, 32), "backend": "numpy"}
 
 
 def zeros(name: str, profile: str) -> dict[str, Any]:
