@@ -102,6 +102,7 @@ def test_weights_from_a_file_give_the_same_output(tmp_path: Path, suffix: str) -
 
 
 def test_importing_archforge_loads_nothing_heavy() -> None:
-    program = "import archforge, sys; print(sorted({'numpy', 'pydantic', 'yaml', 'typer', 'jinja2'} & set(sys.modules)))"
+    heavy = {"numpy", "pydantic", "yaml", "typer", "jinja2"}
+    program = f"import archforge, sys; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
