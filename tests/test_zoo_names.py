@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
 import archforge
@@ -24,7 +26,20 @@ def library_profiles() -> list[tuple[str, str, str]]:
 
 def state_dict(name: str, profile: str) -> list[list[object]]:
     params = archforge.load(name, profile=profile).params
-    return [[key, list(decl.shape)] for key, decl in params.items()]
+    return [[key, list(params[key].shape)] for key in own_before_children(params)]
+
+
+def own_before_children(names: Iterable[str], depth: int = 0) -> list[str]:
+    """As PyTorch lists them: what a module holds itself, such as a layer scale, before its children's."""
+    modules: dict[str, list[str]] = {}
+    own = []
+    for name in names:
+        parts = name.split(".")
+        if len(parts) == depth + 1:
+            own.append(name)
+        else:
+            modules.setdefault(parts[depth], []).append(name)
+    return own + [name for inner in modules.values() for name in own_before_children(inner, depth + 1)]
 
 
 @pytest.mark.parametrize(("name", "profile", "model"), library_profiles())
