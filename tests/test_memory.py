@@ -20,7 +20,7 @@ def peak(graph: str) -> int:
         ("[{conv: 6}, {conv: 1}]", 96 + 32),  # 32 + 96 at the first, 96 + 16 at the second
         ("[{add: [relu, []]}]", 32 + 32 + 32),  # the input waits for the sum
         ("[{concat: [{conv: 3}, {conv: 4}]}]", 48 + 64 + 112),
-        ("[{seq: max_pool, as: kept}, {conv: 6}, {concat: [=x, =kept]}]", 8 + 24 + 32),  # kept waits, 2x2x2
+        ("[{max_pool: 2, as: kept}, {conv: 6}, {concat: [=x, =kept]}]", 8 + 24 + 32),  # kept waits, 2x2x2
     ],
 )
 def test_what_is_alive_at_once(graph: str, elements: int) -> None:
