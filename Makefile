@@ -19,7 +19,7 @@ DEV = $(VENV)/.dev-$(VERSION)
 # One thread per worker: two workers that each start a pool of threads run slower than one.
 TEST = OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: demo test test-slow test-wheel test-lowest check lint format bench clean
+.PHONY: demo test test-slow test-wheel test-lowest check lint format docs bench clean
 
 demo: $(RUN)
 	$(DEMO)
@@ -53,6 +53,11 @@ lint: $(DEV)
 format: $(DEV)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# What is generated from the code: pages of docs/ and the schema of zoo_specs/.
+docs: $(DEV)
+	$(BIN)/python -m tests.pages
+	$(BIN)/python -m tests.onnx_conformance > docs/onnx_conformance.md
 
 bench: $(DEV)
 	for file in benchmarks/*.py; do $(BIN)/python "$$file" || exit 1; done

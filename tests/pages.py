@@ -1,11 +1,12 @@
-"""The reference pages: what of them is generated, and the examples in them.
+"""The reference pages and the schema: what of them is generated, and the examples in them.
 
-`python -m tests.pages` writes the generated parts.
+`python -m tests.pages` writes all that is generated.
 """
 
 from __future__ import annotations
 
 import inspect
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -13,15 +14,18 @@ from pathlib import Path
 
 from archforge.ops import all_ops
 from archforge.ops.base import Op
-from archforge.spec import expand, formula_compiler, functions, resolve, scopes, tree
+from archforge.resources import zoo_folder
+from archforge.spec import expand, formula_compiler, functions, resolve, scopes, tree, walk
+from archforge.spec.schema import general_schema
 from archforge.spec.schema_values import paragraphs, plain_text
 from archforge.spec.syntax import CELLS
 
-__all__ = ["LANGUAGE", "OPS", "Example", "examples", "language_page", "ops_page"]
+__all__ = ["LANGUAGE", "OPS", "SCHEMA", "Example", "examples", "language_page", "ops_page", "schema_text"]
 
 DOCS = Path(__file__).parents[1] / "docs"
 LANGUAGE = DOCS / "language.md"
 OPS = DOCS / "ops.md"
+SCHEMA = zoo_folder() / "archforge.schema.json"
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -51,9 +55,10 @@ def _limits() -> str:
         "a number": functions.MAX_NUMBER,
         "specs that extend each other": resolve.MAX_CHAIN,
         "an extent of an input": expand.MAX_DIMENSION,
-        "calls of blocks inside each other": expand.MAX_DEPTH,
-        "iterations of all loops and lists together": scopes.MAX_ITERATIONS,
-        "nodes of a graph": expand.MAX_NODES,
+        "calls of blocks inside each other": walk.MAX_DEPTH,
+        "steps that a graph takes, loops unrolled": walk.MAX_STEPS,
+        "items that all formulas of a graph go through": scopes.MAX_WORK,
+        "nodes of a graph": walk.MAX_NODES,
     }
     return _table(("of", "at most"), ((what, f"{limit:,}") for what, limit in limits.items()))
 
@@ -166,6 +171,14 @@ def _whole(text: str) -> str:
     return _SMALL + _INPUT + ("graph:\n" if text.startswith("- ") else "") + text
 
 
+# The schema
+
+
+def schema_text() -> str:
+    """The text of `zoo_specs/archforge.schema.json`, as `archforge schema` prints it."""
+    return json.dumps(general_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
 if __name__ == "__main__":
-    LANGUAGE.write_text(language_page(), encoding="utf-8")
-    OPS.write_text(ops_page(), encoding="utf-8")
+    for path, text in ((LANGUAGE, language_page()), (OPS, ops_page()), (SCHEMA, schema_text())):
+        path.write_text(text, encoding="utf-8")
