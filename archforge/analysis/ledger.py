@@ -1,0 +1,94 @@
+"""The ledger: one row for each node, with what it owns and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+from archforge.analysis.counts import Counts, count
+from archforge.ir import Node, Scope, TypedGraph
+
+__all__ = ["Ledger", "LedgerRow", "ledger", "scope_path", "source_line"]
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """One node. Shapes are without the batch axis; `weights`, `biases` and `buffers` are numbers of
+    elements, 0 where another node has counted the same arrays; `macs` are for one image.
+
+    `blocks` are the calls and named sequences around it, outermost first, as (kind, name); `line` is
+    where a spec says it, `FILE:LINE`.
+    """
+
+    index: int
+    name: str
+    op: str
+    attributes: Mapping[str, Any]
+    inputs: tuple[tuple[str, Shape], ...]
+    output: Shape
+    weights: int
+    biases: int
+    buffers: int
+    macs: int
+    blocks: tuple[tuple[str, str], ...]
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """Rows in the order of execution, and the network's counts. What `macs` of a row the first output
+    does not need is not in the total (auxiliary heads)."""
+
+    rows: tuple[LedgerRow, ...]
+    totals: Counts
+
+
+def ledger(typed: TypedGraph) -> Ledger:
+    """The rows of a graph and their totals."""
+    counted: set[str] = set()
+    rows = tuple(_row(typed, index, node, counted) for index, node in enumerate(typed.nodes))
+    return Ledger(rows, count(typed))
+
+
+def _row(typed: TypedGraph, index: int, node: Node, counted: set[str]) -> LedgerRow:
+    types = typed.input_types(node)
+    sizes = {"weight": 0, "bias": 0, "buffer": 0}
+    for name, decl in node.op.params(*types).items():
+        full = node.param_name(name)
+        sizes[decl.role] += 0 if full in counted else decl.size
+        counted.add(full)
+    return LedgerRow(
+        index=index,
+        name=node.name,
+        op=node.op.kind,
+        attributes=node.op.attributes(),
+        inputs=tuple((value, typed.types[value].shape) for value in node.inputs),
+        output=typed.types[node.name].shape,
+        weights=sizes["weight"],
+        biases=sizes["bias"],
+        buffers=sizes["buffer"],
+        macs=node.op.macs(*types),
+        blocks=tuple((scope.kind, scope.name) for scope in scope_path(typed.graph.scopes, node.scope)),
+        line=source_line(node),
+    )
+
+
+def scope_path(scopes: tuple[Scope, ...], index: int) -> list[Scope]:
+    """The scopes around scope `index`, and itself, outermost first; the graph itself is left out."""
+    path: list[Scope] = []
+    at: int | None = index
+    while at is not None and scopes and scopes[at].parent is not None:
+        path.append(scopes[at])
+        at = scopes[at].parent
+    return path[::-1]
+
+
+def source_line(node: Node) -> str:
+    """`FILE:LINE` of the step, without the folder: the same on every machine. Empty if unknown."""
+    if node.span is None:
+        return ""
+    return f"{PurePath(node.span.source.name).name}:{node.span.line + 1}"

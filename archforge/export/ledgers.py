@@ -1,0 +1,102 @@
+"""The per-layer ledger as CSV, for spreadsheets, and as JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import Any
+
+from archforge.analysis.ledger import LedgerRow, ledger
+from archforge.analysis.network import Network
+from archforge.export.base import Subject, Target
+from archforge.export.lines import json_lines
+
+__all__ = ["TARGETS", "counts_of"]
+
+
+def ledger_csv(subject: Subject) -> str:
+    """A header, one line for each node, and a line of totals."""
+    book = ledger(subject.network.graph)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    rows = [_cells(row) for row in book.rows]
+    writer.writerow(rows[0] if rows else ())
+    writer.writerows(row.values() for row in rows)
+    totals = book.totals
+    figures = (totals.weights, totals.biases, totals.buffers, totals.macs)
+    writer.writerow(["", "total", "", "", "", "", "", *figures, "", ""])
+    return text.getvalue()
+
+
+def ledger_json(subject: Subject) -> str:
+    """One node on each line."""
+    book = ledger(subject.network.graph)
+    return json_lines(
+        {
+            "name": subject.network.name,
+            "profile": subject.network.profile,
+            "rows": [_plain(row) for row in book.rows],
+            "totals": counts_of(subject.network),
+        }
+    )
+
+
+def _cells(row: LedgerRow) -> dict[str, object]:
+    return {
+        "index": row.index,
+        "name": row.name,
+        "op": row.op,
+        "attributes": " ".join(
+            f"{k}={json.dumps(v, separators=(',', ':'))}" for k, v in row.attributes.items()
+        ),
+        "inputs": " ".join(name for name, _ in row.inputs),
+        "input_shapes": " ".join(_by_x(shape) for _, shape in row.inputs),
+        "output_shape": _by_x(row.output),
+        "weights": row.weights,
+        "biases": row.biases,
+        "buffers": row.buffers,
+        "macs": row.macs,
+        "blocks": " > ".join(f"{kind} {name}" for kind, name in row.blocks),
+        "line": row.line,
+    }
+
+
+def _plain(row: LedgerRow) -> dict[str, Any]:
+    return {
+        "index": row.index,
+        "name": row.name,
+        "op": row.op,
+        "attributes": dict(row.attributes),
+        "inputs": [{"name": name, "shape": shape} for name, shape in row.inputs],
+        "output": row.output,
+        "weights": row.weights,
+        "biases": row.biases,
+        "buffers": row.buffers,
+        "macs": row.macs,
+        "blocks": [{"kind": kind, "name": name} for kind, name in row.blocks],
+        "line": row.line,
+    }
+
+
+def counts_of(network: Network) -> dict[str, int]:
+    """A network's counts by name, as every JSON of ours has them."""
+    c = network.counts
+    return {
+        "layers": c.layers,
+        "weights": c.weights,
+        "biases": c.biases,
+        "params": c.params,
+        "buffers": c.buffers,
+        "macs": c.macs,
+    }
+
+
+def _by_x(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))
+
+
+TARGETS = (
+    Target("ledger.csv", "every layer with its shapes, parameters and multiply-accumulates", ledger_csv),
+    Target("ledger.json", "the same for programs", ledger_json),
+)

@@ -1,0 +1,28 @@
+"""JSON that people can compare line by line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["json_lines"]
+
+
+def json_lines(document: Mapping[str, Any]) -> str:
+    """A JSON object with each entry of its lists of objects on one line.
+
+    Keys keep their order, so that the text depends on nothing but the data.
+    """
+    entries = (f"  {_dump(key)}: {_entry(value)}" for key, value in document.items())
+    return "{\n" + ",\n".join(entries) + "\n}\n"
+
+
+def _entry(value: Any) -> str:
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return "[\n" + ",\n".join(f"    {_dump(item)}" for item in value) + "\n  ]"
+    return _dump(value)
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)

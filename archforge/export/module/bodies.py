@@ -1,0 +1,330 @@
+"""From a graph to bodies: what each block call computes, line by line, with values as numbers.
+
+Named sequences, blocks without a name of their own and blocks of a single line are written out
+where they stand; identities and what no output needs are left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from archforge.errors import Diagnostic, DiagnosticError, InternalError
+from archforge.export.module.kernels import Kernel, kernel_file, kernel_name
+from archforge.ir import Node, Scope, TensorType, TypedGraph
+from archforge.ops.window import Window
+
+__all__ = ["Body", "Call", "Line", "Prefix", "Region", "RegionTree", "body_of"]
+
+# Merges that Python has an operator for.
+INFIX = {"add": "+", "subtract": "-", "multiply": "*"}
+
+_COPY = re.compile(r"@\d+(?=\.|$)")  # a scope that shares another's parameters: tower@2
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """What the names of a line's parameters start with; `relative` to the name of the block call."""
+
+    text: str
+    relative: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One call. `callee` is a kernel, an operator or a function; `label` the name of
+    the node or scope within the body, `kind` its op or block, `shape` what it gives."""
+
+    callee: str
+    prefix: Prefix | None
+    inputs: tuple[int, ...]
+    outputs: int
+    args: Mapping[str, Any]
+    label: str
+    kind: str
+    shape: str
+
+    @property
+    def skeleton(self) -> tuple[object, ...]:
+        """What calls of one function must have in common: all but the values of arguments."""
+        return self.callee, self.prefix, self.inputs, self.outputs, tuple(self.args)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The function that a region has become, and its arguments there."""
+
+    function: str
+    args: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Body:
+    """Lines in order. Values 0 to `inputs` - 1 come from outside, each line's outputs follow."""
+
+    name: str
+    inputs: int
+    lines: tuple[Line, ...]
+    outputs: tuple[int, ...]
+
+    @property
+    def skeleton(self) -> tuple[object, ...]:
+        return self.inputs, tuple(line.skeleton for line in self.lines), self.outputs
+
+
+@dataclass(slots=True, eq=False)
+class Region:
+    """A scope with what is inside it, in order."""
+
+    scope: Scope
+    parent: Region | None
+    items: list[Node | Region] = field(default_factory=list)
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+
+    def nodes(self) -> Iterator[Node]:
+        for item in self.items:
+            if isinstance(item, Node):
+                yield item
+            else:
+                yield from item.nodes()
+
+
+class RegionTree:
+    """The scopes of a graph that hold nodes, and which of them become functions."""
+
+    def __init__(self, typed: TypedGraph) -> None:
+        self.typed = typed
+        self.alias = _identities(typed)
+        self.outputs = {name: self.final(value) for name, value in typed.graph.outputs.items()}
+        live = self._live()
+        refuse_lacking(typed, live)
+        self.root = self._build(live)
+        self._connect(live)
+        self.calls = self._calls()
+        self._called = {r.scope.index for regions in self.calls.values() for r in regions}
+
+    def final(self, value: str) -> str:
+        """The value itself, or what the identity that gives it was given."""
+        return self.alias.get(value, value)
+
+    def inputs_of(self, node: Node) -> tuple[str, ...]:
+        return tuple(map(self.final, node.inputs))
+
+    def _live(self) -> list[Node]:
+        """The nodes that an output needs."""
+        needed = set(self.outputs.values())
+        live: list[Node] = []
+        for node in reversed(self.typed.nodes):
+            if node.name in needed and node.name not in self.alias:
+                needed.update(self.inputs_of(node))
+                live.append(node)
+        return live[::-1]
+
+    def _build(self, live: list[Node]) -> Region:
+        # A graph that no spec was expanded to may have no scopes.
+        scopes = self.typed.graph.scopes or (Scope(0, "", "graph", True, None, None),)
+        regions: dict[int, Region] = {}
+
+        def region(index: int) -> Region:
+            if index not in regions:
+                above = scopes[index].parent
+                parent = None if above is None else region(above)
+                regions[index] = Region(scopes[index], parent)
+                if parent:
+                    parent.items.append(regions[index])
+            return regions[index]
+
+        root = region(0)
+        for node in live:
+            region(node.scope).items.append(node)
+        return root
+
+    def _connect(self, live: list[Node]) -> None:
+        """What each region reads from outside, in order, and which of its values are used there."""
+        users: defaultdict[str, list[Node]] = defaultdict(list)
+        for node in live:
+            for value in self.inputs_of(node):
+                users[value].append(node)
+        outputs = set(self.outputs.values())
+
+        def visit(region: Region) -> None:
+            inside = {node.name: node for node in region.nodes()}
+            reads = dict.fromkeys(
+                v for node in inside.values() for v in self.inputs_of(node) if v not in inside
+            )
+            current = [self.final(v) for v in region.scope.inputs[:1]]
+            region.reads = tuple(dict.fromkeys([*(v for v in current if v in reads), *reads]))
+            region.writes = tuple(
+                v for v in inside if v in outputs or any(u.name not in inside for u in users[v])
+            )
+            for item in region.items:
+                if isinstance(item, Region):
+                    visit(item)
+
+        visit(self.root)
+
+    def _calls(self) -> dict[str, list[Region]]:
+        """The regions that become calls of functions, by kind of block; a block whose every use is
+        one line says no more than that line."""
+        by_kind: defaultdict[str, list[Region]] = defaultdict(list)
+
+        def visit(region: Region) -> None:
+            scope = region.scope
+            if scope.is_block and region.parent and scope.name != region.parent.scope.name:
+                by_kind[scope.kind].append(region)
+            for item in region.items:
+                if isinstance(item, Region):
+                    visit(item)
+
+        visit(self.root)
+        return {kind: rs for kind, rs in by_kind.items() if any(len([*r.nodes()]) > 1 for r in rs)}
+
+    def items(self, region: Region) -> Iterator[Node | Region]:
+        """Nodes and calls in order, sequences written out."""
+        for item in region.items:
+            if isinstance(item, Node) or item.scope.index in self._called:
+                yield item
+            else:
+                yield from self.items(item)
+
+
+def body_of(tree: RegionTree, region: Region, call: Callable[[Region], Call]) -> Body:
+    """The lines of a region, where `call` knows the function that each inner call has become."""
+    numbers = {value: i for i, value in enumerate(_inputs(tree, region))}
+    inputs = len(numbers)
+    lines: list[Line] = []
+    for item in tree.items(region):
+        reads = tree.inputs_of(item) if isinstance(item, Node) else item.reads
+        values = tuple(numbers[v] for v in reads)
+        if isinstance(item, Node):
+            lines.append(_op_line(tree, region.scope, item, values))
+            writes: tuple[str, ...] = (item.name,)
+        else:
+            lines.append(_call_line(tree, region.scope, item, values, call(item)))
+            writes = item.writes
+        for value in writes:
+            numbers[value] = len(numbers)
+    outputs = region.writes if region.parent else tuple(tree.outputs.values())
+    return Body(region.scope.name, inputs, tuple(lines), tuple(numbers[v] for v in outputs))
+
+
+def _inputs(tree: RegionTree, region: Region) -> tuple[str, ...]:
+    return region.reads if region.parent else tuple(tree.typed.graph.inputs)
+
+
+def _op_line(tree: RegionTree, scope: Scope, node: Node, values: tuple[int, ...]) -> Line:
+    types = tuple(tree.typed.types[v] for v in tree.inputs_of(node))
+    operator = _operator(node.op.kind, types)
+    kernel = None if operator else kernel_file().kernels[kernel_name(node.op.kind)]
+    return Line(
+        callee=operator or kernel_name(node.op.kind),
+        prefix=_prefix(scope, node.params_of) if kernel and kernel.takes_params else None,
+        inputs=values,
+        outputs=1,
+        args=_arguments(node, types, kernel) if kernel else {},
+        label=_relative(scope, node.name),
+        kind=node.op.kind,
+        shape=str(tree.typed.types[node.name]),
+    )
+
+
+def _call_line(tree: RegionTree, scope: Scope, region: Region, values: tuple[int, ...], call: Call) -> Line:
+    return Line(
+        callee=call.function,
+        prefix=_prefix(scope, _COPY.sub("", region.scope.name)),
+        inputs=values,
+        outputs=len(region.writes),
+        args=call.args,
+        label=_relative(scope, region.scope.name),
+        kind=region.scope.kind,
+        shape=", ".join(str(tree.typed.types[v]) for v in region.writes),
+    )
+
+
+def _prefix(scope: Scope, full: str) -> Prefix:
+    own = _COPY.sub("", scope.name)
+    if own and (full == own or full.startswith(f"{own}.")):
+        return Prefix(full[len(own) :], relative=True)
+    return Prefix(full, relative=False)
+
+
+def _relative(scope: Scope, name: str) -> str:
+    return name.removeprefix(f"{scope.name}.") if scope.name else name
+
+
+def _operator(kind: str, types: Sequence[TensorType]) -> str | None:
+    """The operator for a merge whose values NumPy aligns as the op does."""
+    return INFIX.get(kind) if len({len(t.shape) for t in types}) == 1 else None
+
+
+def _arguments(node: Node, types: Sequence[TensorType], kernel: Kernel) -> dict[str, Any]:
+    """The value of each keyword argument of the kernel."""
+    known = node.op.attributes() | _window(node, types)
+    missing = [name for name in kernel.keywords if name not in known]
+    if missing:
+        raise InternalError(
+            f"kernel {kernel.name} asks for {', '.join(missing)}, which `{node.op.kind}` lacks"
+        )
+    return {name: known[name] for name in kernel.keywords}
+
+
+def _window(node: Node, types: Sequence[TensorType]) -> dict[str, Any]:
+    """The geometry of an op with a window, in numbers: words and `ceil` are worked out here."""
+    if not hasattr(node.op, "window"):
+        return {}
+    window: Window = node.op.window(*types)
+    ends = [(o - 1) * s + r for o, s, r in zip(window.output, window.stride, window.reach, strict=True)]
+    beyond = [
+        (0, max(end - before - size - after, 0))
+        for end, size, (before, after) in zip(ends, types[0].spatial, window.padding, strict=True)
+    ]
+    return {
+        "kernel": _plain(window.kernel),
+        "stride": _plain(window.stride),
+        "dilation": _plain(window.dilation),
+        "padding": _plain_sides(window.padding),
+        "overhang": _plain_sides(beyond),
+    }
+
+
+def _plain(values: tuple[int, ...]) -> int | tuple[int, ...]:
+    return values[0] if len({*values}) == 1 else values
+
+
+def _plain_sides(sides: Sequence[tuple[int, int]]) -> int | tuple[tuple[int, int], ...]:
+    numbers = {n for pair in sides for n in pair}
+    return numbers.pop() if len(numbers) == 1 else tuple(sides)
+
+
+def _identities(typed: TypedGraph) -> dict[str, str]:
+    """Each value that an identity gives, with the value that it is."""
+    alias: dict[str, str] = {}
+    for node in typed.nodes:
+        if node.op.passes_through(*typed.input_types(node)):
+            alias[node.name] = alias.get(node.inputs[0], node.inputs[0])
+    return alias
+
+
+def refuse_lacking(typed: TypedGraph, nodes: Sequence[Node]) -> None:
+    """Raises E0704 for each kind of op that has no kernel."""
+    lacking: dict[str, list[Node]] = {}
+    for node in nodes:
+        types = typed.input_types(node)
+        if kernel_name(node.op.kind) not in kernel_file().kernels and not _operator(node.op.kind, types):
+            lacking.setdefault(node.op.kind, []).append(node)
+    if lacking:
+        raise DiagnosticError(tuple(_lacks(kind, found) for kind, found in lacking.items()))
+
+
+def _lacks(kind: str, nodes: list[Node]) -> Diagnostic:
+    more = f" and {len(nodes) - 1} more" if nodes[1:] else ""
+    return Diagnostic(
+        "E0704",
+        f"model.py has no layer for `{kind}`: {nodes[0].name}{more}",
+        nodes[0].span,
+        help="a function of that name in templates/kernels.py adds it",
+    )

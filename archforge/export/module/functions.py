@@ -1,0 +1,208 @@
+"""One function for the calls of a block that compute alike.
+
+Calls share a function if their lines agree but for values of arguments, which become parameters,
+and for a few lines that only some have, which a flag then switches: the projection of a residual
+block, for one. Calls that differ in more get functions of their own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+from archforge.export.module.bodies import Body, Call, Region, RegionTree, body_of
+from archforge.export.module.names import Names, word_of
+
+__all__ = ["Function", "Parameter", "functions_of"]
+
+# Longer bodies are compared as wholes only; looking for optional lines takes time and stack.
+MAX_COMPARED = 200
+# At most this share of a function's lines may be optional, or two functions are easier to read.
+OPTIONAL_SHARE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """Stands for the value of an argument that differs between calls."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Function:
+    """A body whose arguments may be parameters. `flags` names, for each line, the parameter that
+    switches it; without the line its value is that of the input `bypass`. `uses` are its calls."""
+
+    name: str
+    kind: str
+    body: Body
+    params: Mapping[str, Any]
+    flags: Mapping[int, str]
+    bypasses: Mapping[int, int]
+    uses: tuple[str, ...]
+
+
+@dataclass(slots=True, eq=False)
+class _Template:
+    """The longest body of a function, and for each call the lines of it that are absent there."""
+
+    body: Body
+    members: dict[int, dict[int, int]]  # call -> absent line -> the input that passes by it
+
+
+def functions_of(tree: RegionTree, names: Names) -> tuple[list[Function], Function]:
+    """The functions of a graph's blocks, inner ones first, and the whole graph as one."""
+    calls: dict[int, Call] = {}
+    functions: list[Function] = []
+    for kind, regions in _groups(tree):
+        bodies = [body_of(tree, r, lambda inner: calls[inner.scope.index]) for r in regions]
+        templates = _templates(bodies)
+        for template in sorted(templates, key=lambda t: -len(t.members)):
+            function, arguments = _function(names.take(kind), kind, template, bodies)
+            functions.append(function)
+            for member, values in arguments.items():
+                calls[regions[member].scope.index] = Call(function.name, values)
+    main = body_of(tree, tree.root, lambda inner: calls[inner.scope.index])
+    return functions, Function("forward", "graph", main, {}, {}, {}, ())
+
+
+def _groups(tree: RegionTree) -> Iterator[tuple[str, list[Region]]]:
+    """Calls by kind of block, inner kinds first. Where blocks call each other in a ring, by depth too."""
+    inner = {
+        kind: {i.scope.kind for r in regions for i in tree.items(r) if isinstance(i, Region)}
+        for kind, regions in tree.calls.items()
+    }
+
+    @cache
+    def rank(kind: str, above: tuple[str, ...] = ()) -> int:
+        if kind in above:
+            raise RecursionError
+        return 1 + max((rank(k, (*above, kind)) for k in inner[kind]), default=0)
+
+    @cache
+    def height(region: Region) -> int:
+        return 1 + max((height(i) for i in tree.items(region) if isinstance(i, Region)), default=0)
+
+    try:
+        yield from sorted(tree.calls.items(), key=lambda item: rank(item[0]))
+    except RecursionError:
+        split: dict[tuple[int, str], list[Region]] = {}
+        for kind, regions in tree.calls.items():
+            for region in regions:
+                split.setdefault((height(region), kind), []).append(region)
+        yield from ((kind, split[level, kind]) for level, kind in sorted(split, key=lambda key: key[0]))
+
+
+def _templates(bodies: Sequence[Body]) -> list[_Template]:
+    """Bodies under the longest one that holds all their lines."""
+    alike: dict[tuple[object, ...], list[int]] = {}
+    for index, body in enumerate(bodies):
+        alike.setdefault(body.skeleton, []).append(index)
+    templates: list[_Template] = []
+    for members in sorted(alike.values(), key=lambda m: -len(bodies[m[0]].lines)):
+        body = bodies[members[0]]
+        for template in templates:
+            absent = absent_lines(template.body, body)
+            if absent is not None:
+                template.members |= dict.fromkeys(members, absent)
+                break
+        else:
+            templates.append(_Template(body, {m: {} for m in members}))
+    return templates
+
+
+def absent_lines(whole: Body, part: Body) -> dict[int, int] | None:
+    """The lines that make `part` of `whole` when they are left out, each with the number of the input
+    that then stands for its value; None if no few lines do."""
+    extra = len(whole.lines) - len(part.lines)
+    if (whole.inputs, len(whole.outputs)) != (part.inputs, len(part.outputs)):
+        return None
+    if extra * OPTIONAL_SHARE > len(whole.lines) or len(whole.lines) > MAX_COMPARED:
+        return None
+
+    def search(at: int, to: int, values: tuple[int, ...]) -> dict[int, int] | None:
+        """`values` are those of `part` for each value of `whole` so far."""
+        if at == len(whole.lines):
+            return {} if tuple(values[v] for v in whole.outputs) == part.outputs else None
+        line = whole.lines[at]
+        mapped = replace(line, inputs=tuple(values[v] for v in line.inputs))
+        if to < len(part.lines) and mapped.skeleton == part.lines[to].skeleton:
+            first = part.inputs + sum(other.outputs for other in part.lines[:to])
+            found = search(at + 1, to + 1, (*values, *range(first, first + line.outputs)))
+            if found is not None:
+                return found
+        if at - to < extra and line.outputs == 1:
+            for bypass in dict.fromkeys(line.inputs):
+                found = search(at + 1, to, (*values, values[bypass]))
+                if found is not None:
+                    return {at: bypass, **found}
+        return None
+
+    return search(0, 0, tuple(range(part.inputs)))
+
+
+def _function(
+    name: str, kind: str, template: _Template, bodies: Sequence[Body]
+) -> tuple[Function, dict[int, dict[str, Any]]]:
+    """The function of a template, and the arguments of each call."""
+    params = _Params(template)
+    flags: dict[int, str] = {}
+    bypasses: dict[int, int] = {}
+    for absent in template.members.values():
+        bypasses |= absent
+    for index in sorted(bypasses):
+        present = {m: index not in absent for m, absent in template.members.items()}
+        flags[index] = params.add(
+            word_of(template.body.lines[index].label) or kind_word(template, index), present
+        )
+    lines = list(template.body.lines)
+    for index, line in enumerate(lines):
+        args: dict[str, Any] = {}
+        for arg in line.args:
+            values = {
+                m: bodies[m].lines[index - sum(a < index for a in absent)].args[arg]
+                for m, absent in template.members.items()
+                if index not in absent
+            }
+            same = len(set(values.values())) == 1
+            args[arg] = line.args[arg] if same else Parameter(params.add(arg, values))
+        lines[index] = replace(line, args=args)
+    defaults = params.defaults()
+    uses = tuple(bodies[m].name for m in template.members)
+    function = Function(
+        name, kind, replace(template.body, lines=tuple(lines)), defaults, flags, bypasses, uses
+    )
+    return function, {
+        m: {p: values.get(m, defaults[p]) for p, values in params.values.items()} for m in template.members
+    }
+
+
+def kind_word(template: _Template, index: int) -> str:
+    return template.body.lines[index].kind
+
+
+class _Params:
+    """Parameters of a function with their value in each call; calls without the line know none."""
+
+    def __init__(self, template: _Template) -> None:
+        self.values: dict[str, dict[int, Any]] = {}
+        self.callees = {line.callee for line in template.body.lines}
+
+    def add(self, wish: str, values: Mapping[int, Any]) -> str:
+        """The name of a parameter with these values: one of that wish that agrees, or a new one."""
+        name, number = wish, 1
+        while name in self.values or name in self.callees:
+            known = self.values.get(name)
+            if known is not None and all(known.get(m, v) == v for m, v in values.items()):
+                break
+            number += 1
+            name = f"{wish}_{number}"
+        self.values[name] = self.values.get(name, {}) | dict(values)
+        return name
+
+    def defaults(self) -> dict[str, Any]:
+        """The most common value of each."""
+        return {name: Counter(values.values()).most_common(1)[0][0] for name, values in self.values.items()}

@@ -1,0 +1,97 @@
+"""The layers that generated modules are made of: the functions of `templates/kernels.py`, as text.
+
+Their signatures say how each is called, so that no table of ops has to be kept beside them.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import keyword
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from archforge.resources import templates_folder
+
+__all__ = ["REQUIRED", "Kernel", "KernelFile", "kernel_file", "kernel_name"]
+
+FILE = "kernels.py"
+REQUIRED = object()  # stands for the default of a keyword argument that has none
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """One function. `keywords` are its keyword arguments with their defaults, `needs` all names that
+    it uses, `heading` the comment that opens its part of the file."""
+
+    name: str
+    source: str
+    takes_params: bool
+    keywords: Mapping[str, Any]
+    needs: frozenset[str]
+    heading: str
+
+
+@dataclass(frozen=True, slots=True)
+class KernelFile:
+    """Functions by name in the order of the file; imports by the name that they bind."""
+
+    kernels: Mapping[str, Kernel]
+    imports: Mapping[str, str]
+
+    def closure(self, names: Iterable[str]) -> list[Kernel]:
+        """The kernels of these names and all that they use, in the order of the file."""
+        found: set[str] = set()
+        pending = [n for n in names if n in self.kernels]
+        while pending:
+            name = pending.pop()
+            if name not in found:
+                found.add(name)
+                pending += [n for n in self.kernels[name].needs if n in self.kernels]
+        return [kernel for name, kernel in self.kernels.items() if name in found]
+
+    def imports_of(self, kernels: Iterable[Kernel]) -> list[str]:
+        """The import statements that these kernels need."""
+        used = frozenset[str]().union(*(k.needs for k in kernels))
+        return [text for name, text in self.imports.items() if name in used]
+
+
+def kernel_name(kind: str) -> str:
+    """The name of the function for an op of that kind."""
+    taken = keyword.iskeyword(kind) or hasattr(builtins, kind)
+    return f"{kind}_" if taken else kind
+
+
+@cache
+def kernel_file() -> KernelFile:
+    """The kernels that there are."""
+    text = (templates_folder() / FILE).read_text(encoding="utf-8")
+    lines = text.splitlines()
+    kernels: dict[str, Kernel] = {}
+    imports: dict[str, str] = {}
+    heading, end = "", 0
+    for statement in ast.parse(text).body:
+        comments = [line for line in lines[end : statement.lineno - 1] if line.startswith("#")]
+        heading = "\n".join(comments) or heading
+        end = statement.end_lineno or statement.lineno
+        if isinstance(statement, ast.FunctionDef):
+            source = "\n".join(lines[statement.lineno - 1 : end])
+            kernels[statement.name] = _kernel(statement, source, heading)
+        elif isinstance(statement, ast.Import):
+            imports |= {a.asname or a.name: ast.unparse(statement) for a in statement.names}
+    return KernelFile(kernels, imports)
+
+
+def _kernel(function: ast.FunctionDef, source: str, heading: str) -> Kernel:
+    args = function.args
+    defaults = (REQUIRED if d is None else ast.literal_eval(d) for d in args.kw_defaults)
+    return Kernel(
+        name=function.name,
+        source=source,
+        takes_params=bool(args.args) and args.args[0].arg == "p",
+        keywords=dict(zip((a.arg for a in args.kwonlyargs), defaults, strict=True)),
+        needs=frozenset(n.id for n in ast.walk(function) if isinstance(n, ast.Name)),
+        heading=heading,
+    )

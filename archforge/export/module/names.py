@@ -1,0 +1,48 @@
+"""Names of functions and variables in generated modules."""
+
+from __future__ import annotations
+
+import builtins
+import keyword
+import re
+
+__all__ = ["Names", "identifier", "word_of"]
+
+# What a module's template, and every function, already means by a name.
+RESERVED = frozenset(
+    ("INPUTS", "PARAMETERS", "check", "forward", "fresh", "i", "j", "json", "k", "load", "m", "main", "math",
+     "n", "name", "np", "p", "parameters", "sys", "x")
+)  # fmt: skip
+
+
+def identifier(text: str) -> str:
+    """`text` as a name of Python; empty if nothing of it can be one."""
+    word = re.sub(r"[^0-9a-zA-Z]+", "_", text).strip("_")
+    return word if word and not word[0].isdigit() else ""
+
+
+def is_taken(word: str) -> bool:
+    """Whether Python or every generated module means something by `word`."""
+    return keyword.iskeyword(word) or hasattr(builtins, word) or word in RESERVED
+
+
+def word_of(label: str) -> str:
+    """The first part of a name with dots that can name a variable: `downsample` of `downsample.0`."""
+    return next((w for w in map(identifier, label.split(".")) if w and not is_taken(w)), "")
+
+
+class Names:
+    """Hands out names, each once."""
+
+    def __init__(self, taken: set[str]) -> None:
+        self.taken = taken
+
+    def take(self, wish: str) -> str:
+        """`wish` made a name, with a number where it is taken."""
+        base = identifier(wish).lower() or "block"
+        name, number = base, 1
+        while name in self.taken or is_taken(name):
+            number += 1
+            name = f"{base}_{number}"
+        self.taken.add(name)
+        return name

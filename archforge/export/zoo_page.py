@@ -1,0 +1,102 @@
+"""The zoo as a page: every network with its counts and marks, and the errata of the documented tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from archforge.analysis.checks import Cell
+from archforge.analysis.memory import BYTES_PER_ELEMENT, activation_peak
+from archforge.analysis.network import Network, Report
+from archforge.export.render import render
+
+__all__ = ["zoo_page"]
+
+MEBIBYTE = 2**20
+
+
+def zoo_page(reports: Iterable[Report]) -> str:
+    """Markdown for `docs/zoo.md`. Broken specs and what is no network are left out."""
+    networks = [r for r in reports if r.spec and r.spec.header.kind == "network" and r.networks]
+    profiles = [n for r in networks for n in r.networks]
+    cells = [c for n in profiles for c in n.cells]
+    return render(
+        "zoo.md.j2",
+        networks=len(networks),
+        profiles=len(profiles),
+        cells=len(cells),
+        by_rule=sum(c.rule is not None and c.status == "ok" for c in cells),
+        explained=sum(c.status == "explained" for c in cells),
+        mismatches=sum(c.status == "mismatch" for c in cells),
+        rows=[_row(n, first=n is r.networks[0]) for r in networks for n in r.networks],
+        errata=[_erratum(n, c) for n in profiles for c in n.cells if c.because],
+        rules=[_rule(n, c) for n in profiles for c in n.cells if c.rule],
+        departures=[_departure(r) for r in networks if r.spec and r.spec.header.departs],
+        repairs=[_repair(r) for r in networks if r.spec and r.spec.header.repaired],
+    )
+
+
+def _row(network: Network, *, first: bool) -> dict[str, str]:
+    """One line of the table; the network's name stands on its first profile only."""
+    counts = network.counts
+    peak = activation_peak(network.graph) * BYTES_PER_ELEMENT / MEBIBYTE
+    return {
+        "name": network.name if first else "",
+        "profile": network.profile,
+        "input": ", ".join(map(str, network.graph.graph.inputs.values())),
+        "layers": f"{counts.layers:,}",
+        "weights": f"{counts.weights:,}",
+        "biases": f"{counts.biases:,}",
+        "params": f"{counts.params:,}",
+        "macs": f"{counts.macs:,}",
+        "peak": f"{peak:,.1f}",
+        "marks": _marks(network),
+        "sources": "; ".join(dict.fromkeys(c.source for c in network.cells)),
+    }
+
+
+def _marks(network: Network) -> str:
+    """`7 ✓ 1 ≈`: the cells that hold and those that are explained; `unchecked` without any."""
+    held = sum(c.status == "ok" for c in network.cells)
+    explained = sum(c.status == "explained" for c in network.cells)
+    wrong = sum(c.status == "mismatch" for c in network.cells)
+    parts = [f"{count} {mark}" for count, mark in ((held, "✓"), (explained, "≈"), (wrong, "✗")) if count]
+    return " ".join(parts) or "unchecked"
+
+
+def _erratum(network: Network, cell: Cell) -> dict[str, Any]:
+    because = cell.because or {}
+    reasons = [f"{r} ({s:+,})" if isinstance(s, int) else r for r, s in because.items()]
+    return {
+        "name": network.name,
+        "cell": cell.cell,
+        "documented": _figure(cell.documented),
+        "computed": _figure(cell.computed),
+        "reasons": "; ".join(reasons),
+        "source": cell.source,
+    }
+
+
+def _rule(network: Network, cell: Cell) -> dict[str, Any]:
+    return {
+        "name": network.name,
+        "cell": cell.cell,
+        "documented": _figure(cell.documented),
+        "layers": f"{network.counts.layers:,}",
+        "says": cell.says,
+    }
+
+
+def _departure(report: Report) -> dict[str, Any]:
+    assert report.spec is not None  # the caller has looked
+    header = report.spec.header
+    return {"name": report.name, "departs": header.departs, "recommended": header.recommended or ""}
+
+
+def _repair(report: Report) -> dict[str, Any]:
+    assert report.spec is not None  # the caller has looked
+    return {"name": report.name, "repaired": report.spec.header.repaired}
+
+
+def _figure(figure: int | str) -> str:
+    return f"{figure:,}" if isinstance(figure, int) else figure

@@ -1,0 +1,441 @@
+"""Layers in plain NumPy, of which `archforge build` copies what a network needs.
+
+A kernel has the name of its op, with an underscore behind a word that Python has taken.
+It takes (p, name, x, ...) if the op owns parameters, where `p` holds all arrays of the
+network by name, else (x, ...). Keyword arguments have the names of the op's attributes;
+an attribute that is missing here shows in the shapes of the parameters, or does nothing
+at inference. Kernels of windows get numbers in place of paddings by name and of `ceil`:
+`padding`, and `overhang` for what the last windows reach beyond it.
+
+The tests hold each kernel against its op's reference.
+"""
+
+import math
+
+import numpy as np
+
+# Layers with parameters
+
+
+def conv(p, name, x, *, stride=1, padding=0, dilation=1):
+    """Cross-correlation with weight[out, C / groups, *kernel], plus bias[out]."""
+    weight, bias = p[f"{name}.weight"], p.get(f"{name}.bias")
+    out, depth, *kernel = weight.shape
+    groups = x.shape[1] // depth
+    # One matrix for each position inside the kernel, contiguous so that BLAS takes it.
+    matrices = weight.reshape(groups, out // groups, depth, -1)
+    matrices = np.ascontiguousarray(np.moveaxis(matrices, -1, 0))
+    y = 0
+    for i, tap in enumerate(taps(padded(x, padding), kernel, stride, dilation)):
+        y = y + matrices[i] @ tap.reshape(len(x), groups, depth, -1)
+    y = y.reshape(len(x), out, *tap.shape[2:])
+    return y if bias is None else y + along_channels(bias, y)
+
+
+def conv_transpose(
+    p, name, x, *, stride=1, padding=0, output_padding=0, dilation=1, groups=1
+):
+    """Each element adds its multiple of weight[C, out / groups, *kernel], stride apart.
+
+    Then `output_padding` is appended, and `padding` cut off.
+    """
+    weight, bias = p[f"{name}.weight"], p.get(f"{name}.bias")
+    depth, *kernel = weight.shape[1:]
+    axes = zip(x.shape[2:], kernel, per_axis(stride, x), per_axis(dilation, x))
+    sizes = [(n - 1) * s + d * (k - 1) + 1 for n, k, s, d in axes]
+    y = np.zeros((len(x), groups * depth, *sizes), x.dtype)
+    columns = x.reshape(len(x), groups, x.shape[1] // groups, -1)
+    matrices = weight.reshape(groups, -1, depth, math.prod(kernel))
+    for i, tap in enumerate(taps(y, kernel, stride, dilation)):
+        tap += (matrices[..., i].swapaxes(1, 2) @ columns).reshape(tap.shape)
+    y = padded(y, [(0, n) for n in per_axis(output_padding, x)])
+    y = cropped(y, padding)
+    return y if bias is None else y + along_channels(bias, y)
+
+
+def linear(p, name, x, *, axis=None):
+    """Matrix product of weight[out, F] with the features: the last axis, or `axis`."""
+    weight, bias = p[f"{name}.weight"], p.get(f"{name}.bias")
+    axis = -1 if axis is None else behind_batch(axis, x)
+    y = np.moveaxis(x, axis, -1) @ weight.T
+    return np.moveaxis(y if bias is None else y + bias, -1, axis)
+
+
+def bn(p, name, x, *, eps=1e-5):
+    """Each channel less its running mean, over its running standard deviation."""
+    mean, variance = p[f"{name}.running_mean"], p[f"{name}.running_var"]
+    y = (x - along_channels(mean, x)) / np.sqrt(along_channels(variance, x) + eps)
+    if f"{name}.weight" in p:
+        y = y * along_channels(p[f"{name}.weight"], x)
+    if f"{name}.bias" in p:
+        y = y + along_channels(p[f"{name}.bias"], x)
+    return y
+
+
+def layer_norm(p, name, x, *, axis=-1, eps=1e-5):
+    """The elements along `axis` less their mean, over their standard deviation."""
+    axes = tuple(behind_batch(int(a), x) for a in np.atleast_1d(axis))
+    y = x - x.mean(axes, keepdims=True)
+    y = y / np.sqrt((y**2).mean(axes, keepdims=True) + eps)
+    if f"{name}.weight" not in p:
+        return y
+    shape = [n if a in axes else 1 for a, n in enumerate(x.shape)]
+    return y * p[f"{name}.weight"].reshape(shape) + p[f"{name}.bias"].reshape(shape)
+
+
+def global_response_norm(p, name, x, *, axis=0, eps=1e-6):
+    """Each channel weighed by its norm over the whole map, relative to the others'."""
+    axis = behind_batch(axis, x)
+    others = tuple(a for a in range(1, x.ndim) if a != axis)
+    norms = np.sqrt((x**2).sum(others, keepdims=True))
+    response = norms / (norms.mean(axis, keepdims=True) + eps)
+    shape = [n if a == axis else 1 for a, n in enumerate(x.shape)]
+    weight, bias = p[f"{name}.weight"].reshape(shape), p[f"{name}.bias"].reshape(shape)
+    return x * (1 + weight * response) + bias
+
+
+def layer_scale(p, name, x):
+    """Each channel times its factor."""
+    return x * along_channels(p[name], x)
+
+
+def prelu(p, name, x):
+    """x where it is positive, a trained multiple of it elsewhere."""
+    return np.where(x > 0, x, x * along_channels(p[f"{name}.weight"], x))
+
+
+# Recurrent layers: x[N, T, F] gives the states of all steps
+
+
+def rnn(p, name, x, *, activation="tanh"):
+    """Each state is an activation of a weighted sum of input and last state."""
+    function = {"tanh": np.tanh, "relu": relu}[activation]
+    from_input, weight, bias = recurrent(p, name, x)
+    state = np.zeros((len(x), weight.shape[1]), x.dtype)
+    states = []
+    for t in range(x.shape[1]):
+        state = function(from_input[:, t] + state @ weight.T + bias)
+        states.append(state)
+    return np.stack(states, 1)
+
+
+def lstm(p, name, x):
+    """Each state is read from a cell, which gates fill and empty."""
+    from_input, weight, bias = recurrent(p, name, x)
+    state = cell = np.zeros((len(x), weight.shape[1]), x.dtype)
+    states = []
+    for t in range(x.shape[1]):
+        total = from_input[:, t] + state @ weight.T + bias
+        fill, keep, new, read = np.split(total, 4, axis=1)
+        cell = sigmoid(keep) * cell + sigmoid(fill) * np.tanh(new)
+        state = sigmoid(read) * np.tanh(cell)
+        states.append(state)
+    return np.stack(states, 1)
+
+
+def gru(p, name, x, *, linear_before_reset=True):
+    """Each state is a mean of the last and of a new one, weighed by the update gate."""
+    from_input, weight, bias = recurrent(p, name, x)
+    rows = 2 * weight.shape[1]  # of the gates: reset, then update
+    state = np.zeros((len(x), weight.shape[1]), x.dtype)
+    states = []
+    for t in range(x.shape[1]):
+        total = from_input[:, t]
+        gates = sigmoid(total[:, :rows] + state @ weight[:rows].T + bias[:rows])
+        reset, update = np.split(gates, 2, axis=1)
+        if linear_before_reset:
+            past = reset * (state @ weight[rows:].T + bias[rows:])
+        else:
+            past = (reset * state) @ weight[rows:].T + bias[rows:]
+        state = (1 - update) * np.tanh(total[:, rows:] + past) + update * state
+        states.append(state)
+    return np.stack(states, 1)
+
+
+def recurrent(p, name, x):
+    """The input's part of all sums, and the weight and bias of the state's part."""
+    weight = p[f"{name}.weight_hh_l0"]
+    none = np.zeros(len(weight), weight.dtype)
+    from_input = x @ p[f"{name}.weight_ih_l0"].T + p.get(f"{name}.bias_ih_l0", none)
+    return from_input, weight, p.get(f"{name}.bias_hh_l0", none)
+
+
+# Pools over windows
+
+
+def max_pool(x, *, kernel, stride, padding=0, dilation=1, overhang=0):
+    """Largest element of each window; padding never wins."""
+    x = padded(padded(x, padding, -np.inf), overhang, -np.inf)
+    y = -np.inf
+    for tap in taps(x, kernel, stride, dilation):
+        y = np.maximum(y, tap)
+    return y
+
+
+def avg_pool(x, *, kernel, stride, padding=0, overhang=0, count_include_pad=True):
+    """Mean of each window. Padding counts as zeros or not at all, an overhang never."""
+    ones = padded(np.ones_like(x[:1, :1]), padding, float(count_include_pad))
+    counts = sum(taps(padded(ones, overhang), kernel, stride))
+    return sum(taps(padded(padded(x, padding), overhang), kernel, stride)) / counts
+
+
+def lp_pool(x, *, kernel, stride, padding=0, overhang=0, norm=2.0):
+    """Lp norm of each window; one that overhangs is scaled up to a full one."""
+    ones = padded(np.ones_like(x[:1, :1]), padding, 1.0)
+    counts = sum(taps(padded(ones, overhang), kernel, stride))
+    powers = padded(padded(np.abs(x) ** norm, padding), overhang)
+    share = counts / math.prod(per_axis(kernel, x))
+    return (sum(taps(powers, kernel, stride)) / share) ** (1 / norm)
+
+
+# Windows and axes; x is [N, C, *spatial]
+
+
+def taps(x, kernel, stride, dilation=1):
+    """For each position inside the kernel, the elements of x under it in any window."""
+    kernel, stride, dilation = (per_axis(v, x) for v in (kernel, stride, dilation))
+    axes = list(zip(x.shape[2:], kernel, stride, dilation))
+    for position in np.ndindex(*kernel):
+        under = (
+            slice(i * d, n - (k - 1 - i) * d, s)
+            for i, (n, k, s, d) in zip(position, axes)
+        )
+        yield x[(..., *under)]
+
+
+def padded(x, padding, value=0.0):
+    """`value` around the spatial axes: a number, or (before, after) for each axis."""
+    if padding == 0:
+        return x
+    sides = [(padding, padding)] * (x.ndim - 2) if isinstance(padding, int) else padding
+    return np.pad(x, ((0, 0), (0, 0), *sides), constant_values=value)
+
+
+def cropped(x, padding):
+    """The opposite: as much taken away."""
+    sides = [(padding, padding)] * (x.ndim - 2) if isinstance(padding, int) else padding
+    kept = (slice(a, n - b) for (a, b), n in zip(sides, x.shape[2:]))
+    return x[(..., *kept)]
+
+
+def per_axis(value, x):
+    """`value` for each spatial axis."""
+    return [value] * (x.ndim - 2) if isinstance(value, int) else value
+
+
+def along_channels(vector, x):
+    """vector[C] in a shape that stretches over x."""
+    return vector.reshape(-1, *[1] * (x.ndim - 2))
+
+
+def behind_batch(axis, x):
+    """The place of an axis that is counted without the batch."""
+    return axis + 1 if axis >= 0 else axis + x.ndim
+
+
+# Pools over whole maps
+
+
+def global_avg_pool(x, *, keep=True):
+    """Mean of each channel."""
+    return x.mean(tuple(range(2, x.ndim)), keepdims=keep)
+
+
+def global_max_pool(x, *, keep=True):
+    """Largest element of each channel."""
+    return x.max(tuple(range(2, x.ndim)), keepdims=keep)
+
+
+def adaptive_avg_pool(x, *, size=1):
+    """Means of `size` stretches of each axis, which overlap where they must."""
+    for axis, count in enumerate(per_axis(size, x), start=2):
+        x = np.moveaxis(x, axis, 0)
+        ends = [
+            (i * len(x) // count, -(-(i + 1) * len(x) // count)) for i in range(count)
+        ]
+        x = np.moveaxis(np.stack([x[a:b].mean(0) for a, b in ends]), 0, axis)
+    return x
+
+
+# Element by element
+
+
+def relu(x):
+    """Negative elements become 0."""
+    return np.maximum(x, 0)
+
+
+def relu6(x):
+    """Elements are kept between 0 and 6."""
+    return np.clip(x, 0, 6)
+
+
+def leaky_relu(x, *, slope=0.01):
+    """Negative elements shrink."""
+    return np.where(x > 0, x, x * slope)
+
+
+def elu(x, *, alpha=1.0):
+    """Negative elements follow an exponential down to -alpha."""
+    return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
+
+
+def selu(x):
+    """ELU with the two constants of arXiv:1706.02515."""
+    return 1.0507009873554805 * elu(x, alpha=1.6732632423543772)
+
+
+def gelu(x, *, approximate="none"):
+    """x times the normal distribution's cumulative function, exact or by tanh."""
+    if approximate == "tanh":
+        return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+    erf = np.frompyfunc(math.erf, 1, 1)
+    return 0.5 * x * (1 + erf(x * math.sqrt(0.5)).astype(x.dtype))
+
+
+def sigmoid(x):
+    """1 / (1 + exp(-x)); the exponential of a negative number alone cannot overflow."""
+    small = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1, small) / (1 + small)
+
+
+def hard_sigmoid(x):
+    """Sigmoid in three straight pieces."""
+    return np.clip(x + 3, 0, 6) / 6
+
+
+def silu(x):
+    """x * sigmoid(x), also called swish."""
+    return x * sigmoid(x)
+
+
+def hard_swish(x):
+    """Swish with the sigmoid in straight pieces."""
+    return x * hard_sigmoid(x)
+
+
+def softplus(x):
+    """log(1 + exp(x)) without overflow."""
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+def mish(x):
+    """x * tanh(softplus(x))."""
+    return x * np.tanh(softplus(x))
+
+
+def softsign(x):
+    """x / (1 + |x|)."""
+    return x / (1 + np.abs(x))
+
+
+def tanh(x):
+    """Hyperbolic tangent."""
+    return np.tanh(x)
+
+
+def abs_(x):
+    """|x|."""
+    return np.abs(x)
+
+
+def scale(x, *, factor):
+    """x times a constant."""
+    return x * factor
+
+
+# Along an axis, which is counted without the batch
+
+
+def softmax(x, *, axis=0):
+    """Exponentials over their sum, of x less its maximum lest they overflow."""
+    axis = behind_batch(axis, x)
+    y = np.exp(x - x.max(axis, keepdims=True))
+    return y / y.sum(axis, keepdims=True)
+
+
+def log_softmax(x, *, axis=0):
+    """Logarithm of softmax, without the underflow of its small values."""
+    axis = behind_batch(axis, x)
+    y = x - x.max(axis, keepdims=True)
+    return y - np.log(np.exp(y).sum(axis, keepdims=True))
+
+
+def lrn(x, *, size=5, alpha=1e-4, beta=0.75, k=1.0):
+    """x / (k + alpha * mean of the squares of `size` channels around it)^beta."""
+    around = [(0, 0)] * (x.ndim - 1) + [(size // 2, (size - 1) // 2)]
+    squares = np.pad(np.moveaxis(x, 1, -1) ** 2, around)
+    windows = np.lib.stride_tricks.sliding_window_view(squares, size, -1)
+    return x / (k + alpha * np.moveaxis(windows.mean(-1), -1, 1)) ** beta
+
+
+def concat(*parts, axis=0):
+    """The parts one after the other."""
+    return np.concatenate(parts, behind_batch(axis, parts[0]))
+
+
+def multiply(*factors):
+    """Product of factors aligned at the channels; one stretches over axes it lacks."""
+    axes = max(f.ndim for f in factors)
+    return math.prod(f.reshape(f.shape + (1,) * (axes - f.ndim)) for f in factors)
+
+
+def slice_(x, *, start=0, end=None, axis=0):
+    """The entries of an axis from `start` up to `end`, excluded."""
+    return x[(slice(None),) * behind_batch(axis, x) + (slice(start, end),)]
+
+
+# Shapes
+
+
+def flatten(x):
+    """All elements of an image in one axis."""
+    return x.reshape(len(x), -1)
+
+
+def reshape(x, *, shape):
+    """The same elements in the same order under another shape."""
+    return x.reshape(len(x), *shape)
+
+
+def permute(x, *, order):
+    """Axes in another order, counted without the batch."""
+    return x.transpose(0, *(axis + 1 for axis in order))
+
+
+def pad(x, *, sides, value=0.0):
+    """`value` before and after each spatial axis; a negative number cuts off."""
+    sides = [sides] * 2 * (x.ndim - 2) if isinstance(sides, int) else list(sides)
+    pairs = list(zip(sides[::2], sides[1::2]))
+    x = padded(x, [(max(a, 0), max(b, 0)) for a, b in pairs], value)
+    return cropped(x, [(max(-a, 0), max(-b, 0)) for a, b in pairs])
+
+
+def shuffle(x, *, groups):
+    """Channels of `groups` groups dealt in turn."""
+    y = x.reshape(len(x), groups, -1, *x.shape[2:])
+    return y.swapaxes(1, 2).reshape(x.shape)
+
+
+def upsample(x, *, factor=2, mode="nearest", align_corners=False):
+    """Each spatial axis `factor` times as long, by repetition or interpolation."""
+    for axis, times in enumerate(per_axis(factor, x), start=2):
+        if mode == "nearest":
+            x = x.repeat(times, axis)
+        else:
+            x = interpolated(x, axis, times, align_corners)
+    return x
+
+
+def interpolated(x, axis, times, align_corners):
+    """One axis `times` as long, each element from the two nearest to its position."""
+    n = x.shape[axis]
+    index = np.arange(n * times)
+    if align_corners:
+        position = index * ((n - 1) / max(n * times - 1, 1))
+    else:
+        position = np.clip((index + 0.5) / times - 0.5, 0, n - 1)
+    low = position.astype(int)
+    high = np.minimum(low + 1, n - 1)
+    share = (position - low).astype(x.dtype).reshape(-1, *[1] * (x.ndim - axis - 1))
+    return x.take(low, axis) * (1 - share) + x.take(high, axis) * share
