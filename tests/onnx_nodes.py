@@ -54,19 +54,21 @@ class NodeCase:
 @dataclass(frozen=True, slots=True)
 class Call:
     """Ops applied in turn, the parameters being the first one's. `batched`: the case's own first axis
-    is the batch; otherwise a batch of one is put around it."""
+    is the batch; otherwise a batch of one is put around it. `arrange` brings the result's axes into
+    ONNX's order."""
 
     ops: tuple[Op, ...]
     inputs: tuple[Array, ...]
     params: Mapping[str, Array] = field(default_factory=dict)
     batched: bool = False
+    arrange: Callable[[Array], Array] = lambda y: y
 
     def compute(self) -> Array:
         inputs = self.inputs if self.batched else tuple(x[None] for x in self.inputs)
         y = self.ops[0].reference(self.params, *inputs)
         for op in self.ops[1:]:
             y = op.reference({}, y)
-        return y if self.batched else y[0]
+        return self.arrange(y if self.batched else y[0])
 
 
 # The calls that compute a case's outputs, in their order; outputs beyond them are not compared.
@@ -248,6 +250,64 @@ def softmax(kind: str) -> Translator:
     return lambda case: [Call((bind(kind, axis=case.attributes.get("axis", -1)),), (case.x,))]
 
 
+# Recurrent layers ----------------------------------------------------------------------------------
+
+# Where torch's gates lie among ONNX's: of an LSTM input, forget, cell, output among input, output,
+# forget, cell; of a GRU reset, update, new among update, reset, new.
+GATES = {"rnn": (0,), "lstm": (0, 2, 3, 1), "gru": (1, 0, 2)}
+
+
+def recurrent(kind: str) -> Translator:
+    """A layer in one direction. ONNX's time comes before its batch unless `layout` is 1, and each array
+    has an axis for the directions."""
+
+    def translate(case: NodeCase) -> list[Call]:
+        lengths, initial, peepholes = case.input(4), case.input(5), case.input(7)
+        require(case.attributes.get("direction") != "bidirectional", "both directions at once")
+        require(peepholes is None, "peepholes from the cell to the gates")
+        require(initial is None, "an initial state")
+        batch_first = bool(case.attributes.get("layout", 0))
+        x = case.x if batch_first else case.x.swapaxes(0, 1)
+        require(lengths is None or {*lengths} == {x.shape[1]}, "sequences of several lengths")
+        backwards = case.attributes.get("direction") == "reverse"
+
+        def whole(y: Array) -> Array:
+            y = y[:, ::-1] if backwards else y
+            return y[:, :, None] if batch_first else y.swapaxes(0, 1)[:, None]
+
+        def last(y: Array) -> Array:
+            return y if batch_first else y.swapaxes(0, 1)
+
+        params = _recurrent_params(kind, case)
+        attributes = {"linear_before_reset": bool(case.attributes.get("linear_before_reset", 0))}
+        op = bind(kind, hidden=case.attributes["hidden_size"], **(attributes if kind == "gru" else {}))
+        given = (x[:, ::-1] if backwards else x,)
+        calls = [Call((op, bind("slice", start=-1)), given, params, batched=True, arrange=last)]
+        if case.outputs[0].ndim == 4:  # else the sequence of states is not asked for
+            calls.insert(0, Call((op,), given, params, batched=True, arrange=whole))
+        return calls
+
+    return translate
+
+
+def _recurrent_params(kind: str, case: NodeCase) -> dict[str, Array]:
+    """The arrays of the only direction, their rows in torch's order."""
+
+    def rows(array: Array) -> Array:
+        parts = np.split(array, len(GATES[kind]))
+        return np.concatenate([parts[gate] for gate in GATES[kind]])
+
+    weight, recurrence = case.input(1)[0], case.input(2)[0]
+    bias = np.zeros(2 * len(weight), weight.dtype) if case.input(3) is None else case.input(3)[0]
+    of_input, of_state = np.split(bias, 2)
+    return {
+        "weight_ih_l0": rows(weight),
+        "weight_hh_l0": rows(recurrence),
+        "bias_ih_l0": rows(of_input),
+        "bias_hh_l0": rows(of_state),
+    }
+
+
 # Shapes --------------------------------------------------------------------------------------------
 
 
@@ -347,12 +407,14 @@ TRANSLATORS: dict[str, tuple[str, Translator]] = {
     "Flatten": ("flatten", flatten),
     "Gelu": ("gelu", elementwise("gelu", {"approximate": "approximate"})),
     "Gemm": ("linear", gemm),
+    "GRU": ("gru", recurrent("gru")),
     "GlobalAveragePool": ("global_avg_pool", global_pool("global_avg_pool")),
     "GlobalMaxPool": ("global_max_pool", global_pool("global_max_pool")),
     "HardSigmoid": ("hard_sigmoid", hard_sigmoid),
     "HardSwish": ("hard_swish", elementwise("hard_swish")),
     "Identity": ("identity", elementwise("identity")),
     "LRN": ("lrn", lrn),
+    "LSTM": ("lstm", recurrent("lstm")),
     "LayerNormalization": ("layer_norm", layer_norm),
     "LeakyRelu": ("leaky_relu", elementwise("leaky_relu", {"slope": "alpha"})),
     "LogSoftmax": ("log_softmax", softmax("log_softmax")),
@@ -363,6 +425,7 @@ TRANSLATORS: dict[str, tuple[str, Translator]] = {
     "Mul": ("multiply", merge("multiply")),
     "PRelu": ("prelu", prelu),
     "Pad": ("pad", pad),
+    "RNN": ("rnn", recurrent("rnn")),
     "Relu": ("relu", elementwise("relu")),
     "Reshape": ("reshape", reshape),
     "Resize": ("upsample", resize),

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from archforge.ops.base import Array
+from tests.recurrent_definitions import RECURRENT
 from tests.window_definitions import (
     PRODUCTS,
     Index,
@@ -298,6 +299,7 @@ def concat(op: Any, params: Params, *xs: Array) -> Array:
 DEFINITIONS: dict[str, Callable[..., Array]] = {
     **{kind: elementwise(kind) for kind in ELEMENTWISE},
     **{kind: summed(kind) for kind in PRODUCTS},
+    **RECURRENT,
     "adaptive_avg_pool": adaptive_avg_pool,
     "add": merged(lambda a, b: a + b),
     "avg_pool": avg_pool,

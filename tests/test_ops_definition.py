@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,19 @@ from hypothesis import strategies as st
 
 from archforge.ir import ShapeError, TensorType
 from archforge.ops import all_ops
+from archforge.ops.base import Array
 from tests.op_definitions import DEFINITIONS
 from tests.op_examples import EXAMPLES, OpExample, bind
-from tests.window_definitions import PRODUCTS, axis_starts
+from tests.recurrent_definitions import RECURRENT_PRODUCTS
+from tests.window_definitions import PRODUCTS as WINDOW_PRODUCTS
+from tests.window_definitions import Params, axis_starts
 
 # Sums of up to a few hundred products of numbers up to about 10, in another order.
 ROUNDING = 1e-12
+PRODUCTS: Mapping[str, Callable[[Any, Params, Array], Iterable[object]]] = {
+    **WINDOW_PRODUCTS,
+    **RECURRENT_PRODUCTS,
+}
 
 
 def test_every_op_has_a_definition() -> None:

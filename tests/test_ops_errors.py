@@ -117,6 +117,7 @@ REFUSALS = (
         "`linear` takes (features,) or (time, features), found 512x7x7",
         help="`flatten` first, or say which axis holds the features: `axis: -1`",
     ),
+    Refusal("lstm", {"hidden": 8}, ((3, 4, 5),), "E0401", "`lstm` takes (time, features), found 3x4x5"),
     Refusal(
         "softmax",
         {"axis": 3},

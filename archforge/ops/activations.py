@@ -12,7 +12,7 @@ from archforge.ops.base import Array, Example, Op, Real
 from archforge.ops.erf import erf
 from archforge.ops.lazy import np
 
-__all__ = ["ACTIVATIONS", "SELU_ALPHA", "SELU_SCALE", "Activation", "Elu", "Gelu", "LeakyRelu"]
+__all__ = ["ACTIVATIONS", "SELU_ALPHA", "SELU_SCALE", "Activation", "Elu", "Gelu", "LeakyRelu", "sigmoid"]
 
 
 class Activation(Op):
@@ -25,7 +25,7 @@ class Activation(Op):
         return type(self).function(inputs[0])
 
 
-def _sigmoid(x: Array) -> Array:
+def sigmoid(x: Array) -> Array:
     # The exponential of a negative number alone: it underflows where the other would overflow.
     small: Array = np.exp(-np.abs(x))
     return np.where(x >= 0, 1, small) / (1 + small)
@@ -61,11 +61,11 @@ ACTIVATIONS: tuple[type[Activation], ...] = (
     _activation("abs", lambda x: np.abs(x), "|x|."),
     _activation("relu", lambda x: np.maximum(x, 0), "max(x, 0)."),
     _activation("relu6", lambda x: np.clip(x, 0, 6), "min(max(x, 0), 6). Source: arXiv:1704.04861."),
-    _activation("sigmoid", _sigmoid, "1 / (1 + exp(-x))."),
+    _activation("sigmoid", sigmoid, "1 / (1 + exp(-x))."),
     _activation("tanh", lambda x: np.tanh(x), "Hyperbolic tangent."),
     _activation("hard_sigmoid", _hard_sigmoid, "relu6(x + 3) / 6. Source: arXiv:1905.02244, section 5.2."),
     _activation("hard_swish", lambda x: x * _hard_sigmoid(x), "x * hard_sigmoid(x). Source: as there."),
-    _activation("silu", lambda x: x * _sigmoid(x), "x * sigmoid(x). Source: arXiv:1710.05941.", "swish"),
+    _activation("silu", lambda x: x * sigmoid(x), "x * sigmoid(x). Source: arXiv:1710.05941.", "swish"),
     _activation("selu", _selu, "Scaled ELU. Source: arXiv:1706.02515."),
     _activation("softplus", _softplus, "log(1 + exp(x))."),
     _activation("softsign", lambda x: x / (1 + np.abs(x)), "x / (1 + |x|)."),

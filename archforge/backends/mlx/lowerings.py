@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import mlx.core as mx
 
-from archforge.backends.mlx import elementwise, windows
+from archforge.backends.mlx import elementwise, recurrent, windows
 from archforge.backends.mlx.layout import Params, axis_of, channels_first, channels_last, padded
 from archforge.ir import TensorType
 from archforge.ops.base import Array, Op, resolve_axis
@@ -180,6 +180,7 @@ LOWERINGS: Mapping[str, Lowering] = {
     "global_avg_pool": windows.global_avg_pool,
     "global_max_pool": windows.global_max_pool,
     "global_response_norm": global_response_norm,
+    "gru": recurrent.gru,
     "layer_norm": layer_norm,
     "layer_scale": elementwise.layer_scale,
     "leaky_relu": elementwise.leaky_relu,
@@ -187,12 +188,14 @@ LOWERINGS: Mapping[str, Lowering] = {
     "log_softmax": log_softmax,
     "lp_pool": windows.lp_pool,
     "lrn": lrn,
+    "lstm": recurrent.lstm,
     "max_pool": windows.max_pool,
     "multiply": elementwise.multiply,
     "pad": pad,
     "permute": permute,
     "prelu": elementwise.prelu,
     "reshape": reshape,
+    "rnn": recurrent.rnn,
     "scale": elementwise.scale,
     "shuffle": shuffle,
     "slice": slice_,

@@ -1,0 +1,84 @@
+"""Recurrent layers: the input's part of all sums at once, then step by step.
+
+The value [N, features, time] is turned to [N, time, features] and back. States and sums are float32
+in every dtype, since a rounding of one step goes through all that follow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import mlx.core as mx
+
+from archforge.backends.mlx.layout import Params, channels_first, channels_last
+from archforge.ir import TensorType
+from archforge.ops.base import Array
+from archforge.ops.recurrent import Gru, Lstm, Rnn
+from archforge.plan import Kernel
+
+__all__ = ["gru", "lstm", "rnn"]
+
+State = tuple[mx.array, ...]
+Step = Callable[[Params, mx.array, State], State]
+
+
+def rnn(op: Rnn, x: TensorType) -> Kernel:
+    def step(params: Params, total: mx.array, kept: State) -> State:
+        total = total + kept[0] @ params["weight_hh"] + params["bias_hh"]
+        return (mx.tanh(total) if op.activation == "tanh" else mx.maximum(total, 0),)
+
+    return _over_time(op, x, step)
+
+
+def lstm(op: Lstm, x: TensorType) -> Kernel:
+    def step(params: Params, total: mx.array, kept: State) -> State:
+        state, cell = kept
+        total = total + state @ params["weight_hh"] + params["bias_hh"]
+        fill, keep, new, read = mx.split(total, 4, axis=1)
+        cell = mx.sigmoid(keep) * cell + mx.sigmoid(fill) * mx.tanh(new)
+        return mx.sigmoid(read) * mx.tanh(cell), cell
+
+    return _over_time(op, x, step)
+
+
+def gru(op: Gru, x: TensorType) -> Kernel:
+    rows = 2 * op.hidden  # of reset and update
+
+    def step(params: Params, total: mx.array, kept: State) -> State:
+        (state,) = kept
+        weight, bias = params["weight_hh"], params["bias_hh"]
+        gates = mx.sigmoid(total[:, :rows] + state @ weight[:, :rows] + bias[:rows])
+        reset, update = mx.split(gates, 2, axis=1)
+        if op.linear_before_reset:
+            past = reset * (state @ weight[:, rows:] + bias[rows:])
+        else:
+            past = (reset * state) @ weight[:, rows:] + bias[rows:]
+        return ((1 - update) * mx.tanh(total[:, rows:] + past) + update * state,)
+
+    return _over_time(op, x, step)
+
+
+def _over_time(op: Any, x: TensorType, step: Step) -> Kernel:
+    steps = x.shape[0]
+
+    def run(params: Params, x: mx.array) -> mx.array:
+        wide = {name: array.astype(mx.float32) for name, array in params.items()}
+        totals = channels_first(x).astype(mx.float32) @ wide["weight_ih"] + wide["bias_ih"]
+        kept = (mx.zeros((len(x), op.hidden)),) * op.kept
+        states = []
+        for t in range(steps):
+            kept = step(wide, totals[:, t], kept)
+            states.append(kept[0])
+        return channels_last(mx.stack(states, axis=1).astype(x.dtype))
+
+    def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
+        none = params["weight_hh_l0"][:, 0] * 0
+        return {
+            "weight_ih": params["weight_ih_l0"].T,
+            "weight_hh": params["weight_hh_l0"].T,
+            "bias_ih": params.get("bias_ih_l0", none),
+            "bias_hh": params.get("bias_hh_l0", none),
+        }
+
+    return Kernel(run, pack)
