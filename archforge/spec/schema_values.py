@@ -138,7 +138,6 @@ def _rules(option: Json) -> Json:
         return rules
     if "prefixItems" in rules:
         rules["items"] = [_value(f, "") for f in rules.pop("prefixItems")]
-        rules["additionalItems"] = False
     else:
         rules["items"] = _value(rules["items"], "")
     return {"allOf": [rules]}
