@@ -39,6 +39,7 @@ CODES: dict[str, str] = {
     "E0317": "a limit of expansion is exceeded",
     "E0318": "shared parameters do not have equal shapes",
     "E0319": "a template or a blocks file cannot be built by itself",
+    "E0320": "arguments that need each other",
     "E0401": "an input shape that the op cannot take",
     "E0402": "groups must divide the channels",
     "E0403": "a window that does not fit its input",

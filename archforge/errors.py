@@ -18,6 +18,7 @@ from typing import NoReturn
 from archforge.codes import CODES
 
 __all__ = [
+    "MAX_REPORTED",
     "Diagnostic",
     "DiagnosticError",
     "Frame",
@@ -113,12 +114,12 @@ class Diagnostic:
         for note in self.notes:
             place = f" at {note.span}" if note.span else ""
             out.append(f"      note: {_clipped(note.message)}{place}")
-        out += [f"      in: `{f.block}`, called at {f.span}" for f in reversed(self.trace)]
+        out += _calls(self.trace)
         if self.help:
             lines = textwrap.wrap(
                 _printable(self.help), WIDTH, break_long_words=False, break_on_hyphens=False
             )
-            out.append(f"      help: {f'{chr(10)}            '.join(lines)}")
+            out.append("      help: " + ("\n" + " " * 12).join(lines))
         return "\n".join(out)
 
     def to_json(self) -> dict[str, object]:
@@ -159,6 +160,12 @@ def _excerpt(span: Span, label: str) -> list[str]:
     carets = "^" * max(_cells(text[start:end]), 1)
     caption = f" {_clipped(label)}" if label else ""
     return [f"{span.line + 1:>5} | {_printable(text)}", f"      | {gap}{carets}{caption}"]
+
+
+def _calls(trace: tuple[Frame, ...]) -> list[str]:
+    """One line for each call, innermost first; of a deep recursion the ends."""
+    lines = [f"      in: `{frame.block}`, called at {frame.span}" for frame in reversed(trace)]
+    return lines if len(lines) <= 8 else [*lines[:4], f"      ... {len(lines) - 6} calls ...", *lines[-2:]]
 
 
 def _printable(text: str) -> str:

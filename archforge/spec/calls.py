@@ -2,76 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any, NoReturn
 
 from pydantic import ValidationError
 
 from archforge.errors import Diagnostic, DiagnosticError, Note, Span, did_you_mean, fail
 from archforge.ops import all_ops
 from archforge.ops.base import Op
-from archforge.spec.formula import describe
-from archforge.spec.scopes import ArgFrame, Env, Steps, Tensor, check_kind, evaluate_argument
-from archforge.spec.syntax import ArgDecl, Argument, BlockDecl, Call, Defaults
+from archforge.spec.formula import LimitError, Poisoned, describe
+from archforge.spec.hints import argument_hint, target_hint, value_hint
+from archforge.spec.scopes import NO_ARGS, POISON, ArgFrame, Env, check_kind, evaluate_argument
+from archforge.spec.syntax import Argument, BlockDecl, Call, Defaults
 
-__all__ = ["bind_block", "bind_op", "missing_argument", "unknown_argument"]
+__all__ = [
+    "as_attribute",
+    "attribute_mistakes",
+    "bind_block",
+    "bind_op",
+    "is_meant",
+    "missing_argument",
+    "refuse_bare",
+    "unknown_argument",
+    "unknown_target",
+]
 
-Given = dict[str, tuple[Any, Span]]
+
+def unknown_target(name: str, span: Span, blocks: Iterable[str], values: Iterable[str]) -> Diagnostic:
+    """The diagnostic for an op or block that does not exist. `values` are the names of formulas here."""
+    hint = target_hint(name, [*all_ops(), *blocks], values)
+    return Diagnostic("E0301", f"unknown op or block `{name}`", span, help=hint)
 
 
 def unknown_argument(
-    argument: Argument, target: str, known: Iterable[str], block: BlockDecl | None
+    key: str, span: Span, target: str, known: Iterable[str], block: BlockDecl | None
 ) -> Diagnostic:
     """The diagnostic for an argument or attribute that `target` does not have."""
     notes = (Note(f"`{target}` is defined", block.span),) if block else ()
-    return Diagnostic(
-        "E0306" if block else "E0406",
-        f"`{target}` has no {'argument' if block else 'attribute'} `{argument.key}`",
-        argument.key_span,
-        help=did_you_mean(argument.key, known, what="it has"),
-        notes=notes,
-    )
+    message = f"`{target}` has no {'argument' if block else 'attribute'} `{key}`"
+    hint = argument_hint(key, known) if block or known else f"it takes none: {target}"
+    return Diagnostic("E0306" if block else "E0406", message, span, help=hint, notes=notes)
 
 
 def missing_argument(name: str, target: str, span: Span, block: BlockDecl | None) -> Diagnostic:
     """The diagnostic for a required argument or attribute that a call does not give."""
     notes = (Note(f"`{target}` is defined", block.span),) if block else ()
-    return Diagnostic(
-        "E0307" if block else "E0407",
-        f"`{target}` needs `{name}`",
-        span,
-        help=f"{{{target}: {{{name}: ...}}}}",
-        notes=notes,
-    )
+    hint = f"{{{target}: {{{name}: ...}}}}"
+    code = "E0307" if block else "E0407"
+    return Diagnostic(code, f"`{target}` needs `{name}`", span, help=hint, notes=notes)
 
 
-def _entries(
-    call: Call, is_first: bool, names: list[str], target: str, env: Env
-) -> dict[str, Argument | Any]:
-    """What the call gives by name: arguments, a bare value for the first name, or a row's values."""
-    given: dict[str, Any] = dict(call.arguments.entries)
-    bare = call.arguments.bare
-    if bare is not None:
-        row = None
-        if bare.value.is_formula if not bare.looks_like_steps else False:
-            row = bare.value.evaluate(env)
-        if isinstance(row, dict):
-            given = {key: _Evaluated(value, bare.tree.span) for key, value in row.items()}
-            for key in row:
-                if key not in names:
-                    fail(
-                        "E0306",
-                        f"the row has `{key}`, which `{target}` does not take",
-                        bare.tree.span,
-                        help=did_you_mean(key, names, what="it takes"),
-                    )
-        elif not names:
-            fail("E0308", f"`{target}` takes no argument", bare.tree.span, help=target)
-        else:
-            given = {names[0]: Argument(names[0], bare.key_span, bare.tree)}
-    if is_first:
-        given |= call.modifiers.first
-    return given
+def is_meant(name: str, given: Iterable[str], known: Iterable[str]) -> bool:
+    """Whether one of the `given` keys that are not `known` is probably `name`, misspelled."""
+    names = list(known)
+    return any(f"`{name}`" in argument_hint(key, names) for key in given if key not in names)
 
 
 class _Evaluated:
@@ -81,99 +67,161 @@ class _Evaluated:
         self.value, self.span = value, span
 
 
+def _entries(
+    call: Call, is_first: bool, names: list[str], target: str, env: Env
+) -> dict[str, Argument | _Evaluated]:
+    """What the call gives by name: arguments, a bare value for the first name, or a row's values."""
+    given: dict[str, Argument | _Evaluated] = dict(call.arguments.entries)
+    bare = call.arguments.bare
+    if bare is not None:
+        row = None if bare.looks_like_steps or not bare.value.is_formula else bare.value.evaluate(env)
+        if isinstance(row, Mapping):
+            given |= {str(key): _Evaluated(value, bare.tree.span) for key, value in row.items()}
+        elif names:
+            given[names[0]] = Argument(names[0], bare.key_span, bare.tree)
+        else:
+            refuse_bare(target, bare)
+    if is_first:
+        given |= call.modifiers.first
+    return given
+
+
+def refuse_bare(target: str, bare: Argument) -> NoReturn:
+    """Raise E0308 for a value behind an op or block that takes none."""
+    fail("E0308", f"`{target}` takes no argument", bare.tree.span, help=f"write `{target}` alone")
+
+
+def _unknown(
+    given: Mapping[str, Argument | _Evaluated], names: Collection[str], target: str, block: BlockDecl | None
+) -> list[Diagnostic]:
+    found = []
+    for key, argument in given.items():
+        if key in names:
+            continue
+        if isinstance(argument, _Evaluated):
+            message = f"the row has `{key}`, which `{target}` does not take"
+            hint = did_you_mean(key, names, what="it takes")
+            found.append(Diagnostic("E0306", message, argument.span, help=hint))
+        else:
+            found.append(unknown_argument(key, argument.key_span, target, names, block))
+    return found
+
+
 def bind_block(
-    block: BlockDecl, call: Call, env: Env, spec: ArgFrame, defaults: Defaults, *, is_first: bool
+    block: BlockDecl, call: Call, env: Env, spec: Env, defaults: Defaults, *, is_first: bool
 ) -> Env:
-    """The environment of a block's body: all arguments bound. Raises what does not fit, together."""
-    given = _entries(call, is_first, list(block.args), block.name, env)
-    mistakes = [
-        unknown_argument(a, block.name, block.args, block) for k, a in given.items() if k not in block.args
-    ]
+    """The environment of a block's body: all arguments bound. Raises what does not fit, together.
+
+    spec: the spec's own scope. `defaults` see it behind the block's arguments; so does the block,
+    unless it is imported.
+    """
+    names = list(block.args)
+    given = _entries(call, is_first, names, block.name, env)
+    mistakes = _unknown(given, names, block.name, block)
     owner = f"`{block.name}`"
     values: dict[str, Any] = {}
     pending: dict[str, Callable[[], Any]] = {}
-    visible = ArgFrame({}, {}) if block.imported else spec
-    inner = Env(env.budget, env.x, env.x, {}, {}, ArgFrame(values, pending), visible)
+    frame = ArgFrame(values, pending, {name: decl.span for name, decl in block.args.items()})
+    outer = Env(env.budget, env.x, env.x, {}, {}, frame, spec.spec)
+    inner = replace(outer, body={}, spec=NO_ARGS) if block.imported else outer
     for name, decl in block.args.items():
         argument = given.get(name)
-        fallback = defaults.get(block.name, {}).get(name) or decl.default
-        if isinstance(argument, _Evaluated):
-            values[name] = check_kind(decl, argument.value, argument.span, owner)
-        elif argument is not None:
-            try:
+        default = defaults.get(block.name, {}).get(name)
+        try:
+            if isinstance(argument, _Evaluated):
+                values[name] = check_kind(decl, argument.value, argument.span, owner)
+            elif argument is not None:
                 values[name] = evaluate_argument(decl, argument, env, owner)
-            except DiagnosticError as error:
-                mistakes += error.diagnostics
-        elif fallback is not None:
-            pending[name] = _later(decl, fallback, inner, owner)
-        elif decl.required:
-            mistakes.append(missing_argument(name, block.name, call.span, block))
-        else:
-            values[name] = None
+            elif default is not None:
+                pending[name] = partial(evaluate_argument, decl, default, outer, owner)
+            elif decl.default is not None:
+                pending[name] = partial(evaluate_argument, decl, decl.default, inner, owner)
+            elif not decl.required:
+                values[name] = None
+            else:
+                values[name] = POISON
+                if not is_meant(name, given, names):
+                    mistakes.append(missing_argument(name, block.name, call.span, block))
+        except LimitError:
+            raise
+        except DiagnosticError as error:
+            mistakes += error.diagnostics
+        except Poisoned:
+            values[name] = POISON
+    mistakes += [] if mistakes else frame.settle()
     if mistakes:
         raise DiagnosticError(tuple(mistakes))
-    inner.args.settle()
     return inner
 
 
-def _later(decl: ArgDecl, argument: Argument, env: Env, owner: str) -> Callable[[], Any]:
-    return lambda: evaluate_argument(decl, argument, env, owner)
-
-
-def bind_op(kind: str, call: Call, env: Env, defaults: Defaults, *, is_first: bool) -> Op:
+def bind_op(kind: str, call: Call, env: Env, spec: Env, defaults: Defaults, *, is_first: bool) -> Op:
     """The op with its attributes. Raises all that do not fit, each at its own place."""
     cls = all_ops()[kind]
-    names = list(cls.model_fields)
-    given = _entries(call, is_first, names, kind, env)
-    mistakes = [unknown_argument(a, kind, names, None) for k, a in given.items() if k not in names]
+    names = cls.model_fields
+    given = _entries(call, is_first, list(names), kind, env)
+    mistakes = _unknown(given, names, kind, None)
     values: dict[str, Any] = {}
     spans: dict[str, Span] = {}
-    for source in (given, {k: a for k, a in defaults.get(kind, {}).items() if k not in given}):
-        for name, argument in source.items():
-            if name not in names:
-                continue
-            try:
-                if isinstance(argument, _Evaluated):
-                    values[name], spans[name] = _tuples(argument.value), argument.span
-                else:
-                    values[name] = _tuples(argument.value.evaluate(env))
-                    spans[name] = argument.tree.span
-            except DiagnosticError as error:
-                mistakes += error.diagnostics
-    if not mistakes:
+    poisoned = False
+    fallback = defaults.get(kind, {})
+    for name in (*given, *fallback):
+        argument = given.get(name) or fallback[name]
+        if name not in names or name in spans:
+            continue
+        spans[name] = argument.span if isinstance(argument, _Evaluated) else argument.tree.span
         try:
-            return cls(**values)
-        except ValidationError as error:
-            mistakes = _mistakes(cls, error, values, spans, call.span)
-    raise DiagnosticError(tuple(mistakes))
+            values[name] = _attribute(argument, env if name in given else spec.at(env.x))
+        except LimitError:
+            raise
+        except DiagnosticError as error:
+            mistakes += error.diagnostics
+        except Poisoned:
+            poisoned = True
+    try:
+        op = cls(**values)
+    except ValidationError as error:
+        written = (*given, *spans)
+        mistakes += attribute_mistakes(cls, error, values, spans, call.span, given=written, names=env.names)
+    if mistakes:
+        raise DiagnosticError(tuple(mistakes))
+    if poisoned:
+        raise Poisoned
+    return op
 
 
-def _tuples(value: Any) -> Any:
-    """Lists as tuples, as attributes are kept."""
-    if isinstance(value, list):
-        return tuple(map(_tuples, value))
-    if isinstance(value, Tensor):
-        value.attribute("shape")  # stops quietly behind a mistake
-        return value
-    return value
+def _attribute(argument: Argument | _Evaluated, env: Env) -> Any:
+    return as_attribute(argument.value if isinstance(argument, _Evaluated) else argument.value.evaluate(env))
 
 
-def _mistakes(
-    cls: type[Op], error: ValidationError, values: dict[str, Any], spans: dict[str, Span], call: Span
+def as_attribute(value: Any) -> Any:
+    """Lists as tuples, as attributes are kept. Raises `Poisoned`."""
+    if value is POISON:
+        raise Poisoned
+    return tuple(map(as_attribute, value)) if isinstance(value, list) else value
+
+
+def attribute_mistakes(
+    cls: type[Op],
+    error: ValidationError,
+    values: Mapping[str, Any],
+    spans: Mapping[str, Span],
+    call: Span,
+    *,
+    given: Iterable[str],
+    names: Callable[[], Iterable[str]],
 ) -> list[Diagnostic]:
-    """One diagnostic for each attribute that pydantic refuses, in the words of its description."""
+    """What pydantic refused, in the words of the attributes' descriptions: E0404 and E0407.
+
+    given: the attributes that are written, some perhaps without a value. names: gives what a
+    formula could have used.
+    """
     found: list[Diagnostic] = []
     for name in dict.fromkeys(str(e["loc"][0]) for e in error.errors()):
-        if name not in values:
+        if name in values:
+            expected = cls.model_fields[name].description or "of another kind"
+            message = f"`{name}` of `{cls.op}` is {expected}, found {describe(values[name])}"
+            hint = value_hint(values[name], expected, names())
+            found.append(Diagnostic("E0404", message, spans[name], help=hint))
+        elif name not in given and not is_meant(name, given, cls.model_fields):
             found.append(missing_argument(name, cls.op, call, None))
-            continue
-        value = values[name]
-        expected = cls.model_fields[name].description or "of another kind"
-        hint = (
-            "// divides to a whole number" if isinstance(value, float) and "whole number" in expected else ""
-        )
-        if isinstance(value, Steps):
-            hint = "this attribute takes no steps"
-        message = f"`{name}` of `{cls.op}` is {expected}, found {describe(value)}"
-        found.append(Diagnostic("E0404", message, spans[name], help=hint))
     return found

@@ -23,7 +23,7 @@ from archforge.spec.syntax import (
 )
 from archforge.spec.tree import Mapping as MappingTree
 
-__all__ = ["Spec", "resolve"]
+__all__ = ["Spec", "merge_defaults", "resolve"]
 
 MAX_CHAIN = 16
 NO_PROFILE = "default"
@@ -142,13 +142,13 @@ class _Merge:
         self.values |= document.values
         self.blocks |= document.blocks
         self.rules |= document.rules
-        self.defaults = _merge_defaults(self.defaults, document.defaults)
+        self.defaults = merge_defaults(self.defaults, document.defaults)
         for name, profile in document.profiles.items():
             base = self.profiles.get(name)
             self.profiles[name] = _merge_profiles(base, profile) if base else profile
 
 
-def _merge_defaults(base: Defaults, over: Defaults) -> Defaults:
+def merge_defaults(base: Defaults, over: Defaults) -> Defaults:
     return base | {op: base.get(op, {}) | values for op, values in over.items()}
 
 
@@ -157,7 +157,7 @@ def _merge_profiles(base: ProfileDecl, over: ProfileDecl) -> ProfileDecl:
         over.name,
         over.span,
         base.values | over.values,
-        _merge_defaults(base.defaults, over.defaults),
+        merge_defaults(base.defaults, over.defaults),
         base.blocks | over.blocks,
         over.model or base.model,
     )

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from archforge.errors import Span, fail
+from archforge.errors import Diagnostic, DiagnosticError, Note, Span, fail
 from archforge.ir import TensorType
-from archforge.spec.formula import describe
+from archforge.spec.formula import LimitError, Overspent, Poisoned, describe
+from archforge.spec.hints import value_hint
 from archforge.spec.naming import Draft
 from archforge.spec.syntax import ArgDecl, Argument, Body
 
-__all__ = ["POISON", "ArgFrame", "Budget", "Env", "Poisoned", "Steps", "Tensor", "check_kind"]
+__all__ = ["NO_ARGS", "POISON", "TENSOR_ATTRIBUTES", "ArgFrame", "Budget", "Env", "Steps", "Tensor"]
+__all__ += ["check_kind", "evaluate_argument"]
 
-MAX_ITERATIONS = 1_000_000
+MAX_WORK = 1_000_000
 _AXES = {1: ("features",), 2: ("channels", "width"), 3: ("channels", "height", "width")}
 _AXES_3D = ("channels", "depth", "height", "width")
-
-
-class Poisoned(Exception):
-    """The value stands behind a mistake that is already reported."""
+# All that some tensor has.
+TENSOR_ATTRIBUTES = ("shape", "size", "features", "length", *_AXES_3D)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,14 +67,14 @@ POISON = _Poison(TensorType(()))
 
 @dataclass(slots=True)
 class Budget:
-    """What loops and list comprehensions of one expansion may still use."""
+    """What the formulas of one compilation may still do: operations of comprehensions, items of lists."""
 
-    left: int = MAX_ITERATIONS
+    left: int = MAX_WORK
 
     def spend(self, items: int) -> None:
         self.left -= items
         if self.left < 0:
-            raise ValueError(f"more than {MAX_ITERATIONS:,} iterations in all")
+            raise Overspent(f"formulas do more than {MAX_WORK:,} operations on lists")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,41 +89,61 @@ class Steps:
 
 
 class ArgFrame:
-    """Arguments of one call. What is not given is evaluated when first asked for: a default may
-    use other arguments in any order."""
+    """Arguments of one call. What is pending is evaluated when first asked for: a default may use
+    other arguments in any order. `places` is where each is declared."""
 
-    def __init__(self, values: dict[str, Any], pending: dict[str, Callable[[], Any]]) -> None:
+    def __init__(
+        self, values: dict[str, Any], pending: dict[str, Callable[[], Any]], places: Mapping[str, Span]
+    ) -> None:
         self.values = values
         self.pending = pending
+        self.places = places
         self._running: list[str] = []
 
     def __contains__(self, name: str) -> bool:
         return name in self.values or name in self.pending
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[str]:
         return iter((*self.values, *self.pending))
 
     def __getitem__(self, name: str) -> Any:
+        """The value; poison after the mistake in it was raised once."""
         if name in self.values:
             return self.values[name]
         if name in self._running:
-            raise ValueError(f"the default of `{name}` uses itself: {' -> '.join((*self._running, name))}")
+            self._fail_circle(name)
         self._running.append(name)
         try:
             self.values[name] = self.pending[name]()
+        except (DiagnosticError, Poisoned):
+            self.values[name] = POISON
+            raise
         finally:
             self._running.pop()
-        del self.pending[name]
         return self.values[name]
 
-    def settle(self) -> dict[str, Any]:
-        """Evaluate all that is pending."""
-        for name in tuple(self.pending):
-            self[name]
-        return self.values
+    def _fail_circle(self, name: str) -> None:
+        circle = self._running[self._running.index(name) :]
+        message = "arguments need each other: " + " -> ".join(f"`{n}`" for n in (*circle, name))
+        notes = [Note(f"`{n}` is declared", self.places[n]) for n in circle[1:]]
+        fail("E0320", message, self.places[name], help="give one of them a value of its own", notes=notes)
+
+    def settle(self) -> list[Diagnostic]:
+        """Evaluate all that is pending; the mistakes that were not raised before."""
+        found: list[Diagnostic] = []
+        for name in self.pending:
+            try:
+                self[name]
+            except LimitError:
+                raise
+            except DiagnosticError as error:
+                found += error.diagnostics
+            except Poisoned:
+                continue
+        return found
 
 
-_EMPTY = ArgFrame({}, {})
+NO_ARGS = ArgFrame({}, {}, {})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,8 +156,8 @@ class Env:
     input: Tensor | None = None
     loop: dict[str, Any] = field(default_factory=dict)
     body: dict[str, Any] = field(default_factory=dict)
-    args: ArgFrame = _EMPTY
-    spec: ArgFrame = _EMPTY
+    args: ArgFrame = NO_ARGS
+    spec: ArgFrame = NO_ARGS
 
     def lookup(self, name: str) -> Any:
         if name == "x" and self.x is not None:
@@ -169,7 +189,8 @@ class Env:
 
     def looping(self, **variables: Any) -> Env:
         """The same with loop variables in front."""
-        return replace(self, loop=self.loop | variables)
+        loop = self.loop | variables
+        return Env(self.budget, self.x, self.input, loop, self.body, self.args, self.spec)
 
 
 _KIND_TESTS: dict[str, tuple[Callable[[Any], bool], str]] = {
@@ -183,19 +204,15 @@ _KIND_TESTS: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 
-def check_kind(decl: ArgDecl, value: Any, span: Span, owner: str) -> Any:
-    """`value`, if the declaration takes it. Raises E0308."""
+def check_kind(decl: ArgDecl, value: Any, span: Span, owner: str, known: Iterable[str] = ()) -> Any:
+    """`value`, if the declaration takes it. Raises E0308. `known` are the names that it might mean."""
     if decl.kind is None or value is POISON:
         return value
     test, expected = _KIND_TESTS[decl.kind]
     if not test(value):
-        whole = isinstance(value, float) and decl.kind == "int"
-        fail(
-            "E0308",
-            f"`{decl.name}` of {owner} is {expected}, found {describe(value)}",
-            span,
-            help="// divides to a whole number" if whole else "",
-        )
+        message = f"`{decl.name}` of {owner} is {expected}, found {describe(value)}"
+        notes = () if decl.span is span else (Note(f"`{decl.name}` is declared", decl.span),)
+        fail("E0308", message, span, help=value_hint(value, expected, known), notes=notes)
     return value
 
 
@@ -205,4 +222,4 @@ def evaluate_argument(decl: ArgDecl, argument: Argument, env: Env, owner: str) -
         value: Any = Steps(argument.body, env) if argument.tree.plain() is not None else None
     else:
         value = argument.value.evaluate(env)
-    return check_kind(decl, value, argument.tree.span, owner)
+    return check_kind(decl, value, argument.tree.span, owner, env.names())

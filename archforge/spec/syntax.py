@@ -8,7 +8,8 @@ from functools import cached_property
 from typing import Any, Literal
 
 from archforge.errors import SourceFile, Span
-from archforge.spec.formula import Formula, Namespace, Template, parse_formula
+from archforge.spec.formula import Formula, Namespace, Template
+from archforge.spec.formula_compiler import parse_formula
 from archforge.spec.tree import Mapping, Scalar, Sequence, Tree
 
 __all__ = [
@@ -37,7 +38,9 @@ __all__ = [
     "Step",
     "Tap",
     "Value",
+    "bodies_in",
     "formulas_in",
+    "names_set",
     "value_of",
 ]
 
@@ -115,7 +118,7 @@ class Argument:
 
     @cached_property
     def body(self) -> Body:
-        from archforge.spec.parse import parse_body
+        from archforge.spec.steps import parse_body
 
         return parse_body(self.tree)
 
@@ -230,6 +233,29 @@ class Let:
 
 
 Step = Tap | Call | Merge | Group | For | Let
+
+
+def bodies_in(step: Step) -> Iterator[Body]:
+    """The bodies written inside `step`, steps in arguments included."""
+    if isinstance(step, Group | For):
+        yield step.body
+    elif isinstance(step, Merge) and not isinstance(step.branches, Formula):
+        yield from (branch.body for branch in step.branches)
+    elif isinstance(step, Call):
+        given = (*step.arguments.entries.values(), *step.modifiers.first.values())
+        bare = (step.arguments.bare,) if step.arguments.bare else ()
+        yield from (argument.body for argument in (*given, *bare) if argument.looks_like_steps)
+
+
+def names_set(step: Step) -> Iterator[Template | str]:
+    """The taps and lets of `step` and of the bodies inside it."""
+    modifiers = step.modifiers
+    yield from (template for template in (modifiers.tap, modifiers.append) if template)
+    if isinstance(step, Let):
+        yield from step.values
+    for body in bodies_in(step):
+        for inner in body.steps:
+            yield from names_set(inner)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

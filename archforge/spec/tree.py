@@ -10,16 +10,20 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NoReturn
+from typing import Any
 
 import yaml
 
-from archforge.errors import Note, SourceFile, Span, fail
+from archforge.errors import MAX_REPORTED, Diagnostic, DiagnosticError, Note, SourceFile, Span, fail, fail_all
+from archforge.spec.placing import place_text
+from archforge.spec.yaml_errors import NO_ALIAS, fail_syntax, fail_torn_formula
 
 __all__ = ["GROUPED", "Entry", "Mapping", "Scalar", "Sequence", "Tree", "parse_yaml"]
 
 MAX_CHARACTERS = 1_000_000
 MAX_DEPTH = 60
+MAX_DIGITS = 40
+MAX_NUMBER = 1e18
 
 _Loader: Any = getattr(yaml, "CLoader", yaml.Loader)  # libyaml: the same marks, ten times faster
 
@@ -40,15 +44,21 @@ class Scalar:
     value: Any
     span: Span
     quoted: bool = False
+    end: tuple[int, int] | None = None  # line and column, if it ends on a later line
 
     def plain(self) -> Any:
         return self.value
+
+    @property
+    def text_span(self) -> Span:
+        """Where the characters of a text stand, without its quotes."""
+        return place_text(self.value, self.span, quoted=self.quoted, end=self.end)
 
     @cached_property
     def formula_span(self) -> Span | None:
         """The stretch of a formula behind its `=`, or None if this is not one."""
         if isinstance(self.value, str) and self.value.startswith("="):
-            return self.span.part(1 + self.quoted, len(self.value) - 1)
+            return self.text_span.part(1, len(self.value) - 1)
         return None
 
 
@@ -68,6 +78,12 @@ class Entry:
     key: str
     key_span: Span
     value: Tree
+    quoted: bool = False
+
+    @property
+    def text_span(self) -> Span:
+        """Where the characters of the key stand, without its quotes."""
+        return place_text(self.key, self.key_span, quoted=self.quoted, end=None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,24 +106,55 @@ Tree = Scalar | Sequence | Mapping
 
 
 def parse_yaml(source: SourceFile) -> Tree:
-    """The document's tree. Raises one diagnostic: a text with a broken form has no second one."""
+    """The document's tree. Raises its mistakes; of those in the form of the YAML, the first."""
     if len(source.text) > MAX_CHARACTERS:
         fail("E0107", f"{source.name} has more than {MAX_CHARACTERS:,} characters")
+    found: list[Diagnostic] = []
     try:
-        return _Builder(source).document()
+        tree = _read(source, found)
+    except DiagnosticError as error:
+        fail_all([*found, *error.diagnostics])
+        raise
+    fail_all(found)
+    return tree
+
+
+def _read(source: SourceFile, found: list[Diagnostic]) -> Tree:
+    try:
+        source.text.encode()
+        return _Builder(source, found).document()
     except yaml.MarkedYAMLError as error:
-        _syntax_error(source, error)
+        fail_syntax(source, error)
+    except UnicodeEncodeError as error:
+        fail("E0106", "half of a surrogate pair is no character", _span_at(source, error.start))
     except yaml.reader.ReaderError as error:
-        fail("E0106", f"{source.name}: {error.reason} at character {error.position + 1}")
+        message = f"the character U+{ord(source.text[error.position]):04X} is not allowed in YAML"
+        fail("E0106", message, _span_at(source, error.position))
+
+
+def _span_at(source: SourceFile, index: int) -> Span:
+    """The place of character `index` of the text."""
+    lines = SourceFile(source.name, source.text[:index]).lines
+    return Span(source, len(lines) - 1, len(lines[-1]))
 
 
 class _Builder:
-    def __init__(self, source: SourceFile) -> None:
+    """Reads events into a tree. What can be read on is noted in `found`."""
+
+    def __init__(self, source: SourceFile, found: list[Diagnostic]) -> None:
         self.source = source
+        self.found = found
         self.depth = 0
         self.flow = 0
         # A BOM is no character of the document; keeping it out keeps the columns of line 1.
         self.events = yaml.parse(source.text.removeprefix("\ufeff"), Loader=_Loader)
+
+    def note(
+        self, code: str, message: str, span: Span, *, help: str = "", notes: tuple[Note, ...] = ()
+    ) -> None:
+        self.found.append(Diagnostic(code, message, span, help=help, notes=notes))
+        if len(self.found) >= MAX_REPORTED:
+            fail_all(self.found)
 
     def document(self) -> Tree:
         next(self.events)
@@ -117,35 +164,42 @@ class _Builder:
         next(self.events)
         after = next(self.events)
         if not isinstance(after, yaml.StreamEndEvent):
-            fail("E0101", "a spec is one YAML document", self.span(after), help="remove the line `---`")
+            fail("E0101", "a spec is one YAML document", self.span(after), help="remove `---` or `...`")
         return tree
 
     def span(self, event: Any) -> Span:
         start, end = event.start_mark, event.end_mark
-        length = end.column - start.column if end.line == start.line else 1
-        return Span(self.source, start.line, start.column, max(length, 1))
+        last = end.column if end.line == start.line else len(self.source.line(start.line).rstrip())
+        return Span(self.source, start.line, start.column, max(last - start.column, 1))
 
     def node(self, event: Any) -> Tree:
         span = self.span(event)
-        self.refuse_foreign(event, span)
+        self.check_foreign(event, span)
+        if isinstance(event, yaml.AliasEvent):
+            return Scalar(None, span)
         if isinstance(event, yaml.ScalarEvent):
             return self.scalar(event, span)
         self.depth += 1
         if self.depth > MAX_DEPTH:
             fail("E0107", f"nested deeper than {MAX_DEPTH} levels", span)
         self.flow += event.flow_style
-        tree = self.sequence(span) if isinstance(event, yaml.SequenceStartEvent) else self.mapping(span)
+        tree = (
+            self.sequence(span) if isinstance(event, yaml.SequenceStartEvent) else self.mapping(event, span)
+        )
         self.flow -= event.flow_style
         self.depth -= 1
         return tree
 
-    def refuse_foreign(self, event: Any, span: Span) -> None:
+    def check_foreign(self, event: Any, span: Span) -> None:
         if isinstance(event, yaml.AliasEvent):
-            fail("E0103", f"alias `*{event.anchor}`", span, help="name the steps in `blocks:` and call them")
-        if event.anchor:
-            fail("E0103", f"anchor `&{event.anchor}`", span, help="name the steps in `blocks:` and call them")
-        if event.tag not in (None, "!"):
-            fail("E0103", f"tag `{event.tag}`", span, help="plain YAML only")
+            self.note("E0103", f"alias `*{event.anchor}`", span, help=NO_ALIAS)
+        elif event.anchor:
+            name = span.part(0, 1 + len(event.anchor))
+            self.note("E0103", f"anchor `&{event.anchor}`", name, help=NO_ALIAS)
+        elif event.tag not in (None, "!"):
+            self.note(
+                "E0103", f"tag `{event.tag}`", span, help="plain YAML only; quote a text that starts with `!`"
+            )
 
     def sequence(self, span: Span) -> Sequence:
         items = []
@@ -153,105 +207,61 @@ class _Builder:
             items.append(self.node(event))
         return Sequence(tuple(items), span)
 
-    def mapping(self, span: Span) -> Mapping:
+    def mapping(self, start: Any, span: Span) -> Mapping:
         entries: dict[str, Entry] = {}
         while not isinstance(event := next(self.events), yaml.MappingEndEvent):
             key_span = self.span(event)
             if not isinstance(event, yaml.ScalarEvent):
                 fail("E0101", "a key must be a word", key_span)
-            self.refuse_foreign(event, key_span)
+            self.check_foreign(event, key_span)
             key = event.value
             if event.implicit[0] and key.startswith("="):
                 self.refuse_torn_formula(key, key_span)
+            value = self.node(next(self.events))
             if key == "<<":
-                fail("E0103", "merge key `<<`", key_span, help="name the steps in `blocks:` and call them")
-            if key in entries:
-                fail(
-                    "E0102",
-                    f"duplicate key `{key}`",
-                    key_span,
-                    notes=[Note("first given", entries[key].key_span)],
-                )
-            entries[key] = Entry(key, key_span, self.node(next(self.events)))
+                self.note("E0103", "merge key `<<`", key_span, help=NO_ALIAS)
+            elif key in entries:
+                first = Note("first given", entries[key].key_span)
+                self.note("E0102", f"duplicate key `{key}`", key_span, notes=(first,))
+            else:
+                entries[key] = Entry(key, key_span, value, quoted=not event.implicit[0])
+        if entries and not start.flow_style:  # without a token of its own: the first key stands for it
+            span = next(iter(entries.values())).key_span
         return Mapping(entries, span)
 
     def scalar(self, event: Any, span: Span) -> Scalar:
-        text = event.value
+        text, mark = event.value, event.end_mark
+        end = (mark.line, mark.column) if mark.line != span.line else None
         if not event.implicit[0]:
-            return Scalar(text, span, quoted=True)
+            return Scalar(text, span, quoted=True, end=end)
         if text.startswith("="):
             self.refuse_torn_formula(text, span)
-            return Scalar(text, span)
-        return Scalar(_resolve(text, span), span)
+            return Scalar(text, span, end=end)
+        return Scalar(self.resolve(text, span), span, end=end)
 
     def refuse_torn_formula(self, text: str, span: Span) -> None:
         """YAML ends a plain scalar in a flow collection at `, [ ] { }`: half a formula is left."""
         if self.flow and any(text.count(a) > text.count(b) for a, b in ("()", "[]", "{}")):
-            _unquoted_formula(span.source, span.line, span.column)
+            fail_torn_formula(span.source, span.line, span.column)
 
-
-def _resolve(text: str, span: Span) -> Any:
-    if text in _WORDS:
-        return _WORDS[text]
-    if not (text[0].isdigit() or text[0] in "-+."):
+    def resolve(self, text: str, span: Span) -> Any:
+        """The value of a plain scalar; 0 for a number that is none everywhere."""
+        if text in _WORDS:
+            return _WORDS[text]
+        if not (text[0].isdigit() or text[0] in "-+."):
+            return text
+        if _INT.match(text) or GROUPED.match(text):
+            return self.number(int, text.replace("_", ""), span)
+        if _DOUBTFUL.match(text):
+            hint = 'write a plain decimal number (in groups of three: 25_557_032), or quote a text: "..."'
+            self.note("E0105", f"`{text}` is not read as a number alike by all of YAML", span, help=hint)
+            return 0
+        if _FLOAT.match(text):
+            return self.number(float, text, span)
         return text
-    if _INT.match(text) or GROUPED.match(text):
-        return _number(int, text.replace("_", ""), span)
-    if _DOUBTFUL.match(text):
-        fail(
-            "E0105",
-            f"`{text}` is not read as a number alike by all of YAML",
-            span,
-            help='write a plain decimal number (groups of three: 25_557_032), or quote it: "..."',
-        )
-    if _FLOAT.match(text):
-        return _number(float, text, span)
-    return text
 
-
-def _number(kind: type, text: str, span: Span) -> Any:
-    if len(text) > 40:
-        fail("E0105", "a number of more than 40 characters", span)
-    value = kind(text)
-    if abs(value) > 1e18:
-        fail("E0105", f"`{text}` is out of range", span, help="numbers are at most 1e18")
-    return value
-
-
-def _syntax_error(source: SourceFile, error: yaml.MarkedYAMLError) -> NoReturn:
-    mark = error.problem_mark or error.context_mark
-    last = source.text.count("\n")
-    if mark is None or (mark.line > last and error.context_mark):
-        mark = error.context_mark
-    line, column = (mark.line, mark.column) if mark else (0, 0)
-    text = source.line(line)
-    formula = re.search(r"(?<=[:,{\[\s])=[^'\"]*$", text[:column])
-    if formula:
-        _unquoted_formula(source, line, formula.start())
-    hint = "indent with spaces" if "\t" in text[: column + 1] else ""
-    notes = []
-    context = error.context_mark
-    if error.context and context and (context.line, context.column) != (line, column):
-        notes.append(Note(error.context, Span(source, context.line, context.column)))
-    column = min(column, max(len(text) - 1, 0))
-    message = (error.problem or "not YAML").replace("found character '\\t'", "found a tab")
-    fail("E0101", message, Span(source, line, column), help=hint, notes=notes)
-
-
-def _unquoted_formula(source: SourceFile, line: int, column: int) -> NoReturn:
-    """Refuse the formula that starts at `column`, pointing at all of it."""
-    text = source.line(line)
-    depth, end = 0, len(text)
-    for index in range(column, len(text)):
-        char = text[index]
-        depth += (char in "([{") - (char in ")]}")
-        if depth < 0 or (depth == 0 and char in ",#"):
-            end = index
-            break
-    formula = text[column:end].rstrip()
-    fail(
-        "E0104",
-        "inside `{ }` or `[ ]` a formula that holds `, [ ] { }` must be quoted",
-        Span(source, line, column, len(formula)),
-        help=f"'{formula}'",
-    )
+    def number(self, kind: type[int] | type[float], text: str, span: Span) -> float:
+        if len(text) <= MAX_DIGITS and abs(value := kind(text)) <= MAX_NUMBER:
+            return value
+        self.note("E0105", f"`{text}` is out of range", span, help="numbers are at most 1e18")
+        return 0

@@ -1,0 +1,106 @@
+"""The last step of expansion: drafts and places, once they have names, become a frozen graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from archforge.errors import Diagnostic, Note, Span, fail_all
+from archforge.ir import Graph, Node, Scope, TypedGraph
+from archforge.spec.naming import Draft, NameScope
+from archforge.spec.scopes import Tensor
+
+__all__ = ["Place", "assemble"]
+
+
+@dataclass(slots=True, eq=False)
+class Place:
+    """A scope of the graph under construction: a block call, a named sequence, the graph."""
+
+    kind: str
+    is_block: bool
+    parent: int | None
+    span: Span | None
+    names: NameScope
+    x: Tensor | None
+    output: Tensor | None = None
+
+
+def assemble(
+    name: str,
+    inputs: Mapping[str, Tensor],
+    outputs: Mapping[str, Tensor],
+    drafts: Sequence[Draft],
+    places: Sequence[Place],
+) -> TypedGraph:
+    """The graph of named drafts. Raises E0318 where shared parameters differ in shape."""
+    nodes = tuple(
+        Node(d.name, d.op, tuple(map(_value, d.inputs)), d.frame, d.span, d.params_of) for d in drafts
+    )
+    _check_shared(nodes, drafts)
+    reads = _reads(drafts, places)
+    scopes = tuple(_scope(index, place, reads[index]) for index, place in enumerate(places))
+    input_types = {key: tensor.type for key, tensor in inputs.items()}
+    types = input_types | {d.name: d.type for d in drafts}
+    ends = {key: _value(tensor) for key, tensor in outputs.items()}
+    return TypedGraph(Graph(name, input_types, nodes, ends, scopes), MappingProxyType(types))
+
+
+def _value(tensor: Tensor | None) -> str:
+    """The name of a value; empty for none."""
+    if tensor is None:
+        return ""
+    return tensor.draft.name if tensor.draft else tensor.input_name
+
+
+def _scope(index: int, place: Place, reads: list[str]) -> Scope:
+    own = [_value(place.x)] if place.x else []
+    inputs = tuple(dict.fromkeys((*own, *reads)))
+    return Scope(
+        index,
+        place.names.name,
+        place.kind,
+        place.is_block,
+        place.parent,
+        place.span,
+        inputs,
+        _value(place.output),
+    )
+
+
+def _reads(drafts: Sequence[Draft], places: Sequence[Place]) -> list[list[str]]:
+    """For each place, the values that its nodes read and that no node in it computes."""
+    reads: list[list[str]] = [[] for _ in places]
+    for draft in drafts:
+        for tensor in draft.inputs:
+            above: set[int] = set()
+            at: int | None = tensor.draft.frame if tensor.draft else 0
+            while at is not None:
+                above.add(at)
+                at = places[at].parent
+            inside: int | None = draft.frame
+            while inside is not None and inside not in above:
+                reads[inside].append(_value(tensor))
+                inside = places[inside].parent
+    return reads
+
+
+def _check_shared(nodes: Sequence[Node], drafts: Sequence[Draft]) -> None:
+    """Shared parameters must have equal shapes."""
+    if all(node.params_of == node.name for node in nodes):
+        return
+    seen: dict[str, tuple[tuple[int, ...], Node]] = {}
+    found: list[Diagnostic] = []
+    for node, draft in zip(nodes, drafts, strict=True):
+        for name, decl in node.op.params(*(t.type for t in draft.inputs)).items():
+            shape, first = seen.setdefault(node.param_name(name), (decl.shape, node))
+            if shape != decl.shape:
+                message = f"`{node.param_name(name)}` is shared, but its shapes differ"
+                note = Note(f"it is {_by_x(shape)}", first.span)
+                found.append(Diagnostic("E0318", message, node.span, label=_by_x(decl.shape), notes=(note,)))
+    fail_all(found)
+
+
+def _by_x(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))

@@ -1,0 +1,171 @@
+"""What formulas compute with: allow-listed functions and operators, none of which can run away."""
+
+from __future__ import annotations
+
+import ast
+import math
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = [
+    "BINARY",
+    "COMPARE",
+    "CONSTANTS",
+    "FUNCTIONS",
+    "MAX_NUMBER",
+    "UNARY",
+    "Function",
+    "Refused",
+    "bounded",
+]
+
+MAX_ITEMS = 10_000
+MAX_NUMBER = 10**18
+MAX_DIGITS = 18
+MANY = 1_000
+
+
+class Refused(Exception):
+    """A computation that formulas may not make; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function that formulas may call. `says` is printed by the language reference."""
+
+    call: Callable[..., Any]
+    fewest: int
+    most: int
+    says: str
+
+
+def _refuse_size(size: int) -> None:
+    if size > MAX_ITEMS:
+        raise Refused(f"a list or text of more than {MAX_ITEMS:,} items")
+
+
+def bounded(items: Any) -> Any:
+    """`items`, unless it holds too many, counting those of lists in lists. Raises `Refused`."""
+    pending, size = [items], 0
+    while pending:
+        part = pending.pop()
+        size += len(part)
+        _refuse_size(size)
+        if isinstance(part, list):
+            pending += [item for item in part if isinstance(item, list | str)]
+    return items
+
+
+def _divisible(value: float, divisor: int = 8) -> int:
+    """`value` rounded to a multiple of `divisor`, never down by more than a tenth (MobileNet)."""
+    rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * value else rounded
+
+
+def _range(*bounds: int) -> list[int]:
+    whole = range(*bounds)
+    _refuse_size(len(whole))
+    return list(whole)
+
+
+def _round(value: float, digits: int = 0) -> float:
+    if abs(digits) > MAX_DIGITS:
+        raise Refused(f"`round` to more than {MAX_DIGITS} digits")
+    return round(value, digits) if digits else round(value)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str | int | float):
+        raise TypeError
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _unique(items: list[Any]) -> list[Any]:
+    return list(dict.fromkeys(items))
+
+
+def _zip(*lists: list[Any]) -> list[list[Any]]:
+    return [list(row) for row in zip(*lists, strict=True)]
+
+
+FUNCTIONS: dict[str, Function] = {
+    "abs": Function(abs, 1, 1, "absolute value"),
+    "all": Function(all, 1, 1, "whether all items of a list are true"),
+    "any": Function(any, 1, 1, "whether any item of a list is true"),
+    "ceil": Function(math.ceil, 1, 1, "smallest whole number not below"),
+    "count": Function(lambda items, item: items.count(item), 2, 2, "how often an item is in a list"),
+    "divisible": Function(
+        _divisible,
+        1,
+        2,
+        "nearest multiple of a divisor (8), never more than a tenth below: MobileNet's rule",
+    ),
+    "float": Function(float, 1, 1, "as a number with a fraction"),
+    "floor": Function(math.floor, 1, 1, "largest whole number not above"),
+    "int": Function(int, 1, 1, "the whole part"),
+    "len": Function(len, 1, 1, "number of items"),
+    "log": Function(math.log, 1, 2, "natural logarithm, or to the base in second place"),
+    "log2": Function(math.log2, 1, 1, "logarithm to base 2"),
+    "max": Function(max, 1, MANY, "the largest of its arguments, or of a list"),
+    "min": Function(min, 1, MANY, "the smallest of its arguments, or of a list"),
+    "range": Function(_range, 1, 3, "whole numbers from 0, or from the first, up to the last but one"),
+    "reversed": Function(lambda items: list(reversed(items)), 1, 1, "a list from its end"),
+    "round": Function(_round, 1, 2, "nearest whole number, halves to even; to digits in second place"),
+    "sorted": Function(sorted, 1, 1, "a list in rising order"),
+    "sqrt": Function(math.sqrt, 1, 1, "square root"),
+    "str": Function(_text, 1, 1, "a number, true or false as text"),
+    "sum": Function(sum, 1, 1, "sum of a list"),
+    "unique": Function(_unique, 1, 1, "a list without repeats, in its order"),
+    "zip": Function(_zip, 1, MANY, "rows made of equally long lists"),
+}
+CONSTANTS = {"true": True, "false": False, "null": None, "True": True, "False": False, "None": None}
+
+
+def _power(base: float, exponent: float) -> Any:
+    if abs(exponent) > 64 or abs(base) > MAX_NUMBER:
+        raise Refused("an exponent of more than 64")
+    result = base**exponent
+    if isinstance(result, complex):
+        raise Refused("the root of a negative number")
+    return result
+
+
+def _times(left: Any, right: Any) -> Any:
+    for items, count in ((left, right), (right, left)):
+        if isinstance(items, str | list) and isinstance(count, int):
+            _refuse_size(len(items) * count)
+    return left * right
+
+
+def _modulo(left: Any, right: Any) -> Any:
+    if isinstance(left, str):  # would be text formatting
+        raise TypeError
+    return left % right
+
+
+BINARY: dict[type[ast.operator], tuple[str, Callable[[Any, Any], Any]]] = {
+    ast.Add: ("+", operator.add),
+    ast.Sub: ("-", operator.sub),
+    ast.Mult: ("*", _times),
+    ast.Div: ("/", operator.truediv),
+    ast.FloorDiv: ("//", operator.floordiv),
+    ast.Mod: ("%", _modulo),
+    ast.Pow: ("**", _power),
+}
+COMPARE: dict[type[ast.cmpop], tuple[str, Callable[[Any, Any], Any]]] = {
+    ast.Eq: ("==", operator.eq),
+    ast.NotEq: ("!=", operator.ne),
+    ast.Lt: ("<", operator.lt),
+    ast.LtE: ("<=", operator.le),
+    ast.Gt: (">", operator.gt),
+    ast.GtE: (">=", operator.ge),
+    ast.In: ("in", lambda a, b: a in b),
+    ast.NotIn: ("not in", lambda a, b: a not in b),
+}
+UNARY: dict[type[ast.unaryop], tuple[str, Callable[[Any], Any]]] = {
+    ast.USub: ("-", operator.neg),
+    ast.UAdd: ("+", operator.pos),
+    ast.Not: ("not", operator.not_),
+}

@@ -1,0 +1,111 @@
+"""Ways out: what an author meant who wrote a value of the wrong kind, or a word of another framework."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from archforge.errors import closest, did_you_mean
+
+__all__ = ["argument_hint", "target_hint", "value_hint"]
+
+# Words of PyTorch, Keras and the literature for ops and attributes.
+_OPS = {
+    **dict.fromkeys(("batch_norm", "batchnorm", "batch_normalization", "batchnormalization", "norm"), "bn"),
+    **dict.fromkeys(("dense", "fc", "fully_connected", "gemm", "affine"), "linear"),
+    **dict.fromkeys(("convolution", "separable_conv"), "conv"),
+    **dict.fromkeys(("deconv", "transposed_conv", "conv_transposed"), "conv_transpose"),
+    **dict.fromkeys(("gap", "global_average_pool", "global_average_pooling"), "global_avg_pool"),
+    **dict.fromkeys(("average_pool", "average_pooling"), "avg_pool"),
+    **dict.fromkeys(("max_pooling", "pool"), "max_pool"),
+    **dict.fromkeys(("concatenate", "cat"), "concat"),
+    **dict.fromkeys(("mul", "prod"), "multiply"),
+    **dict.fromkeys(("sub",), "subtract"),
+    **dict.fromkeys(("sum", "residual", "shortcut"), "add"),
+    **dict.fromkeys(("sequential", "stack", "block"), "seq"),
+    **dict.fromkeys(("drop",), "dropout"),
+    **dict.fromkeys(("zero_pad", "zero_padding"), "pad"),
+    **dict.fromkeys(("local_response_norm", "local_response_normalization"), "lrn"),
+}
+_ATTRIBUTES = {
+    **dict.fromkeys(
+        ("out_channels", "filters", "channels", "units", "out_features", "width", "features"), "out"
+    ),
+    **dict.fromkeys(("kernel_size", "size", "pool_size", "window", "k", "ksize"), "kernel"),
+    **dict.fromkeys(("strides", "s"), "stride"),
+    **dict.fromkeys(("pad", "pads", "p"), "padding"),
+    **dict.fromkeys(("group",), "groups"),
+    **dict.fromkeys(("use_bias",), "bias"),
+    **dict.fromkeys(("dilation_rate", "rate", "dilations"), "dilation"),
+    **dict.fromkeys(("epsilon",), "eps"),
+    **dict.fromkeys(("ceil_mode",), "ceil"),
+}
+
+
+def _plain(word: str) -> str:
+    """A word as this language would write it: `BatchNorm2d` and `batch-norm-2d` are `batch_norm`."""
+    snake = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", word).lower().replace("-", "_")
+    return re.sub(r"_?[123]d$", "", snake)
+
+
+def target_hint(word: str, known: Iterable[str], values: Iterable[str] = ()) -> str:
+    """The way out for the name of an op or block that does not exist. `values` are the names of
+    arguments and taps, which need an `=`."""
+    names = list(known)
+    if word in values:
+        return f"a formula starts with `=`: ={word}"
+    plain = _plain(word)
+    for name in (plain, _OPS.get(plain, ""), _OPS.get(plain.replace("_", ""), "")):
+        if name in names or name == "seq":
+            return f"did you mean `{name}`?"
+    return _misread(word) or did_you_mean(plain if closest(plain, names) else word, names)
+
+
+def _misread(word: str) -> str:
+    """What YAML made a single word of."""
+    if re.match(r"-\S", word):
+        return "a space is missing behind `-`"
+    if " - " in word or "\n" in word:
+        return "YAML joins lines that are indented further: start each `- ` in the same column"
+    pair = re.fullmatch(r"(\w+):(\S.*)", word)
+    if pair:
+        return f"a space is missing behind `:`: {{{pair[1]}: {pair[2]}}}"
+    pair = re.fullmatch(r"([A-Za-z]\w*)[ (=]+(.+?)\)?", word)
+    return f"what an op takes goes behind a `:`: {{{pair[1]}: {pair[2]}}}" if pair else ""
+
+
+def argument_hint(word: str, known: Iterable[str]) -> str:
+    """The way out for an argument or attribute that does not exist."""
+    names = list(known)
+    plain = _plain(word)
+    for name in (plain, _ATTRIBUTES.get(plain, "")):
+        if name in names:
+            return f"did you mean `{name}`?"
+    return _misread(word) or did_you_mean(word, names, what="it has")
+
+
+def value_hint(value: Any, expected: str, names: Iterable[str] = ()) -> str:
+    """The way out for a value that is not what was `expected`, in the words of a description.
+    `names` are those that a formula could have used here."""
+    number = "number" in expected
+    if isinstance(value, float) and "whole number" in expected:
+        return (
+            "`//` divides to a whole number" if value != int(value) else f"write {int(value)}; `//` gives it"
+        )
+    if isinstance(value, int | float) and expected == "a text":
+        return f'quote it: "{str(value).lower()}"'
+    if value is None and number:
+        return "leave it out, or write a number"
+    if not isinstance(value, str):
+        return f"a list of one: [{value}]" if expected == "a list" and isinstance(value, int) else ""
+    if number and re.fullmatch(r"[-+]?[0-9][0-9_]*(\.[0-9]+)?", value.strip()):
+        return f"without quotes: {value.strip()}"
+    if "true or false" in expected and value.lower() in ("yes", "no", "on", "off", "true", "false"):
+        return f"write {str(value.lower() in ('yes', 'on', 'true')).lower()}"
+    if set(re.findall(r"[A-Za-z_]\w*", value)) & set(names):
+        return f"a formula starts with `=`: ={value}"
+    if number and re.fullmatch(r"[0-9]+ *[-+*/%]+ *[0-9]+", value):
+        return f"a formula starts with `=`: ={value}"
+    word = closest(value, re.findall(r"`(\w+)`", expected))
+    return f"did you mean `{word}`?" if word else ""

@@ -1,0 +1,386 @@
+"""The walk over the steps of a graph: each op is inferred as it is placed.
+
+Formulas read shapes (`=input.channels`), so expansion and inference walk together. A mistake is
+noted, the value behind it is poison, and the walk goes on: all mistakes of a graph come at once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NoReturn
+
+from archforge.errors import Diagnostic, DiagnosticError, Frame, Note, Span, fail
+from archforge.ir import ShapeError
+from archforge.ops import all_ops
+from archforge.ops.base import Op
+from archforge.spec.assemble import Place
+from archforge.spec.calls import bind_block, bind_op, unknown_target
+from archforge.spec.formula import Formula, LimitError, Poisoned, Template, describe
+from archforge.spec.loops import rows_of
+from archforge.spec.modifiers import check_count, check_label, check_tensor, check_truth
+from archforge.spec.naming import Draft, NameScope, Style
+from archforge.spec.reserved import check_name
+from archforge.spec.scopes import POISON, Env, Steps, Tensor
+from archforge.spec.syntax import (
+    Arguments,
+    BlockDecl,
+    Body,
+    Branch,
+    Call,
+    Defaults,
+    For,
+    Group,
+    Let,
+    Merge,
+    Modifiers,
+    Step,
+    Tap,
+    Value,
+    names_set,
+)
+
+__all__ = ["At", "Walk"]
+
+MAX_DEPTH = 40
+MAX_NODES = 100_000
+MAX_STEPS = 300_000
+
+Flow = Tensor | None  # the current value, if there is one
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """Where a step is placed: the level of names, the scope of the graph, and, if its surroundings
+    name it, `given`. `shared`: its parameters are those of another step of that name."""
+
+    names: NameScope
+    place: int
+    given: str | None = None
+    shared: bool = False
+
+    def named(self, name: str | None, *, shared: bool = False) -> At:
+        return (
+            self if name is self.given and shared is self.shared else At(self.names, self.place, name, shared)
+        )
+
+
+class Walk:
+    """Drafts, places and mistakes of one expansion."""
+
+    def __init__(self, blocks: Mapping[str, BlockDecl], defaults: Defaults, spec: Env) -> None:
+        self.blocks = blocks
+        self.defaults = defaults
+        self.spec = spec
+        self.ops = all_ops()
+        self.drafts: list[Draft] = []
+        self.places: list[Place] = []
+        self.uses: Counter[str] = Counter()
+        self.calls: list[Frame] = []
+        self.found: dict[tuple[str, Span | None, str], Diagnostic] = {}
+        self.steps_taken = 0
+
+    def note(self, *diagnostics: Diagnostic) -> None:
+        """Keep each mistake once, with the calls that led to it the first time."""
+        for diagnostic in diagnostics:
+            key = (diagnostic.code, diagnostic.span, diagnostic.message if diagnostic.span is None else "")
+            self.found.setdefault(key, diagnostic.within(self.calls))
+
+    def enter(self, at: At, name: str, span: Span, x: Flow, style: Style) -> At:
+        """A named scope below `at`."""
+        names = at.names.child("seq", name, span, style, shared=at.shared)
+        self.places.append(Place("seq", False, at.place, span, names, x))
+        return At(names, len(self.places) - 1)
+
+    def count_step(self, span: Span) -> None:
+        self.steps_taken += 1
+        if self.steps_taken > MAX_STEPS:
+            self.stop(f"the graph takes more than {MAX_STEPS:,} steps", span)
+
+    def stop(self, message: str, span: Span) -> NoReturn:
+        raise LimitError((Diagnostic("E0317", message, span),))
+
+    # Bodies and steps
+
+    def body(self, body: Body, x: Flow, env: Env, at: At) -> Flow:
+        """The value after `body`. A given name is that of a single step; on a list it makes a scope
+        of numbered children."""
+        if at.given is None:
+            for step in body.steps:
+                x = self.step(step, x, env, at)
+            return x
+        if not body.is_list:
+            return self.step(body.steps[0], x, env, at)
+        inner = self.enter(at, at.given, body.span, x, "position")
+        for step in body.steps:
+            x = self.step(step, x, env, inner)
+        self.places[inner.place].output = x
+        return x
+
+    def step(self, step: Step, x: Flow, env: Env, at: At) -> Flow:
+        """The value after one step. Its mistakes are noted and leave poison."""
+        self.count_step(step.span)
+        try:
+            return self._step(step, x, env, at)
+        except LimitError:
+            raise
+        except DiagnosticError as error:
+            self.note(*error.diagnostics)
+        except Poisoned:
+            pass
+        self._poison(step, env)
+        return POISON
+
+    def _poison(self, step: Step, env: Env) -> None:
+        """Give poison to what the step would have set."""
+        own = (step.modifiers.tap, step.modifiers.append)
+        for name in names_set(step):
+            text = name.text if isinstance(name, Template) else name
+            if text is not None and (name in own or text not in env.body):
+                env.body[text] = POISON
+
+    def _step(self, step: Step, x: Flow, env: Env, at: At) -> Flow:
+        modifiers = step.modifiers
+        env = env.at(x)
+        if modifiers.when is not None and not self._holds(modifiers.when, env):
+            return x
+        before = x
+        if modifiers.source is not None:
+            x = check_tensor(modifiers.source.evaluate(env), modifiers.source.span, "`from`", env.names)
+            env = env.at(x)
+        if isinstance(step, Let):
+            self._let(step, env)
+            return before
+        result = self._for(step, x, env, at) if isinstance(step, For) else self._named(step, x, env, at)
+        if modifiers.tap is not None:
+            env.body[self._tap(modifiers.tap, env)] = result
+        if modifiers.append is not None:
+            self._append(modifiers.append, result, env)
+        return before if isinstance(step, Group) and step.kind == "side" else result
+
+    def _holds(self, when: Value, env: Env) -> bool:
+        return check_truth(when.evaluate(env), when.span, env.names)
+
+    def _append(self, template: Template, result: Flow, env: Env) -> None:
+        key = self._tap(template, env)
+        items = env.body.get(key, [])
+        if items is POISON:
+            return
+        if not isinstance(items, list):
+            fail("E0308", f"`append` makes a list, but `{key}` is {describe(items)}", template.span)
+        env.body[key] = [*items, result]
+
+    def _tap(self, template: Template, env: Env) -> str:
+        name = template.evaluate(env)
+        if template.text is None:  # else the parser has checked it
+            check_name(name, template.span, "a tap")
+        return name
+
+    def _label(self, template: Template, env: Env) -> str:
+        return check_label(template.evaluate(env), template.span)
+
+    def _let(self, step: Let, env: Env) -> None:
+        for key, argument in step.values.items():
+            try:
+                env.body[key] = argument.value.evaluate(env)
+            except LimitError:
+                raise
+            except DiagnosticError as error:
+                env.body[key] = POISON
+                self.note(*error.diagnostics)
+            except Poisoned:
+                env.body[key] = POISON
+
+    def _named(self, step: Tap | Call | Merge | Group, x: Flow, env: Env, at: At) -> Flow:
+        """A step under its own name, or its surroundings', as often as it is repeated."""
+        modifiers = step.modifiers
+        own = modifiers.name or modifiers.share
+        if own is not None:
+            name = self._label(own, env)
+            if at.given is not None:
+                message = f"one step has two names, `{at.given}` and `{name}`"
+                fail("E0309", message, own.span, help="put the step in a list")
+            at = at.named(name, shared=at.shared or modifiers.share is not None)
+        if modifiers.repeat is None:
+            return self._once(step, x, env, at, is_first=False)
+        count = check_count(modifiers.repeat.evaluate(env), modifiers.repeat.span, env.names)
+        if at.given is None:
+            return self._repeat(count, step, x, env, at)
+        inner = self.enter(at, at.given, step.span, x, "position")
+        x = self._repeat(count, step, x, env, inner)
+        self.places[inner.place].output = x
+        return x
+
+    def _repeat(self, count: int, step: Tap | Call | Merge | Group, x: Flow, env: Env, at: At) -> Flow:
+        for i in range(count):
+            self.count_step(step.span)
+            x = self._once(step, x, env.looping(i=i).at(x), at, is_first=i == 0)
+        return x
+
+    def _for(self, step: For, x: Flow, env: Env, at: At) -> Flow:
+        for i, (key, row) in enumerate(rows_of(step, env)):
+            self.count_step(step.span)
+            inner = env.looping(i=i, key=key, row=row, **row).at(x)
+            name = self._label(step.modifiers.name, inner) if step.modifiers.name else None
+            if name is not None and at.given is not None:
+                message = f"one loop has two names, `{at.given}` and `{name}`"
+                fail("E0309", message, step.span, help="put the loop in a list")
+            x = self.body(step.body, x, inner, at if name is None else at.named(name, shared=at.shared))
+        return x
+
+    def _once(self, step: Tap | Call | Merge | Group, x: Flow, env: Env, at: At, *, is_first: bool) -> Flow:
+        if isinstance(step, Merge):
+            return self._merge(step, x, env, at)
+        if isinstance(step, Group):
+            return self.body(step.body, x, env, at)
+        if isinstance(step, Tap):
+            call = Call(step.span, step.modifiers, step.formula, Arguments(step.span, {}))
+            return self._run(step.formula.evaluate(env), call, x, env, at, is_first=is_first)
+        if isinstance(step.target, Formula):
+            return self._run(step.target.evaluate(env), step, x, env, at, is_first=is_first)
+        return self._call(step.target, step, x, env, at, is_first=is_first)
+
+    # Calls
+
+    def _run(self, value: Any, call: Call, x: Flow, env: Env, at: At, *, is_first: bool) -> Flow:
+        """A formula as a step: a tensor, steps, a list of ops' names, or one name."""
+        if isinstance(value, str):
+            return self._call(value, call, x, env, at, is_first=is_first)
+        if call.arguments.entries or call.arguments.bare:
+            fail("E0314", f"{describe(value)} takes no arguments", call.span)
+        if value is None or value is POISON:
+            return x if value is None else POISON
+        if isinstance(value, Tensor):
+            return value
+        if isinstance(value, Steps):
+            return self.body(value.body, x, value.env.at(x), at)
+        if isinstance(value, list) and all(isinstance(v, str) for v in value):
+            steps = tuple(Call(call.span, Modifiers(), v, Arguments(call.span, {})) for v in value)
+            return self.body(Body(steps, call.span), x, env, at)
+        message = f"a step is a tap, steps or the name of an op or block, found {describe(value)}"
+        fail("E0314", message, call.span)
+
+    def _call(self, target: str, call: Call, x: Flow, env: Env, at: At, *, is_first: bool) -> Flow:
+        block = self.blocks.get(target)
+        if block is not None:
+            return self._call_block(block, call, x, env, at, is_first=is_first)
+        if target not in self.ops:
+            raise DiagnosticError((unknown_target(target, call.span, self.blocks, env.names()),))
+        op = bind_op(target, call, env, self.spec, self.defaults, is_first=is_first)
+        return self._place(op, (x,), call, at)
+
+    def _call_block(self, block: BlockDecl, call: Call, x: Flow, env: Env, at: At, *, is_first: bool) -> Flow:
+        if len(self.calls) >= MAX_DEPTH:
+            self.stop(f"blocks call each other deeper than {MAX_DEPTH}", call.span)
+        inner_env = bind_block(block, call, env, self.spec, self.defaults, is_first=is_first)
+        transparent = block.naming == "none"
+        style: Style = "position" if block.naming == "position" else "kind"
+        names = at.names
+        if not transparent:
+            names = names.child(block.name, at.given, call.span, style, shared=at.shared)
+        self.places.append(Place(block.name, True, at.place, call.span, names, x))
+        inner = At(names, len(self.places) - 1, at.given if transparent else None, at.shared and transparent)
+        before = len(self.drafts)
+        self.calls.append(Frame(block.name, call.span))
+        try:
+            result = self.body(block.body, x, inner_env, inner)
+        except LimitError as error:
+            if any(d.trace for d in error.diagnostics):
+                raise
+            raise LimitError(tuple(d.within(self.calls) for d in error.diagnostics)) from None
+        except RecursionError:
+            self.stop("blocks and steps are nested too deeply", call.span)
+        finally:
+            self.calls.pop()
+        self.places[inner.place].output = result
+        self.uses[block.name] += len(self.drafts) > before
+        return result
+
+    # Merges and ops
+
+    def _merge(self, step: Merge, x: Flow, env: Env, at: At) -> Flow:
+        outer = at
+        if at.given is not None:
+            at = self.enter(at, at.given, step.span, x, "kind")
+        result = self._joined(step, x, env, at)
+        if at is not outer:
+            self.places[at.place].output = result
+        return result
+
+    def _joined(self, step: Merge, x: Flow, env: Env, at: At) -> Tensor:
+        if isinstance(step.branches, Formula):
+            values = [(v, step.branches.span) for v in self._listed(step.kind, step.branches, env)]
+        else:
+            values = [
+                (self._branch(branch, x, env, at, step.kind), branch.span)
+                for branch in step.branches
+                if branch.when is None or self._holds(branch.when, env)
+            ]
+        if any(value is POISON for value, _ in values):
+            return POISON
+        if not values:
+            hint = "at least one branch must be there"
+            fail("E0405", f"`{step.kind}` has no branch left", step.span, help=hint)
+        if len(values) == 1:
+            return values[0][0]
+        call = Call(step.span, Modifiers(), step.kind, Arguments(step.span, {}))
+        try:
+            return self._place(self.ops[step.kind](), tuple(v for v, _ in values), call, at)
+        except DiagnosticError as error:
+            notes = tuple(Note(f"branch {i + 1} is {v.type}", s) for i, (v, s) in enumerate(values))
+            raise DiagnosticError(tuple(replace(d, notes=notes) for d in error.diagnostics)) from None
+
+    def _listed(self, kind: str, branches: Formula, env: Env) -> list[Tensor]:
+        """The branches of `concat: =taps`."""
+        listed = branches.evaluate(env)
+        if isinstance(listed, list) and all(isinstance(v, Tensor) for v in listed):
+            return listed
+        hint = "[[=a], [=b]] or a list that `append` made"
+        fail("E0308", f"`{kind}` takes a list of values, found {describe(listed)}", branches.span, help=hint)
+
+    def _branch(self, branch: Branch, x: Flow, env: Env, at: At, kind: str) -> Tensor:
+        name = self._label(branch.name, env) if branch.name else None
+        value = self.body(branch.body, x, env, at.named(name))
+        if value is None:
+            hint = "start it with a tap: [=name, ...]"
+            fail("E0312", f"a branch of `{kind}` has no value", branch.span, help=hint)
+        return value
+
+    def _place(self, op: Op, inputs: tuple[Flow, ...], call: Call, at: At) -> Tensor:
+        """A node of the graph, its output inferred."""
+        values = tuple(v for v in inputs if v is not None)
+        if len(values) < len(inputs):
+            hint = "with several inputs the first step says `from: =name`"
+            fail("E0312", f"`{op.kind}` has no current value to work on", call.span, help=hint)
+        if POISON in values:
+            return POISON
+        try:
+            output = op.infer(*(v.type for v in values))
+        except ShapeError as error:
+            raise DiagnosticError((self._shape_mistake(op, error, call, values),)) from None
+        if len(self.drafts) >= MAX_NODES:
+            self.stop(f"the graph has more than {MAX_NODES:,} nodes", call.span)
+        draft = Draft(op, values, output, call.span, at.place, at.given, at.shared)
+        at.names.items.append(draft)
+        self.drafts.append(draft)
+        return Tensor(output, draft)
+
+    def _shape_mistake(self, op: Op, error: ShapeError, call: Call, values: tuple[Tensor, ...]) -> Diagnostic:
+        """A shape that does not fit, at the attribute that says so, with where the input came from."""
+        span, notes = call.span, []
+        attribute = error.attribute
+        if attribute:
+            written = call.modifiers.first.get(attribute) or call.arguments.entries.get(attribute)
+            if written is None and attribute == next(iter(type(op).model_fields)):
+                written = call.arguments.bare
+            default = self.defaults.get(op.kind, {}).get(attribute)
+            if written is not None:
+                span = written.tree.span
+            elif default is not None:
+                notes.append(Note(f"`{attribute}` comes from the defaults", default.tree.span))
+        if len(values) == 1:
+            draft, shape = values[0].draft, values[0].type
+            source = f"from `{draft.kind}`" if draft else f"the input `{values[0].input_name}`"
+            notes.append(Note(f"the input is {shape}, {source}", draft.span if draft else None))
+        return Diagnostic(error.code, error.message, span, error.label, error.help, tuple(notes))
