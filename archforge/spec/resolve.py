@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from archforge.errors import Diagnostic, DiagnosticError, Span, did_you_mean, fail
+from archforge.errors import Diagnostic, Span, did_you_mean, fail, fail_all
 from archforge.spec.library import Library
+from archforge.spec.lint import lint
 from archforge.spec.syntax import (
     ArgDecl,
     Argument,
@@ -73,8 +74,8 @@ class Spec:
 
 
 def resolve(document: SpecDocument, library: Library, name: str) -> Spec:
-    """The whole spec. Raises E0316 for what it cannot extend or import, E0306 and E0501 for keys
-    of `with` and `expect` that name nothing."""
+    """The whole spec. Raises E0316 for what it cannot extend or import, else all mistakes that show
+    without running it: see `lint`."""
     chain = _chain(document, library)
     merged = _Merge()
     for link in chain:
@@ -98,7 +99,7 @@ def resolve(document: SpecDocument, library: Library, name: str) -> Spec:
         rules=merged.rules,
         expect=document.expect,
     )
-    _check_keys(spec, chain)
+    fail_all([*_check_keys(spec, chain), *lint(spec)])
     return spec
 
 
@@ -163,7 +164,7 @@ def _merge_profiles(base: ProfileDecl, over: ProfileDecl) -> ProfileDecl:
     )
 
 
-def _check_keys(spec: Spec, chain: list[SpecDocument]) -> None:
+def _check_keys(spec: Spec, chain: list[SpecDocument]) -> list[Diagnostic]:
     """Keys that name an argument, a profile or a block must name one that exists."""
     found: list[Diagnostic] = []
 
@@ -192,8 +193,7 @@ def _check_keys(spec: Spec, chain: list[SpecDocument]) -> None:
     if recommended and recommended not in spec.profile_names and not _is_spec_name(recommended):
         span = spec.document.tree.entries["recommended"].value.span
         need(recommended, span, dict.fromkeys(spec.profile_names), "E0315", "profile", "`recommended`")
-    if found:
-        raise DiagnosticError(tuple(found))
+    return found
 
 
 def _is_spec_name(name: str) -> bool:
