@@ -86,9 +86,14 @@ class Report:
     unmet: tuple[Diagnostic, ...] = ()  # demands on top of its cells, such as --require-expect
 
     @property
+    def is_network(self) -> bool:
+        """Whether the file is a network, or broken so that nobody knows."""
+        return self.spec is None or self.spec.header.kind == "network"
+
+    @property
     def is_counted(self) -> bool:
         """Whether the file has counts, or should: templates and blocks without `expect` have none."""
-        return self.spec is None or self.spec.header.kind == "network" or bool(self.networks)
+        return self.is_network or bool(self.networks)
 
     @property
     def failures(self) -> list[Diagnostic]:

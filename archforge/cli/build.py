@@ -69,6 +69,8 @@ def build(
 def _text(built: driver.Build) -> str:
     spec = built.chosen.spec
     parts = [_heading(built.chosen), _counts(built), _checks(built)]
+    if spec.header.repaired:
+        parts.append(f"{paint('repaired', 'yellow')}: {spec.header.repaired}")
     if spec.header.departs:
         parts.append(_departs(spec))
     if built.files:

@@ -22,13 +22,24 @@ def list_zoo(
             help="Specs or folders. Default: ./zoo_specs if it is there, else the shipped zoo.",
         ),
     ] = None,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print the page of every profile, source and erratum.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """List the zoo: each network's default profile, its counts and how many figures were checked."""
-    reports = [r for r in driver.check(paths or []) if r.is_counted]
-    if as_json:
+    reports = [r for r in driver.check(paths or []) if r.is_network]
+    if markdown:
+        from archforge.export.zoo_page import zoo_page
+
+        print(zoo_page(reports), end="")
+    elif as_json:
         print_json([r.to_json() for r in reports])
-        return
+    else:
+        _print(reports)
+
+
+def _print(reports: list[Report]) -> None:
     rows = [_row(report) for report in reports]
     print(table(("name", "profile", "input", "layers", "params", "MACs", "checked"), rows, right=(3, 4, 5)))
     for report in reports:

@@ -17,14 +17,14 @@ MEBIBYTE = 2**20
 
 def zoo_page(reports: Iterable[Report]) -> str:
     """Markdown for `docs/zoo.md`. Broken specs and what is no network are left out."""
-    networks = [r for r in reports if r.spec and r.spec.header.kind == "network" and r.networks]
+    networks = [r for r in reports if r.is_network and r.networks]
     profiles = [n for r in networks for n in r.networks]
     cells = [c for n in profiles for c in n.cells]
     return render(
         "zoo.md.j2",
         networks=len(networks),
         profiles=len(profiles),
-        cells=len(cells),
+        cells=f"{len(cells):,}",
         by_rule=sum(c.rule is not None and c.status == "ok" for c in cells),
         explained=sum(c.status == "explained" for c in cells),
         mismatches=sum(c.status == "mismatch" for c in cells),
@@ -49,7 +49,7 @@ def _row(network: Network, *, first: bool) -> dict[str, str]:
         "biases": f"{counts.biases:,}",
         "params": f"{counts.params:,}",
         "macs": f"{counts.macs:,}",
-        "peak": f"{peak:,.1f}",
+        "peak": f"{peak:.3g}",
         "marks": _marks(network),
         "sources": "; ".join(dict.fromkeys(c.source for c in network.cells)),
     }

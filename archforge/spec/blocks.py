@@ -18,6 +18,7 @@ from archforge.spec.syntax import (
     BlockDecl,
     Body,
     Call,
+    Header,
     Modifiers,
     ProfileDecl,
     Value,
@@ -49,7 +50,7 @@ def block_spec(spec: Spec, name: str) -> Spec:
     return replace(
         spec,
         name=f"{spec.name}:{name}",
-        header=replace(spec.header, kind="network", title=name, departs=None, recommended=None),
+        header=replace(Header(), kind="network", title=name, paper=spec.header.paper),
         input=Value(parse_formula(INPUT, block.span), block.span) if cases else None,
         args=visible | needed | ({INPUT: ArgDecl(INPUT, block.span, "list", None)} if cases else {}),
         values={k: a for k, a in spec.values.items() if k not in needed},

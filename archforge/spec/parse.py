@@ -44,6 +44,7 @@ class _HeaderModel(BaseModel):
     title: str | None = None
     paper: str | None = None
     departs: str | None = None
+    repaired: str | None = None
     recommended: str | None = None
     extends: str | None = None
     imports: list[str] = []

@@ -327,6 +327,7 @@ class Header:
     title: str | None = None
     paper: str | None = None
     departs: str | None = None
+    repaired: str | None = None
     recommended: str | None = None
     extends: str | None = None
     imports: tuple[str, ...] = ()
