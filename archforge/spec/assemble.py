@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from archforge.errors import Diagnostic, Note, Span, fail_all
+from archforge.errors import Diagnostic, Frame, Note, Span, fail_all
 from archforge.ir import Graph, Node, Scope, TypedGraph
 from archforge.spec.naming import Draft, NameScope
 from archforge.spec.scopes import Tensor
@@ -38,7 +38,7 @@ def assemble(
     nodes = tuple(
         Node(d.name, d.op, tuple(map(_value, d.inputs)), d.frame, d.span, d.params_of) for d in drafts
     )
-    _check_shared(nodes, drafts)
+    _check_shared(nodes, drafts, places)
     reads = _reads(drafts, places)
     scopes = tuple(_scope(index, place, reads[index]) for index, place in enumerate(places))
     input_types = {key: tensor.type for key, tensor in inputs.items()}
@@ -86,20 +86,36 @@ def _reads(drafts: Sequence[Draft], places: Sequence[Place]) -> list[list[str]]:
     return reads
 
 
-def _check_shared(nodes: Sequence[Node], drafts: Sequence[Draft]) -> None:
+def _check_shared(nodes: Sequence[Node], drafts: Sequence[Draft], places: Sequence[Place]) -> None:
     """Shared parameters must have equal shapes."""
     if all(node.params_of == node.name for node in nodes):
         return
-    seen: dict[str, tuple[tuple[int, ...], Node]] = {}
+    seen: dict[str, tuple[tuple[int, ...], Draft]] = {}
     found: list[Diagnostic] = []
     for node, draft in zip(nodes, drafts, strict=True):
         for name, decl in node.op.params(*(t.type for t in draft.inputs)).items():
-            shape, first = seen.setdefault(node.param_name(name), (decl.shape, node))
+            shape, first = seen.setdefault(node.param_name(name), (decl.shape, draft))
             if shape != decl.shape:
                 message = f"`{node.param_name(name)}` is shared, but its shapes differ"
-                note = Note(f"it is {_by_x(shape)}", first.span)
-                found.append(Diagnostic("E0318", message, node.span, label=_by_x(decl.shape), notes=(note,)))
+                calls = _calls(first, places)
+                note = Note(f"it is {_by_x(shape)}", calls[0].span if calls else first.span)
+                trace = _calls(draft, places)
+                found.append(
+                    Diagnostic("E0318", message, node.span, _by_x(decl.shape), notes=(note,), trace=trace)
+                )
     fail_all(found)
+
+
+def _calls(draft: Draft, places: Sequence[Place]) -> tuple[Frame, ...]:
+    """The block calls that led to a node, outermost first."""
+    frames: list[Frame] = []
+    at: int | None = draft.frame
+    while at is not None:
+        place = places[at]
+        if place.is_block and place.span:
+            frames.insert(0, Frame(place.kind, place.span))
+        at = place.parent
+    return tuple(frames)
 
 
 def _by_x(shape: tuple[int, ...]) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NoReturn
 
 from archforge.errors import Diagnostic, DiagnosticError, Note, Span, did_you_mean, fail, fail_all
 from archforge.ir import TensorType, TypedGraph
@@ -22,6 +22,7 @@ from archforge.spec.walk import At, Walk
 __all__ = ["Expansion", "expand"]
 
 MAX_DIMENSION = 1_000_000
+_SHAPE_CODES = ("E0401", "E0403", "E0405")
 
 InputShape = Sequence[int] | Mapping[str, Sequence[int]]
 
@@ -49,14 +50,18 @@ def expand(
     Raises all mistakes that can be found, in the order of their places.
     """
     if spec.graph is None or spec.header.kind != "network":
-        kind = spec.header.kind if spec.header.kind != "network" else "spec without `graph`"
-        fail(
-            "E0319",
-            f"{spec.name} is a {kind}: it cannot be built by itself",
-            spec.document.span_of("kind"),
-            help="name a network that extends it" if kind == "template" else "add `graph:`",
-        )
+        _refuse_part(spec)
     return _Expander(spec, spec.profile(profile), overrides or {}).run(input_shape)
+
+
+def _refuse_part(spec: Spec) -> NoReturn:
+    what, hint = {
+        "template": ("is a template", "name a network that extends it"),
+        "blocks": ("holds blocks", "name a network that imports it"),
+        "network": ("has no `graph`", "add `graph:`, or `extends:` a template"),
+    }[spec.header.kind]
+    message = f"{spec.name} {what}: it cannot be built by itself"
+    fail("E0319", message, spec.document.span_of("kind"), help=hint)
 
 
 class _Expander:
@@ -123,7 +128,7 @@ class _Expander:
             walk.note(*error.diagnostics)
         except RecursionError:
             walk.note(Diagnostic("E0317", "steps are nested too deeply", self.spec.graph.span))
-        fail_all(walk.found.values())
+        fail_all(self._with_batch_note(walk.found.values()))
         return Expansion(
             self.spec,
             self.profile.name,
@@ -132,6 +137,17 @@ class _Expander:
             walk.uses,
             frozenset(walk.blocks),
         )
+
+    def _with_batch_note(self, found: Iterable[Diagnostic]) -> list[Diagnostic]:
+        """A batch axis written into the input makes an image a volume: no shape fits any more."""
+        declared = self.spec.input
+        shape = self.walk.places[0].x if self.walk.places else None
+        if not isinstance(declared, Value) or shape is None or len(shape.type.shape) != 4:
+            return list(found)
+        note = Note(
+            "an input of 4 axes is a volume, since the batch is never written; it stands", declared.span
+        )
+        return [replace(d, notes=(*d.notes, note)) if d.code in _SHAPE_CODES else d for d in found]
 
     def _inputs(self, given: InputShape | None) -> dict[str, Tensor]:
         declared = self.spec.input

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import TypeVar
 
 from archforge.errors import MAX_REPORTED, Diagnostic, DiagnosticError, did_you_mean, fail, fail_all
 from archforge.spec.formula import describe
 from archforge.spec.tree import Entry, Mapping, Scalar, Sequence, Tree
 
-__all__ = ["Mistakes", "mapping_of", "refuse_unknown", "shown", "unknown_key", "word_of"]
+__all__ = ["Mistakes", "mapping_of", "refuse_unknown", "shown", "word_of"]
 
 T = TypeVar("T")
 
@@ -46,16 +46,15 @@ class Mistakes:
         fail_all(self.found)
 
 
-def unknown_key(entry: Entry, known: Iterable[str]) -> Diagnostic:
-    """The diagnostic for a key that does not exist here."""
-    hint = did_you_mean(entry.key, known, what="keys")
+def _unknown_key(entry: Entry, known: Iterable[str], foreign: dict[str, str]) -> Diagnostic:
+    meant = foreign.get(entry.key)
+    hint = f"did you mean `{meant}`?" if meant else did_you_mean(entry.key, known, what="keys")
     return Diagnostic("E0201", f"unknown key `{entry.key}`", entry.key_span, help=hint)
 
 
-def refuse_unknown(tree: Mapping, known: Iterable[str]) -> None:
-    """Raise E0201 for each key of `tree` that is not among `known`."""
-    names = tuple(known)
-    fail_all(unknown_key(entry, names) for entry in tree if entry.key not in names)
+def refuse_unknown(tree: Mapping, known: Collection[str], foreign: dict[str, str] | None = None) -> None:
+    """Raise E0201 for each key of `tree` that is not among `known`. `foreign`: what others call them."""
+    fail_all(_unknown_key(entry, known, foreign or {}) for entry in tree if entry.key not in known)
 
 
 def mapping_of(tree: Tree, what: str) -> Mapping:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
 
 from archforge.errors import DiagnosticError, Span, did_you_mean, fail
-from archforge.spec.functions import FUNCTIONS
 
 __all__ = [
     "Evaluate",
@@ -94,9 +93,7 @@ class Template:
 
 def unknown_name(name: str, known: Iterable[str]) -> tuple[str, str]:
     """Message and way out for a name that a formula cannot see."""
-    names = list(dict.fromkeys(known))
-    hint = did_you_mean(name, [*names, *FUNCTIONS])
-    return f"unknown name `{name}`", hint if hint.startswith("did") else did_you_mean(name, names)
+    return f"unknown name `{name}`", did_you_mean(name, dict.fromkeys(known))
 
 
 def _name_part(formula: Formula, value: Any) -> str:

@@ -24,7 +24,6 @@ from archforge.spec.formula import (
     Template,
     describe,
     read_attribute,
-    unknown_name,
 )
 from archforge.spec.functions import (
     BINARY,
@@ -132,14 +131,10 @@ class _Compiler:
             self.refuse(node)
         return method(node)
 
-    def refuse(self, node: ast.expr, why: str = "is not allowed in a formula") -> NoReturn:
+    def refuse(self, node: ast.expr) -> NoReturn:
         start, end = self.extent(node)
-        fail(
-            "E0304",
-            f"`{self.source[start:end]}` {why}",
-            self.at(node),
-            help="arithmetic, comparisons, and/or/not, a if b else c, lists, [e for v in l], functions",
-        )
+        hint = "arithmetic, comparisons, and/or/not, a if b else c, lists, [e for v in l if c], functions"
+        fail("E0304", f"`{self.source[start:end]}` is not allowed in a formula", self.at(node), help=hint)
 
     def guarded(
         self, node: ast.expr, operands: Sequence[Evaluate], compute: Callable[..., Any], what: str
@@ -171,7 +166,7 @@ class _Compiler:
         if not isinstance(value, int | float | str | bool | None):
             self.refuse(node)
         if isinstance(value, int | float) and not -MAX_NUMBER <= value <= MAX_NUMBER:
-            self.refuse(node, "is out of range: numbers are at most 1e18")
+            fail("E0304", "the number is out of range", self.at(node), help="numbers are at most 1e18")
         return lambda names: value
 
     def _Name(self, node: ast.Name) -> Evaluate:
@@ -181,7 +176,8 @@ class _Compiler:
             return lambda names: constant
         span = self.at(node)
         if name in FUNCTIONS and name not in self.bound:
-            fail("E0304", f"`{name}` is a function: call it", span, help=f"{name}(...)")
+            hint = f"{name}(...); an argument or tap needs another name"
+            fail("E0304", f"`{name}` is a function: call it", span, help=hint)
         if name not in self.bound:
             self.names.append((name, span))
 
@@ -331,10 +327,10 @@ def _no_value(name: str, span: Span, names: Namespace) -> NoReturn:
     if name == "x":
         hint = "with several inputs, start with `from: =name` or a tap"
         fail("E0312", "`x` has no value here", span, help=hint)
-    message, hint = unknown_name(name, names.names())
+    hint = did_you_mean(name, dict.fromkeys(names.names()))
     if not hint.startswith("did"):
         hint = "a tap has a value behind its step, unless `when` skipped it"
-    fail("E0302", f"{message}: it has no value here", span, help=hint)
+    fail("E0302", f"`{name}` has no value here", span, help=hint)
 
 
 def _reason(error: Exception, what: str, values: Sequence[Any]) -> str:

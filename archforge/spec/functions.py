@@ -87,6 +87,8 @@ def _unique(items: list[Any]) -> list[Any]:
 
 
 def _zip(*lists: list[Any]) -> list[list[Any]]:
+    if len({len(items) for items in lists}) > 1:
+        raise Refused("`zip` takes lists of equal length")
     return [list(row) for row in zip(*lists, strict=True)]
 
 

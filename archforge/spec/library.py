@@ -13,6 +13,7 @@ from archforge.errors import SourceFile, Span, did_you_mean, fail
 from archforge.resources import zoo_folder
 from archforge.spec.parse import parse_document
 from archforge.spec.syntax import SpecDocument
+from archforge.spec.tree import span_at
 
 __all__ = ["Library", "find_spec", "spec_files"]
 
@@ -88,7 +89,7 @@ class Library:
                 "E0316",
                 f"`{name}` leaves the folder of the spec",
                 span,
-                help="a name in the same folder, or the zoo's",
+                help="a spec of the same folder, of one below it, or of the zoo",
             )
         file = name if name.endswith(SUFFIX) else name + SUFFIX
         folders = [f for f in (self._folders.get(id(document)), zoo_folder()) if f]
@@ -96,7 +97,8 @@ class Library:
             path = (folder / file).resolve()
             if path.is_file() and path.is_relative_to(folder.resolve()):
                 return self.read(path)
-        known = dict.fromkeys(p.stem for f in folders for p in _beside(f))
+        parent = Path(name).parent
+        known = dict.fromkeys((parent / p.stem).as_posix() for f in folders for p in _beside(f / parent))
         fail(
             "E0316",
             f"there is no spec `{name}`, neither beside this one nor in the zoo",
@@ -124,8 +126,13 @@ def _shown(path: Path) -> str:
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_bytes().decode("utf-8")
-    except UnicodeDecodeError as error:
-        fail("E0106", f"{_shown(path)} is not UTF-8 text: byte {error.start + 1}", help="save it as UTF-8")
+        data = path.read_bytes()
     except OSError as error:
         fail("E0106", f"{_shown(path)} cannot be read: {error.strerror}")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        source = SourceFile(_shown(path), data.decode("utf-8", "replace"))
+        span = span_at(source, len(data[: error.start].decode("utf-8")))
+        message = f"byte 0x{data[error.start]:02X} is not UTF-8 text"
+        fail("E0106", message, span, help="save the file as UTF-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Literal, TypeVar
 
@@ -29,7 +30,7 @@ from archforge.spec.syntax import (
 )
 from archforge.spec.tree import Entry, Mapping, Scalar, Sequence, Tree, parse_yaml
 
-__all__ = ["parse_document"]
+__all__ = ["parse_defaults", "parse_document"]
 
 T = TypeVar("T")
 
@@ -54,7 +55,18 @@ SECTIONS = ("input", "args", "with", "defaults", "profiles", "blocks", "graph", 
 
 
 _KEYS = (*_HeaderModel.model_fields, *SECTIONS)
-# What other languages call the kinds of arguments.
+# What others call the sections of a spec, and the kinds of arguments.
+_FOREIGN_KEYS = {
+    **dict.fromkeys(("layers", "backbone", "model", "network", "net", "architecture", "steps"), "graph"),
+    **dict.fromkeys(("inputs", "input_shape", "shape"), "input"),
+    **dict.fromkeys(("parameters", "params", "arguments", "variables"), "args"),
+    **dict.fromkeys(("modules", "functions", "definitions"), "blocks"),
+    **dict.fromkeys(("base", "inherits", "parent"), "extends"),
+    **dict.fromkeys(("import", "include"), "imports"),
+    **dict.fromkeys(("variants", "configs"), "profiles"),
+    **dict.fromkeys(("name", "description"), "title"),
+    "version": "archforge",
+}
 _FOREIGN_KINDS = {
     **dict.fromkeys(("integer", "Int", "number", "uint"), "int"),
     **dict.fromkeys(("double", "Float", "real"), "float"),
@@ -70,10 +82,10 @@ def parse_document(source: SourceFile) -> SpecDocument:
     """The document of one file. Raises all its mistakes of form at once."""
     tree = parse_yaml(source)
     if not isinstance(tree, Mapping):
-        hint = "a spec starts with `archforge: 1`"
-        fail("E0203", f"a spec is a mapping, found {shown(tree)}", tree.span, help=hint)
+        found = "the file is empty" if _is_null(tree) else f"a spec is a mapping, found {shown(tree)}"
+        fail("E0203", found, tree.span, help="a spec starts with `archforge: 1`")
     mistakes = Mistakes()
-    mistakes.attempt(lambda: refuse_unknown(tree, _KEYS), None)
+    mistakes.attempt(lambda: refuse_unknown(tree, _KEYS, _FOREIGN_KEYS), None)
 
     def section(key: str, parse: Callable[[Entry], T]) -> dict[str, T]:
         node = tree.get(key)
@@ -90,7 +102,7 @@ def parse_document(source: SourceFile) -> SpecDocument:
         values=section("with", parse_argument),
         defaults=section("defaults", _default),
         profiles=section("profiles", _profile),
-        blocks=section("blocks", _block),
+        blocks=section("blocks", _spec_block),
         graph=mistakes.attempt(lambda: _graph(tree.entries.get("graph")), None),
         outputs=section("outputs", _output),
         rules=section("rules", _rule),
@@ -159,7 +171,9 @@ def _input(tree: Tree | None) -> dict[str, Value] | Value | None:
 def _dims(tree: Tree) -> Value:
     if isinstance(tree, Sequence) or (isinstance(tree, Scalar) and tree.formula_span):
         return value_of(tree)
-    fail("E0203", f"an input is a list such as [3, 224, 224], found {shown(tree)}", tree.span)
+    sizes = re.fullmatch(r"[0-9]+( *[x*] *[0-9]+)+", str(tree.plain()))
+    hint = f"[{', '.join(re.findall(r'[0-9]+', sizes[0]))}]" if sizes else ""
+    fail("E0203", f"an input is a list such as [3, 224, 224], found {shown(tree)}", tree.span, help=hint)
 
 
 def _spec_arg(entry: Entry) -> ArgDecl:
@@ -196,6 +210,11 @@ def _declared(entry: Entry) -> ArgDecl:
     return ArgDecl(entry.key, entry.key_span, kind, argument)
 
 
+def parse_defaults(entry: Entry) -> Defaults:
+    """A section of defaults inside another one."""
+    return _entries(entry, _default)
+
+
 def _default(entry: Entry) -> dict[str, Argument]:
     return {e.key: parse_argument(e) for e in mapping_of(entry.value, f"`{entry.key}`")}
 
@@ -208,7 +227,7 @@ def _profile(entry: Entry) -> ProfileDecl:
     model = None
     for item in () if _is_null(entry.value) else mapping_of(entry.value, f"profile `{entry.key}`"):
         if item.key == "defaults":
-            defaults = mistakes.attempt(lambda i=item: _entries(i, _default), {})  # type: ignore[misc]
+            defaults = mistakes.attempt(lambda i=item: parse_defaults(i), {})  # type: ignore[misc]
         elif item.key == "blocks":
             blocks = mistakes.attempt(lambda i=item: _entries(i, _block), {})  # type: ignore[misc]
         elif item.key == "model":
@@ -227,6 +246,16 @@ def _entries(section: Entry, parse: Callable[[Entry], T]) -> dict[str, T]:
     found = mistakes.each(mapping_of(section.value, f"`{section.key}`"), parse)
     mistakes.close()
     return found
+
+
+def _spec_block(entry: Entry) -> BlockDecl:
+    """A block, or figures for one that is inherited or imported."""
+    tree = mapping_of(entry.value, f"block `{entry.key}`")
+    expect = tree.get("expect")
+    if expect is None or len(tree.entries) > 1:
+        return _block(entry)
+    cases = mapping_of(expect, "`expect`")
+    return BlockDecl(entry.key, entry.key_span, "kind", {}, Body((), tree.span), cases, adds_expect=True)
 
 
 def _block(entry: Entry) -> BlockDecl:

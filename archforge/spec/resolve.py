@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from archforge.errors import Diagnostic, Span, did_you_mean, fail, fail_all
+from archforge.ops import all_ops
+from archforge.spec.calls import unknown_target
 from archforge.spec.library import Library
 from archforge.spec.lint import lint
 from archforge.spec.syntax import (
@@ -22,6 +24,7 @@ from archforge.spec.syntax import (
     SpecDocument,
     Value,
 )
+from archforge.spec.tree import Entry
 from archforge.spec.tree import Mapping as MappingTree
 
 __all__ = ["Spec", "merge_defaults", "resolve"]
@@ -135,18 +138,27 @@ class _Merge:
             if other in trail or len(trail) >= MAX_CHAIN:
                 fail("E0316", f"`{name}` imports itself", span)
             self.imports(other, library, (*trail, document))
-            self.blocks |= {key: replace(block, imported=True) for key, block in other.blocks.items()}
+            self._add_blocks({key: replace(block, imported=True) for key, block in other.blocks.items()})
             self.rules |= other.rules
 
     def document(self, document: SpecDocument) -> None:
         self.args |= document.args
         self.values |= document.values
-        self.blocks |= document.blocks
+        self._add_blocks(document.blocks)
         self.rules |= document.rules
         self.defaults = merge_defaults(self.defaults, document.defaults)
         for name, profile in document.profiles.items():
             base = self.profiles.get(name)
             self.profiles[name] = _merge_profiles(base, profile) if base else profile
+
+    def _add_blocks(self, blocks: Mapping[str, BlockDecl]) -> None:
+        for name, block in blocks.items():
+            if block.adds_expect and name not in self.blocks:
+                hint = did_you_mean(name, self.blocks, what="blocks")
+                fail("E0202", f"block `{name}` has no `body`, here or inherited", block.span, help=hint)
+            self.blocks[name] = (
+                replace(self.blocks[name], expect=block.expect) if block.adds_expect else block
+            )
 
 
 def merge_defaults(base: Defaults, over: Defaults) -> Defaults:
@@ -186,6 +198,13 @@ def _check_keys(spec: Spec, chain: list[SpecDocument]) -> list[Diagnostic]:
                     "argument",
                     f"profile `{profile.name}`",
                 )
+    blocks = spec.blocks | {k: b for p in spec.profiles.values() for k, b in p.blocks.items()}
+    found += [
+        unknown_target(target.key, target.key_span, blocks, ())
+        for document in chain
+        for target in _default_targets(document)
+        if target.key not in blocks and target.key not in all_ops()
+    ]
     profiles: Mapping[str, Any] = spec.profiles or {NO_PROFILE: None}
     for entry in spec.expect or ():
         need(entry.key, entry.key_span, profiles, "E0501", "profile", "`expect`")
@@ -194,6 +213,16 @@ def _check_keys(spec: Spec, chain: list[SpecDocument]) -> list[Diagnostic]:
         span = spec.document.tree.entries["recommended"].value.span
         need(recommended, span, dict.fromkeys(spec.profile_names), "E0315", "profile", "`recommended`")
     return found
+
+
+def _default_targets(document: SpecDocument) -> Iterator[Entry]:
+    """The ops and blocks that a document's `defaults` name, in its profiles too."""
+    profiles = document.tree.get("profiles")
+    trees = [e.value for e in profiles] if isinstance(profiles, MappingTree) else []
+    for tree in (document.tree, *trees):
+        defaults = tree.get("defaults") if isinstance(tree, MappingTree) else None
+        if isinstance(defaults, MappingTree):
+            yield from defaults
 
 
 def _is_spec_name(name: str) -> bool:

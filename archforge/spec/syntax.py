@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,6 +18,7 @@ __all__ = [
     "KINDS",
     "MERGES",
     "MODIFIERS",
+    "RANGE",
     "STRUCTURES",
     "ArgDecl",
     "Argument",
@@ -59,6 +61,8 @@ CELLS = {
     "buffers": "stored, not trained: running statistics",
     "macs": "multiply-accumulates of convolutions and matrix products, one image, up to the first output",
 }
+# A documented count that is a range: `2~3`, or `7~` without an end.
+RANGE = re.compile(r"([0-9]+)~([0-9]+)?$")
 KINDS = ("int", "float", "bool", "str", "list", "tensor", "steps")
 
 
@@ -278,7 +282,8 @@ class ArgDecl:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BlockDecl:
-    """A block. One that came by `imports` sees its own arguments only."""
+    """A block. One that came by `imports` sees its own arguments only. `adds_expect`: it has no body,
+    but figures for the block of its name that a template or an import has."""
 
     name: str
     span: Span
@@ -287,6 +292,7 @@ class BlockDecl:
     body: Body
     expect: Mapping | None = None
     imported: bool = False
+    adds_expect: bool = False
 
 
 Defaults = dict[str, dict[str, Argument]]
@@ -352,6 +358,6 @@ class SpecDocument:
     expect: Mapping | None
 
     def span_of(self, key: str) -> Span:
-        """Where the top-level `key` stands; the document's start if it does not."""
+        """Where the top-level `key` stands; the document's first key if it does not."""
         entry = self.tree.entries.get(key)
-        return entry.key_span if entry else Span(self.source, 0, 0)
+        return entry.key_span if entry else self.tree.span

@@ -18,7 +18,7 @@ from archforge.errors import MAX_REPORTED, Diagnostic, DiagnosticError, Note, So
 from archforge.spec.placing import place_text
 from archforge.spec.yaml_errors import NO_ALIAS, fail_syntax, fail_torn_formula
 
-__all__ = ["GROUPED", "Entry", "Mapping", "Scalar", "Sequence", "Tree", "parse_yaml"]
+__all__ = ["GROUPED", "Entry", "Mapping", "Scalar", "Sequence", "Tree", "parse_yaml", "span_at"]
 
 MAX_CHARACTERS = 1_000_000
 MAX_DEPTH = 60
@@ -126,16 +126,24 @@ def _read(source: SourceFile, found: list[Diagnostic]) -> Tree:
     except yaml.MarkedYAMLError as error:
         fail_syntax(source, error)
     except UnicodeEncodeError as error:
-        fail("E0106", "half of a surrogate pair is no character", _span_at(source, error.start))
+        fail("E0106", "half of a surrogate pair is no character", span_at(source, error.start))
     except yaml.reader.ReaderError as error:
         message = f"the character U+{ord(source.text[error.position]):04X} is not allowed in YAML"
-        fail("E0106", message, _span_at(source, error.position))
+        fail("E0106", message, span_at(source, error.position))
 
 
-def _span_at(source: SourceFile, index: int) -> Span:
+def span_at(source: SourceFile, index: int) -> Span:
     """The place of character `index` of the text."""
     lines = SourceFile(source.name, source.text[:index]).lines
     return Span(source, len(lines) - 1, len(lines[-1]))
+
+
+def _up_to(event: Any, start: Span) -> Span:
+    """The span from `start` to the end of a flow collection on the same line."""
+    end = event.end_mark
+    if end.line != start.line or end.column <= start.column:
+        return start
+    return Span(start.source, start.line, start.column, end.column - start.column)
 
 
 class _Builder:
@@ -205,7 +213,7 @@ class _Builder:
         items = []
         while not isinstance(event := next(self.events), yaml.SequenceEndEvent):
             items.append(self.node(event))
-        return Sequence(tuple(items), span)
+        return Sequence(tuple(items), _up_to(event, span))
 
     def mapping(self, start: Any, span: Span) -> Mapping:
         entries: dict[str, Entry] = {}
@@ -222,12 +230,14 @@ class _Builder:
                 self.note("E0103", "merge key `<<`", key_span, help=NO_ALIAS)
             elif key in entries:
                 first = Note("first given", entries[key].key_span)
-                self.note("E0102", f"duplicate key `{key}`", key_span, notes=(first,))
+                hint = "rename one of the two, or join them"
+                self.note("E0102", f"duplicate key `{key}`", key_span, help=hint, notes=(first,))
             else:
                 entries[key] = Entry(key, key_span, value, quoted=not event.implicit[0])
-        if entries and not start.flow_style:  # without a token of its own: the first key stands for it
-            span = next(iter(entries.values())).key_span
-        return Mapping(entries, span)
+        if start.flow_style:
+            return Mapping(entries, _up_to(event, span))
+        # A block mapping has no token of its own: the first key stands for it.
+        return Mapping(entries, next(iter(entries.values())).key_span if entries else span)
 
     def scalar(self, event: Any, span: Span) -> Scalar:
         text, mark = event.value, event.end_mark

@@ -381,6 +381,6 @@ class Walk:
                 notes.append(Note(f"`{attribute}` comes from the defaults", default.tree.span))
         if len(values) == 1:
             draft, shape = values[0].draft, values[0].type
-            source = f"from `{draft.kind}`" if draft else f"the input `{values[0].input_name}`"
+            source = f"from `{draft.kind}`" if draft else f"`{values[0].input_name}` of the graph"
             notes.append(Note(f"the input is {shape}, {source}", draft.span if draft else None))
         return Diagnostic(error.code, error.message, span, error.label, error.help, tuple(notes))

@@ -62,8 +62,8 @@ class _Complaint:
             self.alias,
             self.document,
             self.inline_list,
-            self.formula,
             self.template,
+            self.formula,
             self.quote,
             self.unclosed,
             self.comma,
@@ -122,9 +122,9 @@ class _Complaint:
 
     def formula(self) -> Diagnostic | None:
         """A formula in a flow collection: a plain scalar there ends at `, [ ] { }`."""
-        start = re.search(r"(?<=[:,{\[\s])=[^'\"]*$", self.before)
-        if start and "did not find expected ',' or" in self.problem and self.is_inline():
-            fail_torn_formula(self.source, self.line, start.start())
+        starts = [m.start() for m in re.finditer(r"(?<=[:,{\[\s])=(?![=\s])", self.before)]
+        if starts and "did not find expected ',' or" in self.problem and self.is_inline():
+            fail_torn_formula(self.source, self.line, starts[-1])
         return None
 
     def template(self) -> Diagnostic | None:
@@ -132,7 +132,8 @@ class _Complaint:
         if not re.search(r"',' or '}'|expected key", self.problem):
             return None
         for word in re.finditer(r"[\w.{+*/-]*\{[^{}:,]*\}[\w.-]*(?:\{[^{}:,]*\}[\w.-]*)*", self.text):
-            if word.start() <= self.column <= word.end():
+            is_formula = self.text[: word.start()].endswith("=")
+            if word.start() <= self.column <= word.end() and not is_formula:
                 text = word[0]
                 message = "a name with braces must be quoted here"
                 found = self.at(self.line, word.start(), message, length=len(text), help=_quoted(text))
@@ -155,8 +156,11 @@ class _Complaint:
         if "did not find expected ',' or" in self.problem and self.context and not self.is_inline():
             opening = self.source.line(self.context.line)[self.context.column : self.context.column + 1]
             found = self.at(self.context.line, self.context.column, f"`{opening}` is never closed")
+            ends = not any(
+                self.source.line(line).strip() for line in range(self.line, len(self.source.lines))
+            )
             place = self.at(self.line, self.column, "").span
-            return replace(found, notes=(Note("something else starts", place),))
+            return replace(found, notes=(Note("the text ends" if ends else "something else starts", place),))
         if self.text[self.column : self.column + 1] in ("}", "]") and "expected" in self.problem:
             char = self.text[self.column]
             return self.at(self.line, self.column, f"`{char}` closes nothing", help="remove it")
