@@ -36,7 +36,8 @@ class Prefix:
 @dataclass(frozen=True, slots=True)
 class Line:
     """One call. `callee` is a kernel, an operator or a function; `label` the name of
-    the node or scope within the body, `kind` its op or block, `shape` what it gives."""
+    the node or scope within the body, `kind` its op or block, `shape` what it gives. An activation
+    takes one value and gives one of its shape, without parameters or arguments."""
 
     callee: str
     prefix: Prefix | None
@@ -46,11 +47,14 @@ class Line:
     label: str
     kind: str
     shape: str
+    is_activation: bool = False
 
     @property
     def skeleton(self) -> tuple[object, ...]:
-        """What calls of one function must have in common: all but the values of arguments."""
-        return self.callee, self.prefix, self.inputs, self.outputs, tuple(self.args)
+        """What calls of one function must have in common: all but the values of arguments, and which
+        activation it is."""
+        callee = "" if self.is_activation else self.callee
+        return callee, self.prefix, self.inputs, self.outputs, tuple(self.args)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,15 +224,19 @@ def _op_line(tree: RegionTree, scope: Scope, node: Node, values: tuple[int, ...]
     types = tuple(tree.typed.types[v] for v in tree.inputs_of(node))
     operator = _operator(node.op.kind, types)
     kernel = None if operator else kernel_file().kernels[kernel_name(node.op.kind)]
+    args = _arguments(node, types, kernel) if kernel else {}
+    is_bare = kernel is not None and not kernel.takes_params and args == kernel.keywords
+    is_activation = is_bare and types == (tree.typed.types[node.name],)
     return Line(
         callee=operator or kernel_name(node.op.kind),
         prefix=_prefix(scope, node.params_of) if kernel and kernel.takes_params else None,
         inputs=values,
         outputs=1,
-        args=_arguments(node, types, kernel) if kernel else {},
+        args={} if is_activation else args,
         label=_relative(scope, node.name),
         kind=node.op.kind,
         shape=str(tree.typed.types[node.name]),
+        is_activation=is_activation,
     )
 
 

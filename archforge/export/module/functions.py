@@ -13,20 +13,30 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
-from archforge.export.module.bodies import Body, Call, Region, RegionTree, body_of
+from archforge.export.module.bodies import Body, Call, Line, Region, RegionTree, body_of
+from archforge.export.module.kernels import REQUIRED
 from archforge.export.module.names import Names, word_of
 
-__all__ = ["Function", "Parameter", "functions_of"]
+__all__ = ["Function", "Parameter", "Word", "functions_of"]
 
 # Longer bodies are compared as wholes only; looking for optional lines takes time and stack.
 MAX_COMPARED = 200
-# At most this share of a function's lines may be optional, or two functions are easier to read.
+# With more parameters than this, two functions are easier to read; so they are with more optional lines
+# than this share of all.
+MAX_PARAMETERS = 4
 OPTIONAL_SHARE = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
     """Stands for the value of an argument that differs between calls."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A function as the value of an argument."""
 
     name: str
 
@@ -44,6 +54,12 @@ class Function:
     bypasses: Mapping[int, int]
     uses: tuple[str, ...]
 
+    @property
+    def callees(self) -> set[str]:
+        """All functions that it names: those that it calls and those among its values."""
+        values = [*self.params.values(), *(v for line in self.body.lines for v in line.args.values())]
+        return {line.callee for line in self.body.lines} | {v.name for v in values if isinstance(v, Word)}
+
 
 @dataclass(slots=True, eq=False)
 class _Template:
@@ -60,7 +76,7 @@ def functions_of(tree: RegionTree, names: Names) -> tuple[list[Function], Functi
     for kind, regions in _groups(tree):
         bodies = [body_of(tree, r, lambda inner: calls[inner.scope.index]) for r in regions]
         templates = _templates(bodies)
-        for template in sorted(templates, key=lambda t: -len(t.members)):
+        for template in sorted(templates, key=lambda t: min(t.members)):
             function, arguments = _function(names.take(kind), kind, template, bodies)
             functions.append(function)
             for member, values in arguments.items():
@@ -104,14 +120,24 @@ def _templates(bodies: Sequence[Body]) -> list[_Template]:
     templates: list[_Template] = []
     for members in sorted(alike.values(), key=lambda m: -len(bodies[m[0]].lines)):
         body = bodies[members[0]]
-        for template in templates:
-            absent = absent_lines(template.body, body)
-            if absent is not None:
-                template.members |= dict.fromkeys(members, absent)
-                break
+        joined = next(filter(None, (_joined(t, body, members, bodies) for t in templates)), None)
+        if joined:
+            templates = [joined if t.body is joined.body else t for t in templates]
         else:
             templates.append(_Template(body, {m: {} for m in members}))
     return templates
+
+
+def _joined(
+    template: _Template, body: Body, members: Sequence[int], bodies: Sequence[Body]
+) -> _Template | None:
+    """The template with these calls of one body too, if that takes few optional lines and parameters."""
+    absent = absent_lines(template.body, body)
+    if absent is None:
+        return None
+    joined = _Template(template.body, template.members | dict.fromkeys(members, absent))
+    before, after = (len(_function("", "", t, bodies)[0].params) for t in (template, joined))
+    return joined if after <= max(MAX_PARAMETERS, before + 1) else None
 
 
 def absent_lines(whole: Body, part: Body) -> dict[int, int] | None:
@@ -148,48 +174,72 @@ def _function(
     name: str, kind: str, template: _Template, bodies: Sequence[Body]
 ) -> tuple[Function, dict[int, dict[str, Any]]]:
     """The function of a template, and the arguments of each call."""
-    params = _Params(template)
+    params = _Params(template.body)
     flags: dict[int, str] = {}
-    bypasses: dict[int, int] = {}
-    for absent in template.members.values():
-        bypasses |= absent
-    for index in sorted(bypasses):
-        present = {m: index not in absent for m, absent in template.members.items()}
-        flags[index] = params.add(
-            word_of(template.body.lines[index].label) or kind_word(template, index), present
-        )
-    lines = list(template.body.lines)
-    for index, line in enumerate(lines):
-        args: dict[str, Any] = {}
-        for arg in line.args:
-            values = {
-                m: bodies[m].lines[index - sum(a < index for a in absent)].args[arg]
-                for m, absent in template.members.items()
-                if index not in absent
-            }
-            same = len(set(values.values())) == 1
-            args[arg] = line.args[arg] if same else Parameter(params.add(arg, values))
-        lines[index] = replace(line, args=args)
-    defaults = params.defaults()
-    uses = tuple(bodies[m].name for m in template.members)
+    lines: list[Line] = []
+    for index, line in enumerate(template.body.lines):
+        present = _lines_of(template, bodies, index)
+        if line.is_activation:
+            line, flag = _activation(line, present, template, params)
+        else:
+            flag = _flag(line, present, template, params)
+        if flag:
+            flags[index] = flag
+        args = {
+            arg: params.value(arg, {m: other.args[arg] for m, other in present.items()}) for arg in line.args
+        }
+        lines.append(replace(line, args=args))
+    bypasses = {index: bypass for absent in template.members.values() for index, bypass in absent.items()}
+    usual = params.usual()
+    uses = tuple(bodies[m].name for m in sorted(template.members))
     function = Function(
-        name, kind, replace(template.body, lines=tuple(lines)), defaults, flags, bypasses, uses
+        name, kind, replace(template.body, lines=tuple(lines)), params.defaults(), flags, bypasses, uses
     )
     return function, {
-        m: {p: values.get(m, defaults[p]) for p, values in params.values.items()} for m in template.members
+        m: {p: values.get(m, usual[p]) for p, values in params.values.items()} for m in template.members
     }
 
 
-def kind_word(template: _Template, index: int) -> str:
-    return template.body.lines[index].kind
+def _lines_of(template: _Template, bodies: Sequence[Body], index: int) -> dict[int, Line]:
+    """A line of the template as each call that has it writes it."""
+    return {
+        m: bodies[m].lines[index - sum(a < index for a in absent)]
+        for m, absent in template.members.items()
+        if index not in absent
+    }
+
+
+def _flag(line: Line, present: Mapping[int, Line], template: _Template, params: _Params) -> str:
+    """The parameter that switches a line which some calls lack; empty if all have it."""
+    if len(present) == len(template.members):
+        return ""
+    word = word_of(line.label) or line.kind
+    wish = f"with_{word}" if word in params.callees else word
+    return params.add(wish, {m: m in present for m in template.members})
+
+
+def _activation(
+    line: Line, present: Mapping[int, Line], template: _Template, params: _Params
+) -> tuple[Line, str]:
+    """An activation that is not the same in all calls is an argument, None where there is none."""
+    words: dict[int, Word | None] = {m: Word(other.callee) for m, other in present.items()}
+    if len(present) == len(template.members) and len(set(words.values())) == 1:
+        return line, ""
+    name = params.add("activation", dict.fromkeys(template.members) | words)
+    return replace(line, callee=name), name if len(present) < len(template.members) else ""
 
 
 class _Params:
     """Parameters of a function with their value in each call; calls without the line know none."""
 
-    def __init__(self, template: _Template) -> None:
+    def __init__(self, body: Body) -> None:
         self.values: dict[str, dict[int, Any]] = {}
-        self.callees = {line.callee for line in template.body.lines}
+        self.callees = {line.callee for line in body.lines}
+
+    def value(self, wish: str, values: Mapping[int, Any]) -> Any:
+        """An argument with these values: the one that they all are, or a parameter."""
+        distinct = set(values.values())
+        return distinct.pop() if len(distinct) == 1 else Parameter(self.add(wish, values))
 
     def add(self, wish: str, values: Mapping[int, Any]) -> str:
         """The name of a parameter with these values: one of that wish that agrees, or a new one."""
@@ -203,6 +253,14 @@ class _Params:
         self.values[name] = self.values.get(name, {}) | dict(values)
         return name
 
-    def defaults(self) -> dict[str, Any]:
+    def usual(self) -> dict[str, Any]:
         """The most common value of each."""
         return {name: Counter(values.values()).most_common(1)[0][0] for name, values in self.values.items()}
+
+    def defaults(self) -> dict[str, Any]:
+        """What a call may leave out. Defaults are evaluated above the layers, so none is a function."""
+        out = self.usual()
+        for name, values in self.values.items():
+            if any(isinstance(value, Word) for value in values.values()):
+                out[name] = None if None in values.values() else REQUIRED
+        return out

@@ -15,7 +15,7 @@ from archforge.export.module.bodies import Line
 from archforge.export.module.functions import Function
 from archforge.export.module.kernels import kernel_file
 from archforge.export.module.loops import Parts, split_name
-from archforge.export.module.names import identifier, word_of
+from archforge.export.module.names import word_of
 
 __all__ = ["Statement", "statements_of"]
 
@@ -59,19 +59,26 @@ class _Step:
 
 
 def statements_of(
-    function: Function, inputs: Sequence[str], functions: Mapping[str, Function], *, shapes: bool = False
+    function: Function,
+    inputs: Sequence[str],
+    functions: Mapping[str, Function],
+    *,
+    outputs: Sequence[str] = (),
+    shapes: bool = False,
 ) -> tuple[list[Statement], tuple[str, ...]]:
     """The statements of a function with these inputs, and the variables of what it gives; the latter
-    are empty if the last statement returns it. `shapes` are noted behind statements that change them."""
+    are empty if the last statement returns it. `outputs` are names wished for these, the main one left
+    out; `shapes` are noted behind statements that change them."""
     steps = _steps(function, functions)
-    variables = _Variables(function, steps, inputs).assign()
+    wishes = dict(zip(function.body.outputs[1:], outputs[1:], strict=False))
+    variables = _Variables(function, steps, inputs, wishes).assign()
     out = [_statement(step, variables, functions) for step in steps]
     if shapes:
         out = [
             replace(s, comment=step.shape) if _changes(steps, i) else s
             for i, (s, step) in enumerate(zip(out, steps, strict=True))
         ]
-    if steps and steps[-1].outputs == function.body.outputs and not steps[-1].flag:
+    if steps and steps[-1].outputs == function.body.outputs:
         return [*out[:-1], replace(out[-1], targets=())], ()
     return out, tuple(variables[v] for v in function.body.outputs)
 
@@ -115,7 +122,7 @@ def _wraps(line: Line, last: _Step, functions: Mapping[str, Function]) -> bool:
         and line.prefix is None
         and not last.flag
         and not _given(line, {})
-        and line.callee in kernel_file().kernels
+        and (line.is_activation or line.callee in kernel_file().kernels)
         and last.line.callee not in functions
         and (line.shape == last.shape or not (last.line.prefix or _given(last.line, {})))
         and len(last.wraps) < MAX_WRAPS
@@ -149,8 +156,11 @@ def _statement(step: _Step, variables: Mapping[int, str], functions: Mapping[str
 class _Variables:
     """Gives each value a variable, taking one over from a value that is not needed any more."""
 
-    def __init__(self, function: Function, steps: list[_Step], inputs: Sequence[str]) -> None:
+    def __init__(
+        self, function: Function, steps: list[_Step], inputs: Sequence[str], wishes: Mapping[int, str]
+    ) -> None:
         self.steps = steps
+        self.wishes = wishes
         self.names: dict[int, str] = dict(enumerate(inputs))
         self.holds: dict[str, int] = {name: value for value, name in self.names.items()}
         self.last: dict[int, int] = {}
@@ -160,7 +170,7 @@ class _Variables:
                 self.last[value] = index
                 self.users.setdefault(value, []).append(index)
         self.last |= dict.fromkeys(function.body.outputs, len(steps))
-        self.taken = {*function.params, *(s.line.callee for s in steps), *(w for s in steps for w in s.wraps)}
+        self.taken = {*function.params, *function.callees}
         self.groups = self._groups()
 
     def assign(self) -> Mapping[int, str]:
@@ -175,7 +185,8 @@ class _Variables:
         dying = [self.names[v] for v in step.inputs if self.last[v] <= index]
         if step.bypass is not None and self.names[step.bypass] in dying:
             return self.names[step.bypass]
-        wishes = [self.groups.get(step.line.label.split(".")[0], ""), self._far_name(value, index, step)]
+        group = self.groups.get(step.line.label.split(".")[0], "")
+        wishes = [word_of(self.wishes.get(value, "")), group, self._far_name(value, index, step)]
         letters = [name for name in dying if name in LETTERS]
         numbered = [f"y{n}" for n in range(2, 2 + len(self.holds))]  # one more than can be held
         choices: list[str] = [*wishes, "x", *letters, *LETTERS, *numbered]
@@ -208,14 +219,14 @@ class _Variables:
                 part = part_of.get(value, "")
                 outside = part != step.line.label.split(".")[0]
                 if part and outside and (named[value] == "branch" or (joins and named[value] == "op")):
-                    groups[part] = identifier(part)
+                    groups[part] = word_of(part)
         return groups
 
 
 def _names_branch(line: Line) -> str:
     """Whether the first part of a label is a name that the spec gives to a branch, or to one op."""
     parts = line.label.split(".")
-    if _is_automatic(parts[0], line.kind) or not identifier(parts[0]):
+    if _is_automatic(parts[0], line.kind):
         return ""
     is_call = line.callee not in kernel_file().kernels
     return "branch" if is_call or parts[1:] else "op"

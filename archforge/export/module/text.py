@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from archforge.export.module.functions import Parameter
+from archforge.export.module.functions import Parameter, Word
 from archforge.export.module.loops import Loop, Parts, Ref, is_run
 from archforge.export.module.statements import Statement
 
@@ -61,11 +61,27 @@ def statement_lines(statement: Statement, depth: int, scope: Scope) -> Iterator[
     if not statement.flag:
         yield from _plain_lines(statement, depth, scope)
         return
-    yield f"{INDENT * depth}if {statement.flag}:"
-    yield from _plain_lines(statement, depth + 1, scope)
+    indent = INDENT * depth
+    lines = [*_plain_lines(statement, depth + 1, scope)]
+    if not statement.targets:
+        yield from _either(statement, lines, indent)
+        return
+    yield f"{indent}if {statement.flag}:"
+    yield from lines
     if statement.targets != (statement.otherwise,):
-        yield f"{INDENT * depth}else:"
-        yield f"{INDENT * (depth + 1)}{statement.targets[0]} = {statement.otherwise}"
+        yield f"{indent}else:"
+        yield f"{indent}{INDENT}{statement.targets[0]} = {statement.otherwise}"
+
+
+def _either(statement: Statement, lines: list[str], indent: str) -> Iterator[str]:
+    """A function's end: what the lines return where the flag is true, the other value elsewhere."""
+    flat = f"{indent}{lines[0].strip()} if {statement.flag} else {statement.otherwise}"
+    if len(lines) == 1 and len(flat) <= WIDTH:
+        yield flat
+        return
+    yield f"{indent}if {statement.flag}:"
+    yield from lines
+    yield f"{indent}return {statement.otherwise}"
 
 
 def _plain_lines(statement: Statement, depth: int, scope: Scope) -> Iterator[str]:
@@ -100,14 +116,15 @@ def _in_two(statement: Statement, depth: int, scope: Scope) -> Iterator[str]:
 
 
 def bracketed(opening: str, items: Sequence[str], closing: str, depth: int) -> Iterator[str]:
-    """Items between brackets: on one line, on one of their own, or each on its own."""
+    """Items between brackets: on one line, else each on its own; those of a call first on one of their
+    own together."""
     flat = f"{opening}{', '.join(items)}{closing}"
     inner = INDENT * (depth + 1)
     if len(flat) <= WIDTH:
         yield flat
         return
     yield opening
-    if len(inner + ", ".join(items)) <= WIDTH:
+    if opening[-2:-1].isidentifier() and len(inner + ", ".join(items)) <= WIDTH:
         yield inner + ", ".join(items)
     else:
         yield from (f"{inner}{item}," for item in items)
@@ -144,7 +161,7 @@ def _part(part: str | int | Ref, scope: Scope) -> str:
 def literal(value: Any) -> str:
     """A value of an argument as Python."""
     match value:
-        case Parameter(name=name):
+        case Parameter(name=name) | Word(name=name):
             return name
         case str():
             return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,142 @@
+"""`model_card.md`: what the network is, whose figures it was held against, and how to use the files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any
+
+from archforge.analysis.checks import Cell
+from archforge.analysis.network import Network
+from archforge.export.base import Subject, Target
+from archforge.export.render import render
+from archforge.export.stages import Stage, stages_of
+
+__all__ = ["TARGETS", "model_card"]
+
+SHOWN = 3  # arrays that stand for all
+MARKS = {"ok": "✓", "explained": "≈", "mismatch": "✗", "not_applicable": "-"}
+
+
+def model_card(subject: Subject) -> str:
+    """The card in Markdown."""
+    from archforge.export import all_targets
+
+    network = subject.network
+    graph = network.graph.graph
+    return render(
+        "model_card.md.j2",
+        title=_words(network.spec.header.title or network.name),
+        summary=_summary(network),
+        warnings=[*_warnings(network)],
+        inputs=[{"name": n, "shape": str(t)} for n, t in graph.inputs.items()],
+        outputs=[{"name": n, "shape": str(network.graph.types[v])} for n, v in graph.outputs.items()],
+        profiles=[_counts(n, chosen=n.profile == network.profile) for n in subject.profiles],
+        sources=[source for n in subject.profiles for source in _sources(n)],
+        unchecked=[n.profile for n in subject.profiles if not n.cells],
+        stages=[_row(stage) for stage in stages_of(network.graph)],
+        arrays=_arrays(network),
+        name=network.name,
+        profile=network.profile,
+        files=[{"file": t.file, "says": t.says} for t in all_targets().values()],
+    )
+
+
+def _summary(network: Network) -> str:
+    equals = f", the network of `{network.model}`" if network.model else ""
+    paper = network.spec.header.paper
+    source = f" Paper: {_paper(paper)}." if paper else ""
+    return f"`{network.name}`, profile `{network.profile}`{equals}.{source}"
+
+
+def _warnings(network: Network) -> Iterator[str]:
+    """What a reader must not miss: where the network is not what its name promises."""
+    header = network.spec.header
+    if header.departs:
+        yield f"**Departs:** {_words(header.departs)}.{_recommended(network)}"
+    if any(cell.status == "not_applicable" for cell in network.cells):
+        yield "**Changed:** an argument or the input was set by hand, so the documented figures do not apply."
+
+
+def _recommended(network: Network) -> str:
+    name = network.spec.header.recommended
+    if not name:
+        return ""
+    option = f" (`--profile {name}`)" if name in network.spec.profile_names else ""
+    return f" Recommended: `{name}`{option}."
+
+
+def _words(text: str) -> str:
+    """Words of a spec on one line, which no table of Markdown can be broken with."""
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _paper(paper: str) -> str:
+    """The paper with its address, where it is given by a known kind of number."""
+    for prefix, address in (("arXiv:", "https://arxiv.org/abs/"), ("doi:", "https://doi.org/")):
+        if re.fullmatch(rf"{prefix}[\w./()-]+", paper):
+            return f"[{paper}]({address}{paper.removeprefix(prefix)})"
+    return _words(paper)
+
+
+def _counts(network: Network, *, chosen: bool) -> dict[str, Any]:
+    counts = network.counts
+    figures = {
+        "layers": counts.layers,
+        "weights": counts.weights,
+        "biases": counts.biases,
+        "params": counts.params,
+        "buffers": counts.buffers,
+        "macs": counts.macs,
+    }
+    name = f"**{network.profile}**" if chosen else network.profile
+    return {"profile": name, "model": network.model or ""} | {k: f"{v:,}" for k, v in figures.items()}
+
+
+def _sources(network: Network) -> Iterator[dict[str, Any]]:
+    """The cells of a profile under the source that they come from."""
+    cells = sorted(network.cells, key=lambda c: [n.source for n in network.cells].index(c.source))
+    for source, group in groupby(cells, key=lambda c: c.source):
+        yield {"profile": network.profile, "source": _words(source), "cells": [_cell(c) for c in group]}
+
+
+def _cell(cell: Cell) -> dict[str, str]:
+    because = [f"{share:+,} {reason}" if isinstance(share, int) else reason
+               for reason, share in (cell.because or {}).items()]  # fmt: skip
+    notes = [f"by rule: {cell.says}" if cell.rule else "", *because]
+    return {
+        "cell": cell.cell,
+        "documented": _figure(cell.documented),
+        "computed": _figure(cell.computed),
+        "mark": MARKS[cell.status],
+        "note": _words("; ".join(filter(None, notes))),
+    }
+
+
+def _figure(figure: int | str) -> str:
+    return f"{figure:,}" if isinstance(figure, int) else _words(figure)
+
+
+def _row(stage: Stage) -> dict[str, str]:
+    return {
+        "name": _words(stage.name),
+        "says": _words(stage.says),
+        "output": "x".join(map(str, stage.output)),
+        "params": f"{stage.params:,}" if stage.params else "",
+        "macs": f"{stage.macs:,}" if stage.macs else "",
+    }
+
+
+def _arrays(network: Network) -> str:
+    """How many arrays there are, the first and the last of them, and whose names they have."""
+    params = network.params
+    names = list(params)
+    shown = names if len(names) <= SHOWN else [*names[: SHOWN - 1], names[-1]]
+    examples = ", ".join(f"`{name}` {'x'.join(map(str, params[name].shape))}" for name in shown)
+    like = f", named and shaped like {examples}" if names else ""
+    whose = f" The names are those of `{network.model}`." if network.model else ""
+    return f"{len(names)} arrays{like}.{whose}"
+
+
+TARGETS = (Target("model_card.md", "this card", model_card),)

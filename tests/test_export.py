@@ -1,0 +1,260 @@
+"""What a build writes: complete, consistent with the counts, and the same bytes on every machine."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import jinja2.nodes as jn
+import pytest
+
+from archforge import driver
+from archforge.errors import DiagnosticError
+from archforge.export import Subject, all_targets, export
+from archforge.export.graph_json import graph_json
+from archforge.export.module import bodies
+from archforge.export.module.kernels import KernelFile, kernel_file
+from archforge.export.render import render
+from archforge.ir import Graph, Node, TensorType, TypedGraph, infer
+from archforge.ops import all_ops, op_class
+from archforge.resources import templates_folder
+from tests.small import each_network
+from tests.zoo import networks
+
+
+def subject(name: str, profile: str | None = None) -> Subject:
+    spec = networks()[name]
+    chosen = driver.analyse(spec, profile)
+    return Subject(chosen, tuple(driver.analyse(spec, p) for p in spec.profile_names))
+
+
+def alone(name: str, profile: str) -> Subject:
+    """The profile with no others to print beside it."""
+    network = driver.analyse(networks()[name], profile)
+    return Subject(network, (network,))
+
+
+def test_targets_are_found_by_their_files() -> None:
+    assert {"graph.json", "ledger.csv", "ledger.json", "model.py", "model_card.md"} <= set(all_targets())
+    assert all(target.says for target in all_targets().values())
+
+
+PRINT_HASHES = """
+import hashlib, sys
+from archforge import driver
+from archforge.export import Subject, export
+spec = driver.open_spec(sys.argv[1])
+networks = tuple(driver.analyse(spec, p) for p in spec.profile_names)
+for file, text in export(Subject(networks[0], networks)).items():
+    print(file, hashlib.sha256(text.encode()).hexdigest())
+"""
+
+
+@pytest.mark.parametrize("name", ["resnet_18", "inception_v1", "lenet_5"])
+def test_another_process_in_another_folder_writes_the_same_bytes(name: str, tmp_path: Path) -> None:
+    root = str(Path(driver.__file__).parents[1])
+    for seed in ("1", "2"):
+        run = subprocess.run(
+            [sys.executable, "-c", PRINT_HASHES, name],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": root},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        here = export(subject(name))
+        hashes = {file: hashlib.sha256(text.encode()).hexdigest() for file, text in here.items()}
+        assert dict(line.split() for line in run.stdout.splitlines()) == hashes
+
+
+def test_no_export_holds_a_local_path() -> None:
+    for file, text in export(subject("resnet_18")).items():
+        assert str(templates_folder().parent) not in text, file
+        assert "zoo_specs/" not in text, file
+
+
+# graph.json
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def graph_of(document: dict[str, Any]) -> TypedGraph:
+    """The graph that a graph.json describes, by nothing but what it says."""
+    nodes = []
+    for entry in document["nodes"]:
+        attributes = {name: _tuples(value) for name, value in entry["attributes"].items()}
+        nodes.append(Node(entry["name"], op_class(entry["op"])(**attributes), tuple(entry["inputs"]), 0))
+    inputs = {entry["name"]: TensorType(tuple(entry["shape"])) for entry in document["inputs"]}
+    outputs = {entry["name"]: entry["value"] for entry in document["outputs"]}
+    return infer(Graph(document["name"], inputs, tuple(nodes), outputs))
+
+
+@each_network
+def test_graph_json_says_all_there_is_to_a_network(name: str, profile: str) -> None:
+    network = driver.analyse(networks()[name], profile)
+    document = json.loads(graph_json(Subject(network, ())))
+    read, typed = graph_of(document), network.graph
+    assert {n: t.shape for n, t in read.types.items()} == {n: t.shape for n, t in typed.types.items()}
+    shapes = {entry["name"]: tuple(entry["shape"]) for entry in document["nodes"]}
+    assert shapes == {n.name: typed.types[n.name].shape for n in typed.nodes}
+    arrays = {entry["name"]: (tuple(entry["shape"]), entry["role"]) for entry in document["parameters"]}
+    assert arrays == {n: (d.shape, d.role) for n, d in network.params.items()}
+    used = {full for entry in document["nodes"] for full in entry["parameters"].values()}
+    assert used == set(arrays)
+    scopes = document["scopes"]
+    assert all(0 <= entry["scope"] < len(scopes) for entry in document["nodes"])
+    assert document["counts"]["params"] == network.counts.params
+
+
+# The ledger
+
+
+@each_network
+def test_the_ledgers_rows_add_up_to_the_counts(name: str, profile: str) -> None:
+    one = alone(name, profile)
+    counts, ledger = one.network.counts, json.loads(all_targets()["ledger.json"].render(one))
+    for column in ("weights", "biases", "buffers"):
+        assert (
+            sum(row[column] for row in ledger["rows"]) == ledger["totals"][column] == getattr(counts, column)
+        )
+    macs = sum(row["macs"] for row in ledger["rows"])
+    several = len(one.network.graph.graph.outputs) > 1
+    assert ledger["totals"]["macs"] == counts.macs
+    assert macs > counts.macs if several else macs == counts.macs
+
+
+def test_the_ledgers_two_forms_agree() -> None:
+    one = alone("resnet_18", "torchvision")
+    rows = json.loads(all_targets()["ledger.json"].render(one))["rows"]
+    *lines, total = csv.DictReader(io.StringIO(all_targets()["ledger.csv"].render(one)))
+    assert [line["name"] for line in lines] == [row["name"] for row in rows]
+    assert [int(line["macs"]) for line in lines] == [row["macs"] for row in rows]
+    assert [line["output_shape"] for line in lines] == ["x".join(map(str, row["output"])) for row in rows]
+    assert int(total["macs"]) == one.network.counts.macs
+    assert lines[4] == {
+        "index": "4",
+        "name": "layer1.0.conv1",
+        "op": "conv",
+        "attributes": "out=64 kernel=3 stride=1 padding=1 dilation=1 groups=1 bias=false",
+        "inputs": "maxpool",
+        "input_shapes": "64x56x56",
+        "output_shape": "64x56x56",
+        "weights": "36864",
+        "biases": "0",
+        "buffers": "0",
+        "macs": "115605504",
+        "blocks": "seq layer1 > basic layer1.0",
+        "line": lines[4]["line"],
+    }
+    assert lines[4]["line"].startswith("resnet.yaml:")
+
+
+# The model card
+
+
+@pytest.mark.parametrize("name", networks())
+def test_the_card_shows_every_checked_figure_with_its_source(name: str) -> None:
+    one = subject(name)
+    card = all_targets()["model_card.md"].render(one)
+    for network in one.profiles:
+        for cell in network.cells:
+            assert f"### {network.profile}: {cell.source}" in card
+        assert f"{network.counts.params:,}" in card
+    header = one.network.spec.header
+    if header.departs:
+        assert header.departs in card.split("## Counts", maxsplit=1)[0]
+
+
+def test_the_card_explains_a_figure_that_does_not_hold_as_printed() -> None:
+    card = all_targets()["model_card.md"].render(subject("lenet_5"))
+    (line,) = [line for line in card.splitlines() if line.startswith("| params | 61,170 ")]
+    assert line.startswith("| params | 61,170 | 61,710 | ≈ | -540 ")
+
+
+def test_the_card_collapses_calls_of_a_block() -> None:
+    card = all_targets()["model_card.md"].render(alone("resnet_18", "torchvision"))
+    assert "| `conv1` | conv 7x7 / 2, bn, relu | 64x112x112 | 9,536 | 118,013,952 |" in card
+    assert "| `layer1.0 ... layer1.1` | 2 x basic | 64x56x56 |" in card
+
+
+def test_words_of_a_spec_cannot_break_the_card() -> None:
+    spec = driver.open_spec(
+        {
+            "archforge": 1,
+            "title": "A | B\n# C",
+            "paper": "javascript:alert(1)",
+            "input": [4],
+            "graph": ["relu"],
+        }
+    )
+    network = driver.analyse(spec)
+    card = all_targets()["model_card.md"].render(Subject(network, (network,)))
+    assert card.startswith("# A \\| B # C\n")
+    assert "](javascript" not in card
+
+
+# Ops that a target lacks
+
+
+def test_all_ops_that_model_py_lacks_come_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    full = kernel_file()
+    less = KernelFile({k: v for k, v in full.kernels.items() if k not in ("conv", "relu")}, full.imports)
+    monkeypatch.setattr(bodies, "kernel_file", lambda: less)
+    with pytest.raises(DiagnosticError) as caught:
+        export(alone("resnet_18", "torchvision"))
+    found = caught.value.diagnostics
+    assert [(d.code, d.message) for d in found] == [
+        ("E0704", "model.py has no layer for `conv`: conv1 and 19 more"),
+        ("E0704", "model.py has no layer for `relu`: relu and 16 more"),
+    ]
+    assert all(d.span is not None for d in found)
+
+
+# Templates
+
+
+def _logic(template: str) -> list[str]:
+    """What a template decides rather than prints."""
+    environment = jinja2.Environment(autoescape=True)
+    tree = environment.parse(template)
+    found = [
+        type(n).__name__ for kind in (jn.BinExpr, jn.Compare, jn.Call, jn.Macro) for n in tree.find_all(kind)
+    ]
+    for node in tree.find_all(jn.If):
+        found += ["nested if" for _ in node.find_all(jn.If)]
+    return found
+
+
+TEMPLATES = sorted(templates_folder().glob("*.j2"))
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda p: p.name)
+def test_templates_print_and_exporters_decide(path: Path) -> None:
+    assert _logic(path.read_text("utf-8")) == []
+
+
+def test_logic_in_a_template_is_seen() -> None:
+    bad = "{% if a %}{% if b %}{{ c + 1 }}{% endif %}{% endif %}{{ f(x) }}"
+    assert set(_logic(bad)) == {"Add", "Call", "nested if"}
+
+
+def test_a_template_that_is_given_too_little_fails() -> None:
+    with pytest.raises(jinja2.UndefinedError):
+        render("model_card.md.j2", title="only this")
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda p: p.name)
+def test_templates_name_no_op(path: Path) -> None:
+    tree = jinja2.Environment(autoescape=True).parse(path.read_text("utf-8"))
+    named = {n.name for n in tree.find_all(jn.Name)} | {str(n.value) for n in tree.find_all(jn.Const)}
+    assert not named & set(all_ops())
