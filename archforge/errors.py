@@ -12,7 +12,7 @@ import textwrap
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NoReturn
 
 from archforge.codes import CODES
@@ -235,7 +235,12 @@ def fail_all(found: Iterable[Diagnostic]) -> None:
 
 def closest(word: str, known: Iterable[str]) -> str | None:
     """The known word most like `word`, if one is like it at all."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return _closest(word[:100], tuple(known))
+
+
+@lru_cache(maxsize=1000)
+def _closest(word: str, known: tuple[str, ...]) -> str | None:
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     return near[0] if near else None
 
 

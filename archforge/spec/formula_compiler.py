@@ -39,6 +39,7 @@ from archforge.spec.functions import (
 __all__ = ["parse_formula", "parse_template"]
 
 MAX_LENGTH = 1_000
+LARGE = 50  # nodes of a syntax tree
 NUMBERS = (int, float)
 SIZED = (str, list)  # values whose items count against the budget
 
@@ -106,6 +107,9 @@ class _Compiler:
 
     def formula(self, tree: ast.expr, source: str) -> Formula:
         evaluate = self.compile(tree)
+        size = sum(1 for _ in ast.walk(tree))
+        if size > LARGE:
+            evaluate = _charged(evaluate, size, self.span)
         return Formula(source, self.span, evaluate, tuple(self.names), tuple(self.attributes))
 
     def column(self, line: int, offset: int) -> int:
@@ -284,6 +288,19 @@ class _Compiler:
                 fail("E0305", str(error), span)
 
         return evaluate
+
+
+def _charged(evaluate: Evaluate, size: int, span: Span) -> Evaluate:
+    """A formula so long that each evaluation counts against the budget."""
+
+    def charged(names: Namespace) -> Any:
+        try:
+            names.spend(size)
+        except Overspent as error:
+            raise LimitError((Diagnostic("E0317", str(error), span),)) from None
+        return evaluate(names)
+
+    return charged
 
 
 def _null(names: Namespace) -> None:

@@ -67,14 +67,14 @@ POISON = _Poison(TensorType(()))
 
 @dataclass(slots=True)
 class Budget:
-    """What the formulas of one compilation may still do: operations of comprehensions, items of lists."""
+    """What the formulas of one compilation may still do: items of lists, nodes of large formulas."""
 
     left: int = MAX_WORK
 
     def spend(self, items: int) -> None:
         self.left -= items
         if self.left < 0:
-            raise Overspent(f"formulas do more than {MAX_WORK:,} operations on lists")
+            raise Overspent(f"formulas go through more than {MAX_WORK:,} items")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

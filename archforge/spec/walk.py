@@ -18,6 +18,7 @@ from archforge.ops.base import Op
 from archforge.spec.assemble import Place
 from archforge.spec.calls import bind_block, bind_op, unknown_target
 from archforge.spec.formula import Formula, LimitError, Poisoned, Template, describe
+from archforge.spec.functions import MAX_ITEMS
 from archforge.spec.loops import rows_of
 from archforge.spec.modifiers import check_count, check_label, check_tensor, check_truth
 from archforge.spec.naming import Draft, NameScope, Style
@@ -44,8 +45,9 @@ from archforge.spec.syntax import (
 __all__ = ["At", "Walk"]
 
 MAX_DEPTH = 40
-MAX_NODES = 100_000
-MAX_STEPS = 300_000
+MAX_NODES = 50_000
+MAX_STEPS = 250_000
+MAX_MISTAKES = 1_000
 
 Flow = Tensor | None  # the current value, if there is one
 
@@ -80,12 +82,17 @@ class Walk:
         self.calls: list[Frame] = []
         self.found: dict[tuple[str, Span | None, str], Diagnostic] = {}
         self.steps_taken = 0
+        self.mistakes_made = 0
 
     def note(self, *diagnostics: Diagnostic) -> None:
-        """Keep each mistake once, with the calls that led to it the first time."""
+        """Keep each mistake once, with the calls that led to it the first time. Stops the walk when a
+        loop makes the same ones over and over."""
+        self.mistakes_made += len(diagnostics)
         for diagnostic in diagnostics:
             key = (diagnostic.code, diagnostic.span, diagnostic.message if diagnostic.span is None else "")
             self.found.setdefault(key, diagnostic.within(self.calls))
+        if self.mistakes_made > MAX_MISTAKES:
+            raise LimitError
 
     def enter(self, at: At, name: str, span: Span, x: Flow, style: Style) -> At:
         """A named scope below `at`."""
@@ -93,10 +100,11 @@ class Walk:
         self.places.append(Place("seq", False, at.place, span, names, x))
         return At(names, len(self.places) - 1)
 
-    def count_step(self, span: Span) -> None:
-        self.steps_taken += 1
+    def count(self, span: Span, work: int = 1) -> None:
+        """Steps, iterations and arguments of calls count alike."""
+        self.steps_taken += work
         if self.steps_taken > MAX_STEPS:
-            self.stop(f"the graph takes more than {MAX_STEPS:,} steps", span)
+            self.stop(f"the graph takes more than {MAX_STEPS:,} steps and arguments", span)
 
     def stop(self, message: str, span: Span) -> NoReturn:
         raise LimitError((Diagnostic("E0317", message, span),))
@@ -120,7 +128,7 @@ class Walk:
 
     def step(self, step: Step, x: Flow, env: Env, at: At) -> Flow:
         """The value after one step. Its mistakes are noted and leave poison."""
-        self.count_step(step.span)
+        self.count(step.span)
         try:
             return self._step(step, x, env, at)
         except LimitError:
@@ -169,6 +177,8 @@ class Walk:
             return
         if not isinstance(items, list):
             fail("E0308", f"`append` makes a list, but `{key}` is {describe(items)}", template.span)
+        if len(items) >= MAX_ITEMS:
+            self.stop(f"a list of more than {MAX_ITEMS:,} values", template.span)
         env.body[key] = [*items, result]
 
     def _tap(self, template: Template, env: Env) -> str:
@@ -181,6 +191,7 @@ class Walk:
         return check_label(template.evaluate(env), template.span)
 
     def _let(self, step: Let, env: Env) -> None:
+        self.count(step.span, len(step.values))
         for key, argument in step.values.items():
             try:
                 env.body[key] = argument.value.evaluate(env)
@@ -214,13 +225,15 @@ class Walk:
 
     def _repeat(self, count: int, step: Tap | Call | Merge | Group, x: Flow, env: Env, at: At) -> Flow:
         for i in range(count):
-            self.count_step(step.span)
+            self.count(step.span)
             x = self._once(step, x, env.looping(i=i).at(x), at, is_first=i == 0)
+            if x is POISON:
+                break
         return x
 
     def _for(self, step: For, x: Flow, env: Env, at: At) -> Flow:
         for i, (key, row) in enumerate(rows_of(step, env)):
-            self.count_step(step.span)
+            self.count(step.span)
             inner = env.looping(i=i, key=key, row=row, **row).at(x)
             name = self._label(step.modifiers.name, inner) if step.modifiers.name else None
             if name is not None and at.given is not None:
@@ -263,6 +276,7 @@ class Walk:
 
     def _call(self, target: str, call: Call, x: Flow, env: Env, at: At, *, is_first: bool) -> Flow:
         block = self.blocks.get(target)
+        self.count(call.span, len(block.args if block else call.arguments.entries))
         if block is not None:
             return self._call_block(block, call, x, env, at, is_first=is_first)
         if target not in self.ops:

@@ -1,0 +1,98 @@
+"""One example of each code that no spec can cause by itself: of commands, weights, data and backends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import yaml
+
+import archforge
+from archforge import driver
+from archforge.backends.numpy import NumpyBackend
+from archforge.cli.options import input_shape
+from archforge.errors import Diagnostic, DiagnosticError
+from archforge.export.module import bodies
+from archforge.export.module.kernels import KernelFile
+from archforge.plan import plan
+from archforge.plan.backend import Lowering
+from archforge.spec.library import find_spec
+from archforge.weights.files import write_arrays
+
+__all__ = ["OTHERS", "raised"]
+
+SPEC: dict[str, Any] = {
+    "archforge": 1,
+    "title": "tiny",
+    "input": [3, 4, 4],
+    "profiles": {"narrow": {}, "wide": {"width": 4}},
+    "args": {"width": 2},
+    "graph": [{"conv": "=width"}],
+}
+FITTING = {"conv.weight": np.zeros((2, 3, 1, 1)), "conv.bias": np.zeros(2)}
+
+
+@dataclass(frozen=True)
+class _Bare(NumpyBackend):
+    """A backend without any kernel of its own."""
+
+    name: str = "bare"
+
+    def lowerings(self) -> Mapping[str, Lowering]:
+        return {}
+
+
+def _compile(weights: Any = None, **options: Any) -> Any:
+    return archforge.compile(SPEC, profile="narrow", weights=weights, **options)
+
+
+def _strict_plan() -> None:
+    plan(archforge.load(SPEC).graph, _Bare(), "float64", strict=True)
+
+
+def _export() -> None:
+    typed = archforge.load(SPEC).graph
+    with patch.object(bodies, "kernel_file", lambda: KernelFile({}, {})):
+        bodies.refuse_lacking(typed, typed.nodes)
+
+
+def _check_without_expect() -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "tiny.yaml")
+        path.write_text(yaml.safe_dump(SPEC), "utf-8")
+        (report,) = driver.check([path], require_expect=True)
+    raise DiagnosticError(tuple(report.failures))
+
+
+OTHERS: dict[str, Callable[[], object]] = {
+    "E0001": lambda: input_shape("3x224x"),
+    "E0002": lambda: find_spec("resnet_51"),
+    "E0506": _check_without_expect,
+    "E0601": lambda: _compile("missing.npz"),
+    "E0602": lambda: _compile({"conv.weight": FITTING["conv.weight"]}),
+    "E0603": lambda: _compile({**FITTING, "conv2.weight": np.zeros(3)}),
+    "E0604": lambda: _compile({**FITTING, "conv.bias": np.zeros(3)}),
+    "E0605": lambda: _compile({**FITTING, "conv.bias": np.array(["a", "b"])}),
+    "E0606": lambda: archforge.compile(SPEC, weights={"conv.bias": np.zeros(3)}),
+    "E0607": lambda: _compile(FITTING)(np.zeros((1, 1, 4, 4))),
+    "E0608": lambda: _compile(FITTING, taps=["cnv"]),
+    "E0701": lambda: _compile(backend="nunpy"),
+    "E0702": _strict_plan,
+    "E0703": lambda: _compile(backend="numpy", dtype="int8"),
+    "E0704": _export,
+    "E0705": lambda: write_arrays("weights.txt", FITTING),
+}
+
+
+def raised(code: str) -> Diagnostic:
+    """The diagnostic that the example of `code` gives."""
+    try:
+        OTHERS[code]()
+    except DiagnosticError as error:
+        return error.diagnostics[0]
+    raise AssertionError(f"the example of {code} raises nothing")

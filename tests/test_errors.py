@@ -1,0 +1,183 @@
+"""Every mistake of an author is told in so many words, at its place: bad specs beside their exact output.
+
+`python -m tests.test_errors --accept` writes what is printed now, and docs/errors.md from it: read the diff.
+Each bad spec starts with the truth: `# E0301 on line 6: convolution is called conv`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from archforge import driver
+from archforge.codes import CODES
+from archforge.errors import Diagnostic, Span
+from tests.other_errors import OTHERS, raised
+
+FOLDER = Path(__file__).parent / "bad_specs"
+PAGE = Path(__file__).parents[1] / "docs" / "errors.md"
+CASES = sorted(FOLDER.glob("*.yaml"))
+ACCEPT = "python -m tests.test_errors --accept"
+TRUTH = re.compile(rb"# (E\d{4}) on line (\d+)(?: of (\S+))?: \S.*")
+
+bad_specs = pytest.mark.parametrize("path", CASES, ids=[path.stem for path in CASES])
+
+
+@cache
+def found_in(path: Path) -> tuple[Diagnostic, ...]:
+    """What `archforge check` says of a file, its folder being the current one."""
+    with contextlib.chdir(path.parent):
+        (report,) = driver.check([path.name])
+    return (*report.diagnostics, *report.failures)
+
+
+def printed(path: Path) -> str:
+    return "\n\n".join(d.render() for d in found_in(path)) + "\n"
+
+
+def expected(path: Path) -> str:
+    file = path.with_suffix(".txt")
+    assert file.is_file(), ACCEPT
+    return file.read_text("utf-8")
+
+
+# The bad specs
+
+
+@bad_specs
+def test_a_bad_spec_prints_exactly_this(path: Path) -> None:
+    assert printed(path) == expected(path), ACCEPT
+
+
+@bad_specs
+def test_the_first_diagnostic_names_the_true_cause(path: Path) -> None:
+    truth = TRUTH.match(path.read_bytes())
+    assert truth, "the first line says which code is true, and where"
+    code, line, file = (part and part.decode() for part in truth.groups())
+    first = found_in(path)[0]
+    assert first.span
+    assert (first.code, first.span.line + 1, first.span.source.name) == (code, int(line), file or path.name)
+
+
+@bad_specs
+def test_each_mistake_is_told_once_and_in_order(path: Path) -> None:
+    found = found_in(path)
+    places = [(d.code, str(d.span)) for d in found]
+    assert len(set(places)) == len(places)
+    for source in {d.span.source for d in found if d.span}:
+        spans = [(d.span.line, d.span.column) for d in found if d.span and d.span.source is source]
+        stages = [d.code[:3] == "E05" for d in found if d.span and d.span.source is source]
+        assert sorted(zip(stages, spans, strict=True)) == list(zip(stages, spans, strict=True))
+
+
+@bad_specs
+def test_every_caret_stands_under_its_line(path: Path) -> None:
+    for diagnostic in found_in(path):
+        for span in spans_of(diagnostic):
+            assert 0 <= span.line < len(span.source.lines)
+            assert 0 <= span.column <= len(span.source.line(span.line))
+            assert span.length >= 1
+
+
+def spans_of(diagnostic: Diagnostic) -> list[Span]:
+    related = (*(n.span for n in diagnostic.notes), *(f.span for f in diagnostic.trace))
+    return [span for span in (diagnostic.span, *related) if span]
+
+
+def test_no_output_lies_unused() -> None:
+    assert {path.stem for path in FOLDER.glob("*.txt")} == {path.stem for path in CASES}
+
+
+def test_the_mistakes_of_a_first_time_author_are_there() -> None:
+    assert len([path for path in CASES if path.stem.startswith("first_time")]) >= 10
+
+
+# The codes
+
+
+def test_every_code_has_a_bad_spec_or_an_example() -> None:
+    shown = {match[1] for path in CASES for match in re.finditer(r"(?m)^\S+: (E\d{4}): ", expected(path))}
+    assert shown & OTHERS.keys() == set(), "one example is enough"
+    assert shown | OTHERS.keys() == CODES.keys()
+
+
+@pytest.mark.parametrize("code", sorted(OTHERS))
+def test_other_codes_are_raised_too(code: str) -> None:
+    assert raised(code).code == code
+
+
+def test_codes_are_in_order_and_say_something() -> None:
+    assert list(CODES) == sorted(CODES)
+    assert len(set(CODES.values())) == len(CODES)
+    assert all(re.fullmatch(r"E0[0-7]\d\d", code) for code in CODES)
+
+
+def test_the_page_of_codes_is_generated() -> None:
+    assert PAGE.read_text("utf-8") == page(), ACCEPT
+
+
+# docs/errors.md
+
+_GROUPS = {
+    "E00": "The command",
+    "E01": "Reading and YAML",
+    "E02": "The form of a spec",
+    "E03": "Names, formulas and expansion",
+    "E04": "Attributes and shapes",
+    "E05": "Figures",
+    "E06": "Weights and data",
+    "E07": "Backends and export",
+}
+_INTRODUCTION = f"""\
+# Messages
+
+Every mistake in a spec, in weights or in a command has a code that stays. A message says which rule is
+broken, where (file, line, column, and the very token), what led there, and a way out. All that one
+stage can find comes at once. Exit codes: 0 fine, 1 a check failed, 2 the spec or the command is wrong,
+70 a bug of archforge itself.
+
+Generated by `{ACCEPT}` from `archforge/codes.py` and `tests/bad_specs`.
+"""
+
+
+def page() -> str:
+    """The table of codes, each with one example as it is printed."""
+    parts = [_INTRODUCTION]
+    for prefix, title in _GROUPS.items():
+        codes = [code for code in CODES if code.startswith(prefix)]
+        rows = [f"| [{code}](#{code.lower()}) | {CODES[code]} |" for code in codes]
+        parts.append("\n".join((f"## {title}\n", "| code | meaning |", "| --- | --- |", *rows)) + "\n")
+        parts += [
+            f"### {code}\n\n{CODES[code][0].upper()}{CODES[code][1:]}.\n\n```text\n{_example(code)}\n```\n"
+            for code in codes
+        ]
+    return "\n".join(parts)
+
+
+def _example(code: str) -> str:
+    """The first diagnostic of that code in the bad specs; specs named after the code come first."""
+    for path in sorted(CASES, key=lambda p: (not p.stem.startswith(code), p.stem)):
+        for diagnostic in expected(path).rstrip("\n").split("\n\n"):
+            if re.match(rf"\S+: {code}: ", diagnostic):
+                return diagnostic
+    other = raised(code)
+    return f"{code}: {other.message}"
+
+
+def _accept() -> None:
+    for path in FOLDER.glob("*.txt"):
+        path.unlink()
+    for path in CASES:
+        path.with_suffix(".txt").write_text(printed(path), "utf-8")
+    PAGE.write_text(page(), "utf-8")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] != ["--accept"]:
+        raise SystemExit(ACCEPT)
+    _accept()
