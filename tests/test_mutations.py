@@ -19,20 +19,24 @@ from archforge.ir import Graph, Node, TypedGraph, infer
 from archforge.ops import op_class
 from archforge.weights.golden import TOLERANCE
 from tests.test_parity import GOLDENS, golden
-from tests.zoo import networks
+from tests.zoo import expected, networks
 
 
 @cache
 def families() -> dict[str, list[str]]:
-    """The networks of each family (those that extend one template, or stand alone), smallest first."""
+    """The networks of each family (those that extend one template, or stand alone): those whose
+    multiply-accumulates are documented first, the smaller before the larger."""
     members: dict[str, list[str]] = {}
     for name, spec in networks().items():
         members.setdefault(spec.document.header.extends or name, []).append(name)
-    return {family: sorted(names, key=_size) for family, names in members.items()}
+    return {family: sorted(names, key=_rank) for family, names in members.items()}
 
 
-def _size(name: str) -> int:
-    return len(archforge.load(name).graph.nodes)
+def _rank(name: str) -> tuple[bool, int]:
+    """A stride moves no parameter, so that only a `macs` cell sees it where a global pool follows."""
+    spec = networks()[name]
+    without_macs = not any("macs" in expected(name, profile) for profile in spec.profile_names)
+    return without_macs, len(archforge.load(name).graph.nodes)
 
 
 def _profiles(name: str) -> list[Network]:

@@ -63,7 +63,8 @@ def test_the_wheel_holds_the_package_the_zoo_and_the_templates(wheel: Path) -> N
 
 def files(folder: Path) -> set[Path]:
     """What git would keep of a folder that holds source only."""
-    return {path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    hidden = ("__pycache__", ".ruff_cache")
+    return {p for p in folder.rglob("*") if p.is_file() and not set(hidden) & set(p.parts)}
 
 
 def test_the_source_distribution_builds_the_same_wheel(wheel: Path, tmp_path: Path) -> None:

@@ -252,7 +252,7 @@ blocks:
 graph:
   - conv: =width
   - =tail
-  - {unit: {out: =width, stride: 2}, repeat: 2, first: {stride: 1}, name: 'layer{i}'}
+  - {unit: {out: =width, stride: 2}, repeat: 2, first: {stride: 1}, name: 'layer{1+1}'}
   - {unit: =width, when: =width > 8, as: here, append: every}
   - {='"unit"': =width, from: =here, share: twin}
   - for: {out: [16, 32], stride: 1}
