@@ -55,6 +55,8 @@ def test_example_is_as_the_page_says(example: Example, written: Path) -> None:
         assert str(refusal.value) == example.error
         return
     spec = driver.open_spec(path)
+    (report,) = driver.check([path])
+    assert report.ok, report.failures
     if spec.header.kind != "network":
         return
     for profile in spec.profile_names:

@@ -1,4 +1,4 @@
-"""Every layer of the documented layer table is an op, runs in its dimension and gives the documented shape."""
+"""Every layer of the documented layer table is an op, runs in its dimension and gives its shape."""
 
 from __future__ import annotations
 

@@ -249,6 +249,9 @@ blocks:
     body:
       - {conv: {out: =out, kernel: 3, stride: =stride, padding: [1, [0, 1]]}, name: 0}
       - relu:
+    expect:
+      alone:
+        {source: x, profile: small, input: [3, 8, 8], with: {out: 4}, defaults: {relu: {}}, layers: 2~3, biases: 7~}
 graph:
   - conv: =width
   - =tail
@@ -313,6 +316,9 @@ MISTAKES = {
     "three numbers for a side": ("[1, [0, 1]]", "[1, [0, 1, 2]]"),
     "input of five axes": ("input: [3, 32, 32]", "input: [3, 32, 32, 32, 32]"),
     "unknown key of a block": ("naming: position", "namings: position"),
+    "a case without input": ("input: [3, 8, 8], with", "with"),
+    "unknown key of a case": ("with: {out: 4}", "using: {out: 4}"),
+    "half a range": ("layers: 2~3", "layers: ~3"),
     "unknown naming": ("naming: position", "naming: number"),
     "output without value": ("{value: =aux, when:", "{when:"),
     "rule without words": ("{says: every op, ", "{"),

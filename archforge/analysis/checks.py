@@ -15,7 +15,7 @@ from archforge.ops import all_ops
 from archforge.spec.expand import Expansion
 from archforge.spec.formula import describe
 from archforge.spec.scopes import Budget
-from archforge.spec.syntax import CELLS, RuleDecl, Value, value_of
+from archforge.spec.syntax import CELLS, RANGE, RuleDecl, Value, value_of
 from archforge.spec.tree import Entry, Scalar, Tree
 from archforge.spec.tree import Mapping as MappingTree
 
@@ -24,7 +24,6 @@ __all__ = ["Cell", "check_cells"]
 Status = Literal["ok", "explained", "mismatch", "not_applicable"]
 
 _APPROXIMATE = re.compile(r"([0-9]+(?:\.([0-9]+))?)([KMGB]?)$")
-_RANGE = re.compile(r"([0-9]+)~([0-9]+)?$")
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "B": 10**9}
 
 
@@ -204,7 +203,7 @@ def _judged(cell: Cell) -> Cell:
 
 def _in_range(documented: int | str, computed: int | str) -> bool:
     """Whether a count is in a documented range: `2~3`, or `7~` without an end."""
-    match = _RANGE.match(documented) if isinstance(documented, str) else None
+    match = RANGE.match(documented) if isinstance(documented, str) else None
     if match is None or isinstance(computed, str):
         return False
     return int(match[1]) <= computed <= int(match[2] or computed)
@@ -295,7 +294,7 @@ def _figure(tree: Tree, cell: str) -> int | str:
         if type(tree.value) is int:
             return str(tree.value) if textual else int(tree.value)
         text = tree.value
-        if isinstance(text, str) and (textual or _RANGE.match(text)):
+        if isinstance(text, str) and (textual or RANGE.match(text)):
             return text
     expected = "a shape such as 3x224x224" if textual else "a whole number"
     fail("E0507", f"`{cell}` is {expected}, found {describe(tree.plain())}", tree.span)

@@ -1,16 +1,20 @@
 """A block by itself, as a spec: to show it, run it, and hold it against its own `expect`.
 
-Each case of the block's `expect` is a profile: `{input: [...], with: {...}, source:, CELL: ...}`.
+Each case of the block's `expect` is a profile: `{input: [...], with: {...}, defaults: {...}, profile:,
+source:, CELL: ...}`, on top of the spec's profile of that name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 
-from archforge.errors import Span, did_you_mean, fail
+from archforge.errors import DiagnosticError, Span, did_you_mean, fail
+from archforge.ops import all_ops
+from archforge.spec.calls import unknown_target
 from archforge.spec.formula_compiler import parse_formula
-from archforge.spec.resolve import Spec
+from archforge.spec.parse import parse_defaults
+from archforge.spec.resolve import Spec, merge_defaults
 from archforge.spec.syntax import (
     ArgDecl,
     Argument,
@@ -18,6 +22,7 @@ from archforge.spec.syntax import (
     BlockDecl,
     Body,
     Call,
+    Defaults,
     Header,
     Modifiers,
     ProfileDecl,
@@ -30,6 +35,8 @@ __all__ = ["block_spec"]
 # The argument that carries a case's input, and the block that makes its call: no spec can have them.
 INPUT = "example_input"
 CALL = "example call"
+# What a case says besides its figures.
+_SETTINGS = ("input", "with", "defaults", "profile")
 
 
 def block_spec(spec: Spec, name: str) -> Spec:
@@ -44,9 +51,9 @@ def block_spec(spec: Spec, name: str) -> Spec:
         )
     block = spec.blocks[name]
     cases = [_case(entry, block, spec) for entry in block.expect] if block.expect else []
-    given = {key for profile, _ in cases for key in profile.values}
+    given = {key for case in cases for key in case.given}
     needed = {k: a for k, a in block.args.items() if k in given or (not cases and a.required)}
-    visible = {k: a for k, a in spec.args.items() if not a.required or k in spec.values}
+    visible = {k: a for k, a in spec.args.items() if not a.required or k in spec.values or k in given}
     return replace(
         spec,
         name=f"{spec.name}:{name}",
@@ -54,11 +61,11 @@ def block_spec(spec: Spec, name: str) -> Spec:
         input=Value(parse_formula(INPUT, block.span), block.span) if cases else None,
         args=visible | needed | ({INPUT: ArgDecl(INPUT, block.span, "list", None)} if cases else {}),
         values={k: a for k, a in spec.values.items() if k not in needed},
-        profiles={profile.name: profile for profile, _ in cases},
+        profiles={case.profile.name: case.profile for case in cases},
         blocks=spec.blocks | {CALL: _wrapper(block, needed)},
         graph=Body((_call(CALL, block.span, ()),), block.span),
         outputs={},
-        expect=Mapping({cells.key: cells for _, cells in cases}, block.span) if cases else None,
+        expect=Mapping({case.cells.key: case.cells for case in cases}, block.span) if cases else None,
     )
 
 
@@ -74,8 +81,18 @@ def _wrapper(block: BlockDecl, passed: Iterable[str]) -> BlockDecl:
     return BlockDecl(CALL, block.span, "none", {}, body)
 
 
-def _case(entry: Entry, block: BlockDecl, spec: Spec) -> tuple[ProfileDecl, Entry]:
-    """A case as a profile, on top of the spec's profile that it names, and the cells that are left."""
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """A case as a profile, on top of the spec's one that it names; its figures, and the arguments that
+    it gives."""
+
+    profile: ProfileDecl
+    cells: Entry
+    given: Collection[str]
+
+
+def _case(entry: Entry, block: BlockDecl, spec: Spec) -> _Case:
+    """Raises E0507, E0203, E0306 and E0315 for a malformed one."""
     tree = entry.value
     shape = tree.get("input") if isinstance(tree, Mapping) else None
     if not isinstance(tree, Mapping) or shape is None:
@@ -90,20 +107,32 @@ def _case(entry: Entry, block: BlockDecl, spec: Spec) -> tuple[ProfileDecl, Entr
         fail("E0203", "`with` is a mapping", given.span)
     values = {e.key: Argument(e.key, e.key_span, e.value) for e in given or ()}
     for argument in values.values():
-        if argument.key not in block.args:
+        if argument.key not in block.args and argument.key not in spec.args:
             hint = did_you_mean(argument.key, block.args, what="it has")
             fail("E0306", f"`{block.name}` has no argument `{argument.key}`", argument.key_span, help=hint)
     base = _base(tree.get("profile"), spec, entry)
-    cells = {key: e for key, e in tree.entries.items() if key not in ("input", "with", "profile")}
+    defaults = _defaults(tree.entries["defaults"], spec) if "defaults" in tree.entries else {}
+    cells = {key: e for key, e in tree.entries.items() if key not in _SETTINGS}
     profile = replace(
         base,
         name=entry.key,
         span=entry.key_span,
         values=base.values | values | {INPUT: Argument(INPUT, entry.key_span, shape)},
-        blocks=base.blocks | {CALL: _wrapper(block, values)},
+        defaults=merge_defaults(base.defaults, defaults),
+        blocks=base.blocks | {CALL: _wrapper(block, [k for k in values if k in block.args])},
         model=None,
     )
-    return profile, Entry(entry.key, entry.key_span, Mapping(cells, tree.span))
+    return _Case(profile, Entry(entry.key, entry.key_span, Mapping(cells, tree.span)), values.keys())
+
+
+def _defaults(section: Entry, spec: Spec) -> Defaults:
+    """A case's defaults, of ops and blocks that there are. Raises E0301."""
+    defaults = parse_defaults(section)
+    for target, values in defaults.items():
+        if target not in spec.blocks and target not in all_ops():
+            span = next((a.key_span for a in values.values()), section.key_span)
+            raise DiagnosticError((unknown_target(target, span, spec.blocks, ()),))
+    return defaults
 
 
 def _base(named: Tree | None, spec: Spec, entry: Entry) -> ProfileDecl:

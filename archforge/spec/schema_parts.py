@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from archforge.spec.schema_values import NUMERAL, Json, flag, formula, number
-from archforge.spec.syntax import CELLS, KINDS
+from archforge.spec.syntax import CELLS, KINDS, RANGE
 from archforge.spec.tree import GROUPED
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "OUTPUTS",
     "RULES",
     "STRUCTURE",
+    "case",
     "cells",
     "figure",
     "mapping",
@@ -123,8 +124,7 @@ ARGS = mapping(
     propertyNames={"pattern": "^[^0-9\\W]\\w*$"},
 )
 
-BLOCK = record(
-    ("body",),
+_BLOCK = record(
     naming={
         "description": "How unnamed children are called: by kind (conv1, conv2), by position (0, 1), "
         "or, with none, as if the call were not there.",
@@ -132,8 +132,10 @@ BLOCK = record(
     },
     args=ARGS,
     body=ref("body", "The steps; `input` is what they receive."),
-    expect={"type": "object"},
+    expect=mapping("Figures of the block by itself, case by case.", ref("case"), empty=False),
 )
+# Without a body it adds figures to the block that is inherited or imported.
+BLOCK: Json = {**_BLOCK, "anyOf": [{"required": ["body"]}, {"required": ["expect"]}]}
 
 OUTPUTS = mapping(
     "What the network gives; the first is the main one. Default: the last value, as output.",
@@ -158,8 +160,8 @@ _SHAPES = ("input", "output")
 _COUNT: Json = {
     "type": ["string", "integer"],
     "minimum": 0,
-    "pattern": f"^{GROUPED.pattern}",
-    "patternErrorMessage": "a whole number such as 25_557_032",
+    "pattern": f"^{GROUPED.pattern}|^{RANGE.pattern}",
+    "patternErrorMessage": "a whole number such as 25_557_032, or a range such as 2~3",
 }
 
 
@@ -170,6 +172,17 @@ def cells() -> Json:
         name: {"description": f"{told}.", "allOf": [kinds[name]]} for name, told in CELLS.items()
     }
     return record(source=_SOURCE, **by_name)
+
+
+def case() -> Json:
+    """The figures of a block by itself, and what it is called with."""
+    settings = {
+        "input": {**INPUT, "description": "Shape of what the block receives."},
+        "with": mapping("Values for arguments of the block, or of the spec.", ref("argument")),
+        "defaults": ref("defaults"),
+        "profile": {"description": "The spec's profile that the case stands in.", **_TEXT},
+    }
+    return record(("input",), **(cells()["properties"] | settings))
 
 
 def figure(rules: list[str]) -> Json:
