@@ -50,7 +50,8 @@ def parse_formula(source: str, span: Span) -> Formula:
         fail("E0304", f"a formula of more than {MAX_LENGTH:,} characters", span)
     if "\\" in source or "\0" in source:
         fail("E0304", "a backslash in a formula", span)
-    stripped = source.strip()
+    # Only a block scalar holds ends of lines, which end nothing here.
+    stripped = _ENDS.sub(" ", source).strip()
     lead = len(source) - len(source.lstrip())
     try:
         return _Compiler(stripped, span, lead).formula(_tree(stripped), source)
@@ -60,6 +61,7 @@ def parse_formula(source: str, span: Span) -> Formula:
         fail("E0304", "a formula that is nested too deeply", span)
 
 
+_ENDS = re.compile(r"[\n\r\f]")
 _RUN_TOGETHER = re.compile(r"[0-9][a-z]")
 
 
@@ -75,10 +77,11 @@ def _refuse_syntax(source: str, lead: int, error: SyntaxError, span: Span) -> No
     """Python's messages differ from version to version: only the ones about brackets are kept."""
     if not source:
         fail("E0303", "an empty formula", span, help="`=` starts a formula; quote a text: '='")
-    text = error.msg if re.search(r"never closed|unmatched|does not match", error.msg) else ""
-    offset = min(max((error.offset or 1) - 1, 0), len(source) - 1)
-    message = f"not a formula: {text}" if text else "not a formula"
-    fail("E0303", message, span.part(lead + offset, 1), help=_syntax_help(source))
+    text = f": {error.msg}" if re.search(r"never closed|unmatched|does not match", error.msg) else ""
+    offset = min((error.offset or len(source)) - 1, len(source) - 1)
+    if not error.offset:
+        text = ": something is missing at its end"
+    fail("E0303", f"not a formula{text}", span.part(lead + offset, 1), help=_syntax_help(source))
 
 
 def _syntax_help(source: str) -> str:
@@ -112,18 +115,12 @@ class _Compiler:
             evaluate = _charged(evaluate, size, self.span)
         return Formula(source, self.span, evaluate, tuple(self.names), tuple(self.attributes))
 
-    def column(self, line: int, offset: int) -> int:
-        """Characters before byte `offset` of a line, which syntax trees count from 1 and in UTF-8."""
-        before = 0
-        if line > 1:
-            before = sum(len(text) + 1 for text in self.source.split("\n")[: line - 1])
-            return before + len(self.source.split("\n")[line - 1].encode()[:offset].decode())
-        return offset if self.utf8 is None else len(self.utf8[:offset].decode())
-
     def extent(self, node: ast.expr) -> tuple[int, int]:
-        """First and last but one character of `node` in the source."""
-        end = node.end_col_offset or node.col_offset + 1
-        return self.column(node.lineno, node.col_offset), self.column(node.end_lineno or 1, end)
+        """First and last but one character of `node` (syntax trees count UTF-8 bytes)."""
+        start, end = node.col_offset, node.end_col_offset or node.col_offset + 1
+        if self.utf8 is None:
+            return start, end
+        return len(self.utf8[:start].decode()), len(self.utf8[:end].decode())
 
     def at(self, node: ast.expr) -> Span:
         start, end = self.extent(node)

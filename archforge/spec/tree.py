@@ -34,6 +34,8 @@ _FLOAT = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$
 _DOUBTFUL = re.compile(
     r"[-+]?(?:0[0-9]+|0[xob][0-9a-fA-F_]+|[0-9][0-9_]*_[0-9_]*|\.(?:inf|nan))$", re.IGNORECASE
 )
+# YAML 1.2, production 1, c-printable. libyaml says in bytes where it found another.
+_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _WORDS = {"true": True, "True": True, "false": False, "False": False, "null": None, "~": None, "": None}
 
 
@@ -119,17 +121,19 @@ def parse_yaml(source: SourceFile) -> Tree:
     return tree
 
 
-def _read(source: SourceFile, found: list[Diagnostic]) -> Tree:
+def _read(source: SourceFile, notes: list[Diagnostic]) -> Tree:
     try:
         source.text.encode()
-        return _Builder(source, found).document()
+        return _Builder(source, notes).document()
     except yaml.MarkedYAMLError as error:
         fail_syntax(source, error)
     except UnicodeEncodeError as error:
         fail("E0106", "half of a surrogate pair is no character", span_at(source, error.start))
-    except yaml.reader.ReaderError as error:
-        message = f"the character U+{ord(source.text[error.position]):04X} is not allowed in YAML"
-        fail("E0106", message, span_at(source, error.position))
+    except yaml.reader.ReaderError:
+        found = _UNPRINTABLE.search(source.text)
+        index = found.start() if found else 0
+        message = f"the character U+{ord(source.text[index]):04X} is not allowed in YAML"
+        fail("E0106", message, span_at(source, index))
 
 
 def span_at(source: SourceFile, index: int) -> Span:
