@@ -16,7 +16,7 @@ import yaml
 from archforge.analysis.checks import check_cells
 from archforge.analysis.counts import count
 from archforge.analysis.network import Network, Report
-from archforge.errors import Diagnostic, DiagnosticError, SourceFile, Span, fail
+from archforge.errors import Diagnostic, DiagnosticError, SourceFile, Span, did_you_mean, fail
 from archforge.resources import zoo_folder
 from archforge.spec.blocks import block_spec
 from archforge.spec.expand import expand
@@ -50,6 +50,8 @@ def open_spec(source: Source, library: Library | None = None) -> Spec:
     library = library or Library()
     if isinstance(source, Mapping):
         return resolve(library.read_mapping(source), library, str(source.get("title", "spec")))
+    if not isinstance(source, str | Path):
+        fail("E0001", f"a spec is a name, a path, a text or a mapping, found a {type(source).__name__}")
     if str(source) == STDIN:
         return resolve(library.read_stdin(), library, "stdin")
     if isinstance(source, str) and "\n" in source:
@@ -75,10 +77,20 @@ def analyse(
 
     Raises `DiagnosticError` with every mistake of the graph.
     """
+    if isinstance(input_shape, Mapping):
+        _check_inputs(spec, input_shape)
     expansion = expand(spec, profile, settings, input_shape)
     counts = count(expansion.graph)
     changed = bool(settings) or input_shape is not None
     return Network(expansion, counts, check_cells(expansion, counts, changed=changed))
+
+
+def _check_inputs(spec: Spec, shapes: Mapping[str, Sequence[int]]) -> None:
+    """Raises E0001 for a shape of an input that the spec does not have."""
+    known = list(spec.input) if isinstance(spec.input, dict) else ["input"]
+    for name in shapes:
+        if name not in known:
+            fail("E0001", f"{spec.name} has no input `{name}`", help=did_you_mean(name, known, what="inputs"))
 
 
 def load(
@@ -94,9 +106,17 @@ def load(
 
 def _settings(params: Mapping[str, Any]) -> dict[str, Argument]:
     """Values from Python or the command line as arguments of a spec, each in a text of its own."""
-    return {
-        name: setting(name, yaml.safe_dump(value, default_flow_style=True)) for name, value in params.items()
-    }
+    return {name: setting(name, _as_yaml(name, value)) for name, value in params.items()}
+
+
+def _as_yaml(name: str, value: Any) -> str:
+    """A value as a spec would have it; NumPy's as plain ones. Raises E0308."""
+    plain = value.tolist() if hasattr(value, "tolist") else value
+    try:
+        return str(yaml.safe_dump(plain, default_flow_style=True))
+    except yaml.YAMLError:
+        help = "numbers, texts, true, false, null, and lists of them"
+        fail("E0308", f"argument `{name}` is a {type(value).__name__}, no plain value", help=help)
 
 
 def setting(name: str, text: str) -> Argument:
@@ -105,16 +125,25 @@ def setting(name: str, text: str) -> Argument:
     return Argument(name, Span(source, 0, 0), parse_yaml(source))
 
 
-def zoo_paths(paths: Iterable[str | Path] = ()) -> list[Path]:
+def zoo_paths(paths: str | Path | Iterable[str | Path] = ()) -> list[Path]:
     """The spec files in `paths` (files, folders, names of the zoo). Without any: ./zoo_specs if it is
-    there, else the shipped zoo."""
+    there, else the shipped zoo. Raises E0002 for what is not there, folders without specs included."""
     found: list[Path] = []
-    for path in paths or [_default_zoo()]:
+    for path in [paths] if isinstance(paths, str | Path) else paths or [_default_zoo()]:
         if str(path) == STDIN:
             found.append(Path(STDIN))
+        elif path != "" and Path(path).is_dir():
+            found += _specs_in(Path(path))
         else:
-            found += spec_files(Path(path)) if Path(path).is_dir() else [find_spec(str(path))]
+            found.append(find_spec(str(path)))
     return list(dict.fromkeys(found))
+
+
+def _specs_in(folder: Path) -> list[Path]:
+    files = spec_files(folder)
+    if not files:
+        fail("E0002", f"there is no spec in the folder `{folder}`", help="specs are files that end in .yaml")
+    return files
 
 
 def _default_zoo() -> Path:
@@ -123,7 +152,7 @@ def _default_zoo() -> Path:
 
 
 def check(
-    paths: Iterable[str | Path] = (), profile: str | None = None, *, require_expect: bool = False
+    paths: str | Path | Iterable[str | Path] = (), profile: str | None = None, *, require_expect: bool = False
 ) -> Iterator[Report]:
     """A report on each file, in order: every profile, or `profile` where a spec has it.
 
@@ -155,7 +184,7 @@ def _report(path: Path, library: Library, profile: str | None, *, require_expect
 def _checkable(spec: Spec, profile: str | None, broken: list[Diagnostic]) -> Iterator[tuple[Spec, str]]:
     """What of a file has counts: the profiles of a network, the cases of its own blocks."""
     if spec.header.kind == "network":
-        for name in spec.profile_names if profile is None else [profile]:
+        for name in spec.profile_names if profile is None else _profile(spec, profile):
             yield spec, name
     for block in spec.document.blocks.values():
         if block.expect and profile is None:
@@ -167,12 +196,21 @@ def _checkable(spec: Spec, profile: str | None, broken: list[Diagnostic]) -> Ite
                 yield from ((part, case) for case in part.profile_names)
 
 
+def _profile(spec: Spec, name: str) -> list[str]:
+    """The profile of that name or model id, if the spec has it."""
+    try:
+        return [spec.profile(name).name]
+    except DiagnosticError:
+        return []
+
+
 def _unchecked(network: Network) -> Diagnostic:
+    span = network.spec.document.span_of("expect")
     return Diagnostic(
         "E0506",
         f"profile `{network.profile}` of {network.name} has no `expect`",
-        network.spec.document.span_of("expect"),
-        help=f"archforge check --record {network.name} writes what was computed",
+        span,
+        help=f"archforge check --record {span.source.name} writes what was computed",
     )
 
 
@@ -213,6 +251,12 @@ def compile(
     given = read_weights(weights) if isinstance(weights, str | Path) else weights
     settings = _settings(params)
     if isinstance(source, Network):
+        if profile is not None or input is not None or params:
+            fail(
+                "E0001",
+                "a loaded network is compiled as it is",
+                help="give profile, input and arguments to `load`",
+            )
         network = source
     elif given is not None and profile is None:
         network = fitting_profile(open_spec(source), given, settings, input)
@@ -220,7 +264,7 @@ def compile(
         network = analyse(open_spec(source), profile, settings=settings, input_shape=input)
 
     chosen = backends.get(backend, dtype)
-    tapped = resolve_taps(network.graph, taps)
+    tapped = resolve_taps(network.graph, [taps] if isinstance(taps, str) else taps)
     optimised = optimise(network.graph, frozenset(tapped.values()), without)
     planned = plan(optimised.graph, chosen, dtype, tapped, strict=strict)
     if given is None:
@@ -264,12 +308,13 @@ def fitting_profile(
 
 def _first_misfit(network: Network, given: Mapping[str, Any]) -> str:
     """The first entry that differs, in words; empty if all fit."""
+    from archforge.ops.lazy import np
     from archforge.weights.bind import COUNTER
 
     for name, decl in network.params.items():
         if name not in given:
             return f"`{name}` is not in the weights"
-        shape = tuple(getattr(given[name], "shape", ()))
+        shape = tuple(np.shape(given[name]))
         if shape != decl.shape:
             return f"`{name}` is {_by_x(shape)} in the weights, {_by_x(decl.shape)} here"
     extra = next((n for n in given if n not in network.params and not n.endswith(COUNTER)), None)

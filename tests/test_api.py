@@ -101,6 +101,29 @@ def test_weights_from_a_file_give_the_same_output(tmp_path: Path, suffix: str) -
     assert np.array_equal(from_file, archforge.compile(network, weights=weights, backend="numpy")(x))
 
 
+def test_nothing_that_is_given_is_passed_over() -> None:
+    network = archforge.load("lenet_5")
+    for given in ({"profile": "modern"}, {"input": (1, 40, 40)}, {"classes": 3}):
+        with pytest.raises(DiagnosticError, match="a loaded network is compiled as it is"):
+            archforge.compile(network, **given)
+    with pytest.raises(DiagnosticError, match="has no input `image`"):
+        archforge.load("lenet_5", input={"image": (1, 32, 32)})
+    with pytest.raises(DiagnosticError, match="E0308"):
+        archforge.load("resnet_18", classes=object())
+    with pytest.raises(DiagnosticError, match="E0001: a spec is"):
+        archforge.load(3)  # type: ignore[arg-type]
+
+
+def test_what_means_one_thing_is_taken() -> None:
+    assert (
+        archforge.load("resnet_18", classes=np.int64(10)).counts
+        == archforge.load("resnet_18", classes=10).counts
+    )
+    assert archforge.compile("lenet_5", backend="numpy", taps="stage1").plan.taps.keys() == {"stage1"}
+    assert [r.name for r in archforge.check("lenet_5")] == ["lenet_5"]
+    assert repr(archforge.load("resnet_50", "timm")) == "<network resnet_50, profile timm: 25,557,032 params>"
+
+
 def test_importing_archforge_loads_nothing_heavy() -> None:
     heavy = {"numpy", "pydantic", "yaml", "typer", "jinja2"}
     program = f"import archforge, sys; print(sorted({heavy} & set(sys.modules)))"

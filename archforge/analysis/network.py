@@ -16,13 +16,16 @@ from archforge.spec.resolve import Spec
 __all__ = ["Network", "Report"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Network:
     """What `archforge.load` gives. `cells` is empty for a profile without `expect`: it is unchecked."""
 
     expansion: Expansion
     counts: Counts
     cells: tuple[Cell, ...]
+
+    def __repr__(self) -> str:
+        return f"<network {self.name}, profile {self.profile}: {self.counts.params:,} params>"
 
     @property
     def spec(self) -> Spec:
