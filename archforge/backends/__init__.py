@@ -43,6 +43,10 @@ def get(name: str = AUTO, dtype: str = "float32") -> Backend:
     if name == AUTO:
         able = [b for b in backends.values() if dtype in b.dtypes and b.preference() > 0]
         if not able:
+            names = [name for name, b in backends.items() if dtype in b.dtypes]
+            if names:
+                message = f"`auto` takes no backend here that computes in {dtype}"
+                fail("E0703", message, help=f"name one that does: {', '.join(names)}")
             dtypes = sorted({d for b in backends.values() for d in b.dtypes})
             fail("E0703", f"no backend here computes in {dtype}", help=f"dtypes: {', '.join(dtypes)}")
         return max(able, key=lambda b: b.preference())

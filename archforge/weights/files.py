@@ -36,6 +36,13 @@ def read_inputs(path: str | Path, names: Sequence[str]) -> dict[str, Array]:
     arrays = _read(path, {".npy": _read_npy, ".npz": _read_npz}, "input")
     if len(names) == 1 and len(arrays) == 1:
         return {names[0]: next(iter(arrays.values()))}
+    if path.suffix == ".npy":
+        listed = ", ".join(f"`{n}`" for n in names)
+        fail(
+            "E0601",
+            f"{path} holds one array, the network has the inputs {listed}",
+            help="an .npz file of these names",
+        )
     missing = [n for n in names if n not in arrays]
     if missing:
         fail(
@@ -89,10 +96,14 @@ _MALFORMED = (
 )  # fmt: skip
 
 
+_PICKLED = "in torch: safetensors.torch.save_file(model.state_dict(), 'weights.safetensors')"
+
+
 def _read(path: Path, readers: Mapping[str, Reader], what: str) -> dict[str, Array]:
     reader = readers.get(path.suffix)
     if reader is None:
-        fail("E0601", f"cannot tell the format of {path} from its name", help=_endings(readers))
+        help = _PICKLED if path.suffix in (".pt", ".pth", ".bin", ".ckpt") else _endings(readers)
+        fail("E0601", f"cannot tell the format of {path} from its name", help=help)
     try:
         with path.open("rb") as file:
             return reader(file)

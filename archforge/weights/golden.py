@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,8 +70,30 @@ def read_golden(path: str | Path) -> Golden:
     try:
         data = Path(path).read_bytes()
         content = json.loads(gzip.decompress(data) if str(path).endswith(".gz") else data)
-        return Golden(content["model"], tuple(content["input"]), content["output"], content["taps"])
+        return Golden(
+            str(content["model"]),
+            _shape(content["input"]),
+            _figures(content["output"], "values"),
+            {name: _figures(tap, "first") for name, tap in dict(content["taps"]).items()},
+        )
     except OSError as error:
-        fail("E0601", f"cannot read {path}: {error.strerror or error}")
-    except (ValueError, TypeError, KeyError, EOFError, zlib.error) as error:
+        fail("E0601", f"cannot read {path}: {(error.strerror or str(error)).lower()}")
+    except KeyError as error:
+        fail("E0601", f"{path} is no golden file: it lacks `{error.args[0]}`")
+    except (ValueError, TypeError, EOFError, zlib.error) as error:
         fail("E0601", f"{path} is no golden file: {error}")
+
+
+def _figures(entry: Mapping[str, Any], values: str) -> dict[str, Any]:
+    """What a golden file says of one value. Raises ValueError, TypeError or KeyError for anything else."""
+    shape, listed = _shape(entry["shape"]), [float(v) for v in entry[values]]
+    if len(listed) > math.prod(shape):
+        raise ValueError(f"{len(listed)} values of an array of {math.prod(shape)}")
+    return {"shape": shape, "mean": float(entry["mean"]), "std": float(entry["std"]), values: listed}
+
+
+def _shape(dims: Iterable[Any]) -> tuple[int, ...]:
+    shape = tuple(int(n) for n in dims)
+    if not shape or min(shape) < 1:
+        raise ValueError(f"{list(shape)} is no shape")
+    return shape
