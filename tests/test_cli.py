@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -121,6 +122,54 @@ def test_record_writes_what_holds_and_never_touches_figures(run: Run, tmp_path: 
     assert "params: 865" in path.read_text()
 
 
+def test_record_keeps_line_ends_links_and_permissions(run: Run, tmp_path: Path) -> None:
+    path, link = tmp_path / "tiny.yaml", tmp_path / "link.yaml"
+    path.write_bytes(SPEC.replace("\n", "\r\n").encode())
+    path.chmod(0o640)
+    link.symlink_to(path)
+    assert run("check", "--record", "link.yaml")[0] == 0
+    assert link.is_symlink()
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert path.read_bytes().count(b"\n") == path.read_bytes().count(b"\r\n") > SPEC.count("\n")
+
+
+@pytest.mark.parametrize(
+    "text", [SPEC + "...\n", "{archforge: 1, title: x, input: [3, 8, 8], graph: [relu]}\n"]
+)
+def test_record_leaves_what_takes_no_further_key(run: Run, tmp_path: Path, text: str) -> None:
+    (tmp_path / "tiny.yaml").write_text(text)
+    code, _, err = run("check", "--record", "tiny.yaml")
+    assert (code, err[:5]) == (2, "E0705")
+    assert (tmp_path / "tiny.yaml").read_text() == text
+
+
+def test_record_passes_over_what_is_broken(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(SPEC.replace("relu", "rellu"))
+    (tmp_path / "b.yaml").write_text(SPEC)
+    code, out, err = run("check", "--record", ".")
+    assert code == 2
+    assert "a.yaml:7:5: E0301" in err
+    assert "b.yaml: recorded default" in out
+
+
+def test_a_profile_is_checked_where_it_is(run: Run) -> None:
+    code, out, _ = run("check", "--profile", "timm", "resnet_18", "lenet_5")
+    assert code == 0
+    assert "1 network, 1 profile" in out
+    assert "lenet_5" not in out
+    code, _, err = run("check", "--profile", "tmm", "resnet_18", "lenet_5")
+    assert code == 2
+    assert "did you mean `timm`?" in err
+
+
+def test_unchecked_is_not_marked_as_checked(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(SPEC)
+    code, out, _ = run("check", "tiny.yaml")
+    assert code == 0
+    assert out.startswith("- tiny")
+    assert "1 profile unchecked" in out
+
+
 def test_build_is_the_same_bytes_from_run_to_run(run: Run, tmp_path: Path) -> None:
     assert run("build", "lenet_5.yaml", "-o", "one")[0] == 0
     assert run("build", "lenet_5.yaml", "-o", "two")[0] == 0
@@ -146,6 +195,23 @@ def test_new_writes_a_spec_that_builds(run: Run) -> None:
     code, _, err = run("new", "my_net")
     assert code == 2
     assert "E0705" in err
+
+
+def test_new_writes_the_schema_that_its_spec_names(run: Run, tmp_path: Path) -> None:
+    import jsonschema
+    import yaml
+
+    code, out, _ = run("new", "my_net", "-o", "specs")
+    assert code == 0
+    assert out.splitlines()[:2] == ["wrote specs/my_net.yaml", "wrote specs/archforge.schema.json"]
+    text = (tmp_path / "specs" / "my_net.yaml").read_text()
+    assert text.startswith("# yaml-language-server: $schema=archforge.schema.json\n")
+    schema = tmp_path / "specs" / "archforge.schema.json"
+    assert schema.read_text() == (zoo_folder() / "archforge.schema.json").read_text()
+    jsonschema.validate(yaml.safe_load(text), json.loads(schema.read_text()))
+    schema.write_text("kept")
+    assert "schema" not in run("new", "other_net", "-o", "specs")[1]
+    assert schema.read_text() == "kept"
 
 
 def test_run_on_files(run: Run, tmp_path: Path) -> None:
@@ -201,6 +267,18 @@ def test_specs_come_from_standard_input(monkeypatch: pytest.MonkeyPatch, run: Ru
         ["run", "resnet_18", "-w", "missing.npz"],
         ["verify", "resnet_18", "missing.json"],
         ["check", "missing_folder"],
+        ["check", "."],
+        ["check", "--record"],
+        ["list", "."],
+        ["show", "resnet_18", "--input", "image=3x64x64"],
+        ["show", "resnet_18", "--input", "input=3x64x64,input=3x32x32"],
+        ["show", "resnet_18", "--input", "input=3,64,64"],
+        ["show", "resnet_18", "--set", "classes="],
+        ["show", "resnet_18", "--set", "classes=1", "--set", "classes=2"],
+        ["show", "resnet_18", "--depth", "1", "--json"],
+        ["run", "lenet_5", "-o", "out.txt"],
+        ["run", "lenet_5", "-o", "nowhere/out.npz"],
+        ["run", "lenet_5", "--dtype", "float33"],
     ],
     ids=" ".join,
 )
@@ -210,6 +288,148 @@ def test_a_wrong_command_says_what_and_ends_with_2(run: Run, arguments: list[str
     assert err.split(": ")[0].startswith("E0") or ": E0" in err
     assert "Traceback" not in err
     assert not list(tmp_path.iterdir())
+
+
+def test_json_also_tells_of_a_wrong_command(run: Run) -> None:
+    code, out, err = run("check", "nonesuch", "--json")
+    assert code == 2
+    assert err.startswith("E0002")
+    assert json.loads(out)["diagnostics"][0]["code"] == "E0002"
+    assert json.loads(out)["ok"] is False
+
+
+@pytest.mark.parametrize(
+    "golden",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"model": "m", "input": "a", "output": {}, "taps": {}}',
+        '{"model": "m", "input": [1, -3, 8, 8], "output": {}, "taps": {}}',
+        '{"model": "m", "input": [1, 3, 8, 8], "output": {"shape": [1, 4]}, "taps": {}}',
+        (
+            '{"model": "m", "input": [1, 3, 8, 8], "taps": {},'
+            ' "output": {"shape": [1, 1], "mean": 0, "std": 1, "values": [1, 2]}}'
+        ),
+    ],
+)
+def test_a_malformed_golden_file_is_refused(run: Run, tmp_path: Path, golden: str) -> None:
+    (tmp_path / "tiny.yaml").write_text(SPEC)
+    (tmp_path / "golden.json").write_text(golden)
+    code, _, err = run("verify", "tiny.yaml", "golden.json")
+    assert (code, err[:5]) == (2, "E0601")
+
+
+def test_verify_takes_the_profile_of_the_golden_model(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(
+        f"{SPEC}profiles: {{ours: {{}}, theirs: {{model: lib.tiny, classes: 3}}}}\n"
+    )
+    output = {"shape": [1, 3], "mean": 0, "std": 1, "values": [0, 0, 0]}
+    golden = {"model": "lib.tiny", "input": [1, 3, 8, 8], "output": output, "taps": {}}
+    (tmp_path / "golden.json").write_text(json.dumps(golden))
+    code, out, _ = run("verify", "tiny.yaml", "golden.json")
+    assert code == 1
+    assert "tiny, profile theirs, against lib.tiny" in out
+    assert "3 values compared" in out
+    assert "another shape" in run("verify", "tiny.yaml", "golden.json", "-p", "ours")[1]
+
+
+def test_parameters_that_are_shared_are_shown_once(run: Run, tmp_path: Path) -> None:
+    steps = "[{linear: 3, from: =a, share: one}, {linear: 3, from: =b, share: one}]"
+    (tmp_path / "two.yaml").write_text(
+        f"archforge: 1\ntitle: Two\ninput: {{a: [3], b: [3]}}\ngraph:\n  - add: {steps}\n"
+    )
+    rows = json.loads(run("show", "two.yaml", "--json")[1])
+    assert [row["params"] for row in rows] == [12, 0, 0]
+    assert "share=" in run("show", "two.yaml")[1]
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "archforge", *arguments]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
+def test_streams_that_lack_a_sign_get_another(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "tiny.yaml").write_text(SPEC.replace("Tiny", "Tiný ✓"), encoding="utf-8")
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    for arguments in (["build", "tiny.yaml"], ["build", "tiny.yaml", "--json"], ["check", "lenet_5"]):
+        done = subprocess.run(command(*arguments), cwd=tmp_path, env=environment, capture_output=True)
+        assert (done.returncode, done.stderr) == (0, b"")
+        if "--json" in arguments:
+            assert json.loads(done.stdout.decode(encoding))["title"] == "Tiný ✓"
+    assert done.stdout.decode(encoding).startswith("ok lenet_5")
+
+
+def test_a_reader_that_goes_away_is_no_failed_check(tmp_path: Path) -> None:
+    with subprocess.Popen(command("list"), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux only")
+def test_a_full_disk_is_said() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command("check", "lenet_5"), stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (2, "E0705: cannot write the output: no space left on device\n")
+
+
+TERMINAL = """
+import os, pty, sys
+from pathlib import Path
+pid, terminal = pty.fork()
+if not pid:
+    os.dup2(os.open("stdout", os.O_WRONLY | os.O_CREAT), 1)
+    os.environ["TERM"] = "xterm"
+    os.execv(sys.executable, [sys.executable, "-c", sys.argv[1]])
+shown = b""
+while True:
+    try:
+        data = os.read(terminal, 4096)
+    except OSError:
+        break
+    if not data:
+        break
+    shown += data
+os.waitpid(pid, 0)
+sys.stdout.write(shown.decode() + Path("stdout").read_text())
+"""
+WAITING = """
+import sys, time
+from archforge.cli import progress
+progress.PATIENCE_S = {patience}
+with progress.Progress("waiting") as line:
+    time.sleep(0.5)
+    line.say("[running]")
+    time.sleep(0.5)
+    with line.paused():
+        print("printed")
+print("rich" in sys.modules)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+@pytest.mark.parametrize("patience", [0.01, 60])
+def test_progress_is_shown_on_a_terminal_and_only_if_it_takes_long(tmp_path: Path, patience: float) -> None:
+    program = [sys.executable, "-c", TERMINAL, WAITING.format(patience=patience)]
+    out = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    if patience < 1:
+        assert "waiting" in out
+        assert "[running]" in out
+        assert out.endswith("printed\nTrue\n")
+    else:
+        assert out == "printed\nFalse\n"
+
+
+def test_no_progress_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    from archforge.cli.progress import Progress
+
+    with Progress("waiting") as progress:
+        progress.say("running")
+        assert progress._timer is None
+    assert capsys.readouterr() == ("", "")
 
 
 def test_our_own_bug_ends_with_70(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:

@@ -1,37 +1,61 @@
 """The command line. `main` turns what goes wrong into a message and an exit code.
 
 0: fine. 1: a check failed. 2: the spec, the data or the command is wrong. 70: a bug of archforge.
+130 and 141 are the shell's: interrupted, and the reader of the output has gone.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
 
-__all__ = ["CHECK_FAILED", "INTERNAL_ERROR", "USER_ERROR", "main"]
+__all__ = ["CHECK_FAILED", "INTERNAL_ERROR", "OUTPUT_CLOSED", "USER_ERROR", "main"]
 
 CHECK_FAILED = 1
 USER_ERROR = 2
 INTERNAL_ERROR = 70
+OUTPUT_CLOSED = 141
+
+# What writing to standard output meets on a full or broken disk.
+_UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 def main() -> None:
     """Run the command and exit."""
     from archforge.cli.app import app
+    from archforge.cli.output import adapt_streams, print_diagnostics, print_json
     from archforge.errors import DiagnosticError
 
+    adapt_streams()
     try:
-        app()
-    except DiagnosticError as error:
-        from archforge.cli.output import print_diagnostics
-
-        print_diagnostics(error.diagnostics)
-        sys.exit(USER_ERROR)
+        try:
+            app()
+        except DiagnosticError as error:
+            if "--json" in sys.argv:
+                print_json({"diagnostics": [d.to_json() for d in error.diagnostics], "ok": False})
+            print_diagnostics(error.diagnostics)
+            sys.exit(USER_ERROR)
+        finally:
+            sys.stdout.flush()  # here, where what goes wrong can still be told
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
-    except Exception:  # noqa: BLE001  Python would exit with 1, which means that a check failed
+        _drop_output()
+        sys.exit(OUTPUT_CLOSED)
+    except SystemExit as stop:
+        if isinstance(stop.__context__, BrokenPipeError):  # typer makes it 1, which means that a check failed
+            sys.exit(OUTPUT_CLOSED)
+        raise
+    except Exception as error:  # noqa: BLE001  Python would exit with 1, which means that a check failed
+        if isinstance(error, OSError) and error.filename is None and error.errno in _UNWRITABLE:
+            print(f"E0705: cannot write the output: {os.strerror(error.errno).lower()}", file=sys.stderr)
+            _drop_output()
+            sys.exit(USER_ERROR)
         traceback.print_exc()
         print("this is a bug of archforge: please report it with the spec that shows it", file=sys.stderr)
         sys.exit(INTERNAL_ERROR)
+
+
+def _drop_output() -> None:
+    """Python writes what is left when it ends: nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

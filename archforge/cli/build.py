@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -21,7 +22,8 @@ from archforge.cli.options import (
     input_shape,
     settings,
 )
-from archforge.cli.output import MARKS, paint, print_diagnostics, print_json, table
+from archforge.cli.output import mark, paint, print_diagnostics, print_json, table
+from archforge.cli.progress import Progress
 from archforge.spec.resolve import Spec
 
 __all__ = ["build"]
@@ -45,16 +47,17 @@ def build(
     as_json: JsonOption = False,
 ) -> None:
     """Check a network's figures, compile it, and write its graph, ledger, card and a stand-alone model.py."""
-    built = driver.build(
-        driver.open_spec(spec),
-        profile,
-        settings=settings(set),
-        input_shape=input_shape(input),
-        backend=backend,
-        strict=strict_backend,
-        folder=Path(output) if output else None,
-        keep_going=keep_going,
-    )
+    with Progress(f"building {spec}"):
+        built = driver.build(
+            driver.open_spec(spec),
+            profile,
+            settings=settings(set),
+            input_shape=input_shape(input),
+            backend=backend,
+            strict=strict_backend,
+            folder=Path(output) if output else None,
+            keep_going=keep_going,
+        )
     if as_json:
         print_json(built.to_json())
     else:
@@ -62,7 +65,7 @@ def build(
     if not built.ok:
         print_diagnostics(p for n in built.networks for p in n.problems)
         if not built.files:
-            print(paint("a check failed: nothing is written (--keep-going writes all the same)", "red"))
+            print("a check failed: nothing is written (--keep-going writes all the same)", file=sys.stderr)
         raise typer.Exit(CHECK_FAILED)
 
 
@@ -80,7 +83,8 @@ def _text(built: driver.Build) -> str:
 
 def _heading(network: Network) -> str:
     spec = network.spec
-    shape = ", ".join(map(str, network.graph.graph.inputs.values()))
+    inputs = network.graph.graph.inputs
+    shape = ", ".join(str(t) if len(inputs) == 1 else f"{name} {t}" for name, t in inputs.items())
     lines = [paint(spec.header.title or spec.name, "bold")]
     if spec.header.paper:
         lines.append(f"paper  {spec.header.paper}")
@@ -112,24 +116,19 @@ def _checks(built: driver.Build) -> str:
             cells = [c for c in network.cells if c.source == source]
             plain = [c.cell for c in cells if c.status == "ok" and not c.rule]
             if plain:
-                lines.append(f"  {_mark('ok')} {', '.join(plain)}")
+                lines.append(f"  {mark('ok')} {', '.join(plain)}")
             lines += [f"  {line}" for c in cells if c.cell not in plain for line in _cell(c)]
     return "\n".join(lines)
 
 
-def _mark(status: str) -> str:
-    sign, colour = MARKS[status]
-    return paint(sign, colour)
-
-
 def _cell(cell: Cell) -> list[str]:
     """A cell that needs words: by a rule, explained, not applicable or wrong."""
-    mark = _mark(cell.status)
+    sign = mark(cell.status)
     if cell.status == "not_applicable":
-        return [f"{mark} {cell.cell}: does not apply to the changed network"]
+        return [f"{sign} {cell.cell}: does not apply to the changed network"]
     if cell.rule:
-        return [f"{mark} {cell.cell} {_figure(cell.documented)} by rule: {cell.says}"]
-    lines = [f"{mark} {cell.cell} {_figure(cell.documented)}, computed {_figure(cell.computed)}"]
+        return [f"{sign} {cell.cell} {_figure(cell.documented)} by rule: {cell.says}"]
+    lines = [f"{sign} {cell.cell} {_figure(cell.documented)}, computed {_figure(cell.computed)}"]
     for reason, share in (cell.because or {}).items():
         lines.append(f"    {share:+,}  {reason}" if isinstance(share, int) else f"    {reason}")
     return lines

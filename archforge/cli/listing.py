@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
 
-from archforge import driver
 from archforge.analysis.network import Report
+from archforge.cli import USER_ERROR
+from archforge.cli.check import reports_on
 from archforge.cli.options import JsonOption
 from archforge.cli.output import paint, print_json, table
+from archforge.cli.progress import Progress
 
 __all__ = ["list_zoo"]
 
@@ -18,7 +21,7 @@ def list_zoo(
     paths: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[PATH]...",
+            metavar="PATH",
             help="Specs or folders. Default: ./zoo_specs if it is there, else the shipped zoo.",
         ),
     ] = None,
@@ -28,7 +31,8 @@ def list_zoo(
     as_json: JsonOption = False,
 ) -> None:
     """List the zoo: each network's default profile, its counts and how many figures were checked."""
-    reports = [r for r in driver.check(paths or []) if r.is_network]
+    with Progress("reading specs") as progress:
+        reports = [r for r in reports_on(paths or [], progress) if r.is_network]
     if markdown:
         from archforge.export.zoo_page import zoo_page
 
@@ -37,6 +41,9 @@ def list_zoo(
         print_json([r.to_json() for r in reports])
     else:
         _print(reports)
+    if any(r.diagnostics for r in reports):
+        print("some specs are broken: archforge check says why", file=sys.stderr)
+        raise typer.Exit(USER_ERROR)
 
 
 def _print(reports: list[Report]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +16,7 @@ from archforge.resources import templates_folder
 __all__ = ["new"]
 
 STARTING_SPEC = "new_spec.yaml"
+SCHEMA = "archforge.schema.json"  # what the first line of the spec names
 
 
 def new(
@@ -24,21 +27,29 @@ def new(
         str, typer.Option("--output", "-o", metavar="DIR", help="Where to write NAME.yaml.")
     ] = ".",
 ) -> None:
-    """Write a commented spec that builds, to start from."""
+    """Write a commented spec that builds, and beside it the schema that editors complete and check it by."""
+    from archforge.spec.schema import general_schema
+    from archforge.weights.files import written_beside
+
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         fail(
             "E0001",
             f"`{name}` cannot name a spec",
             help="small letters, digits and _, a letter first: my_net_18",
         )
-    path = Path(folder) / f"{name}.yaml"
-    if path.exists():
-        fail("E0705", f"{path.as_posix()} is there already", help="choose another name, or remove it first")
+    spec, schema = Path(folder) / f"{name}.yaml", Path(folder) / SCHEMA
+    if os.path.lexists(spec):
+        fail("E0705", f"{spec.as_posix()} is there already", help="choose another name, or remove it first")
     text = (templates_folder() / STARTING_SPEC).read_text(encoding="utf-8")
-    title = name.replace("_", " ").capitalize()
+    texts = {spec: text.replace("TITLE", name.replace("_", " ").capitalize())}
+    if not os.path.lexists(schema):
+        texts[schema] = json.dumps(general_schema(), indent=2, ensure_ascii=False) + "\n"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text.replace("TITLE", title), encoding="utf-8")
+        spec.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        fail("E0705", f"{path.as_posix()} cannot be written: {error.strerror}")
-    print(f"wrote {path.as_posix()}; next: archforge build {path.as_posix()}")
+        fail("E0705", f"cannot make the folder {folder}: {str(error.strerror).lower()}")
+    for path, content in texts.items():
+        with written_beside(path) as file:
+            file.write(content.encode())
+        print(f"wrote {path.as_posix()}")
+    print(f"next: archforge build {spec.as_posix()}")

@@ -41,7 +41,12 @@ ProfileOption = Annotated[
 ]
 InputOption = Annotated[
     str | None,
-    typer.Option("--input", metavar="SHAPE", help="Another input size, without the batch: 3x224x224."),
+    typer.Option(
+        "--input",
+        metavar="SHAPE",
+        help="Another input size, without the batch: 3x224x224; of several inputs: "
+        "left=1x28x28,right=1x28x28.",
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,
@@ -57,25 +62,34 @@ def input_shape(text: str | None) -> dict[str, Sequence[int]] | tuple[int, ...] 
     """`3x224x224`, or `left=3x64x64,right=3x64x64` for several inputs. Raises E0001."""
     if text is None:
         return None
-    if "=" in text:
-        pairs = (part.partition("=") for part in text.split(","))
-        return {name.strip(): _dims(shape) for name, _, shape in pairs}
-    return _dims(text)
+    if "=" not in text:
+        return _dims(text)
+    shapes: dict[str, Sequence[int]] = {}
+    for part in text.split(","):
+        name, separator, shape = (p.strip() for p in part.partition("="))
+        if not separator or not name:
+            fail("E0001", f"`{part.strip()}` is no shape of an input", help="left=3x64x64,right=3x64x64")
+        if name in shapes:
+            fail("E0001", f"the input `{name}` is given two shapes")
+        shapes[name] = _dims(shape)
+    return shapes
 
 
 def _dims(text: str) -> tuple[int, ...]:
     parts = re.split(r"[x,]", text.strip())
-    if not all(part.isdecimal() and int(part) for part in parts):
-        fail("E0001", f"`--input {text}` is no shape", help="positive whole numbers joined by x: 3x224x224")
+    if not all(re.fullmatch("[0-9]{1,18}", part) and int(part) for part in parts):
+        fail("E0001", f"`{text}` is no shape", help="positive whole numbers joined by x: 3x224x224")
     return tuple(map(int, parts))
 
 
 def settings(given: Sequence[str] | None) -> dict[str, Argument]:
-    """`--set name=value` as arguments. Raises E0001 for one without a name."""
-    out = {}
+    """`--set name=value` as arguments. Raises E0001 for one without a name or a value."""
+    out: dict[str, Argument] = {}
     for text in given or ():
-        name, separator, value = text.partition("=")
-        if not separator or not name.isidentifier():
+        name, _, value = text.partition("=")
+        if not name.isidentifier() or not value.strip():
             fail("E0001", f"`--set {text}` sets nothing", help="--set classes=10")
+        if name in out:
+            fail("E0001", f"`--set` gives `{name}` two values")
         out[name] = setting(name, value)
     return out

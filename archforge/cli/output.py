@@ -1,4 +1,4 @@
-"""What commands print: colour on a terminal only, tables that stay plain elsewhere."""
+"""What commands print: colour on a terminal only, and nothing that the stream cannot show."""
 
 from __future__ import annotations
 
@@ -7,27 +7,47 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TextIO
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Any, Literal, TextIO
 
 from archforge.errors import Diagnostic
 
-if TYPE_CHECKING:
-    from rich.console import Console
+__all__ = ["adapt_streams", "counted", "mark", "paint", "print_diagnostics", "print_json", "table"]
 
-__all__ = ["MARKS", "console", "paint", "print_diagnostics", "print_json", "table"]
-
-MARKS = {
-    "ok": ("✓", "green"),
-    "explained": ("≈", "yellow"),
-    "mismatch": ("✗", "red"),
-    "not_applicable": ("-", "bright_black"),
+# Status: its sign, the same for streams that lack the sign, the colour.
+_MARKS = {
+    "ok": ("✓", "ok", "green"),
+    "explained": ("≈", "~", "yellow"),
+    "mismatch": ("✗", "FAIL", "red"),
+    "not_applicable": ("-", "-", "bright_black"),
 }
 _COLOURS = {"red": 31, "green": 32, "yellow": 33, "cyan": 36, "bright_black": 90, "bold": 1}
 
 
+def adapt_streams() -> None:
+    """Make the standard streams safe to use: there, UTF-8 to read, and escaping what they cannot write."""
+    sys.stdin = sys.stdin or _nowhere("r")
+    sys.stdout = sys.stdout or _nowhere("w")
+    sys.stderr = sys.stderr or _nowhere("w")
+    if isinstance(sys.stdin, TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")  # a wrong byte is a diagnostic
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _nowhere(mode: Literal["r", "w"]) -> TextIO:
+    return Path(os.devnull).open(mode, encoding="utf-8")
+
+
 def coloured(stream: TextIO) -> bool:
-    """Whether `stream` shows colours: a terminal, and NO_COLOR is not set (no-color.org)."""
-    return stream.isatty() and not os.environ.get("NO_COLOR")
+    """Whether `stream` shows colours: a terminal that can, and NO_COLOR is not set (no-color.org)."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("NO_COLOR")
+
+
+def counted(number: int, word: str) -> str:
+    """`1 layer`, `18 layers`."""
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 def paint(text: str, colour: str, stream: TextIO | None = None) -> str:
@@ -37,19 +57,28 @@ def paint(text: str, colour: str, stream: TextIO | None = None) -> str:
     return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m"
 
 
-def console() -> Console:
-    """A console for tables and progress; it does not cut lines when it is no terminal."""
-    from rich.console import Console
+def mark(status: str) -> str:
+    """The sign of a cell's status, painted."""
+    sign, plain, colour = _MARKS[status]
+    return paint(sign if _can_show(sign) else plain, colour)
 
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty(), no_color=not coloured(sys.stdout))
+
+def _can_show(text: str) -> bool:
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def print_json(data: Any) -> None:
-    print(json.dumps(data, indent=2, ensure_ascii=False))
+    text = json.dumps(data, indent=2, ensure_ascii=False)
+    print(text if _can_show(text) else json.dumps(data, indent=2))
 
 
 def print_diagnostics(diagnostics: Iterable[Diagnostic]) -> None:
     """Diagnostics on standard error, a blank line between them."""
+    sys.stdout.flush()  # what came before stays before
     for index, diagnostic in enumerate(diagnostics):
         text = diagnostic.render()
         if coloured(sys.stderr):

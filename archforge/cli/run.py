@@ -11,6 +11,7 @@ from archforge import driver
 from archforge.analysis.network import Network
 from archforge.cli.options import BackendOption, ProfileOption, SetOption, SpecArgument, input_shape, settings
 from archforge.cli.output import table
+from archforge.cli.progress import Progress
 from archforge.errors import fail
 
 if TYPE_CHECKING:
@@ -66,30 +67,51 @@ def run(
     """Run a network and print the largest values of its output."""
     from archforge.weights.files import read_weights, write_arrays
 
-    given = None if weights in ("fresh", "rule") else read_weights(weights)
-    opened, changed = driver.open_spec(spec), settings(set)
-    if given is not None and profile is None:
-        network = driver.fitting_profile(opened, given, changed, input_shape(shape))
-    else:
-        network = driver.analyse(opened, profile, settings=changed, input_shape=input_shape(shape))
-    if weights == "rule":
-        from archforge.weights.rule import rule_weights
-
-        given = rule_weights(network.params)
-    executable = driver.compile(
-        network, backend=backend, dtype=dtype, weights=given, taps=tap or (), seed=seed
-    )
-    outputs, taps = executable.run(_inputs(network, data, seed, dtype))
-    print(f"{network.name}, profile {network.profile}, on {executable.plan.backend.name} in {dtype}")
-    for name, array in outputs.items():
-        _print_output(name, array, top)
-    for name, array in taps.items():
-        print(f"{name}  {_shape(array)}  mean {array.mean():.6g}  std {array.std():.6g}")
     if output is not None:
-        if Path(output).suffix != ".npz":
-            fail("E0705", f"`{output}` is no .npz file")
+        _check_output(Path(output))
+    made = weights in ("fresh", "rule")
+    with Progress("making weights" if made else "loading weights") as progress:
+        given = None if made else read_weights(weights)
+        opened, changed = driver.open_spec(spec), settings(set)
+        if given is not None and profile is None:
+            network = driver.fitting_profile(opened, given, changed, input_shape(shape))
+        else:
+            network = driver.analyse(opened, profile, settings=changed, input_shape=input_shape(shape))
+        if weights == "rule":
+            from archforge.weights.rule import rule_weights
+
+            given = rule_weights(network.params)
+        inputs = _inputs(network, data, seed, dtype)
+        executable = driver.compile(
+            network, backend=backend, dtype=dtype, weights=given, taps=tap or (), seed=seed
+        )
+        progress.say(f"running {network.name} on {executable.plan.backend.name}")
+        outputs, taps = executable.run(inputs)
+    print(f"{network.name}, profile {network.profile}, on {executable.plan.backend.name} in {dtype}")
+    print(f"weights {_origin(weights, seed)}, input {_origin(data, seed)}")
+    for name, array in outputs.items():
+        _print_value(name, array)
+        _print_largest(array[0], top, of_many=len(array) > 1)
+    for name, array in taps.items():
+        _print_value(name, array)
+    if output is not None:
         write_arrays(output, {**outputs, **taps})
         print(f"wrote {output}")
+
+
+def _check_output(path: Path) -> None:
+    """Raises E0705 before anything is computed in vain."""
+    if path.suffix != ".npz":
+        fail("E0705", f"`{path}` is no name of an .npz file", help="-o outputs.npz")
+    if not path.parent.is_dir():
+        fail("E0705", f"cannot write {path}: there is no folder {path.parent}")
+
+
+def _origin(source: str, seed: int) -> str:
+    """Where weights or inputs come from, in words."""
+    return {"fresh": f"fresh, seed {seed}", "random": f"random, seed {seed}", "rule": "by rule"}.get(
+        source, source
+    )
 
 
 def _inputs(network: Network, data: str, seed: int, dtype: str) -> dict[str, NDArray[Any]]:
@@ -111,13 +133,15 @@ def _inputs(network: Network, data: str, seed: int, dtype: str) -> dict[str, NDA
     }
 
 
-def _print_output(name: str, array: NDArray[Any], top: int) -> None:
-    """The largest values of the first image."""
-    first = array[0].ravel()
-    print(f"{name}  {_shape(array)}  mean {first.mean():.6g}  std {first.std():.6g}")
-    order = first.argsort()[::-1][:top]
-    print(table(("index", "value"), [(str(i), f"{first[i]:.6f}") for i in order], right=(0, 1)))
+def _print_value(name: str, array: NDArray[Any]) -> None:
+    shape = "x".join(map(str, array.shape))
+    print(f"{name}  {shape}  mean {array.mean():.6g}  std {array.std():.6g}")
 
 
-def _shape(array: NDArray[Any]) -> str:
-    return "x".join(map(str, array.shape))
+def _print_largest(first: NDArray[Any], top: int, *, of_many: bool) -> None:
+    """The largest values of the first image, each under its index along every axis."""
+    import numpy as np
+
+    places = [np.unravel_index(i, first.shape) for i in first.argsort(axis=None)[::-1][:top]]
+    rows = [(",".join(map(str, place)), f"{first[place]:.6f}") for place in places]
+    print(table(("index", "value of the first image" if of_many else "value"), rows, right=(0, 1)))

@@ -16,7 +16,7 @@ def schema(
     spec: Annotated[
         str | None,
         typer.Argument(
-            metavar="[SPEC]",
+            metavar="SPEC",
             help="A spec whose own blocks and arguments the schema knows. Default: any spec.",
         ),
     ] = None,

@@ -47,6 +47,8 @@ def show(
     )
     nodes = list(network.graph.nodes) if block is None else _of_block(network.graph, block)
     if as_json:
+        if depth is not None:
+            fail("E0001", "`--depth` does not go with `--json`", help="each row has its full name to join by")
         print_json([_row_json(network.graph, n) for n in nodes])
         return
     rows = list(_collapsed(network.graph, nodes, depth) if depth else _rows(network.graph, nodes))
@@ -55,6 +57,9 @@ def show(
         rows.append(("total", "", "", "", f"{counts.params:,}", f"{counts.macs:,}"))
     print(f"{network.spec.header.title or network.name}, profile {network.profile}")
     print(table(("name", "op", "attributes", "output", "params", "MACs"), rows, right=(4, 5)))
+    beside = sum(n.op.macs(*network.graph.input_types(n)) for n in network.graph.nodes) - counts.macs
+    if block is None and beside:
+        print(f"the total leaves out {beside:,} MACs that the first output does not need")
 
 
 def _of_block(typed: TypedGraph, block: str) -> list[Node]:
@@ -79,16 +84,24 @@ def _of_block(typed: TypedGraph, block: str) -> list[Node]:
 
 
 def _params(typed: TypedGraph, node: Node) -> int:
+    """Parameters that the node owns: shared ones count where they are used first."""
+    if _shares(typed, node):
+        return 0
     decls = node.op.params(*typed.input_types(node)).values()
     return sum(d.size for d in decls if d.role != "buffer")
 
 
-def _attributes(node: Node) -> str:
-    """The attributes that differ from their defaults."""
+def _shares(typed: TypedGraph, node: Node) -> bool:
+    return node.params_of not in ("", node.name) and bool(node.op.params(*typed.input_types(node)))
+
+
+def _attributes(typed: TypedGraph, node: Node) -> str:
+    """The attributes that differ from their defaults, and whose parameters the node uses."""
     op = node.op
     defaults = {n: f.default for n, f in getattr(type(op), "model_fields", {}).items()}
     given = {n: v for n, v in op.attributes().items() if v != defaults[n]}
-    return " ".join(f"{n}={_short(v)}" for n, v in given.items())
+    shared = [f"share={node.params_of}"] if _shares(typed, node) else []
+    return " ".join([*(f"{n}={_short(v)}" for n, v in given.items()), *shared])
 
 
 def _short(value: object) -> str:
@@ -104,7 +117,7 @@ def _rows(typed: TypedGraph, nodes: list[Node]) -> Iterator[tuple[str, ...]]:
         yield (
             node.name,
             node.op.kind,
-            _attributes(node),
+            _attributes(typed, node),
             str(typed.types[node.name]),
             f"{params:,}" if params else "",
             f"{macs:,}" if macs else "",

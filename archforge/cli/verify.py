@@ -8,8 +8,10 @@ import typer
 
 from archforge import driver
 from archforge.cli import CHECK_FAILED
-from archforge.cli.options import BackendOption, ProfileOption, SpecArgument
-from archforge.cli.output import MARKS, paint
+from archforge.cli.options import BackendOption, SpecArgument
+from archforge.cli.output import counted, mark
+from archforge.cli.progress import Progress
+from archforge.spec.resolve import Spec
 
 __all__ = ["verify"]
 
@@ -19,7 +21,15 @@ def verify(
     golden: Annotated[
         str, typer.Argument(metavar="GOLDEN", help="A golden file: output and taps of a library's network.")
     ],
-    profile: ProfileOption = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            "--profile",
+            "-p",
+            metavar="NAME",
+            help="A profile of the spec. Default: the one with the model of the golden file, else its first.",
+        ),
+    ] = None,
     backend: BackendOption = "auto",
     dtype: Annotated[
         str, typer.Option("--dtype", metavar="NAME", help="float64, float32, or what the backend has.")
@@ -32,21 +42,29 @@ def verify(
     from archforge.weights.golden import TOLERANCE, read_golden
 
     wanted = read_golden(golden)
-    network = driver.analyse(driver.open_spec(spec), profile)
-    output, taps = driver.verify(network, wanted, backend=backend, dtype=dtype)
+    opened = driver.open_spec(spec)
+    network = driver.analyse(opened, profile or _profile_of(opened, wanted.model))
+    with Progress(f"running {network.name} in {dtype}"):
+        output, taps = driver.verify(network, wanted, backend=backend, dtype=dtype)
     tolerance = TOLERANCE.get(dtype, 1e-2)
     worst = max(taps, key=lambda d: d.distance, default=None)
     first_off = next((d for d in taps if d.distance > tolerance), None)
     held = output.distance <= tolerance and first_off is None
-    sign, colour = MARKS["ok" if held else "mismatch"]
-    print(
-        f"{paint(sign, colour)} {network.name}, profile {network.profile}, against {wanted.model} in {dtype}"
-    )
-    print(
-        f"  output {output.distance:.1e} of its standard deviation off, {output.compared - 1} values compared"
-    )
+    sign = mark("ok" if held else "mismatch")
+    print(f"{sign} {network.name}, profile {network.profile}, against {wanted.model} in {dtype}")
+    if output.compared:
+        values = counted(output.compared - 1, "value")
+        print(f"  output {output.distance:.1e} of its standard deviation off, {values} compared")
+    else:
+        print("  output has another shape")
     if worst:
-        print(f"  taps   {worst.distance:.1e} at most, at `{worst.name}`; {len(taps)} layers compared")
+        layers = counted(len(taps), "layer")
+        print(f"  taps   {worst.distance:.1e} at most, at `{worst.name}`; {layers} compared")
     if first_off:
         print(f"  first layer apart: `{first_off.name}`, {first_off.distance:.1e}")
     raise typer.Exit(0 if held else CHECK_FAILED)
+
+
+def _profile_of(spec: Spec, model: str) -> str | None:
+    """The profile that says it is `model`, if there is one."""
+    return next((name for name in spec.profile_names if spec.profile(name).model == model), None)
