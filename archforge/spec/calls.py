@@ -78,7 +78,7 @@ def _entries(
         if isinstance(row, Mapping):
             given |= {str(key): _Evaluated(value, bare.tree.span) for key, value in row.items()}
         elif names:
-            given[names[0]] = Argument(names[0], bare.key_span, bare.tree)
+            given[names[0]] = bare  # the same one for each call: its formula is parsed once
         else:
             refuse_bare(target, bare)
     if is_first:

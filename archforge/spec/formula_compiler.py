@@ -39,7 +39,7 @@ from archforge.spec.functions import (
 __all__ = ["parse_formula", "parse_template"]
 
 MAX_LENGTH = 1_000
-LARGE = 50  # nodes of a syntax tree
+LARGE = 100  # characters
 NUMBERS = (int, float)
 SIZED = (str, list)  # values whose items count against the budget
 
@@ -110,9 +110,8 @@ class _Compiler:
 
     def formula(self, tree: ast.expr, source: str) -> Formula:
         evaluate = self.compile(tree)
-        size = sum(1 for _ in ast.walk(tree))
-        if size > LARGE:
-            evaluate = _charged(evaluate, size, self.span)
+        if len(source) > LARGE:
+            evaluate = _charged(evaluate, sum(1 for _ in ast.walk(tree)), self.span)
         return Formula(source, self.span, evaluate, tuple(self.names), tuple(self.attributes))
 
     def extent(self, node: ast.expr) -> tuple[int, int]:

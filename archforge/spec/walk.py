@@ -45,8 +45,8 @@ from archforge.spec.syntax import (
 __all__ = ["At", "Walk"]
 
 MAX_DEPTH = 40
-MAX_NODES = 50_000
-MAX_STEPS = 250_000
+MAX_NODES = 30_000
+MAX_STEPS = 150_000
 MAX_MISTAKES = 1_000
 
 Flow = Tensor | None  # the current value, if there is one
