@@ -6,6 +6,7 @@ is imported by the stage that needs it, so that checking a spec stays quick.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -57,7 +58,7 @@ def open_spec(source: Source, library: Library | None = None) -> Spec:
     if isinstance(source, str) and "\n" in source:
         return resolve(library.read_text(source), library, "text")
     name, _, block = str(source).partition(BLOCK_MARK)
-    if block and not Path(source).exists():
+    if block and not os.path.exists(source):  # noqa: PTH110  as there
         return block_spec(open_spec(name, library), block)
     path = source if isinstance(source, Path) else find_spec(source)
     return resolve(library.read(path), library, path.stem)
@@ -132,7 +133,7 @@ def zoo_paths(paths: str | Path | Iterable[str | Path] = ()) -> list[Path]:
     for path in [paths] if isinstance(paths, str | Path) else paths or [_default_zoo()]:
         if str(path) == STDIN:
             found.append(Path(STDIN))
-        elif path != "" and Path(path).is_dir():
+        elif path != "" and os.path.isdir(path):  # noqa: PTH112  pathlib raises where a name is too long
             found += _specs_in(Path(path))
         else:
             found.append(find_spec(str(path)))
@@ -454,7 +455,7 @@ def write_all(made: Build, folder: Path) -> tuple[Path, ...]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        fail("E0705", f"cannot make the folder {folder}: {error.strerror}")
+        fail("E0705", f"cannot make the folder {folder}: {str(error.strerror).lower()}")
     for name, text in texts.items():
         with written_beside(folder / name) as file:
             file.write(text.encode())

@@ -290,6 +290,17 @@ def test_a_wrong_command_says_what_and_ends_with_2(run: Run, arguments: list[str
     assert not list(tmp_path.iterdir())
 
 
+def test_a_name_too_long_for_a_file_is_no_spec(run: Run) -> None:
+    code, _, err = run("show", "x" * 5000)
+    assert (code, err[:5]) == (2, "E0002")
+
+
+@pytest.mark.skipif(not Path("/dev/stdin").exists(), reason="no such file here")
+def test_a_pipe_is_a_file() -> None:
+    done = subprocess.run(command("check", "/dev/stdin"), input=SPEC, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_json_also_tells_of_a_wrong_command(run: Run) -> None:
     code, out, err = run("check", "nonesuch", "--json")
     assert code == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -31,16 +32,26 @@ def find_spec(name: str) -> Path:
     Raises E0002.
     """
     for candidate in (Path(name), Path(name + SUFFIX)):
-        if candidate.is_file():
+        if _is_there(candidate):
             return candidate
     shipped = zoo_folder() / (name if name.endswith(SUFFIX) else name + SUFFIX)
-    if Path(name).name == name and shipped.is_file():
+    if Path(name).name == name and _is_there(shipped):
         return shipped
-    if Path(name).is_dir():
+    if name and os.path.isdir(name):  # noqa: PTH112  pathlib raises where a name is too long
         fail("E0002", f"`{name}` is a folder", help="name one spec; `archforge check` takes folders")
     near = did_you_mean(Path(name).stem, [p.stem for p in spec_files(zoo_folder())])
     hint = near if near.startswith("did") else "`archforge list` shows the shipped zoo"
     fail("E0002", f"there is no spec `{name}`, neither here nor in the shipped zoo", help=hint)
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is something to read: a file, or a pipe such as bash's `<(...)`."""
+    try:
+        return path.exists() and not path.is_dir()
+    except PermissionError:  # reading it says so
+        return True
+    except OSError:  # no name of a file, being too long
+        return False
 
 
 class Library:
@@ -128,7 +139,7 @@ def _read_text(path: Path) -> str:
     try:
         data = path.read_bytes()
     except OSError as error:
-        fail("E0106", f"{_shown(path)} cannot be read: {error.strerror}")
+        fail("E0106", f"{_shown(path)} cannot be read: {str(error.strerror).lower()}")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
