@@ -6,62 +6,27 @@ is imported by the stage that needs it, so that checking a spec stays quick.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from archforge.analysis.checks import check_cells
 from archforge.analysis.counts import count
 from archforge.analysis.network import Network, Report
-from archforge.errors import Diagnostic, DiagnosticError, SourceFile, Span, did_you_mean, fail
-from archforge.resources import zoo_folder
+from archforge.errors import Diagnostic, DiagnosticError, fail
 from archforge.spec.blocks import block_spec
-from archforge.spec.expand import expand
-from archforge.spec.library import Library, find_spec, spec_files
-from archforge.spec.resolve import Spec, resolve
+from archforge.spec.expand import InputShape, expand
+from archforge.spec.library import Library
+from archforge.spec.opening import Source, open_spec, settings_of, zoo_paths
+from archforge.spec.resolve import Spec
 from archforge.spec.syntax import Argument
-from archforge.spec.tree import parse_yaml
 
 if TYPE_CHECKING:
     from archforge.plan import Executable
     from archforge.weights.golden import Deviation, Golden
 
 __all__ = ["analyse", "check", "compile", "load", "open_spec", "zoo_paths"]
-
-STDIN = "-"
-BLOCK_MARK = ":"
-Source = str | Path | Mapping[str, Any]
-InputShape = Sequence[int] | Mapping[str, Sequence[int]]
-
-
-# Read and resolve
-
-
-def open_spec(source: Source, library: Library | None = None) -> Spec:
-    """The spec behind a name, a path, a text of several lines, a mapping, or `-` (standard input).
-
-    `resnet:bottleneck` is a block of a spec by itself.
-
-    Raises `DiagnosticError` with all that is wrong with its form.
-    """
-    library = library or Library()
-    if isinstance(source, Mapping):
-        return resolve(library.read_mapping(source), library, str(source.get("title", "spec")))
-    if not isinstance(source, str | Path):
-        fail("E0001", f"a spec is a name, a path, a text or a mapping, found a {type(source).__name__}")
-    if str(source) == STDIN:
-        return resolve(library.read_stdin(), library, "stdin")
-    if isinstance(source, str) and "\n" in source:
-        return resolve(library.read_text(source), library, "text")
-    name, _, block = str(source).partition(BLOCK_MARK)
-    if block and not os.path.exists(source):  # noqa: PTH110  as there
-        return block_spec(open_spec(name, library), block)
-    path = source if isinstance(source, Path) else find_spec(source)
-    return resolve(library.read(path), library, path.stem)
 
 
 # Expand, infer, count, check
@@ -78,20 +43,10 @@ def analyse(
 
     Raises `DiagnosticError` with every mistake of the graph.
     """
-    if isinstance(input_shape, Mapping):
-        _check_inputs(spec, input_shape)
     expansion = expand(spec, profile, settings, input_shape)
     counts = count(expansion.graph)
     changed = bool(settings) or input_shape is not None
     return Network(expansion, counts, check_cells(expansion, counts, changed=changed))
-
-
-def _check_inputs(spec: Spec, shapes: Mapping[str, Sequence[int]]) -> None:
-    """Raises E0001 for a shape of an input that the spec does not have."""
-    known = list(spec.input) if isinstance(spec.input, dict) else ["input"]
-    for name in shapes:
-        if name not in known:
-            fail("E0001", f"{spec.name} has no input `{name}`", help=did_you_mean(name, known, what="inputs"))
 
 
 def load(
@@ -102,54 +57,7 @@ def load(
     profile: one of the spec's, a model id (`torchvision.resnet50`), or `recommended`; the first by
     default. input: its shape without the batch axis. params: values for the spec's arguments.
     """
-    return analyse(open_spec(source), profile, settings=_settings(params), input_shape=input)
-
-
-def _settings(params: Mapping[str, Any]) -> dict[str, Argument]:
-    """Values from Python or the command line as arguments of a spec, each in a text of its own."""
-    return {name: setting(name, _as_yaml(name, value)) for name, value in params.items()}
-
-
-def _as_yaml(name: str, value: Any) -> str:
-    """A value as a spec would have it; NumPy's as plain ones. Raises E0308."""
-    plain = value.tolist() if hasattr(value, "tolist") else value
-    try:
-        return str(yaml.safe_dump(plain, default_flow_style=True))
-    except yaml.YAMLError:
-        help = "numbers, texts, true, false, null, and lists of them"
-        fail("E0308", f"argument `{name}` is a {type(value).__name__}, no plain value", help=help)
-
-
-def setting(name: str, text: str) -> Argument:
-    """`--set name=text`: the text is read as in a spec."""
-    source = SourceFile(f"--set {name}", text.removesuffix("\n...\n").strip())
-    return Argument(name, Span(source, 0, 0), parse_yaml(source))
-
-
-def zoo_paths(paths: str | Path | Iterable[str | Path] = ()) -> list[Path]:
-    """The spec files in `paths` (files, folders, names of the zoo). Without any: ./zoo_specs if it is
-    there, else the shipped zoo. Raises E0002 for what is not there, folders without specs included."""
-    found: list[Path] = []
-    for path in [paths] if isinstance(paths, str | Path) else paths or [_default_zoo()]:
-        if str(path) == STDIN:
-            found.append(Path(STDIN))
-        elif path != "" and os.path.isdir(path):  # noqa: PTH112  pathlib raises where a name is too long
-            found += _specs_in(Path(path))
-        else:
-            found.append(find_spec(str(path)))
-    return list(dict.fromkeys(found))
-
-
-def _specs_in(folder: Path) -> list[Path]:
-    files = spec_files(folder)
-    if not files:
-        fail("E0002", f"there is no spec in the folder `{folder}`", help="specs are files that end in .yaml")
-    return files
-
-
-def _default_zoo() -> Path:
-    local = Path("zoo_specs")
-    return local if local.is_dir() else zoo_folder()
+    return analyse(open_spec(source), profile, settings=settings_of(params), input_shape=input)
 
 
 def check(
@@ -250,7 +158,7 @@ def compile(
     from archforge.weights.init import fresh_weights
 
     given = read_weights(weights) if isinstance(weights, str | Path) else weights
-    settings = _settings(params)
+    settings = settings_of(params)
     if isinstance(source, Network):
         if profile is not None or input is not None or params:
             fail(
@@ -281,68 +189,11 @@ def fitting_profile(
     settings: Mapping[str, Argument] | None = None,
     input_shape: InputShape | None = None,
 ) -> Network:
-    """The one profile whose parameters have the names and shapes of `given`. Raises E0606.
+    """The one profile whose parameters have the names and shapes of `given`. Raises E0606."""
+    from archforge.analysis.fitting import fitting
 
-    Profiles that are the same network, node by node, are one.
-    """
-    fits: list[Network] = []
-    misfits: list[str] = []
-    for name in spec.profile_names:
-        network = analyse(spec, name, settings=settings, input_shape=input_shape)
-        misfit = _first_misfit(network, given)
-        if misfit:
-            misfits.append(f"{name}: {misfit}")
-        elif not any(_same_network(network, other) for other in fits):
-            fits.append(network)
-    if len(fits) == 1:
-        return fits[0]
-    if fits:
-        names = ", ".join(f"`{n.profile}`" for n in fits)
-        fail(
-            "E0606",
-            f"the weights fit several profiles of {spec.name}: {names}",
-            help="name one with `profile`",
-        )
-    listed = "; ".join(misfits)
-    fail("E0606", f"the weights fit no profile of {spec.name}: {listed}")
-
-
-def _first_misfit(network: Network, given: Mapping[str, Any]) -> str:
-    """The first entry that differs, in words; empty if all fit."""
-    from archforge.ops.lazy import np
-    from archforge.weights.bind import COUNTER
-
-    for name, decl in network.params.items():
-        if name not in given:
-            return f"`{name}` is not in the weights"
-        shape = tuple(np.shape(given[name]))
-        if shape != decl.shape:
-            return f"`{name}` is {_by_x(shape)} in the weights, {_by_x(decl.shape)} here"
-    extra = next((n for n in given if n not in network.params and not n.endswith(COUNTER)), None)
-    return f"the weights hold `{extra}` besides" if extra else ""
-
-
-def _by_x(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape)) or "a number"
-
-
-def _same_network(a: Network, b: Network) -> bool:
-    """Whether both compute the same from the same weights: equal ops, wired alike, whatever their names."""
-    return _wiring(a) == _wiring(b)
-
-
-def _wiring(network: Network) -> list[tuple[Any, ...]]:
-    """Each op that does something, its parameters' scope and where its inputs come from."""
-    from archforge.passes import optimise
-
-    graph = optimise(network.graph, without=("fold_batch_norm",)).graph.graph
-    place = {name: i for i, name in enumerate([*graph.inputs, *(n.name for n in graph.nodes)])}
-    owned = {name.rpartition(".")[0] for name in network.params}
-    steps: list[tuple[Any, ...]] = [
-        (node.op, node.params_of if node.params_of in owned else "", *(place[v] for v in node.inputs))
-        for node in graph.nodes
-    ]
-    return [*steps, tuple(place[v] for v in graph.outputs.values())]
+    profiles = spec.profile_names
+    return fitting([analyse(spec, p, settings=settings, input_shape=input_shape) for p in profiles], given)
 
 
 def _other_heads(network: Network) -> set[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from archforge.analysis.checks import Cell
 from archforge.analysis.counts import Counts
+from archforge.analysis.ledger import Ledger, ledger
 from archforge.errors import Diagnostic
 from archforge.ir import ParamDecl, TypedGraph
 from archforge.spec.expand import Expansion
@@ -53,6 +54,11 @@ class Network:
     def params(self) -> dict[str, ParamDecl]:
         """Every array that the network owns, by its full name, in order."""
         return self.graph.params()
+
+    @property
+    def ledger(self) -> Ledger:
+        """Every node with what it owns and what it costs."""
+        return ledger(self.graph)
 
     @property
     def problems(self) -> list[Diagnostic]:

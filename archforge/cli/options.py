@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from archforge.driver import setting
 from archforge.errors import fail
+from archforge.spec.opening import setting
 from archforge.spec.syntax import Argument
 
 __all__ = [

@@ -10,6 +10,7 @@ from pathlib import Path
 from archforge import driver
 from archforge.analysis.network import Network
 from archforge.errors import DiagnosticError, SourceFile, fail
+from archforge.spec.opening import STDIN
 from archforge.spec.tree import parse_yaml
 from archforge.weights.files import written_beside
 
@@ -22,7 +23,7 @@ def record_all(paths: Sequence[str], *, quiet: bool) -> None:
     A broken spec is passed over: the check that follows says what is wrong with it.
     Raises E0001 unless the specs are named, E0705 for one that cannot be written.
     """
-    if not paths or driver.STDIN in paths:
+    if not paths or STDIN in paths:
         fail("E0001", "`--record` writes into specs: name their files or folders")
     for path in driver.zoo_paths(paths):
         try:

@@ -156,14 +156,19 @@ class _Expander:
             span = self.spec.document.span_of("graph")
             self.walk.note(Diagnostic("E0202", f"{self.spec.name} has no `input`", span, help=hint))
             return {"input": POISON}
+        bare = declared is None
         declared = declared or Value((), self.spec.document.span_of("input"))
         named = declared if isinstance(declared, dict) else {"input": declared}
+        if isinstance(given, Mapping):
+            _refuse_unknown(given, named, self.spec.name)
         out: dict[str, Tensor] = {}
         for name, value in named.items():
             override = given.get(name) if isinstance(given, Mapping) else given
             out[name] = POISON
             try:
-                shape = list(override) if override is not None else value.evaluate(self.env)
+                shape = [] if bare else value.evaluate(self.env)
+                if override is not None:
+                    shape = _overridden(name, shape, list(override))
                 out[name] = Tensor(_input_type(shape, value.span), None, name)
             except LimitError:
                 raise
@@ -194,6 +199,25 @@ class _Expander:
         if not out and not self.walk.found:
             fail("E0312", "every output is left out by its `when`", self.spec.document.span_of("outputs"))
         return out
+
+
+def _refuse_unknown(given: Mapping[str, Any], named: Mapping[str, Value], spec: str) -> None:
+    """Raises E0001 for the shape of an input that the spec does not have."""
+    for name in given:
+        if name not in named:
+            fail("E0001", f"{spec} has no input `{name}`", help=did_you_mean(name, named, what="inputs"))
+
+
+def _overridden(name: str, declared: list[int], given: list[int]) -> list[int]:
+    """The shape that a caller gives in place of the declared one. Raises E0001 for another rank."""
+    if declared and len(given) != len(declared):
+        found, meant = ("x".join(map(str, shape)) for shape in (given, declared))
+        fail(
+            "E0001",
+            f"{found} is no shape for the input `{name}`, which is {meant}",
+            help=f"{len(declared)} whole numbers, the batch left out",
+        )
+    return given
 
 
 def _input_type(shape: Any, span: Span) -> TensorType:

@@ -23,7 +23,8 @@ SUFFIX = ".yaml"
 
 def spec_files(folder: Path) -> list[Path]:
     """Every spec in `folder` and below, in order of names."""
-    return sorted(p for p in folder.rglob(f"*{SUFFIX}") if p.is_file())
+    found = (p for p in folder.rglob(f"*{SUFFIX}") if p.is_file())
+    return sorted(p for p in found if not any(q.startswith(".") for q in p.relative_to(folder).parts))
 
 
 def find_spec(name: str) -> Path:

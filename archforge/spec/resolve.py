@@ -69,6 +69,15 @@ class Spec:
             decl = self.profiles.get(key)
             if name == key or (decl and decl.model == name):
                 return decl or ProfileDecl(key, self.document.span_of("profiles"), {}, {}, {})
+        if name == self.header.recommended:
+            fail("E0315", f"{self.name} recommends another spec, `{name}`", help=f"archforge build {name}")
+        if name in self.profiles:
+            fail(
+                "E0315",
+                f"profile `{name}` of {self.name} has no figures in `expect`, whose keys are its profiles",
+                self.profiles[name].span,
+                help=f"add `{name}:` to `expect`; profiles: {', '.join(known)}",
+            )
         fail(
             "E0315",
             f"{self.name} has no profile `{name}`",
