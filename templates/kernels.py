@@ -380,9 +380,13 @@ def multiply(*factors):
     return math.prod(f.reshape(f.shape + (1,) * (axes - f.ndim)) for f in factors)
 
 
-def slice_(x, *, start=0, end=None, axis=0):
-    """The entries of an axis from `start` up to `end`, excluded."""
-    return x[(slice(None),) * behind_batch(axis, x) + (slice(start, end),)]
+def slice_(x, *, start=0, end=None, axis=0, part=None):
+    """Entries of an axis from `start` up to `end`, or part i of n for `part` (i, n)."""
+    axis = behind_batch(axis, x)
+    if part:
+        length = x.shape[axis] // part[1]
+        start, end = part[0] * length, (part[0] + 1) * length
+    return x[(slice(None),) * axis + (slice(start, end),)]
 
 
 # Shapes

@@ -116,6 +116,17 @@ def test_graph_json_says_all_there_is_to_a_network(name: str, profile: str) -> N
     assert document["counts"]["params"] == network.counts.params
 
 
+def test_the_form_of_graph_json_is_documented() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "graph_json.md").read_text("utf-8")
+    document = json.loads(graph_json(alone("resnet_18", "torchvision")))
+    keys = {*document, *document["counts"]}
+    keys |= {
+        key for part in ("inputs", "outputs", "parameters", "nodes", "scopes") for key in document[part][0]
+    }
+    assert [key for key in sorted(keys) if f"`{key}`" not in page] == []
+    assert f"`archforge_graph` | version of this form: {document['archforge_graph']}." in page
+
+
 # The ledger
 
 

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from archforge.errors import Diagnostic, DiagnosticError, InternalError
-from archforge.export.module.kernels import Kernel, kernel_file, kernel_name
+from archforge.errors import Diagnostic, DiagnosticError
+from archforge.export.module.arguments import arguments_of
+from archforge.export.module.kernels import kernel_file, kernel_name
 from archforge.ir import Node, Scope, TensorType, TypedGraph
-from archforge.ops.window import Window
 
 __all__ = ["Body", "Call", "Line", "Prefix", "Region", "RegionTree", "body_of"]
 
@@ -48,6 +48,11 @@ class Line:
     kind: str
     shape: str
     is_activation: bool = False
+
+    @property
+    def branch(self) -> str:
+        """The first part of the label."""
+        return self.label.partition(".")[0]
 
     @property
     def skeleton(self) -> tuple[object, ...]:
@@ -224,7 +229,7 @@ def _op_line(tree: RegionTree, scope: Scope, node: Node, values: tuple[int, ...]
     types = tuple(tree.typed.types[v] for v in tree.inputs_of(node))
     operator = _operator(node.op.kind, types)
     kernel = None if operator else kernel_file().kernels[kernel_name(node.op.kind)]
-    args = _arguments(node, types, kernel) if kernel else {}
+    args = arguments_of(node, types, kernel) if kernel else {}
     is_bare = kernel is not None and not kernel.takes_params and args == kernel.keywords
     is_activation = is_bare and types == (tree.typed.types[node.name],)
     return Line(
@@ -267,45 +272,6 @@ def _relative(scope: Scope, name: str) -> str:
 def _operator(kind: str, types: Sequence[TensorType]) -> str | None:
     """The operator for a merge whose values NumPy aligns as the op does."""
     return INFIX.get(kind) if len({len(t.shape) for t in types}) == 1 else None
-
-
-def _arguments(node: Node, types: Sequence[TensorType], kernel: Kernel) -> dict[str, Any]:
-    """The value of each keyword argument of the kernel."""
-    known = node.op.attributes() | _window(node, types)
-    missing = [name for name in kernel.keywords if name not in known]
-    if missing:
-        raise InternalError(
-            f"kernel {kernel.name} asks for {', '.join(missing)}, which `{node.op.kind}` lacks"
-        )
-    return {name: known[name] for name in kernel.keywords}
-
-
-def _window(node: Node, types: Sequence[TensorType]) -> dict[str, Any]:
-    """The geometry of an op with a window, in numbers: words and `ceil` are worked out here."""
-    if not hasattr(node.op, "window"):
-        return {}
-    window: Window = node.op.window(*types)
-    ends = [(o - 1) * s + r for o, s, r in zip(window.output, window.stride, window.reach, strict=True)]
-    beyond = [
-        (0, max(end - before - size - after, 0))
-        for end, size, (before, after) in zip(ends, types[0].spatial, window.padding, strict=True)
-    ]
-    return {
-        "kernel": _plain(window.kernel),
-        "stride": _plain(window.stride),
-        "dilation": _plain(window.dilation),
-        "padding": _plain_sides(window.padding),
-        "overhang": _plain_sides(beyond),
-    }
-
-
-def _plain(values: tuple[int, ...]) -> int | tuple[int, ...]:
-    return values[0] if len({*values}) == 1 else values
-
-
-def _plain_sides(sides: Sequence[tuple[int, int]]) -> int | tuple[tuple[int, int], ...]:
-    numbers = {n for pair in sides for n in pair}
-    return numbers.pop() if len(numbers) == 1 else tuple(sides)
 
 
 def _identities(typed: TypedGraph) -> dict[str, str]:

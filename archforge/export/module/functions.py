@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from archforge.export.module.bodies import Body, Call, Line, Region, RegionTree, body_of
@@ -19,12 +20,13 @@ from archforge.export.module.names import Names, word_of
 
 __all__ = ["Function", "Parameter", "Word", "functions_of"]
 
-# Longer bodies are compared as wholes only; looking for optional lines takes time and stack.
-MAX_COMPARED = 200
-# With more parameters than this, two functions are easier to read; so they are with more optional lines
-# than this share of all.
+# With more parameters or optional lines than this, two functions are easier to read; so they are where
+# more than a third of the lines would be optional.
 MAX_PARAMETERS = 4
+MAX_OPTIONAL = 3
 OPTIONAL_SHARE = 3
+# Longer bodies are compared as wholes only: the search for optional lines is cubic.
+MAX_COMPARED = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,28 +90,29 @@ def functions_of(tree: RegionTree, names: Names) -> tuple[list[Function], Functi
 def _groups(tree: RegionTree) -> Iterator[tuple[str, list[Region]]]:
     """Calls by kind of block, inner kinds first. Where blocks call each other in a ring, by depth too."""
     inner = {
-        kind: {i.scope.kind for r in regions for i in tree.items(r) if isinstance(i, Region)}
+        kind: list(
+            dict.fromkeys(i.scope.kind for r in regions for i in tree.items(r) if isinstance(i, Region))
+        )
         for kind, regions in tree.calls.items()
     }
 
-    @cache
-    def rank(kind: str, above: tuple[str, ...] = ()) -> int:
-        if kind in above:
-            raise RecursionError
-        return 1 + max((rank(k, (*above, kind)) for k in inner[kind]), default=0)
+    try:
+        for kind in TopologicalSorter(inner).static_order():
+            yield kind, tree.calls[kind]
+        return
+    except CycleError:
+        pass
 
     @cache
     def height(region: Region) -> int:
         return 1 + max((height(i) for i in tree.items(region) if isinstance(i, Region)), default=0)
 
-    try:
-        yield from sorted(tree.calls.items(), key=lambda item: rank(item[0]))
-    except RecursionError:
-        split: dict[tuple[int, str], list[Region]] = {}
-        for kind, regions in tree.calls.items():
-            for region in regions:
-                split.setdefault((height(region), kind), []).append(region)
-        yield from ((kind, split[level, kind]) for level, kind in sorted(split, key=lambda key: key[0]))
+    split: dict[tuple[int, str], list[Region]] = {}
+    for kind, regions in tree.calls.items():
+        for region in regions:
+            split.setdefault((height(region), kind), []).append(region)
+    for level, kind in sorted(split, key=lambda key: key[0]):
+        yield kind, split[level, kind]
 
 
 def _templates(bodies: Sequence[Body]) -> list[_Template]:
@@ -133,7 +136,9 @@ def _joined(
 ) -> _Template | None:
     """The template with these calls of one body too, if that takes few optional lines and parameters."""
     absent = absent_lines(template.body, body)
-    if absent is None:
+    if absent is None or any(
+        absent.get(i, b) != b for other in template.members.values() for i, b in other.items()
+    ):
         return None
     joined = _Template(template.body, template.members | dict.fromkeys(members, absent))
     before, after = (len(_function("", "", t, bodies)[0].params) for t in (template, joined))
@@ -146,7 +151,7 @@ def absent_lines(whole: Body, part: Body) -> dict[int, int] | None:
     extra = len(whole.lines) - len(part.lines)
     if (whole.inputs, len(whole.outputs)) != (part.inputs, len(part.outputs)):
         return None
-    if extra * OPTIONAL_SHARE > len(whole.lines) or len(whole.lines) > MAX_COMPARED:
+    if extra > min(MAX_OPTIONAL, len(whole.lines) // OPTIONAL_SHARE) or len(whole.lines) > MAX_COMPARED:
         return None
 
     def search(at: int, to: int, values: tuple[int, ...]) -> dict[int, int] | None:
@@ -213,9 +218,7 @@ def _flag(line: Line, present: Mapping[int, Line], template: _Template, params: 
     """The parameter that switches a line which some calls lack; empty if all have it."""
     if len(present) == len(template.members):
         return ""
-    word = word_of(line.label) or line.kind
-    wish = f"with_{word}" if word in params.callees else word
-    return params.add(wish, {m: m in present for m in template.members})
+    return params.flag(word_of(line.label) or line.kind, {m: m in present for m in template.members})
 
 
 def _activation(
@@ -234,7 +237,7 @@ class _Params:
 
     def __init__(self, body: Body) -> None:
         self.values: dict[str, dict[int, Any]] = {}
-        self.callees = {line.callee for line in body.lines}
+        self.taken = {line.callee for line in body.lines} | {f"x{n}" for n in range(body.inputs + 1)}
 
     def value(self, wish: str, values: Mapping[int, Any]) -> Any:
         """An argument with these values: the one that they all are, or a parameter."""
@@ -244,14 +247,21 @@ class _Params:
     def add(self, wish: str, values: Mapping[int, Any]) -> str:
         """The name of a parameter with these values: one of that wish that agrees, or a new one."""
         name, number = wish, 1
-        while name in self.values or name in self.callees:
+        while name in self.values or name in self.taken:
             known = self.values.get(name)
-            if known is not None and all(known.get(m, v) == v for m, v in values.items()):
+            if known is not None and all(_same(known.get(m, v), v) for m, v in values.items()):
                 break
             number += 1
             name = f"{wish}_{number}"
         self.values[name] = self.values.get(name, {}) | dict(values)
         return name
+
+    def flag(self, wish: str, values: Mapping[int, bool]) -> str:
+        """The name of a switch with these values, whatever it is called if there is one."""
+        for name, known in self.values.items():
+            if all(_same(known.get(m), v) for m, v in values.items()):
+                return name
+        return self.add(f"with_{wish}" if wish in self.taken else wish, values)
 
     def usual(self) -> dict[str, Any]:
         """The most common value of each."""
@@ -264,3 +274,7 @@ class _Params:
             if any(isinstance(value, Word) for value in values.values()):
                 out[name] = None if None in values.values() else REQUIRED
         return out
+
+
+def _same(a: object, b: object) -> bool:
+    return type(a) is type(b) and a == b

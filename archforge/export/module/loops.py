@@ -85,7 +85,8 @@ class _Table:
     """What is compared of a row of items, worked out once."""
 
     def __init__(self, items: list[Item]) -> None:
-        self.keys = [_key(item) for item in items]
+        ids: dict[Any, int] = {}
+        self.keys = [ids.setdefault(_key(item), len(ids)) for item in items]
         self.numbers = [tuple(_numbers(item)) for item in items]
         # The first and the last item whose name starts as far as a number: the extent of its scope.
         self.extent: dict[_Number, tuple[int, int]] = {}
@@ -105,21 +106,24 @@ class _Table:
 
     def _rounds(self, at: int, length: int) -> int:
         """How often the `length` items from `at` repeat, so that a reader sees what moves."""
-        if self.keys[at] != self.keys[at + length]:
+        if self.keys[at : at + length] != self.keys[at + length : at + 2 * length]:
             return 0
+        first = self.numbers[at : at + length]
         moving: list[set[int]] | None = None
         times = 1
         for start in range(at + length, len(self.keys) - length + 1, length):
             if self.keys[start : start + length] != self.keys[at : at + length]:
                 break
-            moves = _moves(self.numbers[at : at + length], self.numbers[start : start + length])
+            moves = _moves(first, self.numbers[start : start + length])
             if moves is None or (moving is not None and moves != moving):
                 break
-            if not self._is_whole(start, moves) or not (times > 1 or self._is_whole(at, moves)):
+            if moving is None and not (self._is_whole(at, moves) and _is_plain(first, moves)):
+                break
+            if not self._is_whole(start, moves):
                 break
             moving = moves
             times += 1
-        return times if moving is not None and _is_plain(self.numbers[at : at + length], moving) else 0
+        return times if times > 1 else 0
 
     def _is_whole(self, start: int, moves: list[set[int]]) -> bool:
         """Whether a round holds all of the scopes whose number moves: no loop may cut one in two."""
@@ -131,10 +135,15 @@ class _Table:
 
 def _moves(first: Sequence[Numbers], here: Sequence[Numbers]) -> list[set[int]] | None:
     """The numbers of each item that differ between two rounds; None unless by the same amount."""
-    pairs = [list(zip(a, b, strict=True)) for a, b in zip(first, here, strict=True)]
-    if len({b.value - a.value for item in pairs for a, b in item if a.value != b.value}) > 1:
-        return None
-    return [{i for i, (a, b) in enumerate(item) if a.value != b.value} for item in pairs]
+    amounts: set[int] = set()
+    moves: list[set[int]] = []
+    for before, after in zip(first, here, strict=True):
+        differ = {i for i, (a, b) in enumerate(zip(before, after, strict=True)) if a.value != b.value}
+        amounts.update(after[i].value - before[i].value for i in differ)
+        if len(amounts) > 1:
+            return None
+        moves.append(differ)
+    return moves
 
 
 def _is_plain(first: Sequence[Numbers], moving: Sequence[set[int]]) -> bool:

@@ -72,22 +72,24 @@ def statements_of(
     steps = _steps(function, functions)
     wishes = dict(zip(function.body.outputs[1:], outputs[1:], strict=False))
     variables = _Variables(function, steps, inputs, wishes).assign()
-    out = [_statement(step, variables, functions) for step in steps]
-    if shapes:
-        out = [
-            replace(s, comment=step.shape) if _changes(steps, i) else s
-            for i, (s, step) in enumerate(zip(out, steps, strict=True))
-        ]
+    comments = _new_shapes(steps) if shapes else [""] * len(steps)
+    out = [
+        replace(_statement(step, variables, functions), comment=comment)
+        for step, comment in zip(steps, comments, strict=True)
+    ]
     if steps and steps[-1].outputs == function.body.outputs:
         return [*out[:-1], replace(out[-1], targets=())], ()
     return out, tuple(variables[v] for v in function.body.outputs)
 
 
-def _changes(steps: list[_Step], index: int) -> bool:
-    """Whether the value of a step has another shape than its first input."""
-    step = steps[index]
-    source = next((s for s in steps[:index] if step.inputs and step.inputs[0] in s.outputs), None)
-    return source is None or source.shape != step.shape
+def _new_shapes(steps: list[_Step]) -> list[str]:
+    """The shape that each step gives, where it is not that of its first input."""
+    shapes: dict[int, str] = {}
+    out = []
+    for step in steps:
+        out.append("" if step.inputs and shapes.get(step.inputs[0]) == step.shape else step.shape)
+        shapes |= dict.fromkeys(step.outputs, step.shape)
+    return out
 
 
 def _steps(function: Function, functions: Mapping[str, Function]) -> list[_Step]:
@@ -171,7 +173,7 @@ class _Variables:
                 self.users.setdefault(value, []).append(index)
         self.last |= dict.fromkeys(function.body.outputs, len(steps))
         self.taken = {*function.params, *function.callees}
-        self.groups = self._groups()
+        self.branches = self._branches()
 
     def assign(self) -> Mapping[int, str]:
         for index, step in enumerate(self.steps):
@@ -185,8 +187,11 @@ class _Variables:
         dying = [self.names[v] for v in step.inputs if self.last[v] <= index]
         if step.bypass is not None and self.names[step.bypass] in dying:
             return self.names[step.bypass]
-        group = self.groups.get(step.line.label.split(".")[0], "")
-        wishes = [word_of(self.wishes.get(value, "")), group, self._far_name(value, index, step)]
+        wishes = [
+            word_of(self.wishes.get(value, "")),
+            self.branches.get(step.line.branch, ""),
+            self._kept_name(value, index, step),
+        ]
         letters = [name for name in dying if name in LETTERS]
         numbered = [f"y{n}" for n in range(2, 2 + len(self.holds))]  # one more than can be held
         choices: list[str] = [*wishes, "x", *letters, *LETTERS, *numbered]
@@ -196,40 +201,33 @@ class _Variables:
         held = self.holds.get(name)
         return name not in self.taken and (held is None or self.last.get(held, -1) <= index)
 
-    def _far_name(self, value: int, index: int, step: _Step) -> str:
+    def _kept_name(self, value: int, index: int, step: _Step) -> str:
         """The name of a value that is needed much later, or again after others were computed."""
-        uses = self.users.get(value, [])
-        last = self.last.get(value, index)
         word = word_of(step.line.label)
+        last, uses = self.last.get(value, index), len(self.users.get(value, ()))
         if last > index + FAR:
             return word
-        contiguous = last <= index + max(len(uses), 1)
-        return "" if contiguous or _is_automatic(word, step.line.kind) or len(uses) < 2 else word
+        waits = uses > 1 and last > index + uses
+        return word if waits and not _is_automatic(word, step.line.kind) else ""
 
-    def _groups(self) -> dict[str, str]:
-        """A variable for each named branch: the first part of labels, if a merge reads from it."""
-        part_of = {v: s.line.label.split(".")[0] for s in self.steps for v in s.outputs}
-        named = {v: _names_branch(s.line) for s in self.steps for v in s.outputs}
-        groups: dict[str, str] = {}
+    def _branches(self) -> dict[str, str]:
+        """A variable for each named branch that a merge reads from."""
+        origin = {value: step.line for step in self.steps for value in step.outputs}
+        out: dict[str, str] = {}
         for step in self.steps:
-            if len(set(step.inputs)) < 2:
-                continue
-            joins = step.line.callee.isidentifier()  # `concat`, not an operator
-            for value in step.inputs:
-                part = part_of.get(value, "")
-                outside = part != step.line.label.split(".")[0]
-                if part and outside and (named[value] == "branch" or (joins and named[value] == "op")):
-                    groups[part] = word_of(part)
-        return groups
+            sources = [origin[v] for v in dict.fromkeys(step.inputs) if v in origin]
+            if len({*step.inputs}) > 1:
+                joins = step.line.callee.isidentifier()  # `concat`, not an operator
+                named = (s for s in sources if s.branch != step.line.branch and _is_branch(s, joins))
+                out |= {line.branch: word_of(line.branch) for line in named}
+        return out
 
 
-def _names_branch(line: Line) -> str:
-    """Whether the first part of a label is a name that the spec gives to a branch, or to one op."""
-    parts = line.label.split(".")
-    if _is_automatic(parts[0], line.kind):
-        return ""
+def _is_branch(line: Line, joins: bool) -> bool:
+    """Whether the first part of a label is a name that the spec gives to a branch: to more than one op,
+    or to a single one that is joined to others."""
     is_call = line.callee not in kernel_file().kernels
-    return "branch" if is_call or parts[1:] else "op"
+    return not _is_automatic(line.branch, line.kind) and (joins or is_call or "." in line.label)
 
 
 def _is_automatic(word: str, kind: str) -> bool:

@@ -1,0 +1,80 @@
+"""What kernels are called with: attributes as they are, and geometry in the form that most calls share.
+
+Blocks of different size should be one function, so what follows from the input's size is said
+relative to it where that is as clear: one of two equal parts, not channels 64 to 128.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from archforge.errors import InternalError
+from archforge.export.module.kernels import Kernel
+from archforge.ir import Node, TensorType
+from archforge.ops.reshape import Reshape
+from archforge.ops.slice import Slice
+from archforge.ops.window import Window
+
+__all__ = ["arguments_of"]
+
+MAX_PARTS = 16  # beyond that many, `start` and `end` say more
+
+
+def arguments_of(node: Node, types: Sequence[TensorType], kernel: Kernel) -> dict[str, Any]:
+    """The value of each keyword argument of the kernel, for a node with inputs of these types."""
+    known = node.op.attributes() | _window(node, types)
+    if isinstance(node.op, Slice):
+        known |= _part(node.op, types[0])
+    if isinstance(node.op, Reshape):
+        known |= {"shape": _with_free_extent(node.op.infer(*types).shape)}
+    missing = [name for name in kernel.keywords if name not in known]
+    if missing:
+        raise InternalError(
+            f"kernel {kernel.name} asks for {', '.join(missing)}, which `{node.op.kind}` lacks"
+        )
+    return {name: known[name] for name in kernel.keywords}
+
+
+def _window(node: Node, types: Sequence[TensorType]) -> dict[str, Any]:
+    """The geometry of an op with a window, in numbers: words and `ceil` are worked out here."""
+    if not hasattr(node.op, "window"):
+        return {}
+    window: Window = node.op.window(*types)
+    ends = [(o - 1) * s + r for o, s, r in zip(window.output, window.stride, window.reach, strict=True)]
+    beyond = [
+        (0, max(end - before - size - after, 0))
+        for end, size, (before, after) in zip(ends, types[0].spatial, window.padding, strict=True)
+    ]
+    return {
+        "kernel": _plain(window.kernel),
+        "stride": _plain(window.stride),
+        "dilation": _plain(window.dilation),
+        "padding": _plain_sides(window.padding),
+        "overhang": _plain_sides(beyond),
+    }
+
+
+def _plain(values: tuple[int, ...]) -> int | tuple[int, ...]:
+    return values[0] if len({*values}) == 1 else values
+
+
+def _plain_sides(sides: Sequence[tuple[int, int]]) -> int | tuple[tuple[int, int], ...]:
+    numbers = {n for pair in sides for n in pair}
+    return numbers.pop() if len(numbers) == 1 else tuple(sides)
+
+
+def _part(op: Slice, x: TensorType) -> dict[str, Any]:
+    """`part`, which of how many equal parts a slice is, in place of `start` and `end`; None if none."""
+    axis, stretch = op.stretch(x)
+    length = stretch.stop - stretch.start
+    parts, rest = divmod(x.shape[axis], length)
+    if rest or stretch.start % length or not 1 < parts <= MAX_PARTS:
+        return {"part": None}
+    return {"part": (stretch.start // length, parts), "start": 0, "end": None}
+
+
+def _with_free_extent(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A shape with -1 for its largest extent."""
+    largest = shape.index(max(shape))
+    return (*shape[:largest], -1, *shape[largest + 1 :])
