@@ -85,14 +85,11 @@ class Walk:
         self.mistakes_made = 0
 
     def note(self, *diagnostics: Diagnostic) -> None:
-        """Keep each mistake once, with the calls that led to it the first time. Stops the walk when a
-        loop makes the same ones over and over."""
+        """Keep each mistake once, with the calls that led to it the first time."""
         self.mistakes_made += len(diagnostics)
         for diagnostic in diagnostics:
             key = (diagnostic.code, diagnostic.span, diagnostic.message if diagnostic.span is None else "")
             self.found.setdefault(key, diagnostic.within(self.calls))
-        if self.mistakes_made > MAX_MISTAKES:
-            raise LimitError
 
     def enter(self, at: At, name: str, span: Span, x: Flow, style: Style) -> At:
         """A named scope below `at`."""
@@ -137,6 +134,8 @@ class Walk:
             self.note(*error.diagnostics)
         except Poisoned:
             pass
+        if self.mistakes_made > MAX_MISTAKES:  # a loop that makes the same ones over and over
+            raise LimitError
         self._poison(step, env)
         return POISON
 
