@@ -8,15 +8,26 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shutil
 import sys
 from functools import cache
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
 from archforge import driver
 from archforge.codes import CODES
-from archforge.errors import Diagnostic, Span
+from archforge.errors import (
+    Diagnostic,
+    DiagnosticError,
+    Frame,
+    InternalError,
+    Note,
+    SourceFile,
+    Span,
+    fail_all,
+)
 from tests.other_errors import OTHERS, raised
 
 FOLDER = Path(__file__).parent / "bad_specs"
@@ -95,6 +106,76 @@ def test_no_output_lies_unused() -> None:
 
 def test_the_mistakes_of_a_first_time_author_are_there() -> None:
     assert len([path for path in CASES if path.stem.startswith("first_time")]) >= 10
+
+
+# Files of other editors
+
+
+def places(path: Path) -> list[tuple[str, int, int, int]]:
+    return [(d.code, d.span.line, d.span.column, d.span.length) for d in found_in(path) if d.span]
+
+
+@pytest.mark.parametrize(("mark", "end"), [("\ufeff", "\n"), ("", "\r\n"), ("\ufeff", "\r\n"), ("", "\r")])
+def test_neither_a_byte_order_mark_nor_ends_of_lines_move_anything(
+    mark: str, end: str, tmp_path: Path
+) -> None:
+    shutil.copytree(FOLDER / "parts", tmp_path / "parts")
+    for path in CASES:
+        if path.stem == "E0106_not_utf8":
+            continue
+        copy = tmp_path / path.name
+        copy.write_bytes((mark + path.read_text("utf-8").replace("\n", end)).encode())
+        assert places(copy) == places(path)
+
+
+@pytest.mark.parametrize("text", ["\r\n", "\ufeff", "archforge: 1", "\xff\xfea\x00", "a\x00b", "\x1b[2J: 1"])
+def test_odd_files_are_refused_with_a_place(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "odd.yaml"
+    path.write_bytes(text.encode("latin-1", "replace") if text.startswith("\xff") else text.encode())
+    assert all(d.span for d in found_in(path))
+    assert printed(path).isprintable() or "\x1b" not in printed(path)
+
+
+# How a diagnostic is printed
+
+
+def test_notes_calls_and_help_in_their_order() -> None:
+    source = SourceFile("net.yaml", "graph:\n  - unit: 3\n")
+    span = Span(source, 1, 4, 4)
+    diagnostic = Diagnostic("E0402", "headline", span, "label", "way out", (Note("a fact", span),))
+    assert diagnostic.within([Frame("outer", span), Frame("inner", span)]).render() == dedent(
+        """\
+        net.yaml:2:5: E0402: headline
+            2 |   - unit: 3
+              |     ^^^^ label
+              note: a fact at net.yaml:2:5
+              in: `inner`, called at net.yaml:2:5
+              in: `outer`, called at net.yaml:2:5
+              help: way out"""
+    )
+    assert diagnostic.to_json() == {
+        "code": "E0402",
+        "message": "headline",
+        "span": {"file": "net.yaml", "line": 2, "column": 5, "length": 4},
+        "label": "label",
+        "help": "way out",
+        "notes": [{"message": "a fact", "span": {"file": "net.yaml", "line": 2, "column": 5, "length": 4}}],
+        "trace": [],
+    }
+
+
+def test_a_mistake_is_told_once_and_at_most_fifty_are() -> None:
+    source = SourceFile("net.yaml", "\n" * 100)
+    twice = [Diagnostic("E0301", "again", Span(source, line, 0)) for line in (*range(99, -1, -1), 7)]
+    with pytest.raises(DiagnosticError) as caught:
+        fail_all(twice)
+    assert [d.span.line for d in caught.value.diagnostics if d.span] == list(range(50))
+    fail_all([])
+
+
+def test_a_code_that_is_not_registered_is_our_bug() -> None:
+    with pytest.raises(InternalError):
+        Diagnostic("E0000", "no such code")
 
 
 # The codes
