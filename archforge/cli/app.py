@@ -1,24 +1,46 @@
-"""The commands, one file each."""
+"""The commands, one file each. Only the file of the command that is asked for is loaded."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
 from archforge import __version__
-from archforge.cli import build, check, listing, new, run, schema, show, verify
 
-__all__ = ["app"]
+__all__ = ["app_for"]
 
-app = typer.Typer(
-    help="Compile specs of convolutional networks: counts you can trust, checked against published tables, "
-    "and a network that runs.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+# Where the function of each command is; the help lists them in this order.
+COMMANDS = {
+    "build": "build.build",
+    "check": "check.check",
+    "show": "show.show",
+    "list": "listing.list_zoo",
+    "run": "run.run",
+    "verify": "verify.verify",
+    "new": "new.new",
+    "schema": "schema.schema",
+}
+
+
+def app_for(arguments: Sequence[str]) -> typer.Typer:
+    """The application that runs these arguments: with the one command that they name, else with all."""
+    app = typer.Typer(
+        help="Compile specs of convolutional networks: counts you can trust, checked against published "
+        "tables, and a network that runs.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_options)
+    named = [a for a in arguments[:1] if a in COMMANDS]
+    for command in named or COMMANDS:
+        module, _, function = COMMANDS[command].partition(".")
+        app.command(command)(getattr(import_module(f"archforge.cli.{module}"), function))
+    return app
 
 
 def _version(wanted: bool) -> None:
@@ -27,20 +49,9 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
-def options(
+def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     pass
-
-
-app.command("build")(build.build)
-app.command("check")(check.check)
-app.command("show")(show.show)
-app.command("list")(listing.list_zoo)
-app.command("run")(run.run)
-app.command("verify")(verify.verify)
-app.command("new")(new.new)
-app.command("schema")(schema.schema)
