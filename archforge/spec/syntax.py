@@ -1,12 +1,16 @@
-"""The language's syntax as frozen data: values, steps, blocks, documents. No behaviour but evaluation."""
+"""The language's syntax as frozen data: values, steps, blocks, documents. No behaviour but evaluation.
+
+What there are many kinds of is a named tuple: a frozen dataclass takes ten times longer to define, which
+every command would pay.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from archforge.errors import SourceFile, Span
 from archforge.spec.formula import Formula, Namespace, Template
@@ -66,8 +70,7 @@ RANGE = re.compile(r"([0-9]+)~([0-9]+)?$")
 KINDS = ("int", "float", "bool", "str", "list", "tensor", "steps")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Value:
+class Value(NamedTuple):
     """A literal, a formula, or a list or mapping of values."""
 
     content: Any  # a constant | Formula | tuple[Value, ...] | dict[str, Value]
@@ -132,8 +135,7 @@ class Argument:
         return isinstance(self.tree, Sequence) and any(isinstance(i, Mapping) for i in self.tree.items)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Arguments:
+class Arguments(NamedTuple):
     """What stands behind an op or block: named `entries`, or one `bare` value (None: nothing)."""
 
     span: Span
@@ -141,15 +143,14 @@ class Arguments:
     bare: Argument | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Modifiers:
+class Modifiers(NamedTuple):
     name: Template | None = None
     tap: Template | None = None  # `as`
     append: Template | None = None
     source: Value | None = None  # `from`
     when: Value | None = None
     repeat: Value | None = None
-    first: dict[str, Argument] = field(default_factory=dict)
+    first: dict[str, Argument] = {}  # noqa: RUF012  nobody writes into it
     share: Template | None = None
 
     def values(self) -> Iterator[Value]:
@@ -161,8 +162,7 @@ class Modifiers:
         yield from (t for t in (self.name, self.tap, self.append, self.share) if t)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Body:
+class Body(NamedTuple):
     """Steps in order. `is_list` is false for one step written without a list: a name on it is its own."""
 
     steps: tuple[Step, ...]
@@ -170,8 +170,7 @@ class Body:
     is_list: bool = True
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Tap:
+class Tap(NamedTuple):
     """`=expr`: a value to go on with, steps to run, or the name of an op or block."""
 
     span: Span
@@ -179,8 +178,7 @@ class Tap:
     formula: Formula
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Call:
+class Call(NamedTuple):
     """An op or a block, named outright or by a formula."""
 
     span: Span
@@ -189,16 +187,14 @@ class Call:
     arguments: Arguments
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Branch:
+class Branch(NamedTuple):
     span: Span
     body: Body
     name: Template | None = None
     when: Value | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Merge:
+class Merge(NamedTuple):
     """Branches that all start from the current value, and what joins them."""
 
     span: Span
@@ -207,8 +203,7 @@ class Merge:
     branches: tuple[Branch, ...] | Formula
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Group:
+class Group(NamedTuple):
     """`seq`, or `side`, which leaves the current value as it was."""
 
     span: Span
@@ -217,8 +212,7 @@ class Group:
     body: Body
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class For:
+class For(NamedTuple):
     """A loop over columns of equal length, or over named columns in rows."""
 
     span: Span
@@ -229,8 +223,7 @@ class For:
     body: Body
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Let:
+class Let(NamedTuple):
     span: Span
     modifiers: Modifiers
     values: dict[str, Argument]
@@ -262,8 +255,7 @@ def names_set(step: Step) -> Iterator[Template | str]:
             yield from names_set(inner)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ArgDecl:
+class ArgDecl(NamedTuple):
     """An argument: a kind without a value is required (bare `steps` may be left out: none)."""
 
     name: str
@@ -308,8 +300,7 @@ class ProfileDecl:
     model: str | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class OutputDecl:
+class OutputDecl(NamedTuple):
     value: Value
     when: Value | None
 
