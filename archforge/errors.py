@@ -116,9 +116,7 @@ class Diagnostic:
             out.append(f"      note: {_clipped(note.message)}{place}")
         out += _calls(self.trace)
         if self.help:
-            lines = textwrap.wrap(
-                _printable(self.help), WIDTH, break_long_words=False, break_on_hyphens=False
-            )
+            lines = textwrap.wrap(_clipped(self.help), WIDTH, break_long_words=False, break_on_hyphens=False)
             out.append("      help: " + ("\n" + " " * 12).join(lines))
         return "\n".join(out)
 
@@ -164,7 +162,7 @@ def _excerpt(span: Span, label: str) -> list[str]:
 
 def _calls(trace: tuple[Frame, ...]) -> list[str]:
     """One line for each call, innermost first; of a deep recursion the ends."""
-    lines = [f"      in: `{frame.block}`, called at {frame.span}" for frame in reversed(trace)]
+    lines = [f"      in: `{_clipped(frame.block)}`, called at {frame.span}" for frame in reversed(trace)]
     return lines if len(lines) <= 8 else [*lines[:4], f"      ... {len(lines) - 6} calls ...", *lines[-2:]]
 
 

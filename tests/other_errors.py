@@ -17,6 +17,7 @@ from archforge import driver
 from archforge.backends.numpy import NumpyBackend
 from archforge.cli.options import input_shape
 from archforge.errors import Diagnostic, DiagnosticError
+from archforge.export import Subject, export
 from archforge.export.module import bodies
 from archforge.export.module.kernels import KernelFile
 from archforge.plan import plan
@@ -56,9 +57,9 @@ def _strict_plan() -> None:
 
 
 def _export() -> None:
-    typed = archforge.load(SPEC).graph
+    network = archforge.load(SPEC)
     with patch.object(bodies, "kernel_file", lambda: KernelFile({}, {})):
-        bodies.refuse_lacking(typed, typed.nodes)
+        export(Subject(network, (network,)))
 
 
 def _check_without_expect() -> None:

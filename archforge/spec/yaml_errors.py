@@ -4,6 +4,7 @@ seldom the one to change."""
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from typing import NoReturn
 
@@ -13,6 +14,7 @@ from archforge.errors import Diagnostic, DiagnosticError, Note, SourceFile, Span
 
 __all__ = ["fail_syntax", "fail_torn_formula"]
 
+LONG = 2_000
 NO_ALIAS = "name the steps in `blocks:` and call them"
 
 
@@ -57,23 +59,13 @@ class _Complaint:
         self.before = self.text[: self.column]
 
     def diagnostic(self) -> Diagnostic:
-        for rule in (
-            self.tab,
-            self.alias,
-            self.document,
-            self.inline_list,
-            self.template,
-            self.formula,
-            self.quote,
-            self.unclosed,
-            self.comma,
-            self.colon_in_text,
-            self.missing_space,
-            self.missing_colon,
-            self.indentation,
-            self.text_behind,
-            self.first_character,
-        ):
+        rules: list[Callable[[], Diagnostic | None]]
+        rules = [self.tab, self.alias, self.document, self.quote, self.unclosed]
+        if len(self.text) <= LONG:  # the others search a line again and again
+            rules += [self.inline_list, self.template, self.formula, self.comma, self.colon_in_text]
+            rules += [self.missing_space, self.missing_colon, self.indentation, self.text_behind]
+            rules += [self.first_character]
+        for rule in rules:
             found = rule()
             if found:
                 return found
