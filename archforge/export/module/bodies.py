@@ -110,7 +110,7 @@ class RegionTree:
         self.alias = _identities(typed)
         self.outputs = {name: self.final(value) for name, value in typed.graph.outputs.items()}
         live = self._live()
-        refuse_lacking(typed, live)
+        _refuse_lacking(typed, live)
         self.root = self._build(live)
         self._connect(live)
         self.calls = self._calls()
@@ -283,7 +283,7 @@ def _identities(typed: TypedGraph) -> dict[str, str]:
     return alias
 
 
-def refuse_lacking(typed: TypedGraph, nodes: Sequence[Node]) -> None:
+def _refuse_lacking(typed: TypedGraph, nodes: Sequence[Node]) -> None:
     """Raises E0704 for each kind of op that has no kernel."""
     lacking: dict[str, list[Node]] = {}
     for node in nodes:

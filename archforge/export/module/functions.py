@@ -135,7 +135,7 @@ def _joined(
     template: _Template, body: Body, members: Sequence[int], bodies: Sequence[Body]
 ) -> _Template | None:
     """The template with these calls of one body too, if that takes few optional lines and parameters."""
-    absent = absent_lines(template.body, body)
+    absent = _absent_lines(template.body, body)
     if absent is None or any(
         absent.get(i, b) != b for other in template.members.values() for i, b in other.items()
     ):
@@ -145,7 +145,7 @@ def _joined(
     return joined if after <= max(MAX_PARAMETERS, before + 1) else None
 
 
-def absent_lines(whole: Body, part: Body) -> dict[int, int] | None:
+def _absent_lines(whole: Body, part: Body) -> dict[int, int] | None:
     """The lines that make `part` of `whole` when they are left out, each with the number of the input
     that then stands for its value; None if no few lines do."""
     extra = len(whole.lines) - len(part.lines)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
-__all__ = ["Loop", "Parts", "Ref", "roll", "split_name"]
+__all__ = ["Loop", "Parts", "Ref", "is_run", "roll", "split_name"]
 
 MAX_BODY = 64  # statements of a loop's body; a longer one is found by nobody who reads it
 

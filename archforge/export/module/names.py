@@ -6,13 +6,14 @@ import builtins
 import keyword
 import re
 
-__all__ = ["Names", "identifier", "word_of"]
+__all__ = ["Names", "identifier", "loop_variable", "word_of"]
 
 # What a module's template, and every function, already means by a name.
 RESERVED = frozenset(
-    ("INPUTS", "PARAMETERS", "check", "forward", "fresh", "i", "j", "json", "k", "load", "m", "main", "math",
-     "n", "name", "np", "p", "parameters", "sys", "x")
+    ("INPUTS", "PARAMETERS", "check", "forward", "fresh", "json", "load", "main", "math", "name", "np", "p",
+     "parameters", "sys", "x")
 )  # fmt: skip
+LOOP_VARIABLES = "ijkmn"
 
 
 def identifier(text: str) -> str:
@@ -21,9 +22,15 @@ def identifier(text: str) -> str:
     return word if word and not word[0].isdigit() else ""
 
 
+def loop_variable(depth: int) -> str:
+    """The variable of a loop within `depth` others."""
+    return LOOP_VARIABLES[depth] if depth < len(LOOP_VARIABLES) else f"i{depth}"
+
+
 def is_taken(word: str) -> bool:
     """Whether Python or every generated module means something by `word`."""
-    return keyword.iskeyword(word) or hasattr(builtins, word) or word in RESERVED
+    is_loop = word in LOOP_VARIABLES or re.fullmatch(r"i\d+", word) is not None
+    return is_loop or keyword.iskeyword(word) or hasattr(builtins, word) or word in RESERVED
 
 
 def word_of(label: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from archforge.export.module.functions import Parameter, Word
 from archforge.export.module.loops import Loop, Parts, Ref, is_run
+from archforge.export.module.names import loop_variable
 from archforge.export.module.statements import Statement
 
 __all__ = [
@@ -27,7 +28,6 @@ __all__ = [
 
 WIDTH = 88
 INDENT = "    "
-LOOP_VARIABLES = "ijkmn"
 MAX_LISTED = 8  # values of a loop that are written one by one
 
 Scope = tuple[str, ...]  # variables of the loops around, innermost last
@@ -41,7 +41,7 @@ def loop_lines(
         if not isinstance(item, Loop):
             yield from lines(item, depth, scope)
             continue
-        variable = LOOP_VARIABLES[len(scope)] if item.uses_value else "_"
+        variable = loop_variable(len(scope)) if item.uses_value else "_"
         yield f"{INDENT * depth}for {variable} in {_values(item.values)}:"
         yield from loop_lines(item.body, lines, depth + 1, (*scope, variable))
 
@@ -85,34 +85,43 @@ def _either(statement: Statement, lines: list[str], indent: str) -> Iterator[str
 
 
 def _plain_lines(statement: Statement, depth: int, scope: Scope) -> Iterator[str]:
-    target = ", ".join(statement.targets)
-    head = f"{INDENT * depth}{target} = " if target else f"{INDENT * depth}return "
-    opening = "".join(f"{w}(" for w in reversed(statement.wraps))
-    closing = ")" * len(statement.wraps)
-    if statement.callee.isidentifier():
+    head = f"{INDENT * depth}{', '.join(statement.targets)} = " if statement.targets else _return(depth)
+    is_call = statement.callee.isidentifier()
+    if is_call:
         arguments = _arguments(statement, scope)
-        flat = f"{head}{opening}{statement.callee}({', '.join(arguments)}){closing}"
+        flat = f"{statement.callee}({', '.join(arguments)})"
     else:
-        arguments = []
-        flat = f"{head}{opening}{f' {statement.callee} '.join(statement.inputs)}{closing}"
+        flat = f" {statement.callee} ".join(statement.inputs)
+    line = head + _wrapped(flat, statement)
     comment = f"  # {statement.comment}" if statement.comment else ""
-    if len(flat + comment) <= WIDTH:
-        yield flat + comment
-    elif len(flat) <= WIDTH or not arguments:
-        yield flat
+    if len(line) <= WIDTH:
+        yield line + comment if len(line + comment) <= WIDTH else line
     elif statement.wraps:
         yield from _in_two(statement, depth, scope)
-    else:
+    elif is_call:
         yield from bracketed(f"{head}{statement.callee}(", arguments, ")", depth)
+    else:
+        first, *others = statement.inputs
+        inner = INDENT * (depth + 1)
+        yield from (f"{head}(", f"{inner}{first}", *(f"{inner}{statement.callee} {v}" for v in others))
+        yield f"{INDENT * depth})"
 
 
 def _in_two(statement: Statement, depth: int, scope: Scope) -> Iterator[str]:
-    """A call too long for its wraps: they go on lines of their own."""
+    """A statement too long for its wraps: they go on a line of their own."""
     target = statement.targets[0] if statement.targets else "x"
     yield from _plain_lines(replace(statement, targets=(target,), wraps=(), comment=""), depth, scope)
-    head = f"{target} = " if statement.targets else "return "
+    head = f"{INDENT * depth}{target} = " if statement.targets else _return(depth)
+    yield head + _wrapped(target, statement)
+
+
+def _return(depth: int) -> str:
+    return f"{INDENT * depth}return "
+
+
+def _wrapped(expression: str, statement: Statement) -> str:
     opening = "".join(f"{w}(" for w in reversed(statement.wraps))
-    yield f"{INDENT * depth}{head}{opening}{target}{')' * len(statement.wraps)}"
+    return f"{opening}{expression}{')' * len(statement.wraps)}"
 
 
 def bracketed(opening: str, items: Sequence[str], closing: str, depth: int) -> Iterator[str]:
@@ -175,7 +184,7 @@ def literal(value: Any) -> str:
 
 def docstring(text: str) -> str:
     """Words of a spec, which nobody has to trust, as part of a docstring."""
-    plain = " ".join(text.split())
+    plain = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return plain.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
 
 
