@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from archforge import driver
+from archforge.export.zoo_page import zoo_page
 from archforge.ops import all_ops
 from archforge.ops.base import Op
 from archforge.resources import zoo_folder
@@ -20,11 +22,23 @@ from archforge.spec.schema import general_schema
 from archforge.spec.schema_values import paragraphs, plain_text
 from archforge.spec.syntax import CELLS
 
-__all__ = ["LANGUAGE", "OPS", "SCHEMA", "Example", "examples", "language_page", "ops_page", "schema_text"]
+__all__ = [
+    "LANGUAGE",
+    "OPS",
+    "SCHEMA",
+    "ZOO",
+    "Example",
+    "examples",
+    "language_page",
+    "ops_page",
+    "schema_text",
+    "zoo_text",
+]
 
 DOCS = Path(__file__).parents[1] / "docs"
 LANGUAGE = DOCS / "language.md"
 OPS = DOCS / "ops.md"
+ZOO = DOCS / "zoo.md"
 SCHEMA = zoo_folder() / "archforge.schema.json"
 
 
@@ -174,11 +188,17 @@ def _whole(text: str) -> str:
 # The schema
 
 
+def zoo_text() -> str:
+    """docs/zoo.md: every network that is shipped."""
+    return zoo_page(driver.check([zoo_folder()]))
+
+
 def schema_text() -> str:
     """The text of `zoo_specs/archforge.schema.json`, as `archforge schema` prints it."""
     return json.dumps(general_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 if __name__ == "__main__":
-    for path, text in ((LANGUAGE, language_page()), (OPS, ops_page()), (SCHEMA, schema_text())):
+    pages = ((LANGUAGE, language_page()), (OPS, ops_page()), (ZOO, zoo_text()), (SCHEMA, schema_text()))
+    for path, text in pages:
         path.write_text(text, encoding="utf-8")

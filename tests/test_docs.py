@@ -15,7 +15,7 @@ from archforge.spec.library import Library
 from archforge.spec.parse import SECTIONS
 from archforge.spec.schema import general_schema, spec_schema
 from archforge.spec.syntax import KINDS, MODIFIERS, STRUCTURES, Header
-from tests.pages import LANGUAGE, OPS, Example, examples, language_page, ops_page
+from tests.pages import LANGUAGE, OPS, ZOO, Example, examples, language_page, ops_page, zoo_text
 
 EXAMPLES = [pytest.param(example, id=f"line {example.line}") for example in examples(LANGUAGE)]
 REGENERATE = "python -m tests.pages"
@@ -27,6 +27,10 @@ def test_generated_parts_of_the_language_reference_are_current() -> None:
 
 def test_table_of_ops_is_current() -> None:
     assert OPS.read_text(encoding="utf-8") == ops_page(), REGENERATE
+
+
+def test_page_of_the_zoo_is_current() -> None:
+    assert ZOO.read_text(encoding="utf-8") == zoo_text(), REGENERATE
 
 
 def test_every_word_of_the_language_is_explained() -> None:

@@ -40,6 +40,12 @@ def test_a_spec_in_the_readme_builds(text: str) -> None:
     assert "stage1.0.conv1.weight" in network.params
 
 
+def test_the_size_of_the_zoo() -> None:
+    page = (ROOT / "docs" / "zoo.md").read_text(encoding="utf-8")  # held by test_docs
+    networks, profiles, figures = re.findall(r"([\d,]+) (?:networks|profiles|documented figures)", page)[:3]
+    assert f"{networks} networks in {profiles} profiles with {figures} documented figures" in README
+
+
 def test_the_figures_of_the_python_section() -> None:
     network = archforge.load("resnet_50", profile="torchvision", classes=10)
     assert f"{network.counts.params:_}" in README

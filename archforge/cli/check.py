@@ -106,11 +106,9 @@ def _told(report: Report) -> str:
     for network in report.networks:
         explained = sum(c.status == "explained" for c in network.cells)
         note = f" ({explained} explained)" if explained else ""
-        parts.append(
-            f"{network.profile} {len(network.cells)}{note}"
-            if network.cells
-            else f"{network.profile} {paint('unchecked', 'yellow')}"
-        )
+        _, _, block = network.name.partition(":")
+        name = f"{block}.{network.profile}" if block else network.profile
+        parts.append(f"{name} {len(network.cells) or paint('unchecked', 'yellow')}{note}")
     return ", ".join(parts)
 
 

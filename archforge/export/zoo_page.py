@@ -17,20 +17,25 @@ MEBIBYTE = 2**20
 
 def zoo_page(reports: Iterable[Report]) -> str:
     """Markdown for `docs/zoo.md`. Broken specs and what is no network are left out."""
-    networks = [r for r in reports if r.is_network and r.networks]
-    profiles = [n for r in networks for n in r.networks]
-    cells = [c for n in profiles for c in n.cells]
+    counted = [r for r in reports if r.networks]
+    networks = [r for r in counted if r.is_network]
+    everything = [n for r in counted for n in r.networks]
+    profiles = [n for r in networks for n in r.networks if n.name == r.name]
+    blocks = [n for n in everything if n not in profiles]
+    cells = [c for n in everything for c in n.cells]
     return render(
         "zoo.md.j2",
         networks=len(networks),
         profiles=len(profiles),
+        cases=len(blocks),
         cells=f"{len(cells):,}",
         by_rule=sum(c.rule is not None and c.status == "ok" for c in cells),
         explained=sum(c.status == "explained" for c in cells),
         mismatches=sum(c.status == "mismatch" for c in cells),
-        rows=[_row(n, first=n is r.networks[0]) for r in networks for n in r.networks],
-        errata=[_erratum(n, c) for n in profiles for c in n.cells if c.because],
-        rules=[_rule(n, c) for n in profiles for c in n.cells if c.rule],
+        rows=[_row(n, first=n.profile == n.spec.profile_names[0]) for n in profiles],
+        blocks=[_row(n, first=n.profile == n.spec.profile_names[0]) for n in blocks],
+        errata=[_erratum(n, c) for n in everything for c in n.cells if c.because],
+        rules=[_rule(n, c) for n in everything for c in n.cells if c.rule],
         departures=[_departure(r) for r in networks if r.spec and r.spec.header.departs],
         repairs=[_repair(r) for r in networks if r.spec and r.spec.header.repaired],
     )
@@ -44,6 +49,7 @@ def _row(network: Network, *, first: bool) -> dict[str, str]:
         "name": network.name if first else "",
         "profile": network.profile,
         "input": ", ".join(map(str, network.graph.graph.inputs.values())),
+        "output": ", ".join(str(network.graph.types[v]) for v in network.graph.graph.outputs.values()),
         "layers": f"{counts.layers:,}",
         "weights": f"{counts.weights:,}",
         "biases": f"{counts.biases:,}",
