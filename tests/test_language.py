@@ -330,6 +330,17 @@ def test_taps_and_lets_belong_to_the_body_that_they_are_written_in() -> None:
     assert refused(inside) == ["E0302"]
 
 
+def test_names_of_taps_may_be_made_by_formulas() -> None:
+    text = """
+    - {for: {w: [4, 5]}, do: {conv: =w, as: "tap{i}_of_{w}"}}
+    - concat: [[=tap0_of_4], [=tap1_of_5]]
+    """
+    assert wires(text)["concat"] == ("conv1", "conv2")
+    for wrong in ("tap0_of4", "tip0_of_4", "tap", "_of_"):
+        assert refused(text.replace("=tap0_of_4", f"={wrong}")) == ["E0302"]
+    assert mistakes(text.replace("=tap0_of_4", "=tap7_of_4"))[0].message == "`tap7_of_4` has no value here"
+
+
 def test_a_later_tap_or_let_rebinds() -> None:
     text = """
     - {conv: 4, as: t}

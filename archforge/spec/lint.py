@@ -4,7 +4,6 @@ calls and in branches that are not taken, too. Nothing is evaluated but constant
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -63,18 +62,18 @@ _NOTHING = Env(Budget(), args=NO_ARGS)
 
 @dataclass(frozen=True, slots=True)
 class _Scope:
-    """The names that formulas of a place may use. `patterns` match taps whose names are made by
-    formulas, `hidden` are the spec's arguments where an imported block cannot see them."""
+    """The names that formulas of a place may use. `made` are taps whose names formulas make, `hidden`
+    the spec's arguments where an imported block cannot see them."""
 
     known: frozenset[str]
-    patterns: tuple[re.Pattern[str], ...] = ()
+    made: tuple[Template, ...] = ()
     hidden: frozenset[str] = frozenset()
 
     def sees(self, name: str) -> bool:
-        return name in self.known or any(p.fullmatch(name) for p in self.patterns)
+        return name in self.known or any(_can_give(template, name) for template in self.made)
 
     def plus(self, names: Iterable[str]) -> _Scope:
-        return _Scope(self.known.union(names), self.patterns, self.hidden)
+        return _Scope(self.known.union(names), self.made, self.hidden)
 
     def names(self) -> frozenset[str]:
         return self.known
@@ -167,7 +166,7 @@ class _Linter:
     def _with_names(self, scope: _Scope, arguments: Iterable[Argument], *bodies: Body) -> _Scope:
         """`scope` with the taps and lets of bodies, and of arguments that are steps."""
         found: list[str] = []
-        patterns: list[re.Pattern[str]] = []
+        made: list[Template] = []
         written = [self.attempt(lambda a=argument: a.body) for argument in arguments]  # type: ignore[misc]
         for body in (*bodies, *(b for b in written if b)):
             for name in self._set_in(body):
@@ -175,8 +174,8 @@ class _Linter:
                 if text is not None:
                     found.append(text)
                 elif isinstance(name, Template):
-                    patterns.append(_pattern(name))
-        return replace(scope.plus(found), patterns=(*scope.patterns, *patterns))
+                    made.append(name)
+        return replace(scope.plus(found), made=(*scope.made, *made))
 
     def _set_in(self, body: Body) -> Iterator[Template | str]:
         for step in body.steps:
@@ -368,7 +367,9 @@ class _Linter:
             where = "`for` and `repeat`" if name == "i" else "`for`"
             hint = f"`{name}` has a value inside {where}"
         elif name == "input":
-            hint = "with several inputs each has its own name" if self.spec.graph else hint
+            hint = "with several inputs each has its own name"
+            if not isinstance(self.spec.input, dict):
+                hint = "steps of an argument see `x`, the value where they are used"
         elif not hint.startswith("did") and name in self.everywhere:
             hint = "taps and lets belong to the body they are written in: pass the value as an argument"
         return Diagnostic("E0302", message, span, help=hint)
@@ -382,6 +383,15 @@ class _Linter:
         return frozenset(n if isinstance(n, str) else n.text or "" for n in names)
 
 
-def _pattern(template: Template) -> re.Pattern[str]:
-    """What a template can give: any text for each formula."""
-    return re.compile("".join(re.escape(p) if isinstance(p, str) else ".*" for p in template.parts))
+def _can_give(template: Template, name: str) -> bool:
+    """Whether `name` is what a template gives, if its formulas give what fits."""
+    parts = [part if isinstance(part, str) else "" for part in template.parts]
+    first, *middle, last = parts if len(parts) > 1 else [*parts, ""]
+    if not (name.startswith(first) and name[len(first) :].endswith(last)):
+        return False
+    start, end = len(first), len(name) - len(last)
+    for part in middle:
+        start = name.find(part, start, end) + len(part)
+        if start < len(part):
+            return False
+    return True
