@@ -4,8 +4,9 @@ A kernel has the name of its op, with an underscore behind a word that Python ha
 It takes (p, name, x, ...) if the op owns parameters, where `p` holds all arrays of the
 network by name, else (x, ...). Keyword arguments have the names of the op's attributes;
 an attribute that is missing here shows in the shapes of the parameters, or does nothing
-at inference. Kernels of windows get numbers in place of paddings by name and of `ceil`:
-`padding`, and `overhang` for what the last windows reach beyond it.
+at inference. The exporter works geometry out: windows get numbers in place of paddings
+by name and of `ceil` (`padding`, and `overhang` for what the last windows reach beyond
+it), equal slices their `part`, and the largest extent of a reshape is -1.
 
 The tests hold each kernel against its op's reference.
 """

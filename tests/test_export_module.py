@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import shutil
@@ -543,6 +544,16 @@ def test_it_reads_weights_as_we_do(tmp_path: Path, suffix: str, dtype: str) -> N
     for name, array in expected.items():
         assert loaded[name].dtype == array.dtype
         np.testing.assert_array_equal(loaded[name], array)
+
+
+def test_it_widens_bfloat16(tmp_path: Path) -> None:
+    file = tmp_path / "w.safetensors"
+    header = {"a": {"dtype": "BF16", "shape": [2, 1], "data_offsets": [0, 4]}, "__metadata__": {"by": "hand"}}
+    text = json.dumps(header).encode()
+    file.write_bytes(len(text).to_bytes(8, "little") + text + bytes([0x80, 0x3F, 0x20, 0xC0]))
+    loaded = module(module_of(GRAPHS["chain"], "A test.")).load(file)
+    np.testing.assert_array_equal(loaded["a"], np.array([[1.0], [-2.5]], np.float32))
+    np.testing.assert_array_equal(loaded["a"], read_weights(file)["a"])
 
 
 def test_arrays_that_do_not_fit_are_refused_by_name() -> None:
