@@ -5,6 +5,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -90,9 +91,15 @@ class Op(BaseModel):
         """The word that names the op in a spec."""
         return type(self).op
 
+    @classmethod
+    @cache
+    def attribute_names(cls) -> tuple[str, ...]:
+        """The attributes in order of declaration."""
+        return tuple(cls.model_fields)
+
     def attributes(self) -> dict[str, Any]:
         """All attributes by name, in order of declaration."""
-        return {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: getattr(self, name) for name in self.attribute_names()}
 
     def infer(self, *inputs: TensorType) -> TensorType:
         """Type of the output. Raises `ShapeError` if the inputs do not fit."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -67,6 +68,7 @@ def output_size(
     return steps + 1
 
 
+@lru_cache(maxsize=4096)  # repeated blocks, and the profiles of a network, ask for the same ones
 def resolve_window(
     x: TensorType,
     *,

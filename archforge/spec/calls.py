@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, NoReturn
@@ -68,7 +68,7 @@ class _Evaluated:
 
 
 def _entries(
-    call: Call, is_first: bool, names: list[str], target: str, env: Env
+    call: Call, is_first: bool, names: Sequence[str], target: str, env: Env
 ) -> dict[str, Argument | _Evaluated]:
     """What the call gives by name: arguments, a bare value for the first name, or a row's values."""
     given: dict[str, Argument | _Evaluated] = dict(call.arguments.entries)
@@ -157,8 +157,8 @@ def bind_block(
 def bind_op(kind: str, call: Call, env: Env, spec: Env, defaults: Defaults, *, is_first: bool) -> Op:
     """The op with its attributes. Raises all that do not fit, each at its own place."""
     cls = all_ops()[kind]
-    names = cls.model_fields
-    given = _entries(call, is_first, list(names), kind, env)
+    names = cls.attribute_names()
+    given = _entries(call, is_first, names, kind, env)
     mistakes = _unknown(given, names, kind, None)
     values: dict[str, Any] = {}
     spans: dict[str, Span] = {}

@@ -86,20 +86,22 @@ def _assign(scope: NameScope, path: str, params_path: str, clashes: list[Diagnos
 
 def _named(scope: NameScope) -> Iterator[tuple[str, Draft | NameScope]]:
     """The children with their own names. Merges take no number: they hold no parameters."""
-    merges = Counter(i.kind for i in scope.items if _is_merge(i) and not i.given)
-    kinds = Counter(i.kind for i in scope.items if not i.given and not _is_merge(i))
-    seen: Counter[str] = Counter()
+    unnamed = [item.kind for item in scope.items if item.given is None]
+    several = {kind for kind, uses in Counter(unnamed).items() if uses > 1}
+    seen: dict[str, int] = {}
     position = 0
     for item in scope.items:
-        seen[item.kind] += item.given is None
+        merges = _is_merge(item)
         if item.given is not None:
             name = item.given
-        elif scope.style == "position" and not _is_merge(item):
+        elif scope.style == "position" and not merges:
             name = str(position)
         else:
-            several = (merges if _is_merge(item) else kinds)[item.kind] > 1
-            name = f"{item.kind}{seen[item.kind]}" if several else item.kind
-        position += not _is_merge(item)
+            name = kind = item.kind
+            if kind in several:
+                seen[kind] = seen.get(kind, 0) + 1
+                name = f"{kind}{seen[kind]}"
+        position += not merges
         yield name, item
 
 
