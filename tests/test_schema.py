@@ -251,7 +251,13 @@ blocks:
       - relu:
     expect:
       alone:
-        {source: x, profile: small, input: [3, 8, 8], with: {out: 4}, defaults: {relu: {}}, layers: 2~3, biases: 7~}
+        source: x
+        profile: small
+        input: [3, 8, 8]
+        with: {out: 4}
+        defaults: {relu: {}}
+        layers: 2~3
+        biases: 7~
 graph:
   - conv: =width
   - =tail

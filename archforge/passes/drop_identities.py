@@ -1,4 +1,4 @@
-"""Ops that return their input unchanged at inference are gone: identities, dropout, pools to the same size."""
+"""Ops that return their input as it is at inference are gone: identities, dropout, pools to the same size."""
 
 from __future__ import annotations
 
