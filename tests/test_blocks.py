@@ -26,7 +26,11 @@ blocks:
       deep: {source: a table, input: [3, 8, 8], with: {out: 4, width: 5, deep: true}, layers: 3}
       pointwise: {source: a table, input: [3, 8, 8], with: {out: 4, kernel: 1}, profile: wide, output: 64x8x8}
       bare:
-        {source: a table, input: [3, 8, 8], with: {out: 4, width: 5}, defaults: {conv: {bias: false}}, biases: 5}
+        source: a table
+        input: [3, 8, 8]
+        with: {out: 4, width: 5}
+        defaults: {conv: {bias: false}}
+        biases: 5
 graph: [{unit: 4}]
 """
 MEMBER = """\

@@ -322,7 +322,7 @@ MISTAKES = {
     "three numbers for a side": ("[1, [0, 1]]", "[1, [0, 1, 2]]"),
     "input of five axes": ("input: [3, 32, 32]", "input: [3, 32, 32, 32, 32]"),
     "unknown key of a block": ("naming: position", "namings: position"),
-    "a case without input": ("input: [3, 8, 8], with", "with"),
+    "a case without input": ("        input: [3, 8, 8]\n", ""),
     "unknown key of a case": ("with: {out: 4}", "using: {out: 4}"),
     "half a range": ("layers: 2~3", "layers: ~3"),
     "unknown naming": ("naming: position", "naming: number"),
