@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from archforge.errors import Diagnostic, DiagnosticError, Note, Span, did_you_mean, fail
 from archforge.ops import all_ops
 from archforge.ops.base import Op
-from archforge.spec.formula import LimitError, Poisoned, describe
+from archforge.spec.formula import Formula, LimitError, Poisoned, describe
 from archforge.spec.hints import argument_hint, target_hint, value_hint
 from archforge.spec.scopes import NO_ARGS, POISON, ArgFrame, Env, check_kind, evaluate_argument
 from archforge.spec.syntax import Argument, BlockDecl, Call, Defaults
@@ -121,7 +121,7 @@ def bind_block(
     owner = f"`{block.name}`"
     values: dict[str, Any] = {}
     pending: dict[str, Callable[[], Any]] = {}
-    frame = ArgFrame(values, pending, {name: decl.span for name, decl in block.args.items()})
+    frame = ArgFrame(values, pending, {name: decl.span for name, decl in block.args.items()}, given)
     outer = Env(env.budget, env.x, env.x, {}, {}, frame, spec.spec)
     inner = replace(outer, body={}, spec=NO_ARGS) if block.imported else outer
     for name, decl in block.args.items():
@@ -181,12 +181,25 @@ def bind_op(kind: str, call: Call, env: Env, spec: Env, defaults: Defaults, *, i
         op = cls(**values)
     except ValidationError as error:
         written = (*given, *spans)
-        mistakes += attribute_mistakes(cls, error, values, spans, call.span, given=written, names=env.names)
+        found = attribute_mistakes(cls, error, values, spans, call.span, given=written, names=env.names)
+        formulas = {spans[name]: _formula(given.get(name)) for name in values}
+        mistakes += [_with_origins(d, formulas.get(d.span) if d.span else None, env) for d in found]
     if mistakes:
         raise DiagnosticError(tuple(mistakes))
     if poisoned:
         raise Poisoned
     return op
+
+
+def _formula(argument: Argument | _Evaluated | None) -> Formula | None:
+    content = argument.value.content if isinstance(argument, Argument) else None
+    return content if isinstance(content, Formula) else None
+
+
+def _with_origins(diagnostic: Diagnostic, formula: Formula | None, env: Env) -> Diagnostic:
+    """The same, with what the arguments in the formula are and where they were given."""
+    notes = tuple(env.origins(formula)) if formula else ()
+    return replace(diagnostic, notes=(*diagnostic.notes, *notes))
 
 
 def _attribute(argument: Argument | _Evaluated, env: Env) -> Any:

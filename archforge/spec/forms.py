@@ -57,10 +57,10 @@ def refuse_unknown(tree: Mapping, known: Collection[str], foreign: dict[str, str
     fail_all(_unknown_key(entry, known, foreign or {}) for entry in tree if entry.key not in known)
 
 
-def mapping_of(tree: Tree, what: str) -> Mapping:
-    """`tree`, if it is a mapping. Raises E0203."""
+def mapping_of(tree: Tree, what: str, example: str = "") -> Mapping:
+    """`tree`, if it is a mapping such as the `example`. Raises E0203."""
     if not isinstance(tree, Mapping):
-        fail("E0203", f"{what} is a mapping, found {shown(tree)}", tree.span)
+        fail("E0203", f"{what} is a mapping, found {shown(tree)}", tree.span, help=example)
     return tree
 
 

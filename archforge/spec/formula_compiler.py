@@ -91,6 +91,8 @@ def _syntax_help(source: str) -> str:
         return "write `a if condition else b`"
     if re.search(r"\bif\b(?!.*\belse\b)", source):
         return "`if` needs an `else`: a if condition else b"
+    if source.startswith("="):
+        return "a formula starts with one `=`"
     if re.search(r"(?<![=!<>])=(?!=)", source):
         return "equality is `==`"
     if re.search(r"[0-9]\s*x\s*[0-9]", source):

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from archforge.errors import closest, did_you_mean
+from archforge.ops import all_ops
 
 __all__ = ["argument_hint", "target_hint", "value_hint"]
 
@@ -41,6 +42,7 @@ _ATTRIBUTES = {
     **dict.fromkeys(("epsilon",), "eps"),
     **dict.fromkeys(("ceil_mode",), "ceil"),
 }
+_IN = ("in", "in_channels", "in_features", "input_dim", "input_channels", "in_planes")
 
 
 def _plain(word: str) -> str:
@@ -59,6 +61,10 @@ def target_hint(word: str, known: Iterable[str], values: Iterable[str] = ()) -> 
     for name in (plain, _OPS.get(plain, ""), _OPS.get(plain.replace("_", ""), "")):
         if name in names or name == "seq":
             return f"did you mean `{name}`?"
+    pair = re.fullmatch(r"([A-Za-z]\w*)\((.*)\)", word)
+    if pair:
+        name = _plain(pair[1])
+        return f"write {{{name}: {{...}}}}" if pair[2] else f"write `{name}`"
     return _misread(word) or did_you_mean(plain if closest(plain, names) else word, names)
 
 
@@ -71,7 +77,7 @@ def _misread(word: str) -> str:
     pair = re.fullmatch(r"(\w+):(\S.*)", word)
     if pair:
         return f"a space is missing behind `:`: {{{pair[1]}: {pair[2]}}}"
-    pair = re.fullmatch(r"([A-Za-z]\w*)[ (=]+(.+?)\)?", word)
+    pair = re.fullmatch(r"([A-Za-z]\w*)[ =]+(\S.*)", word)
     return f"what an op takes goes behind a `:`: {{{pair[1]}: {pair[2]}}}" if pair else ""
 
 
@@ -82,6 +88,12 @@ def argument_hint(word: str, known: Iterable[str]) -> str:
     for name in (plain, _ATTRIBUTES.get(plain, "")):
         if name in names:
             return f"did you mean `{name}`?"
+    if plain in _IN:
+        return "leave it out: it is known from the input"
+    if plain in ("activation", "act", "nonlinearity") or plain in all_ops():
+        return f"a step of its own: - {plain if plain in all_ops() else 'relu'}"
+    if word.endswith(")"):
+        return "a list is written [3, 3]"
     return _misread(word) or did_you_mean(word, names, what="it has")
 
 
@@ -101,6 +113,9 @@ def value_hint(value: Any, expected: str, names: Iterable[str] = ()) -> str:
         return f"a list of one: [{value}]" if expected == "a list" and isinstance(value, int) else ""
     if number and re.fullmatch(r"[-+]?[0-9][0-9_]*(\.[0-9]+)?", value.strip()):
         return f"without quotes: {value.strip()}"
+    extents = re.fullmatch(r"\([0-9]+( *, *[0-9]+)*\)|[0-9]+( *[x*,] *[0-9]+)+", value)
+    if "list" in expected and (extents or value.startswith("(")):
+        return f"a list is written [{', '.join(re.findall('[0-9]+', value)) if extents else '3, 3'}]"
     if "true or false" in expected and value.lower() in ("yes", "no", "on", "off", "true", "false"):
         return f"write {str(value.lower() in ('yes', 'on', 'true')).lower()}"
     if set(re.findall(r"[A-Za-z_]\w*", value)) & set(names):

@@ -55,6 +55,15 @@ SECTIONS = ("input", "args", "with", "defaults", "profiles", "blocks", "graph", 
 
 
 _KEYS = (*_HeaderModel.model_fields, *SECTIONS)
+_EXAMPLES = {
+    "args": "{width: 64, depths: list}",
+    "with": "{width: 64}",
+    "defaults": "{conv: {bias: false}}",
+    "profiles": "{documented: {}, paper: {width: 32}}",
+    "blocks": "{unit: {args: {out: int}, body: [{conv: =out}, relu]}}",
+    "outputs": "{main: =x}",
+    "rules": "{leaves: {says: every op, count: =layers}}",
+}
 # What others call the sections of a spec, and the kinds of arguments.
 _FOREIGN_KEYS = {
     **dict.fromkeys(("layers", "backbone", "model", "network", "net", "architecture", "steps"), "graph"),
@@ -91,7 +100,8 @@ def parse_document(source: SourceFile) -> SpecDocument:
         node = tree.get(key)
         if node is None or _is_null(node):
             return {}
-        return mistakes.attempt(lambda: mistakes.each(mapping_of(node, f"`{key}`"), parse), {})
+        example = f"{key}: {_EXAMPLES[key]}"
+        return mistakes.attempt(lambda: mistakes.each(mapping_of(node, f"`{key}`", example), parse), {})
 
     document = SpecDocument(
         source=source,
@@ -250,7 +260,7 @@ def _entries(section: Entry, parse: Callable[[Entry], T]) -> dict[str, T]:
 
 def _spec_block(entry: Entry) -> BlockDecl:
     """A block, or figures for one that is inherited or imported."""
-    tree = mapping_of(entry.value, f"block `{entry.key}`")
+    tree = mapping_of(entry.value, f"block `{entry.key}`", f"{entry.key}: {{body: [...]}}")
     expect = tree.get("expect")
     if expect is None or len(tree.entries) > 1:
         return _block(entry)
@@ -259,7 +269,7 @@ def _spec_block(entry: Entry) -> BlockDecl:
 
 
 def _block(entry: Entry) -> BlockDecl:
-    tree = mapping_of(entry.value, f"block `{entry.key}`")
+    tree = mapping_of(entry.value, f"block `{entry.key}`", f"{entry.key}: {{body: [...]}}")
     mistakes = Mistakes()
     mistakes.attempt(lambda: check_name(entry.key, entry.key_span, "a block"), None)
     mistakes.attempt(lambda: refuse_unknown(tree, ("naming", "args", "body", "expect")), None)

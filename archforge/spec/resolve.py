@@ -12,6 +12,7 @@ from archforge.spec.calls import unknown_target
 from archforge.spec.library import Library
 from archforge.spec.lint import lint
 from archforge.spec.syntax import (
+    CELLS,
     ArgDecl,
     Argument,
     BlockDecl,
@@ -215,6 +216,12 @@ def _check_keys(spec: Spec, chain: list[SpecDocument]) -> list[Diagnostic]:
         if target.key not in blocks and target.key not in all_ops()
     ]
     profiles: Mapping[str, Any] = spec.profiles or {NO_PROFILE: None}
+    if spec.expect and not any(e.key in profiles for e in spec.expect):
+        cells = [e for e in spec.expect if e.key in CELLS or e.key == "source"]
+        if cells:
+            hint = f"expect: {{{next(iter(profiles))}: {{source: ..., {cells[0].key}: ...}}}}"
+            message = f"`{cells[0].key}` belongs to a profile"
+            return [*found, Diagnostic("E0501", message, cells[0].key_span, help=hint)]
     for entry in spec.expect or ():
         need(entry.key, entry.key_span, profiles, "E0501", "profile", "`expect`")
     recommended = spec.header.recommended

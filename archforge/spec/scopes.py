@@ -8,7 +8,7 @@ from typing import Any
 
 from archforge.errors import Diagnostic, DiagnosticError, Note, Span, fail
 from archforge.ir import TensorType
-from archforge.spec.formula import LimitError, Overspent, Poisoned, describe
+from archforge.spec.formula import Formula, LimitError, Overspent, Poisoned, describe
 from archforge.spec.hints import value_hint
 from archforge.spec.naming import Draft
 from archforge.spec.syntax import ArgDecl, Argument, Body
@@ -90,14 +90,19 @@ class Steps:
 
 class ArgFrame:
     """Arguments of one call. What is pending is evaluated when first asked for: a default may use
-    other arguments in any order. `places` is where each is declared."""
+    other arguments in any order. `places` is where each is declared, `given` what the call says."""
 
     def __init__(
-        self, values: dict[str, Any], pending: dict[str, Callable[[], Any]], places: Mapping[str, Span]
+        self,
+        values: dict[str, Any],
+        pending: dict[str, Callable[[], Any]],
+        places: Mapping[str, Span],
+        given: Mapping[str, object] | None = None,
     ) -> None:
         self.values = values
         self.pending = pending
         self.places = places
+        self.given = given or {}
         self._running: list[str] = []
 
     def __contains__(self, name: str) -> bool:
@@ -178,6 +183,15 @@ class Env:
 
     def spend(self, items: int) -> None:
         self.budget.spend(items)
+
+    def origins(self, formula: Formula) -> Iterator[Note]:
+        """Where the arguments that a formula reads got their values, for messages."""
+        for name, _ in dict.fromkeys(formula.names):
+            frame = next((f for f in (self.args, self.spec) if name in f), None)
+            if frame is not None and not (name in self.loop or name in self.body):
+                argument = frame.given.get(name)
+                span = argument.tree.span if isinstance(argument, Argument) else frame.places[name]
+                yield Note(f"`{name}` is {describe(frame[name])}", span)
 
     def at(self, x: Tensor | None) -> Env:
         """The same names where the current value is `x`."""

@@ -91,7 +91,10 @@ def _operator(tree: Mapping) -> Entry:
         return operators[0]
     if operators:
         _several_operators(operators)
-    hint = "{for: [a, b], in: [...], do: [...]}" if "do" in tree.entries else "{conv: {...}, name: ...}"
+    hint = "{for: [a, b], in: [...], do: [...]}"
+    if "do" not in tree.entries:
+        names = " and ".join(f"`{key}`" for key in tree.entries)
+        hint = f"{names} stands beside an op: {{conv: 64, ...}}" if names else "{conv: 64}"
     fail("E0204", "a step without an op", tree.span, help=hint)
 
 
@@ -111,7 +114,7 @@ def _several_operators(operators: list[Entry]) -> NoReturn:
     elif modifier.startswith("did"):
         hint = modifier
     else:
-        hint = f"a new step starts with `- {second.key}:`; what belongs to the op goes below it"
+        hint = f"an argument goes below: {first.key}: {{{second.key}: ...}}; a new step starts with `- `"
     fail("E0204", f"a step has one op, found {names}", second.key_span, help=hint)
 
 
@@ -120,6 +123,8 @@ def _beside(op: Entry, attributes: list[Entry], bare: str) -> NoReturn:
     given = [f"{e.key}: {_short(e.value)}" for e in attributes]
     if isinstance(op.value, Scalar) and op.value.value is not None:
         given.insert(0, f"{bare}: {_short(op.value)}")
+    elif isinstance(op.value, Mapping):
+        given = [*(f"{e.key}: {_short(e.value)}" for e in op.value), *given]
     names = ", ".join(f"`{e.key}`" for e in attributes)
     verb = "is an attribute and stands" if len(attributes) == 1 else "are attributes and stand"
     fail(

@@ -279,7 +279,10 @@ class Walk:
         if block is not None:
             return self._call_block(block, call, x, env, at, is_first=is_first)
         if target not in self.ops:
-            raise DiagnosticError((unknown_target(target, call.span, self.blocks, env.names()),))
+            found = unknown_target(target, call.span, self.blocks, env.names())
+            if isinstance(call.target, Formula):
+                found = replace(found, notes=tuple(env.origins(call.target)))
+            raise DiagnosticError((found,))
         op = bind_op(target, call, env, self.spec, self.defaults, is_first=is_first)
         return self._place(op, (x,), call, at)
 

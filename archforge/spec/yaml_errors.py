@@ -15,6 +15,7 @@ from archforge.errors import Diagnostic, DiagnosticError, Note, SourceFile, Span
 __all__ = ["fail_syntax", "fail_torn_formula"]
 
 LONG = 2_000
+TEXTS = ("title", "paper", "departs", "repaired", "recommended", "says", "source")
 NO_ALIAS = "name the steps in `blocks:` and call them"
 
 
@@ -174,10 +175,14 @@ class _Complaint:
         if not value or value.end() >= self.column:
             return None
         text = self.text[value.end() :].split(" #")[0].rstrip()
+        key = value[0].strip(" -:")
         if re.match(r".*?, *\w+: ", text):
             message = "two keys on one line"
             help = f"put each on a line of its own, or all into braces: {{{self.text.strip()}}}"
             return self.at(self.line, self.column, message, help=help)
+        if key not in TEXTS and re.match(r"\w+: ", text):
+            message = "two keys on one line"
+            return self.at(self.line, self.column, message, help=f"{key}: {{{text}}}")
         message = "a text that holds `: ` must be quoted"
         return self.at(self.line, value.end(), message, length=len(text), help=_quoted(text))
 
