@@ -111,10 +111,6 @@ def test_the_mistakes_of_a_first_time_author_are_there() -> None:
 # Files of other editors
 
 
-def places(path: Path) -> list[tuple[str, int, int, int]]:
-    return [(d.code, d.span.line, d.span.column, d.span.length) for d in found_in(path) if d.span]
-
-
 @pytest.mark.parametrize(("mark", "end"), [("\ufeff", "\n"), ("", "\r\n"), ("\ufeff", "\r\n"), ("", "\r")])
 def test_neither_a_byte_order_mark_nor_ends_of_lines_move_anything(
     mark: str, end: str, tmp_path: Path
@@ -125,7 +121,7 @@ def test_neither_a_byte_order_mark_nor_ends_of_lines_move_anything(
             continue
         copy = tmp_path / path.name
         copy.write_bytes((mark + path.read_text("utf-8").replace("\n", end)).encode())
-        assert places(copy) == places(path)
+        assert printed(copy) == printed(path)
 
 
 @pytest.mark.parametrize("text", ["\r\n", "\ufeff", "archforge: 1", "\xff\xfea\x00", "a\x00b", "\x1b[2J: 1"])

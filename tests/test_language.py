@@ -857,6 +857,19 @@ def test_expansion_is_linear() -> None:
 # One mistake does not hide the next, nor bring others
 
 
+def test_a_mistake_of_a_block_is_told_once_with_the_calls_that_led_to_it() -> None:
+    text = """
+    blocks:
+      inner: {body: [{conv: {out: 4, groups: 7}}]}
+      outer: {body: [{conv: 5}, inner]}
+    graph: [inner, {outer: {}, from: =input}, {inner: {}, from: =input}]
+    """
+    (found,) = mistakes(text)
+    assert (found.code, [frame.block for frame in found.trace]) == ("E0402", ["inner"])
+    (found,) = mistakes(text.replace("[inner, {outer", "[{outer"))
+    assert (found.label, [frame.block for frame in found.trace]) == ("5 % 7 = 5", ["outer", "inner"])
+
+
 def test_what_stands_behind_a_mistake_is_quiet() -> None:
     text = """
     args: {width: =1 / zero, zero: 0, twice: =2*width, list: '=[width, 1]'}
