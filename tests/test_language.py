@@ -868,6 +868,8 @@ def test_a_mistake_of_a_block_is_told_once_with_the_calls_that_led_to_it() -> No
     assert (found.code, [frame.block for frame in found.trace]) == ("E0402", ["inner"])
     (found,) = mistakes(text.replace("[inner, {outer", "[{outer"))
     assert (found.label, [frame.block for frame in found.trace]) == ("5 % 7 = 5", ["outer", "inner"])
+    pools = "blocks: {pool: {body: {max_pool: 9}}}\ngraph: [pool, {conv: 4, from: =input}, pool]"
+    assert [d.message for d in mistakes(pools)] == ["the window does not fit its input of 3x8x8"]
 
 
 def test_what_stands_behind_a_mistake_is_quiet() -> None:
