@@ -19,9 +19,10 @@ from archforge.spec.syntax import CELLS, RANGE, RuleDecl, Value, value_of
 from archforge.spec.tree import Entry, Scalar, Tree
 from archforge.spec.tree import Mapping as MappingTree
 
-__all__ = ["Cell", "check_cells"]
+__all__ = ["MARKS", "Cell", "Status", "check_cells"]
 
 Status = Literal["ok", "explained", "mismatch", "not_applicable"]
+MARKS: dict[Status, str] = {"ok": "✓", "explained": "≈", "mismatch": "✗", "not_applicable": "-"}
 
 _APPROXIMATE = re.compile(r"([0-9]+(?:\.([0-9]+))?)([KMGB]?)$")
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "B": 10**9}

@@ -11,16 +11,17 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
+from archforge.analysis.checks import MARKS, Status
 from archforge.errors import Diagnostic
 
 __all__ = ["adapt_streams", "counted", "mark", "paint", "print_diagnostics", "print_json", "table"]
 
-# Status: its sign, the same for streams that lack the sign, the colour.
-_MARKS = {
-    "ok": ("✓", "ok", "green"),
-    "explained": ("≈", "~", "yellow"),
-    "mismatch": ("✗", "FAIL", "red"),
-    "not_applicable": ("-", "-", "bright_black"),
+# The mark of a status for streams that lack the sign, and its colour.
+_PLAIN = {
+    "ok": ("ok", "green"),
+    "explained": ("~", "yellow"),
+    "mismatch": ("FAIL", "red"),
+    "not_applicable": ("-", "bright_black"),
 }
 _COLOURS = {"red": 31, "green": 32, "yellow": 33, "cyan": 36, "bright_black": 90, "bold": 1}
 
@@ -57,9 +58,9 @@ def paint(text: str, colour: str, stream: TextIO | None = None) -> str:
     return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m"
 
 
-def mark(status: str) -> str:
+def mark(status: Status) -> str:
     """The sign of a cell's status, painted."""
-    sign, plain, colour = _MARKS[status]
+    sign, (plain, colour) = MARKS[status], _PLAIN[status]
     return paint(sign if _can_show(sign) else plain, colour)
 
 

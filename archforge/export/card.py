@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
-from archforge.analysis.checks import Cell
+from archforge.analysis.checks import MARKS, Cell
 from archforge.analysis.network import Network
 from archforge.export.base import Subject, Target
 from archforge.export.render import render
@@ -16,7 +16,6 @@ from archforge.export.stages import Stage, stages_of
 __all__ = ["TARGETS", "model_card"]
 
 SHOWN = 3  # arrays that stand for all
-MARKS = {"ok": "✓", "explained": "≈", "mismatch": "✗", "not_applicable": "-"}
 
 
 def model_card(subject: Subject) -> str:

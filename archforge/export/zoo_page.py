@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from archforge.analysis.checks import Cell
+from archforge.analysis.checks import MARKS, Cell
 from archforge.analysis.memory import BYTES_PER_ELEMENT, activation_peak
 from archforge.analysis.network import Network, Report
 from archforge.export.render import render
@@ -63,11 +64,8 @@ def _row(network: Network, *, first: bool) -> dict[str, str]:
 
 def _marks(network: Network) -> str:
     """`7 ✓ 1 ≈`: the cells that hold and those that are explained; `unchecked` without any."""
-    held = sum(c.status == "ok" for c in network.cells)
-    explained = sum(c.status == "explained" for c in network.cells)
-    wrong = sum(c.status == "mismatch" for c in network.cells)
-    parts = [f"{count} {mark}" for count, mark in ((held, "✓"), (explained, "≈"), (wrong, "✗")) if count]
-    return " ".join(parts) or "unchecked"
+    statuses = Counter(cell.status for cell in network.cells)
+    return " ".join(f"{n} {MARKS[s]}" for s in MARKS if (n := statuses[s])) or "unchecked"
 
 
 def _erratum(network: Network, cell: Cell) -> dict[str, Any]:
