@@ -10,11 +10,12 @@ from typing import Any, NoReturn
 from pydantic import ValidationError
 
 from archforge.errors import Diagnostic, DiagnosticError, Note, Span, did_you_mean, fail
+from archforge.ir import ShapeError
 from archforge.ops import all_ops
 from archforge.ops.base import Op
 from archforge.spec.formula import Formula, LimitError, Poisoned, describe
 from archforge.spec.hints import argument_hint, target_hint, value_hint
-from archforge.spec.scopes import NO_ARGS, POISON, ArgFrame, Env, check_kind, evaluate_argument
+from archforge.spec.scopes import NO_ARGS, POISON, ArgFrame, Env, Tensor, check_kind, evaluate_argument
 from archforge.spec.syntax import Argument, BlockDecl, Call, Defaults
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "is_meant",
     "missing_argument",
     "refuse_bare",
+    "shape_mistake",
     "unknown_argument",
     "unknown_target",
 ]
@@ -238,3 +240,28 @@ def attribute_mistakes(
         elif name not in given and not is_meant(name, given, cls.model_fields):
             found.append(missing_argument(name, cls.op, call, None))
     return found
+
+
+def shape_mistake(
+    op: Op, error: ShapeError, call: Call, values: tuple[Tensor, ...], env: Env, defaults: Defaults
+) -> Diagnostic:
+    """A shape that does not fit, at the attribute that says so, with where its values came from."""
+    span = call.span
+    notes: list[Note] = []
+    attribute = error.attribute
+    if attribute:
+        written = call.modifiers.first.get(attribute) or call.arguments.entries.get(attribute)
+        if written is None and attribute == next(iter(type(op).model_fields)):
+            written = call.arguments.bare
+        default = defaults.get(op.kind, {}).get(attribute)
+        formula = _formula(written)
+        if written is not None:
+            span = written.tree.span
+            notes += env.origins(formula) if formula else ()
+        elif default is not None:
+            notes.append(Note(f"`{attribute}` comes from the defaults", default.tree.span))
+    if len(values) == 1:
+        draft, shape = values[0].draft, values[0].type
+        source = f"from `{draft.kind}`" if draft else f"`{values[0].input_name}` of the graph"
+        notes.append(Note(f"the input is {shape}, {source}", draft.span if draft else None))
+    return Diagnostic(error.code, error.message, span, error.label, error.help, tuple(notes))

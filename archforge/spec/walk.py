@@ -16,7 +16,7 @@ from archforge.ir import ShapeError
 from archforge.ops import all_ops
 from archforge.ops.base import Op
 from archforge.spec.assemble import Place
-from archforge.spec.calls import bind_block, bind_op, unknown_target
+from archforge.spec.calls import bind_block, bind_op, shape_mistake, unknown_target
 from archforge.spec.formula import Formula, LimitError, Poisoned, Template, describe
 from archforge.spec.functions import MAX_ITEMS
 from archforge.spec.loops import rows_of
@@ -284,7 +284,7 @@ class Walk:
                 found = replace(found, notes=tuple(env.origins(call.target)))
             raise DiagnosticError((found,))
         op = bind_op(target, call, env, self.spec, self.defaults, is_first=is_first)
-        return self._place(op, (x,), call, at)
+        return self._place(op, (x,), call, env, at)
 
     def _call_block(self, block: BlockDecl, call: Call, x: Flow, env: Env, at: At, *, is_first: bool) -> Flow:
         if len(self.calls) >= MAX_DEPTH:
@@ -342,7 +342,7 @@ class Walk:
             return values[0][0]
         call = Call(step.span, Modifiers(), step.kind, Arguments(step.span, {}))
         try:
-            return self._place(self.ops[step.kind](), tuple(v for v, _ in values), call, at)
+            return self._place(self.ops[step.kind](), tuple(v for v, _ in values), call, env, at)
         except DiagnosticError as error:
             notes = tuple(Note(f"branch {i + 1} is {v.type}", s) for i, (v, s) in enumerate(values))
             raise DiagnosticError(tuple(replace(d, notes=notes) for d in error.diagnostics)) from None
@@ -363,7 +363,7 @@ class Walk:
             fail("E0312", f"a branch of `{kind}` has no value", branch.span, help=hint)
         return value
 
-    def _place(self, op: Op, inputs: tuple[Flow, ...], call: Call, at: At) -> Tensor:
+    def _place(self, op: Op, inputs: tuple[Flow, ...], call: Call, env: Env, at: At) -> Tensor:
         """A node of the graph, its output inferred."""
         values = tuple(v for v in inputs if v is not None)
         if len(values) < len(inputs):
@@ -374,29 +374,10 @@ class Walk:
         try:
             output = op.infer(*(v.type for v in values))
         except ShapeError as error:
-            raise DiagnosticError((self._shape_mistake(op, error, call, values),)) from None
+            raise DiagnosticError((shape_mistake(op, error, call, values, env, self.defaults),)) from None
         if len(self.drafts) >= MAX_NODES:
             self.stop(f"the graph has more than {MAX_NODES:,} nodes", call.span)
         draft = Draft(op, values, output, call.span, at.place, at.given, at.shared)
         at.names.items.append(draft)
         self.drafts.append(draft)
         return Tensor(output, draft)
-
-    def _shape_mistake(self, op: Op, error: ShapeError, call: Call, values: tuple[Tensor, ...]) -> Diagnostic:
-        """A shape that does not fit, at the attribute that says so, with where the input came from."""
-        span, notes = call.span, []
-        attribute = error.attribute
-        if attribute:
-            written = call.modifiers.first.get(attribute) or call.arguments.entries.get(attribute)
-            if written is None and attribute == next(iter(type(op).model_fields)):
-                written = call.arguments.bare
-            default = self.defaults.get(op.kind, {}).get(attribute)
-            if written is not None:
-                span = written.tree.span
-            elif default is not None:
-                notes.append(Note(f"`{attribute}` comes from the defaults", default.tree.span))
-        if len(values) == 1:
-            draft, shape = values[0].draft, values[0].type
-            source = f"from `{draft.kind}`" if draft else f"`{values[0].input_name}` of the graph"
-            notes.append(Note(f"the input is {shape}, {source}", draft.span if draft else None))
-        return Diagnostic(error.code, error.message, span, error.label, error.help, tuple(notes))
