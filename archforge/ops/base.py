@@ -24,6 +24,7 @@ __all__ = [
     "Array",
     "Axis",
     "Count",
+    "Epsilon",
     "Example",
     "Extent",
     "Flag",
@@ -50,6 +51,8 @@ Axis = Annotated[int, Field(description="the number of an axis: 0 is the channel
 Flag = Annotated[bool, Field(description="true or false")]
 Real = Annotated[float, Field(allow_inf_nan=False, description="a number")]
 PositiveReal = Annotated[float, Field(gt=0, allow_inf_nan=False, description="a number above 0")]
+# Bounded, so that `bn: 64`, channels as other frameworks want them first, is refused.
+Epsilon = Annotated[float, Field(gt=0, le=1, description="a number above 0, at most 1")]
 Rate = Annotated[float, Field(ge=0, le=1, description="a number from 0 to 1")]
 Padding = Annotated[
     Literal["same", "same_upper", "valid"] | Count | tuple[Count | tuple[Count, Count], ...],

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from archforge.ir import Init, ParamDecl, TensorType
-from archforge.ops.base import Array, Example, Flag, Op, PositiveReal, Rate, require_rank
+from archforge.ops.base import Array, Epsilon, Example, Flag, Op, Rate, require_rank
 from archforge.ops.lazy import np
 
 __all__ = ["BatchNorm"]
@@ -23,7 +23,7 @@ class BatchNorm(Op):
 
     op: ClassVar[str] = "bn"
 
-    eps: PositiveReal = 1e-5
+    eps: Epsilon = 1e-5
     momentum: Rate = 0.1
     affine: Flag = True
     scale: Flag = True

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from archforge.ir import Init, ParamDecl, TensorType
-from archforge.ops.base import Array, Axis, Example, Op, PositiveReal, require_rank, resolve_axis
+from archforge.ops.base import Array, Axis, Epsilon, Example, Op, require_rank, resolve_axis
 from archforge.ops.lazy import np
 
 __all__ = ["GlobalResponseNorm"]
@@ -24,7 +24,7 @@ class GlobalResponseNorm(Op):
     aliases: ClassVar[tuple[str, ...]] = ("grn",)
 
     axis: Axis = 0
-    eps: PositiveReal = 1e-6
+    eps: Epsilon = 1e-6
 
     examples: ClassVar = (
         Example({}, ((3, 4, 5),)),

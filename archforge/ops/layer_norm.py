@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from archforge.ir import Init, ParamDecl, ShapeError, TensorType
-from archforge.ops.base import Array, Example, Flag, Op, PositiveReal, resolve_axis
+from archforge.ops.base import Array, Epsilon, Example, Flag, Op, resolve_axis
 from archforge.ops.lazy import np
 
 __all__ = ["LayerNorm"]
@@ -31,7 +31,7 @@ class LayerNorm(Op):
     op: ClassVar[str] = "layer_norm"
 
     axis: Axes = -1
-    eps: PositiveReal = 1e-5
+    eps: Epsilon = 1e-5
     affine: Flag = True
 
     examples: ClassVar = (
