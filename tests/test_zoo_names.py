@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 import archforge
+from archforge.weights.bind import bind
+from archforge.weights.files import write_arrays
+from archforge.weights.rule import rule_weights
 from tests.zoo import DATA, expected, networks, reference
 
 LIBRARIES = ("torchvision", "timm")
@@ -50,6 +55,25 @@ def test_names_shapes_and_order_equal_the_library(name: str, profile: str, model
         ours, theirs = sorted(ours, key=repr), sorted(theirs, key=repr)
     assert ours == theirs
     assert expected(name, profile)["source"] == library["source"]
+
+
+@pytest.mark.parametrize(("name", "profile", "model"), library_profiles())
+def test_a_librarys_state_dict_goes_in_as_it_is(name: str, profile: str, model: str) -> None:
+    """With the batch counters that torch keeps beside each norm's statistics."""
+    entries = reference(f"canonical_params/{model}")["entries"]
+    given = {key: np.broadcast_to(np.float32(0), shape) for key, shape in entries}
+    counters = {key.replace("running_var", "num_batches_tracked"): np.array(1) for key in given}
+    params = archforge.load(name, profile=profile).params
+    assert bind(params, counters | given).keys() == given.keys()
+
+
+def test_a_state_dict_comes_out_for_the_library(tmp_path: Path) -> None:
+    library = pytest.importorskip("safetensors.numpy", reason="safetensors is not installed")
+    weights = rule_weights(archforge.load("squeezenet_1_1", "torchvision").params, "float32")
+    write_arrays(tmp_path / "squeezenet.safetensors", weights)
+    entries = dict(reference("canonical_params/torchvision.squeezenet1_1")["entries"])
+    written = library.load_file(tmp_path / "squeezenet.safetensors")
+    assert {key: list(array.shape) for key, array in written.items()} == entries
 
 
 def test_every_library_profile_says_which_model_it_is() -> None:
