@@ -145,14 +145,14 @@ def compile(
     weights: a mapping of names to arrays, a .safetensors or .npz file, or None for fresh ones from
     `seed`. Given weights and no profile, the one profile that they fit is taken. taps: names of nodes
     or scopes whose values are returned besides. strict: refuse ops that the backend lacks. without:
-    graph passes to leave out.
+    graph passes and parts of planning to leave out.
 
     Raises `DiagnosticError` for whatever does not fit.
     """
     from archforge import backends
     from archforge.passes import optimise
+    from archforge.plan import SWITCHES, plan, resolve_taps
     from archforge.plan import load as bind_plan
-    from archforge.plan import plan, resolve_taps
     from archforge.weights.bind import bind
     from archforge.weights.files import read_weights
     from archforge.weights.init import fresh_weights
@@ -174,8 +174,9 @@ def compile(
 
     chosen = backends.get(backend, dtype)
     tapped = resolve_taps(network.graph, [taps] if isinstance(taps, str) else taps)
-    optimised = optimise(network.graph, frozenset(tapped.values()), without)
-    planned = plan(optimised.graph, chosen, dtype, tapped, strict=strict)
+    unplanned = frozenset(without).intersection(SWITCHES)
+    optimised = optimise(network.graph, frozenset(tapped.values()), frozenset(without) - unplanned)
+    planned = plan(optimised.graph, chosen, dtype, tapped, strict=strict, without=unplanned)
     if given is None:
         arrays = fresh_weights(network.params, seed)
     else:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from archforge.ops.base import Array, Op
 
-__all__ = ["Backend", "Kernel", "Lowering", "has_reference"]
+if TYPE_CHECKING:
+    from archforge.plan.planner import Plan
+
+__all__ = ["Backend", "Epilogue", "Kernel", "Lowering", "Program", "has_reference"]
 
 
 def unpacked(params: Mapping[str, Array]) -> Mapping[str, Array]:
@@ -17,20 +20,35 @@ def unpacked(params: Mapping[str, Array]) -> Mapping[str, Array]:
 
 
 @dataclass(frozen=True, slots=True)
+class Epilogue:
+    """What a kernel does to its result before it writes it: merges it with one more input, the last,
+    then applies an activation."""
+
+    merge: Op | None = None
+    activation: Op | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Kernel:
     """Computes one node.
 
     `run(params, *inputs)` takes values in the backend's form; `pack` lays out the node's parameters,
     by the op's names for them, once when they are loaded, and the backend then takes each array over
-    with `constant`.
+    with `constant`. Where `absorbs` names kinds of ops that `run` can do besides, it is called with
+    the keyword `epilogue` when there are any.
     """
 
     run: Callable[..., Any]
     pack: Callable[[Mapping[str, Array]], Mapping[str, Array]] = unpacked
+    absorbs: frozenset[str] = frozenset()
 
 
 # lowering(op, *types of its inputs): a kernel; None where it has none for this case.
 Lowering = Callable[..., Kernel | None]
+
+# A loaded plan: arrays of the inputs to the arrays that are wanted, by the names of values. Threads
+# may call it together.
+Program = Callable[[Mapping[str, Array]], dict[str, Array]]
 
 
 class Backend(Protocol):
@@ -65,6 +83,10 @@ class Backend(Protocol):
 
     def constant(self, array: Array, dtype: str) -> Any:
         """A packed parameter to the backend's form; its axes stay."""
+        ...
+
+    def program(self, plan: Plan, params: tuple[Mapping[str, Any], ...]) -> Program:
+        """What runs the plan with the packed parameters of each step: an `Interpreter` or its own."""
         ...
 
 

@@ -11,7 +11,7 @@ from archforge.ir import ParamDecl, TensorType
 from archforge.ops.base import Array
 from archforge.ops.lazy import np
 from archforge.passes import ParamTransform
-from archforge.plan.backend import Backend
+from archforge.plan.backend import Backend, Program
 from archforge.plan.planner import Plan, Step
 from archforge.weights.bind import as_array
 
@@ -27,10 +27,11 @@ class Results(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Executable:
-    """Runs a plan. Keeps no state between calls, so that threads can share it."""
+    """Runs a plan. Threads can share it."""
 
     plan: Plan
     params: tuple[Mapping[str, Any], ...]  # of each step, in the backend's form
+    program: Program
 
     def __repr__(self) -> str:
         return f"<executable of {self.plan!r}>"
@@ -52,23 +53,11 @@ class Executable:
 
     def run(self, inputs: Mapping[str, Any]) -> Results:
         """Outputs and taps for an array [N, *shape] of each input, any N from 1. Raises E0607."""
-        plan, backend = self.plan, self.plan.backend
-        arrays = checked_inputs(plan.inputs, inputs)
-        values = {name: backend.enter(array, plan.dtype) for name, array in arrays.items()}
-        for step, params in zip(plan.steps, self.params, strict=True):
-            node = step.node
-            values[node.name] = step.kernel.run(params, *(values[v] for v in node.inputs))
-            for name in step.frees:
-                del values[name]
-
-        def leave(value: str) -> Array:
-            left = backend.leave(values[value])
-            # Ops such as `flatten` return views; what a caller then writes must not reach its input.
-            return left.copy() if any(np.may_share_memory(left, a) for a in arrays.values()) else left
-
+        plan = self.plan
+        values = self.program(checked_inputs(plan.inputs, inputs))
         return Results(
-            {name: leave(value) for name, value in plan.outputs.items()},
-            {name: leave(value) for name, value in plan.taps.items()},
+            {name: values[value] for name, value in plan.outputs.items()},
+            {name: values[value] for name, value in plan.taps.items()},
         )
 
 
@@ -95,7 +84,8 @@ def load(plan: Plan, arrays: Mapping[str, Array], transforms: Iterable[ParamTran
         own = {n: array(step.node.param_name(n), decl) for n, decl in step.params.items()}
         return own if step.is_fallback else _taken_over(step.kernel.pack(own), plan.backend, plan.dtype)
 
-    return Executable(plan, tuple(packed(step) for step in plan.steps))
+    params = tuple(packed(step) for step in plan.steps)
+    return Executable(plan, params, plan.backend.program(plan, params))
 
 
 def _taken_over(params: Mapping[str, Array], backend: Backend, dtype: str) -> Mapping[str, Any]:

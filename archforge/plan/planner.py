@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -10,20 +10,42 @@ from typing import Any
 from archforge.errors import Diagnostic, DiagnosticError, InternalError, did_you_mean, fail
 from archforge.ir import Node, ParamDecl, TensorType, TypedGraph
 from archforge.ops.base import Array, Op
-from archforge.plan.backend import Backend, Kernel, Lowering, has_reference
+from archforge.plan.backend import Backend, Epilogue, Kernel, Lowering, has_reference
+from archforge.plan.fusion import Chain, fused
 
-__all__ = ["Plan", "Step", "plan", "resolve_taps"]
+__all__ = ["SWITCHES", "Plan", "Step", "plan", "resolve_taps"]
+
+# Parts of planning that can be left out; outputs stay.
+SWITCHES = ("fuse_epilogues", "concat_in_place", "share_memory")
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A kernel bound to its place. `frees` are the values that no later step or output reads."""
+    """A kernel bound to its place. `frees` are the values that no later step or output reads; `then`
+    are the nodes that the kernel does besides, as its epilogue."""
 
     node: Node
     kernel: Kernel
     params: Mapping[str, ParamDecl]
     frees: tuple[str, ...]
     is_fallback: bool
+    then: tuple[Node, ...] = ()
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The values that it reads: its node's, then the one that its epilogue merges."""
+        return Chain(self.node, self.then).inputs
+
+    @property
+    def output(self) -> str:
+        return Chain(self.node, self.then).last.name
+
+    def epilogue(self) -> dict[str, Epilogue]:
+        """The keyword for `kernel.run`; none for a node by itself."""
+        if not self.then:
+            return {}
+        ops = {len(n.inputs): _op(n) for n in self.then}
+        return {"epilogue": Epilogue(merge=ops.get(2), activation=ops.get(1))}
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -37,9 +59,16 @@ class Plan:
     steps: tuple[Step, ...]
     outputs: Mapping[str, str]
     taps: Mapping[str, str]
+    types: Mapping[str, TensorType]
+    without: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
         return f"<plan of {self.name}: {len(self.steps)} steps on {self.backend.name} in {self.dtype}>"
+
+    @property
+    def wanted(self) -> frozenset[str]:
+        """The values that a caller sees."""
+        return frozenset((*self.outputs.values(), *self.taps.values()))
 
     @property
     def fallbacks(self) -> tuple[Node, ...]:
@@ -75,8 +104,9 @@ def plan(
     taps: Mapping[str, str] = MappingProxyType({}),
     *,
     strict: bool = False,
+    without: Collection[str] = (),
 ) -> Plan:
-    """Steps for what the outputs and `taps` (name -> value) need.
+    """Steps for what the outputs and `taps` (name -> value) need, `without` some of `SWITCHES`.
 
     Raises E0701 where the backend cannot run, E0703 for a dtype that it lacks, and E0702, all together,
     for ops that nothing can run or, if `strict`, that the backend has no kernel for.
@@ -90,18 +120,33 @@ def plan(
     table = backend.lowerings()
     kernels = {n.name: _lowered(n, typed, table) for n in nodes}
     _refuse(nodes, kernels, backend, strict)
+    if "fuse_epilogues" in without:
+        chains = [Chain(node) for node in nodes]
+    else:
+        chains = fused(nodes, typed, kernels, wanted)
     steps = tuple(
         Step(
-            node=node,
-            kernel=kernels[node.name] or _through_numpy(_op(node), backend, dtype),
-            params=node.op.params(*typed.input_types(node)),
+            node=chain.node,
+            kernel=kernels[chain.node.name] or _through_numpy(_op(chain.node), backend, dtype),
+            params=chain.node.op.params(*typed.input_types(chain.node)),
             frees=frees,
-            is_fallback=kernels[node.name] is None,
+            is_fallback=kernels[chain.node.name] is None,
+            then=chain.then,
         )
-        for node, frees in zip(nodes, _frees(nodes, wanted), strict=True)
+        for chain, frees in zip(chains, _frees(chains, wanted), strict=True)
     )
     graph = typed.graph
-    return Plan(graph.name, backend, dtype, graph.inputs, steps, graph.outputs, taps)
+    return Plan(
+        graph.name,
+        backend,
+        dtype,
+        graph.inputs,
+        steps,
+        graph.outputs,
+        taps,
+        typed.types,
+        frozenset(without),
+    )
 
 
 def _needed(typed: TypedGraph, wanted: frozenset[str]) -> list[Node]:
@@ -115,13 +160,13 @@ def _needed(typed: TypedGraph, wanted: frozenset[str]) -> list[Node]:
     return nodes[::-1]
 
 
-def _frees(nodes: list[Node], wanted: frozenset[str]) -> list[tuple[str, ...]]:
-    """The values whose last use each node is, unless a caller wants them."""
+def _frees(chains: list[Chain], wanted: frozenset[str]) -> list[tuple[str, ...]]:
+    """The values whose last use each chain is, unless a caller wants them."""
     used = set(wanted)
     frees = []
-    for node in reversed(nodes):
-        frees.append(tuple(v for v in dict.fromkeys(node.inputs) if v not in used))
-        used.update(node.inputs)
+    for chain in reversed(chains):
+        frees.append(tuple(v for v in dict.fromkeys(chain.inputs) if v not in used))
+        used.update(chain.inputs)
     return frees[::-1]
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from archforge.errors import fail
 from archforge.ops.base import Array
 from archforge.ops.lazy import np
-from archforge.plan import Lowering
+from archforge.plan import Interpreter, Lowering, Plan, Program
 
 __all__ = ["BACKEND"]
 
@@ -63,6 +63,9 @@ class MlxBackend:
         # What is still lazy belongs to the thread that made it, and any thread may call.
         mx.eval(value)
         return value
+
+    def program(self, plan: Plan, params: tuple[Mapping[str, Any], ...]) -> Program:
+        return Interpreter(plan, params)
 
 
 BACKEND = MlxBackend()

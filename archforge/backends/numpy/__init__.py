@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from archforge.ir import TensorType
 from archforge.ops import all_ops
 from archforge.ops.base import Array, Op
 from archforge.ops.lazy import np
-from archforge.plan import Kernel, Lowering
+from archforge.plan import Interpreter, Kernel, Lowering, Plan, Program
 from archforge.plan.backend import has_reference
 
 __all__ = ["BACKEND"]
@@ -39,6 +40,9 @@ class NumpyBackend:
 
     def constant(self, array: Array, dtype: str) -> Array:
         return array
+
+    def program(self, plan: Plan, params: tuple[Mapping[str, Any], ...]) -> Program:
+        return Interpreter(plan, params)
 
 
 def _reference(op: Op, *inputs: TensorType) -> Kernel | None:

@@ -1,0 +1,76 @@
+"""Epilogue fusion: a sum with another value and an activation happen while a kernel writes its result.
+
+Belongs to planning rather than to the passes, so that no op exists which a spec could not name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from archforge.ir import Node, TypedGraph
+from archforge.plan.backend import Kernel
+
+__all__ = ["Chain", "fused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """A node and those that its kernel applies to its result: none, a merge, an activation, or both."""
+
+    node: Node
+    then: tuple[Node, ...] = ()
+
+    @property
+    def last(self) -> Node:
+        return (self.node, *self.then)[-1]
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The values that the chain reads from outside: its node's, then the residual's."""
+        inside = {self.node.name, *(n.name for n in self.then)}
+        return (*self.node.inputs, *(v for n in self.then for v in n.inputs if v not in inside))
+
+    def takes(self, node: Node) -> bool:
+        """Whether `node` can come next: one merge of two values at most, before one activation."""
+        if any(len(n.inputs) == 1 for n in self.then):
+            return False
+        return len(node.inputs) == 1 or (len(node.inputs) == 2 and not self.then)
+
+
+def fused(
+    nodes: Sequence[Node], typed: TypedGraph, kernels: Mapping[str, Kernel | None], wanted: Iterable[str]
+) -> list[Chain]:
+    """The nodes as chains, each at the place of its last node, where all that it reads is there.
+
+    What a caller wants to see, or a second node reads, ends its chain.
+    """
+    uses: dict[str, int] = dict.fromkeys(wanted, 2)
+    for node in nodes:
+        for value in node.inputs:
+            uses[value] = uses.get(value, 0) + 1
+    place = {node.name: i for i, node in enumerate(nodes)}
+    chains: dict[str, Chain] = {}  # by the value that each leaves
+    for node in nodes:
+        chain = Chain(node)
+        # The latest producer first: an earlier one would have to wait, and keep its inputs alive.
+        for value in sorted(node.inputs, key=lambda v: -place.get(v, -1)):
+            before = chains.get(value)
+            if before and uses[value] == 1 and _absorbs(before, node, typed, kernels):
+                chain = Chain(before.node, (*before.then, node))
+                del chains[value]
+                break
+        chains[node.name] = chain
+    return list(chains.values())
+
+
+def _absorbs(chain: Chain, node: Node, typed: TypedGraph, kernels: Mapping[str, Kernel | None]) -> bool:
+    kernel = kernels[chain.node.name]
+    types = {typed.types[v] for v in (node.name, *node.inputs)}
+    return (
+        kernel is not None
+        and node.op.kind in kernel.absorbs
+        and chain.takes(node)
+        and len(types) == 1
+        and not node.op.params(*typed.input_types(node))
+    )

@@ -1,0 +1,38 @@
+"""Running a plan step by step in Python, for backends whose kernels compute when they are called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from archforge.ops.base import Array
+from archforge.ops.lazy import np
+
+if TYPE_CHECKING:
+    from archforge.plan.planner import Plan
+
+__all__ = ["Interpreter"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Interpreter:
+    """Keeps no state between calls, so that threads can share it."""
+
+    plan: Plan
+    params: tuple[Mapping[str, Any], ...]
+
+    def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        plan, backend = self.plan, self.plan.backend
+        values = {name: backend.enter(array, plan.dtype) for name, array in inputs.items()}
+        for step, params in zip(plan.steps, self.params, strict=True):
+            given = (values[v] for v in step.inputs)
+            values[step.output] = step.kernel.run(params, *given, **step.epilogue())
+            for name in step.frees:
+                del values[name]
+        # Ops such as `flatten` return views; what a caller then writes must not reach its input.
+        left = {name: backend.leave(values[name]) for name in plan.wanted}
+        return {
+            name: a.copy() if any(np.may_share_memory(a, x) for x in inputs.values()) else a
+            for name, a in left.items()
+        }
