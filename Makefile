@@ -74,9 +74,12 @@ $(RUN): pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
-# MLX has wheels for macOS on Apple silicon and for recent Linux only; without it its tests are skipped.
+# MLX has wheels for macOS on Apple silicon and for recent Linux only, Numba not for every Python; without
+# one of them the tests of its backend are skipped.
 $(DEV): $(RUN)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary mlx,mlx-cpu,mlx-metal \
 	  --editable '.[mlx]' || echo "no MLX for this machine: the tests of its backend will be skipped"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary numba,llvmlite \
+	  --editable '.[fast]' || echo "no Numba for this machine: the tests of its backend will be skipped"
 	@touch $@

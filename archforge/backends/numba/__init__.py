@@ -1,0 +1,67 @@
+"""The fast path on CPUs, in float32: machine code made by Numba and LLVM, without a C compiler.
+
+Values lie in blocks of channels as wide as a vector register; `docs/runtime.md` has the picture. What it
+lacks runs on the reference. Executables are re-entrant: each call at the same time has memory of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from archforge.errors import fail
+from archforge.ops.base import Array
+from archforge.ops.lazy import np
+from archforge.plan import Lowering, Plan, Program
+
+__all__ = ["BACKEND"]
+
+
+@dataclass(frozen=True, slots=True)
+class NumbaBackend:
+    """Values are places on a tape; see `tape.py`."""
+
+    name: str = "numba"
+    dtypes: tuple[str, ...] = ("float32",)
+
+    def preference(self) -> int:
+        return 2 if _is_installed() else 0
+
+    def require(self) -> None:
+        if not _is_installed():
+            fail(
+                "E0701",
+                "the backend numba cannot run here: numba is not installed",
+                help="pip install 'archforge-zoo[fast]'",
+            )
+
+    def lowerings(self) -> Mapping[str, Lowering]:
+        table: Mapping[str, Lowering] = import_module(f"{__name__}.lowerings").LOWERINGS
+        return table
+
+    def enter(self, array: Array, dtype: str) -> Array:
+        return np.asarray(array, dtype)
+
+    def leave(self, value: Array) -> Array:
+        return value
+
+    def constant(self, array: Array, dtype: str) -> Any:
+        return array  # packed already, and aligned
+
+    def program(self, plan: Plan, params: tuple[Mapping[str, Any], ...]) -> Program:
+        program: Program = import_module(f"{__name__}.program").NumbaProgram(plan, params)
+        return program
+
+
+def _is_installed() -> bool:
+    # Found, not imported: a process whose machine code is in the cache never imports Numba.
+    try:
+        return find_spec("numba") is not None and find_spec("llvmlite") is not None
+    except ValueError:  # what stands in sys.modules is no module
+        return False
+
+
+BACKEND = NumbaBackend()

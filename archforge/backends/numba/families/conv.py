@@ -1,0 +1,333 @@
+"""Convolutions that mix channels, directly, and linear layers, which are convolutions of one pixel.
+
+Weights lie in the order in which a tile reads them, panel by panel of B blocks of output channels:
+[panel][plane][row][column][lane in][B][lane out]. A plane is a block of input channels, or one channel
+where there are few (`thin`), so that the first layer of a network multiplies no zeros.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from archforge.backends.numba.compiled import Unit
+from archforge.backends.numba.families.common import (
+    ABSORBED,
+    Area,
+    area_of,
+    blocks_of,
+    clamp_fields,
+    residual_fields,
+    tile_table,
+)
+from archforge.backends.numba.machine import FLOAT, machine
+from archforge.backends.numba.records import CONV
+from archforge.backends.numba.tape import Value, aligned
+from archforge.backends.numba.tiles import Product
+from archforge.ir import TensorType
+from archforge.ops.base import Array
+from archforge.ops.conv import Conv
+from archforge.ops.linear import Linear
+from archforge.plan import Epilogue, Kernel
+
+__all__ = ["Layout", "direct", "linear", "panels_of"]
+
+DIRECT = Unit("conv", "conv")
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a convolution's weights lie. Groups too narrow for whole blocks are joined, with zeros between
+    them, until they fill some."""
+
+    groups: int
+    inputs: int  # channels of a joined group
+    outputs: int
+    joined: int  # groups of the op in one of these
+    panel_blocks: int
+    thin: bool
+
+    @classmethod
+    def of(cls, op: Conv, x: TensorType, pixels: int) -> Layout:
+        lanes = machine().lanes
+        inputs, outputs = x.channels // op.groups, op.out // op.groups
+        joined = next(
+            m
+            for m in range(1, op.groups + 1)
+            if m == op.groups or (op.groups % m == m * inputs % lanes == m * outputs % lanes == 0)
+        )
+        groups = op.groups // joined
+        return cls(
+            groups=groups,
+            inputs=joined * inputs,
+            outputs=joined * outputs,
+            joined=joined,
+            panel_blocks=min(4 if pixels < 5 else 2, blocks_of(joined * outputs)),
+            thin=groups == 1 and x.channels <= lanes // 2,
+        )
+
+    @property
+    def planes(self) -> int:
+        return self.inputs if self.thin else blocks_of(self.inputs)
+
+    @property
+    def plane_channels(self) -> int:
+        return 1 if self.thin else machine().lanes
+
+    @property
+    def blocks(self) -> int:
+        """Blocks of output channels of a group."""
+        return blocks_of(self.outputs)
+
+    @property
+    def panels(self) -> int:
+        return -(-self.blocks // self.panel_blocks)
+
+    def pack(self, params: Mapping[str, Array]) -> Mapping[str, Array]:
+        """`weight` and `bias` as tiles read them."""
+        dense = self._joined(params["weight"])
+        groups, outputs, planes, channels, kernel = dense.shape
+        lanes = machine().lanes
+        weight = aligned((dense.size,))
+        by_block = dense.reshape(groups, outputs // lanes, lanes, planes, channels, kernel)
+        begin = 0
+        for group in by_block:
+            for first in range(0, self.blocks, self.panel_blocks):
+                panel = group[first : first + self.panel_blocks]  # [B, lane out, plane, lane in, kernel]
+                end = begin + panel.size
+                weight[begin:end] = panel.transpose(2, 4, 3, 0, 1).ravel()
+                begin = end
+        return {"weight": weight, "bias": self.pack_bias(params.get("bias"))}
+
+    def pack_bias(self, given: Array | None) -> Array:
+        bias = aligned((self.groups, self.blocks * machine().lanes))
+        if given is not None:
+            bias[:, : self.outputs] = given.reshape(self.groups, self.outputs)
+        return bias
+
+    def _joined(self, weight: Array) -> Array:
+        """float32[groups, outputs, planes, channels, kernel], channels filled up with zeros."""
+        kernel = math.prod(weight.shape[2:])
+        inputs, outputs = self.inputs // self.joined, self.outputs // self.joined
+        split = weight.reshape(self.groups, self.joined, outputs, inputs, kernel)
+        shape = (self.groups, self.blocks * machine().lanes, self.planes * self.plane_channels, kernel)
+        dense = np.zeros(shape, np.float32)
+        for i in range(self.joined):
+            rows, columns = slice(i * outputs, (i + 1) * outputs), slice(i * inputs, (i + 1) * inputs)
+            dense[:, rows, columns] = split[:, i]
+        return dense.reshape(*shape[:2], self.planes, self.plane_channels, kernel)
+
+
+def direct(op: Conv, x: TensorType) -> Kernel | None:
+    area = area_of(op.window(x), x)
+    if area is None:
+        return None
+    pixels = math.prod(area.output) if area.is_pointwise else area.output[1]
+    layout = Layout.of(op, x, pixels)
+
+    def run(
+        params: Mapping[str, Array], x: Value, residual: Value | None = None, epilogue: Epilogue | None = None
+    ) -> Value:
+        return record(area, layout, params, x, op.infer(TensorType(x.shape)).shape, residual, epilogue)
+
+    return Kernel(run, layout.pack, ABSORBED)
+
+
+def linear(op: Linear, x: TensorType) -> Kernel | None:
+    """Over vectors; along an axis of a map it is left to the reference."""
+    if len(x.shape) != 1:
+        return None
+    layout = Layout(1, x.channels, op.out, 1, min(4, blocks_of(op.out)), thin=False)
+    one = (1, 1)
+    area = Area(one, one, one, (0, 0), one, one, one)
+
+    def run(
+        params: Mapping[str, Array], x: Value, residual: Value | None = None, epilogue: Epilogue | None = None
+    ) -> Value:
+        return record(area, layout, params, x, (op.out,), residual, epilogue)
+
+    return Kernel(run, layout.pack, ABSORBED)
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """How the output of one image is cut into units: bands of rows, stretches of columns, parts of panels."""
+
+    band_rows: int
+    stretch_columns: int
+    parts: int
+    parts_first: bool
+
+
+def record(
+    area: Area,
+    layout: Layout,
+    params: Mapping[str, Array],
+    x: Value,
+    shape: tuple[int, ...],
+    residual: Value | None,
+    epilogue: Epilogue | None,
+) -> Value:
+    """One call for the whole convolution."""
+    tape = x.tape
+    if not layout.thin:
+        x = x.blocked()
+    if residual is not None:
+        residual = residual.blocked()
+    out = tape.output(shape)
+    vector = machine().vector
+    source: dict[str, Any] = {
+        "source": x.place,
+        "source_image": x.image,
+        "source_plane": x.plane,
+        "source_pixel": x.pixel,
+    }
+    target: dict[str, Any] = {
+        "out": out.place,
+        "out_image": out.image,
+        "out_pixel": vector,
+        "out_block": out.plane,
+    }
+    rest = residual_fields(residual, width=area.output[1])
+    batch = tape.batch
+    if area.is_pointwise:  # all pixels in one row
+        width = math.prod(area.source)
+        if width == 1 and batch > 1:  # and all images, each a pixel
+            width, batch = batch, 1
+            source["source_pixel"], target["out_pixel"] = x.image, out.image
+            rest |= {"residual_pixel": residual.image} if residual else {}
+        area = replace(area, source=(1, width), output=(1, width))
+    source["source_row"] = area.source[1] * source["source_pixel"]
+    target["out_row"] = area.output[1] * target["out_pixel"]
+
+    needs_patch = area.overhangs or source["source_pixel"] != x.pixel
+    cut = _cut(area, layout, batch, x.pixel)
+    height, width = area.output
+    rows = (cut.band_rows - 1) * area.stride[0] + area.reach[0]
+    columns = (cut.stretch_columns - 1) * area.stride[1] + area.reach[1]
+    patch = {
+        "patch": int(needs_patch),
+        "patch_row": columns * x.pixel,
+        "patch_plane": rows * columns * x.pixel,
+    }
+    planes = 1 if layout.thin and x.is_blocked else layout.planes
+    bands, stretches = -(-height // cut.band_rows), -(-width // cut.stretch_columns)
+    last = width - (stretches - 1) * cut.stretch_columns
+    fields = {
+        **_geometry(area, layout, x, source, patch),
+        **source,
+        **target,
+        **rest,
+        **patch,
+        **area.fields(),
+        **clamp_fields(epilogue),
+        **_tiles(area, layout, x, {cut.stretch_columns, last}),
+        "batch": batch,
+        "height": height,
+        "width": width,
+        "bands": bands,
+        "band_rows": cut.band_rows,
+        "stretches": stretches,
+        "stretch_columns": cut.stretch_columns,
+        "pixel": x.pixel,
+        "weight": params["weight"],
+        "bias": params["bias"],
+        "block_weight": params["weight"].nbytes // (layout.groups * layout.blocks),
+        "group_planes": planes,
+        "group_blocks": layout.blocks,
+        "group_panels": layout.panels,
+        "panels": layout.groups * layout.panels,
+        "panel_blocks": layout.panel_blocks,
+        "parts": cut.parts,
+        "parts_first": int(cut.parts_first),
+    }
+    units = batch * bands * stretches * cut.parts
+    tape.call(DIRECT, CONV, fields, units, planes * patch["patch_plane"] if needs_patch else 0)
+    return out
+
+
+def _geometry(
+    area: Area, layout: Layout, x: Value, source: Mapping[str, Any], patch: Mapping[str, int]
+) -> dict[str, int]:
+    """How a tile walks: planes, rows of the kernel, and its columns in one run where they are adjacent."""
+    plane, row = source["source_plane"], source["source_row"]
+    if patch["patch"]:
+        plane, row = patch["patch_plane"], patch["patch_row"]
+    height, width = area.kernel
+    run = layout.plane_channels
+    if layout.thin and x.is_blocked:
+        plane = FLOAT  # a channel is a lane of the one block
+    adjacent = area.dilation[1] == 1 and run * FLOAT == x.pixel
+    return {
+        "planes": layout.planes,
+        "plane": plane,
+        "rows": height,
+        "row": area.dilation[0] * row,
+        "columns": 1 if adjacent else width,
+        "column": area.dilation[1] * x.pixel,
+        "run": run * width if adjacent else run,
+    }
+
+
+def _tiles(area: Area, layout: Layout, x: Value, counts: set[int]) -> dict[str, Any]:
+    """Tables of functions for whole panels and for the last one of a group, if that is smaller."""
+    lanes, step = machine().lanes, area.stride[1] * x.pixel // FLOAT
+    sizes = {"": layout.panel_blocks}
+    if layout.blocks % layout.panel_blocks:
+        sizes["tail_"] = layout.blocks % layout.panel_blocks
+    fields: dict[str, Any] = {}
+    for name, blocks in sizes.items():
+        most = min(machine().most_pixels(blocks), 14)
+        fields[f"{name}most_pixels"] = most
+        fields[f"{name}tiles"] = panels_of(lanes, blocks, step, most, counts)
+    return fields
+
+
+def panels_of(lanes: int, blocks: int, step: int, most: int, counts: set[int]) -> Array:
+    """The table of tiles for panels of so many blocks."""
+    return tile_table(lambda pixels: Product(lanes, pixels, blocks, step), most, counts)
+
+
+# Multiply-adds below which a unit is not cut further, and what part of the L2 cache its source may fill.
+LEAST_WORK, SOURCE_SHARE = 1 << 19, 3
+UNITS_PER_THREAD = 4
+
+
+def _cut(area: Area, layout: Layout, batch: int, pixel: int) -> Cut:
+    """Bands whose source fits the L2 cache beside a panel; more of them, or parts of the panels, until
+    there is enough for all threads. Where weights outweigh the source, parts come first, so that each
+    thread reads its share of the weights once."""
+    height, width = area.output
+    places = math.prod(area.kernel) * layout.planes * layout.plane_channels * layout.groups
+    work = batch * height * width * places * layout.outputs
+    enough = max(1, min(work // LEAST_WORK, machine().threads * UNITS_PER_THREAD))
+    planes = layout.planes * pixel if not layout.thin else pixel * layout.planes
+    budget = machine().l2_bytes // SOURCE_SHARE
+    most = min(machine().most_pixels(layout.panel_blocks), 14)
+
+    if height == 1:
+        columns = max(budget // (planes * area.stride[1]) // most, 1) * most
+        columns, rows = min(columns, width), 1
+    else:
+        columns = width
+        row = planes * ((width - 1) * area.stride[1] + area.reach[1])
+        rows = max((budget // row - area.reach[0]) // area.stride[0] + 1, 1)
+        rows = min(rows, height)
+    weights = places * layout.outputs * FLOAT
+    source = math.prod(area.source) * planes * layout.groups
+    panels = layout.groups * layout.panels
+    parts_first = weights > source
+    areas = batch * -(-height // rows) * -(-width // columns)
+    if areas < enough and not parts_first:
+        wanted = -(-enough // batch)
+        if height > 1:
+            rows = max(-(-height // wanted), min(rows, area.reach[0]))
+        else:
+            columns = min(columns, max(-(-width // wanted // most) * most, most))
+        areas = batch * -(-height // rows) * -(-width // columns)
+    parts = min(panels, -(-enough // areas))
+    return Cut(rows, columns, parts, parts_first)

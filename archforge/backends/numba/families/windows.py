@@ -1,0 +1,165 @@
+"""Windows that keep channels apart: depthwise convolution, and pools by maximum and mean."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+
+from archforge.backends.numba.compiled import Unit
+from archforge.backends.numba.families.common import (
+    ABSORBED,
+    Area,
+    area_of,
+    blocks_of,
+    clamp_fields,
+    residual_fields,
+    tile_table,
+)
+from archforge.backends.numba.machine import FLOAT, machine
+from archforge.backends.numba.records import POOL
+from archforge.backends.numba.tape import Value, aligned
+from archforge.backends.numba.tiles import Window as WindowTile
+from archforge.ir import TensorType
+from archforge.ops.adaptive_pool import AdaptiveAvgPool
+from archforge.ops.base import Array, per_axis
+from archforge.ops.conv import Conv
+from archforge.ops.pool import AvgPool, MaxPool, window_counts
+from archforge.ops.window import Window
+from archforge.plan import Epilogue, Kernel
+
+__all__ = ["adaptive_avg_pool", "avg_pool", "depthwise", "max_pool"]
+
+POOLING = Unit("pool", "pool")
+Kind = Literal["dot", "max", "mean"]
+
+
+def depthwise(op: Conv, x: TensorType) -> Kernel | None:
+    """As many groups as channels, in and out. Weights lie as [block][row][column][lane]."""
+    area = area_of(op.window(x), x)
+    if area is None:
+        return None
+
+    def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
+        lanes, blocks = machine().lanes, blocks_of(op.out)
+        places = math.prod(area.kernel)
+        weight, bias = aligned((blocks, places, lanes)), aligned((blocks, lanes))
+        by_channel = np.zeros((blocks * lanes, places), np.float32)
+        by_channel[: op.out] = params["weight"].reshape(op.out, places)
+        weight[:] = by_channel.reshape(blocks, lanes, places).swapaxes(1, 2)
+        if op.bias:
+            bias.reshape(-1)[: op.out] = params["bias"]
+        return {"weight": weight, "bias": bias}
+
+    def run(
+        params: Mapping[str, Array], x: Value, residual: Value | None = None, epilogue: Epilogue | None = None
+    ) -> Value:
+        by = {**params, "block_weight": math.prod(area.kernel) * machine().vector}
+        return _record("dot", area, x, op.infer(TensorType(x.shape)).shape, by, residual, epilogue)
+
+    return Kernel(run, pack, ABSORBED)
+
+
+def max_pool(op: MaxPool, x: TensorType) -> Kernel | None:
+    area = area_of(op.window(x), x)
+    if area is None:
+        return None
+
+    def run(params: Mapping[str, Array], x: Value) -> Value:
+        return _record("max", area, x, op.infer(TensorType(x.shape)).shape, {"fill": -math.inf})
+
+    return Kernel(run)
+
+
+def avg_pool(op: AvgPool, x: TensorType) -> Kernel | None:
+    window = op.window(x)
+    counts = window_counts(window, x.spatial, include_padding=op.count_include_pad)
+    return _mean(window, x, counts)
+
+
+def adaptive_avg_pool(op: AdaptiveAvgPool, x: TensorType) -> Kernel | None:
+    """Where the stretches are windows of one size, without overlap."""
+    sizes = per_axis(op.size, len(x.spatial), "size")
+    if any(n % size for n, size in zip(x.spatial, sizes, strict=True)):
+        return None
+    kernel = tuple(n // size for n, size in zip(x.spatial, sizes, strict=True))
+    ones = (1,) * len(kernel)
+    window = Window(kernel, kernel, ones, ((0, 0),) * len(kernel), sizes)
+    return _mean(window, x, np.full(sizes, float(math.prod(kernel))))
+
+
+def _mean(window: Window, x: TensorType, counts: Array) -> Kernel | None:
+    area = area_of(window, x)
+    if area is None:
+        return None
+    shares = aligned(area.output)
+    shares[:] = 1 / counts.reshape(area.output)
+
+    def run(params: Mapping[str, Array], x: Value) -> Value:
+        by = {"weight": shares, "weight_row": area.output[1] * FLOAT}
+        return _record("mean", area, x, (x.channels, *window.output), by)
+
+    return Kernel(run)
+
+
+def _record(
+    kind: Kind,
+    area: Area,
+    x: Value,
+    shape: tuple[int, ...],
+    by: Mapping[str, Any],
+    residual: Value | None = None,
+    epilogue: Epilogue | None = None,
+) -> Value:
+    """One call for all blocks of channels."""
+    tape, x = x.tape, x.blocked()
+    if residual is not None:
+        residual = residual.blocked()
+    out = tape.output(shape)
+    (height, width), vector = area.output, machine().vector
+    columns = (width - 1) * area.stride[1] + area.reach[1]
+    budget = machine().l2_bytes // 2 // (columns * vector)
+    band = min(max((budget - area.reach[0]) // area.stride[0] + 1, 1), height)
+    patch_plane = ((band - 1) * area.stride[0] + area.reach[0]) * columns * vector
+    source_row = area.source[1] * vector
+    row = columns * vector if area.overhangs else source_row
+    most = 14 if machine().registers == 32 else 8
+    bands = -(-height // band)
+    fields = {
+        **area.fields(),
+        **residual_fields(residual, width=width),
+        **clamp_fields(epilogue),
+        "planes": 1,
+        "rows": area.kernel[0],
+        "row": area.dilation[0] * row,
+        "columns": area.kernel[1],
+        "column": area.dilation[1] * vector,
+        "out_pixel": vector,
+        "out_block": out.plane,
+        "batch": tape.batch,
+        "height": height,
+        "width": width,
+        "bands": bands,
+        "band_rows": band,
+        "source": x.place,
+        "source_image": x.image,
+        "source_plane": x.plane,
+        "source_row": source_row,
+        "source_pixel": vector,
+        "pixel": vector,
+        "patch": int(area.overhangs),
+        "patch_plane": patch_plane,
+        "patch_row": columns * vector,
+        "out": out.place,
+        "out_image": out.image,
+        "out_row": width * vector,
+        "blocks": x.blocks,
+        "tiles": tile_table(lambda n: WindowTile(machine().lanes, n, area.stride[1], kind), most, [width]),
+        "most_pixels": most,
+        **by,
+    }
+    units = tape.batch * x.blocks * bands
+    tape.call(POOLING, POOL, fields, units, patch_plane if area.overhangs else 0)
+    return out

@@ -1,0 +1,53 @@
+"""The table of this backend's kernels, by kind of op. What is missing or None runs on the reference.
+
+A kernel here does not compute: it records calls on the tape of its inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from archforge.backends.numba.families import channels, conv, elementwise, windows
+from archforge.backends.numba.families.common import ACTIVATIONS
+from archforge.ir import TensorType
+from archforge.ops.adaptive_pool import AdaptiveAvgPool
+from archforge.ops.conv import Conv
+from archforge.plan import Kernel, Lowering
+
+__all__ = ["LOWERINGS"]
+
+
+def convolution(op: Conv, x: TensorType) -> Kernel | None:
+    """The family that takes it."""
+    if op.groups == op.out == x.channels > 1:
+        return windows.depthwise(op, x)
+    return conv.direct(op, x)
+
+
+def adaptive_avg_pool(op: AdaptiveAvgPool, x: TensorType) -> Kernel | None:
+    if set(op.infer(x).spatial) == {1}:
+        return elementwise.global_average(op, x)
+    return windows.adaptive_avg_pool(op, x)
+
+
+LOWERINGS: Mapping[str, Lowering] = {
+    **dict.fromkeys(ACTIVATIONS, elementwise.activation),
+    **dict.fromkeys(("channel_dropout", "dropout", "identity", "stochastic_depth"), elementwise.alias),
+    **elementwise.MERGES,
+    "adaptive_avg_pool": adaptive_avg_pool,
+    "avg_pool": windows.avg_pool,
+    "bn": elementwise.batch_norm,
+    "concat": channels.concat,
+    "conv": convolution,
+    "flatten": channels.flatten,
+    "global_avg_pool": elementwise.global_pool,
+    "global_max_pool": elementwise.global_pool,
+    "layer_scale": elementwise.layer_scale,
+    "linear": conv.linear,
+    "max_pool": windows.max_pool,
+    "multiply": elementwise.multiply,
+    "reshape": channels.flatten,
+    "scale": elementwise.scale,
+    "shuffle": channels.shuffle,
+    "slice": channels.slice_,
+}

@@ -1,0 +1,82 @@
+"""A plan made into tapes, one for each size of batch, with workspaces that calls take turns at."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from threading import Lock
+
+from archforge.backends.numba.machine import machine
+from archforge.backends.numba.tape import Tape, Value
+from archforge.backends.numba.workspace import Workspace
+from archforge.errors import InternalError
+from archforge.ops.base import Array
+from archforge.plan import Plan
+from archforge.plan.joins import joins
+
+__all__ = ["NumbaProgram"]
+
+MOST_BATCHES = 4  # sizes of batch that are kept
+
+
+@dataclass(slots=True, eq=False)
+class _Sized:
+    """What one size of batch needs. Calls at the same time have a workspace each, kept for the next."""
+
+    tape: Tape
+    wanted: Mapping[str, Value]
+    idle: list[Workspace] = field(default_factory=list)
+
+
+class NumbaProgram:
+    """Runs a plan; threads may call it together."""
+
+    def __init__(self, plan: Plan, params: tuple[Mapping[str, Array], ...]) -> None:
+        self._plan = plan
+        self._params = params
+        self._sizes: OrderedDict[int, _Sized] = OrderedDict()
+        self._lock = Lock()
+
+    def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        sized = self._sized(len(next(iter(inputs.values()))))
+        try:
+            workspace = sized.idle.pop()
+        except IndexError:
+            workspace = Workspace(sized.tape, share_memory="share_memory" not in self._plan.without)
+        values = workspace.run(inputs, sized.wanted)
+        sized.idle.append(workspace)
+        return values
+
+    def _sized(self, batch: int) -> _Sized:
+        with self._lock:
+            if batch not in self._sizes:
+                self._sizes[batch] = self._recorded(batch)
+            self._sizes.move_to_end(batch)
+            if len(self._sizes) > MOST_BATCHES:
+                self._sizes.popitem(last=False)
+            return self._sizes[batch]
+
+    def _recorded(self, batch: int) -> _Sized:
+        plan = self._plan
+        in_place = "concat_in_place" not in plan.without
+        tape = Tape(
+            batch,
+            plan.types,
+            joins(plan.steps, plan.types, machine().lanes) if in_place else {},
+        )
+        values = {name: tape.input(name, t.shape) for name, t in plan.inputs.items()}
+        for step, params in zip(plan.steps, self._params, strict=True):
+            tape.current = step.output
+            given = tuple(values[v] for v in step.inputs)
+            if step.is_fallback:
+                made = tape.fall_back(step, params, given)
+            else:
+                made = step.kernel.run(params, *given, **step.epilogue())
+            if made.shape != plan.types[step.output].shape:
+                raise InternalError(f"{step.output} was recorded as {made.shape}")
+            values[step.output] = made
+        wanted = {name: values[name] for name in plan.wanted}
+        for value in wanted.values():
+            tape.keep(value)
+        return _Sized(tape, wanted)

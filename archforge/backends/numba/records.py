@@ -1,0 +1,78 @@
+"""The records through which Python tells machine code what to do. Sizes and strides are in bytes
+unless their comment says otherwise; an address of 0 means that there is no such thing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+__all__ = ["CHANNELS", "CONV", "ELEMENTS", "GEOMETRY", "POOL", "STEP", "WINOGRAD"]
+
+
+def _record(*groups: Iterable[tuple[str, str]] | str) -> np.dtype[np.void]:
+    """Fields by name and type; a text lists names of 64-bit integers."""
+    fields: list[tuple[str, str]] = []
+    for group in groups:
+        fields += [(name, "i8") for name in group.split()] if isinstance(group, str) else group
+    return np.dtype(fields, align=True)
+
+
+# One step of a program: `function` does unit `i` of `units`, in any order, on any thread.
+STEP = _record("function record units")
+
+# How a tile's window passes over its source: `run` floats at each of planes * rows * columns places
+# (each a count), which are the strides apart. Then where its results go, and between what they are
+# clamped.
+_GEOMETRY = (
+    "planes plane rows row columns column run out_pixel out_block residual_pixel",
+    [("low", "f4"), ("high", "f4")],
+)
+GEOMETRY = _record(*_GEOMETRY)
+
+# What convolutions and windows share. `activation` is the address of a function, `parameter` of a float.
+# The output of one image is cut into `bands` of `band_rows` rows and `stretches` of `stretch_columns`
+# columns (numbers of pixels). With `patch`, what a unit reads is first copied to the thread's scratch
+# memory, with `fill` around it.
+_AREA = (
+    "batch height width bands band_rows stretches stretch_columns",
+    "stride_y stride_x pad_y pad_x reach_y reach_x source_height source_width",  # numbers of pixels
+    "source source_image source_plane source_row source_pixel pixel",
+    "patch patch_plane patch_row",
+    "weight bias out out_image out_row residual residual_image residual_row",
+    "activation parameter",
+    [("fill", "f4")],
+)
+
+# Panels of `panel_blocks` blocks of output channels are what a tile computes at once; the last of each
+# group may be smaller. `tiles` and `tail_tiles` are tables of functions by the number of pixels.
+CONV = _record(
+    *_GEOMETRY,
+    *_AREA,
+    "group_planes group_blocks group_panels panels panel_blocks block_weight parts parts_first",
+    "tiles most_pixels tail_tiles tail_most_pixels",
+)
+
+# One unit is a band of one block of channels of one image.
+POOL = _record(*_GEOMETRY, *_AREA, "blocks block_weight weight_row tiles most_pixels")
+
+# Element by element over `count` floats of one image, in chunks: x op y, or x * y with one y for each
+# lane of a block (`gate`), or x * y + z (`affine`), each block having `block` floats.
+ELEMENTS = _record(
+    "batch chunks chunk count kind x x_image y y_image z out out_image block activation parameter",
+    [("factor", "f4")],
+)
+
+# Each block of channels of the output gathers its lanes from channels `map` int64[blocks * lanes] of the
+# source, -1 leaving a lane as it is; `pixels` is a number of pixels.
+CHANNELS = _record("batch blocks pixels map source source_image out out_image")
+
+# Tiles of 4x4 outputs from 6x6 inputs. `first` of `tiles` (numbers of tiles of the whole batch).
+WINOGRAD = _record(
+    _GEOMETRY[0],
+    _GEOMETRY[1],
+    "stage batch height width source_height source_width pad_y pad_x tiles_y tiles_x",
+    "chunk chunks in_blocks out_blocks panels panel_blocks block_weight",
+    "source source_image weight bias out out_image residual residual_image values products zeros",
+    "tiles most_pixels tail_tiles tail_most_pixels transform_in transform_out activation parameter",
+)

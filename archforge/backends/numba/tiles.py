@@ -1,0 +1,194 @@
+"""Microkernels: a tile of outputs is kept in registers while the window passes over it.
+
+`Product`, for convolutions that mix channels: R pixels by B vectors of output channels. For each input
+value the weights of B vectors are loaded, the value is spread over a vector for each pixel, and R * B
+multiply-adds follow. With 32 registers R x B = 14 x 2:
+
+                       weights of one input channel
+                       +-------------+-------------+
+                       | w[0..L)     | w[L..2L)    |      2 registers
+                       +-------------+-------------+
+      pixel 0   x_0 -> | acc[0][0]   | acc[0][1]   |
+      pixel 1   x_1 -> | acc[1][0]   | acc[1][1]   |      28 registers
+        ...            |    ...      |    ...      |
+      pixel 13  x_13-> | acc[13][0]  | acc[13][1]  |      1 register for the spread value
+                       +-------------+-------------+
+
+`Window`, for what keeps channels apart (depthwise convolution, pools): R pixels by one vector of channels,
+each a whole load at every place of the window.
+
+                 place p of the window:   w[p]            1 register (depthwise)
+      pixel 0   x[0 * stride + p] ->      acc[0]
+      pixel 1   x[1 * stride + p] ->      acc[1]          R registers
+        ...
+
+All take (geometry, source, weight, bias, out, residual), addresses, with the geometry's record in
+`records.py`; no residual is address 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import llvmlite.binding as llvm
+
+from archforge.backends.numba.machine import FLOAT
+from archforge.backends.numba.records import GEOMETRY
+from archforge.backends.numba.vectors import Function, Variable
+
+__all__ = ["Product", "Window"]
+
+ARGUMENTS = ("geometry", "source", "weight", "bias", "out", "residual")
+UNROLL = 4  # divides the lanes of every width
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """`pixels` by `blocks` accumulators; pixels are `step` floats apart in the source."""
+
+    lanes: int
+    pixels: int
+    blocks: int
+    step: int
+
+    @property
+    def name(self) -> str:
+        return f"product_{self.lanes}_{self.pixels}x{self.blocks}_step{self.step}"
+
+    def module(self) -> llvm.ModuleRef:
+        f = Function(self.name, ARGUMENTS, self.lanes)
+        vector = self.lanes * FLOAT
+        bias = [f.load(f.arguments["bias"], q * vector) for q in range(self.blocks)]
+        sums = [[f.variable(bias[q]) for q in range(self.blocks)] for _ in range(self.pixels)]
+        weight = f.variable(f.arguments["weight"])
+
+        def accumulate(source: Any, count: int) -> None:
+            """`count` input values of each pixel, next to each other."""
+            at = weight.get()
+            for u in range(count):
+                w = [f.load(at, (u * self.blocks + q) * vector) for q in range(self.blocks)]
+                for r in range(self.pixels):
+                    x = f.spread(source, (r * self.step + u) * FLOAT)
+                    for q in range(self.blocks):
+                        sums[r][q].set(f.multiply_add(x, w[q], sums[r][q].get()))
+            weight.set(f.add(at, count * self.blocks * vector))
+
+        geometry = _Geometry(f)
+        length = geometry["run"]
+        with geometry.places() as place:
+            at = f.variable(place)
+            for width, times in (
+                (UNROLL, f.builder.sdiv(length, f.word(UNROLL))),
+                (1, f.builder.srem(length, f.word(UNROLL))),
+            ):
+                with f.loop(times):
+                    accumulate(at.get(), width)
+                    at.set(f.add(at.get(), width * FLOAT))
+        _write(f, geometry, sums)
+        return f.finish()
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """`pixels` accumulators of one vector; pixels are `step` vectors apart in the source.
+
+    `dot`: the bias plus the sum of the places' vectors times their weights. `max`: the largest.
+    `mean`: the sum times a factor of each pixel, of which `weight` holds a row.
+    """
+
+    lanes: int
+    pixels: int
+    step: int
+    kind: Literal["dot", "max", "mean"]
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind}_{self.lanes}_{self.pixels}_step{self.step}"
+
+    def module(self) -> llvm.ModuleRef:
+        f = Function(self.name, ARGUMENTS, self.lanes)
+        vector = self.lanes * FLOAT
+        start = {"max": f.lowest(), "mean": f.constant(0.0)}
+        first = f.load(f.arguments["bias"]) if self.kind == "dot" else start[self.kind]
+        sums = [f.variable(first) for _ in range(self.pixels)]
+        weight = f.variable(f.arguments["weight"])
+        geometry = _Geometry(f)
+        with geometry.places() as place:
+            w = f.load(weight.get()) if self.kind == "dot" else None
+            for r, total in enumerate(sums):
+                x = f.load(place, r * self.step * vector)
+                if self.kind == "dot":
+                    total.set(f.multiply_add(x, w, total.get()))
+                elif self.kind == "max":
+                    total.set(f.at_least(x, total.get()))
+                else:
+                    total.set(f.plus(x, total.get()))
+            weight.set(f.add(weight.get(), vector))
+        if self.kind == "mean":
+            for r, total in enumerate(sums):
+                total.set(f.multiply(total.get(), f.spread(f.arguments["weight"], r * FLOAT)))
+        _write(f, geometry, [[total] for total in sums])
+        return f.finish()
+
+
+class _Geometry:
+    """The fields of the record that the first argument points to."""
+
+    def __init__(self, f: Function) -> None:
+        self._f = f
+        self.address = f.arguments["geometry"]
+
+    def __getitem__(self, name: str) -> Any:
+        offset = GEOMETRY.fields[name][1]  # type: ignore[index]  # the record has fields
+        return self._f.integer_at(self.address, offset)
+
+    def spread(self, name: str) -> Any:
+        offset = GEOMETRY.fields[name][1]  # type: ignore[index]
+        return self._f.spread(self.address, offset)
+
+    def places(self) -> Any:
+        """A loop over planes, rows and columns of the window, giving each one's address."""
+        return _places(self._f, self)
+
+
+@contextmanager
+def _places(f: Function, geometry: _Geometry) -> Iterator[Any]:
+    at = f.arguments["source"]
+    with ExitStack() as loops:
+        for count, stride in (("planes", "plane"), ("rows", "row"), ("columns", "column")):
+            place, length = f.variable(at), geometry[stride]
+            loops.enter_context(f.loop(geometry[count]))
+            loops.callback(_advance, f, place, length)
+            at = place.get()
+        yield at
+
+
+def _advance(f: Function, place: Variable, stride: Any) -> None:
+    place.set(f.add(place.get(), stride))
+
+
+def _write(f: Function, geometry: _Geometry, sums: list[list[Variable]]) -> None:
+    """The epilogue: add the residual if there is one, clamp, store."""
+    low, high = geometry.spread("low"), geometry.spread("high")
+    with f.when_not_zero(f.arguments["residual"]):
+        for total, at in _outputs(f, sums, f.arguments["residual"], geometry["residual_pixel"], geometry):
+            total.set(f.plus(total.get(), f.load(at)))
+    for total, at in _outputs(f, sums, f.arguments["out"], geometry["out_pixel"], geometry):
+        f.store(f.at_most(high, f.at_least(low, total.get())), at)
+
+
+def _outputs(
+    f: Function, sums: list[list[Variable]], start: Any, pixel: Any, geometry: _Geometry
+) -> list[tuple[Variable, Any]]:
+    """Each accumulator with the address of its place."""
+    places = []
+    for q in range(len(sums[0])):
+        at = start
+        for row in sums:
+            places.append((row[q], at))
+            at = f.add(at, pixel)
+        start = f.add(start, geometry["out_block"])
+    return places

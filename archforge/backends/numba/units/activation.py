@@ -1,0 +1,189 @@
+"""Activations in place: each is a function of its own, (address, count, address of its parameter), that a
+record names by address. Clamps behind a convolution are done in its tiles instead."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from archforge.backends.numba.units.basics import device, exp2_of, floats
+from archforge.ops.activations import SELU_ALPHA, SELU_SCALE
+
+# Names are those of the ops; `gelu_tanh` is `gelu` with `approximate: tanh`.
+__all__ = [
+    "abs_",
+    "elu",
+    "gelu",
+    "gelu_tanh",
+    "hard_sigmoid",
+    "hard_swish",
+    "leaky_relu",
+    "mish",
+    "relu",
+    "relu6",
+    "selu",
+    "sigmoid",
+    "silu",
+    "softplus",
+    "softsign",
+    "tanh",
+]
+
+F = np.float32
+LOG2_E, LN2_HIGH, LN2_LOW = F(1.44269504), F(0.693359375), F(-2.12194440e-4)
+SELU_SCALE32, SELU_ALPHA32 = F(SELU_SCALE), F(SELU_ALPHA)
+ROOT_HALF, ROOT_2_PI = F(math.sqrt(0.5)), F(math.sqrt(2 / math.pi))
+
+
+@device
+def exp32(x):
+    """e to x within 2 units in the last place; 0 and infinity are 1e-38 and 2e38.
+
+    Reduction to |r| <= ln(2)/2 and a polynomial: Cephes, expf.c (netlib.org/cephes/single.tgz).
+    """
+    x = min(max(x, F(-87.0)), F(88.0))
+    n = np.floor(x * LOG2_E + F(0.5))
+    r = x - n * LN2_HIGH - n * LN2_LOW
+    p = F(1.9875691500e-4)
+    p = p * r + F(1.3981999507e-3)
+    p = p * r + F(8.3334519073e-3)
+    p = p * r + F(4.1665795894e-2)
+    p = p * r + F(1.6666665459e-1)
+    p = p * r + F(5.0000001201e-1)
+    return (p * r * r + r + F(1)) * exp2_of(np.int32(n))
+
+
+@device
+def tanh32(x):
+    """Near 0 from the series, where the quotient would cancel."""
+    s = x * x
+    near = x * (F(1) + s * (F(-1 / 3) + s * (F(2 / 15) + s * F(-17 / 315))))
+    far = F(1) - F(2) / (exp32(F(2) * x) + F(1))
+    return near if abs(x) < F(0.2) else far
+
+
+@device
+def erf32(x):
+    """Within 2e-7. Source: Abramowitz and Stegun, 7.1.26."""
+    a = abs(x)
+    t = F(1) / (F(1) + F(0.3275911) * a)
+    p = F(1.061405429)
+    p = p * t + F(-1.453152027)
+    p = p * t + F(1.421413741)
+    p = p * t + F(-0.284496736)
+    p = p * t + F(0.254829592)
+    y = F(1) - p * t * exp32(-a * a)
+    return y if x >= F(0) else -y
+
+
+@device
+def sigmoid32(x):
+    return F(1) / (F(1) + exp32(-x))
+
+
+@device
+def clamped(x, low, high):
+    """What is not a number stays, as in numpy.clip."""
+    x = low if x < low else x
+    return high if x > high else x
+
+
+def relu(address: int, count: int, parameter: int) -> None:
+    x = floats(address, count)
+    for i in range(count):
+        x[i] = F(0) if x[i] < F(0) else x[i]
+
+
+def relu6(address: int, count: int, parameter: int) -> None:
+    x = floats(address, count)
+    for i in range(count):
+        x[i] = clamped(x[i], F(0), F(6))
+
+
+def hard_sigmoid(address: int, count: int, parameter: int) -> None:
+    x = floats(address, count)
+    for i in range(count):
+        x[i] = clamped(x[i] + F(3), F(0), F(6)) * F(1 / 6)
+
+
+def hard_swish(address: int, count: int, parameter: int) -> None:
+    x = floats(address, count)
+    for i in range(count):
+        x[i] *= clamped(x[i] + F(3), F(0), F(6)) * F(1 / 6)
+
+
+def sigmoid(address: int, count: int, parameter: int) -> None:
+    x = floats(address, count)
+    for i in range(count):
+        x[i] = sigmoid32(x[i])
+
+
+def silu(address: int, count: int, parameter: int) -> None:
+    x = floats(address, count)
+    for i in range(count):
+        x[i] *= sigmoid32(x[i])
+
+
+def leaky_relu(address: int, count: int, parameter: int) -> None:
+    x, slope = floats(address, count), floats(parameter, 1)[0]
+    for i in range(count):
+        x[i] = x[i] if x[i] > F(0) else x[i] * slope
+
+
+def tanh(address: int, count: int, parameter: int) -> None:
+    x = floats(address, count)
+    for i in range(count):
+        x[i] = tanh32(x[i])
+
+
+def abs_(address: int, count: int, parameter: int) -> None:
+    x = floats(address, count)
+    for i in range(count):
+        x[i] = abs(x[i])
+
+
+def elu(address: int, count: int, parameter: int) -> None:
+    x, alpha = floats(address, count), floats(parameter, 1)[0]
+    for i in range(count):
+        x[i] = x[i] if x[i] > F(0) else alpha * (exp32(x[i]) - F(1))
+
+
+def selu(address: int, count: int, parameter: int) -> None:
+    x = floats(address, count)
+    for i in range(count):
+        x[i] = SELU_SCALE32 * (x[i] if x[i] > F(0) else SELU_ALPHA32 * (exp32(x[i]) - F(1)))
+
+
+def gelu(address: int, count: int, parameter: int) -> None:
+    x = floats(address, count)
+    for i in range(count):
+        x[i] = F(0.5) * x[i] * (F(1) + erf32(x[i] * ROOT_HALF))
+
+
+def gelu_tanh(address: int, count: int, parameter: int) -> None:
+    x = floats(address, count)
+    for i in range(count):
+        v = x[i]
+        x[i] = F(0.5) * v * (F(1) + tanh32(ROOT_2_PI * (v + F(0.044715) * v * v * v)))
+
+
+def softplus(address: int, count: int, parameter: int) -> None:
+    x = floats(address, count)
+    for i in range(count):
+        x[i] = max(x[i], F(0)) + F(math.log1p(exp32(-abs(x[i]))))
+
+
+def softsign(address: int, count: int, parameter: int) -> None:
+    x = floats(address, count)
+    for i in range(count):
+        x[i] /= F(1) + abs(x[i])
+
+
+def mish(address: int, count: int, parameter: int) -> None:
+    """tanh(log(1 + e)) is w / (w + 2) for w = e * (e + 2), which is 1 in float32 from x = 20."""
+    x = floats(address, count)
+    for i in range(count):
+        e = exp32(min(x[i], F(20)))
+        w = e * (e + F(2))
+        x[i] *= w / (w + F(2))

@@ -1,0 +1,187 @@
+"""What the compiled functions are made of: records, memory and calls at addresses, atomic counters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+from numba.np import arrayobj
+
+from archforge.backends.numba.machine import machine
+from archforge.backends.numba.records import CHANNELS, CONV, ELEMENTS, POOL, STEP, WINOGRAD
+
+__all__ = [
+    "LANES",
+    "VECTOR",
+    "add_atomic",
+    "call_tile",
+    "call_transform",
+    "call_unit",
+    "channels_record",
+    "conv_record",
+    "device",
+    "elements_record",
+    "exp2_of",
+    "floats",
+    "integers",
+    "load_atomic",
+    "pause",
+    "pool_record",
+    "record",
+    "step_record",
+    "winograd_record",
+    "yield_slice",
+]
+
+LANES = machine().lanes
+VECTOR = machine().vector
+WORD = ir.IntType(64)
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def device(function: F) -> F:
+    """A function that compiled ones may call."""
+    # No reference counts: nothing here owns memory.
+    compiled: F = numba.njit(function, error_model="numpy", _nrt=False)
+    return compiled
+
+
+def _seen_as(kind: Any) -> Any:
+    """An intrinsic that takes an address for a value of a kind that is a pointer."""
+
+    def seen(typing: Any, address: Any) -> Any:
+        def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+
+        return kind(types.int64), code
+
+    return intrinsic(seen)
+
+
+def _array_of(kind: Any) -> Any:
+    """An intrinsic that sees `count` values of a kind at an address as an array, which owns nothing.
+
+    numba.carray would do, but only with reference counts.
+    """
+
+    def array(typing: Any, address: Any, count: Any) -> Any:
+        def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            made = arrayobj.make_array(signature.return_type)(context, builder)
+            item = context.get_constant(types.intp, kind.bitwidth // 8)
+            data = builder.inttoptr(arguments[0], made.data.type)
+            arrayobj.populate_array(made, data, [arguments[1]], [item], item, meminfo=None)
+            return made._getvalue()
+
+        return types.Array(kind, 1, "C")(types.int64, types.int64), code
+
+    return intrinsic(array)
+
+
+floats = _array_of(types.float32)
+integers = _array_of(types.int64)
+
+
+def record(kind: np.dtype[np.void]) -> Any:
+    """A function from an address to the record of that kind there."""
+    return _seen_as(numba.from_dtype(kind))
+
+
+def _call(arguments: int) -> Any:
+    """An intrinsic that calls the function at an address with so many integers."""
+
+    def call(typing: Any, *given: Any) -> Any:
+        def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            function = ir.FunctionType(ir.VoidType(), [WORD] * arguments)
+            address = builder.inttoptr(values[0], function.as_pointer())
+            builder.call(address, values[1:])
+            return context.get_dummy_value()
+
+        return types.void(*[types.int64] * (arguments + 1)), code
+
+    return call
+
+
+@intrinsic
+def call_tile(typing, function, geometry, source, weight, bias, out, residual):
+    """A microkernel of `tiles.py`."""
+    return _call(6)(typing)
+
+
+@intrinsic
+def call_unit(typing, function, record, unit, scratch):
+    """A unit of a step; also an activation, of (address, count, parameter)."""
+    return _call(3)(typing)
+
+
+@intrinsic
+def call_transform(typing, function, source, source_row, out, out_stride, bias):
+    """A transform of `transforms.py`."""
+    return _call(5)(typing)
+
+
+@intrinsic
+def add_atomic(typing, address, value):
+    """Adds to the integer at the address and returns what it was."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pointer = builder.inttoptr(arguments[0], WORD.as_pointer())
+        return builder.atomic_rmw("add", pointer, arguments[1], "seq_cst")
+
+    return types.int64(types.int64, types.int64), code
+
+
+@intrinsic
+def load_atomic(typing, address):
+    """The integer at the address, as another thread may have just left it."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pointer = builder.inttoptr(arguments[0], WORD.as_pointer())
+        return builder.load_atomic(pointer, "seq_cst", 8, typ=WORD)
+
+    return types.int64(types.int64), code
+
+
+def _void_call(name: str) -> Any:
+    def call(typing: Any) -> Any:
+        def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            module = builder.module
+            function = module.globals.get(name) or ir.Function(
+                module, ir.FunctionType(ir.VoidType(), []), name
+            )
+            builder.call(function, [])
+            return context.get_dummy_value()
+
+        return types.void(), code
+
+    return intrinsic(call)
+
+
+yield_slice = _void_call("archforge_yield")
+pause = _void_call("llvm.x86.sse2.pause") if machine().is_x86 else yield_slice
+
+
+@intrinsic
+def exp2_of(typing, exponent):
+    """2 to an int32 power from -126 to 127, float32: the exponent's bits alone."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        bits = builder.shl(
+            builder.add(arguments[0], ir.Constant(ir.IntType(32), 127)), ir.Constant(ir.IntType(32), 23)
+        )
+        return builder.bitcast(bits, ir.FloatType())
+
+    return types.float32(types.int32), code
+
+
+conv_record = record(CONV)
+pool_record = record(POOL)
+elements_record = record(ELEMENTS)
+channels_record = record(CHANNELS)
+winograd_record = record(WINOGRAD)
+step_record = record(STEP)

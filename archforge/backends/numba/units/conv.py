@@ -1,0 +1,71 @@
+"""Direct convolution: panels of output channels over bands of rows. A pointwise one is a single row."""
+
+from __future__ import annotations
+
+from archforge.backends.numba.units.area import fill_patch, run_tiles
+from archforge.backends.numba.units.basics import VECTOR, conv_record, device
+
+__all__ = ["conv"]
+
+
+def conv(row: int, unit: int, scratch: int) -> None:
+    """The panels of one part for one area of one image's output."""
+    r = conv_record(row)
+    areas = r.batch * r.bands * r.stretches
+    if r.parts_first:
+        part, area = unit // areas, unit % areas
+    else:
+        area, part = unit // r.parts, unit % r.parts
+    panel, last = r.panels * part // r.parts, r.panels * (part + 1) // r.parts
+    while panel < last:  # group by group
+        group = panel // r.group_panels
+        end = min(last, (group + 1) * r.group_panels)
+        one_group(r, row, area, group, panel, end, scratch)
+        panel = end
+
+
+@device
+def one_group(r, row, area, group, panel, end, scratch):
+    stretch, band, image = area % r.stretches, area // r.stretches % r.bands, area // r.stretches // r.bands
+    top, bottom = band * r.band_rows, min((band + 1) * r.band_rows, r.height)
+    left, right = stretch * r.stretch_columns, min((stretch + 1) * r.stretch_columns, r.width)
+    above, before = top * r.stride_y - r.pad_y, left * r.stride_x - r.pad_x
+    plane = group * r.group_planes
+    if r.patch:
+        rows = (bottom - top - 1) * r.stride_y + r.reach_y
+        columns = (right - left - 1) * r.stride_x + r.reach_x
+        fill_patch(r, image, plane, r.group_planes, above, rows, before, columns, scratch)
+        source, source_row = scratch, r.patch_row
+    else:
+        source = r.source + image * r.source_image + plane * r.source_plane
+        source += above * r.source_row + before * r.source_pixel
+        source_row = r.source_row
+    for p in range(panel, end):
+        first = (p - group * r.group_panels) * r.panel_blocks  # block in its group
+        blocks = min(r.panel_blocks, r.group_blocks - first)
+        tiles, most = r.tiles, r.most_pixels
+        if blocks < r.panel_blocks:
+            tiles, most = r.tail_tiles, r.tail_most_pixels
+        block = group * r.group_blocks + first
+        weight, bias = r.weight + block * r.block_weight, r.bias + block * VECTOR
+        offset = block * r.out_block + left * r.out_pixel
+        out = r.out + image * r.out_image + offset
+        residual = 0
+        if r.residual:
+            residual = r.residual + image * r.residual_image + block * r.out_block + left * r.residual_pixel
+        for y in range(top, bottom):
+            run_tiles(
+                r,
+                row,
+                tiles,
+                most,
+                blocks,
+                right - left,
+                source + (y - top) * r.stride_y * source_row,
+                r.stride_x * r.pixel,
+                weight,
+                0,
+                bias,
+                out + y * r.out_row,
+                residual + y * r.residual_row if residual else 0,
+            )

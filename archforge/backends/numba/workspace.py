@@ -1,0 +1,124 @@
+"""A tape with memory: an arena for its buffers, its calls as records, and the run through them."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from archforge.backends.numba.compiled import SCHEDULER
+from archforge.backends.numba.machine import FLOAT, machine
+from archforge.backends.numba.native import address
+from archforge.backends.numba.records import STEP
+from archforge.backends.numba.tape import Call, Fallback, Place, Tape, Value, aligned
+from archforge.backends.numba.threads import help_with
+from archforge.ops.base import Array, Op
+from archforge.plan.memory import lay_out
+
+__all__ = ["Workspace"]
+
+LINE = 64  # bytes of the counters of one thread, as the scheduler counts
+
+
+class Workspace:
+    """Runs a tape; one call at a time."""
+
+    def __init__(self, tape: Tape, *, share_memory: bool = True) -> None:
+        offsets, size = lay_out(tape.lifetimes(), share=share_memory)
+        self._tape = tape
+        self._arena = aligned((size,), np.uint8)
+        self._offsets = offsets
+        self._scratch = aligned((machine().threads, tape.scratch), np.uint8)
+        self._records: list[Array] = []
+        self._segments: list[Array | Fallback] = []
+        steps: list[tuple[int, int, int]] = []
+        for call in [*tape.calls, None]:
+            if isinstance(call, Call):
+                steps.append((address(call.unit), self._record(call), call.units))
+                continue
+            if steps:
+                self._segments.append(np.array(steps, STEP))
+                steps = []
+            if call is not None:
+                self._segments.append(call)
+
+    def run(self, inputs: Mapping[str, Array], wanted: Mapping[str, Value]) -> dict[str, Array]:
+        """The wanted values as arrays, for float arrays [N, *shape]."""
+        for name, value in self._tape.inputs:
+            self._fill(value, inputs[name])
+        for segment in self._segments:
+            if isinstance(segment, tuple):
+                step, params, given, made = segment
+                assert isinstance(step.node.op, Op)
+                self._fill(made, step.node.op.reference(params, *map(self._array, given)))
+            else:
+                self._compute(segment)
+        return {name: self._array(value) for name, value in wanted.items()}
+
+    def _compute(self, steps: Array) -> None:
+        threads = machine().threads
+        # Of this call alone: a thread that comes when it is over must find its units done.
+        counters = aligned((len(steps), threads + 1, LINE // 8), np.int64)
+        run, where, count = _scheduler(), steps.ctypes.data, len(steps)
+
+        def job(thread: int) -> None:
+            run(where, count, counters.ctypes.data, thread, threads, self._scratch[thread].ctypes.data)
+
+        help_with(job)
+
+    def _record(self, call: Call) -> int:
+        record = aligned((1,), call.kind)
+        for name, value in call.fields.items():
+            record[0][name] = self._resolved(value)
+        self._records.append(record)
+        return int(record.ctypes.data)
+
+    def _resolved(self, value: Any) -> Any:
+        if isinstance(value, Place):
+            return self._arena.ctypes.data + self._offsets[value.buffer] + value.offset
+        return value.ctypes.data if isinstance(value, np.ndarray) else value
+
+    def _view(self, value: Value) -> Array:
+        """float32[N, C, *spatial], or [N, blocks, lanes, *spatial], on the arena."""
+        lanes = machine().lanes
+        spatial = value.shape[1:]
+        strides = (math.prod(spatial[i + 1 :]) * value.pixel for i in range(len(spatial)))
+        shape = (value.blocks, lanes) if value.is_blocked else (value.channels,)
+        steps = (value.plane, FLOAT) if value.is_blocked else (value.plane,)
+        return np.ndarray(
+            (self._tape.batch, *shape, *spatial),
+            np.float32,
+            self._arena.data,
+            self._offsets[value.place.buffer] + value.place.offset,
+            (value.image, *steps, *strides),
+        )
+
+    def _array(self, value: Value) -> Array:
+        """A copy of the value in the reference's order."""
+        view = self._view(value)
+        if not value.is_blocked:
+            return view.copy()
+        whole = view.reshape(self._tape.batch, -1, *value.shape[1:])
+        return np.array(whole[:, : value.channels], order="C")
+
+    def _fill(self, value: Value, array: Array) -> None:
+        view = self._view(value)
+        if not value.is_blocked:
+            view[...] = array
+            return
+        full, rest = divmod(value.channels, machine().lanes)
+        head = array[:, : value.channels - rest]
+        view[:, :full] = head.reshape(len(array), full, machine().lanes, *value.shape[1:])
+        if rest:
+            view[:, full, :rest] = array[:, value.channels - rest :]
+            view[:, full, rest:] = 0
+
+
+@cache
+def _scheduler() -> Any:
+    """The compiled loop; a call through ctypes lets other Python threads run."""
+    return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * SCHEDULER.arguments)(address(SCHEDULER))
