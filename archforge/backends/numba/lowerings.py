@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from archforge.backends.numba.families import channels, conv, elementwise, windows
+from archforge.backends.numba.families import channels, conv, elementwise, windows, winograd
 from archforge.backends.numba.families.common import ACTIVATIONS
 from archforge.ir import TensorType
 from archforge.ops.adaptive_pool import AdaptiveAvgPool
@@ -21,6 +21,8 @@ def convolution(op: Conv, x: TensorType) -> Kernel | None:
     """The family that takes it."""
     if op.groups == op.out == x.channels > 1:
         return windows.depthwise(op, x)
+    if winograd.pays(op, x):
+        return winograd.convolution(op, x)
     return conv.direct(op, x)
 
 

@@ -39,7 +39,7 @@ from archforge.backends.numba.machine import FLOAT
 from archforge.backends.numba.records import GEOMETRY
 from archforge.backends.numba.vectors import Function, Variable
 
-__all__ = ["Product", "Window"]
+__all__ = ["Geometry", "Product", "Window"]
 
 ARGUMENTS = ("geometry", "source", "weight", "bias", "out", "residual")
 UNROLL = 4  # divides the lanes of every width
@@ -76,7 +76,7 @@ class Product:
                         sums[r][q].set(f.multiply_add(x, w[q], sums[r][q].get()))
             weight.set(f.add(at, count * self.blocks * vector))
 
-        geometry = _Geometry(f)
+        geometry = Geometry(f)
         length = geometry["run"]
         with geometry.places() as place:
             at = f.variable(place)
@@ -115,7 +115,7 @@ class Window:
         first = f.load(f.arguments["bias"]) if self.kind == "dot" else start[self.kind]
         sums = [f.variable(first) for _ in range(self.pixels)]
         weight = f.variable(f.arguments["weight"])
-        geometry = _Geometry(f)
+        geometry = Geometry(f)
         with geometry.places() as place:
             w = f.load(weight.get()) if self.kind == "dot" else None
             for r, total in enumerate(sums):
@@ -134,7 +134,7 @@ class Window:
         return f.finish()
 
 
-class _Geometry:
+class Geometry:
     """The fields of the record that the first argument points to."""
 
     def __init__(self, f: Function) -> None:
@@ -155,7 +155,7 @@ class _Geometry:
 
 
 @contextmanager
-def _places(f: Function, geometry: _Geometry) -> Iterator[Any]:
+def _places(f: Function, geometry: Geometry) -> Iterator[Any]:
     at = f.arguments["source"]
     with ExitStack() as loops:
         for count, stride in (("planes", "plane"), ("rows", "row"), ("columns", "column")):
@@ -170,7 +170,7 @@ def _advance(f: Function, place: Variable, stride: Any) -> None:
     place.set(f.add(place.get(), stride))
 
 
-def _write(f: Function, geometry: _Geometry, sums: list[list[Variable]]) -> None:
+def _write(f: Function, geometry: Geometry, sums: list[list[Variable]]) -> None:
     """The epilogue: add the residual if there is one, clamp, store."""
     low, high = geometry.spread("low"), geometry.spread("high")
     with f.when_not_zero(f.arguments["residual"]):
@@ -181,7 +181,7 @@ def _write(f: Function, geometry: _Geometry, sums: list[list[Variable]]) -> None
 
 
 def _outputs(
-    f: Function, sums: list[list[Variable]], start: Any, pixel: Any, geometry: _Geometry
+    f: Function, sums: list[list[Variable]], start: Any, pixel: Any, geometry: Geometry
 ) -> list[tuple[Variable, Any]]:
     """Each accumulator with the address of its place."""
     places = []

@@ -80,7 +80,9 @@ class Workspace:
     def _resolved(self, value: Any) -> Any:
         if isinstance(value, Place):
             return self._arena.ctypes.data + self._offsets[value.buffer] + value.offset
-        return value.ctypes.data if isinstance(value, np.ndarray) else value
+        if isinstance(value, np.ndarray):
+            return value.ctypes.data
+        return value if isinstance(value, int | float) else address(value)
 
     def _view(self, value: Value) -> Array:
         """float32[N, C, *spatial], or [N, blocks, lanes, *spatial], on the arena."""

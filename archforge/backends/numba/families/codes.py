@@ -1,5 +1,9 @@
-"""What elementwise steps do before an activation."""
+"""Numbers for what a compiled function does, of several things."""
 
 from __future__ import annotations
 
+# Elementwise, before an activation.
 COPY, ADD, SUBTRACT, MULTIPLY, GATE, AFFINE, SCALE, GLOBAL_MEAN, GLOBAL_MAX = range(9)
+
+# Stages of a Winograd convolution; `CHUNKS` does all of them for some tiles.
+CHUNKS, INPUTS, PRODUCTS, OUTPUTS = range(4)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ from archforge.ops.conv import Conv
 from archforge.ops.linear import Linear
 from archforge.plan import Epilogue, Kernel
 
-__all__ = ["Layout", "direct", "linear", "panels_of"]
+__all__ = ["Layout", "direct", "linear", "tile_fields"]
 
 DIRECT = Unit("conv", "conv")
 
@@ -225,7 +226,7 @@ def record(
         **patch,
         **area.fields(),
         **clamp_fields(epilogue),
-        **_tiles(area, layout, x, {cut.stretch_columns, last}),
+        **tile_fields(layout, area.stride[1] * x.pixel // FLOAT, {cut.stretch_columns, last}),
         "batch": batch,
         "height": height,
         "width": width,
@@ -273,23 +274,28 @@ def _geometry(
     }
 
 
-def _tiles(area: Area, layout: Layout, x: Value, counts: set[int]) -> dict[str, Any]:
-    """Tables of functions for whole panels and for the last one of a group, if that is smaller."""
-    lanes, step = machine().lanes, area.stride[1] * x.pixel // FLOAT
+def tile_fields(layout: Layout, step: int, counts: set[int]) -> dict[str, Any]:
+    """Tables of functions for whole panels and for the last one of a group, if that is smaller, over rows
+    of so many pixels, `step` floats apart."""
+    lanes = machine().lanes
     sizes = {"": layout.panel_blocks}
     if layout.blocks % layout.panel_blocks:
         sizes["tail_"] = layout.blocks % layout.panel_blocks
     fields: dict[str, Any] = {}
     for name, blocks in sizes.items():
-        most = min(machine().most_pixels(blocks), 14)
+        most = most_pixels(blocks)
         fields[f"{name}most_pixels"] = most
-        fields[f"{name}tiles"] = panels_of(lanes, blocks, step, most, counts)
+        fields[f"{name}tiles"] = tile_table(partial(_product, lanes, blocks, step), most, counts)
     return fields
 
 
-def panels_of(lanes: int, blocks: int, step: int, most: int, counts: set[int]) -> Array:
-    """The table of tiles for panels of so many blocks."""
-    return tile_table(lambda pixels: Product(lanes, pixels, blocks, step), most, counts)
+def _product(lanes: int, blocks: int, step: int, pixels: int) -> Product:
+    return Product(lanes, pixels, blocks, step)
+
+
+def most_pixels(blocks: int) -> int:
+    """Pixels of a tile. Beyond 14 the code of a tile is long, and no faster."""
+    return min(machine().most_pixels(blocks), 14)
 
 
 # Multiply-adds below which a unit is not cut further, and what part of the L2 cache its source may fill.
@@ -307,7 +313,7 @@ def _cut(area: Area, layout: Layout, batch: int, pixel: int) -> Cut:
     enough = max(1, min(work // LEAST_WORK, machine().threads * UNITS_PER_THREAD))
     planes = layout.planes * pixel if not layout.thin else pixel * layout.planes
     budget = machine().l2_bytes // SOURCE_SHARE
-    most = min(machine().most_pixels(layout.panel_blocks), 14)
+    most = most_pixels(layout.panel_blocks)
 
     if height == 1:
         columns = max(budget // (planes * area.stride[1]) // most, 1) * most

@@ -19,8 +19,9 @@ __all__ = [
     "LANES",
     "VECTOR",
     "add_atomic",
+    "call_in",
+    "call_out",
     "call_tile",
-    "call_transform",
     "call_unit",
     "channels_record",
     "conv_record",
@@ -120,9 +121,15 @@ def call_unit(typing, function, record, unit, scratch):
 
 
 @intrinsic
-def call_transform(typing, function, source, source_row, out, out_stride, bias):
-    """A transform of `transforms.py`."""
-    return _call(5)(typing)
+def call_in(typing, function, source, source_row, out, stride):
+    """Winograd's transform of a tile of inputs."""
+    return _call(4)(typing)
+
+
+@intrinsic
+def call_out(typing, function, geometry, source, stride, bias, out, out_row, residual, residual_row):
+    """Winograd's transform to a tile of outputs."""
+    return _call(8)(typing)
 
 
 @intrinsic
