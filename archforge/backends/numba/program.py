@@ -15,13 +15,13 @@ from archforge.ops.base import Array
 from archforge.plan import Plan
 from archforge.plan.joins import joins
 
-__all__ = ["NumbaProgram"]
+__all__ = ["NumbaProgram", "Sized"]
 
 MOST_BATCHES = 4  # sizes of batch that are kept
 
 
 @dataclass(slots=True, eq=False)
-class _Sized:
+class Sized:
     """What one size of batch needs. Calls at the same time have a workspace each, kept for the next."""
 
     tape: Tape
@@ -35,7 +35,7 @@ class NumbaProgram:
     def __init__(self, plan: Plan, params: tuple[Mapping[str, Array], ...]) -> None:
         self._plan = plan
         self._params = params
-        self._sizes: OrderedDict[int, _Sized] = OrderedDict()
+        self._sizes: OrderedDict[int, Sized] = OrderedDict()
         self._lock = Lock()
 
     def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -48,16 +48,17 @@ class NumbaProgram:
         sized.idle.append(workspace)
         return values
 
-    def _sized(self, batch: int) -> _Sized:
+    def _sized(self, batch: int) -> Sized:
         with self._lock:
             if batch not in self._sizes:
-                self._sizes[batch] = self._recorded(batch)
+                self._sizes[batch] = self.recorded(batch)
             self._sizes.move_to_end(batch)
             if len(self._sizes) > MOST_BATCHES:
                 self._sizes.popitem(last=False)
             return self._sizes[batch]
 
-    def _recorded(self, batch: int) -> _Sized:
+    def recorded(self, batch: int) -> Sized:
+        """The calls for one size of batch, and where the wanted values lie."""
         plan = self._plan
         in_place = "concat_in_place" not in plan.without
         tape = Tape(
@@ -79,4 +80,4 @@ class NumbaProgram:
         wanted = {name: values[name] for name in plan.wanted}
         for value in wanted.values():
             tape.keep(value)
-        return _Sized(tape, wanted)
+        return Sized(tape, wanted)

@@ -194,6 +194,6 @@ def _product_geometry(layout: Layout, chunk: int) -> dict[str, Any]:
 
 def _clamp(then: Mapping[str, Any]) -> Array:
     """A geometry that says only between what the outputs are clamped."""
-    made = aligned((1,), GEOMETRY)
+    made: Any = aligned((1,), GEOMETRY)
     made["low"], made["high"] = then["low"], then["high"]
     return made
