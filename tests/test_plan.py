@@ -9,6 +9,8 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from archforge import load as load_spec
 from archforge.backends import get
@@ -17,7 +19,9 @@ from archforge.errors import DiagnosticError, InternalError
 from archforge.ir import Graph, Node, TensorType, infer
 from archforge.ops.base import Array, Op
 from archforge.passes import optimise
-from archforge.plan import Executable, Kernel, Lowering, load, plan, resolve_taps
+from archforge.plan import Epilogue, Executable, Kernel, Lowering, load, plan, resolve_taps
+from archforge.plan.joins import joins
+from archforge.plan.memory import Lifetime, lay_out
 from tests.graphs import GRAPHS, WEIGHTS, evaluate, graph, inputs_of, node
 
 NUMPY = get("numpy")
@@ -61,8 +65,8 @@ def test_every_value_is_freed_once_after_its_last_use(name: str) -> None:
     wanted = set(typed.graph.outputs.values())
     alive = set(typed.graph.inputs)
     for step in made.steps:
-        assert alive.issuperset(step.node.inputs)
-        alive.add(step.node.name)
+        assert alive.issuperset(step.inputs)
+        alive.add(step.output)
         assert alive.issuperset(step.frees)
         alive -= set(step.frees)
     assert alive == wanted
@@ -110,6 +114,112 @@ def test_a_skipped_connection_is_all_that_a_residual_block_keeps_besides() -> No
     assert backend.alive == [1, 2, 2, 3, 3, 2]
 
 
+@dataclass(frozen=True)
+class Fusing(NumpyBackend):
+    """NumPy whose convolutions take in a sum and an activation."""
+
+    name: str = "fusing"
+
+    def lowerings(self) -> Mapping[str, Lowering]:
+        def conv(op: Op, *types: TensorType) -> Kernel:
+            def run(
+                params: Mapping[str, Array], x: Array, *residual: Array, epilogue: Epilogue | None = None
+            ) -> Array:
+                y = sum(residual, op.reference(params, x))
+                then = epilogue.activation if epilogue else None
+                return then.reference({}, y) if then else y
+
+            return Kernel(run, absorbs=frozenset({"add", "relu"}))
+
+        return {**super().lowerings(), "conv": conv}
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_fused_steps_compute_what_their_nodes_do(name: str) -> None:
+    inputs = inputs_of(GRAPHS[name], batch=3)
+    expected = evaluate(GRAPHS[name], WEIGHTS[name], inputs)
+    for taps in ({}, {value: value for value in GRAPHS[name].types}):
+        done = optimise(GRAPHS[name], taps)
+        made = plan(done.graph, Fusing(), "float64", taps)
+        outputs, tapped = load(made, WEIGHTS[name], done.transforms).run(inputs)
+        for found, values in ((outputs, GRAPHS[name].graph.outputs), (tapped, taps)):
+            for key, value in values.items():
+                np.testing.assert_allclose(found[key], expected[value], rtol=0, atol=1e-12)
+
+
+def fusions(*nodes: Node, taps: tuple[str, ...] = (), without: tuple[str, ...] = ()) -> list[str]:
+    """Each step of a plan as the names of its nodes."""
+    made = plan(graph(*nodes), Fusing(), "float64", {t: t for t in taps}, without=without)
+    return ["+".join([s.node.name, *(n.name for n in s.then)]) for s in made.steps]
+
+
+def test_a_sum_goes_to_the_later_convolution_and_an_activation_behind_it() -> None:
+    residual = (
+        node("a", "conv", "input", out=4),
+        node("b", "conv", "input", out=4),
+        node("add", "add", "b", "a"),
+        node("relu", "relu", "add"),
+        node("again", "relu", "relu"),
+    )
+    assert fusions(*residual) == ["a", "b+add+relu", "again"]
+    assert fusions(*residual, taps=("add",)) == ["a", "b+add", "relu", "again"]
+    assert fusions(*residual, taps=("b",)) == ["b", "a+add+relu", "again"]
+    assert fusions(*residual, without=("fuse_epilogues",)) == ["a", "b", "add", "relu", "again"]
+
+
+def test_what_is_read_twice_or_activated_before_the_sum_is_not_fused() -> None:
+    twice = (node("a", "conv", "input", out=4), node("add", "add", "a", "a"))
+    assert fusions(*twice) == ["a", "add"]
+    early = (
+        node("a", "conv", "input", out=4),
+        node("relu", "relu", "a"),
+        node("add", "add", "relu", "input"),
+    )
+    assert fusions(*early) == ["a+relu", "add"]
+    three = (node("a", "conv", "input", out=4), node("add", "add", "a", "input", "input"))
+    assert fusions(*three) == ["a", "add"]
+
+
+lifetimes = st.builds(
+    lambda size, first, length: Lifetime(size, first, first + length),
+    st.integers(0, 50),
+    st.integers(0, 8),
+    st.integers(0, 5),
+)
+
+
+@given(st.lists(lifetimes, max_size=20), st.booleans())
+def test_buffers_that_are_alive_together_do_not_overlap(buffers: list[Lifetime], share: bool) -> None:
+    offsets, size = lay_out(buffers, share=share)
+    placed = list(zip(buffers, offsets, strict=True))
+    for i, (a, at) in enumerate(placed):
+        assert 0 <= at <= at + a.size <= size
+        for b, there in placed[:i]:
+            assert at + a.size <= there or there + b.size <= at or (share and not a.meets(b))
+    assert size <= sum(b.size for b in buffers)
+
+
+def test_a_chain_of_buffers_takes_the_room_of_two() -> None:
+    assert lay_out([Lifetime(8, i, i + 1) for i in range(50)])[1] == 16
+
+
+def test_branches_that_end_at_whole_blocks_lie_in_their_concatenation() -> None:
+    typed = graph(
+        node("a", "conv", "input", out=8),
+        node("b", "conv", "input", out=4),
+        node("c", "conv", "input", out=3),
+        node("inner", "concat", "b", "c"),
+        node("outer", "concat", "a", "inner"),
+        node("other", "concat", "a", "c"),
+        node("sum", "conv", "outer", out=11),
+        node("along", "concat", "sum", "other", axis=1),
+    )
+    made = plan(typed, NUMPY, "float64")
+    # `a` and `c` are read by two concatenations each.
+    assert joins(made.steps, typed.types, 4) == {"inner": ("outer", 8), "b": ("outer", 8)}
+    assert joins(made.steps, typed.types, 8) == {"inner": ("outer", 8)}
+
+
 def test_one_output_is_an_array_several_are_a_dict_and_taps_come_second() -> None:
     x = inputs_of(GRAPHS["chain"])["input"]
     y = executable("chain")(x)
@@ -140,8 +250,8 @@ def test_results_are_not_views_of_the_inputs() -> None:
 def test_inputs_of_any_floating_dtype_are_computed_in_that_of_the_plan(dtype: str) -> None:
     x = inputs_of(GRAPHS["chain"])["input"]
     run = executable("chain", dtype=dtype)
-    for given in ("float16", "float32", "float64"):
-        assert run(x.astype(given)).dtype == dtype
+    for precision in ("float16", "float32", "float64"):
+        assert run(x.astype(precision)).dtype == dtype
 
 
 MISFITS: dict[str, tuple[str, Callable[[Executable], object]]] = {

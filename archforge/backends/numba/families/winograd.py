@@ -196,4 +196,5 @@ def _clamp(then: Mapping[str, Any]) -> Array:
     """A geometry that says only between what the outputs are clamped."""
     made: Any = aligned((1,), GEOMETRY)
     made["low"], made["high"] = then["low"], then["high"]
-    return made
+    record: Array = made
+    return record
