@@ -2,7 +2,7 @@
 
     python benchmarks/inference.py [NAME ...] [--batch 1 8] [--rounds 15] [--peer-python PYTHON] [--json FILE]
 
-Every contestant is a process of its own (`peers.py`) with the same weights, made by rule, and the same
+Every contestant is a process of its own (`peers/inference.py`) with the same weights, made by rule, and the same
 input. Outputs are compared before anything is timed. Each round times all of them in turn, each after a
 call that is not counted, so that a slow moment of the machine hits all alike; ratios are of medians, peer
 over archforge: above 1, archforge is faster. A peer that is not installed is left out, with the reason.
@@ -65,7 +65,14 @@ class Contestant:
     @classmethod
     def start(cls, kind: str, python: str, model: str, folder: Path, threads: int) -> Contestant:
         """Raises RuntimeError with its last words if it cannot run."""
-        command = [python, str(Path(__file__).with_name("peers.py")), kind, model, str(folder), str(threads)]
+        command = [
+            python,
+            str(Path(__file__).parent / "peers" / "inference.py"),
+            kind,
+            model,
+            str(folder),
+            str(threads),
+        ]
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )

@@ -42,21 +42,22 @@ from archforge.backends.numba.vectors import Function, Variable
 __all__ = ["Geometry", "Product", "Window"]
 
 ARGUMENTS = ("geometry", "source", "weight", "bias", "out", "residual")
-UNROLL = 4  # divides the lanes of every width
 
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """`pixels` by `blocks` accumulators; pixels are `step` floats apart in the source."""
+    """`pixels` by `blocks` accumulators; pixels are `step` floats apart in the source. The geometry's run
+    is a multiple of `unroll`."""
 
     lanes: int
     pixels: int
     blocks: int
     step: int
+    unroll: int
 
     @property
     def name(self) -> str:
-        return f"product_{self.lanes}_{self.pixels}x{self.blocks}_step{self.step}"
+        return f"product_{self.lanes}_{self.pixels}x{self.blocks}_step{self.step}_unroll{self.unroll}"
 
     def module(self) -> llvm.ModuleRef:
         f = Function(self.name, ARGUMENTS, self.lanes)
@@ -65,28 +66,20 @@ class Product:
         sums = [[f.variable(bias[q]) for q in range(self.blocks)] for _ in range(self.pixels)]
         weight = f.variable(f.arguments["weight"])
 
-        def accumulate(source: Any, count: int) -> None:
-            """`count` input values of each pixel, next to each other."""
-            at = weight.get()
-            for u in range(count):
-                w = [f.load(at, (u * self.blocks + q) * vector) for q in range(self.blocks)]
-                for r in range(self.pixels):
-                    x = f.spread(source, (r * self.step + u) * FLOAT)
-                    for q in range(self.blocks):
-                        sums[r][q].set(f.multiply_add(x, w[q], sums[r][q].get()))
-            weight.set(f.add(at, count * self.blocks * vector))
-
         geometry = Geometry(f)
-        length = geometry["run"]
+        times = f.builder.sdiv(geometry["run"], f.word(self.unroll))
         with geometry.places() as place:
-            at = f.variable(place)
-            for width, times in (
-                (UNROLL, f.builder.sdiv(length, f.word(UNROLL))),
-                (1, f.builder.srem(length, f.word(UNROLL))),
-            ):
-                with f.loop(times):
-                    accumulate(at.get(), width)
-                    at.set(f.add(at.get(), width * FLOAT))
+            source = f.variable(place)
+            with f.loop(times):
+                x_at, w_at = source.get(), weight.get()
+                for u in range(self.unroll):
+                    w = [f.load(w_at, (u * self.blocks + q) * vector) for q in range(self.blocks)]
+                    for r in range(self.pixels):
+                        x = f.spread(x_at, (r * self.step + u) * FLOAT)
+                        for q in range(self.blocks):
+                            sums[r][q].set(f.multiply_add(x, w[q], sums[r][q].get()))
+                source.set(f.add(x_at, self.unroll * FLOAT))
+                weight.set(f.add(w_at, self.unroll * self.blocks * vector))
         _write(f, geometry, sums)
         return f.finish()
 

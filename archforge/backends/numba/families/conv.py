@@ -38,6 +38,7 @@ from archforge.plan import Epilogue, Kernel
 __all__ = ["Layout", "direct", "linear", "tile_fields"]
 
 DIRECT = Unit("conv", "conv")
+UNROLL = 4  # divides the lanes of every width
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,15 +219,18 @@ def record(
     planes = 1 if layout.thin and x.is_blocked else layout.planes
     bands, stretches = -(-height // cut.band_rows), -(-width // cut.stretch_columns)
     last = width - (stretches - 1) * cut.stretch_columns
+    geometry = _geometry(area, layout, x, source, patch)
     fields = {
-        **_geometry(area, layout, x, source, patch),
+        **geometry,
         **source,
         **target,
         **rest,
         **patch,
         **area.fields(),
         **clamp_fields(epilogue),
-        **tile_fields(layout, area.stride[1] * x.pixel // FLOAT, {cut.stretch_columns, last}),
+        **tile_fields(
+            layout, area.stride[1] * x.pixel // FLOAT, geometry["run"], {cut.stretch_columns, last}
+        ),
         "batch": batch,
         "height": height,
         "width": width,
@@ -274,9 +278,9 @@ def _geometry(
     }
 
 
-def tile_fields(layout: Layout, step: int, counts: set[int]) -> dict[str, Any]:
+def tile_fields(layout: Layout, step: int, run: int, counts: set[int]) -> dict[str, Any]:
     """Tables of functions for whole panels and for the last one of a group, if that is smaller, over rows
-    of so many pixels, `step` floats apart."""
+    of so many pixels, `step` floats apart, with so many inputs in a run."""
     lanes = machine().lanes
     sizes = {"": layout.panel_blocks}
     if layout.blocks % layout.panel_blocks:
@@ -285,12 +289,14 @@ def tile_fields(layout: Layout, step: int, counts: set[int]) -> dict[str, Any]:
     for name, blocks in sizes.items():
         most = most_pixels(blocks)
         fields[f"{name}most_pixels"] = most
-        fields[f"{name}tiles"] = tile_table(partial(_product, lanes, blocks, step), most, counts)
+        unroll = run if layout.thin else UNROLL
+        tile = partial(_product, lanes, blocks, step, unroll)
+        fields[f"{name}tiles"] = tile_table(tile, most, counts)
     return fields
 
 
-def _product(lanes: int, blocks: int, step: int, pixels: int) -> Product:
-    return Product(lanes, pixels, blocks, step)
+def _product(lanes: int, blocks: int, step: int, unroll: int, pixels: int) -> Product:
+    return Product(lanes, pixels, blocks, step, unroll)
 
 
 def most_pixels(blocks: int) -> int:
@@ -299,41 +305,43 @@ def most_pixels(blocks: int) -> int:
 
 
 # Multiply-adds below which a unit is not cut further, and what part of the L2 cache its source may fill.
-LEAST_WORK, SOURCE_SHARE = 1 << 19, 3
+LEAST_WORK, SOURCE_SHARE = 1 << 17, 3
 UNITS_PER_THREAD = 4
 
 
 def _cut(area: Area, layout: Layout, batch: int, pixel: int) -> Cut:
-    """Bands whose source fits the L2 cache beside a panel; more of them, or parts of the panels, until
-    there is enough for all threads. Where weights outweigh the source, parts come first, so that each
-    thread reads its share of the weights once."""
+    """Bands or stretches whose source fits the L2 cache beside a panel; then more of them, or parts of the
+    panels, until there is enough for all threads. Where weights outweigh the source, parts come first, so
+    that each thread reads its share of the weights once."""
     height, width = area.output
     places = math.prod(area.kernel) * layout.planes * layout.plane_channels * layout.groups
     work = batch * height * width * places * layout.outputs
     enough = max(1, min(work // LEAST_WORK, machine().threads * UNITS_PER_THREAD))
-    planes = layout.planes * pixel if not layout.thin else pixel * layout.planes
+    planes = layout.planes * pixel  # bytes of one place in all planes of a group
     budget = machine().l2_bytes // SOURCE_SHARE
+    parts_first = places * layout.outputs * FLOAT > math.prod(area.source) * planes * layout.groups
     most = most_pixels(layout.panel_blocks)
 
-    if height == 1:
-        columns = max(budget // (planes * area.stride[1]) // most, 1) * most
-        columns, rows = min(columns, width), 1
+    rows, columns = height, width
+    if height > 1:
+        line = planes * ((width - 1) * area.stride[1] + area.reach[1])
+        rows = min(height, max((budget // line - area.reach[0]) // area.stride[0] + 1, 1))
     else:
-        columns = width
-        row = planes * ((width - 1) * area.stride[1] + area.reach[1])
-        rows = max((budget // row - area.reach[0]) // area.stride[0] + 1, 1)
-        rows = min(rows, height)
-    weights = places * layout.outputs * FLOAT
-    source = math.prod(area.source) * planes * layout.groups
-    panels = layout.groups * layout.panels
-    parts_first = weights > source
-    areas = batch * -(-height // rows) * -(-width // columns)
-    if areas < enough and not parts_first:
+        columns = min(width, max(budget // (planes * area.stride[1]) // most, 1) * most)
+    if not parts_first:
         wanted = -(-enough // batch)
-        if height > 1:
-            rows = max(-(-height // wanted), min(rows, area.reach[0]))
-        else:
-            columns = min(columns, max(-(-width // wanted // most) * most, most))
-        areas = batch * -(-height // rows) * -(-width // columns)
-    parts = min(panels, -(-enough // areas))
-    return Cut(rows, columns, parts, parts_first)
+        # Below the kernel's height, bands would copy more than they compute.
+        rows = min(rows, max(-(-height // wanted), area.reach[0])) if height > 1 else 1
+        columns = min(columns, -(-width // wanted // most) * most or most) if height == 1 else width
+    bands, stretches = -(-height // rows), -(-width // columns)
+    areas = batch * bands * stretches
+    parts = _parts(layout.groups * layout.panels, areas, enough)
+    return Cut(-(-height // bands), columns, parts, parts_first)
+
+
+def _parts(panels: int, areas: int, enough: int) -> int:
+    """Equal parts of the panels that make enough units with so many areas, and as many for each thread if
+    there is such a number."""
+    divisors = [d for d in range(1, panels + 1) if panels % d == 0 and d * areas >= enough] or [panels]
+    even = [d for d in divisors if d * areas % machine().threads == 0]
+    return min(even or divisors)

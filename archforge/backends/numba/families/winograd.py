@@ -109,7 +109,7 @@ def _record(
     then = clamp_fields(epilogue)
     fields: dict[str, Any] = {
         **_product_geometry(layout, chunk),
-        **tile_fields(layout, machine().lanes, _counts(tiles, chunks)),
+        **tile_fields(layout, machine().lanes, machine().lanes, _counts(tiles, chunks)),
         **_residual(residual),
         "height": height,
         "width": width,

@@ -1,6 +1,6 @@
-"""One contestant of benchmarks/inference.py in a process of its own, commanded by lines on its input.
+"""One contestant of ../inference.py in a process of its own, commanded by lines on its input.
 
-    python peers.py KIND MODEL FOLDER THREADS
+    python inference.py KIND MODEL FOLDER THREADS
 
 KIND: archforge, torch, onnxruntime or openvino. FOLDER holds weights.npz and input.npy; the output is
 left there as KIND.npy, and torch's network as model.onnx for those that read it. Answers `ready VERSION
