@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from archforge.backends.numba.families import channels, conv, elementwise, windows, winograd
 from archforge.backends.numba.families.common import ACTIVATIONS
 from archforge.ir import TensorType
-from archforge.ops.adaptive_pool import AdaptiveAvgPool
 from archforge.ops.conv import Conv
 from archforge.plan import Kernel, Lowering
 
@@ -26,24 +25,18 @@ def convolution(op: Conv, x: TensorType) -> Kernel | None:
     return conv.direct(op, x)
 
 
-def adaptive_avg_pool(op: AdaptiveAvgPool, x: TensorType) -> Kernel | None:
-    if set(op.infer(x).spatial) == {1}:
-        return elementwise.global_average(op, x)
-    return windows.adaptive_avg_pool(op, x)
-
-
 LOWERINGS: Mapping[str, Lowering] = {
     **dict.fromkeys(ACTIVATIONS, elementwise.activation),
     **dict.fromkeys(("channel_dropout", "dropout", "identity", "stochastic_depth"), elementwise.alias),
     **elementwise.MERGES,
-    "adaptive_avg_pool": adaptive_avg_pool,
+    "adaptive_avg_pool": windows.adaptive_avg_pool,
     "avg_pool": windows.avg_pool,
     "bn": elementwise.batch_norm,
     "concat": channels.concat,
     "conv": convolution,
     "flatten": channels.flatten,
-    "global_avg_pool": elementwise.global_pool,
-    "global_max_pool": elementwise.global_pool,
+    "global_avg_pool": windows.global_pool,
+    "global_max_pool": windows.global_pool,
     "layer_scale": elementwise.layer_scale,
     "linear": conv.linear,
     "max_pool": windows.max_pool,

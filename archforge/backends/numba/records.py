@@ -54,12 +54,11 @@ CONV = _record(
 )
 
 # One unit is a band of one block of channels of one image.
-POOL = _record(*_GEOMETRY, *_AREA, "blocks block_weight weight_row tiles most_pixels")
+POOL = _record(*_GEOMETRY, *_AREA, "blocks block_weight weight_row weight_image tiles most_pixels")
 
-# Element by element over `count` floats of one image, in chunks: x op y, or x * y with one y for each
-# lane of a block (`gate`), or x * y + z (`affine`), each block having `block` floats.
+# Element by element over `count` floats of one image, in chunks: x op y, by `kind` of `families/codes.py`.
 ELEMENTS = _record(
-    "batch chunks chunk count kind x x_image y y_image z out out_image block activation parameter",
+    "batch chunks chunk count kind x x_image y y_image out out_image activation parameter",
     [("factor", "f4")],
 )
 

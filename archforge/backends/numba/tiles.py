@@ -39,8 +39,9 @@ from archforge.backends.numba.machine import FLOAT
 from archforge.backends.numba.records import GEOMETRY
 from archforge.backends.numba.vectors import Function, Variable
 
-__all__ = ["Geometry", "Product", "Window"]
+__all__ = ["Geometry", "Product", "Reduction", "Window"]
 
+TURNS = 8
 ARGUMENTS = ("geometry", "source", "weight", "bias", "out", "residual")
 
 
@@ -124,6 +125,45 @@ class Window:
             for r, total in enumerate(sums):
                 total.set(f.multiply(total.get(), f.spread(f.arguments["weight"], r * FLOAT)))
         _write(f, geometry, [[total] for total in sums])
+        return f.finish()
+
+
+@dataclass(frozen=True, slots=True)
+class Reduction:
+    """The mean or the largest of the geometry's `columns` vectors, `column` apart: one pixel of output.
+
+    Eight accumulators take turns, so that none waits for the addition before it. `weight` holds the
+    mean's factor.
+    """
+
+    lanes: int
+    kind: Literal["max", "mean"]
+
+    @property
+    def name(self) -> str:
+        return f"global_{self.kind}_{self.lanes}"
+
+    def module(self) -> llvm.ModuleRef:
+        f = Function(self.name, ARGUMENTS, self.lanes)
+        join = f.at_least if self.kind == "max" else f.plus
+        start = f.lowest() if self.kind == "max" else f.constant(0.0)
+        sums = [f.variable(start) for _ in range(TURNS)]
+        geometry = Geometry(f)
+        count, stride = geometry["columns"], geometry["column"]
+        at = f.variable(f.arguments["source"])
+        for turns, times in (
+            (TURNS, f.builder.sdiv(count, f.word(TURNS))),
+            (1, f.builder.srem(count, f.word(TURNS))),
+        ):
+            with f.loop(times):
+                for total in sums[:turns]:
+                    total.set(join(f.load(at.get()), total.get()))
+                    at.set(f.add(at.get(), stride))
+        for total in sums[1:]:
+            sums[0].set(join(total.get(), sums[0].get()))
+        if self.kind == "mean":
+            sums[0].set(f.multiply(sums[0].get(), f.spread(f.arguments["weight"])))
+        _write(f, geometry, [[sums[0]]])
         return f.finish()
 
 

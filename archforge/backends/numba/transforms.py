@@ -47,9 +47,9 @@ def transformed_weights(weight: Array) -> Array:
             scale *= p - q if q != p else 1
         rows.append([float(p**i / scale) for i in range(3)])
     g = np.array([*rows, [0.0, 0.0, 1.0]])
-    wide = np.asarray(weight, np.float64)
-    made: Array = np.einsum("ik,ockl,jl->ijoc", g, wide, g, optimize=True).astype(np.float32)
-    return made
+    wide = np.asarray(weight, np.float64).reshape(-1, 9)
+    made: Array = (np.kron(g, g) @ wide.T).astype(np.float32)  # G w G^T is linear in the 9 elements of w
+    return made.reshape(IN, IN, *weight.shape[:2])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
-"""Activations, merges and scalings element by element, and means and maxima of whole maps."""
+"""Activations, merges and scalings element by element."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,24 +11,19 @@ import numpy as np
 from archforge.backends.numba.compiled import Unit
 from archforge.backends.numba.families.codes import (
     ADD,
-    AFFINE,
     COPY,
-    GATE,
-    GLOBAL_MAX,
-    GLOBAL_MEAN,
     MULTIPLY,
     SCALE,
     SUBTRACT,
 )
-from archforge.backends.numba.families.common import ACTIVATIONS, activation_fields, blocks_of
+from archforge.backends.numba.families.common import ABSORBED, ACTIVATIONS, activation_fields, blocks_of
+from archforge.backends.numba.families.windows import weighed
 from archforge.backends.numba.machine import machine
 from archforge.backends.numba.records import ELEMENTS
 from archforge.backends.numba.tape import Value, aligned
 from archforge.ir import TensorType
-from archforge.ops.adaptive_pool import AdaptiveAvgPool
 from archforge.ops.base import Array, Op
 from archforge.ops.batch_norm import BatchNorm
-from archforge.ops.global_pool import GlobalAvgPool, GlobalMaxPool
 from archforge.ops.scale import LayerScale, Scale
 from archforge.plan import Epilogue, Kernel, Lowering
 
@@ -36,8 +32,6 @@ __all__ = [
     "activation",
     "alias",
     "batch_norm",
-    "global_average",
-    "global_pool",
     "layer_scale",
     "merge",
     "multiply",
@@ -62,36 +56,48 @@ def activation(op: Op, x: TensorType) -> Kernel:
 
 def merge(kind: int) -> Lowering:
     """A chain of one operator over values of equal shapes."""
+    return lambda op, *inputs: Kernel(partial(_merged, kind), absorbs=ACTIVATIONS)
 
-    def run(params: Mapping[str, Array], *inputs: Value, epilogue: Epilogue | None = None) -> Value:
-        return _chain(kind, inputs, epilogue)
 
-    return lambda op, *inputs: Kernel(run, absorbs=ACTIVATIONS)
+def _merged(
+    kind: int, params: Mapping[str, Array], *inputs: Value, epilogue: Epilogue | None = None
+) -> Value:
+    return _chain(kind, inputs, epilogue)
 
 
 def multiply(op: Op, *inputs: TensorType) -> Kernel | None:
-    """Equal shapes, or a map and its gates of one factor for each channel, in any order."""
-    largest = max(inputs, key=lambda t: t.size)
-    gates = {TensorType((largest.channels, *ones)) for ones in ((), (1,) * len(largest.spatial))}
-    if any(t != largest and t not in gates for t in inputs):
+    """Equal shapes, or a map and one factor for each of its channels, in any order; that takes in a sum
+    besides, as behind squeeze and excitation."""
+    first = inputs[0]
+    if all(t == first for t in inputs):
+        return Kernel(partial(_merged, MULTIPLY), absorbs=ACTIVATIONS)
+    if len(inputs) != 2:
+        return None
+    x, gate = sorted(inputs, key=lambda t: -t.size)
+    if gate.shape not in ((x.channels,), (x.channels, *(1,) * len(x.spatial))):
         return None
 
-    def run(params: Mapping[str, Array], *inputs: Value, epilogue: Epilogue | None = None) -> Value:
-        return _chain(MULTIPLY, sorted(inputs, key=lambda v: -v.pixels), epilogue)
+    def run(
+        params: Mapping[str, Array],
+        *inputs: Value,
+        epilogue: Epilogue | None = None,
+    ) -> Value:
+        x, gate = sorted((v.blocked() for v in inputs[:2]), key=lambda v: -v.pixels)
+        residual = inputs[2] if len(inputs) == 3 else None
+        return weighed(x, gate.place, gate.image, residual=residual, epilogue=epilogue)
 
-    return Kernel(run, absorbs=ACTIVATIONS)
+    return Kernel(run, absorbs=ABSORBED)
 
 
-def _chain(kind: int, inputs: tuple[Value, ...] | list[Value], epilogue: Epilogue | None) -> Value:
+def _chain(kind: int, inputs: Sequence[Value], epilogue: Epilogue | None) -> Value:
     first, *others = (x.blocked() for x in inputs)
     then = epilogue.activation if epilogue else None
     if not others:
         return record(COPY, first, activation=then)
     out = first.tape.output(first.shape)
     for i, other in enumerate(others):
-        one = GATE if kind == MULTIPLY and other.pixels != first.pixels else kind
         by = {"y": other.place, "y_image": other.image}
-        first = record(one, first, by, out, activation=then if i == len(others) - 1 else None)
+        first = record(kind, first, by, out, activation=then if i == len(others) - 1 else None)
     return out
 
 
@@ -103,7 +109,7 @@ def layer_scale(op: LayerScale, x: TensorType) -> Kernel:
     def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
         return {"factor": _lanes(params[""].reshape(-1))}
 
-    return Kernel(lambda params, x: record(GATE, x.blocked(), {"y": params["factor"], "y_image": 0}), pack)
+    return Kernel(lambda params, x: weighed(x, params["factor"], 0), pack)
 
 
 def batch_norm(op: BatchNorm, x: TensorType) -> Kernel:
@@ -115,26 +121,12 @@ def batch_norm(op: BatchNorm, x: TensorType) -> Kernel:
         shift = wide.get("bias", 0.0) - wide["running_mean"] * factor
         return {"factor": _lanes(factor), "shift": _lanes(shift)}
 
-    def run(params: Mapping[str, Array], x: Value, *, epilogue: Epilogue | None = None) -> Value:
-        by = {"y": params["factor"], "y_image": 0, "z": params["shift"]}
-        return record(AFFINE, x.blocked(), by, activation=epilogue.activation if epilogue else None)
+    def run(
+        params: Mapping[str, Array], x: Value, residual: Value | None = None, epilogue: Epilogue | None = None
+    ) -> Value:
+        return weighed(x, params["factor"], 0, params["shift"], residual, epilogue)
 
-    return Kernel(run, pack, ACTIVATIONS)
-
-
-def global_pool(op: GlobalAvgPool | GlobalMaxPool, x: TensorType) -> Kernel:
-    kind = GLOBAL_MAX if isinstance(op, GlobalMaxPool) else GLOBAL_MEAN
-    shape = op.infer(x).shape
-    return Kernel(lambda params, x: _reduced(kind, x.blocked(), shape))
-
-
-def global_average(op: AdaptiveAvgPool, x: TensorType) -> Kernel:
-    """An adaptive pool to one element."""
-    return Kernel(lambda params, x: _reduced(GLOBAL_MEAN, x.blocked(), op.infer(TensorType(x.shape)).shape))
-
-
-def _reduced(kind: int, x: Value, shape: tuple[int, ...]) -> Value:
-    return record(kind, x, out=x.tape.output(shape))
+    return Kernel(run, pack, ABSORBED)
 
 
 def _lanes(values: Array) -> Array:
@@ -153,10 +145,8 @@ def record(
 ) -> Value:
     """One call over all of `x`."""
     out = out or x.tape.output(x.shape)
-    block = x.pixels * machine().lanes
-    count = x.blocks * block
-    whole_block = kind in (GLOBAL_MEAN, GLOBAL_MAX)
-    chunk = block if whole_block or (kind in (GATE, AFFINE)) else min(CHUNK, count)
+    count = x.blocks * x.pixels * machine().lanes
+    chunk = min(CHUNK, count)
     chunks = -(-count // chunk)
     fields = {
         "batch": x.tape.batch,
@@ -168,7 +158,6 @@ def record(
         "x_image": x.image,
         "out": out.place,
         "out_image": out.image,
-        "block": block,
         **activation_fields(activation),
         **(by or {}),
     }

@@ -20,17 +20,19 @@ from archforge.backends.numba.families.common import (
 )
 from archforge.backends.numba.machine import FLOAT, machine
 from archforge.backends.numba.records import POOL
-from archforge.backends.numba.tape import Value, aligned
+from archforge.backends.numba.tape import Place, Value, aligned
+from archforge.backends.numba.tiles import Reduction
 from archforge.backends.numba.tiles import Window as WindowTile
 from archforge.ir import TensorType
 from archforge.ops.adaptive_pool import AdaptiveAvgPool
 from archforge.ops.base import Array, per_axis
 from archforge.ops.conv import Conv
+from archforge.ops.global_pool import GlobalAvgPool, GlobalMaxPool
 from archforge.ops.pool import AvgPool, MaxPool, window_counts
 from archforge.ops.window import Window
 from archforge.plan import Epilogue, Kernel
 
-__all__ = ["adaptive_avg_pool", "avg_pool", "depthwise", "max_pool"]
+__all__ = ["adaptive_avg_pool", "avg_pool", "depthwise", "global_pool", "max_pool", "weighed"]
 
 POOLING = Unit("pool", "pool")
 Kind = Literal["dot", "max", "mean"]
@@ -82,12 +84,55 @@ def avg_pool(op: AvgPool, x: TensorType) -> Kernel | None:
 def adaptive_avg_pool(op: AdaptiveAvgPool, x: TensorType) -> Kernel | None:
     """Where the stretches are windows of one size, without overlap."""
     sizes = per_axis(op.size, len(x.spatial), "size")
+    if set(sizes) == {1}:
+        return _reduction("mean", op.infer(x).shape)
     if any(n % size for n, size in zip(x.spatial, sizes, strict=True)):
         return None
     kernel = tuple(n // size for n, size in zip(x.spatial, sizes, strict=True))
     ones = (1,) * len(kernel)
     window = Window(kernel, kernel, ones, ((0, 0),) * len(kernel), sizes)
     return _mean(window, x, np.full(sizes, float(math.prod(kernel))))
+
+
+def weighed(
+    x: Value,
+    factor: Place | Array,
+    factor_image: int,
+    shift: Array | None = None,
+    residual: Value | None = None,
+    epilogue: Epilogue | None = None,
+) -> Value:
+    """Each channel times its factor, plus its shift: a depthwise convolution with a kernel of one place.
+    Factors of an image are `factor_image` bytes apart."""
+    x = x.blocked()
+    one, whole = (1, 1), (1, x.pixels)
+    area = Area(one, one, one, (0, 0), one, whole, whole)
+    by = {
+        "weight": factor,
+        "block_weight": machine().vector,
+        "weight_image": factor_image,
+        "bias": aligned((x.blocks, machine().lanes)) if shift is None else shift,
+    }
+    return _record("dot", area, x, x.shape, by, residual, epilogue)
+
+
+def global_pool(op: GlobalAvgPool | GlobalMaxPool, x: TensorType) -> Kernel:
+    return _reduction("max" if isinstance(op, GlobalMaxPool) else "mean", op.infer(x).shape)
+
+
+def _reduction(kind: Literal["max", "mean"], shape: tuple[int, ...]) -> Kernel:
+    """Whole maps to one value of each channel."""
+
+    def run(params: Mapping[str, Array], x: Value) -> Value:
+        x = x.blocked()
+        one, whole = (1, 1), (1, x.pixels)
+        area = Area(whole, one, one, (0, 0), whole, whole, one)
+        share = aligned((1,))
+        share[:] = 1 / x.pixels
+        tiles = tile_table(lambda _: Reduction(machine().lanes, kind), 1, [1])
+        return _record(kind, area, x, shape, {"weight": share, "tiles": tiles})
+
+    return Kernel(run)
 
 
 def _mean(window: Window, x: TensorType, counts: Array) -> Kernel | None:
@@ -156,10 +201,13 @@ def _record(
         "out_image": out.image,
         "out_row": width * vector,
         "blocks": x.blocks,
-        "tiles": tile_table(lambda n: WindowTile(machine().lanes, n, area.stride[1], kind), most, [width]),
         "most_pixels": most,
         **by,
     }
+    if "tiles" not in by:
+        fields["tiles"] = tile_table(
+            lambda n: WindowTile(machine().lanes, n, area.stride[1], kind), most, [width]
+        )
     units = tape.batch * x.blocks * bands
     tape.call(POOLING, POOL, fields, units, patch_plane if area.overhangs else 0)
     return out

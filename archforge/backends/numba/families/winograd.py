@@ -160,12 +160,13 @@ def _residual(residual: Value | None) -> dict[str, Any]:
 
 def _chunks(tiles: int, per_tile: int, weights: int) -> int:
     """Into how many chunks, each with its values and products in the L2 cache, to cut the tiles; 0 to do
-    stage by stage, where reading all weights for each chunk would cost more than what lies between stages."""
+    stage by stage, where reading all weights for each chunk would cost more than what lies between stages:
+    that is written and read twice, and weights, read in order, cost a quarter of it."""
     most = machine().most_pixels(2)
     fitting = max(machine().l2_bytes * 3 // 4 // per_tile // most, 1) * most
     chunks = -(-tiles // fitting)
     chunks = -(-chunks // machine().threads) * machine().threads
-    if tiles < chunks * most or chunks * weights > weights + 2 * tiles * per_tile:
+    if tiles < chunks * most or chunks * weights > weights + 8 * tiles * per_tile:
         return 0
     return chunks
 

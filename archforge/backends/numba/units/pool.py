@@ -1,4 +1,4 @@
-"""Windows that keep channels apart: depthwise convolution, and pools by maximum and mean."""
+"""Windows that keep channels apart: depthwise convolution, factors of channels, pools by maximum and mean."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ def pool(row: int, unit: int, scratch: int) -> None:
         source = r.source + image * r.source_image + block * r.source_plane + above * r.source_row
         source_row = r.source_row
     out = r.out + image * r.out_image + block * r.out_block
+    weight = r.weight + image * r.weight_image + block * r.block_weight
     residual = 0
     if r.residual:
         residual = r.residual + image * r.residual_image + block * r.out_block
@@ -36,7 +37,7 @@ def pool(row: int, unit: int, scratch: int) -> None:
             r.width,
             source + (y - top) * r.stride_y * source_row,
             r.stride_x * r.pixel,
-            r.weight + block * r.block_weight + y * r.weight_row,
+            weight + y * r.weight_row,
             4 if r.weight_row else 0,  # the mean's factors are one float for each pixel
             r.bias + block * VECTOR,
             out + y * r.out_row,
