@@ -37,7 +37,9 @@ LIGHT = ("pydantic", "typer", "yaml")
 # check` starts quickly and a missing extra is missed by its users only.
 HEAVY = {
     "jinja2": ("export",),
+    "llvmlite": ("backends.numba",),
     "mlx": ("backends.mlx",),
+    "numba": ("backends.numba.units",),  # imported when something must be compiled
     "numpy": ("backends", "plan", "weights"),
     "rich": ("cli",),
 }
