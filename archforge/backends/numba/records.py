@@ -59,7 +59,6 @@ POOL = _record(*_GEOMETRY, *_AREA, "blocks block_weight weight_row weight_image 
 # Element by element over `count` floats of one image, in chunks: x op y, by `kind` of `families/codes.py`.
 ELEMENTS = _record(
     "batch chunks chunk count kind x x_image y y_image out out_image activation parameter",
-    [("factor", "f4")],
 )
 
 # Each block of channels of the output gathers its lanes from channels `map` int64[blocks * lanes] of the

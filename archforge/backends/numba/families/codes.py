@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # Elementwise, before an activation.
-COPY, ADD, SUBTRACT, MULTIPLY, SCALE = range(5)
+COPY, ADD, SUBTRACT, MULTIPLY = range(4)
 
 # Stages of a Winograd convolution; `CHUNKS` does all of them for some tiles.
 CHUNKS, INPUTS, PRODUCTS, OUTPUTS = range(4)

@@ -13,7 +13,6 @@ from archforge.backends.numba.families.codes import (
     ADD,
     COPY,
     MULTIPLY,
-    SCALE,
     SUBTRACT,
 )
 from archforge.backends.numba.families.common import ABSORBED, ACTIVATIONS, activation_fields, blocks_of
@@ -102,7 +101,14 @@ def _chain(kind: int, inputs: Sequence[Value], epilogue: Epilogue | None) -> Val
 
 
 def scale(op: Scale, x: TensorType) -> Kernel:
-    return Kernel(lambda params, x: record(SCALE, x.blocked(), {"factor": op.factor}))
+    factor = _lanes(np.full(x.channels, op.factor))
+
+    def run(
+        params: Mapping[str, Array], x: Value, residual: Value | None = None, epilogue: Epilogue | None = None
+    ) -> Value:
+        return weighed(x, factor, 0, None, residual, epilogue)
+
+    return Kernel(run, absorbs=ABSORBED)
 
 
 def layer_scale(op: LayerScale, x: TensorType) -> Kernel:

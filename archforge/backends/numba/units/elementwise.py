@@ -6,7 +6,6 @@ from archforge.backends.numba.families.codes import (
     ADD,
     COPY,
     MULTIPLY,
-    SCALE,
     SUBTRACT,
 )
 from archforge.backends.numba.units.area import copy
@@ -25,8 +24,6 @@ def elementwise(row: int, unit: int, scratch: int) -> None:
     out = r.out + image * r.out_image + begin * 4
     if r.kind == COPY:
         copy(x, out, count)
-    elif r.kind == SCALE:
-        scale(x, r.factor, out, count)
     else:
         merge(r.kind, x, r.y + image * r.y_image + begin * 4, out, count)
     if r.activation:
@@ -45,10 +42,3 @@ def merge(kind, x_address, y_address, out_address, count):
     elif kind == MULTIPLY:
         for i in range(count):
             out[i] = x[i] * y[i]
-
-
-@device
-def scale(x_address, factor, out_address, count):
-    x, out = floats(x_address, count), floats(out_address, count)
-    for i in range(count):
-        out[i] = x[i] * factor
