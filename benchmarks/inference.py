@@ -2,8 +2,8 @@
 
     python benchmarks/inference.py [NAME ...] [--batch 1 8] [--rounds 15] [--peer-python PYTHON] [--json FILE]
 
-Every contestant is a process of its own (`peers/inference.py`) with the same weights, made by rule, and the same
-input. Outputs are compared before anything is timed. Each round times all of them in turn, each after a
+Every contestant is a process of its own (`peers/inference.py`) with the same weights, made by rule, and
+the same input. Outputs are compared before anything is timed. Each round times all of them in turn, each after a
 call that is not counted, so that a slow moment of the machine hits all alike; ratios are of medians, peer
 over archforge: above 1, archforge is faster. A peer that is not installed is left out, with the reason.
 """
@@ -28,6 +28,7 @@ import numpy as np
 
 import archforge
 from archforge import driver
+from archforge.backends import available
 from archforge.weights import rule_input, rule_weights, write_arrays
 
 # Spec and profile; the peers run the network that the profile names.
@@ -209,6 +210,9 @@ def main() -> None:
     parser.add_argument("--peer-python", default=sys.executable)
     parser.add_argument("--json")
     options = parser.parse_args()
+    if "numba" not in available():
+        print("the backend numba is not installed: nothing to measure")
+        return
     before = environment(options.threads)
     for key, value in before.items():
         print(f"{key}: {value}")

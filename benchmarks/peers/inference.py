@@ -10,6 +10,7 @@ needs no archforge.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import os
 import sys
@@ -25,10 +26,17 @@ Call = Callable[[], Any]
 
 
 def archforge(model: str, folder: Path, threads: int, x: Any) -> tuple[Call, str]:
+    """The first output alone: libraries leave auxiliary heads out at inference."""
     os.environ["ARCHFORGE_THREADS"] = str(threads)
     package = importlib.import_module("archforge")
-    spec, profile = model.split(":")
-    run = package.compile(spec, profile, backend="numba", weights=folder / "weights.npz")
+    passes, plans = (importlib.import_module(f"archforge.{name}") for name in ("passes", "plan"))
+    ir, backends = (importlib.import_module(f"archforge.{name}") for name in ("ir", "backends"))
+    graph = package.load(*model.split(":")).graph.graph
+    name, value = next(iter(graph.outputs.items()))
+    optimised = passes.optimise(ir.infer(dataclasses.replace(graph, outputs={name: value})))
+    plan = plans.plan(optimised.graph, backends.get("numba"), "float32")
+    with np.load(folder / "weights.npz") as arrays:
+        run = plans.load(plan, dict(arrays), optimised.transforms)
     return lambda: run(x), package.__version__
 
 
@@ -39,8 +47,7 @@ def network(model: str, folder: Path) -> Any:
         importlib.import_module("torchvision_cpu")  # what a CPU-only torch lacks for torchvision
     library, name = model.split(".")
     if library == "torchvision":
-        plain = {"googlenet": {"transform_input": False}, "inception_v3": {}}
-        extra = {"aux_logits": False, "init_weights": False} | plain[name] if name in plain else {}
+        extra = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
         made = importlib.import_module("torchvision").models.get_model(name, weights=None, **extra)
     else:
         made = importlib.import_module("timm").create_model(name, pretrained=False)
