@@ -3,9 +3,9 @@
     python benchmarks/inference.py [NAME ...] [--batch 1 8] [--rounds 15] [--peer-python PYTHON] [--json FILE]
 
 Every contestant is a process of its own (`peers/inference.py`) with the same weights, made by rule, and
-the same input. Outputs are compared before anything is timed. Each round times all of them in turn, each after a
-call that is not counted, so that a slow moment of the machine hits all alike; ratios are of medians, peer
-over archforge: above 1, archforge is faster. A peer that is not installed is left out, with the reason.
+the same input. Outputs are compared before anything is timed. Each round times all of them in turn, each
+after a call that is not counted, so that a slow moment of the machine hits all alike; ratios are of medians,
+peer over archforge: above 1, archforge is faster. A peer that is not installed is left out, with the reason.
 """
 
 from __future__ import annotations
