@@ -145,6 +145,8 @@ class ArgFrame:
                 found += error.diagnostics
             except Poisoned:
                 continue
+        # What was pending holds the scope that holds it; without it all goes when the last user does.
+        self.pending.clear()
         return found
 
 
