@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Annotated
+from dataclasses import dataclass, field
+from typing import Annotated, Any
 
 import typer
 
 from archforge import driver
+from archforge.analysis.checks import Status
 from archforge.analysis.network import Report
 from archforge.cli import CHECK_FAILED, USER_ERROR
 from archforge.cli.options import JsonOption
 from archforge.cli.output import counted, mark, paint, print_diagnostics, print_json
 from archforge.cli.progress import Progress
 from archforge.errors import did_you_mean, fail
+from archforge.spec.opening import BLOCK_MARK
 
 __all__ = ["check", "reports_on"]
 
@@ -50,16 +53,52 @@ def check(
         from archforge.cli.record import record_all
 
         record_all(paths or [], quiet=as_json)
-    reports = []
+    tally = _Tally()
     with Progress("reading specs") as progress:
         for report in reports_on(paths or [], progress, profile, require_expect=require_expect):
-            reports.append(report)
-            if not as_json:
+            tally.add(report)
+            if as_json:
+                tally.specs += [report.to_json()] if report.is_counted else []
+            else:
                 with progress.paused():
                     _print(report)
-    if profile is not None and not any(r.networks or r.diagnostics for r in reports):
-        _refuse_profile(profile, reports)
-    _finish(reports, as_json=as_json)
+    if profile is not None and not tally.profiles and not tally.broken:
+        help = did_you_mean(profile, tally.known, what="profiles")
+        fail("E0315", f"no spec here has a profile `{profile}`", help=help)
+    if as_json:
+        print_json({"specs": tally.specs, "ok": not tally.broken and not tally.failed})
+    else:
+        print(_summary(tally))
+    raise typer.Exit(USER_ERROR if tally.broken else CHECK_FAILED if tally.failed else 0)
+
+
+@dataclass
+class _Tally:
+    """What is kept of many reports, whose graphs would fill the memory."""
+
+    networks: int = 0
+    profiles: int = 0
+    cases: int = 0  # of blocks
+    unchecked: int = 0
+    by_rule: int = 0
+    broken: int = 0
+    failed: int = 0
+    cells: Counter[Status] = field(default_factory=Counter)
+    known: dict[str, None] = field(default_factory=dict)  # names of profiles
+    specs: list[dict[str, Any]] = field(default_factory=list)  # for --json
+
+    def add(self, report: Report) -> None:
+        cells = [cell for network in report.networks for cell in network.cells]
+        cases = sum(BLOCK_MARK in network.name for network in report.networks)
+        self.networks += report.is_network and bool(report.networks or report.diagnostics)
+        self.profiles += len(report.networks) - cases
+        self.cases += cases
+        self.unchecked += sum(not network.cells for network in report.networks)
+        self.by_rule += sum(cell.rule is not None and cell.status == "ok" for cell in cells)
+        self.broken += bool(report.diagnostics)
+        self.failed += bool(report.failures)
+        self.cells.update(cell.status for cell in cells)
+        self.known |= dict.fromkeys(report.spec.profile_names if report.spec else ())
 
 
 def reports_on(
@@ -71,23 +110,6 @@ def reports_on(
     for number, file in enumerate(files, 1):
         progress.say(f"checking {file.stem}, {number} of {len(files)}")
         yield next(reports)
-
-
-def _refuse_profile(profile: str, reports: list[Report]) -> None:
-    known = dict.fromkeys(name for r in reports if r.spec for name in r.spec.profile_names)
-    fail(
-        "E0315", f"no spec here has a profile `{profile}`", help=did_you_mean(profile, known, what="profiles")
-    )
-
-
-def _finish(reports: list[Report], *, as_json: bool) -> None:
-    broken = any(r.diagnostics for r in reports)
-    failed = any(r.failures for r in reports)
-    if as_json:
-        print_json({"specs": [r.to_json() for r in reports if r.is_counted], "ok": not broken and not failed})
-    else:
-        print(_summary(reports))
-    raise typer.Exit(USER_ERROR if broken else CHECK_FAILED if failed else 0)
 
 
 def _print(report: Report) -> None:
@@ -106,24 +128,21 @@ def _told(report: Report) -> str:
     for network in report.networks:
         explained = sum(c.status == "explained" for c in network.cells)
         note = f" ({explained} explained)" if explained else ""
-        _, _, block = network.name.partition(":")
+        _, _, block = network.name.partition(BLOCK_MARK)
         name = f"{block}.{network.profile}" if block else network.profile
         parts.append(f"{name} {len(network.cells) or paint('unchecked', 'yellow')}{note}")
     return ", ".join(parts)
 
 
-def _summary(reports: list[Report]) -> str:
-    networks = [n for r in reports for n in r.networks]
-    cells = Counter(c.status for n in networks for c in n.cells)
-    by_rule = sum(c.rule is not None and c.status == "ok" for n in networks for c in n.cells)
-    specs = sum(bool(r.networks or r.diagnostics) for r in reports)
-    parts = [f"{cells['ok']:,} ok" + (f" ({by_rule} by rule)" if by_rule else "")]
-    parts += [f"{cells[s]:,} {s}" for s in ("explained", "mismatch") if cells[s]]
-    unchecked = sum(not n.cells for n in networks)
-    parts += [f"{counted(unchecked, 'profile')} unchecked"] if unchecked else []
-    broken = sum(bool(r.diagnostics) for r in reports)
-    parts += [counted(broken, "broken spec")] if broken else []
-    checked = ", ".join(
-        (counted(specs, "network"), counted(len(networks), "profile"), counted(cells.total(), "cell"))
-    )
-    return f"{checked}: {', '.join(parts)}"
+def _summary(tally: _Tally) -> str:
+    cells = tally.cells
+    parts = [f"{cells['ok']:,} ok" + (f" ({tally.by_rule} by rule)" if tally.by_rule else "")]
+    statuses: tuple[Status, ...] = ("explained", "mismatch")
+    parts += [f"{cells[status]:,} {status}" for status in statuses if cells[status]]
+    parts += [f"{counted(tally.unchecked, 'profile')} unchecked"] if tally.unchecked else []
+    parts += [counted(tally.broken, "broken spec")] if tally.broken else []
+    numbers = {"network": tally.networks, "profile": tally.profiles, "cell": cells.total()}
+    numbers = numbers if tally.networks or not tally.cases else {"cell": cells.total()}
+    counts = [counted(n, word) for word, n in numbers.items()]
+    counts[-1:-1] = [counted(tally.cases, "case") + " of blocks"] if tally.cases else []
+    return f"{', '.join(counts)}: {', '.join(parts)}"

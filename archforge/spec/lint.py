@@ -328,7 +328,7 @@ class _Linter:
         value = self._value_of(argument, scope)
         if len(decls) == 1 and value and not any(formulas_in(value)):
             content = value.evaluate(_NOTHING)
-            self.attempt(lambda: check_kind(decls[0], content, value.span, owner, scope.known))
+            self.attempt(lambda: check_kind(decls[0], content, value.span, owner, lambda: scope.known))
 
     def _value_of(self, argument: Argument, scope: _Scope) -> Value | None:
         """The value of an argument, its formulas checked; None if they do not parse."""

@@ -153,7 +153,7 @@ class ArgFrame:
 NO_ARGS = ArgFrame({}, {}, {})
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)  # one is made at every step: a frozen one would take twice as long
 class Env:
     """The names that a formula sees, innermost first: loop variables, taps and lets of the body,
     the block's arguments, the spec's. `x` is the current value, `input` what the body received."""
@@ -220,15 +220,17 @@ _KIND_TESTS: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 
-def check_kind(decl: ArgDecl, value: Any, span: Span, owner: str, known: Iterable[str] = ()) -> Any:
-    """`value`, if the declaration takes it. Raises E0308. `known` are the names that it might mean."""
+def check_kind(
+    decl: ArgDecl, value: Any, span: Span, owner: str, known: Callable[[], Iterable[str]] = tuple
+) -> Any:
+    """`value`, if the declaration takes it. Raises E0308. `known` gives the names that it might mean."""
     if decl.kind is None or value is POISON:
         return value
     test, expected = _KIND_TESTS[decl.kind]
     if not test(value):
         message = f"`{decl.name}` of {owner} is {expected}, found {describe(value)}"
         notes = () if decl.span is span else (Note(f"`{decl.name}` is declared", decl.span),)
-        fail("E0308", message, span, help=value_hint(value, expected, known), notes=notes)
+        fail("E0308", message, span, help=value_hint(value, expected, known()), notes=notes)
     return value
 
 
@@ -238,4 +240,4 @@ def evaluate_argument(decl: ArgDecl, argument: Argument, env: Env, owner: str) -
         value: Any = Steps(argument.body, env) if argument.tree.plain() is not None else None
     else:
         value = argument.value.evaluate(env)
-    return check_kind(decl, value, argument.tree.span, owner, env.names())
+    return check_kind(decl, value, argument.tree.span, owner, env.names)

@@ -70,6 +70,9 @@ RANGE = re.compile(r"([0-9]+)~([0-9]+)?$")
 KINDS = ("int", "float", "bool", "str", "list", "tensor", "steps")
 
 
+_CONSTANT = frozenset((int, str, bool, float, type(None)))
+
+
 class Value(NamedTuple):
     """A literal, a formula, or a list or mapping of values."""
 
@@ -78,6 +81,8 @@ class Value(NamedTuple):
 
     def evaluate(self, names: Namespace) -> Any:
         content = self.content
+        if content.__class__ in _CONSTANT:  # nearly all are: the quick way out
+            return content
         if isinstance(content, Formula):
             return content.evaluate(names)
         if isinstance(content, tuple):
@@ -129,7 +134,7 @@ class Argument:
 
         return parse_body(self.tree)
 
-    @property
+    @cached_property
     def looks_like_steps(self) -> bool:
         """A list that holds a mapping can only be steps: values are scalars and lists of them."""
         return isinstance(self.tree, Sequence) and any(isinstance(i, Mapping) for i in self.tree.items)
