@@ -25,12 +25,12 @@ _UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 def main() -> None:
     """Run the command and exit."""
+    # Next to nothing that a command makes is a cycle: looking for them costs a third of its time.
+    gc.disable()
     from archforge.cli.app import app_for
     from archforge.cli.output import adapt_streams, print_diagnostics, print_json
     from archforge.errors import DiagnosticError
 
-    # Next to nothing that a command makes is a cycle: looking for them costs a third of its time.
-    gc.disable()
     adapt_streams()
     try:
         try:
