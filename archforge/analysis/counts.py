@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 
 from archforge.ir import TypedGraph
@@ -32,17 +31,20 @@ class Counts:
 
 def count(typed: TypedGraph) -> Counts:
     """Totals over the whole graph; arrays that several nodes share count once."""
-    sizes: Counter[str] = Counter()
-    for decl in typed.params().values():
-        sizes[decl.role] += decl.size
+    sizes = {"weight": 0, "bias": 0, "buffer": 0}
+    layers = macs = 0
+    counted: set[str] = set()
     needed = _needed_by_first_output(typed)
-    return Counts(
-        layers=sum(n.op.counts_as_layer for n in typed.nodes),
-        weights=sizes["weight"],
-        biases=sizes["bias"],
-        buffers=sizes["buffer"],
-        macs=sum(n.op.macs(*typed.input_types(n)) for n in typed.nodes if n.name in needed),
-    )
+    for node in typed.nodes:
+        types = typed.input_types(node)
+        layers += node.op.counts_as_layer
+        if node.name in needed:
+            macs += node.op.macs(*types)
+        if node.params_of not in counted:
+            counted.add(node.params_of)
+            for decl in node.op.params(*types).values():
+                sizes[decl.role] += decl.size
+    return Counts(layers, sizes["weight"], sizes["bias"], sizes["buffer"], macs)
 
 
 def _needed_by_first_output(typed: TypedGraph) -> set[str]:

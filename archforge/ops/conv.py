@@ -77,8 +77,10 @@ class Conv(Op):
         return decls
 
     def macs(self, *inputs: TensorType) -> int:
-        positions = math.prod(self.infer(*inputs).spatial)
-        return self.params(*inputs)["weight"].size * positions
+        (x,) = inputs
+        window = self.window(x)
+        products = x.channels // self.groups * math.prod(window.kernel)
+        return self.out * math.prod(window.output) * products
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         """One matrix product per position inside the kernel, summed: no copy of the input is made

@@ -23,6 +23,7 @@ __all__ = [
     "attribute_mistakes",
     "bind_block",
     "bind_op",
+    "is_constant",
     "is_meant",
     "missing_argument",
     "refuse_bare",
@@ -202,6 +203,13 @@ def _with_origins(diagnostic: Diagnostic, formula: Formula | None, env: Env) -> 
     """The same, with what the arguments in the formula are and where they were given."""
     notes = tuple(env.origins(formula)) if formula else ()
     return replace(diagnostic, notes=(*diagnostic.notes, *notes))
+
+
+def is_constant(kind: str, call: Call, defaults: Defaults) -> bool:
+    """Whether every attribute that the call or the defaults give is written out."""
+    bare = call.arguments.bare
+    given = (*call.arguments.entries.values(), *call.modifiers.first.values(), *((bare,) if bare else ()))
+    return all(a.value.is_constant for a in (*given, *defaults.get(kind, {}).values()))
 
 
 def _attribute(argument: Argument | _Evaluated, env: Env) -> Any:

@@ -83,6 +83,9 @@ class Template:
 
     def evaluate(self, names: Namespace) -> str:
         """The text. Raises E0308 where a formula gives something that is no part of a name."""
+        first = self.parts[0] if len(self.parts) == 1 else None
+        if isinstance(first, str):  # nearly all are: the quick way out
+            return first
         return "".join(p if isinstance(p, str) else _name_part(p, p.evaluate(names)) for p in self.parts)
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any
 
 from archforge.errors import Span, fail
@@ -48,8 +49,13 @@ def check_tensor(value: Any, span: Span, what: str, names: Names = tuple) -> Ten
     fail("E0308", f"{what} is a value such as a tap, found {describe(value)}", span, help=hint)
 
 
+@lru_cache(maxsize=4096)  # blocks are called over and over
+def _is_label(text: str) -> bool:
+    return all(text.split(".")) and not any(c.isspace() for c in text)
+
+
 def check_label(text: str, span: Span) -> str:
     """A name of nodes: words joined by single dots. Raises E0308."""
-    if all(text.split(".")) and not any(c.isspace() for c in text):
+    if _is_label(text):
         return text
     fail("E0308", f"`{text}` is no name", span, help="words joined by single dots, without spaces")

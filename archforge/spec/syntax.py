@@ -95,6 +95,11 @@ class Value(NamedTuple):
     def is_formula(self) -> bool:
         return isinstance(self.content, Formula)
 
+    @property
+    def is_constant(self) -> bool:
+        """Whether it is a number, a text, true, false or null that is written out."""
+        return self.content.__class__ in _CONSTANT
+
 
 def value_of(tree: Tree) -> Value:
     """The value that `tree` writes. Raises E0303 or E0304 for a formula that is none."""

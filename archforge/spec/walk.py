@@ -16,7 +16,7 @@ from archforge.ir import ShapeError
 from archforge.ops import all_ops
 from archforge.ops.base import Op
 from archforge.spec.assemble import Place
-from archforge.spec.calls import bind_block, bind_op, shape_mistake, unknown_target
+from archforge.spec.calls import bind_block, bind_op, is_constant, shape_mistake, unknown_target
 from archforge.spec.formula import Formula, LimitError, Poisoned, Template, describe
 from archforge.spec.functions import MAX_ITEMS
 from archforge.spec.loops import rows_of
@@ -80,6 +80,7 @@ class Walk:
         self.places: list[Place] = []
         self.uses: Counter[str] = Counter()
         self.calls: list[Frame] = []
+        self.bound: dict[tuple[str, int, bool], tuple[Op, Call]] = {}
         self.found: dict[tuple[str, Span | None, str], Diagnostic] = {}
         self.steps_taken = 0
         self.mistakes_made = 0
@@ -283,8 +284,19 @@ class Walk:
             if isinstance(call.target, Formula):
                 found = replace(found, notes=tuple(env.origins(call.target)))
             raise DiagnosticError((found,))
-        op = bind_op(target, call, env, self.spec, self.defaults, is_first=is_first)
-        return self._place(op, (x,), call, env, at)
+        return self._place(self._op(target, call, env, is_first=is_first), (x,), call, env, at)
+
+    def _op(self, kind: str, call: Call, env: Env, *, is_first: bool) -> Op:
+        """The op with its attributes bound; one for all uses of a call (which may name its op by a formula)
+        that computes none of them."""
+        key = (kind, id(call), is_first)
+        known = self.bound.get(key)
+        if known is None:
+            op = bind_op(kind, call, env, self.spec, self.defaults, is_first=is_first)
+            if not is_constant(kind, call, self.defaults):
+                return op
+            known = self.bound[key] = (op, call)  # the call is kept, so that its id is no other's
+        return known[0]
 
     def _call_block(self, block: BlockDecl, call: Call, x: Flow, env: Env, at: At, *, is_first: bool) -> Flow:
         if len(self.calls) >= MAX_DEPTH:
