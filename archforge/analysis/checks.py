@@ -113,14 +113,9 @@ class _Names:
         typed = expansion.graph
         kinds = Counter(node.op.kind for node in typed.nodes)
         self.computed: dict[str, int | str] = {
-            "layers": counts.layers,
+            **counts.by_cell(),
             "input": _shapes(typed.graph.inputs.values()),
             "output": _shapes(typed.types[v] for v in typed.graph.outputs.values()),
-            "weights": counts.weights,
-            "biases": counts.biases,
-            "params": counts.params,
-            "buffers": counts.buffers,
-            "macs": counts.macs,
         }
         self.values: dict[str, Any] = {
             **expansion.args,

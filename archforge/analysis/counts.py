@@ -28,6 +28,17 @@ class Counts:
     def params(self) -> int:
         return self.weights + self.biases
 
+    def by_cell(self) -> dict[str, int]:
+        """Each count under the name of its cell in `expect`, which every output of ours uses."""
+        return {
+            "layers": self.layers,
+            "weights": self.weights,
+            "biases": self.biases,
+            "params": self.params,
+            "buffers": self.buffers,
+            "macs": self.macs,
+        }
+
 
 def count(typed: TypedGraph) -> Counts:
     """Totals over the whole graph; arrays that several nodes share count once."""

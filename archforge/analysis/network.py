@@ -70,17 +70,8 @@ class Network:
         return not self.problems
 
     def to_json(self) -> dict[str, Any]:
-        counts = self.counts
-        return {
-            "profile": self.profile,
-            "layers": counts.layers,
-            "weights": counts.weights,
-            "biases": counts.biases,
-            "params": counts.params,
-            "buffers": counts.buffers,
-            "macs": counts.macs,
-            "cells": [cell.to_json() for cell in self.cells],
-        }
+        cells = [cell.to_json() for cell in self.cells]
+        return {"profile": self.profile, **self.counts.by_cell(), "cells": cells}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -70,15 +70,7 @@ def _adds(new: str, old: str) -> bool:
 
 def _block(network: Network) -> str:
     """One profile's cells, as `expect` has them."""
-    counts = network.counts
-    cells = {
-        "input": ", ".join(map(str, network.graph.graph.inputs.values())),
-        "layers": counts.layers,
-        "weights": counts.weights,
-        "biases": counts.biases,
-        "params": counts.params,
-        "buffers": counts.buffers,
-        "macs": counts.macs,
-    }
+    shapes = ", ".join(map(str, network.graph.graph.inputs.values()))
+    cells = {"input": shapes, **network.counts.by_cell()}
     lines = [f"    {cell}: {v:_}" if isinstance(v, int) else f"    {cell}: {v}" for cell, v in cells.items()]
     return "\n".join([f"  {network.profile}:", "    source: computed", *lines])

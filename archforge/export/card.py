@@ -80,17 +80,10 @@ def _paper(paper: str) -> str:
 
 
 def _counts(network: Network, *, chosen: bool) -> dict[str, Any]:
-    counts = network.counts
-    figures = {
-        "layers": counts.layers,
-        "weights": counts.weights,
-        "biases": counts.biases,
-        "params": counts.params,
-        "buffers": counts.buffers,
-        "macs": counts.macs,
-    }
     name = f"**{network.profile}**" if chosen else network.profile
-    return {"profile": name, "model": network.model or ""} | {k: f"{v:,}" for k, v in figures.items()}
+    return {"profile": name, "model": network.model or ""} | {
+        k: f"{v:,}" for k, v in network.counts.by_cell().items()
+    }
 
 
 def _sources(network: Network) -> Iterator[dict[str, Any]]:

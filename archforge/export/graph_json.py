@@ -6,7 +6,6 @@ from typing import Any
 
 from archforge.analysis.ledger import source_line
 from archforge.export.base import Subject, Target
-from archforge.export.ledgers import counts_of
 from archforge.export.lines import json_lines
 from archforge.ir import Node, ParamDecl, Scope, TypedGraph
 
@@ -27,7 +26,7 @@ def graph_json(subject: Subject) -> str:
             "paper": network.spec.header.paper,
             "profile": network.profile,
             "model": network.model,
-            "counts": counts_of(network),
+            "counts": network.counts.by_cell(),
             "inputs": [{"name": name, "shape": type_.shape} for name, type_ in graph.inputs.items()],
             "outputs": [
                 {"name": name, "value": value, "shape": typed.types[value].shape}

@@ -8,11 +8,10 @@ import json
 from typing import Any
 
 from archforge.analysis.ledger import LedgerRow, ledger
-from archforge.analysis.network import Network
 from archforge.export.base import Subject, Target
 from archforge.export.lines import json_lines
 
-__all__ = ["TARGETS", "counts_of"]
+__all__ = ["TARGETS"]
 
 
 def ledger_csv(subject: Subject) -> str:
@@ -37,7 +36,7 @@ def ledger_json(subject: Subject) -> str:
             "name": subject.network.name,
             "profile": subject.network.profile,
             "rows": [_plain(row) for row in book.rows],
-            "totals": counts_of(subject.network),
+            "totals": subject.network.counts.by_cell(),
         }
     )
 
@@ -76,19 +75,6 @@ def _plain(row: LedgerRow) -> dict[str, Any]:
         "macs": row.macs,
         "blocks": [{"kind": kind, "name": name} for kind, name in row.blocks],
         "line": row.line,
-    }
-
-
-def counts_of(network: Network) -> dict[str, int]:
-    """A network's counts by name, as every JSON of ours has them."""
-    c = network.counts
-    return {
-        "layers": c.layers,
-        "weights": c.weights,
-        "biases": c.biases,
-        "params": c.params,
-        "buffers": c.buffers,
-        "macs": c.macs,
     }
 
 
