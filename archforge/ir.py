@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from archforge.errors import InternalError, Span
 
@@ -26,8 +26,7 @@ __all__ = [
 Role = Literal["weight", "bias", "buffer"]
 
 
-@dataclass(frozen=True, slots=True)
-class TensorType:
+class TensorType(NamedTuple):
     """Shape of a value without its batch axis: (C, *spatial), (features,) or (time, features)."""
 
     shape: tuple[int, ...]
@@ -49,8 +48,7 @@ class TensorType:
         return self.shape[1:]
 
 
-@dataclass(frozen=True, slots=True)
-class Init:
+class Init(NamedTuple):
     """How a fresh parameter is filled.
 
     `uniform`: U(-bound, bound) with bound = scale / sqrt(fan_in), fan_in = product of shape[1:]
@@ -62,8 +60,7 @@ class Init:
     fan_in: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ParamDecl:
+class ParamDecl(NamedTuple):
     """An array that an op owns.
 
     `role` says where it is counted: `weight` (kernels, matrices, gamma and beta of norms), `bias`

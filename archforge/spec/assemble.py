@@ -72,17 +72,15 @@ def _scope(index: int, place: Place, reads: list[str]) -> Scope:
 def _reads(drafts: Sequence[Draft], places: Sequence[Place]) -> list[list[str]]:
     """For each place, the values that its nodes read and that no node in it computes."""
     reads: list[list[str]] = [[] for _ in places]
+    around: list[set[int]] = []  # each place and all that it lies in; a parent stands before its children
+    for index, place in enumerate(places):
+        around.append({index} if place.parent is None else {index, *around[place.parent]})
     for draft in drafts:
         for tensor in draft.inputs:
-            above: set[int] = set()
-            at: int | None = tensor.draft.frame if tensor.draft else 0
-            while at is not None:
-                above.add(at)
-                at = places[at].parent
-            inside: int | None = draft.frame
-            while inside is not None and inside not in above:
-                reads[inside].append(_value(tensor))
-                inside = places[inside].parent
+            source = tensor.draft.frame if tensor.draft else 0
+            if source != draft.frame:  # else no place is left on the way
+                for inside in around[draft.frame] - around[source]:
+                    reads[inside].append(_value(tensor))
     return reads
 
 

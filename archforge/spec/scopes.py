@@ -23,7 +23,7 @@ _AXES_3D = ("channels", "depth", "height", "width")
 TENSOR_ATTRIBUTES = ("shape", "size", "features", "length", *_AXES_3D)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)  # as for Env
 class Tensor:
     """A value of the graph: computed by `draft`, or the graph's input `input_name`."""
 
