@@ -79,10 +79,15 @@ def test_every_value_of_the_hand_made_graphs_equals_the_reference(
             assert_close(array, expected[key], 2 * TOLERANCE[dtype])
 
 
+def damped(weights: dict[str, Array]) -> dict[str, Array]:
+    """Half of each matrix: a thousand residual sums would otherwise leave the range of float32."""
+    return {name: array / 2 if array.ndim > 1 else array for name, array in weights.items()}
+
+
 @each_network
 def test_every_network_equals_the_reference(name: str, profile: str) -> None:
     typed = small_network(name, profile)
-    weights, inputs = rule_weights(typed.params()), inputs_of(typed, batch=1)
+    weights, inputs = damped(rule_weights(typed.params())), inputs_of(typed, batch=1)
     taps = {s.name: s.output for s in typed.graph.scopes if s.name and s.output}
     expected = load(plan(typed, get("numpy"), "float64", taps), weights).run(inputs)
     done = optimise(typed, taps.values())
