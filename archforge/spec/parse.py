@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, Literal, TypeVar
+from dataclasses import fields
+from typing import Any, Literal, TypeVar, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ConfigDict, ValidationError, create_model
 
 from archforge.errors import Diagnostic, DiagnosticError, SourceFile, closest, fail
 from archforge.spec.forms import Mistakes, mapping_of, refuse_unknown, shown, word_of
@@ -35,20 +36,15 @@ __all__ = ["parse_defaults", "parse_document"]
 T = TypeVar("T")
 
 
-class _HeaderModel(BaseModel):
-    """The header's kinds. `archforge` is the version of the language."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
-
-    archforge: Literal[1]
-    kind: Literal["network", "template", "blocks"] = "network"
-    title: str | None = None
-    paper: str | None = None
-    departs: str | None = None
-    repaired: str | None = None
-    recommended: str | None = None
-    extends: str | None = None
-    imports: list[str] = []
+# The fields of `Header`, strictly, and in front of them the version of the language.
+_HINTS = get_type_hints(Header)
+_FIELDS: dict[str, Any] = {f.name: (_HINTS[f.name], f.default) for f in fields(Header)}
+_HeaderModel = create_model(
+    "_HeaderModel",
+    __config__=ConfigDict(strict=True, extra="forbid"),
+    archforge=(Literal[1], ...),
+    **_FIELDS,
+)
 
 
 SECTIONS = ("input", "args", "with", "defaults", "profiles", "blocks", "graph", "outputs", "rules", "expect")
@@ -130,13 +126,15 @@ def _is_null(tree: Tree) -> bool:
 
 def _header(tree: Mapping) -> Header:
     given = {e.key: e.value.plain() for e in tree if e.key in _HeaderModel.model_fields}
+    if isinstance(given.get("imports"), list):
+        given["imports"] = tuple(given["imports"])
     if "archforge" not in given and any(closest(e.key, _KEYS) == "archforge" for e in tree):
         given["archforge"] = 1  # misspelled, which is reported already
     try:
         model = _HeaderModel.model_validate(given)
     except ValidationError as error:
         raise DiagnosticError(tuple(_header_mistake(tree, dict(e)) for e in error.errors())) from None
-    return Header(**{**model.model_dump(exclude={"archforge"}), "imports": tuple(model.imports)})
+    return Header(**model.model_dump(exclude={"archforge"}))
 
 
 def _header_mistake(tree: Mapping, error: dict[str, Any]) -> Diagnostic:
