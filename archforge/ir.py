@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, Protocol
@@ -20,10 +20,16 @@ __all__ = [
     "ShapeError",
     "TensorType",
     "TypedGraph",
+    "by_x",
     "infer",
 ]
 
 Role = Literal["weight", "bias", "buffer"]
+
+
+def by_x(shape: Iterable[int]) -> str:
+    """A shape as messages and files print it: 3x224x224; nothing for no axes."""
+    return "x".join(map(str, shape))
 
 
 class TensorType(NamedTuple):
@@ -32,7 +38,7 @@ class TensorType(NamedTuple):
     shape: tuple[int, ...]
 
     def __str__(self) -> str:
-        return "x".join(map(str, self.shape))
+        return by_x(self.shape)
 
     @property
     def size(self) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 
 from archforge.analysis.network import Network
 from archforge.errors import fail
+from archforge.ir import by_x
 from archforge.ops.lazy import np
 from archforge.passes import optimise
 from archforge.weights.bind import COUNTER
@@ -50,7 +51,7 @@ def _first_misfit(network: Network, given: Mapping[str, Any]) -> str:
 
 
 def _by_x(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape)) or "a number"
+    return by_x(shape) or "a number"
 
 
 def _wiring(network: Network) -> list[tuple[Any, ...]]:

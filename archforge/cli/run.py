@@ -13,6 +13,7 @@ from archforge.cli.options import BackendOption, ProfileOption, SetOption, SpecA
 from archforge.cli.output import table
 from archforge.cli.progress import Progress
 from archforge.errors import fail
+from archforge.ir import by_x
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -134,7 +135,7 @@ def _inputs(network: Network, data: str, seed: int, dtype: str) -> dict[str, NDA
 
 
 def _print_value(name: str, array: NDArray[Any]) -> None:
-    shape = "x".join(map(str, array.shape))
+    shape = by_x(array.shape)
     print(f"{name}  {shape}  mean {array.mean():.6g}  std {array.std():.6g}")
 
 

@@ -12,6 +12,7 @@ from archforge.analysis.network import Network
 from archforge.export.base import Subject, Target
 from archforge.export.render import render
 from archforge.export.stages import Stage, stages_of
+from archforge.ir import by_x
 
 __all__ = ["TARGETS", "model_card"]
 
@@ -114,7 +115,7 @@ def _row(stage: Stage) -> dict[str, str]:
     return {
         "name": _words(stage.name),
         "says": _words(stage.says),
-        "output": "x".join(map(str, stage.output)),
+        "output": by_x(stage.output),
         "params": f"{stage.params:,}" if stage.params else "",
         "macs": f"{stage.macs:,}" if stage.macs else "",
     }

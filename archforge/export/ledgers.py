@@ -10,6 +10,7 @@ from typing import Any
 from archforge.analysis.ledger import LedgerRow, ledger
 from archforge.export.base import Subject, Target
 from archforge.export.lines import json_lines
+from archforge.ir import by_x
 
 __all__ = ["TARGETS"]
 
@@ -50,8 +51,8 @@ def _cells(row: LedgerRow) -> dict[str, object]:
             f"{k}={json.dumps(v, separators=(',', ':'))}" for k, v in row.attributes.items()
         ),
         "inputs": " ".join(name for name, _ in row.inputs),
-        "input_shapes": " ".join(_by_x(shape) for _, shape in row.inputs),
-        "output_shape": _by_x(row.output),
+        "input_shapes": " ".join(by_x(shape) for _, shape in row.inputs),
+        "output_shape": by_x(row.output),
         "weights": row.weights,
         "biases": row.biases,
         "buffers": row.buffers,
@@ -76,10 +77,6 @@ def _plain(row: LedgerRow) -> dict[str, Any]:
         "blocks": [{"kind": kind, "name": name} for kind, name in row.blocks],
         "line": row.line,
     }
-
-
-def _by_x(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape))
 
 
 TARGETS = (

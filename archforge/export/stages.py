@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from archforge.analysis.ledger import LedgerRow, ledger
-from archforge.ir import TypedGraph
+from archforge.ir import TypedGraph, by_x
 
 __all__ = ["Stage", "stages_of"]
 
@@ -95,7 +95,7 @@ def _layer(row: LedgerRow) -> str:
     if kernel is None:
         return row.op
     sides = kernel if isinstance(kernel, tuple) else (kernel,) * (len(row.output) - 1)
-    words = [row.op, "x".join(map(str, sides))]
+    words = [row.op, by_x(sides)]
     if stride not in (None, 1):
         words.append(f"/ {'x'.join(map(str, stride)) if isinstance(stride, tuple) else stride}")
     return " ".join(words)

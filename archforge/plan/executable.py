@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from archforge.errors import Diagnostic, DiagnosticError, InternalError, did_you_mean
-from archforge.ir import ParamDecl, TensorType
+from archforge.ir import ParamDecl, TensorType, by_x
 from archforge.ops.base import Array
 from archforge.ops.lazy import np
 from archforge.passes import ParamTransform
@@ -144,4 +144,4 @@ def _one_array_given(names: list[str]) -> Diagnostic:
 
 
 def _shape(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape)) or "none"
+    return by_x(shape) or "none"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from archforge.errors import Diagnostic, Frame, Note, Span, fail_all
-from archforge.ir import Graph, Node, Scope, TypedGraph
+from archforge.ir import Graph, Node, Scope, TypedGraph, by_x
 from archforge.spec.naming import Draft, NameScope
 from archforge.spec.scopes import Tensor
 
@@ -96,10 +96,10 @@ def _check_shared(nodes: Sequence[Node], drafts: Sequence[Draft], places: Sequen
             if shape != decl.shape:
                 message = f"`{node.param_name(name)}` is shared, but its shapes differ"
                 calls = _calls(first, places)
-                note = Note(f"it is {_by_x(shape)}", calls[0].span if calls else first.span)
+                note = Note(f"it is {by_x(shape)}", calls[0].span if calls else first.span)
                 trace = _calls(draft, places)
                 found.append(
-                    Diagnostic("E0318", message, node.span, _by_x(decl.shape), notes=(note,), trace=trace)
+                    Diagnostic("E0318", message, node.span, by_x(decl.shape), notes=(note,), trace=trace)
                 )
     fail_all(found)
 
@@ -114,7 +114,3 @@ def _calls(draft: Draft, places: Sequence[Place]) -> tuple[Frame, ...]:
             frames.insert(0, Frame(place.kind, place.span))
         at = place.parent
     return tuple(frames)
-
-
-def _by_x(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape))

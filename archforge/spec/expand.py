@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, NoReturn
 
 from archforge.errors import Diagnostic, DiagnosticError, Note, Span, did_you_mean, fail, fail_all
-from archforge.ir import TensorType, TypedGraph
+from archforge.ir import TensorType, TypedGraph, by_x
 from archforge.spec.assemble import Place, assemble
 from archforge.spec.formula import LimitError, Poisoned, describe
 from archforge.spec.modifiers import check_tensor, check_truth
@@ -211,7 +211,7 @@ def _refuse_unknown(given: Mapping[str, Any], named: Mapping[str, Value], spec: 
 def _overridden(name: str, declared: list[int], given: list[int]) -> list[int]:
     """The shape that a caller gives in place of the declared one. Raises E0001 for another rank."""
     if declared and len(given) != len(declared):
-        found, meant = ("x".join(map(str, shape)) for shape in (given, declared))
+        found, meant = (by_x(shape) for shape in (given, declared))
         fail(
             "E0001",
             f"{found} is no shape for the input `{name}`, which is {meant}",

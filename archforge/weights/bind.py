@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from archforge.errors import Diagnostic, DiagnosticError, closest, fail
-from archforge.ir import ParamDecl
+from archforge.ir import ParamDecl, by_x
 from archforge.ops.base import Array
 from archforge.ops.lazy import np
 
@@ -107,4 +107,4 @@ def _listed(found: Iterator[Diagnostic], total: int, code: str, rest: str) -> It
 
 
 def _shape(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape)) or "a scalar"
+    return by_x(shape) or "a scalar"
