@@ -111,30 +111,25 @@ class Walk:
 
     def body(self, body: Body, x: Flow, env: Env, at: At) -> Flow:
         """The value after `body`. A given name is that of a single step; on a list it makes a scope
-        of numbered children."""
-        if at.given is None:
-            for step in body.steps:
-                x = self.step(step, x, env, at)
-            return x
-        if not body.is_list:
-            return self.step(body.steps[0], x, env, at)
-        inner = self.enter(at, at.given, body.span, x, "position")
+        of numbered children. A step's mistakes are noted and leave poison."""
+        outer = at
+        if at.given is not None and body.is_list:
+            at = self.enter(at, at.given, body.span, x, "position")
         for step in body.steps:
-            x = self.step(step, x, env, inner)
-        self.places[inner.place].output = x
+            try:
+                x = self._step(step, x, env, at)
+            except LimitError:
+                raise
+            except (DiagnosticError, Poisoned) as error:
+                x = self._mistaken(step, env, error)
+        if at is not outer:
+            self.places[at.place].output = x
         return x
 
-    def step(self, step: Step, x: Flow, env: Env, at: At) -> Flow:
-        """The value after one step. Its mistakes are noted and leave poison."""
-        self.count(step.span)
-        try:
-            return self._step(step, x, env, at)
-        except LimitError:
-            raise
-        except DiagnosticError as error:
+    def _mistaken(self, step: Step, env: Env, error: DiagnosticError | Poisoned) -> Tensor:
+        """Note the step's mistakes; poison for it and for all that it would have set."""
+        if isinstance(error, DiagnosticError):
             self.note(*error.diagnostics)
-        except Poisoned:
-            pass
         if self.mistakes_made > MAX_MISTAKES:  # a loop that makes the same ones over and over
             raise LimitError
         self._poison(step, env)
@@ -149,6 +144,7 @@ class Walk:
                 env.body[text] = POISON
 
     def _step(self, step: Step, x: Flow, env: Env, at: At) -> Flow:
+        self.count(step.span)
         modifiers = step.modifiers
         env = env.at(x)
         if modifiers.when is not None and not self._holds(modifiers.when, env):
@@ -160,7 +156,14 @@ class Walk:
         if isinstance(step, Let):
             self._let(step, env)
             return before
-        result = self._for(step, x, env, at) if isinstance(step, For) else self._named(step, x, env, at)
+        if isinstance(step, For):
+            result = self._for(step, x, env, at)
+        else:
+            at = self._named(modifiers, env, at)
+            if modifiers.repeat is None:
+                result = self._once(step, x, env, at, is_first=False)
+            else:
+                result = self._repeat(modifiers.repeat, step, x, env, at)
         if modifiers.tap is not None:
             env.body[self._tap(modifiers.tap, env)] = result
         if modifiers.append is not None:
@@ -203,32 +206,30 @@ class Walk:
             except Poisoned:
                 env.body[key] = POISON
 
-    def _named(self, step: Tap | Call | Merge | Group, x: Flow, env: Env, at: At) -> Flow:
-        """A step under its own name, or its surroundings', as often as it is repeated."""
-        modifiers = step.modifiers
+    def _named(self, modifiers: Modifiers, env: Env, at: At) -> At:
+        """`at` under the step's own name, if it has one."""
         own = modifiers.name or modifiers.share
-        if own is not None:
-            name = self._label(own, env)
-            if at.given is not None:
-                message = f"one step has two names, `{at.given}` and `{name}`"
-                fail("E0309", message, own.span, help="put the step in a list")
-            at = at.named(name, shared=at.shared or modifiers.share is not None)
-        if modifiers.repeat is None:
-            return self._once(step, x, env, at, is_first=False)
-        count = check_count(modifiers.repeat.evaluate(env), modifiers.repeat.span, env.names)
-        if at.given is None:
-            return self._repeat(count, step, x, env, at)
-        inner = self.enter(at, at.given, step.span, x, "position")
-        x = self._repeat(count, step, x, env, inner)
-        self.places[inner.place].output = x
-        return x
+        if own is None:
+            return at
+        name = self._label(own, env)
+        if at.given is not None:
+            message = f"one step has two names, `{at.given}` and `{name}`"
+            fail("E0309", message, own.span, help="put the step in a list")
+        return at.named(name, shared=at.shared or modifiers.share is not None)
 
-    def _repeat(self, count: int, step: Tap | Call | Merge | Group, x: Flow, env: Env, at: At) -> Flow:
+    def _repeat(self, times: Value, step: Tap | Call | Merge | Group, x: Flow, env: Env, at: At) -> Flow:
+        """A step several times; under a name as its numbered children."""
+        count = check_count(times.evaluate(env), times.span, env.names)
+        outer = at
+        if at.given is not None:
+            at = self.enter(at, at.given, step.span, x, "position")
         for i in range(count):
             self.count(step.span)
             x = self._once(step, x, env.looping(i=i).at(x), at, is_first=i == 0)
             if x is POISON:
                 break
+        if at is not outer:
+            self.places[at.place].output = x
         return x
 
     def _for(self, step: For, x: Flow, env: Env, at: At) -> Flow:
