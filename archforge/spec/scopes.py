@@ -171,7 +171,7 @@ class Env:
             return self.x
         if name == "input" and self.input is not None:
             return self.input
-        for layer in (self.loop, self.body, self.args, self.spec):
+        for layer in (self.loop, self.body, self.args.values, self.spec.values, self.args, self.spec):
             if name in layer:
                 value = layer[name]
                 if value is POISON:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from archforge.errors import Diagnostic, DiagnosticError, Frame, Note, Span, fail
 from archforge.ir import ShapeError
@@ -378,14 +378,14 @@ class Walk:
 
     def _place(self, op: Op, inputs: tuple[Flow, ...], call: Call, env: Env, at: At) -> Tensor:
         """A node of the graph, its output inferred."""
-        values = tuple(v for v in inputs if v is not None)
-        if len(values) < len(inputs):
+        if None in inputs:
             hint = "with several inputs the first step says `from: =name`"
             fail("E0312", f"`{op.kind}` has no current value to work on", call.span, help=hint)
-        if POISON in values:
+        if POISON in inputs:
             return POISON
+        values = cast("tuple[Tensor, ...]", inputs)
         try:
-            output = op.infer(*(v.type for v in values))
+            output = op.infer(*[v.type for v in values])
         except ShapeError as error:
             raise DiagnosticError((shape_mistake(op, error, call, values, env, self.defaults),)) from None
         if len(self.drafts) >= MAX_NODES:
