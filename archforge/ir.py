@@ -200,7 +200,8 @@ class TypedGraph:
         return self.graph.nodes
 
     def input_types(self, node: Node) -> tuple[TensorType, ...]:
-        return tuple(self.types[v] for v in node.inputs)
+        types = self.types
+        return tuple([types[v] for v in node.inputs])
 
     def params(self) -> dict[str, ParamDecl]:
         """Every array by its full name, in order; shared ones once."""

@@ -80,7 +80,7 @@ class Walk:
         self.places: list[Place] = []
         self.uses: Counter[str] = Counter()
         self.calls: list[Frame] = []
-        self.bound: dict[tuple[str, int, bool], tuple[Op, Call]] = {}
+        self.bound: dict[tuple[str, int, bool], tuple[Op | None, Call]] = {}
         self.found: dict[tuple[str, Span | None, str], Diagnostic] = {}
         self.steps_taken = 0
         self.mistakes_made = 0
@@ -291,13 +291,12 @@ class Walk:
         """The op with its attributes bound; one for all uses of a call (which may name its op by a formula)
         that computes none of them."""
         key = (kind, id(call), is_first)
-        known = self.bound.get(key)
-        if known is None:
+        op, _ = self.bound.get(key, (None, call))
+        if op is None:
             op = bind_op(kind, call, env, self.spec, self.defaults, is_first=is_first)
-            if not is_constant(kind, call, self.defaults):
-                return op
-            known = self.bound[key] = (op, call)  # the call is kept, so that its id is no other's
-        return known[0]
+            if key not in self.bound:  # the call is kept, so that its id is no other's
+                self.bound[key] = (op if is_constant(kind, call, self.defaults) else None, call)
+        return op
 
     def _call_block(self, block: BlockDecl, call: Call, x: Flow, env: Env, at: At, *, is_first: bool) -> Flow:
         if len(self.calls) >= MAX_DEPTH:
