@@ -15,6 +15,7 @@ from archforge.analysis.checks import check_cells
 from archforge.analysis.counts import count
 from archforge.analysis.network import Network, Report
 from archforge.errors import Diagnostic, DiagnosticError, fail
+from archforge.ir import TypedGraph, by_x
 from archforge.spec.blocks import block_spec
 from archforge.spec.expand import InputShape, expand
 from archforge.spec.library import Library
@@ -23,7 +24,8 @@ from archforge.spec.resolve import Spec
 from archforge.spec.syntax import Argument
 
 if TYPE_CHECKING:
-    from archforge.plan import Executable
+    from archforge.passes import ParamTransform
+    from archforge.plan import Executable, Plan, Shapes
     from archforge.weights.golden import Deviation, Golden
 
 __all__ = ["analyse", "check", "compile", "load", "open_spec", "zoo_paths"]
@@ -140,48 +142,78 @@ def compile(
     input: InputShape | None = None,
     **params: Any,
 ) -> Executable:
-    """A network as a callable on arrays float[N, *shape].
+    """A network as a callable on arrays float[N, *shape], and on other sizes if its parameters allow it.
 
     weights: a mapping of names to arrays, a .safetensors or .npz file, or None for fresh ones from
     `seed`. Given weights and no profile, the one profile that they fit is taken. taps: names of nodes
     or scopes whose values are returned besides. strict: refuse ops that the backend lacks. without:
-    graph passes and parts of planning to leave out.
+    graph passes and parts of planning to leave out. Given arrays are kept for the plans of other sizes.
 
     Raises `DiagnosticError` for whatever does not fit.
     """
     from archforge import backends
     from archforge.passes import optimise
-    from archforge.plan import SWITCHES, plan, resolve_taps
+    from archforge.plan import SWITCHES, OtherSizes, packed_alike, plan, resolve_taps
     from archforge.plan import load as bind_plan
     from archforge.weights.bind import bind
     from archforge.weights.files import read_weights
     from archforge.weights.init import fresh_weights
 
     given = read_weights(weights) if isinstance(weights, str | Path) else weights
-    settings = settings_of(params)
+    network = _network(source, profile, given, input, params)
+    chosen = backends.get(backend, dtype)
+    unplanned = frozenset(without).intersection(SWITCHES)
+    bound = None if given is None else bind(network.params, given, ignorable=_other_heads(network))
+
+    def planned(graph: TypedGraph) -> tuple[Plan, tuple[ParamTransform, ...]]:
+        tapped = resolve_taps(graph, [taps] if isinstance(taps, str) else taps)
+        done = optimise(graph, frozenset(tapped.values()), frozenset(without) - unplanned)
+        steps = plan(done.graph, chosen, dtype, tapped, strict=strict, without=unplanned)
+        return steps, done.transforms
+
+    def arrays() -> Mapping[str, Any]:
+        return fresh_weights(network.params, seed) if bound is None else bound
+
+    def at(shapes: Shapes) -> Executable:
+        """Shares with the first what it has packed alike."""
+        steps, changes = planned(_resized(network, shapes))
+        alike = packed_alike(first, steps) if changes == transforms else {}
+        return bind_plan(steps, arrays(), changes, alike)
+
+    steps, transforms = planned(network.graph)
+    first = bind_plan(steps, arrays(), transforms)
+    return replace(first, others=OtherSizes(at))
+
+
+def _network(
+    source: Source | Network,
+    profile: str | None,
+    given: Mapping[str, Any] | None,
+    input: InputShape | None,
+    params: Mapping[str, Any],
+) -> Network:
+    """What `compile` is to compile."""
     if isinstance(source, Network):
         if profile is not None or input is not None or params:
-            fail(
-                "E0001",
-                "a loaded network is compiled as it is",
-                help="give profile, input and arguments to `load`",
-            )
-        network = source
-    elif given is not None and profile is None:
-        network = fitting_profile(open_spec(source), given, settings, input)
-    else:
-        network = analyse(open_spec(source), profile, settings=settings, input_shape=input)
+            help = "give profile, input and arguments to `load`"
+            fail("E0001", "a loaded network is compiled as it is", help=help)
+        return source
+    settings = settings_of(params)
+    if given is not None and profile is None:
+        return fitting_profile(open_spec(source), given, settings, input)
+    return analyse(open_spec(source), profile, settings=settings, input_shape=input)
 
-    chosen = backends.get(backend, dtype)
-    tapped = resolve_taps(network.graph, [taps] if isinstance(taps, str) else taps)
-    unplanned = frozenset(without).intersection(SWITCHES)
-    optimised = optimise(network.graph, frozenset(tapped.values()), frozenset(without) - unplanned)
-    planned = plan(optimised.graph, chosen, dtype, tapped, strict=strict, without=unplanned)
-    if given is None:
-        arrays = fresh_weights(network.params, seed)
-    else:
-        arrays = bind(network.params, given, ignorable=_other_heads(network))
-    return bind_plan(planned, arrays, optimised.transforms)
+
+def _resized(network: Network, shapes: Shapes) -> TypedGraph:
+    """The network's graph at other sizes of its inputs. Raises where it cannot take them, and E0607 where
+    it would need other parameters."""
+    graph = expand(network.spec, network.profile, network.expansion.settings, shapes).graph
+    have, needed = network.params, graph.params()
+    for name in have | needed:
+        now, then = (by_x(of[name].shape) if name in of else "absent" for of in (have, needed))
+        if now != then:
+            fail("E0607", f"another size needs other weights: `{name}` is {now}, and would be {then}")
+    return graph
 
 
 def fitting_profile(

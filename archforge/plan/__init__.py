@@ -4,6 +4,7 @@ from archforge.plan.backend import Backend, Epilogue, Kernel, Lowering, Program
 from archforge.plan.executable import Executable, Results, load
 from archforge.plan.interpreter import Interpreter
 from archforge.plan.planner import SWITCHES, Plan, Step, plan, resolve_taps
+from archforge.plan.sizes import OtherSizes, Shapes, packed_alike
 
 __all__ = [
     "SWITCHES",
@@ -13,11 +14,14 @@ __all__ = [
     "Interpreter",
     "Kernel",
     "Lowering",
+    "OtherSizes",
     "Plan",
     "Program",
     "Results",
+    "Shapes",
     "Step",
     "load",
+    "packed_alike",
     "plan",
     "resolve_taps",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -35,12 +35,20 @@ class Kernel:
     `run(params, *inputs)` takes values in the backend's form; `pack` lays out the node's parameters,
     by the op's names for them, once when they are loaded, and the backend then takes each array over
     with `constant`. Where `absorbs` names kinds of ops that `run` can do besides, it is called with
-    the keyword `epilogue` when there are any.
+    the keyword `epilogue` when there are any. Kernels of equal ops with equal `packing` lay out equal
+    parameters equally, whatever the size of their inputs; None promises nothing.
     """
 
     run: Callable[..., Any]
     pack: Callable[[Mapping[str, Array]], Mapping[str, Array]] = unpacked
     absorbs: frozenset[str] = frozenset()
+    packing: Hashable = None
+
+    def packs_like(self, other: Kernel) -> bool:
+        """Whether what one of the two has packed serves the other."""
+        if self.packing is None and other.packing is None:
+            return self.pack is other.pack is unpacked
+        return self.packing == other.packing
 
 
 # lowering(op, *types of its inputs): a kernel; None where it has none for this case.

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from archforge.errors import Diagnostic, DiagnosticError, InternalError, did_you_mean
+from archforge.errors import Diagnostic, DiagnosticError, InternalError, Note, did_you_mean
 from archforge.ir import ParamDecl, TensorType, by_x
 from archforge.ops.base import Array
 from archforge.ops.lazy import np
 from archforge.passes import ParamTransform
 from archforge.plan.backend import Backend, Program
 from archforge.plan.planner import Plan, Step
+from archforge.plan.sizes import OtherSizes
 from archforge.weights.bind import as_array
 
 __all__ = ["Executable", "Results", "load"]
@@ -27,11 +29,12 @@ class Results(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Executable:
-    """Runs a plan. Threads can share it."""
+    """Runs a plan, and with `others` its network at other sizes of the inputs. Threads can share it."""
 
     plan: Plan
     params: tuple[Mapping[str, Any], ...]  # of each step, in the backend's form
     program: Program
+    others: OtherSizes | None = None
 
     def __repr__(self) -> str:
         return f"<executable of {self.plan!r}>"
@@ -54,16 +57,34 @@ class Executable:
     def run(self, inputs: Mapping[str, Any]) -> Results:
         """Outputs and taps for an array [N, *shape] of each input, any N from 1. Raises E0607."""
         plan = self.plan
-        values = self.program(checked_inputs(plan.inputs, inputs))
+        arrays = checked_inputs(plan.inputs, inputs, of_any_size=self.others is not None)
+        if self.others and any(arrays[name].shape[1:] != t.shape for name, t in plan.inputs.items()):
+            return self._at_size_of(arrays, self.others).run(arrays)
+        values = self.program(arrays)
         return Results(
             {name: values[value] for name, value in plan.outputs.items()},
             {name: values[value] for name, value in plan.taps.items()},
         )
 
+    def _at_size_of(self, arrays: Mapping[str, Array], others: OtherSizes) -> Executable:
+        """Raises E0607, with the reason, where the network cannot take inputs of these sizes."""
+        try:
+            return others.at({name: arrays[name].shape[1:] for name in self.plan.inputs})
+        except DiagnosticError as error:
+            notes = tuple(Note(d.message, d.span) for d in error.diagnostics[:1])
+            misfits = _misfits(self.plan.inputs, arrays)
+            raise DiagnosticError(tuple(replace(d, notes=notes) for d in misfits)) from error
 
-def load(plan: Plan, arrays: Mapping[str, Array], transforms: Iterable[ParamTransform] = ()) -> Executable:
+
+def load(
+    plan: Plan,
+    arrays: Mapping[str, Array],
+    transforms: Iterable[ParamTransform] = (),
+    packed_before: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+) -> Executable:
     """The plan with its parameters. `arrays` hold all that the graph before its passes declared;
-    `transforms` are what the passes recorded.
+    `transforms` are what the passes recorded; `packed_before` are the parameters of steps, by their
+    outputs, that another plan of the same arrays has packed alike.
 
     An array that is in the plan's dtype already is kept rather than copied: do not write to it.
     """
@@ -81,6 +102,8 @@ def load(plan: Plan, arrays: Mapping[str, Array], transforms: Iterable[ParamTran
         return converted[name]
 
     def packed(step: Step) -> Mapping[str, Any]:
+        if step.output in packed_before:
+            return packed_before[step.output]
         own = {n: array(step.node.param_name(n), decl) for n, decl in step.params.items()}
         return own if step.is_fallback else _taken_over(step.kernel.pack(own), plan.backend, plan.dtype)
 
@@ -92,14 +115,16 @@ def _taken_over(params: Mapping[str, Array], backend: Backend, dtype: str) -> Ma
     return {name: backend.constant(array, dtype) for name, array in params.items()}
 
 
-def checked_inputs(types: Mapping[str, TensorType], given: Mapping[str, Any]) -> dict[str, Array]:
+def checked_inputs(
+    types: Mapping[str, TensorType], given: Mapping[str, Any], *, of_any_size: bool = False
+) -> dict[str, Array]:
     """The given inputs as arrays. Raises E0607, all that does not fit together."""
     arrays = {
         name: as_array(value, f"the input `{name}`", "E0607")
         for name, value in given.items()
         if name in types
     }
-    wrong = [*_misnamed(types, given), *_misfits(types, arrays)]
+    wrong = [*_misnamed(types, given), *_misfits(types, arrays, of_any_size=of_any_size)]
     if not wrong and len({len(a) for a in arrays.values()}) > 1:
         sizes = ", ".join(f"`{n}` {len(a)}" for n, a in arrays.items())
         wrong.append(Diagnostic("E0607", f"the inputs have different batch sizes: {sizes}"))
@@ -118,7 +143,9 @@ def _misnamed(types: Mapping[str, TensorType], given: Mapping[str, Any]) -> Iter
             yield Diagnostic("E0607", f"the input `{name}`, {expected}, is missing")
 
 
-def _misfits(types: Mapping[str, TensorType], arrays: Mapping[str, Array]) -> Iterator[Diagnostic]:
+def _misfits(
+    types: Mapping[str, TensorType], arrays: Mapping[str, Array], *, of_any_size: bool = False
+) -> Iterator[Diagnostic]:
     for name, array in arrays.items():
         expected = types[name].shape
         if not np.issubdtype(array.dtype, np.floating):
@@ -126,7 +153,7 @@ def _misfits(types: Mapping[str, TensorType], arrays: Mapping[str, Array]) -> It
             yield Diagnostic(
                 "E0607", f"the input `{name}` is {array.dtype}, expected floating-point numbers", help=help
             )
-        if array.ndim == len(expected) + 1 and array.shape[1:] == expected and len(array):
+        if array.ndim == len(expected) + 1 and array.size and (of_any_size or array.shape[1:] == expected):
             continue
         help = "add a batch axis: `x[None]`" if array.shape == expected else ""
         yield Diagnostic(

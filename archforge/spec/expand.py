@@ -37,6 +37,7 @@ class Expansion:
     args: Mapping[str, Any]
     uses: Mapping[str, int]  # calls of a block that left at least one op
     blocks: frozenset[str]
+    settings: Mapping[str, Argument]  # values that a caller gave
 
 
 def expand(
@@ -68,6 +69,7 @@ class _Expander:
     def __init__(self, spec: Spec, profile: ProfileDecl, overrides: Mapping[str, Argument]) -> None:
         self.spec = spec
         self.profile = profile
+        self.overrides = overrides
         self.env = Env(Budget(), spec=self._frame(overrides))
         defaults = merge_defaults(spec.defaults, profile.defaults)
         self.walk = Walk(spec.blocks | profile.blocks, defaults, self.env)
@@ -136,6 +138,7 @@ class _Expander:
             MappingProxyType(dict(self.env.spec.values)),
             walk.uses,
             frozenset(walk.blocks),
+            self.overrides,
         )
 
     def _with_batch_note(self, found: Iterable[Diagnostic]) -> list[Diagnostic]:

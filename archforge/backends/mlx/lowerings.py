@@ -38,7 +38,7 @@ def linear(op: Linear, x: TensorType) -> Kernel:
         y = mx.moveaxis(x, axis, -1) @ params["weight"]
         return mx.moveaxis(y + params["bias"] if op.bias else y, -1, axis)
 
-    return Kernel(run, lambda params: {**params, "weight": params["weight"].T})
+    return Kernel(run, lambda params: {**params, "weight": params["weight"].T}, packing=op.kind)
 
 
 def batch_norm(op: BatchNorm, x: TensorType) -> Kernel:
@@ -48,7 +48,7 @@ def batch_norm(op: BatchNorm, x: TensorType) -> Kernel:
         factor = factor * wide.get("weight", 1.0)
         return {"factor": factor, "shift": wide.get("bias", 0.0) - wide["running_mean"] * factor}
 
-    return Kernel(lambda params, x: x * params["factor"] + params["shift"], pack)
+    return Kernel(lambda params, x: x * params["factor"] + params["shift"], pack, packing=op.kind)
 
 
 def layer_norm(op: LayerNorm, x: TensorType) -> Kernel:

@@ -81,4 +81,4 @@ def _over_time(op: Any, x: TensorType, step: Step) -> Kernel:
             "bias_hh": params.get("bias_hh_l0", none),
         }
 
-    return Kernel(run, pack)
+    return Kernel(run, pack, packing=op.kind)

@@ -53,7 +53,7 @@ def conv(op: Conv, x: TensorType) -> Kernel | None:
     def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
         return {**params, "weight": np.moveaxis(params["weight"], 1, -1)}  # [O, *kernel, I]
 
-    return Kernel(run, pack)
+    return Kernel(run, pack, packing=op.kind)
 
 
 def conv_transpose(op: ConvTranspose, x: TensorType) -> Kernel | None:
@@ -88,7 +88,7 @@ def conv_transpose(op: ConvTranspose, x: TensorType) -> Kernel | None:
         weight = np.moveaxis(weight, 1, -1).reshape(op.out, *window.kernel, inputs)
         return {**params, "weight": weight}
 
-    return Kernel(run, pack)
+    return Kernel(run, pack, packing=op.kind)
 
 
 def _can_group(groups: int, window: Window) -> bool:

@@ -136,7 +136,7 @@ def direct(op: Conv, x: TensorType) -> Kernel | None:
     ) -> Value:
         return record(area, layout, params, x, op.infer(TensorType(x.shape)).shape, residual, epilogue)
 
-    return Kernel(run, layout.pack, ABSORBED)
+    return Kernel(run, layout.pack, ABSORBED, packing=layout)
 
 
 def linear(op: Linear, x: TensorType) -> Kernel | None:
@@ -152,7 +152,7 @@ def linear(op: Linear, x: TensorType) -> Kernel | None:
     ) -> Value:
         return record(area, layout, params, x, (op.out,), residual, epilogue)
 
-    return Kernel(run, layout.pack, ABSORBED)
+    return Kernel(run, layout.pack, ABSORBED, packing=layout)
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,7 +115,7 @@ def layer_scale(op: LayerScale, x: TensorType) -> Kernel:
     def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
         return {"factor": _lanes(params[""].reshape(-1))}
 
-    return Kernel(lambda params, x: weighed(x, params["factor"], 0), pack)
+    return Kernel(lambda params, x: weighed(x, params["factor"], 0), pack, packing=op.kind)
 
 
 def batch_norm(op: BatchNorm, x: TensorType) -> Kernel:
@@ -132,7 +132,7 @@ def batch_norm(op: BatchNorm, x: TensorType) -> Kernel:
     ) -> Value:
         return weighed(x, params["factor"], 0, params["shift"], residual, epilogue)
 
-    return Kernel(run, pack, ABSORBED)
+    return Kernel(run, pack, ABSORBED, packing=op.kind)
 
 
 def _lanes(values: Array) -> Array:

@@ -61,7 +61,7 @@ def depthwise(op: Conv, x: TensorType) -> Kernel | None:
         by = {**params, "block_weight": math.prod(area.kernel) * machine().vector}
         return _record("dot", area, x, op.infer(TensorType(x.shape)).shape, by, residual, epilogue)
 
-    return Kernel(run, pack, ABSORBED)
+    return Kernel(run, pack, ABSORBED, packing=op.kind)
 
 
 def max_pool(op: MaxPool, x: TensorType) -> Kernel | None:

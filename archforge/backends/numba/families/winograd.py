@@ -84,7 +84,7 @@ def convolution(op: Conv, x: TensorType) -> Kernel:
     ) -> Value:
         return _record(area, plain, params, x, op.infer(TensorType(x.shape)).shape, residual, epilogue)
 
-    return Kernel(run, pack, ABSORBED)
+    return Kernel(run, pack, ABSORBED, packing=("winograd", layout))
 
 
 def _record(

@@ -1,0 +1,212 @@
+"""One executable serves inputs of any size that its parameters allow, as if it were compiled for each."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+
+import archforge
+from archforge import DiagnosticError
+from archforge.backends import available
+from archforge.ops.base import Array
+from archforge.plan import Executable, OtherSizes, Shapes
+from archforge.plan.sizes import MOST_SIZES
+from archforge.weights import rule_input, rule_weights
+
+each_backend = pytest.mark.parametrize("backend", available())
+
+# Adaptive pools, global pools, and a network that is convolutional throughout.
+NETWORKS = [
+    ("resnet_18", "torchvision", (65, 65), (33, 65)),
+    ("inception_v3", "timm", (75, 75), (91, 75)),
+    ("unet", None, (32, 32), (48, 16)),
+]
+PYRAMID: dict[str, Any] = {
+    "archforge": 1,
+    "title": "Pyramid",
+    "input": [3, 8, 8],
+    "args": {"classes": 4},
+    "graph": [
+        {"conv": {"out": 20, "kernel": 3, "padding": 1}, "name": "stem"},
+        "bn",
+        {"max_pool": {"kernel": 2}, "when": "=input.height > 12"},
+        {"conv": {"out": 20, "kernel": 3, "padding": 1}, "name": "body"},
+        "relu",
+        {"avg_pool": {"kernel": 3, "padding": 1, "count_include_pad": False}},
+        "global_avg_pool",
+        "flatten",
+        {"linear": "=classes"},
+    ],
+}
+FLAT: dict[str, Any] = {
+    "archforge": 1,
+    "title": "Flat",
+    "input": [3, 8, 8],
+    "graph": [{"conv": {"out": 4, "kernel": 3}}, "flatten", {"linear": {"out": 2}, "name": "head"}],
+}
+
+
+def image(size: tuple[int, ...], batch: int = 1, channels: int = 3) -> Array:
+    return rule_input((batch, channels, *size)).astype("float32")
+
+
+@each_backend
+@pytest.mark.parametrize(("name", "profile", "size", "other"), NETWORKS, ids=[n for n, *_ in NETWORKS])
+def test_another_size_computes_what_a_network_of_that_size_does(
+    name: str, profile: str | None, size: tuple[int, int], other: tuple[int, int], backend: str
+) -> None:
+    channels = archforge.load(name, profile).graph.graph.inputs["input"].channels
+    network = archforge.load(name, profile, input=(channels, *size))
+    weights = rule_weights(network.params, "float32")
+    run = archforge.compile(network, weights=weights, backend=backend)
+    run(image(size, channels=channels))
+    resized = archforge.load(name, profile, input=(channels, *other))
+    expected = archforge.compile(resized, weights=weights, backend=backend)
+    x = image(other, 2, channels)
+    np.testing.assert_array_equal(run(x), expected(x))
+
+
+@each_backend
+@pytest.mark.parametrize("size", [(9, 8), (13, 20), (32, 32)])
+def test_settings_taps_seeds_and_what_depends_on_the_size_carry_over(
+    size: tuple[int, int], backend: str
+) -> None:
+    options: dict[str, Any] = {"backend": backend, "seed": 3, "taps": ["stem", "body"], "classes": 7}
+    first = archforge.compile(PYRAMID, **options)
+    expected = archforge.compile(PYRAMID, input=(3, *size), **options)
+    x = image(size, 3)
+    (y, taps), (right, right_taps) = first(x), expected(x)
+    np.testing.assert_array_equal(y, right)
+    for name in ("stem", "body"):
+        np.testing.assert_array_equal(taps[name], right_taps[name])
+
+
+def test_several_inputs_change_their_sizes_together() -> None:
+    spec = {
+        "archforge": 1,
+        "title": "Two",
+        "input": {"left": [3, 8, 8], "right": [3, 8, 8]},
+        "graph": [{"add": ["=left", "=right"]}, {"conv": {"out": 2, "kernel": 3}}, "global_avg_pool"],
+    }
+    run = archforge.compile(spec, backend="numpy")
+    assert run(left=image((9, 5)), right=image((9, 5))).shape == (1, 2, 1, 1)
+    with pytest.raises(DiagnosticError) as caught:
+        run(left=image((9, 5)), right=image((8, 8)))
+    assert [d.code for d in caught.value.diagnostics] == ["E0607"]
+    assert "the input `left` has shape 1x3x9x5, expected Nx3x8x8" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("shape", "reason"),
+    [
+        ((1, 3, 9, 8), "another size needs other weights: `head.weight` is 2x144, and would be 2x168"),
+        ((1, 2, 8, 8), "another size needs other weights: `conv.weight` is 4x3x3x3, and would be 4x2x3x3"),
+        ((1, 3, 2, 8), "the window does not fit its input of 3x2x8"),
+    ],
+)
+def test_a_size_that_the_network_cannot_take_is_refused_with_the_reason(
+    shape: tuple[int, ...], reason: str
+) -> None:
+    run = archforge.compile(FLAT, backend="numpy")
+    for _ in range(2):
+        with pytest.raises(DiagnosticError) as caught:
+            run(np.zeros(shape, "float32"))
+        (found,) = caught.value.diagnostics
+        assert (found.code, found.message[-18:]) == ("E0607", ", expected Nx3x8x8")
+        assert [n.message for n in found.notes] == [reason]
+    assert run(image((8, 8))).shape == (1, 2)
+
+
+@pytest.mark.parametrize("shape", [(3, 9, 9), (1, 1, 3, 9, 9), (0, 3, 9, 9), (1, 3, 9, 0)])
+def test_other_axes_and_empty_arrays_are_no_other_size(shape: tuple[int, ...]) -> None:
+    with pytest.raises(DiagnosticError, match="E0607: the input `input` has shape"):
+        archforge.compile(PYRAMID, backend="numpy")(np.zeros(shape, "float32"))
+
+
+# What is kept -------------------------------------------------------------------------------------------
+
+
+def resized(run: Executable, size: tuple[int, int]) -> Executable:
+    assert run.others
+    return run.others.at({"input": (3, *size)})
+
+
+def shared(first: Executable, other: Executable) -> set[str]:
+    """The nodes with parameters that are the very same arrays."""
+    known = {step.node.name: params for step, params in zip(first.plan.steps, first.params, strict=True)}
+    steps = zip(other.plan.steps, other.params, strict=True)
+    return {s.node.name for s, params in steps if s.params and known.get(s.node.name) is params}
+
+
+@each_backend
+def test_parameters_that_lie_the_same_are_packed_once(backend: str) -> None:
+    first = archforge.compile(PYRAMID, backend=backend)
+    assert shared(first, resized(first, (10, 9))) == {"bn", "body", "linear"}
+
+
+@pytest.mark.skipif("numba" not in available(), reason="numba is not installed")
+def test_parameters_that_lie_differently_are_not_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    family = "archforge.backends.numba.families.winograd.pays"
+    monkeypatch.setattr(family, lambda op, x: op.out == x.channels and x.spatial == (10, 10))
+    first = archforge.compile(PYRAMID, backend="numba")
+    other = resized(first, (10, 10))
+    assert shared(first, other) == {"bn", "linear"}
+    expected = archforge.compile(PYRAMID, backend="numpy", input=(3, 10, 10))
+    np.testing.assert_allclose(first(image((10, 10))), expected(image((10, 10))), rtol=0, atol=1e-5)
+
+
+def test_the_sizes_used_last_are_kept() -> None:
+    made: list[Shapes] = []
+    run = archforge.compile(PYRAMID, backend="numpy")
+
+    def make(shapes: Shapes) -> Executable:
+        made.append(shapes)
+        return run
+
+    sizes = OtherSizes(make)
+    wanted: list[Shapes] = [{"input": (3, n, n)} for n in range(MOST_SIZES + 1)]
+    for shapes in [*wanted[:MOST_SIZES], wanted[0], wanted[MOST_SIZES], wanted[0]]:
+        sizes.at(shapes)
+    assert made == wanted
+    sizes.at(wanted[1])
+    assert made == [*wanted, wanted[1]]
+
+
+def test_threads_that_ask_for_one_size_share_it_and_a_failure_is_not_kept() -> None:
+    made: list[Shapes] = []
+    run = archforge.compile(PYRAMID, backend="numpy")
+    together = threading.Barrier(4)
+
+    def make(shapes: Shapes) -> Executable:
+        made.append(shapes)
+        if len(made) == 1:
+            raise ValueError("once")
+        return run
+
+    sizes = OtherSizes(make)
+
+    def ask(_: int) -> Executable | None:
+        together.wait()
+        try:
+            return sizes.at({"input": (3, 9, 9)})
+        except ValueError:
+            return None
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(ask, range(4)))
+    assert sorted(found, key=id) == sorted([None, run, run, run], key=id)
+    assert len(made) == 2
+
+
+@each_backend
+def test_threads_can_call_with_different_sizes(backend: str) -> None:
+    run = archforge.compile(PYRAMID, backend=backend)
+    images = [image((8 + n % 3, 9), batch) for n in range(3) for batch in (1, 2)]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(run, images * 3))
+    for x, found in zip(images * 3, together, strict=True):
+        np.testing.assert_array_equal(found, run(x))
