@@ -295,6 +295,16 @@ def test_a_name_too_long_for_a_file_is_no_spec(run: Run) -> None:
     assert (code, err[:5]) == (2, "E0002")
 
 
+def test_a_spec_that_ends_in_yml_is_read_by_its_name_and_else_told_of(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "own.yml").write_text(SPEC, encoding="utf-8")
+    assert run("check", f"{tmp_path}/own.yml")[0] == 0
+    for name in (f"{tmp_path}/own", f"{tmp_path}/own.yaml", f"{tmp_path}"):
+        code, _, err = run("check", name)
+        assert (code, err[:5]) == (2, "E0002")
+        assert "rename" in err
+        assert "own.yml" in err
+
+
 @pytest.mark.skipif(not Path("/dev/stdin").exists(), reason="no such file here")
 def test_a_pipe_is_a_file() -> None:
     done = subprocess.run(command("check", "/dev/stdin"), input=SPEC, capture_output=True, text=True)

@@ -16,9 +16,10 @@ from archforge.spec.parse import parse_document
 from archforge.spec.syntax import SpecDocument
 from archforge.spec.tree import span_at
 
-__all__ = ["Library", "find_spec", "spec_files"]
+__all__ = ["OTHER_SUFFIX", "SUFFIX", "Library", "find_spec", "spec_files"]
 
 SUFFIX = ".yaml"
+OTHER_SUFFIX = ".yml"  # read where it is named in full, and never searched for
 
 
 def spec_files(folder: Path) -> list[Path]:
@@ -38,6 +39,9 @@ def find_spec(name: str) -> Path:
     shipped = zoo_folder() / (name if name.endswith(SUFFIX) else name + SUFFIX)
     if Path(name).name == name and _is_there(shipped):
         return shipped
+    other = Path(name.removesuffix(SUFFIX) + OTHER_SUFFIX)
+    if _is_there(other):
+        fail("E0002", f"there is no spec `{name}`", help=f"rename `{other}`: specs end in {SUFFIX}")
     if name and os.path.isdir(name):  # noqa: PTH112  pathlib raises where a name is too long
         fail("E0002", f"`{name}` is a folder", help="name one spec; `archforge check` takes folders")
     near = did_you_mean(Path(name).stem, [p.stem for p in spec_files(zoo_folder())])

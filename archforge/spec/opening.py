@@ -12,7 +12,7 @@ import yaml
 from archforge.errors import SourceFile, Span, fail
 from archforge.resources import zoo_folder
 from archforge.spec.blocks import block_spec
-from archforge.spec.library import Library, find_spec, spec_files
+from archforge.spec.library import OTHER_SUFFIX, SUFFIX, Library, find_spec, spec_files
 from archforge.spec.resolve import Spec, resolve
 from archforge.spec.syntax import Argument
 from archforge.spec.tree import parse_yaml
@@ -64,7 +64,11 @@ def zoo_paths(paths: str | Path | Iterable[str | Path] = ()) -> list[Path]:
 def _specs_in(folder: Path) -> list[Path]:
     files = spec_files(folder)
     if not files:
-        fail("E0002", f"there is no spec in the folder `{folder}`", help="specs are files that end in .yaml")
+        others = sorted(p.name for p in folder.glob(f"*{OTHER_SUFFIX}"))
+        help = f"specs are files that end in {SUFFIX}" + (
+            f"; rename {', '.join(others[:3])}" if others else ""
+        )
+        fail("E0002", f"there is no spec in the folder `{folder}`", help=help)
     return files
 
 

@@ -212,6 +212,14 @@ class _Builder:
             self.note(
                 "E0103", f"tag `{event.tag}`", span, help="plain YAML only; quote a text that starts with `!`"
             )
+        elif isinstance(event, yaml.ScalarEvent) and event.style == '"':
+            self.check_escapes(event.value, span)
+
+    def check_escapes(self, text: str, span: Span) -> None:
+        """An escape may write what the file itself must not hold; a terminal would obey it."""
+        found = _UNPRINTABLE.search(text)
+        if found:
+            self.note("E0106", f"the character U+{ord(found[0]):04X} is not allowed, not even escaped", span)
 
     def sequence(self, span: Span) -> Sequence:
         items = []
