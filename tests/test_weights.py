@@ -30,6 +30,7 @@ from archforge.weights import (
     write_arrays,
     written_beside,
 )
+from archforge.weights.mapped import forget
 
 SUFFIXES = [".safetensors", ".npz"]
 DTYPES = ["float64", "float32", "float16", "int64", "int32", "uint8", "bool", ">f4"]
@@ -77,6 +78,32 @@ def test_safetensors_are_those_of_its_reference_implementation(tmp_path: Path) -
         for name, array in arrays.items():
             assert found[name].dtype == array.dtype
             np.testing.assert_array_equal(found[name], array)
+
+
+def test_what_a_mapped_file_held_is_given_back_and_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    weights = {"small": np.ones(3, np.float32), "large": np.arange(1 << 20, dtype=np.float32).reshape(64, -1)}
+    write_arrays(path, weights)
+    arrays = read_weights(path)
+    assert not arrays["large"].flags.writeable
+    before = resident(path)
+    for _ in range(2):
+        np.testing.assert_array_equal(arrays["large"], weights["large"])
+        if before is not None:
+            assert (resident(path) or 0) > 4000
+        for rows in (arrays["large"][:17], arrays["large"][17:], arrays["small"], weights["large"]):
+            forget(rows)
+        assert resident(path) == before
+    np.testing.assert_array_equal(arrays["small"], 1)
+
+
+def resident(path: Path) -> int | None:
+    """KiB of a mapped file that this process holds; None where the system does not tell."""
+    maps = Path("/proc/self/smaps")
+    if not maps.exists():
+        return None
+    _, _, rest = maps.read_text().partition(str(path))
+    return int(rest.partition("\nRss:")[2].split()[0])
 
 
 def test_bfloat16_is_widened(tmp_path: Path) -> None:

@@ -23,8 +23,8 @@ class ParamTransform(Protocol):
         """Full name and shape of each array that `apply` returns."""
         ...
 
-    def apply(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
-        """The new arrays, float64, from those that it reads, of any floating dtype."""
+    def apply(self, arrays: Mapping[str, Array], dtype: str = "float64") -> dict[str, Array]:
+        """The new arrays from those that it reads, of any floating dtype: computed in float64."""
         ...
 
 

@@ -36,23 +36,32 @@ class FoldBatchNorm:
     def makes(self) -> Mapping[str, tuple[int, ...]]:
         return {f"{self.into}.weight": self.shape, f"{self.into}.bias": (self.channels,)}
 
-    def apply(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    def apply(self, arrays: Mapping[str, Array], dtype: str = "float64") -> dict[str, Array]:
         """float64 throughout, so that folding costs a float32 network no accuracy."""
-        wide = {name: np.asarray(arrays[name], np.float64) for name in self.reads}
+        weight = f"{self.source}.weight"
+        wide = {name: np.asarray(arrays[name], np.float64) for name in self.reads if name != weight}
         gamma, beta = wide.get(f"{self.norm}.weight", 1.0), wide.get(f"{self.norm}.bias", 0.0)
         factor = gamma / np.sqrt(wide[f"{self.norm}.running_var"] + self.eps)
         shift = wide.get(f"{self.source}.bias", 0.0) - wide[f"{self.norm}.running_mean"]
-        weight = self._scaled(wide[f"{self.source}.weight"], factor)
-        return {f"{self.into}.weight": weight, f"{self.into}.bias": shift * factor + beta}
+        scaled = np.empty(self.shape, dtype)
+        split, spread = self._split()
+        # Not by way of a float64 array as large as the weight.
+        np.multiply(
+            arrays[weight].reshape(split),
+            factor.reshape(spread),
+            out=scaled.reshape(split),
+            dtype=np.float64,
+            casting="same_kind",
+        )
+        return {f"{self.into}.weight": scaled, f"{self.into}.bias": (shift * factor + beta).astype(dtype)}
 
-    def _scaled(self, weight: Array, factor: Array) -> Array:
-        """`weight` times `factor` float64[channels] along its output channels."""
+    def _split(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The weight's shape with its output channels on an axis of their own, and a factor's."""
         if not self.groups:
-            return weight * factor.reshape(-1, *(1,) * (weight.ndim - 1))
+            return self.shape, (-1, *(1,) * (len(self.shape) - 1))
         inputs, outputs, *kernel = self.shape  # outputs per group
-        grouped = weight.reshape(self.groups, inputs // self.groups, outputs, *kernel)
-        scaled = grouped * factor.reshape(self.groups, 1, outputs, *(1,) * len(kernel))
-        return scaled.reshape(self.shape)
+        split = (self.groups, inputs // self.groups, outputs, *kernel)
+        return split, (self.groups, 1, outputs, *(1,) * len(kernel))
 
 
 def fold_batch_norm(typed: TypedGraph, taps: frozenset[str]) -> Rewrite:

@@ -81,6 +81,10 @@ class Backend(Protocol):
         """Lowerings by kind of op; called after `require`."""
         ...
 
+    def packers(self) -> int:
+        """How many threads may lay out parameters at once."""
+        ...
+
     def enter(self, array: Array, dtype: str) -> Any:
         """An array in the axes of the reference, [N, *shape], to the backend's form."""
         ...

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from archforge.errors import Diagnostic, DiagnosticError, InternalError, Note, did_you_mean
-from archforge.ir import ParamDecl, TensorType, by_x
+from archforge.errors import Diagnostic, DiagnosticError, Note, did_you_mean
+from archforge.ir import TensorType, by_x
 from archforge.ops.base import Array
 from archforge.ops.lazy import np
 from archforge.passes import ParamTransform
-from archforge.plan.backend import Backend, Program
-from archforge.plan.planner import Plan, Step
+from archforge.plan.backend import Program
+from archforge.plan.loading import packed_params
+from archforge.plan.planner import Plan
 from archforge.plan.sizes import OtherSizes
 from archforge.weights.bind import as_array
 
@@ -88,31 +89,8 @@ def load(
 
     An array that is in the plan's dtype already is kept rather than copied: do not write to it.
     """
-    arrays = dict(arrays)
-    for transform in transforms:
-        arrays |= transform.apply(arrays)
-    width = "float64" if plan.dtype == "float64" else "float32"
-    converted: dict[str, Array] = {}
-
-    def array(name: str, decl: ParamDecl) -> Array:
-        if name not in arrays or arrays[name].shape != decl.shape:
-            raise InternalError(f"`{name}` is not bound to an array of shape {decl.shape}")
-        if name not in converted:  # shared parameters stay shared
-            converted[name] = np.asarray(arrays[name], width, order="C")
-        return converted[name]
-
-    def packed(step: Step) -> Mapping[str, Any]:
-        if step.output in packed_before:
-            return packed_before[step.output]
-        own = {n: array(step.node.param_name(n), decl) for n, decl in step.params.items()}
-        return own if step.is_fallback else _taken_over(step.kernel.pack(own), plan.backend, plan.dtype)
-
-    params = tuple(packed(step) for step in plan.steps)
+    params = packed_params(plan, arrays, transforms, packed_before)
     return Executable(plan, params, plan.backend.program(plan, params))
-
-
-def _taken_over(params: Mapping[str, Array], backend: Backend, dtype: str) -> Mapping[str, Any]:
-    return {name: backend.constant(array, dtype) for name, array in params.items()}
 
 
 def checked_inputs(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from archforge.ops.base import Array
 from archforge.ops.lazy import np
+from archforge.weights.mapped import mapped
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,7 +33,10 @@ _NAMES = {code: name for name, code in _DTYPES.items() if name != "BF16"}
 
 
 def read_safetensors(file: BinaryIO) -> dict[str, Array]:
-    """Arrays by name, in the order of their data; bfloat16 as float32. Raises ValueError if malformed."""
+    """Arrays by name, in the order of their data, where they lie in the file; bfloat16 as float32.
+
+    Raises ValueError if malformed.
+    """
     size = os.fstat(file.fileno()).st_size
     header, start = _read_header(file, size)
     entries = sorted((_entry(name, fields) for name, fields in header.items()), key=lambda e: e[3])
@@ -43,7 +47,7 @@ def read_safetensors(file: BinaryIO) -> dict[str, Array]:
         position = end
     if start + position != size:
         raise ValueError(f"the header describes {start + position} bytes, the file has {size}")
-    data = np.fromfile(file, np.uint8)
+    data = mapped(file)[start:]
     return {name: _array(data[begin:end], dtype, shape) for name, dtype, shape, (begin, end) in entries}
 
 

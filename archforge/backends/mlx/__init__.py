@@ -49,6 +49,9 @@ class MlxBackend:
         table: Mapping[str, Lowering] = import_module(f"{__name__}.lowerings").LOWERINGS
         return table
 
+    def packers(self) -> int:
+        return 1
+
     def enter(self, array: Array, dtype: str) -> Any:
         return self.constant(np.moveaxis(array, 1, -1), dtype)
 

@@ -42,6 +42,10 @@ class NumbaBackend:
         table: Mapping[str, Lowering] = import_module(f"{__name__}.lowerings").LOWERINGS
         return table
 
+    def packers(self) -> int:
+        threads: int = import_module(f"{__name__}.machine").machine().threads
+        return threads
+
     def enter(self, array: Array, dtype: str) -> Array:
         return np.asarray(array, dtype)
 

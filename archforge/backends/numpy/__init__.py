@@ -32,6 +32,9 @@ class NumpyBackend:
     def lowerings(self) -> Mapping[str, Lowering]:
         return dict.fromkeys(all_ops(), _reference)
 
+    def packers(self) -> int:
+        return 1
+
     def enter(self, array: Array, dtype: str) -> Array:
         return np.asarray(array, dtype)
 

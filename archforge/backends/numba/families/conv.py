@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ from archforge.ops.base import Array
 from archforge.ops.conv import Conv
 from archforge.ops.linear import Linear
 from archforge.plan import Epilogue, Kernel
+from archforge.weights.mapped import forget
 
 __all__ = ["Layout", "direct", "linear", "tile_fields"]
 
@@ -91,19 +93,26 @@ class Layout:
 
     def pack(self, params: Mapping[str, Array]) -> Mapping[str, Array]:
         """`weight` and `bias` as tiles read them."""
-        dense = self._joined(params["weight"])
-        groups, outputs, planes, channels, kernel = dense.shape
-        lanes = machine().lanes
-        weight = aligned((dense.size,))
-        by_block = dense.reshape(groups, outputs // lanes, lanes, planes, channels, kernel)
-        begin = 0
-        for group in by_block:
-            for first in range(0, self.blocks, self.panel_blocks):
-                panel = group[first : first + self.panel_blocks]  # [B, lane out, plane, lane in, kernel]
-                end = begin + panel.size
-                weight[begin:end] = panel.transpose(2, 4, 3, 0, 1).ravel()
-                begin = end
-        return {"weight": weight, "bias": self.pack_bias(params.get("bias"))}
+        weight = params["weight"]
+        packed = aligned((self.groups, self.blocks * self._block_size(weight)))
+        for group, first in product(range(self.groups), range(0, self.blocks, self.panel_blocks)):
+            begin = group * self.outputs
+            rows = weight[begin + first * machine().lanes : begin + self.end_of_panel(first)]
+            self.pack_panel(packed[group], first, rows)
+            forget(rows)
+        return {"weight": packed, "bias": self.pack_bias(params.get("bias"))}
+
+    def end_of_panel(self, first: int) -> int:
+        """The channel of a group behind the panel whose first block this is."""
+        return min((first + self.panel_blocks) * machine().lanes, self.outputs)
+
+    def pack_panel(self, group: Array, first: int, rows: Array) -> None:
+        """Write the panel that begins with this block from its weights, rows[channels out, in, *kernel]."""
+        dense = self._dense(first, rows)
+        begin = first * self._block_size(rows)
+        panel = group[begin : begin + dense.size]
+        axes = (2, 4, 3, 0, 1)
+        panel.reshape([dense.shape[i] for i in axes])[...] = dense.transpose(axes)
 
     def pack_bias(self, given: Array | None) -> Array:
         bias = aligned((self.groups, self.blocks * machine().lanes))
@@ -111,17 +120,22 @@ class Layout:
             bias[:, : self.outputs] = given.reshape(self.groups, self.outputs)
         return bias
 
-    def _joined(self, weight: Array) -> Array:
-        """float32[groups, outputs, planes, channels, kernel], channels filled up with zeros."""
-        kernel = math.prod(weight.shape[2:])
+    def _block_size(self, weight: Array) -> int:
+        """Floats of one block of output channels."""
+        return machine().lanes * self.planes * self.plane_channels * math.prod(weight.shape[2:])
+
+    def _dense(self, first: int, rows: Array) -> Array:
+        """float32[B, lane out, plane, lane in, kernel] of a panel, channels filled up with zeros."""
+        lanes, kernel = machine().lanes, math.prod(rows.shape[2:])
         inputs, outputs = self.inputs // self.joined, self.outputs // self.joined
-        split = weight.reshape(self.groups, self.joined, outputs, inputs, kernel)
-        shape = (self.groups, self.blocks * machine().lanes, self.planes * self.plane_channels, kernel)
-        dense = np.zeros(shape, np.float32)
-        for i in range(self.joined):
-            rows, columns = slice(i * outputs, (i + 1) * outputs), slice(i * inputs, (i + 1) * inputs)
-            dense[:, rows, columns] = split[:, i]
-        return dense.reshape(*shape[:2], self.planes, self.plane_channels, kernel)
+        blocks = blocks_of(len(rows))
+        dense = np.zeros((blocks * lanes, self.planes * self.plane_channels, kernel), np.float32)
+        begin = first * lanes
+        end = begin + len(rows)
+        for i in range(begin // outputs, -(-end // outputs)):  # the op's groups that it belongs to
+            part = slice(max(i * outputs, begin) - begin, min((i + 1) * outputs, end) - begin)
+            dense[part, i * inputs : (i + 1) * inputs] = rows[part].reshape(-1, inputs, kernel)
+        return dense.reshape(blocks, lanes, self.planes, self.plane_channels, kernel)
 
 
 def direct(op: Conv, x: TensorType) -> Kernel | None:

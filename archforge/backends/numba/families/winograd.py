@@ -30,6 +30,7 @@ from archforge.ir import TensorType
 from archforge.ops.base import Array
 from archforge.ops.conv import Conv
 from archforge.plan import Epilogue, Kernel
+from archforge.weights.mapped import forget
 
 __all__ = ["can_take", "convolution", "pays"]
 
@@ -71,18 +72,24 @@ def convolution(op: Conv, x: TensorType) -> Kernel:
     """The kernel, whether it pays or not. Raises nothing where `can_take` holds."""
     area = area_of(op.window(x), x)
     assert area is not None
-    # As pointwise convolutions with a group for each frequency.
-    layout = Layout(FREQUENCIES, x.channels, op.out, 1, min(2, blocks_of(op.out)), thin=False)
-    plain = Layout(1, x.channels, op.out, 1, layout.panel_blocks, thin=False)
+    # As pointwise convolutions, one for each frequency.
+    layout = Layout(1, x.channels, op.out, 1, min(2, blocks_of(op.out)), thin=False)
 
     def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
-        u = transformed_weights(params["weight"]).reshape(FREQUENCIES * op.out, x.channels, 1, 1)
-        return {"weight": layout.pack({"weight": u})["weight"], "bias": plain.pack_bias(params.get("bias"))}
+        weight, lanes = params["weight"], machine().lanes
+        packed = aligned((FREQUENCIES, layout.blocks * lanes * layout.planes * lanes))
+        for first in range(0, layout.blocks, layout.panel_blocks):
+            rows = weight[first * lanes : layout.end_of_panel(first)]
+            u = transformed_weights(rows).reshape(FREQUENCIES, *rows.shape[:2])
+            for frequency, group in zip(u, packed, strict=True):
+                layout.pack_panel(group, first, frequency)
+            forget(rows)
+        return {"weight": packed, "bias": layout.pack_bias(params.get("bias"))}
 
     def run(
         params: Mapping[str, Array], x: Value, residual: Value | None = None, epilogue: Epilogue | None = None
     ) -> Value:
-        return _record(area, plain, params, x, op.infer(TensorType(x.shape)).shape, residual, epilogue)
+        return _record(area, layout, params, x, op.infer(TensorType(x.shape)).shape, residual, epilogue)
 
     return Kernel(run, pack, ABSORBED, packing=("winograd", layout))
 
