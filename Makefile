@@ -15,11 +15,15 @@ VERSION := $(shell $(or $(PYTHON),false) -c 'import platform; print(platform.pyt
 # Each stamp says what .venv holds, for which Python; a change of pyproject.toml makes it anew.
 RUN = $(VENV)/.run-$(VERSION)
 DEV = $(VENV)/.dev-$(VERSION)
+BENCH = $(VENV)-bench/.bench-$(VERSION)
 
 # One thread per worker: two workers that each start a pool of threads run slower than one.
 TEST = OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: demo test test-slow test-wheel test-lowest check lint format docs bench clean
+# Figures of `make bench`; `make bench ARGS="resnet_50 --batch 1"` measures less, `ARGS=--resume` goes on.
+BENCH_OUT ?= build/bench
+
+.PHONY: demo test test-slow test-wheel test-lowest check lint format docs bench bench-compiler clean
 
 demo: $(RUN)
 	$(DEMO)
@@ -59,11 +63,16 @@ docs: $(DEV)
 	$(BIN)/python -m tests.pages
 	$(BIN)/python -m tests.onnx_conformance > docs/onnx_conformance.md
 
-bench: $(DEV)
-	for file in benchmarks/*.py; do $(BIN)/python "$$file" || exit 1; done
+bench: $(BENCH)
+	mkdir -p $(BENCH_OUT)
+	$(VENV)-bench/bin/python benchmarks/inference.py --json $(BENCH_OUT)/inference.json \
+	  --markdown $(BENCH_OUT)/inference.md --picture $(BENCH_OUT)/inference.svg $(ARGS)
+
+bench-compiler: $(BENCH)
+	$(VENV)-bench/bin/python benchmarks/compiler.py $(ARGS)
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-bench build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(RUN): pyproject.toml
@@ -82,4 +91,14 @@ $(DEV): $(RUN)
 	  --editable '.[mlx]' || echo "no MLX for this machine: the tests of its backend will be skipped"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary numba,llvmlite \
 	  --editable '.[fast]' || echo "no Numba for this machine: the tests of its backend will be skipped"
+	@touch $@
+
+# The other libraries have an environment of their own, so that the tests stay without them. The index of
+# builds for CPUs saves gigabytes; where a library has no wheel, the benchmark runs without it and says so.
+$(BENCH): $(RUN)
+	$(PYTHON) -m venv --clear $(VENV)-bench
+	$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[fast]'
+	$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check --only-binary :all: \
+	  --extra-index-url https://download.pytorch.org/whl/cpu --editable '.[bench]' \
+	  || echo "not all libraries can be installed here: the benchmark will leave them out"
 	@touch $@

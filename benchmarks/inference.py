@@ -1,237 +1,266 @@
-"""Inference on a CPU in float32, beside torch eager, onnxruntime and openvino.
+"""Inference on a CPU in float32, beside torch eager, onnxruntime and openvino. README.md has the columns.
 
-    python benchmarks/inference.py [NAME ...] [--batch 1 8] [--rounds 15] [--peer-python PYTHON] [--json FILE]
+    python benchmarks/inference.py [NAME ...] [--batch 1 8] [--rounds 15] [--fresh 3] [--threads N]
+        [--peer-python PYTHON] [--resume] [--json FILE] [--markdown FILE] [--picture FILE]
+    python benchmarks/inference.py --merge FILE ... [--json FILE] [--markdown FILE] [--picture FILE]
 
-Every contestant is a process of its own (`peers/inference.py`) with the same weights, made by rule, and
-the same input. Outputs are compared before anything is timed. Each round times all of them in turn, each
-after a call that is not counted, so that a slow moment of the machine hits all alike; ratios are of medians,
-peer over archforge: above 1, archforge is faster. A peer that is not installed is left out, with the reason.
+Every contestant is a process of its own with the same weights and input, made by rule. Outputs are compared
+before anything is timed. Each round times all of them in turn. A peer that is not installed is left out, with
+the reason. --json writes after each row, and with --resume rows that the file holds already are kept, so that
+a run goes on where it ended; --merge measures nothing and puts the rows of several files together.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
-import platform
-import re
 import statistics
-import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import picture
+import report
 
-import archforge
 from archforge import driver
-from archforge.backends import available
-from archforge.weights import rule_input, rule_weights, write_arrays
-
-# Spec and profile; the peers run the network that the profile names.
-NETWORKS = (
-    "alexnet:torchvision",
-    "vgg_16:torchvision",
-    "inception_v1:torchvision",
-    "inception_v3:torchvision",
-    "inception_v4:timm",
-    "inception_resnet_v2:timm",
-    "xception:timm_legacy",
-    "resnet_18:torchvision",
-    "resnet_50:torchvision",
-    "resnet_152:torchvision",
-    "se_resnet_50:timm_legacy",
-    "mobilenet_v1:timm",
-    "mobilenet_v2:torchvision",
-    "mobilenet_v3_large:torchvision",
+from archforge.analysis.network import Network
+from archforge.backends import available, get
+from archforge.backends.numba.limits import measure
+from archforge.bench.environment import environment, load_average
+from archforge.bench.race import (
+    PEERS,
+    TOLERANCE,
+    Contestant,
+    Entry,
+    LeftOut,
+    deviations,
+    export,
+    race,
+    started,
+    under_load,
 )
-PEERS = ("torch", "onnxruntime", "openvino")
-TOLERANCE = 1e-4  # of the standard deviation of torch's output
-SECONDS = 0.25  # that a contestant computes for in one round, at least one call
+from archforge.bench.roofline import Work, work_of
+from archforge.bench.task import Task
+from archforge.passes import optimise
+from archforge.plan import plan
+
+OURS = "numba"
+LOW_MEMORY = "numba low-memory"
+CONTENTION = ("resnet_50", 1)  # where the contestants also run beside two busy loops
+BUSY = 2
+FRESH_CALLS = 3  # of a fresh process, whose memory is read then
 
 
-@dataclass
-class Contestant:
-    """A process that waits for the number of calls to time."""
+@dataclass(frozen=True)
+class Case:
+    """A spec and a profile; the peers run the network that the profile names, without auxiliary heads."""
 
-    kind: str
-    process: subprocess.Popen[str]
-    version: str = ""
-    ready_s: float = 0.0
-    elapsed_s: list[float] = field(default_factory=list)
+    spec: str
+    profile: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    model_options: Mapping[str, Any] = field(default_factory=dict)
+    numpy: bool = False  # whether the NumPy backend takes part
 
-    @classmethod
-    def start(cls, kind: str, python: str, model: str, folder: Path, threads: int) -> Contestant:
-        """Raises RuntimeError with its last words if it cannot run."""
-        command = [
-            python,
-            str(Path(__file__).parent / "peers" / "inference.py"),
-            kind,
-            model,
-            str(folder),
-            str(threads),
-        ]
-        process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+
+CASES = {
+    case.spec: case
+    for case in (
+        Case("alexnet", "torchvision"),
+        Case("vgg_16", "torchvision", numpy=True),
+        Case("inception_v1", "torchvision", {"aux": False}, {"aux_logits": False, "init_weights": False}),
+        Case("inception_v3", "torchvision", {"aux": False}, {"aux_logits": False, "init_weights": False}),
+        Case("inception_v4", "timm"),
+        Case("inception_resnet_v2", "timm"),
+        Case("xception", "timm_legacy"),
+        Case("resnet_18", "torchvision"),
+        Case("resnet_50", "torchvision", numpy=True),
+        Case("resnet_152", "torchvision"),
+        Case("se_resnet_50", "timm_legacy"),
+        Case("mobilenet_v1", "timm"),
+        Case("mobilenet_v2", "torchvision"),
+        Case("mobilenet_v3_large", "torchvision"),
+    )
+}
+
+
+def entries(case: Case, peer_python: str) -> list[Entry]:
+    """Who takes part in the race, the one that outputs are compared with first."""
+    ours = [Entry(OURS), *([Entry("numpy")] if case.numpy else [])]
+    return [*(Entry(peer, python=peer_python) for peer in PEERS), *ours]
+
+
+def low_memory() -> Entry:
+    return Entry(OURS, LOW_MEMORY, environment={"ARCHFORGE_WINOGRAD": "0"})
+
+
+def compare(case: Case, batch: int, options: argparse.Namespace) -> dict[str, Any]:
+    """One row: all contestants on one network and batch. Raises SystemExit if an output differs."""
+    network = driver.load(case.spec, case.profile, **case.settings)
+    with tempfile.TemporaryDirectory() as folder:
+        task = Task.write(
+            network,
+            batch,
+            folder=Path(folder),
+            threads=options.threads,
+            source=case.spec,
+            settings=case.settings,
+            model_options=case.model_options,
         )
-        assert process.stdout
-        assert process.stderr
-        for line in process.stdout:
-            if line.startswith("ready "):
-                _, version, ready_s = line.split()
-                return cls(kind, process, version, float(ready_s))
-        raise RuntimeError((process.stderr.read().strip().splitlines() or ["it ended"])[-1])
-
-    def run(self, calls: int) -> list[float]:
-        assert self.process.stdin
-        assert self.process.stdout
-        self.process.stdin.write(f"{calls}\n")
-        self.process.stdin.flush()
-        return [float(text) for text in self.process.stdout.readline().split()]
-
-    def measure(self) -> None:
-        (last,) = self.run(1)  # not counted: the caches still hold another contestant's data
-        self.elapsed_s += self.run(max(1, min(50, round(SECONDS / last))))
-
-    def stop(self) -> None:
-        self.process.communicate()
-
-    @property
-    def median_s(self) -> float:
-        return statistics.median(self.elapsed_s)
-
-
-def environment(threads: int) -> dict[str, str]:
-    """The machine and what changes its speed."""
-    names = {k: v for k, v in sorted(os.environ.items()) if re.match("OPENBLAS_|OMP_|ARCHFORGE_", k)}
-    from archforge.backends.numba.machine import machine
-
-    info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    model = re.search(r"model name\s*: (.*)", info)
-    return {
-        "cpu": model[1] if model else platform.processor() or platform.machine(),
-        "llvm's name for it": machine().cpu,
-        "simd": f"{machine().simd}, {machine().lanes} lanes, L2 {machine().l2_bytes >> 10} KiB",
-        "threads": f"{threads} of {os.cpu_count()}",
-        "load": " ".join(f"{x:.2f}" for x in os.getloadavg()),
-        "environment": " ".join(f"{k}={v}" for k, v in names.items()) or "no OPENBLAS_*, OMP_*, ARCHFORGE_*",
-        "python": platform.python_version(),
-        "archforge": archforge.__version__,
-    }
-
-
-def compare(name: str, batch: int, options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """All contestants on one network and batch. Raises SystemExit if an output differs."""
-    network = driver.load(*name.split(":"))
-    model = network.spec.profile(network.profile).model
-    assert model
-    write_arrays(folder / "weights.npz", rule_weights(network.params, "float32"))
-    (shape,) = (t.shape for t in network.graph.graph.inputs.values())
-    np.save(folder / "input.npy", rule_input((batch, *shape)).astype(np.float32))
-    running: list[Contestant] = []
-    left_out: dict[str, str] = {}
-    for kind, python, what in (
-        *((kind, options.peer_python, model) for kind in PEERS),
-        ("archforge", sys.executable, name),
-    ):
+        reasons: dict[str, str] = {}
         try:
-            running.append(Contestant.start(kind, python, what, folder, options.threads))
-        except RuntimeError as error:
-            left_out[kind] = str(error)
-    try:
-        errors = deviations(running, folder)
-        for _ in range(options.rounds):
-            for contestant in running:
-                contestant.measure()
-    finally:
-        for contestant in running:
-            contestant.stop()
-    ours = next(c for c in running if c.kind == "archforge")
-    return {
-        "network": name,
-        "batch": batch,
-        "macs": network.counts.macs * batch,
-        "load": os.getloadavg()[0],
-        "versions": {c.kind: c.version for c in running},
-        "ready_s": {c.kind: c.ready_s for c in running},
-        "deviation": errors,
-        "left_out": left_out,
-        "median_s": {c.kind: c.median_s for c in running},
-        "least_s": {c.kind: min(c.elapsed_s) for c in running},
-        "ratio": {c.kind: c.median_s / ours.median_s for c in running if c is not ours},
-        "ratio_of_least": {c.kind: min(c.elapsed_s) / min(ours.elapsed_s) for c in running if c is not ours},
-    }
+            export(options.peer_python, task)
+        except LeftOut as reason:
+            reasons["export"] = str(reason)
+        row: dict[str, Any] = {
+            "network": case.spec,
+            "profile": case.profile,
+            "model": network.model,
+            "batch": batch,
+            "threads": options.threads,
+            "load": load_average(),
+        }
+        before = measure(options.threads)
+        with started(entries(case, options.peer_python), task) as (running, left_out):
+            row |= raced(running, task, options, contention=(case.spec, batch) == CONTENTION)
+        row["left_out"] = reasons | left_out
+        row["limits"] = asdict(before.together(measure(options.threads)))
+        row["work"] = asdict(whole_work(network, batch))
+        if batch == 1:
+            row["fresh"] = fresh(case, task, options)
+    return row
 
 
-def deviations(running: list[Contestant], folder: Path) -> dict[str, float]:
-    """How far each output is from the first one's, in its standard deviations."""
-    outputs = {c.kind: np.load(folder / f"{c.kind}.npy").astype(np.float64) for c in running}
-    first = next(iter(outputs.values()))
-    found = {kind: float(np.abs(y - first).max() / first.std()) for kind, y in outputs.items()}
-    wrong = [f"{kind} by {error:.1e}" for kind, error in found.items() if not error < TOLERANCE]
+def raced(
+    running: list[Contestant], task: Task, options: argparse.Namespace, *, contention: bool
+) -> dict[str, Any]:
+    """Times of all contestants, in turn, and, if asked for, once more beside busy processes."""
+    found = deviations(running, task.folder)
+    wrong = [f"{label} by {error:.1e}" for label, error in found.items() if not error < TOLERANCE]
     if wrong:
         raise SystemExit(f"the outputs differ: {', '.join(wrong)}")
-    return found
+    race(running, options.rounds)
+    row: dict[str, Any] = {
+        "versions": {c.label: c.facts["version"] for c in running},
+        "deviation": found,
+        "median_s": {c.label: c.median_s for c in running},
+        "least_s": {c.label: min(c.elapsed_s) for c in running},
+        "calls": {c.label: len(c.elapsed_s) for c in running},
+    }
+    if contention:
+        for contestant in running:
+            contestant.elapsed_s.clear()
+        with under_load(BUSY):
+            race(running, options.rounds)
+        row["contended_s"] = {c.label: c.median_s for c in running}
+    return row
 
 
-def table(rows: list[dict[str, Any]], what: str) -> str:
-    """Milliseconds of each contestant and the ratios, as Markdown."""
-    kinds = ["archforge", *PEERS]
-    lines = [
-        f"| network, batch | {' | '.join(f'{k} ms' for k in kinds)} | {' | '.join(f'/{k}' for k in PEERS)} |",
-        f"| --- |{' ---: |' * (len(kinds) + len(PEERS))}",
-    ]
-    ratios = "ratio" if what == "median_s" else "ratio_of_least"
-    for row in rows:
-        times = [f"{row[what][k] * 1e3:.2f}" if k in row[what] else "" for k in kinds]
-        over = [f"{row[ratios][k]:.2f}" if k in row[ratios] else "" for k in PEERS]
-        lines.append(f"| {row['network']}, {row['batch']} | {' | '.join(times)} | {' | '.join(over)} |")
-    means = [
-        math.exp(statistics.fmean(math.log(r[ratios][k]) for r in rows))
-        if all(k in r[ratios] for r in rows)
-        else 0
-        for k in PEERS
-    ]
-    lines.append(
-        f"| geometric mean |{' |' * len(kinds)} {' | '.join(f'{m:.2f}' if m else '' for m in means)} |"
-    )
-    return "\n".join(lines)
+def whole_work(network: Network, batch: int) -> Work:
+    """What all steps of our plan have to do at least."""
+    planned = plan(optimise(network.graph).graph, get(OURS), "float32")
+    return sum(work_of(planned, batch), Work(0, 0, 0))
+
+
+def fresh(case: Case, task: Task, options: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """Seconds until a new process is ready, and its peak memory, by label; medians of several processes,
+    one at a time. `compiling` is our own with nothing in its cache, once."""
+    names = ("imports_s", "load_s", "first_call_s", "ready_s", "imports_kib", "peak_kib")
+    found: dict[str, list[dict[str, Any]]] = {}
+    for _ in range(options.fresh):
+        for entry in [*entries(case, options.peer_python), low_memory()]:
+            if facts := fresh_facts(entry, task):
+                found.setdefault(entry.label, []).append(facts)
+    medians = {
+        label: {name: statistics.median(f[name] for f in facts) for name in names}
+        for label, facts in found.items()
+    }
+    with tempfile.TemporaryDirectory() as cache:
+        compiling = fresh_facts(Entry(OURS, "compiling", environment={"ARCHFORGE_CACHE": cache}), task)
+    return medians | ({"compiling": {n: compiling[n] for n in names}} if compiling else {})
+
+
+def fresh_facts(entry: Entry, task: Task) -> dict[str, Any] | None:
+    """What one new process said; None if it cannot run here."""
+    with started([entry], task) as (running, _):
+        return next(({**c.facts, **c.run(FRESH_CALLS)} for c in running), None)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("networks", nargs="*", default=NETWORKS, metavar="NAME:PROFILE")
-    parser.add_argument("--batch", type=int, nargs="+", default=[1])
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--peer-python", default=sys.executable)
-    parser.add_argument("--json")
-    options = parser.parse_args()
-    if "numba" not in available():
-        print("the backend numba is not installed: nothing to measure")
+    options = parsed()
+    if options.merge:
+        data = report.merged([json.loads(Path(file).read_text("utf-8")) for file in options.merge])
+        finish(data, options)
         return
-    before = environment(options.threads)
-    for key, value in before.items():
-        print(f"{key}: {value}")
-    rows: list[dict[str, Any]] = []
+    if OURS not in available():
+        raise SystemExit("the backend numba is not installed: pip install 'archforge-zoo[fast,bench]'")
+    file = Path(options.json) if options.json else None
+    resumed = options.resume and file and file.exists()
+    data = json.loads(file.read_text("utf-8")) if resumed else {"rows": []}
+    data = {"environment": environment(options.threads), **data}
+    print(report.environment_text(data["environment"]))
+    for case, batch in wanted(options, data["rows"]):
+        begin = time.perf_counter()
+        row = compare(case, batch, options)
+        data["rows"].append(row)
+        print(f"{report.line(row, data)}   ({time.perf_counter() - begin:.0f} s)", flush=True)
+        if file:  # after each row, so that a run that is cut short is not lost
+            file.write_text(json.dumps(data, indent=1) + "\n", "utf-8")
+    finish(report.merged([data]), options)
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("networks", nargs="*", metavar="NAME", help=f"default: {' '.join(CASES)}")
+    parser.add_argument("--batch", type=int, nargs="+", default=[1, 8])
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--fresh", type=int, default=3, help="new processes of each contestant; 0: none")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--peer-python", default=sys.executable, help="a Python that has the peers")
+    parser.add_argument("--merge", nargs="+", metavar="FILE", help="measure nothing; put these together")
+    parser.add_argument("--resume", action="store_true", help="keep the rows that the JSON holds already")
+    parser.add_argument("--json", metavar="FILE")
+    parser.add_argument("--markdown", metavar="FILE")
+    parser.add_argument("--picture", metavar="FILE", help="an SVG")
+    options = parser.parse_args()
+    unknown = [name for name in options.networks if name not in CASES]
+    if unknown:
+        parser.error(f"no such network: {' '.join(unknown)}; there are {' '.join(CASES)}")
+    return options
+
+
+def wanted(options: argparse.Namespace, rows: list[dict[str, Any]]) -> Iterator[tuple[Case, int]]:
+    """What has no row yet."""
+    done = {(row["network"], row["batch"]) for row in rows}
     for batch in options.batch:
-        for name in options.networks:
-            with tempfile.TemporaryDirectory() as folder:
-                rows.append(compare(name, batch, options, Path(folder)))
-            row = rows[-1]
-            for kind, reason in row["left_out"].items():
-                print(f"left out: {kind}: {reason}")
-            shown = " ".join(f"{kind} {ratio:.2f}" for kind, ratio in row["ratio"].items())
-            print(f"{name}, {batch}: {row['median_s']['archforge'] * 1e3:.2f} ms; {shown}", flush=True)
-    print(f"\nMedians\n\n{table(rows, 'median_s')}\n\nLeast\n\n{table(rows, 'least_s')}")
-    after = environment(options.threads)
-    print(f"\nload before {before['load']}, after {after['load']}")
-    if options.json:
-        text = json.dumps({"environment": before, "load_after": after["load"], "rows": rows}, indent=2)
-        Path(options.json).write_text(text + "\n", encoding="utf-8")
+        for name in options.networks or CASES:
+            if (name, batch) in done:
+                print(f"{name}, {batch}: in {options.json} already")
+            else:
+                yield CASES[name], batch
+
+
+def finish(data: dict[str, Any], options: argparse.Namespace) -> None:
+    """Print the tables, and write what is asked for."""
+    if not data["rows"]:
+        return
+    data["rows"].sort(key=lambda row: ([*CASES].index(row["network"]), row["batch"]))
+    text = report.markdown(data)
+    print(f"\n{text}")
+    writers: dict[str, Callable[[], str]] = {
+        "json": lambda: json.dumps(data, indent=1) + "\n",
+        "markdown": lambda: text,
+        "picture": lambda: picture.svg(data["rows"]),
+    }
+    for name, write in writers.items():
+        if file := getattr(options, name):
+            Path(file).parent.mkdir(parents=True, exist_ok=True)
+            Path(file).write_text(write(), "utf-8")
+            print(f"wrote {file}")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ PACKAGE = Path(archforge.__file__).parent
 LAYERS = (
     ("__main__",),
     ("cli", "__init__"),  # `__init__` holds the Python API
+    ("bench",),
     ("driver",),
     ("export", "backends"),
     ("plan", "analysis"),

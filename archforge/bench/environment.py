@@ -1,0 +1,67 @@
+"""The machine, and what changes its speed: printed with every measurement."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from pathlib import Path
+
+from archforge import __version__
+
+__all__ = ["environment", "load_average"]
+
+VARIABLES = re.compile("OPENBLAS_|OMP_|MKL_|GOTO_|ARCHFORGE_|ORT_|OV_|NUMBA_|MALLOC_")
+
+
+def environment(threads: int) -> dict[str, str]:
+    """Facts by name, in words."""
+    names = {k: v for k, v in sorted(os.environ.items()) if VARIABLES.match(k)}
+    facts = {"cpu": _cpu(), "threads": f"{threads} of {os.cpu_count()} CPUs"}
+    return {
+        **facts,
+        **_kernels(),
+        "memory": _memory(),
+        "load": load_average(),
+        "variables": " ".join(f"{k}={v}" for k, v in names.items()) or "no OPENBLAS_*, OMP_*, ARCHFORGE_*",
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "archforge": __version__,
+    }
+
+
+def load_average() -> str:
+    """Processes that wanted to run, over the last 1, 5 and 15 minutes."""
+    return " ".join(f"{x:.2f}" for x in os.getloadavg()) if hasattr(os, "getloadavg") else "unknown"
+
+
+def _kernels() -> dict[str, str]:
+    """What the backend numba makes its kernels for, where it is installed."""
+    from archforge.backends import available
+
+    if "numba" not in available():
+        return {}
+    from archforge.backends.numba.machine import machine
+
+    here = machine()
+    return {
+        "vectors": f"{here.simd}, {here.lanes} floats; LLVM calls the CPU {here.cpu}",
+        "L2 cache": f"{here.l2_bytes >> 10} KiB",
+    }
+
+
+def _cpu() -> str:
+    found = re.search(r"model name\s*: (.*)", _read("/proc/cpuinfo"))
+    return found[1] if found else platform.processor() or platform.machine()
+
+
+def _memory() -> str:
+    found = re.search(r"MemTotal:\s*(\d+) kB", _read("/proc/meminfo"))
+    return f"{int(found[1]) / 2**20:.0f} GiB" if found else "unknown"
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text()
+    except OSError:
+        return ""

@@ -1,0 +1,212 @@
+"""Contestants as processes that wait for their turn: started, compared, timed in turn, also under load."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from archforge.bench.task import Task
+
+__all__ = [
+    "PEERS",
+    "TOLERANCE",
+    "Contestant",
+    "Entry",
+    "LeftOut",
+    "deviations",
+    "export",
+    "race",
+    "under_load",
+]
+
+PEERS = ("torch", "onnxruntime", "openvino")
+TOLERANCE = 1e-4  # of the standard deviation of the first one's output
+SECONDS = 0.25  # that a contestant computes for in one round, at least one call
+MOST_CALLS = 50
+WORKER = Path(__file__).with_name("worker.py")
+
+
+class LeftOut(Exception):
+    """A contestant cannot run here; says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Who takes part: a backend of archforge (`numba`) or a peer, under a name of its own, run by a Python.
+
+    `options` go to `archforge.compile`, `environment` to the process.
+    """
+
+    kind: str
+    name: str = ""
+    python: str = sys.executable
+    options: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        return self.name or self.kind
+
+    def command(self, task: Task, kind: str = "") -> list[str]:
+        arguments = [
+            kind or self.kind,
+            str(task.folder),
+            str(task.threads),
+            self.label,
+            json.dumps(self.options),
+        ]
+        return [self.python, "-P", str(WORKER), *arguments]
+
+
+@dataclass(slots=True)
+class Contestant:
+    """A process that waits for the number of calls to time. `facts` are what it said when it was ready."""
+
+    entry: Entry
+    process: subprocess.Popen[str]
+    facts: dict[str, Any]
+    elapsed_s: list[float] = field(default_factory=list)
+
+    @classmethod
+    def start(cls, entry: Entry, task: Task) -> Contestant:
+        """Raises LeftOut with its last words if it cannot run."""
+        begin = time.perf_counter()
+        process = subprocess.Popen(
+            entry.command(task),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=(task.folder / f"{entry.label}.log").open("w"),
+            text=True,
+            env={**os.environ, **entry.environment},
+        )
+        facts = _answer(process)
+        if facts is None:
+            process.communicate()
+            raise LeftOut(_last_words((task.folder / f"{entry.label}.log").read_text(errors="replace")))
+        return cls(entry, process, {**facts, "ready_s": time.perf_counter() - begin})
+
+    @property
+    def label(self) -> str:
+        return self.entry.label
+
+    @property
+    def median_s(self) -> float:
+        return statistics.median(self.elapsed_s)
+
+    def run(self, calls: int) -> dict[str, Any]:
+        """Seconds of each call, and the peak of the process so far. Raises LeftOut if it has ended."""
+        assert self.process.stdin
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.write(f"{calls}\n")
+            self.process.stdin.flush()
+        answer = _answer(self.process)
+        if answer is None:
+            raise LeftOut(f"{self.label} ended while it was measured")
+        return answer
+
+    def measure(self) -> None:
+        # The first call is not counted: the caches still hold another contestant's data.
+        (last,) = self.run(1)["elapsed_s"]
+        self.elapsed_s += self.run(max(1, min(MOST_CALLS, round(SECONDS / last))))["elapsed_s"]
+
+    def stop(self) -> None:
+        self.process.communicate()
+
+
+def _answer(process: subprocess.Popen[str]) -> dict[str, Any] | None:
+    """The next line of JSON; libraries may print others. None when the process has ended."""
+    assert process.stdout
+    for line in process.stdout:
+        if line.startswith("{"):
+            answer: dict[str, Any] = json.loads(line)
+            return answer
+    return None
+
+
+def _last_words(text: str) -> str:
+    lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
+    return lines[-1] if lines else "it ended without a word"
+
+
+def export(python: str, task: Task) -> None:
+    """Let torch in that Python make what the peers load, in a process that is over before they begin.
+
+    Raises LeftOut.
+    """
+    command = Entry("torch", python=python).command(task, "export")
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise LeftOut(_last_words(done.stderr))
+
+
+@contextlib.contextmanager
+def started(entries: Iterable[Entry], task: Task) -> Iterator[tuple[list[Contestant], dict[str, str]]]:
+    """The contestants that can run, and why others cannot, by label."""
+    running: list[Contestant] = []
+    left_out: dict[str, str] = {}
+    try:
+        for entry in entries:
+            try:
+                running.append(Contestant.start(entry, task))
+            except LeftOut as reason:
+                left_out[entry.label] = str(reason)
+        yield running, left_out
+    finally:
+        for contestant in running:
+            contestant.stop()
+
+
+def race(
+    contestants: Sequence[Contestant], rounds: int, say: Callable[[str], None] = lambda text: None
+) -> None:
+    """Each round times all in turn, beginning with another one, so that a slow moment of the machine hits
+    all alike."""
+    for round_ in range(rounds):
+        say(f"round {round_ + 1} of {rounds}")
+        first = round_ % len(contestants)
+        for contestant in [*contestants[first:], *contestants[:first]]:
+            contestant.measure()
+
+
+def deviations(contestants: Iterable[Contestant], folder: Path) -> dict[str, float]:
+    """How far each one's outputs are from the first one's, in their standard deviations."""
+    import numpy as np
+
+    outputs: dict[str, list[Any]] = {}
+    for contestant in contestants:
+        with np.load(folder / f"{contestant.label}.npz") as arrays:
+            outputs[contestant.label] = [arrays[name].astype(np.float64) for name in arrays.files]
+    first = next(iter(outputs.values()), [])
+    found = {}
+    for label, arrays in outputs.items():
+        if [y.shape for y in arrays] != [y.shape for y in first]:
+            found[label] = float("inf")
+            continue
+        # A single number deviates from nothing: it is its own measure.
+        scales = [z.std() or np.abs(z).max() or 1.0 for z in first]
+        each = (np.abs(y - z).max() / s for y, z, s in zip(arrays, first, scales, strict=True))
+        found[label] = float(max(each, default=0.0))
+    return found
+
+
+@contextlib.contextmanager
+def under_load(processes: int) -> Iterator[None]:
+    """So many other processes that never rest."""
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(processes)]
+    try:
+        time.sleep(0.2)
+        yield
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()

@@ -1,0 +1,93 @@
+"""What a plan has to compute and to move at least, beside what the machine can: the roofline.
+
+The limit on arithmetic counts direct convolutions: Winograd's do with fewer multiplications, and may go
+beyond it. That on memory lets every weight be read once and every value between steps be written once and
+read once by each step that needs it; caches that hold some of them may go beyond it.
+Source of the model: doi:10.1145/1498765.1498785.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from archforge.ir import TensorType
+from archforge.ops.base import Op
+from archforge.plan import Plan, Step
+
+__all__ = ["Bound", "Peak", "Work", "bound", "work_of"]
+
+FLOAT = 4  # bytes
+
+
+class Peak(Protocol):
+    """What a machine can do in a second; see `archforge.backends.numba.limits`."""
+
+    @property
+    def all_flops(self) -> float: ...
+    @property
+    def read_bytes(self) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Multiply-accumulates, bytes of weights and bytes of values, of one step or of several."""
+
+    macs: int
+    weight_bytes: int
+    value_bytes: int
+
+    def __add__(self, other: Work) -> Work:
+        return Work(
+            self.macs + other.macs,
+            self.weight_bytes + other.weight_bytes,
+            self.value_bytes + other.value_bytes,
+        )
+
+    @property
+    def flops(self) -> int:
+        return 2 * self.macs
+
+    @property
+    def bytes(self) -> int:
+        return self.weight_bytes + self.value_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """The least seconds by each limit."""
+
+    compute_s: float
+    memory_s: float
+
+    @property
+    def s(self) -> float:
+        return max(self.compute_s, self.memory_s)
+
+    @property
+    def by(self) -> str:
+        """Which limit binds."""
+        return "compute" if self.compute_s >= self.memory_s else "memory"
+
+
+def work_of(plan: Plan, batch: int) -> list[Work]:
+    """The work of each step for so many images, in float32."""
+    return [_work(step, plan.types, batch) for step in plan.steps]
+
+
+def bound(work: Work, peak: Peak) -> Bound:
+    """The least time for some work."""
+    return Bound(work.flops / peak.all_flops, work.bytes / peak.read_bytes)
+
+
+def _work(step: Step, types: Mapping[str, TensorType], batch: int) -> Work:
+    op: Any = step.node.op
+    assert isinstance(op, Op)
+    values = [types[v] for v in (*step.inputs, step.output)]
+    return Work(
+        macs=batch * op.macs(*(types[v] for v in step.node.inputs)),
+        weight_bytes=FLOAT * sum(decl.size for decl in step.params.values()),
+        value_bytes=FLOAT * batch * sum(math.prod(t.shape) for t in values),
+    )

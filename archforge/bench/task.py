@@ -1,0 +1,55 @@
+"""What contestants run: a network on weights and inputs made by rule, in a folder that they all read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from archforge.analysis.network import Network
+
+__all__ = ["Task"]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """The folder, and how many threads compute."""
+
+    folder: Path
+    threads: int
+
+    @classmethod
+    def write(
+        cls,
+        network: Network,
+        batch: int,
+        *,
+        folder: Path,
+        threads: int,
+        source: str | Mapping[str, Any],
+        settings: Mapping[str, Any],
+        model_options: Mapping[str, Any] | None = None,
+    ) -> Task:
+        """The files of `worker.py`. `source` and `settings` are what `network` was loaded from; a library's
+        network of the same weights is made with `model_options`."""
+        import numpy as np
+
+        from archforge.weights import rule_input, rule_weights, write_arrays
+
+        folder.mkdir(parents=True, exist_ok=True)
+        inputs = network.graph.graph.inputs
+        arrays = {n: rule_input((batch, *t.shape), n).astype("float32") for n, t in inputs.items()}
+        np.savez(folder / "inputs.npz", **arrays)  # type: ignore[arg-type]  # arrays, all of them
+        write_arrays(folder / "weights.safetensors", rule_weights(network.params, "float32"))
+        what = {
+            "spec": source,
+            "profile": network.profile,
+            "settings": dict(settings),
+            "input": None,
+            "model": network.model,
+            "model_options": dict(model_options or {}),
+        }
+        (folder / "task.json").write_text(json.dumps(what), "utf-8")
+        return cls(folder, threads)

@@ -1,0 +1,211 @@
+"""One contestant in a process of its own, commanded by lines on its input. Run as a file:
+
+    python -P worker.py KIND FOLDER THREADS NAME OPTIONS
+
+KIND: torch, onnxruntime, openvino, a backend of archforge, or `export`, which makes what the peers load
+and ends. FOLDER holds task.json, weights.safetensors and inputs.npz; OPTIONS are, in JSON, what a backend
+of archforge is compiled with. Answers with one line of JSON when it has computed once and left its outputs
+as NAME.npz, then with one for each line with a number of calls; ends with its input. Imports nothing of
+archforge by itself, so that a Python of the peers' own can run it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+__all__: list[str] = []
+
+START = time.perf_counter()
+
+Arrays = Mapping[str, Any]
+Call = Callable[[], Any]
+# What a kind does: imports its library and says its version; then, given the task, loads the network.
+Loader = Callable[["Task"], Call]
+
+
+class Task:
+    """What to run, on what."""
+
+    def __init__(self, folder: Path, threads: int, options: Mapping[str, Any]) -> None:
+        import numpy as np
+
+        self.folder = folder
+        self.threads = threads
+        self.options = options
+        self.what: dict[str, Any] = json.loads((folder / "task.json").read_text("utf-8"))
+        with np.load(folder / "inputs.npz") as arrays:
+            self.inputs = {name: arrays[name] for name in arrays.files}
+
+
+def archforge(backend: str) -> tuple[str, Loader]:
+    """Loads as a program does that has the spec's name and a weights file."""
+    package = importlib.import_module("archforge")
+    for name in ("driver", "plan", "weights", "passes"):
+        importlib.import_module(f"archforge.{name}")
+    importlib.import_module("archforge.backends").get(backend).lowerings()
+
+    def load(task: Task) -> Call:
+        what = task.what
+        options = {"backend": backend, "weights": task.folder / "weights.safetensors", **task.options}
+        shape = {name: tuple(dims) for name, dims in what["input"].items()} if what["input"] else None
+        run = package.compile(what["spec"], what["profile"], input=shape, **options, **what["settings"])
+        return lambda: run.run(task.inputs).outputs
+
+    return package.__version__, load
+
+
+def torch(_: str) -> tuple[str, Loader]:
+    package = importlib.import_module("torch")
+
+    def load(task: Task) -> Call:
+        package.set_num_threads(task.threads)
+        state = package.load(task.folder / "state.pt", mmap=True, weights_only=True)
+        made = network(task, state)
+        given = [package.from_numpy(x) for x in task.inputs.values()]
+
+        def call() -> Any:
+            with package.inference_mode():
+                return made(*given)
+
+        return call
+
+    return package.__version__, load
+
+
+def onnxruntime(_: str) -> tuple[str, Loader]:
+    package = importlib.import_module("onnxruntime")
+
+    def load(task: Task) -> Call:
+        options = package.SessionOptions()
+        options.intra_op_num_threads = task.threads
+        # Its threads would otherwise go on spinning while another contestant is measured.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+        file = str(task.folder / "model.onnx")
+        session = package.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+        return lambda: session.run(None, task.inputs)
+
+    return package.__version__, load
+
+
+def openvino(_: str) -> tuple[str, Loader]:
+    package = importlib.import_module("openvino")
+
+    def load(task: Task) -> Call:
+        hints = {
+            "INFERENCE_NUM_THREADS": task.threads,
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": "f32",
+        }
+        made = package.Core().compile_model(str(task.folder / "model.onnx"), "CPU", hints)
+        request = made.create_infer_request()
+        inputs = dict(enumerate(task.inputs.values()))
+        return lambda: request.infer(inputs, share_inputs=True, share_outputs=True).to_tuple()
+
+    return package.__version__.split("-")[0], load
+
+
+def export(task: Task) -> None:
+    """model.onnx for those that read it, and state.pt for torch."""
+    package = importlib.import_module("torch")
+    read = importlib.import_module("safetensors.torch").load_file
+    state = read(task.folder / "weights.safetensors")
+    package.save(state, task.folder / "state.pt")
+    package.onnx.export(
+        network(task, state),
+        tuple(package.from_numpy(x) for x in task.inputs.values()),
+        str(task.folder / "model.onnx"),
+        input_names=list(task.inputs),
+        dynamo=False,
+        opset_version=17,
+    )
+
+
+def network(task: Task, state: Arrays) -> Any:
+    """The library's network, `LIBRARY.NAME`, with the given weights."""
+    library, name = task.what["model"].split(".")
+    with suppress(ImportError):
+        importlib.import_module("torchvision_cpu")  # what a CPU-only torch lacks for torchvision
+    if library == "torchvision":
+        models = importlib.import_module("torchvision").models
+        made = models.get_model(name, weights=None, **task.what["model_options"])
+    else:
+        made = importlib.import_module("timm").create_model(name, **task.what["model_options"])
+    # Taken over, not copied.
+    keys = made.load_state_dict(state, strict=False, assign=True)
+    lacking = [key for key in keys.missing_keys if not key.endswith("num_batches_tracked")]
+    if lacking or keys.unexpected_keys:
+        raise SystemExit(f"{name} has other weights: {lacking[:1]} {keys.unexpected_keys[:1]}")
+    return made.eval()
+
+
+PEERS = {"torch": torch, "onnxruntime": onnxruntime, "openvino": openvino}
+
+
+def saved(outputs: Any) -> list[Any]:
+    """The arrays of what a network gave, in order."""
+    import numpy as np
+
+    if isinstance(outputs, Mapping):
+        outputs = list(outputs.values())
+    several = outputs if isinstance(outputs, list | tuple) else [outputs]
+    return [np.asarray(y) for y in several]
+
+
+def peak_kib() -> int:
+    """The most memory that was resident in this process so far."""
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM"):
+                return int(line.split()[1])
+    resource = importlib.import_module("resource")
+    unit = 1024 if sys.platform == "darwin" else 1  # bytes there
+    return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) // unit
+
+
+def answer(**facts: Any) -> None:
+    print(json.dumps(facts), flush=True)
+
+
+def main() -> None:
+    kind, folder, threads, name, options = sys.argv[1:]
+    os.environ["ARCHFORGE_THREADS"] = threads
+    if kind == "export":
+        export(Task(Path(folder), int(threads), {}))
+        return
+    version, load = PEERS.get(kind, archforge)(kind)
+    import numpy as np
+
+    imported, imports_kib = time.perf_counter(), peak_kib()
+    task = Task(Path(folder), int(threads), json.loads(options))
+    begin = time.perf_counter()
+    call = load(task)
+    loaded = time.perf_counter()
+    outputs = call()
+    first = time.perf_counter()
+    np.savez(task.folder / f"{name}.npz", *saved(outputs))
+    answer(
+        version=version,
+        imports_s=imported - START,
+        load_s=loaded - begin,
+        first_call_s=first - loaded,
+        imports_kib=imports_kib,
+    )
+    for line in sys.stdin:
+        elapsed = []
+        for _ in range(int(line)):
+            start = time.perf_counter()
+            call()
+            elapsed.append(time.perf_counter() - start)
+        answer(elapsed_s=elapsed, peak_kib=peak_kib())
+
+
+if __name__ == "__main__":
+    main()
