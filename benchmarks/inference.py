@@ -130,7 +130,7 @@ def compare(case: Case, batch: int, options: argparse.Namespace) -> dict[str, An
         row["left_out"] = reasons | left_out
         row["limits"] = asdict(before.together(measure(options.threads)))
         row["work"] = asdict(whole_work(network, batch))
-        if batch == 1:
+        if batch == 1 and options.fresh:
             row["fresh"] = fresh(case, task, options)
     return row
 

@@ -47,19 +47,18 @@ class Task:
 
 def archforge(backend: str) -> tuple[str, Loader]:
     """Loads as a program does that has the spec's name and a weights file."""
-    package = importlib.import_module("archforge")
-    for name in ("driver", "plan", "weights", "passes"):
-        importlib.import_module(f"archforge.{name}")
-    importlib.import_module("archforge.backends").get(backend).lowerings()
+    from archforge import __version__, backends, driver
+
+    backends.get(backend).lowerings()
 
     def load(task: Task) -> Call:
         what = task.what
         options = {"backend": backend, "weights": task.folder / "weights.safetensors", **task.options}
         shape = {name: tuple(dims) for name, dims in what["input"].items()} if what["input"] else None
-        run = package.compile(what["spec"], what["profile"], input=shape, **options, **what["settings"])
+        run = driver.compile(what["spec"], what["profile"], input=shape, **options, **what["settings"])
         return lambda: run.run(task.inputs).outputs
 
-    return package.__version__, load
+    return __version__, load
 
 
 def torch(_: str) -> tuple[str, Loader]:
