@@ -19,14 +19,16 @@ from hypothesis import strategies as st
 from archforge.backends import available, get
 from archforge.driver import compile
 from archforge.driver import load as load_network
-from archforge.ir import Node, TypedGraph
+from archforge.ir import Node, TensorType, TypedGraph
 from archforge.ops.base import Array
+from archforge.ops.conv import Conv
 from archforge.passes import optimise
 from archforge.plan import SWITCHES, Plan, load, plan
 from archforge.weights import rule_weights
 from tests.graphs import GRAPHS, WEIGHTS, graph, inputs_of, node
 
 pytestmark = pytest.mark.skipif("numba" not in available(), reason="numba is not installed")
+winograd = pytest.importorskip("archforge.backends.numba.families.winograd")
 
 TOLERANCE = 1e-5  # of the reference in float64, for values of about 1: some hundred roundings of float32
 WINOGRAD_TOLERANCE = 1e-4  # its transforms subtract what they then sum
@@ -140,21 +142,36 @@ def test_linear_layers_equal_the_reference(features: int, out: int, batch: int) 
 
 # Winograd -----------------------------------------------------------------------------------------------
 
+FAMILY = "archforge.backends.numba.families.winograd"
+
+
+def first_form(op: Conv, x: TensorType) -> Any:
+    """Takes the first tile of Winograd, whether it pays or not."""
+    return next(winograd.forms(op, x), None)
+
+
+def last_form(op: Conv, x: TensorType) -> Any:
+    return [*winograd.forms(op, x), None][-2]
+
 
 @st.composite
 def tiled(draw: st.DrawFn) -> tuple[TypedGraph, int]:
-    """3x3 convolutions of stride 1 whose maps are no multiple of a tile."""
-    sizes = st.integers(1, 19)
-    padding = tuple((draw(st.integers(1, 2)), draw(st.integers(1, 3))) for _ in range(2))
-    conv = node("conv", "conv", "input", out=draw(st.sampled_from([1, 16, 40])), kernel=3, padding=padding)
-    shape = (draw(st.sampled_from([9, 16, 35])), draw(sizes), draw(sizes))
-    return with_epilogue(draw, conv, shape), draw(st.integers(1, 3))
+    """Convolutions of stride 1 whose maps are no multiple of a tile."""
+    kernel = draw(st.sampled_from([(3, 3), (3, 3), (1, 7), (7, 1), (3, 1), (1, 2), (5, 5), (4, 2), (6, 1)]))
+    size = [draw(st.integers(k, 19)) for k in kernel]
+    padding = tuple((draw(st.integers(0, k // 2)), draw(st.integers(0, k - 1))) for k in kernel)
+    out = draw(st.sampled_from([1, 16, 40]))
+    conv = node("conv", "conv", "input", out=out, kernel=kernel, padding=padding)
+    return with_epilogue(draw, conv, (draw(st.sampled_from([9, 16, 35])), *size)), draw(st.integers(1, 3))
 
 
-@given(tiled())
+@pytest.mark.parametrize("choice", [first_form, last_form])
+@given(case=tiled())
 @settings(max_examples=40)
-def test_winograd_equals_the_reference_whether_it_pays_or_not(case: tuple[TypedGraph, int]) -> None:
-    with mock.patch("archforge.backends.numba.families.winograd.pays", return_value=True):
+def test_winograd_equals_the_reference_whether_it_pays_or_not(
+    choice: Callable[[Conv, TensorType], Any], case: tuple[TypedGraph, int]
+) -> None:
+    with mock.patch(f"{FAMILY}.form_of", choice):
         distance, planned = deviation(*case)
     assert distance < WINOGRAD_TOLERANCE
     assert len(planned.steps) == 1
@@ -163,24 +180,19 @@ def test_winograd_equals_the_reference_whether_it_pays_or_not(case: tuple[TypedG
 @pytest.mark.parametrize("chunks", [0, 1, 3])
 def test_winograd_computes_the_same_in_chunks_and_stage_by_stage(chunks: int) -> None:
     typed = graph(node("conv", "conv", "input", out=33, kernel=3, padding=1), inputs={"input": (20, 18, 21)})
-    families = "archforge.backends.numba.families.winograd"
-    with (
-        mock.patch(f"{families}.pays", return_value=True),
-        mock.patch(f"{families}._chunks", return_value=chunks),
-    ):
+    with mock.patch(f"{FAMILY}.form_of", last_form), mock.patch(f"{FAMILY}._chunks", return_value=chunks):
         assert deviation(typed, 2)[0] < WINOGRAD_TOLERANCE
 
 
 def test_the_cost_model_takes_winograd_for_large_maps_and_not_for_large_weights() -> None:
-    from archforge.backends.numba.families.winograd import pays
-    from archforge.ir import TensorType
-    from archforge.ops.conv import Conv
-
     conv = Conv(out=512, kernel=3, padding=1)
-    assert pays(conv, TensorType((512, 28, 28)))
-    assert not pays(conv, TensorType((512, 7, 7)))
-    assert not pays(Conv(out=512, kernel=3, stride=2, padding=1), TensorType((512, 28, 28)))
-    assert not pays(Conv(out=512, kernel=3, padding=1, groups=2), TensorType((512, 28, 28)))
+    assert str(winograd.form_of(conv, TensorType((512, 28, 28)))) == "4of3x4of3"
+    assert str(winograd.form_of(conv, TensorType((512, 7, 7)))) != "4of3x4of3"
+    wide = Conv(out=160, kernel=(1, 7), padding=((0, 0), (3, 3)))
+    assert str(winograd.form_of(wide, TensorType((160, 17, 17)))) == "1of1x6of7"
+    assert not winograd.form_of(Conv(out=512, kernel=3, stride=2, padding=1), TensorType((512, 28, 28)))
+    assert not winograd.form_of(Conv(out=512, kernel=3, padding=1, groups=2), TensorType((512, 28, 28)))
+    assert not winograd.form_of(Conv(out=512, kernel=1), TensorType((512, 28, 28)))
 
 
 # Planning -----------------------------------------------------------------------------------------------

@@ -20,9 +20,8 @@ def convolution(op: Conv, x: TensorType) -> Kernel | None:
     """The family that takes it."""
     if op.groups == op.out == x.channels > 1:
         return windows.depthwise(op, x)
-    if winograd.pays(op, x):
-        return winograd.convolution(op, x)
-    return conv.direct(op, x)
+    form = winograd.form_of(op, x)
+    return winograd.convolution(op, x, form) if form else conv.direct(op, x)
 
 
 LOWERINGS: Mapping[str, Lowering] = {

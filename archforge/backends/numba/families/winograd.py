@@ -1,10 +1,11 @@
-"""Winograd's F(4x4, 3x3) for 3x3 convolutions of stride 1: a quarter of the multiplications, four times the
-weights. Weights lie as those of 36 pointwise convolutions, one for each frequency."""
+"""Winograd's convolution for kernels of stride 1: F(4x4, 3x3) takes a quarter of the multiplications and four
+times the weights. Weights lie as those of pointwise convolutions, one for each frequency."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import product
 from typing import Any
 
 from archforge.backends.numba.compiled import Unit
@@ -21,7 +22,8 @@ from archforge.backends.numba.machine import machine
 from archforge.backends.numba.records import GEOMETRY, WINOGRAD
 from archforge.backends.numba.tape import Value, aligned
 from archforge.backends.numba.transforms import (
-    FREQUENCIES,
+    Axis,
+    Form,
     InputTransform,
     OutputTransform,
     transformed_weights,
@@ -32,44 +34,61 @@ from archforge.ops.conv import Conv
 from archforge.plan import Epilogue, Kernel
 from archforge.weights.mapped import forget
 
-__all__ = ["can_take", "convolution", "pays"]
+__all__ = ["convolution", "form_of", "forms"]
 
 WINOGRAD_UNIT = Unit("winograd", "winograd")
 
-# Of one core, for the choice: vector multiply-adds in a cycle, cycles of a tile's transforms for one block,
-# bytes of weights in a cycle from beyond the L2 cache.
-MULTIPLY_ADDS, INPUT_CYCLES, OUTPUT_CYCLES, BYTES_PER_CYCLE = 1.8, 90.0, 70.0, 8.0
+# Outputs of a tile by the taps of an axis, for kernels of two axes and of one: as many as keep the rounding
+# error near that of F(4x4, 3x3).
+SQUARE = {2: (3,), 3: (2, 4), 4: (3,), 5: (2,)}
+SINGLE = {1: (1,), 2: (3, 5), 3: (4, 6), 4: (3, 5), 5: (4, 6), 6: (5,), 7: (4, 6)}
+
+# Of one core, for the choice: vector multiply-adds in a cycle, cycles of a transform for each vector that it
+# reads or writes, and bytes of weights in a cycle from beyond the L2 cache.
+MULTIPLY_ADDS, VECTOR_CYCLES, BYTES_PER_CYCLE = 1.8, 3.0, 8.0
 
 
-def can_take(op: Conv, x: TensorType) -> bool:
+def forms(op: Conv, x: TensorType) -> Iterator[Form]:
+    """The tiles by which Winograd can compute it; none where it cannot."""
     window = op.window(x)
-    ones = (1, 1)
-    return (
-        op.groups == 1
-        and window.kernel == (3, 3)
-        and window.stride == window.dilation == ones
-        and x.channels > machine().lanes // 2
-    )
+    ones = (1,) * len(window.kernel)
+    thin = x.channels <= machine().lanes // 2
+    if op.groups > 1 or thin or len(ones) != 2 or (window.stride, window.dilation) != (ones, ones):
+        return
+    rows, columns = window.kernel
+    if rows == columns == 1:
+        return
+    table = SINGLE if 1 in (rows, columns) else SQUARE
+    for height, width in product(table.get(rows, ()), table.get(columns, ())):
+        yield Form(Axis(height, rows), Axis(width, columns))
 
 
-def pays(op: Conv, x: TensorType) -> bool:
-    """Whether it is expected to beat the direct convolution for one image: by the cycles of products and
-    transforms, and of reading four times the weights."""
-    if not (machine().winograd and can_take(op, x)):
-        return False
+def form_of(op: Conv, x: TensorType) -> Form | None:
+    """The tile that is expected to be fastest for one image, if any beats the direct convolution: by the
+    cycles of products and transforms, and of reading more weights."""
+    candidates = [*forms(op, x)] if machine().winograd else []
+    if not candidates:
+        return None
     height, width = op.infer(x).spatial
-    tiles = -(-height // 4) * -(-width // 4)
-    lanes, blocks_in, blocks_out = machine().lanes, blocks_of(x.channels), blocks_of(op.out)
-    pairs = blocks_in * lanes * blocks_out  # vectors of weights for one place of the kernel
-    direct = 9 * height * width * pairs / MULTIPLY_ADDS
-    products = FREQUENCIES * tiles * pairs / MULTIPLY_ADDS
-    transforms = tiles * (blocks_in * INPUT_CYCLES + blocks_out * OUTPUT_CYCLES)
-    weights = (FREQUENCIES - 9) * pairs * machine().vector / BYTES_PER_CYCLE
-    return products + transforms + weights < direct
+    blocks_in, blocks_out = blocks_of(x.channels), blocks_of(op.out)
+    pairs = blocks_in * machine().lanes * blocks_out  # vectors of weights for one place of the kernel
+    taps = math.prod(op.window(x).kernel)
+
+    def cycles(form: Form) -> float:
+        tiles = -(-height // form.rows.outputs) * -(-width // form.columns.outputs)
+        products = form.frequencies * tiles * pairs / MULTIPLY_ADDS
+        outputs = form.rows.outputs * form.columns.outputs
+        vectors = blocks_in * 2 * form.frequencies + blocks_out * (form.frequencies + outputs)
+        weights = (form.frequencies - taps) * pairs * machine().vector / BYTES_PER_CYCLE
+        return products + tiles * vectors * VECTOR_CYCLES + weights
+
+    direct = taps * height * width * pairs / MULTIPLY_ADDS
+    best = min(candidates, key=cycles)
+    return best if cycles(best) < direct else None
 
 
-def convolution(op: Conv, x: TensorType) -> Kernel:
-    """The kernel, whether it pays or not. Raises nothing where `can_take` holds."""
+def convolution(op: Conv, x: TensorType, form: Form) -> Kernel:
+    """The kernel for one of its `forms`, whether it pays or not."""
     area = area_of(op.window(x), x)
     assert area is not None
     # As pointwise convolutions, one for each frequency.
@@ -77,10 +96,10 @@ def convolution(op: Conv, x: TensorType) -> Kernel:
 
     def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
         weight, lanes = params["weight"], machine().lanes
-        packed = aligned((FREQUENCIES, layout.blocks * lanes * layout.planes * lanes))
+        packed = aligned((form.frequencies, layout.blocks * lanes * layout.planes * lanes))
         for first in range(0, layout.blocks, layout.panel_blocks):
             rows = weight[first * lanes : layout.end_of_panel(first)]
-            u = transformed_weights(rows).reshape(FREQUENCIES, *rows.shape[:2])
+            u = transformed_weights(rows, form)
             for frequency, group in zip(u, packed, strict=True):
                 layout.pack_panel(group, first, frequency)
             forget(rows)
@@ -89,12 +108,13 @@ def convolution(op: Conv, x: TensorType) -> Kernel:
     def run(
         params: Mapping[str, Array], x: Value, residual: Value | None = None, epilogue: Epilogue | None = None
     ) -> Value:
-        return _record(area, layout, params, x, op.infer(TensorType(x.shape)).shape, residual, epilogue)
+        return _record(form, area, layout, params, x, op.infer(TensorType(x.shape)).shape, residual, epilogue)
 
-    return Kernel(run, pack, ABSORBED, packing=("winograd", layout))
+    return Kernel(run, pack, ABSORBED, packing=("winograd", form, layout))
 
 
 def _record(
+    form: Form,
     area: Area,
     layout: Layout,
     params: Mapping[str, Array],
@@ -108,9 +128,9 @@ def _record(
     out = tape.output(shape)
     vector = machine().vector
     height, width = area.output
-    tiles_y, tiles_x = -(-height // 4), -(-width // 4)
+    tiles_y, tiles_x = -(-height // form.rows.outputs), -(-width // form.columns.outputs)
     tiles = tape.batch * tiles_y * tiles_x
-    per_tile = FREQUENCIES * (x.blocks + out.blocks) * vector  # bytes of values and products
+    per_tile = form.frequencies * (x.blocks + out.blocks) * vector  # bytes of values and products
     chunks = _chunks(tiles, per_tile, params["weight"].nbytes)
     chunk = -(-tiles // chunks) if chunks else tiles
     then = clamp_fields(epilogue)
@@ -118,6 +138,11 @@ def _record(
         **_product_geometry(layout, chunk),
         **tile_fields(layout, machine().lanes, machine().lanes, _counts(tiles, chunks)),
         **_residual(residual),
+        "frequencies": form.frequencies,
+        "points_y": form.rows.points,
+        "points_x": form.columns.points,
+        "outputs_y": form.rows.outputs,
+        "outputs_x": form.columns.outputs,
         "height": height,
         "width": width,
         "source_height": area.source[0],
@@ -133,7 +158,7 @@ def _record(
         "out_blocks": out.blocks,
         "panels": layout.panels,
         "panel_blocks": layout.panel_blocks,
-        "block_weight": params["weight"].nbytes // (FREQUENCIES * out.blocks),
+        "block_weight": params["weight"].nbytes // (form.frequencies * out.blocks),
         "source": x.place,
         "source_image": x.image,
         "weight": params["weight"],
@@ -141,19 +166,21 @@ def _record(
         "zeros": aligned((layout.panel_blocks * machine().lanes,)),
         "out": out.place,
         "out_image": out.image,
-        "transform_in": InputTransform(machine().lanes),
-        "transform_out": OutputTransform(machine().lanes),
+        "transform_in": InputTransform(machine().lanes, form),
+        "transform_out": OutputTransform(machine().lanes, form),
         "epilogue": _clamp(then),
         "then": then.get("activation", 0),
         "parameter": then.get("parameter", 0),
     }
-    edge = FREQUENCIES * vector
+    # A tile at the border: its inputs, or its outputs and what is added to them.
+    edge = max(form.frequencies, 2 * form.rows.outputs * form.columns.outputs) * vector
+    fields["edge"] = edge
     if chunks:
         tape.call(WINOGRAD_UNIT, WINOGRAD, fields | {"stage": CHUNKS}, chunks, edge + chunk * per_tile)
         return out
-    fields["values"] = tape.buffer(FREQUENCIES * x.blocks * tiles * vector)
-    fields["products"] = tape.buffer(FREQUENCIES * out.blocks * tiles * vector)
-    for stage, units in ((INPUTS, x.blocks), (PRODUCTS, FREQUENCIES), (OUTPUTS, out.blocks)):
+    fields["values"] = tape.buffer(form.frequencies * x.blocks * tiles * vector)
+    fields["products"] = tape.buffer(form.frequencies * out.blocks * tiles * vector)
+    for stage, units in ((INPUTS, x.blocks), (PRODUCTS, form.frequencies), (OUTPUTS, out.blocks)):
         tape.call(WINOGRAD_UNIT, WINOGRAD, fields | {"stage": stage}, units, edge)
     return out
 

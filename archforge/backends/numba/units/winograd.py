@@ -20,15 +20,15 @@ __all__ = ["winograd"]
 def winograd(row: int, unit: int, scratch: int) -> None:
     """A chunk; or one block of input channels, one frequency, one block of output channels, of all tiles."""
     r = winograd_record(row)
-    edge = scratch  # room for 6x6 vectors, for tiles at the border
+    edge = scratch  # room for the inputs of a tile at the border, and for its outputs and residuals
     if r.stage == CHUNKS:
         first = r.tiles_all * unit // r.chunks
         count = r.tiles_all * (unit + 1) // r.chunks - first
-        values = scratch + 36 * VECTOR
-        products = values + 36 * r.in_blocks * r.chunk * VECTOR
+        values = scratch + r.edge
+        products = values + r.frequencies * r.in_blocks * r.chunk * VECTOR
         for block in range(r.in_blocks):
             inputs(r, block, first, count, values, edge)
-        for frequency in range(36):
+        for frequency in range(r.frequencies):
             multiply(r, row, frequency, count, values, products)
         for block in range(r.out_blocks):
             outputs(r, row, block, first, count, products, edge)
@@ -42,31 +42,38 @@ def winograd(row: int, unit: int, scratch: int) -> None:
 
 @device
 def inputs(r, block, first, count, values, edge):
-    """V of `count` tiles for one block: [36][in_blocks][chunk] vectors."""
+    """V of `count` tiles for one block: [frequency][in_blocks][chunk] vectors."""
     stride = r.in_blocks * r.chunk * VECTOR
-    for i in range(count):
-        tile = first + i
-        x = tile % r.tiles_x * 4 - r.pad_x
-        y = tile // r.tiles_x % r.tiles_y * 4 - r.pad_y
-        image = tile // r.tiles_x // r.tiles_y
-        plane = r.source + image * r.source_image + block * r.source_height * r.source_width * VECTOR
-        out = values + (block * r.chunk + i) * VECTOR
-        row = r.source_width * VECTOR
-        if x >= 0 and y >= 0 and x + 6 <= r.source_width and y + 6 <= r.source_height:
+    row = r.source_width * VECTOR
+    out = values + block * r.chunk * VECTOR
+    tile_x = first % r.tiles_x
+    tile_y = first // r.tiles_x % r.tiles_y
+    plane = r.source + first // r.tiles_x // r.tiles_y * r.source_image + block * r.source_height * row
+    for _ in range(count):
+        x, y = tile_x * r.outputs_x - r.pad_x, tile_y * r.outputs_y - r.pad_y
+        if x >= 0 and y >= 0 and x + r.points_x <= r.source_width and y + r.points_y <= r.source_height:
             call_in(r.transform_in, plane + y * row + x * VECTOR, row, out, stride)
         else:
-            fill(edge, 36 * LANES, 0.0)
-            left, right = max(0, -x), min(6, r.source_width - x)
-            for line in range(max(0, -y), min(6, r.source_height - y)):
+            fill(edge, r.frequencies * LANES, 0.0)
+            left, right = max(0, -x), min(r.points_x, r.source_width - x)
+            for line in range(max(0, -y), min(r.points_y, r.source_height - y)):
                 if right > left:
                     source = plane + (y + line) * row + (x + left) * VECTOR
-                    copy(source, edge + (line * 6 + left) * VECTOR, (right - left) * LANES)
-            call_in(r.transform_in, edge, 6 * VECTOR, out, stride)
+                    copy(source, edge + (line * r.points_x + left) * VECTOR, (right - left) * LANES)
+            call_in(r.transform_in, edge, r.points_x * VECTOR, out, stride)
+        out += VECTOR
+        tile_x += 1
+        if tile_x == r.tiles_x:
+            tile_x = 0
+            tile_y += 1
+            if tile_y == r.tiles_y:
+                tile_y = 0
+                plane += r.source_image
 
 
 @device
 def multiply(r, row, frequency, count, values, products):
-    """M of one frequency: [36][out_blocks][chunk] vectors."""
+    """M of one frequency: [frequency][out_blocks][chunk] vectors."""
     source = values + frequency * r.in_blocks * r.chunk * VECTOR
     out = products + frequency * r.out_blocks * r.chunk * VECTOR
     weight = r.weight + frequency * r.out_blocks * r.block_weight
@@ -97,30 +104,39 @@ def multiply(r, row, frequency, count, values, products):
 def outputs(r, row, block, first, count, products, edge):
     """The outputs of `count` tiles for one block, with the epilogue."""
     stride = r.out_blocks * r.chunk * VECTOR
-    line = r.width * VECTOR
+    line, edge_line = r.width * VECTOR, r.outputs_x * VECTOR
     plane = block * r.height * line
     bias = r.bias + block * VECTOR
-    for i in range(count):
-        tile = first + i
-        x, y = tile % r.tiles_x * 4, tile // r.tiles_x % r.tiles_y * 4
-        image = tile // r.tiles_x // r.tiles_y
+    source = products + block * r.chunk * VECTOR
+    tile_x = first % r.tiles_x
+    tile_y = first // r.tiles_x % r.tiles_y
+    image = first // r.tiles_x // r.tiles_y
+    for _ in range(count):
+        x, y = tile_x * r.outputs_x, tile_y * r.outputs_y
         offset = plane + y * line + x * VECTOR
         out = r.out + image * r.out_image + offset
         residual = r.residual + image * r.residual_image + offset if r.residual else 0
-        source = products + (block * r.chunk + i) * VECTOR
-        height, width = min(4, r.height - y), min(4, r.width - x)
-        if height == 4 and width == 4:
+        height, width = min(r.outputs_y, r.height - y), min(r.outputs_x, r.width - x)
+        if height == r.outputs_y and width == r.outputs_x:
             call_out(r.transform_out, r.epilogue, source, stride, bias, out, line, residual, line)
         else:
             here = 0
             if residual:
-                here = edge + 16 * VECTOR
-                fill(here, 16 * LANES, 0.0)
+                here = edge + r.outputs_y * edge_line
+                fill(here, r.outputs_y * r.outputs_x * LANES, 0.0)
                 for k in range(height):
-                    copy(residual + k * line, here + k * 4 * VECTOR, width * LANES)
-            call_out(r.transform_out, r.epilogue, source, stride, bias, edge, 4 * VECTOR, here, 4 * VECTOR)
+                    copy(residual + k * line, here + k * edge_line, width * LANES)
+            call_out(r.transform_out, r.epilogue, source, stride, bias, edge, edge_line, here, edge_line)
             for k in range(height):
-                copy(edge + k * 4 * VECTOR, out + k * line, width * LANES)
+                copy(edge + k * edge_line, out + k * line, width * LANES)
         if r.then:
             for k in range(height):
                 call_unit(r.then, out + k * line, width * LANES, r.parameter)
+        source += VECTOR
+        tile_x += 1
+        if tile_x == r.tiles_x:
+            tile_x = 0
+            tile_y += 1
+            if tile_y == r.tiles_y:
+                tile_y = 0
+                image += 1
