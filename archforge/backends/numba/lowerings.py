@@ -7,7 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from archforge.backends.numba.families import channels, conv, elementwise, windows, winograd
+from archforge.backends.numba.families import (
+    across,
+    conv,
+    elementwise,
+    moves,
+    resample,
+    transposed,
+    windows,
+    winograd,
+)
 from archforge.backends.numba.families.common import ACTIVATIONS
 from archforge.ir import TensorType
 from archforge.ops.conv import Conv
@@ -31,17 +40,27 @@ LOWERINGS: Mapping[str, Lowering] = {
     "adaptive_avg_pool": windows.adaptive_avg_pool,
     "avg_pool": windows.avg_pool,
     "bn": elementwise.batch_norm,
-    "concat": channels.concat,
+    "concat": moves.concat,
     "conv": convolution,
-    "flatten": channels.flatten,
+    "conv_transpose": transposed.conv_transpose,
+    "flatten": moves.flatten,
     "global_avg_pool": windows.global_pool,
     "global_max_pool": windows.global_pool,
+    "global_response_norm": across.global_response_norm,
+    "layer_norm": across.layer_norm,
     "layer_scale": elementwise.layer_scale,
     "linear": conv.linear,
+    "log_softmax": across.softmax,
+    "lrn": across.lrn,
     "max_pool": windows.max_pool,
     "multiply": elementwise.multiply,
-    "reshape": channels.flatten,
+    "pad": moves.pad,
+    "permute": moves.permute,
+    "prelu": elementwise.prelu,
+    "reshape": moves.reshape,
     "scale": elementwise.scale,
-    "shuffle": channels.shuffle,
-    "slice": channels.slice_,
+    "shuffle": moves.shuffle,
+    "slice": moves.slice_,
+    "softmax": across.softmax,
+    "upsample": resample.upsample,
 }

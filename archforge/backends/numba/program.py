@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from threading import Lock
 
+from archforge.backends.numba.families.common import AnyAxis
+from archforge.backends.numba.families.moves import along
 from archforge.backends.numba.machine import machine
 from archforge.backends.numba.tape import Tape, Value
 from archforge.backends.numba.workspace import Workspace
@@ -70,6 +72,8 @@ class NumbaProgram:
         for step, params in zip(plan.steps, self._params, strict=True):
             tape.current = step.output
             given = tuple(values[v] for v in step.inputs)
+            if not isinstance(step.kernel, AnyAxis):
+                given = tuple(along(v, 0) if v.axis else v for v in given)
             if step.is_fallback:
                 made = tape.fall_back(step, params, given)
             else:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-__all__ = ["CHANNELS", "CONV", "ELEMENTS", "GEOMETRY", "POOL", "STEP", "WINOGRAD"]
+__all__ = ["ACROSS", "CONV", "ELEMENTS", "GEOMETRY", "MOVE", "POOL", "RESAMPLE", "STEP", "WINOGRAD"]
 
 
 def _record(*groups: Iterable[tuple[str, str]] | str) -> np.dtype[np.void]:
@@ -56,14 +56,33 @@ CONV = _record(
 # One unit is a band of one block of channels of one image.
 POOL = _record(*_GEOMETRY, *_AREA, "blocks block_weight weight_row weight_image tiles most_pixels")
 
-# Element by element over `count` floats of one image, in chunks: x op y, by `kind` of `families/codes.py`.
+# Element by element over `count` floats of one image, in chunks: x op y, by `kind` of `families/codes.py`;
+# with slopes for negative numbers a chunk is a block of channels and `y` holds one for each.
 ELEMENTS = _record(
     "batch chunks chunk count kind x x_image y y_image out out_image activation parameter",
 )
 
-# Each block of channels of the output gathers its lanes from channels `map` int64[blocks * lanes] of the
-# source, -1 leaving a lane as it is; `pixels` is a number of pixels.
-CHANNELS = _record("batch blocks pixels map source source_image out out_image")
+# Each block of channels of the output gathers its lanes from `lanes` int64[blocks * lanes] bytes into the
+# source, of every pixel from `places` int64[pixels] bytes further, or without `places` pixel by pixel.
+# `families/codes.py` has what stands for no place. The pixels are cut into `chunks` of `chunk`.
+MOVE = _record(
+    "batch blocks pixels chunk chunks channels source source_image out out_image lanes places",
+    [("fill", "f4")],
+)
+
+# All channels of each pixel, of which a unit takes `chunk`. `weight` and `bias` hold one for each channel;
+# a window of `size` channels begins `before` its own.
+ACROSS = _record(
+    "batch blocks pixels chunk chunks channels source source_image out out_image weight bias size before",
+    [("constant", "f4"), ("factor", "f4"), ("power", "f4")],
+)
+
+# Output i of an axis sums `counts[i]` entries of the source from `begins[i]` on, each times one of `most`
+# floats of `shares`. Height, width and source_width are numbers of pixels.
+RESAMPLE = _record(
+    "batch blocks height width source source_image source_plane source_width out out_image out_plane",
+    "row_begins row_counts row_shares row_most column_begins column_counts column_shares column_most",
+)
 
 # Tiles of `outputs` from `points` inputs along each axis; `stage` is one of `families/codes.py`. The
 # geometry at the head is that of the products, which end in no activation; `epilogue` is the address of

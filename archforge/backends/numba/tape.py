@@ -40,8 +40,9 @@ class Place:
 class Value:
     """float32[N, *shape] at a place, images `image` bytes apart.
 
-    Blocked, it lies as [N, ceil(C / lanes), *spatial, lanes], the lanes beyond the last channel holding
-    anything finite; plain, as the caller gave it.
+    Blocked, it lies as [N, ceil(C / lanes), *others, lanes], the lanes beyond the last channel holding
+    anything finite; plain, as the caller gave it. Channels are the entries of `axis`, 0 but for values
+    that the graph sees with its channels elsewhere.
     """
 
     tape: Tape
@@ -49,10 +50,16 @@ class Value:
     place: Place
     image: int
     is_blocked: bool = True
+    axis: int = 0
 
     @property
     def channels(self) -> int:
-        return self.shape[0]
+        return self.shape[self.axis]
+
+    @property
+    def others(self) -> tuple[int, ...]:
+        """The extents of the other axes, which make the pixels."""
+        return (*self.shape[: self.axis], *self.shape[self.axis + 1 :])
 
     @property
     def blocks(self) -> int:
@@ -60,12 +67,12 @@ class Value:
 
     @property
     def pixels(self) -> int:
-        return math.prod(self.shape[1:])
+        return math.prod(self.others)
 
     @property
     def area(self) -> tuple[int, int]:
         """Height and width of a map; one axis is a width, none is one pixel."""
-        return (self.shape[1], self.shape[2]) if len(self.shape) == 3 else (1, self.pixels)
+        return (self.others[0], self.others[1]) if len(self.others) == 2 else (1, self.pixels)
 
     @property
     def pixel(self) -> int:
@@ -77,9 +84,9 @@ class Value:
         """Bytes from a block of channels, or plain from a channel, to the next."""
         return self.pixels * self.pixel
 
-    def seen_as(self, shape: tuple[int, ...]) -> Value:
-        """The same bytes with other axes behind the channels."""
-        return replace(self, shape=shape)
+    def seen_as(self, shape: tuple[int, ...], axis: int = 0) -> Value:
+        """The same bytes under another shape, with the same channels at its `axis`."""
+        return replace(self, shape=shape, axis=axis)
 
     def blocked(self) -> Value:
         return self if self.is_blocked else self.tape.blocked_input(self)
@@ -136,8 +143,11 @@ class Tape:
             self._blocked[plain.place] = self.input(name, plain.shape, is_blocked=True)
         return self._blocked[plain.place].seen_as(plain.shape)
 
-    def output(self, shape: tuple[int, ...]) -> Value:
-        """Where the step being recorded writes its result."""
+    def output(self, shape: tuple[int, ...], axis: int = 0) -> Value:
+        """Where the step being recorded writes its result. With its channels elsewhere than at axis 0 it
+        cannot lie inside another."""
+        if axis:
+            return self._value(shape, axis=axis)
         root, channel = self.joins.get(self.current, (self.current, 0))
         if root not in self._roots and (channel or root != self.current or self._is_root(root)):
             self._roots[root] = self._value(self.types[root].shape).place.buffer
@@ -147,9 +157,9 @@ class Tape:
         image = whole.blocks * whole.plane
         return Value(self, shape, whole.place + channel // machine().lanes * whole.plane, image)
 
-    def temporary(self, shape: tuple[int, ...]) -> Value:
+    def temporary(self, shape: tuple[int, ...], axis: int = 0) -> Value:
         """A value that no other step sees."""
-        return self._value(shape)
+        return self._value(shape, axis=axis)
 
     def call(
         self, unit: Unit, kind: np.dtype[np.void], fields: Mapping[str, Any], units: int, scratch: int = 0
@@ -178,8 +188,8 @@ class Tape:
         ends = [self._lifetimes.get(i, nowhere) for i in range(len(self.sizes))]
         return [Lifetime(size, *end) for size, end in zip(self.sizes, ends, strict=True)]
 
-    def _value(self, shape: tuple[int, ...], *, is_blocked: bool = True) -> Value:
-        shaped = Value(self, shape, Place(-1), 0, is_blocked)
+    def _value(self, shape: tuple[int, ...], *, is_blocked: bool = True, axis: int = 0) -> Value:
+        shaped = Value(self, shape, Place(-1), 0, is_blocked, axis)
         image = (shaped.blocks if is_blocked else shaped.channels) * shaped.plane
         return replace(shaped, place=self.buffer(self.batch * image), image=image)
 

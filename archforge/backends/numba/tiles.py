@@ -130,14 +130,15 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Reduction:
-    """The mean or the largest of the geometry's `columns` vectors, `column` apart: one pixel of output.
+    """The mean, the largest or the sum of squares of the geometry's `columns` vectors, `column` apart: one
+    pixel of output.
 
     Eight accumulators take turns, so that none waits for the addition before it. `weight` holds the
     mean's factor.
     """
 
     lanes: int
-    kind: Literal["max", "mean"]
+    kind: Literal["max", "mean", "squares"]
 
     @property
     def name(self) -> str:
@@ -157,7 +158,11 @@ class Reduction:
         ):
             with f.loop(times):
                 for total in sums[:turns]:
-                    total.set(join(f.load(at.get()), total.get()))
+                    x = f.load(at.get())
+                    if self.kind == "squares":
+                        total.set(f.multiply_add(x, x, total.get()))
+                    else:
+                        total.set(join(x, total.get()))
                     at.set(f.add(at.get(), stride))
         for total in sums[1:]:
             sums[0].set(join(total.get(), sums[0].get()))

@@ -85,14 +85,14 @@ class Workspace:
         return value if isinstance(value, int | float) else address(value)
 
     def _view(self, value: Value) -> Array:
-        """float32[N, C, *spatial], or [N, blocks, lanes, *spatial], on the arena."""
+        """float32[N, C, *others], or [N, blocks, lanes, *others], on the arena."""
         lanes = machine().lanes
-        spatial = value.shape[1:]
-        strides = (math.prod(spatial[i + 1 :]) * value.pixel for i in range(len(spatial)))
+        others = value.others
+        strides = (math.prod(others[i + 1 :]) * value.pixel for i in range(len(others)))
         shape = (value.blocks, lanes) if value.is_blocked else (value.channels,)
         steps = (value.plane, FLOAT) if value.is_blocked else (value.plane,)
         return np.ndarray(
-            (self._tape.batch, *shape, *spatial),
+            (self._tape.batch, *shape, *others),
             np.float32,
             self._arena.data,
             self._offsets[value.place.buffer] + value.place.offset,
@@ -104,8 +104,8 @@ class Workspace:
         view = self._view(value)
         if not value.is_blocked:
             return view.copy()
-        whole = view.reshape(self._tape.batch, -1, *value.shape[1:])
-        return np.array(whole[:, : value.channels], order="C")
+        whole = view.reshape(self._tape.batch, -1, *value.others)
+        return np.array(np.moveaxis(whole[:, : value.channels], 1, value.axis + 1), order="C")
 
     def _fill(self, value: Value, array: Array) -> None:
         view = self._view(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,17 +17,18 @@ from archforge.ir import TensorType
 from archforge.ops.activations import Elu, Gelu, LeakyRelu
 from archforge.ops.base import Array, Op
 from archforge.ops.window import Window
-from archforge.plan import Epilogue
+from archforge.plan import Epilogue, Kernel
 
 __all__ = [
     "ABSORBED",
     "ACTIVATIONS",
+    "AnyAxis",
     "Area",
     "activation_fields",
     "area_of",
     "blocks_of",
     "clamp_fields",
-    "lane_map",
+    "lanes_of",
     "pieces",
     "residual_fields",
     "tile_table",
@@ -43,6 +44,11 @@ ACTIVATIONS = frozenset(
 )
 ABSORBED = ACTIVATIONS | {"add"}
 _CLAMPS = {"relu": (0.0, math.inf), "relu6": (0.0, 6.0)}
+
+
+@dataclass(frozen=True, slots=True)
+class AnyAxis(Kernel):
+    """A kernel that takes values as they are; others are given them in blocks of the first axis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +104,13 @@ def blocks_of(channels: int) -> int:
     return -(-channels // machine().lanes)
 
 
+def lanes_of(values: Array) -> Array:
+    """One float for each channel, to whole blocks, with zeros beyond the last."""
+    made = aligned((blocks_of(len(values)) * machine().lanes,))
+    made[: len(values)] = values
+    return made
+
+
 def clamp_fields(epilogue: Epilogue | None) -> dict[str, Any]:
     """What a tile does with its results: clamping where that is the activation, else its function."""
     op = epilogue.activation if epilogue else None
@@ -139,13 +152,4 @@ def tile_table(tile: Callable[[int], Recipe], most: int, counts: Iterable[int]) 
     table = aligned((most + 1,), np.int64)
     for size in sorted(set().union(*(pieces(count, most) for count in counts))):
         table[size] = address(tile(size))
-    return table
-
-
-def lane_map(shape: tuple[int, ...], values: Mapping[int, int]) -> Array:
-    """int64[blocks * lanes] for the channels of a shape: what each takes, -1 for nothing."""
-    table = aligned((blocks_of(shape[0]) * machine().lanes,), np.int64)
-    table[:] = -1
-    for channel, source in values.items():
-        table[channel] = source
     return table

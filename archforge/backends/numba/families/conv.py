@@ -19,6 +19,7 @@ import numpy as np
 from archforge.backends.numba.compiled import Unit
 from archforge.backends.numba.families.common import (
     ABSORBED,
+    AnyAxis,
     Area,
     area_of,
     blocks_of,
@@ -26,6 +27,7 @@ from archforge.backends.numba.families.common import (
     residual_fields,
     tile_table,
 )
+from archforge.backends.numba.families.moves import along
 from archforge.backends.numba.machine import FLOAT, machine
 from archforge.backends.numba.records import CONV
 from archforge.backends.numba.tape import Value, aligned
@@ -37,7 +39,7 @@ from archforge.ops.linear import Linear
 from archforge.plan import Epilogue, Kernel
 from archforge.weights.mapped import forget
 
-__all__ = ["Layout", "direct", "linear", "tile_fields"]
+__all__ = ["Layout", "Phase", "direct", "linear", "record", "tile_fields"]
 
 DIRECT = Unit("conv", "conv")
 UNROLL = 4  # divides the lanes of every width
@@ -148,25 +150,45 @@ def direct(op: Conv, x: TensorType) -> Kernel | None:
     def run(
         params: Mapping[str, Array], x: Value, residual: Value | None = None, epilogue: Epilogue | None = None
     ) -> Value:
-        return record(area, layout, params, x, op.infer(TensorType(x.shape)).shape, residual, epilogue)
+        out = x.tape.output(op.infer(TensorType(x.shape)).shape)
+        return record(area, layout, params, x, out, residual, epilogue)
 
     return Kernel(run, layout.pack, ABSORBED, packing=layout)
 
 
-def linear(op: Linear, x: TensorType) -> Kernel | None:
-    """Over vectors; along an axis of a map it is left to the reference."""
-    if len(x.shape) != 1:
-        return None
-    layout = Layout(1, x.channels, op.out, 1, min(4, blocks_of(op.out)), thin=False)
-    one = (1, 1)
-    area = Area(one, one, one, (0, 0), one, one, one)
+def linear(op: Linear, x: TensorType) -> Kernel:
+    """A pointwise convolution of what lies in blocks of the features, whose pixels make one row."""
+    axis = op.feature_axis(x)
+    features, pixels = x.shape[axis], x.size // x.shape[axis]
+    layout = Layout(1, features, op.out, 1, min(4 if pixels < 5 else 2, blocks_of(op.out)), thin=False)
+    one, row = (1, 1), (1, pixels)
+    area = Area(one, one, one, (0, 0), one, row, row)
 
     def run(
         params: Mapping[str, Array], x: Value, residual: Value | None = None, epilogue: Epilogue | None = None
     ) -> Value:
-        return record(area, layout, params, x, (op.out,), residual, epilogue)
+        x, shape = along(x, axis), op.infer(TensorType(x.shape)).shape
+        residual = along(residual, axis) if residual else None
+        return record(area, layout, params, x, x.tape.output(shape, axis), residual, epilogue)
 
-    return Kernel(run, layout.pack, ABSORBED, packing=layout)
+    return AnyAxis(run, layout.pack, ABSORBED, packing=layout)
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """Pixels of a map `stride` apart from the one at `first` on: (height, width) of each."""
+
+    first: tuple[int, int]
+    stride: tuple[int, int]
+
+    def fields(self, value: Value, name: str) -> dict[str, Any]:
+        """Where they lie in the value that the record calls `name`."""
+        row = value.area[1] * machine().vector
+        return {
+            name: value.place + self.first[0] * row + self.first[1] * machine().vector,
+            f"{name}_row": self.stride[0] * row,
+            f"{name}_pixel": self.stride[1] * machine().vector,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,17 +206,17 @@ def record(
     layout: Layout,
     params: Mapping[str, Array],
     x: Value,
-    shape: tuple[int, ...],
+    out: Value,
     residual: Value | None,
     epilogue: Epilogue | None,
+    phase: Phase | None = None,
 ) -> Value:
-    """One call for the whole convolution."""
+    """One call for the whole convolution, or for those pixels of `out` that a phase names."""
     tape = x.tape
     if not layout.thin:
         x = x.blocked()
     if residual is not None:
         residual = residual.blocked()
-    out = tape.output(shape)
     vector = machine().vector
     source: dict[str, Any] = {
         "source": x.place,
@@ -210,7 +232,10 @@ def record(
     }
     rest = residual_fields(residual, width=area.output[1])
     batch = tape.batch
-    if area.is_pointwise:  # all pixels in one row
+    if phase is not None:
+        target |= phase.fields(out, "out")
+        rest |= phase.fields(residual, "residual") if residual else {}
+    elif area.is_pointwise:  # all pixels in one row
         width = math.prod(area.source)
         if width == 1 and batch > 1:  # and all images, each a pixel
             width, batch = batch, 1
@@ -218,7 +243,7 @@ def record(
             rest |= {"residual_pixel": residual.image} if residual else {}
         area = replace(area, source=(1, width), output=(1, width))
     source["source_row"] = area.source[1] * source["source_pixel"]
-    target["out_row"] = area.output[1] * target["out_pixel"]
+    target.setdefault("out_row", area.output[1] * target["out_pixel"])
 
     needs_patch = area.overhangs or source["source_pixel"] != x.pixel
     cut = _cut(area, layout, batch, x.pixel)

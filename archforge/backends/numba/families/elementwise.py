@@ -13,16 +13,25 @@ from archforge.backends.numba.families.codes import (
     ADD,
     COPY,
     MULTIPLY,
+    SLOPES,
     SUBTRACT,
 )
-from archforge.backends.numba.families.common import ABSORBED, ACTIVATIONS, activation_fields, blocks_of
+from archforge.backends.numba.families.common import (
+    ABSORBED,
+    ACTIVATIONS,
+    AnyAxis,
+    activation_fields,
+    lanes_of,
+)
+from archforge.backends.numba.families.moves import along, stretched
 from archforge.backends.numba.families.windows import weighed
 from archforge.backends.numba.machine import machine
 from archforge.backends.numba.records import ELEMENTS
-from archforge.backends.numba.tape import Value, aligned
+from archforge.backends.numba.tape import Value
 from archforge.ir import TensorType
 from archforge.ops.base import Array, Op
 from archforge.ops.batch_norm import BatchNorm
+from archforge.ops.prelu import Prelu
 from archforge.ops.scale import LayerScale, Scale
 from archforge.plan import Epilogue, Kernel, Lowering
 
@@ -34,6 +43,7 @@ __all__ = [
     "layer_scale",
     "merge",
     "multiply",
+    "prelu",
     "scale",
 ]
 
@@ -43,19 +53,19 @@ CHUNK = 1 << 14  # floats of a unit
 
 def alias(op: Op, *inputs: TensorType) -> Kernel:
     """What returns its input unchanged."""
-    return Kernel(lambda params, x: x)
+    return AnyAxis(lambda params, x: x)
 
 
 def activation(op: Op, x: TensorType) -> Kernel:
     def run(params: Mapping[str, Array], x: Value) -> Value:
         return record(COPY, x.blocked(), activation=op)
 
-    return Kernel(run)
+    return AnyAxis(run)
 
 
 def merge(kind: int) -> Lowering:
     """A chain of one operator over values of equal shapes."""
-    return lambda op, *inputs: Kernel(partial(_merged, kind), absorbs=ACTIVATIONS)
+    return lambda op, *inputs: AnyAxis(partial(_merged, kind), absorbs=ACTIVATIONS)
 
 
 def _merged(
@@ -64,36 +74,40 @@ def _merged(
     return _chain(kind, inputs, epilogue)
 
 
-def multiply(op: Op, *inputs: TensorType) -> Kernel | None:
-    """Equal shapes, or a map and one factor for each of its channels, in any order; that takes in a sum
-    besides, as behind squeeze and excitation."""
-    first = inputs[0]
-    if all(t == first for t in inputs):
-        return Kernel(partial(_merged, MULTIPLY), absorbs=ACTIVATIONS)
-    if len(inputs) != 2:
-        return None
-    x, gate = sorted(inputs, key=lambda t: -t.size)
-    if gate.shape not in ((x.channels,), (x.channels, *(1,) * len(x.spatial))):
-        return None
+def multiply(op: Op, *inputs: TensorType) -> Kernel:
+    """A map and one factor for each of its channels take in a sum besides, as behind squeeze and
+    excitation; all else is stretched to the joint shape where it must be."""
+    joint = op.infer(*inputs)
+    if all(t == joint for t in inputs):
+        return AnyAxis(partial(_merged, MULTIPLY), absorbs=ACTIVATIONS)
+    gates = {(joint.channels,), (joint.channels, *(1,) * len(joint.spatial))}
+    if len(inputs) == 2 and joint in inputs and {t.shape for t in inputs} & gates:
+        return Kernel(partial(_weighed, inputs.index(joint)), absorbs=ABSORBED)
+    return Kernel(partial(_stretched, joint.shape), absorbs=ACTIVATIONS)
 
-    def run(
-        params: Mapping[str, Array],
-        *inputs: Value,
-        epilogue: Epilogue | None = None,
-    ) -> Value:
-        x, gate = sorted((v.blocked() for v in inputs[:2]), key=lambda v: -v.pixels)
-        residual = inputs[2] if len(inputs) == 3 else None
-        return weighed(x, gate.place, gate.image, residual=residual, epilogue=epilogue)
 
-    return Kernel(run, absorbs=ABSORBED)
+def _weighed(
+    which: int, params: Mapping[str, Array], *inputs: Value, epilogue: Epilogue | None = None
+) -> Value:
+    """A map, number `which` of the first two inputs, by its gate; the third is to be added."""
+    gate = inputs[1 - which].blocked()
+    residual = inputs[2] if len(inputs) == 3 else None
+    return weighed(inputs[which], gate.place, gate.image, residual=residual, epilogue=epilogue)
+
+
+def _stretched(
+    shape: tuple[int, ...], params: Mapping[str, Array], *inputs: Value, epilogue: Epilogue | None = None
+) -> Value:
+    return _chain(MULTIPLY, [stretched(x, shape) for x in inputs], epilogue)
 
 
 def _chain(kind: int, inputs: Sequence[Value], epilogue: Epilogue | None) -> Value:
-    first, *others = (x.blocked() for x in inputs)
+    first = inputs[0].blocked()
+    others = [along(x, first.axis) for x in inputs[1:]]
     then = epilogue.activation if epilogue else None
     if not others:
         return record(COPY, first, activation=then)
-    out = first.tape.output(first.shape)
+    out = first.tape.output(first.shape, first.axis)
     for i, other in enumerate(others):
         by = {"y": other.place, "y_image": other.image}
         first = record(kind, first, by, out, activation=then if i == len(others) - 1 else None)
@@ -101,7 +115,7 @@ def _chain(kind: int, inputs: Sequence[Value], epilogue: Epilogue | None) -> Val
 
 
 def scale(op: Scale, x: TensorType) -> Kernel:
-    factor = _lanes(np.full(x.channels, op.factor))
+    factor = lanes_of(np.full(x.channels, op.factor))
 
     def run(
         params: Mapping[str, Array], x: Value, residual: Value | None = None, epilogue: Epilogue | None = None
@@ -113,7 +127,7 @@ def scale(op: Scale, x: TensorType) -> Kernel:
 
 def layer_scale(op: LayerScale, x: TensorType) -> Kernel:
     def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
-        return {"factor": _lanes(params[""].reshape(-1))}
+        return {"factor": lanes_of(params[""].reshape(-1))}
 
     return Kernel(lambda params, x: weighed(x, params["factor"], 0), pack, packing=op.kind)
 
@@ -125,7 +139,7 @@ def batch_norm(op: BatchNorm, x: TensorType) -> Kernel:
         wide = {name: array.astype(np.float64) for name, array in params.items()}
         factor = wide.get("weight", 1.0) / np.sqrt(wide["running_var"] + op.eps)
         shift = wide.get("bias", 0.0) - wide["running_mean"] * factor
-        return {"factor": _lanes(factor), "shift": _lanes(shift)}
+        return {"factor": lanes_of(factor), "shift": lanes_of(shift)}
 
     def run(
         params: Mapping[str, Array], x: Value, residual: Value | None = None, epilogue: Epilogue | None = None
@@ -135,11 +149,16 @@ def batch_norm(op: BatchNorm, x: TensorType) -> Kernel:
     return Kernel(run, pack, ABSORBED, packing=op.kind)
 
 
-def _lanes(values: Array) -> Array:
-    """One float for each channel, to whole blocks."""
-    made = aligned((blocks_of(len(values)) * machine().lanes,))
-    made[: len(values)] = values
-    return made
+def prelu(op: Prelu, x: TensorType) -> Kernel:
+    def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
+        return {"slopes": lanes_of(np.broadcast_to(params["weight"], x.channels))}
+
+    def run(params: Mapping[str, Array], x: Value) -> Value:
+        x = x.blocked()
+        by = {"y": params["slopes"], "chunk": x.pixels * machine().lanes}
+        return record(SLOPES, x, by)
+
+    return Kernel(run, pack, packing=(op.kind, x.channels))
 
 
 def record(
@@ -150,9 +169,9 @@ def record(
     activation: Op | None = None,
 ) -> Value:
     """One call over all of `x`."""
-    out = out or x.tape.output(x.shape)
+    out = out or x.tape.output(x.shape, x.axis)
     count = x.blocks * x.pixels * machine().lanes
-    chunk = min(CHUNK, count)
+    chunk = by["chunk"] if by and "chunk" in by else min(CHUNK, count)
     chunks = -(-count // chunk)
     fields = {
         "batch": x.tape.batch,

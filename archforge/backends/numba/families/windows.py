@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import numpy as np
 
 from archforge.backends.numba.compiled import Unit
+from archforge.backends.numba.families import resample
 from archforge.backends.numba.families.common import (
     ABSORBED,
     Area,
@@ -19,6 +20,7 @@ from archforge.backends.numba.families.common import (
     tile_table,
 )
 from archforge.backends.numba.machine import FLOAT, machine
+from archforge.backends.numba.native import Recipe
 from archforge.backends.numba.records import POOL
 from archforge.backends.numba.tape import Place, Value, aligned
 from archforge.backends.numba.tiles import Reduction
@@ -32,10 +34,9 @@ from archforge.ops.pool import AvgPool, MaxPool, window_counts
 from archforge.ops.window import Window
 from archforge.plan import Epilogue, Kernel
 
-__all__ = ["adaptive_avg_pool", "avg_pool", "depthwise", "global_pool", "max_pool", "weighed"]
+__all__ = ["adaptive_avg_pool", "avg_pool", "depthwise", "global_pool", "max_pool", "square_sums", "weighed"]
 
 POOLING = Unit("pool", "pool")
-Kind = Literal["dot", "max", "mean"]
 
 
 def depthwise(op: Conv, x: TensorType) -> Kernel | None:
@@ -59,7 +60,8 @@ def depthwise(op: Conv, x: TensorType) -> Kernel | None:
         params: Mapping[str, Array], x: Value, residual: Value | None = None, epilogue: Epilogue | None = None
     ) -> Value:
         by = {**params, "block_weight": math.prod(area.kernel) * machine().vector}
-        return _record("dot", area, x, op.infer(TensorType(x.shape)).shape, by, residual, epilogue)
+        out = x.tape.output(op.infer(TensorType(x.shape)).shape)
+        return _record(_window("dot", area), area, x, out, by, residual, epilogue)
 
     return Kernel(run, pack, ABSORBED, packing=op.kind)
 
@@ -70,7 +72,8 @@ def max_pool(op: MaxPool, x: TensorType) -> Kernel | None:
         return None
 
     def run(params: Mapping[str, Array], x: Value) -> Value:
-        return _record("max", area, x, op.infer(TensorType(x.shape)).shape, {"fill": -math.inf})
+        out = x.tape.output(op.infer(TensorType(x.shape)).shape)
+        return _record(_window("max", area), area, x, out, {"fill": -math.inf})
 
     return Kernel(run)
 
@@ -82,12 +85,12 @@ def avg_pool(op: AvgPool, x: TensorType) -> Kernel | None:
 
 
 def adaptive_avg_pool(op: AdaptiveAvgPool, x: TensorType) -> Kernel | None:
-    """Where the stretches are windows of one size, without overlap."""
+    """A window where the stretches are of one size, without overlap."""
     sizes = per_axis(op.size, len(x.spatial), "size")
     if set(sizes) == {1}:
         return _reduction("mean", op.infer(x).shape)
     if any(n % size for n, size in zip(x.spatial, sizes, strict=True)):
-        return None
+        return resample.adaptive_avg_pool(op, x)
     kernel = tuple(n // size for n, size in zip(x.spatial, sizes, strict=True))
     ones = (1,) * len(kernel)
     window = Window(kernel, kernel, ones, ((0, 0),) * len(kernel), sizes)
@@ -113,26 +116,29 @@ def weighed(
         "weight_image": factor_image,
         "bias": aligned((x.blocks, machine().lanes)) if shift is None else shift,
     }
-    return _record("dot", area, x, x.shape, by, residual, epilogue)
+    return _record(_window("dot", area), area, x, x.tape.output(x.shape, x.axis), by, residual, epilogue)
 
 
 def global_pool(op: GlobalAvgPool | GlobalMaxPool, x: TensorType) -> Kernel:
     return _reduction("max" if isinstance(op, GlobalMaxPool) else "mean", op.infer(x).shape)
 
 
+def square_sums(x: Value) -> Value:
+    """The sum of squares of each channel, for the step being recorded."""
+    return _reduced("squares", x.blocked(), x.tape.temporary((x.channels,)))
+
+
 def _reduction(kind: Literal["max", "mean"], shape: tuple[int, ...]) -> Kernel:
     """Whole maps to one value of each channel."""
+    return Kernel(lambda params, x: _reduced(kind, x.blocked(), x.tape.output(shape)))
 
-    def run(params: Mapping[str, Array], x: Value) -> Value:
-        x = x.blocked()
-        one, whole = (1, 1), (1, x.pixels)
-        area = Area(whole, one, one, (0, 0), whole, whole, one)
-        share = aligned((1,))
-        share[:] = 1 / x.pixels
-        tiles = tile_table(lambda _: Reduction(machine().lanes, kind), 1, [1])
-        return _record(kind, area, x, shape, {"weight": share, "tiles": tiles})
 
-    return Kernel(run)
+def _reduced(kind: Literal["max", "mean", "squares"], x: Value, out: Value) -> Value:
+    one, whole = (1, 1), (1, x.pixels)
+    area = Area(whole, one, one, (0, 0), whole, whole, one)
+    share = aligned((1,))
+    share[:] = 1 / x.pixels
+    return _record(lambda _: Reduction(machine().lanes, kind), area, x, out, {"weight": share})
 
 
 def _mean(window: Window, x: TensorType, counts: Array) -> Kernel | None:
@@ -144,16 +150,20 @@ def _mean(window: Window, x: TensorType, counts: Array) -> Kernel | None:
 
     def run(params: Mapping[str, Array], x: Value) -> Value:
         by = {"weight": shares, "weight_row": area.output[1] * FLOAT}
-        return _record("mean", area, x, (x.channels, *window.output), by)
+        return _record(_window("mean", area), area, x, x.tape.output((x.channels, *window.output)), by)
 
     return Kernel(run)
 
 
+def _window(kind: Literal["dot", "max", "mean"], area: Area) -> Callable[[int], Recipe]:
+    return lambda pixels: WindowTile(machine().lanes, pixels, area.stride[1], kind)
+
+
 def _record(
-    kind: Kind,
+    tile: Callable[[int], Recipe],
     area: Area,
     x: Value,
-    shape: tuple[int, ...],
+    out: Value,
     by: Mapping[str, Any],
     residual: Value | None = None,
     epilogue: Epilogue | None = None,
@@ -162,7 +172,6 @@ def _record(
     tape, x = x.tape, x.blocked()
     if residual is not None:
         residual = residual.blocked()
-    out = tape.output(shape)
     (height, width), vector = area.output, machine().vector
     columns = (width - 1) * area.stride[1] + area.reach[1]
     budget = machine().l2_bytes // 2 // (columns * vector)
@@ -202,12 +211,9 @@ def _record(
         "out_row": width * vector,
         "blocks": x.blocks,
         "most_pixels": most,
+        "tiles": tile_table(tile, most, [width]),
         **by,
     }
-    if "tiles" not in by:
-        fields["tiles"] = tile_table(
-            lambda n: WindowTile(machine().lanes, n, area.stride[1], kind), most, [width]
-        )
     units = tape.batch * x.blocks * bands
     tape.call(POOLING, POOL, fields, units, patch_plane if area.overhangs else 0)
     return out

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from archforge.backends.numba.units.basics import device, exp2_of, floats
+from archforge.backends.numba.units.basics import bits_of, device, exp2_of, float_of, floats
 from archforge.ops.activations import SELU_ALPHA, SELU_SCALE
 
 # Names are those of the ops; `gelu_tanh` is `gelu` with `approximate: tanh`.
@@ -33,6 +33,7 @@ __all__ = [
 F = np.float32
 LOG2_E, LN2_HIGH, LN2_LOW = F(1.44269504), F(0.693359375), F(-2.12194440e-4)
 SELU_SCALE32, SELU_ALPHA32 = F(SELU_SCALE), F(SELU_ALPHA)
+HALF_ROOT_BITS = np.int32(0x3F3504F3)  # of sqrt(1/2)
 ROOT_HALF, ROOT_2_PI = F(math.sqrt(0.5)), F(math.sqrt(2 / math.pi))
 
 
@@ -52,6 +53,30 @@ def exp32(x):
     p = p * r + F(1.6666665459e-1)
     p = p * r + F(5.0000001201e-1)
     return (p * r * r + r + F(1)) * exp2_of(np.int32(n))
+
+
+@device
+def log32(x):
+    """Natural logarithm of a positive normal number within 2 units in the last place, or of what is not a
+    number.
+
+    x is 2^n times m from sqrt(1/2) to sqrt(2), and a polynomial in m - 1: Cephes, logf.c
+    (netlib.org/cephes/single.tgz).
+    """
+    n = ((bits_of(x) - HALF_ROOT_BITS) >> 23) if x == x else np.int32(0)
+    m = float_of(bits_of(x) - (n << 23)) - F(1)
+    p = F(7.0376836292e-2)
+    p = p * m + F(-1.1514610310e-1)
+    p = p * m + F(1.1676998740e-1)
+    p = p * m + F(-1.2420140846e-1)
+    p = p * m + F(1.4249322787e-1)
+    p = p * m + F(-1.6668057665e-1)
+    p = p * m + F(2.0000714765e-1)
+    p = p * m + F(-2.4999993993e-1)
+    p = p * m + F(3.3333331174e-1)
+    s = m * m
+    tail = p * m * s + F(n) * LN2_LOW - F(0.5) * s
+    return m + tail + F(n) * LN2_HIGH
 
 
 @device

@@ -13,27 +13,31 @@ from numba.extending import intrinsic
 from numba.np import arrayobj
 
 from archforge.backends.numba.machine import machine
-from archforge.backends.numba.records import CHANNELS, CONV, ELEMENTS, POOL, STEP, WINOGRAD
+from archforge.backends.numba.records import ACROSS, CONV, ELEMENTS, MOVE, POOL, RESAMPLE, STEP, WINOGRAD
 
 __all__ = [
     "LANES",
     "VECTOR",
+    "across_record",
     "add_atomic",
+    "bits_of",
     "call_in",
     "call_out",
     "call_tile",
     "call_unit",
-    "channels_record",
     "conv_record",
     "device",
     "elements_record",
     "exp2_of",
+    "float_of",
     "floats",
     "integers",
     "load_atomic",
+    "move_record",
     "pause",
     "pool_record",
     "record",
+    "resample_record",
     "step_record",
     "winograd_record",
     "yield_slice",
@@ -186,9 +190,31 @@ def exp2_of(typing, exponent):
     return types.float32(types.int32), code
 
 
+@intrinsic
+def bits_of(typing, value):
+    """The bits of a float32 as an int32."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], ir.IntType(32))
+
+    return types.int32(types.float32), code
+
+
+@intrinsic
+def float_of(typing, bits):
+    """The float32 of the bits of an int32."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], ir.FloatType())
+
+    return types.float32(types.int32), code
+
+
+across_record = record(ACROSS)
 conv_record = record(CONV)
 pool_record = record(POOL)
 elements_record = record(ELEMENTS)
-channels_record = record(CHANNELS)
+move_record = record(MOVE)
 winograd_record = record(WINOGRAD)
+resample_record = record(RESAMPLE)
 step_record = record(STEP)

@@ -6,10 +6,11 @@ from archforge.backends.numba.families.codes import (
     ADD,
     COPY,
     MULTIPLY,
+    SLOPES,
     SUBTRACT,
 )
 from archforge.backends.numba.units.area import copy
-from archforge.backends.numba.units.basics import call_unit, device, elements_record, floats
+from archforge.backends.numba.units.basics import LANES, VECTOR, call_unit, device, elements_record, floats
 
 __all__ = ["elementwise"]
 
@@ -24,6 +25,8 @@ def elementwise(row: int, unit: int, scratch: int) -> None:
     out = r.out + image * r.out_image + begin * 4
     if r.kind == COPY:
         copy(x, out, count)
+    elif r.kind == SLOPES:
+        bend(x, r.y + chunk * VECTOR, out, count)
     else:
         merge(r.kind, x, r.y + image * r.y_image + begin * 4, out, count)
     if r.activation:
@@ -42,3 +45,12 @@ def merge(kind, x_address, y_address, out_address, count):
     elif kind == MULTIPLY:
         for i in range(count):
             out[i] = x[i] * y[i]
+
+
+@device
+def bend(x_address, slopes, out_address, count):
+    x, out, slope = floats(x_address, count), floats(out_address, count), floats(slopes, LANES)
+    for i in range(0, count, LANES):
+        for lane in range(LANES):
+            value = x[i + lane]
+            out[i + lane] = value if value > 0 else value * slope[lane]

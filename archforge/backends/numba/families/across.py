@@ -1,0 +1,112 @@
+"""What depends on all channels of a pixel: softmax, normalisation over channels or responses.
+
+Each pixel's channels are copied side by side to scratch memory, since sums over them cross all blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from archforge.backends.numba.compiled import Unit
+from archforge.backends.numba.families.common import AnyAxis, lanes_of
+from archforge.backends.numba.families.moves import along
+from archforge.backends.numba.families.windows import square_sums, weighed
+from archforge.backends.numba.machine import FLOAT, machine
+from archforge.backends.numba.records import ACROSS
+from archforge.backends.numba.tape import Value
+from archforge.ir import TensorType
+from archforge.ops.base import Array, resolve_axis
+from archforge.ops.global_response_norm import GlobalResponseNorm
+from archforge.ops.layer_norm import LayerNorm
+from archforge.ops.lrn import Lrn
+from archforge.ops.softmax import Softmax
+from archforge.plan import Kernel
+
+__all__ = ["global_response_norm", "layer_norm", "lrn", "softmax"]
+
+CHUNK = 1 << 13  # floats of a unit
+
+
+def softmax(op: Softmax, x: TensorType) -> Kernel:
+    """And its logarithm, by the op's kind."""
+    axis = resolve_axis(op.axis, x)
+    return AnyAxis(lambda params, x: _record(op.kind, along(x, axis)))
+
+
+def layer_norm(op: LayerNorm, x: TensorType) -> Kernel | None:
+    """Over one axis."""
+    axes = op.axes(x)
+    if len(axes) > 1:
+        return None
+
+    def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
+        (axis,) = axes
+        ones, zeros = np.ones(x.shape[axis]), np.zeros(x.shape[axis])
+        return {
+            "weight": lanes_of(params.get("weight", ones)),
+            "bias": lanes_of(params.get("bias", zeros)),
+        }
+
+    def run(params: Mapping[str, Array], x: Value) -> Value:
+        return _record("layer_norm", along(x, axes[0]), {**params, "constant": op.eps})
+
+    return AnyAxis(run, pack, packing=op.kind if op.affine else None)
+
+
+def lrn(op: Lrn, x: TensorType) -> Kernel | None:
+    """Where its root is of positive numbers."""
+    if op.k <= 0 or op.alpha < 0:
+        return None
+    by = {
+        "before": op.size // 2,
+        "size": op.size,
+        "constant": op.k,
+        "factor": op.alpha / op.size,
+        "power": -op.beta,
+    }
+    return Kernel(lambda params, x: _record("lrn", x.blocked(), by))
+
+
+def global_response_norm(op: GlobalResponseNorm, x: TensorType) -> Kernel:
+    """The sums of squares, then a factor for each channel, then the product with it."""
+    axis = resolve_axis(op.axis, x)
+
+    def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
+        return {name: lanes_of(array) for name, array in params.items()}
+
+    def run(params: Mapping[str, Array], x: Value) -> Value:
+        x = along(x, axis)
+        sums = square_sums(x)
+        by = {"weight": params["weight"], "constant": op.eps}
+        factors = _record("responses", sums, by, x.tape.temporary(sums.shape))
+        return weighed(x, factors.place, factors.image, params["bias"])
+
+    return AnyAxis(run, pack, packing=op.kind)
+
+
+def _record(name: str, x: Value, by: Mapping[str, Any] | None = None, out: Value | None = None) -> Value:
+    """One call over all pixels."""
+    out = out or x.tape.output(x.shape, x.axis)
+    width = x.blocks * machine().lanes
+    chunk = min(max(CHUNK // width, 1), x.pixels)
+    chunks = -(-x.pixels // chunk)
+    fields = {
+        "batch": x.tape.batch,
+        "blocks": x.blocks,
+        "pixels": x.pixels,
+        "chunk": chunk,
+        "chunks": chunks,
+        "channels": x.channels,
+        "source": x.place,
+        "source_image": x.image,
+        "out": out.place,
+        "out_image": out.image,
+        **(by or {}),
+    }
+    margin = fields.get("size", 0)
+    scratch = (2 * width + margin) * FLOAT
+    x.tape.call(Unit("across", name), ACROSS, fields, x.tape.batch * chunks, scratch)
+    return out

@@ -1,0 +1,233 @@
+"""Elements that change places: concatenation, slices, shuffles, permutations, padding, repetition.
+
+Element [i, j, ...] of such a result lies in its source at a sum of offsets, one for each of i, j, ...; a
+list of them for each axis of the result says all.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
+
+import numpy as np
+from numpy.typing import NDArray
+
+from archforge.backends.numba.compiled import Unit
+from archforge.backends.numba.families.codes import BLANK, KEEP
+from archforge.backends.numba.families.common import AnyAxis
+from archforge.backends.numba.machine import FLOAT, machine
+from archforge.backends.numba.records import MOVE
+from archforge.backends.numba.tape import Value, aligned
+from archforge.ir import TensorType
+from archforge.ops.base import Array, Op, per_axis, resolve_axis
+from archforge.ops.concat import Concat
+from archforge.ops.pad import Pad
+from archforge.ops.permute import Permute
+from archforge.ops.shuffle import Shuffle
+from archforge.ops.slice import Slice
+from archforge.ops.upsample import Upsample
+from archforge.plan import Kernel
+
+__all__ = [
+    "along",
+    "concat",
+    "flatten",
+    "pad",
+    "permute",
+    "repeat",
+    "reshape",
+    "shuffle",
+    "slice_",
+    "stretched",
+]
+
+MOVING, FLATTENING = Unit("moves", "move"), Unit("moves", "flatten")
+CHUNK = 1 << 10  # pixels of a unit
+
+Offsets = NDArray[np.int64]  # of the entries of one axis, in bytes
+
+
+def along(x: Value, axis: int) -> Value:
+    """`x` in blocks of the entries of an axis."""
+    x = x.blocked()
+    if x.axis == axis:
+        return x
+    return _moved(x, x.tape.temporary(x.shape, axis), _offsets(x))
+
+
+def concat(op: Concat, *inputs: TensorType) -> Kernel:
+    """Branches that already lie in place are not copied."""
+    axis = resolve_axis(op.axis, inputs[0])
+
+    def run(params: Mapping[str, Array], *inputs: Value) -> Value:
+        blocked = [x.blocked() for x in inputs]
+        out = inputs[0].tape.output(op.infer(*(TensorType(x.shape) for x in inputs)).shape)
+        first = 0
+        for x in blocked:
+            here = out.place + first // machine().lanes * out.plane
+            if axis or x.place != here:
+                offsets = _offsets(x)
+                rest = out.shape[axis] - first - x.shape[axis]
+                offsets[axis] = np.pad(offsets[axis], (first, rest), constant_values=KEEP)
+                _moved(x, out, offsets)
+            first += x.shape[axis]
+        return out
+
+    return Kernel(run)
+
+
+def slice_(op: Slice, x: TensorType) -> Kernel:
+    axis, stretch = op.stretch(x)
+    return _kernel(op, lambda x: _with_axis(_offsets(x), axis, lambda o: o[stretch]))
+
+
+def shuffle(op: Shuffle, x: TensorType) -> Kernel:
+    """Channel g * n + i of the input, n to a group, is channel i * groups + g of the output."""
+    order = np.arange(x.channels).reshape(op.groups, -1).T.ravel()
+    return _kernel(op, lambda x: _with_axis(_offsets(x), 0, lambda o: o[order]))
+
+
+def pad(op: Pad, x: TensorType) -> Kernel:
+    def padded(offsets: Offsets, before: int, after: int) -> Offsets:
+        kept = offsets[max(-before, 0) : len(offsets) - max(-after, 0)]
+        return np.pad(kept, (max(before, 0), max(after, 0)), constant_values=BLANK)
+
+    def offsets(x: Value) -> list[Offsets]:
+        channels, *spatial = _offsets(x)
+        sides = op.widths(TensorType(x.shape))
+        return [channels, *(padded(o, *s) for o, s in zip(spatial, sides, strict=True))]
+
+    return _kernel(op, offsets, op.value)
+
+
+def repeat(op: Upsample, x: TensorType) -> Kernel:
+    """Upsampling to the nearest."""
+    factors = (1, *per_axis(op.factor, len(x.spatial), "factor"))
+    return _kernel(op, lambda x: [np.repeat(o, n) for o, n in zip(_offsets(x), factors, strict=True)])
+
+
+def permute(op: Permute, x: TensorType) -> Kernel:
+    """Nothing moves where the pixels keep their order."""
+
+    def run(params: Mapping[str, Array], x: Value) -> Value:
+        x = x.blocked()
+        shape, axis = tuple(x.shape[a] for a in op.order), op.order.index(x.axis)
+        if [a for a in op.order if a != x.axis] == sorted({*op.order} - {x.axis}):
+            return x.seen_as(shape, axis)
+        offsets = _offsets(x)
+        return _moved(x, x.tape.output(shape), [offsets[a] for a in op.order])
+
+    return AnyAxis(run)
+
+
+def flatten(op: Op, x: TensorType) -> Kernel:
+    return Kernel(lambda params, x: _vector(x.blocked(), is_result=True))
+
+
+def reshape(op: Op, x: TensorType) -> Kernel:
+    """By way of a vector, whose elements lie in the order of all shapes."""
+    shape = op.infer(x).shape
+    if len(shape) == 1:
+        return flatten(op, x)
+
+    def run(params: Mapping[str, Array], x: Value) -> Value:
+        vector = _vector(x.blocked(), is_result=False)
+        return _moved(vector, x.tape.output(shape), _in_order(shape, FLOAT))
+
+    return Kernel(run)
+
+
+def stretched(x: Value, shape: tuple[int, ...]) -> Value:
+    """`x` repeated over the axes that it lacks, or where its extent is 1."""
+    if x.shape == shape:
+        return x.blocked()
+    offsets = [*_offsets(x), *(np.zeros(1, np.int64) for _ in shape[len(x.shape) :])]
+    whole = [np.broadcast_to(o, n) for o, n in zip(offsets, shape, strict=True)]
+    return _moved(x, x.tape.temporary(shape), whole)
+
+
+def _vector(x: Value, *, is_result: bool) -> Value:
+    """All elements in the reference's order; a map of one pixel is one already."""
+    shape = (math.prod(x.shape),)
+    if x.pixels == 1:
+        return x.seen_as(shape)
+    out = x.tape.output(shape) if is_result else x.tape.temporary(shape)
+    fields = {
+        "batch": x.tape.batch,
+        "blocks": x.blocks,
+        "pixels": x.pixels,
+        "channels": x.channels,
+        "source": x.place,
+        "source_image": x.image,
+        "out": out.place,
+        "out_image": out.image,
+    }
+    x.tape.call(FLATTENING, MOVE, fields, x.tape.batch * x.blocks)
+    return out
+
+
+def _kernel(op: Op, offsets: Callable[[Value], list[Offsets]], fill: float = 0.0) -> Kernel:
+    """A result whose elements lie at `offsets(x)` of its input."""
+
+    def run(params: Mapping[str, Array], x: Value) -> Value:
+        x = x.blocked()
+        return _moved(x, x.tape.output(op.infer(TensorType(x.shape)).shape), offsets(x), fill)
+
+    return Kernel(run)
+
+
+def _offsets(x: Value) -> list[Offsets]:
+    """int64[extent] for each axis: bytes from the first of its entries to each."""
+    lanes, entries = machine().lanes, np.arange(x.channels)
+    by_channel = entries // lanes * x.plane + entries % lanes * FLOAT if x.is_blocked else entries * x.plane
+    others = _in_order(x.others, x.pixel)
+    return [*others[: x.axis], by_channel, *others[x.axis :]]
+
+
+def _in_order(shape: tuple[int, ...], size: int) -> list[Offsets]:
+    """Offsets of elements of `size` bytes, the last axis running fastest."""
+    return [np.arange(n) * (math.prod(shape[a + 1 :]) * size) for a, n in enumerate(shape)]
+
+
+def _with_axis(offsets: list[Offsets], axis: int, change: Callable[[Offsets], Offsets]) -> list[Offsets]:
+    return [change(o) if a == axis else o for a, o in enumerate(offsets)]
+
+
+def _moved(x: Value, out: Value, offsets: Sequence[Offsets], fill: float = 0.0) -> Value:
+    """One call. `KEEP` in place of an offset leaves what is there, `BLANK` puts `fill` there."""
+    lanes = aligned((out.blocks * machine().lanes,), np.int64)
+    lanes[:] = BLANK  # beyond the last channel
+    lanes[: out.channels] = offsets[out.axis]
+    others = [o for a, o in enumerate(offsets) if a != out.axis]
+    places, one = aligned((out.pixels,), np.int64), np.zeros(1, np.int64)
+    places[:] = reduce(_sums, others, one)
+    is_run = (places == np.arange(out.pixels) * machine().vector).all()
+    chunk = min(CHUNK, out.pixels)
+    chunks = -(-out.pixels // chunk)
+    fields = {
+        "batch": x.tape.batch,
+        "blocks": out.blocks,
+        "pixels": out.pixels,
+        "chunk": chunk,
+        "chunks": chunks,
+        "channels": out.channels,
+        "source": x.place,
+        "source_image": x.image,
+        "out": out.place,
+        "out_image": out.image,
+        "lanes": lanes,
+        "places": 0 if is_run else places,
+        "fill": fill,
+    }
+    x.tape.call(MOVING, MOVE, fields, x.tape.batch * out.blocks * chunks)
+    return out
+
+
+def _sums(first: Offsets, second: Offsets) -> Offsets:
+    """Each of the first offsets plus each of the second, in order."""
+    both = first[:, None] + second
+    for code in (BLANK, KEEP):  # what is kept on one axis is kept
+        both = np.where((first[:, None] == code) | (second == code), code, both)
+    made: Offsets = both.ravel()
+    return made

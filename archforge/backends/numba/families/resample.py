@@ -1,0 +1,102 @@
+"""Weighted means of neighbouring pixels that differ from place to place: linear upsampling, and average
+pools whose windows are not all of one size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from archforge.backends.numba.compiled import Unit
+from archforge.backends.numba.families import moves
+from archforge.backends.numba.machine import machine
+from archforge.backends.numba.records import RESAMPLE
+from archforge.backends.numba.tape import Value, aligned
+from archforge.ir import TensorType
+from archforge.ops.adaptive_pool import AdaptiveAvgPool
+from archforge.ops.base import Array, Op, per_axis
+from archforge.ops.upsample import Upsample
+from archforge.plan import Kernel
+
+__all__ = ["adaptive_avg_pool", "upsample"]
+
+RESAMPLING = Unit("resample", "resample")
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """Output i is the sum of the inputs from `begins[i]` on, each times its share of `shares[i]`."""
+
+    begins: Sequence[int]
+    shares: Sequence[Sequence[float]]
+
+    def fields(self, name: str) -> dict[str, Any]:
+        most = max(map(len, self.shares))
+        begins, counts = (aligned((len(self.begins),), np.int64) for _ in range(2))
+        shares = aligned((len(self.begins), most))
+        begins[:] = self.begins
+        for i, given in enumerate(self.shares):
+            counts[i] = len(given)
+            shares[i, : len(given)] = given
+        fields = {"begins": begins, "counts": counts, "shares": shares, "most": most}
+        return {f"{name}_{field}": value for field, value in fields.items()}
+
+
+def upsample(op: Upsample, x: TensorType) -> Kernel | None:
+    """To the nearest on any axes, linearly on one or two."""
+    if op.mode == "nearest":
+        return moves.repeat(op, x)
+    if len(x.spatial) > 2:
+        return None
+
+    def axis(size: int, factor: int) -> Axis:
+        low, high, share = op.sources(size, factor)
+        shares = [[1 - s, s] if b > a else [1.0] for a, b, s in zip(low, high, share, strict=True)]
+        return Axis(low.tolist(), shares)
+
+    factors = per_axis(op.factor, len(x.spatial), "factor")
+    return _kernel(op, [axis(*both) for both in zip(x.spatial, factors, strict=True)])
+
+
+def adaptive_avg_pool(op: AdaptiveAvgPool, x: TensorType) -> Kernel | None:
+    if len(x.spatial) > 2:
+        return None
+
+    def axis(size: int, count: int) -> Axis:
+        ends = [-(-(i + 1) * size // count) for i in range(count)]
+        begins = [i * size // count for i in range(count)]
+        return Axis(begins, [[1 / (b - a)] * (b - a) for a, b in zip(begins, ends, strict=True)])
+
+    sizes = per_axis(op.size, len(x.spatial), "size")
+    return _kernel(op, [axis(*both) for both in zip(x.spatial, sizes, strict=True)])
+
+
+def _kernel(op: Op, axes: Sequence[Axis]) -> Kernel:
+    rows, columns = [Axis([0], [[1.0]]), *axes][-2:]
+
+    def run(params: Mapping[str, Array], x: Value) -> Value:
+        x = x.blocked()
+        out = x.tape.output(op.infer(TensorType(x.shape)).shape)
+        vector = machine().vector
+        fields = {
+            "batch": x.tape.batch,
+            "blocks": x.blocks,
+            "height": out.area[0],
+            "width": out.area[1],
+            "source": x.place,
+            "source_image": x.image,
+            "source_plane": x.plane,
+            "source_width": x.area[1],
+            "out": out.place,
+            "out_image": out.image,
+            "out_plane": out.plane,
+            **rows.fields("row"),
+            **columns.fields("column"),
+        }
+        units = x.tape.batch * x.blocks * out.area[0]
+        x.tape.call(RESAMPLING, RESAMPLE, fields, units, x.area[1] * vector)
+        return out
+
+    return Kernel(run)

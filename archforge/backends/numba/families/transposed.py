@@ -1,0 +1,120 @@
+"""Transposed convolutions, as one convolution for each phase of the output.
+
+Pixels whose places are equal modulo the stride see the same places of the kernel, in reverse: each such
+phase is a convolution of stride 1 over the input, written to pixels that are the stride apart.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import product
+
+from archforge.backends.numba.families.common import ABSORBED, Area
+from archforge.backends.numba.families.conv import Layout, Phase, record
+from archforge.backends.numba.tape import Value, aligned
+from archforge.ir import TensorType
+from archforge.ops.base import Array
+from archforge.ops.conv import Conv
+from archforge.ops.conv_transpose import ConvTranspose
+from archforge.plan import Epilogue, Kernel
+
+__all__ = ["conv_transpose"]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One phase along one axis: every `stride`-th of the output's pixels from `first` on, `size` of them,
+    and the window that a convolution passes over the input for them."""
+
+    first: int
+    stride: int
+    size: int
+    places: tuple[int, ...]  # of the kernel, in the order in which the window sees them
+    dilation: int
+    before: int
+
+    @classmethod
+    def of(cls, first: int, *, size: int, kernel: int, stride: int, dilation: int, cut: int) -> Line:
+        """Output o takes input i times kernel place k where o + cut = i * stride + k * dilation."""
+        at = first + cut
+        places = [k for k in reversed(range(kernel)) if (at - k * dilation) % stride == 0]
+        before = (places[0] * dilation - at) // stride if places else 0
+        count = -(-(size - first) // stride)
+        return cls(first, stride, count, tuple(places), dilation // math.gcd(stride, dilation), before)
+
+    @property
+    def reach(self) -> int:
+        """Extent of the window; of an empty one too, since a patch holds a pixel at least."""
+        return self.dilation * max(len(self.places) - 1, 0) + 1
+
+
+def conv_transpose(op: ConvTranspose, x: TensorType) -> Kernel | None:
+    """In 1-D and 2-D. Each phase has its weights, [out, channels of a group, *places]."""
+    if len(x.spatial) > 2:
+        return None
+    phases = _phases(op, x)
+    pixels = min(rows.size * columns.size for rows, columns in phases)
+    layout = replace(Layout.of(Conv(out=op.out, kernel=1, groups=op.groups), x, pixels), thin=False)
+
+    def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
+        inputs, outputs = x.channels // op.groups, op.out // op.groups
+        grouped = params["weight"].reshape(op.groups, inputs, outputs, *_kernel(op, x)).swapaxes(1, 2)
+        weight = grouped.reshape(op.out, inputs, *_kernel(op, x))
+        packed = {"bias": layout.pack_bias(params.get("bias"))}
+        for i, (rows, columns) in enumerate(phases):
+            part = weight[:, :, list(rows.places)][:, :, :, list(columns.places)]
+            # Where the stride leaves gaps between the kernels, a phase sees nothing and is the bias alone.
+            packed[f"weight{i}"] = layout.pack({"weight": part})["weight"] if part.size else aligned((0,))
+        return packed
+
+    def run(
+        params: Mapping[str, Array], x: Value, residual: Value | None = None, epilogue: Epilogue | None = None
+    ) -> Value:
+        x = x.blocked()
+        residual = residual.blocked() if residual else None
+        out = x.tape.output(op.infer(TensorType(x.shape)).shape)
+        for i, (rows, columns) in enumerate(phases):
+            by = {"weight": params[f"weight{i}"], "bias": params["bias"]}
+            phase = Phase((rows.first, columns.first), (rows.stride, columns.stride))
+            record(_area(rows, columns, x), layout, by, x, out, residual, epilogue, phase)
+        return out
+
+    return Kernel(run, pack, ABSORBED, packing=layout)
+
+
+def _phases(op: ConvTranspose, x: TensorType) -> list[tuple[Line, Line]]:
+    """Of rows and of columns; one axis is the columns of a single row."""
+    window, output = op.window(x), op.infer(x).spatial
+    lines = [
+        [
+            Line.of(first, size=size, kernel=k, stride=s, dilation=d, cut=before)
+            for first in range(min(s, size))
+        ]
+        for size, k, s, d, (before, _) in zip(
+            output, window.kernel, window.stride, window.dilation, window.padding, strict=True
+        )
+    ]
+    if len(lines) == 1:
+        lines.insert(0, [Line.of(0, size=1, kernel=1, stride=1, dilation=1, cut=0)])
+    rows, columns = lines
+    return list(product(rows, columns))
+
+
+def _kernel(op: ConvTranspose, x: TensorType) -> tuple[int, ...]:
+    """(height, width) of the kernel."""
+    kernel = op.window(x).kernel
+    return (1,) * (2 - len(kernel)) + kernel
+
+
+def _area(rows: Line, columns: Line, x: Value) -> Area:
+    return Area(
+        kernel=(len(rows.places), len(columns.places)),
+        stride=(1, 1),
+        dilation=(rows.dilation, columns.dilation),
+        before=(rows.before, columns.before),
+        reach=(rows.reach, columns.reach),
+        source=x.area,
+        output=(rows.size, columns.size),
+    )

@@ -1,0 +1,159 @@
+"""What depends on all channels of a pixel. Units are stretches of the pixels of an image."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from archforge.backends.numba.units.activation import exp32, log32
+from archforge.backends.numba.units.area import copy, fill
+from archforge.backends.numba.units.basics import LANES, VECTOR, across_record, device, floats
+
+__all__ = ["layer_norm", "log_softmax", "lrn", "responses", "softmax"]
+
+F = np.float32
+
+
+@device
+def begin(r, unit):
+    """The image and its first pixel of a unit, and the first of the next."""
+    first = unit % r.chunks * r.chunk
+    return unit // r.chunks, first, min(first + r.chunk, r.pixels)
+
+
+@device
+def take(r, image, pixel, scratch):
+    """The channels of a pixel, side by side in scratch memory."""
+    source = r.source + image * r.source_image + pixel * VECTOR
+    for block in range(r.blocks):
+        copy(source + block * r.pixels * VECTOR, scratch + block * VECTOR, LANES)
+
+
+@device
+def put(r, image, pixel, scratch):
+    """Back to the blocks, zeros beyond the last channel."""
+    fill(scratch + r.channels * 4, r.blocks * LANES - r.channels, F(0))
+    out = r.out + image * r.out_image + pixel * VECTOR
+    for block in range(r.blocks):
+        copy(scratch + block * VECTOR, out + block * r.pixels * VECTOR, LANES)
+
+
+def _reducing(function):
+    """A sum in any order, so that it can be taken by lanes."""
+    return numba.njit(function, error_model="numpy", _nrt=False, fastmath={"reassoc"})
+
+
+@_reducing
+def total(x):
+    made = F(0)
+    for i in range(len(x)):
+        made += x[i]
+    return made
+
+
+@_reducing
+def total_of_squares(x):
+    made = F(0)
+    for i in range(len(x)):
+        made += x[i] * x[i]
+    return made
+
+
+@device
+def largest(x):
+    """What is not a number is the largest."""
+    made = x[0]
+    for i in range(1, len(x)):
+        made = made if made > x[i] or made != made else x[i]
+    return made
+
+
+@device
+def less_largest(x):
+    most = largest(x)
+    for i in range(len(x)):
+        x[i] -= most
+
+
+def softmax(row: int, unit: int, scratch: int) -> None:
+    r = across_record(row)
+    image, first, last = begin(r, unit)
+    x = floats(scratch, r.channels)
+    for pixel in range(first, last):
+        take(r, image, pixel, scratch)
+        less_largest(x)
+        for i in range(r.channels):
+            x[i] = exp32(x[i])
+        share = F(1) / total(x)
+        for i in range(r.channels):
+            x[i] *= share
+        put(r, image, pixel, scratch)
+
+
+def log_softmax(row: int, unit: int, scratch: int) -> None:
+    r = across_record(row)
+    image, first, last = begin(r, unit)
+    x = floats(scratch, r.channels)
+    for pixel in range(first, last):
+        take(r, image, pixel, scratch)
+        less_largest(x)
+        powers = floats(scratch + r.blocks * VECTOR, r.channels)
+        for i in range(r.channels):
+            powers[i] = exp32(x[i])
+        shift = log32(total(powers))
+        for i in range(r.channels):
+            x[i] -= shift
+        put(r, image, pixel, scratch)
+
+
+def layer_norm(row: int, unit: int, scratch: int) -> None:
+    r = across_record(row)
+    image, first, last = begin(r, unit)
+    x = floats(scratch, r.channels)
+    weight, bias = floats(r.weight, r.channels), floats(r.bias, r.channels)
+    share = F(1) / F(r.channels)
+    for pixel in range(first, last):
+        take(r, image, pixel, scratch)
+        mean = total(x) * share
+        for i in range(r.channels):
+            x[i] -= mean
+        factor = F(1) / np.sqrt(total_of_squares(x) * share + r.constant)
+        for i in range(r.channels):
+            x[i] = x[i] * factor * weight[i] + bias[i]
+        put(r, image, pixel, scratch)
+
+
+def lrn(row: int, unit: int, scratch: int) -> None:
+    """The squares lie between zeros for channels that are none."""
+    r = across_record(row)
+    image, first, last = begin(r, unit)
+    x = floats(scratch, r.channels)
+    edge = scratch + r.blocks * VECTOR
+    squares = floats(edge, r.channels + r.size - 1)
+    fill(edge, r.channels + r.size - 1, F(0))
+    for pixel in range(first, last):
+        take(r, image, pixel, scratch)
+        for i in range(r.channels):
+            squares[r.before + i] = x[i] * x[i]
+        for i in range(r.channels):
+            near = F(0)
+            for k in range(r.size):
+                near += squares[i + k]
+            x[i] *= exp32(r.power * log32(r.constant + r.factor * near))
+        put(r, image, pixel, scratch)
+
+
+def responses(row: int, unit: int, scratch: int) -> None:
+    """1 + weight * norm / mean of all norms, for sums of squares."""
+    r = across_record(row)
+    image, first, last = begin(r, unit)
+    x = floats(scratch, r.channels)
+    weight = floats(r.weight, r.channels)
+    for pixel in range(first, last):
+        take(r, image, pixel, scratch)
+        for i in range(r.channels):
+            x[i] = np.sqrt(x[i])
+        share = F(1) / (total(x) / F(r.channels) + r.constant)
+        for i in range(r.channels):
+            x[i] = F(1) + weight[i] * (x[i] * share)
+        put(r, image, pixel, scratch)
