@@ -12,11 +12,12 @@ import os
 import sys
 import traceback
 
-__all__ = ["CHECK_FAILED", "INTERNAL_ERROR", "OUTPUT_CLOSED", "USER_ERROR", "main"]
+__all__ = ["CHECK_FAILED", "INTERNAL_ERROR", "INTERRUPTED", "OUTPUT_CLOSED", "USER_ERROR", "main"]
 
 CHECK_FAILED = 1
 USER_ERROR = 2
 INTERNAL_ERROR = 70
+INTERRUPTED = 130
 OUTPUT_CLOSED = 141
 
 # What writing to standard output meets on a full or broken disk.

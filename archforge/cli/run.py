@@ -1,28 +1,37 @@
-"""`archforge run`: a network on an input."""
+"""`archforge run`: a network on an input, or on a folder of them."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping, Sequence
+from glob import has_magic
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from archforge import driver
 from archforge.analysis.network import Network
+from archforge.cli.once import MADE, inputs, origin, print_results
 from archforge.cli.options import BackendOption, ProfileOption, SetOption, SpecArgument, input_shape, settings
-from archforge.cli.output import table
 from archforge.cli.progress import Progress
+from archforge.cli.stream import OUTPUTS, open_stream
 from archforge.errors import fail
-from archforge.ir import by_x
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from archforge.spec.expand import InputShape
+from archforge.spec.syntax import Argument
+from archforge.weights.files import write_arrays
 
 __all__ = ["run"]
+
+BATCH = 8
+ARRAYS = (".npy", ".npz")
 
 
 def run(
     spec: SpecArgument,
+    files: Annotated[
+        list[str] | None, typer.Argument(metavar="[FILE]...", help="More inputs, as of -i *.jpg in a shell.")
+    ] = None,
     weights: Annotated[
         str,
         typer.Option(
@@ -33,14 +42,16 @@ def run(
         ),
     ] = "fresh",
     data: Annotated[
-        str,
+        list[str] | None,
         typer.Option(
             "--input",
             "-i",
-            metavar="FILE",
-            help="A .npy or .npz file, `random` to draw one, or `rule` for that of golden outputs.",
+            metavar="INPUT",
+            help="One .npy or .npz file, `random` to draw an input, `rule` for that of golden outputs; or "
+            "many pictures and .npy files: a folder, a pattern in quotes ('photos/**/*.jpg'), or this option "
+            "repeated. Default: random.",
         ),
-    ] = "random",
+    ] = None,
     profile: ProfileOption = None,
     shape: Annotated[
         str | None, typer.Option("--shape", metavar="SHAPE", help="Another input size: 3x160x160.")
@@ -59,90 +70,121 @@ def run(
     ] = 5,
     output: Annotated[
         str | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Write all outputs and taps to this .npz."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Write all outputs and taps to this .npz; of many inputs as INPUT/OUTPUT, or to a .csv what "
+            "is printed.",
+        ),
     ] = None,
     seed: Annotated[
         int, typer.Option("--seed", min=0, metavar="N", help="Of fresh weights and random inputs.")
     ] = 0,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            "--batch", min=1, metavar="N", help=f"Of many inputs, how many at a time. Default: {BATCH}."
+        ),
+    ] = None,
+    preprocess: Annotated[
+        str | None,
+        typer.Option(
+            "--preprocess",
+            metavar="NAME",
+            help="Of pictures: imagenet or inception (cut to the input's size, with torchvision's or "
+            "TensorFlow's mean and deviation), unit (cut, 0 to 1), none (0 to 255, in their own size). "
+            "Default: imagenet for colours, unit for grey.",
+        ),
+    ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option("--labels", metavar="FILE", help="Names of the classes, a line for each, to print."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Of many inputs: a JSON object for each, on a line of its own.")
+    ] = False,
 ) -> None:
-    """Run a network and print the largest values of its output."""
-    from archforge.weights.files import read_weights, write_arrays
+    """Run a network and print the largest values of its output: of one input, or of each in a folder.
 
-    if output is not None:
-        _check_output(Path(output))
-    made = weights in ("fresh", "rule")
-    with Progress("making weights" if made else "loading weights") as progress:
-        given = None if made else read_weights(weights)
-        opened, changed = driver.open_spec(spec), settings(set)
-        if given is not None and profile is None:
-            network = driver.fitting_profile(opened, given, changed, input_shape(shape))
-        else:
-            network = driver.analyse(opened, profile, settings=changed, input_shape=input_shape(shape))
-        if weights == "rule":
-            from archforge.weights.rule import rule_weights
-
-            given = rule_weights(network.params)
-        inputs = _inputs(network, data, seed, dtype)
+    Files that cannot be read are told of and passed over; the exit code is then 1.
+    """
+    sources = [*(data or ()), *(files or ())] or [MADE[0]]
+    many = _is_many(sources)
+    if not many:
+        _refuse_options_of_many(batch=batch, preprocess=preprocess, labels=labels, json=as_json)
+    target = _target(output, OUTPUTS if many else (".npz",))
+    is_made = weights in ("fresh", "rule")
+    with Progress("making weights" if is_made else "loading weights") as progress:
+        network, arrays = _loaded(spec, weights, profile, input_shape(shape), settings(set))
+        stream = open_stream(network, sources, preprocess, labels, target, bool(tap)) if many else None
+        given = {} if many else inputs(network, sources[0], seed, dtype)
         executable = driver.compile(
-            network, backend=backend, dtype=dtype, weights=given, taps=tap or (), seed=seed
+            network, backend=backend, dtype=dtype, weights=arrays, taps=tap or (), seed=seed
         )
+        heading = [
+            f"{network.name}, profile {network.profile}, on {executable.plan.backend.name} in {dtype}",
+            f"weights {origin(weights, seed)}, "
+            + (stream.words if stream else f"input {origin(sources[0], seed)}"),
+        ]
         progress.say(f"running {network.name} on {executable.plan.backend.name}")
-        outputs, taps = executable.run(inputs)
-    print(f"{network.name}, profile {network.profile}, on {executable.plan.backend.name} in {dtype}")
-    print(f"weights {_origin(weights, seed)}, input {_origin(data, seed)}")
-    for name, array in outputs.items():
-        _print_value(name, array)
-        _print_largest(array[0], top, of_many=len(array) > 1)
-    for name, array in taps.items():
-        _print_value(name, array)
-    if output is not None:
-        write_arrays(output, {**outputs, **taps})
-        print(f"wrote {output}")
+        if stream:
+            with progress.paused():
+                print(*heading, sep="\n", file=sys.stderr)
+            raise typer.Exit(stream.run(executable, batch or BATCH, top, progress, as_json=as_json))
+        results = executable.run(given)
+    print(*heading, sep="\n")
+    print_results(results, top)
+    if target is not None:
+        write_arrays(target, {**results.outputs, **results.taps})
+        print(f"wrote {target}")
 
 
-def _check_output(path: Path) -> None:
-    """Raises E0705 before anything is computed in vain."""
-    if path.suffix != ".npz":
-        fail("E0705", f"`{path}` is no name of an .npz file", help="-o outputs.npz")
+def _is_many(sources: Sequence[str]) -> bool:
+    """Whether the inputs are files to go through, rather than one input of any number of arrays."""
+    first = Path(sources[0])
+    is_one = sources[0] in MADE or (
+        first.suffix in ARRAYS and not first.is_dir() and not has_magic(sources[0])
+    )
+    return len(sources) > 1 or not is_one
+
+
+def _refuse_options_of_many(**options: Any) -> None:
+    for name, value in options.items():
+        if value:
+            help = "-i with a folder, a picture or a pattern"
+            fail("E0001", f"`--{name}` is for a run through many files", help=help)
+
+
+def _target(output: str | None, suffixes: Sequence[str]) -> Path | None:
+    """Where to write. Raises E0705 before anything is computed in vain."""
+    if output is None:
+        return None
+    path = Path(output)
+    if path.suffix not in suffixes:
+        help = " or ".join(f"-o outputs{suffix}" for suffix in suffixes)
+        fail("E0705", f"`{path}` is no name of {' or '.join(f'a {s}' for s in suffixes)} file", help=help)
     if not path.parent.is_dir():
         fail("E0705", f"cannot write {path}: there is no folder {path.parent}")
+    return path
 
 
-def _origin(source: str, seed: int) -> str:
-    """Where weights or inputs come from, in words."""
-    return {"fresh": f"fresh, seed {seed}", "random": f"random, seed {seed}", "rule": "by rule"}.get(
-        source, source
-    )
+def _loaded(
+    spec: str,
+    weights: str,
+    profile: str | None,
+    shape: InputShape | None,
+    changed: Mapping[str, Argument],
+) -> tuple[Network, Mapping[str, Any] | None]:
+    """The network, in the profile that the weights fit if none is named, and the weights unless fresh."""
+    from archforge.weights.files import read_weights
+    from archforge.weights.rule import rule_weights
 
-
-def _inputs(network: Network, data: str, seed: int, dtype: str) -> dict[str, NDArray[Any]]:
-    import numpy as np
-
-    from archforge.weights.files import read_inputs
-    from archforge.weights.rule import rule_input
-
-    types = network.graph.graph.inputs
-    if data == "rule":
-        arrays = {name: rule_input((1, *t.shape), name) for name, t in types.items()}
-    elif data == "random":
-        draw = np.random.default_rng(seed)
-        arrays = {name: draw.standard_normal((1, *t.shape)) for name, t in types.items()}
-    else:
-        return dict(read_inputs(data, list(types)))
-    return {
-        name: array.astype("float64" if dtype == "float64" else "float32") for name, array in arrays.items()
-    }
-
-
-def _print_value(name: str, array: NDArray[Any]) -> None:
-    shape = by_x(array.shape)
-    print(f"{name}  {shape}  mean {array.mean():.6g}  std {array.std():.6g}")
-
-
-def _print_largest(first: NDArray[Any], top: int, *, of_many: bool) -> None:
-    """The largest values of the first image, each under its index along every axis."""
-    import numpy as np
-
-    places = [np.unravel_index(i, first.shape) for i in first.argsort(axis=None)[::-1][:top]]
-    rows = [(",".join(map(str, place)), f"{first[place]:.6f}") for place in places]
-    print(table(("index", "value of the first image" if of_many else "value"), rows, right=(0, 1)))
+    opened = driver.open_spec(spec)
+    if weights in ("fresh", "rule") or profile is not None:
+        network = driver.analyse(opened, profile, settings=changed, input_shape=shape)
+        if weights == "fresh":
+            return network, None
+        return network, rule_weights(network.params) if weights == "rule" else read_weights(weights)
+    arrays = read_weights(weights)
+    return driver.fitting_profile(opened, arrays, changed, shape), arrays

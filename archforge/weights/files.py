@@ -12,6 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,7 +21,7 @@ from archforge.ops.base import Array
 from archforge.ops.lazy import np
 from archforge.weights.safetensors import read_safetensors, write_safetensors
 
-__all__ = ["read_inputs", "read_weights", "write_arrays", "written_beside"]
+__all__ = ["npz_writer", "read_inputs", "read_weights", "write_arrays", "written_beside"]
 
 
 def read_weights(path: str | Path) -> dict[str, Array]:
@@ -69,6 +70,13 @@ def write_arrays(path: str | Path, arrays: Mapping[str, Array]) -> None:
             writer(file, arrays)
         except ValueError as error:
             fail("E0705", f"cannot write {path}: {error}")
+
+
+@contextmanager
+def npz_writer(path: Path) -> Iterator[Callable[[str, Array], None]]:
+    """A function that adds an array to an .npz file, by its name; it is there once all are. Raises E0705."""
+    with written_beside(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        yield partial(_write_member, archive)
 
 
 @contextmanager
@@ -126,11 +134,15 @@ def _read_npy(file: BinaryIO) -> dict[str, Array]:
 
 
 def _write_npz(file: BinaryIO, arrays: Mapping[str, Array]) -> None:
-    # numpy.savez would put the clock into the archive, and cannot name an array `file`.
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, array in arrays.items():
-            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+            _write_member(archive, name, array)
+
+
+def _write_member(archive: zipfile.ZipFile, name: str, array: Array) -> None:
+    # numpy.savez would put the clock into the archive, and cannot name an array `file`.
+    with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+        np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
 
 
 def _endings(known: Mapping[str, object]) -> str:
