@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,26 +28,11 @@ import picture
 import report
 
 from archforge import driver
-from archforge.analysis.network import Network
-from archforge.backends import available, get
-from archforge.backends.numba.limits import measure
-from archforge.bench.environment import environment, load_average
-from archforge.bench.race import (
-    PEERS,
-    TOLERANCE,
-    Contestant,
-    Entry,
-    LeftOut,
-    deviations,
-    export,
-    race,
-    started,
-    under_load,
-)
-from archforge.bench.roofline import Work, work_of
+from archforge.backends import available
+from archforge.bench.compare import compare, wrong_outputs
+from archforge.bench.environment import environment
+from archforge.bench.race import PEERS, Entry, started
 from archforge.bench.task import Task
-from archforge.passes import optimise
-from archforge.plan import plan
 
 OURS = "numba"
 LOW_MEMORY = "numba low-memory"
@@ -98,8 +83,9 @@ def low_memory() -> Entry:
     return Entry(OURS, LOW_MEMORY, environment={"ARCHFORGE_WINOGRAD": "0"})
 
 
-def compare(case: Case, batch: int, options: argparse.Namespace) -> dict[str, Any]:
-    """One row: all contestants on one network and batch. Raises SystemExit if an output differs."""
+def measured(case: Case, batch: int, options: argparse.Namespace) -> dict[str, Any]:
+    """One row. Raises SystemExit if an output differs."""
+    settings = {name: str(value).lower() for name, value in case.settings.items()}
     network = driver.load(case.spec, case.profile, **case.settings)
     with tempfile.TemporaryDirectory() as folder:
         task = Task.write(
@@ -108,62 +94,18 @@ def compare(case: Case, batch: int, options: argparse.Namespace) -> dict[str, An
             folder=Path(folder),
             threads=options.threads,
             source=case.spec,
-            settings=case.settings,
+            settings=settings,
+            model=network.model,
             model_options=case.model_options,
         )
-        reasons: dict[str, str] = {}
-        try:
-            export(options.peer_python, task)
-        except LeftOut as reason:
-            reasons["export"] = str(reason)
-        row: dict[str, Any] = {
-            "network": case.spec,
-            "profile": case.profile,
-            "model": network.model,
-            "batch": batch,
-            "threads": options.threads,
-            "load": load_average(),
-        }
-        before = measure(options.threads)
-        with started(entries(case, options.peer_python), task) as (running, left_out):
-            row |= raced(running, task, options, contention=(case.spec, batch) == CONTENTION)
-        row["left_out"] = reasons | left_out
-        row["limits"] = asdict(before.together(measure(options.threads)))
-        row["work"] = asdict(whole_work(network, batch))
+        busy = BUSY if (case.spec, batch) == CONTENTION else 0
+        who = entries(case, options.peer_python)
+        row = compare(network, batch, who, task, rounds=options.rounds, busy=busy)
+        if wrong := wrong_outputs(row):
+            raise SystemExit(f"the outputs differ: {wrong}")
         if batch == 1 and options.fresh:
             row["fresh"] = fresh(case, task, options)
     return row
-
-
-def raced(
-    running: list[Contestant], task: Task, options: argparse.Namespace, *, contention: bool
-) -> dict[str, Any]:
-    """Times of all contestants, in turn, and, if asked for, once more beside busy processes."""
-    found = deviations(running, task.folder)
-    wrong = [f"{label} by {error:.1e}" for label, error in found.items() if not error < TOLERANCE]
-    if wrong:
-        raise SystemExit(f"the outputs differ: {', '.join(wrong)}")
-    race(running, options.rounds)
-    row: dict[str, Any] = {
-        "versions": {c.label: c.facts["version"] for c in running},
-        "deviation": found,
-        "median_s": {c.label: c.median_s for c in running},
-        "least_s": {c.label: min(c.elapsed_s) for c in running},
-        "calls": {c.label: len(c.elapsed_s) for c in running},
-    }
-    if contention:
-        for contestant in running:
-            contestant.elapsed_s.clear()
-        with under_load(BUSY):
-            race(running, options.rounds)
-        row["contended_s"] = {c.label: c.median_s for c in running}
-    return row
-
-
-def whole_work(network: Network, batch: int) -> Work:
-    """What all steps of our plan have to do at least."""
-    planned = plan(optimise(network.graph).graph, get(OURS), "float32")
-    return sum(work_of(planned, batch), Work(0, 0, 0))
 
 
 def fresh(case: Case, task: Task, options: argparse.Namespace) -> dict[str, dict[str, float]]:
@@ -205,7 +147,7 @@ def main() -> None:
     print(report.environment_text(data["environment"]))
     for case, batch in wanted(options, data["rows"]):
         begin = time.perf_counter()
-        row = compare(case, batch, options)
+        row = measured(case, batch, options)
         data["rows"].append(row)
         print(f"{report.line(row, data)}   ({time.perf_counter() - begin:.0f} s)", flush=True)
         if file:  # after each row, so that a run that is cut short is not lost

@@ -80,19 +80,21 @@ class Contestant:
     @classmethod
     def start(cls, entry: Entry, task: Task) -> Contestant:
         """Raises LeftOut with its last words if it cannot run."""
+        log = task.folder / f"{entry.label}.log"
         begin = time.perf_counter()
-        process = subprocess.Popen(
-            entry.command(task),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=(task.folder / f"{entry.label}.log").open("w"),
-            text=True,
-            env={**os.environ, **entry.environment},
-        )
+        with log.open("w") as errors:
+            process = subprocess.Popen(
+                entry.command(task),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                env={**os.environ, **entry.environment},
+            )
         facts = _answer(process)
         if facts is None:
             process.communicate()
-            raise LeftOut(_last_words((task.folder / f"{entry.label}.log").read_text(errors="replace")))
+            raise LeftOut(_last_words(log.read_text(errors="replace")))
         return cls(entry, process, {**facts, "ready_s": time.perf_counter() - begin})
 
     @property
@@ -134,7 +136,8 @@ def _answer(process: subprocess.Popen[str]) -> dict[str, Any] | None:
 
 
 def _last_words(text: str) -> str:
-    lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
+    """The last line of a traceback that is not indented: the exception."""
+    lines = [line for line in text.splitlines() if line.strip() and not line[0].isspace()]
     return lines[-1] if lines else "it ended without a word"
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from archforge.ir import TensorType
 from archforge.ops.base import Op
@@ -22,13 +22,16 @@ __all__ = ["Bound", "Peak", "Work", "bound", "work_of"]
 FLOAT = 4  # bytes
 
 
-class Peak(Protocol):
-    """What a machine can do in a second; see `archforge.backends.numba.limits`."""
+@dataclass(frozen=True, slots=True)
+class Peak:
+    """What all threads together can do in a second; `archforge.backends.numba.limits` measures it."""
 
-    @property
-    def all_flops(self) -> float: ...
-    @property
-    def read_bytes(self) -> float: ...
+    all_flops: float
+    read_bytes: float
+
+    @classmethod
+    def of(cls, limits: Mapping[str, float]) -> Peak:
+        return cls(limits["all_flops"], limits["read_bytes"])
 
 
 @dataclass(frozen=True, slots=True)

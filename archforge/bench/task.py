@@ -28,12 +28,16 @@ class Task:
         *,
         folder: Path,
         threads: int,
-        source: str | Mapping[str, Any],
-        settings: Mapping[str, Any],
+        source: str,
+        settings: Mapping[str, str],
+        model: str | None = None,
         model_options: Mapping[str, Any] | None = None,
     ) -> Task:
-        """The files of `worker.py`. `source` and `settings` are what `network` was loaded from; a library's
-        network of the same weights is made with `model_options`."""
+        """The files of `worker.py`.
+
+        `source` is what `network` was opened from, a name, a path or a text, and `settings` are the texts of
+        its arguments. Peers run a library's `model`, made with `model_options`; without one, the same graph.
+        """
         import numpy as np
 
         from archforge.weights import rule_input, rule_weights, write_arrays
@@ -47,8 +51,8 @@ class Task:
             "spec": source,
             "profile": network.profile,
             "settings": dict(settings),
-            "input": None,
-            "model": network.model,
+            "input": {name: list(t.shape) for name, t in inputs.items()},
+            "model": model,
             "model_options": dict(model_options or {}),
         }
         (folder / "task.json").write_text(json.dumps(what), "utf-8")

@@ -46,19 +46,29 @@ class Task:
 
 
 def archforge(backend: str) -> tuple[str, Loader]:
-    """Loads as a program does that has the spec's name and a weights file."""
+    """Loads as a program does that has a spec and a weights file."""
     from archforge import __version__, backends, driver
 
     backends.get(backend).lowerings()
 
     def load(task: Task) -> Call:
-        what = task.what
-        options = {"backend": backend, "weights": task.folder / "weights.safetensors", **task.options}
-        shape = {name: tuple(dims) for name, dims in what["input"].items()} if what["input"] else None
-        run = driver.compile(what["spec"], what["profile"], input=shape, **options, **what["settings"])
+        weights = task.folder / "weights.safetensors"
+        run = driver.compile(analysed(task), backend=backend, weights=weights, **task.options)
         return lambda: run.run(task.inputs).outputs
 
     return __version__, load
+
+
+def analysed(task: Task) -> Any:
+    """The spec's network, as it was given."""
+    from archforge import driver
+    from archforge.spec.opening import setting
+
+    what = task.what
+    settings = {name: setting(name, text) for name, text in what["settings"].items()}
+    return driver.analyse(
+        driver.open_spec(what["spec"]), what["profile"], settings=settings, input_shape=what["input"]
+    )
 
 
 def torch(_: str) -> tuple[str, Loader]:
@@ -128,7 +138,14 @@ def export(task: Task) -> None:
 
 
 def network(task: Task, state: Arrays) -> Any:
-    """The library's network, `LIBRARY.NAME`, with the given weights."""
+    """The library's network, `LIBRARY.NAME`, or without one the spec's, with the given weights."""
+    if task.what["model"] is None:
+        from archforge.bench.torch_network import Unsupported, torch_network
+
+        try:
+            return torch_network(analysed(task).graph, state)
+        except Unsupported as reason:
+            raise SystemExit(str(reason)) from None
     library, name = task.what["model"].split(".")
     with suppress(ImportError):
         importlib.import_module("torchvision_cpu")  # what a CPU-only torch lacks for torchvision

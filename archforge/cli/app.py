@@ -20,6 +20,7 @@ COMMANDS = {
     "list": "listing.list_zoo",
     "run": "run.run",
     "verify": "verify.verify",
+    "bench": "bench.bench",
     "new": "new.new",
     "schema": "schema.schema",
 }

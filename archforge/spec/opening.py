@@ -17,7 +17,7 @@ from archforge.spec.resolve import Spec, resolve
 from archforge.spec.syntax import Argument
 from archforge.spec.tree import parse_yaml
 
-__all__ = ["Source", "open_spec", "setting", "settings_of", "zoo_paths"]
+__all__ = ["STDIN", "Source", "open_spec", "setting", "settings_of", "zoo_paths"]
 
 STDIN = "-"
 BLOCK_MARK = ":"

@@ -41,15 +41,6 @@ class Limits:
     all_flops: float
     read_bytes: float
 
-    def together(self, other: Limits) -> Limits:
-        """The greater of two measurements: a slow moment of the machine is no limit."""
-        return Limits(
-            self.threads,
-            max(self.one_flops, other.one_flops),
-            max(self.all_flops, other.all_flops),
-            max(self.read_bytes, other.read_bytes),
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class Multiply:

@@ -1,0 +1,129 @@
+"""One network and one size of batch: contestants checked, timed in turn, and held against the roofline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from archforge import backends
+from archforge.analysis.network import Network
+from archforge.bench.environment import load_average
+from archforge.bench.race import (
+    PEERS,
+    TOLERANCE,
+    Contestant,
+    Entry,
+    LeftOut,
+    deviations,
+    export,
+    race,
+    started,
+    under_load,
+)
+from archforge.bench.roofline import Work, work_of
+from archforge.bench.task import Task
+
+__all__ = ["Row", "compare", "wrong_outputs"]
+
+# What was measured, as JSON holds it: seconds by the labels of contestants under `median_s` and `least_s`,
+# `deviation`, `versions`, `left_out` (why), `limits` (None without numba), `work`, and what was run.
+Row = dict[str, Any]
+
+
+def compare(
+    network: Network,
+    batch: int,
+    entries: Sequence[Entry],
+    task: Task,
+    *,
+    rounds: int,
+    busy: int = 0,
+    say: Callable[[str], None] = lambda text: None,
+) -> Row:
+    """A row. Nothing is timed where outputs differ: `wrong_outputs` then says which.
+
+    With `busy`, all are timed once more beside so many processes that never rest: `contended_s`.
+    """
+    row: Row = {
+        "network": network.name,
+        "profile": network.profile,
+        "model": network.model,
+        "batch": batch,
+        "threads": task.threads,
+        "load": load_average(),
+        "work": asdict(_work(network, batch)),
+    }
+    say("exporting what the other libraries load")
+    entries, unexported = _exported(entries, task)
+    before = _limits(task.threads)
+    say("starting the contestants")
+    with started(entries, task) as (running, left_out):
+        row["left_out"] = unexported | left_out
+        row["versions"] = {c.label: c.facts["version"] for c in running}
+        row["deviation"] = deviations(running, task.folder)
+        if running and not wrong_outputs(row):
+            row |= _timed(running, rounds, busy, say)
+    row["limits"] = _greater(before, _limits(task.threads))
+    return row
+
+
+def wrong_outputs(row: Row) -> Mapping[str, float]:
+    """Whose outputs differ from the first one's, and by how many of its standard deviations."""
+    return {label: error for label, error in row["deviation"].items() if not error < TOLERANCE}
+
+
+def _timed(running: Sequence[Contestant], rounds: int, busy: int, say: Callable[[str], None]) -> Row:
+    race(running, rounds, say)
+    row: Row = {
+        "median_s": {c.label: c.median_s for c in running},
+        "least_s": {c.label: min(c.elapsed_s) for c in running},
+        "calls": {c.label: len(c.elapsed_s) for c in running},
+    }
+    if busy:
+        for contestant in running:
+            contestant.elapsed_s.clear()
+        with under_load(busy):
+            race(running, rounds, say)
+        row["contended_s"] = {c.label: c.median_s for c in running}
+    return row
+
+
+def _exported(entries: Sequence[Entry], task: Task) -> tuple[Sequence[Entry], dict[str, str]]:
+    """The entries that can begin, once torch has made what the peers load, and why others cannot."""
+    pythons = {entry.python for entry in entries if entry.kind in PEERS}
+    failed: dict[str, str] = {}
+    for python in pythons:
+        try:
+            export(python, task)
+        except LeftOut as reason:
+            failed[python] = str(reason)
+    able = [e for e in entries if e.kind not in PEERS or e.python not in failed]
+    return able, {e.label: f"torch exports no network: {failed[e.python]}" for e in entries if e not in able}
+
+
+def _work(network: Network, batch: int) -> Work:
+    """What all steps of a plan have to do at least; a backend that fuses has fewer steps."""
+    from archforge.passes import optimise
+    from archforge.plan import plan
+
+    planned = plan(optimise(network.graph).graph, backends.get("auto"), "float32")
+    return sum(work_of(planned, batch), Work(0, 0, 0))
+
+
+def _limits(threads: int) -> dict[str, float] | None:
+    """What the machine can do at most; measured with code that the backend numba makes."""
+    if "numba" not in backends.available():
+        return None
+    from archforge.backends.numba.limits import measure
+
+    return asdict(measure(threads))
+
+
+def _greater(
+    before: Mapping[str, float] | None, after: Mapping[str, float] | None
+) -> dict[str, float] | None:
+    """A slow moment of the machine is no limit."""
+    if before is None or after is None:
+        return None
+    return {name: max(before[name], after[name]) for name in before}

@@ -1,0 +1,178 @@
+"""`archforge bench`: one network timed beside other libraries on this machine."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from archforge import driver
+from archforge.cli import CHECK_FAILED
+from archforge.cli.options import (
+    InputOption,
+    JsonOption,
+    ProfileOption,
+    SetOption,
+    SpecArgument,
+    input_shape,
+    settings,
+)
+from archforge.cli.output import counted, print_json, table
+from archforge.cli.progress import Progress
+from archforge.spec.opening import STDIN
+
+if TYPE_CHECKING:
+    from archforge.analysis.network import Network
+    from archforge.bench.race import Entry
+
+__all__ = ["bench"]
+
+
+def bench(
+    spec: SpecArgument,
+    profile: ProfileOption = None,
+    shape: InputOption = None,
+    set: SetOption = None,
+    batch: Annotated[
+        list[int] | None,
+        typer.Option("--batch", "-b", min=1, metavar="N", help="Images in a call; may be repeated. [1]"),
+    ] = None,
+    backend: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--backend",
+            metavar="NAME",
+            help="What of archforge takes part: numba, numpy, mlx; may be repeated. "
+            "Default: all that `auto` would take here.",
+        ),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option("--threads", min=1, metavar="N", help="Of every contestant. Default: physical cores."),
+    ] = None,
+    rounds: Annotated[
+        int,
+        typer.Option(
+            "--rounds", min=1, metavar="N", help="How often each has its turn, about 0.3 seconds or one call."
+        ),
+    ] = 10,
+    json: JsonOption = False,
+) -> None:
+    """Time a network, beside torch, onnxruntime and openvino as far as this Python has them.
+
+    All run the same graph in float32 on the same weights and input, made by rule, each in a process of its
+    own. What they compute is compared first; then they take turns. Figures are medians. Keep the machine
+    quiet meanwhile. Exit code 1 if an output differs.
+    """
+    from archforge.bench.compare import compare, wrong_outputs
+    from archforge.bench.environment import environment
+    from archforge.bench.task import Task
+
+    opened = driver.open_spec(spec)
+    network = driver.analyse(opened, profile, settings=settings(set), input_shape=input_shape(shape))
+    source = f"{opened.document.source.text}\n" if spec == STDIN else spec
+    texts = dict(text.split("=", 1) for text in set or ())
+    entries = _entries(backend)
+    count = threads or _threads()
+    rows = []
+    with Progress("making weights") as progress, tempfile.TemporaryDirectory() as folder:
+        for size in batch or [1]:
+            where = Path(folder, str(size))
+            task = Task.write(network, size, folder=where, threads=count, source=source, settings=texts)
+            rows.append(compare(network, size, entries, task, rounds=rounds, say=progress.say))
+    facts = environment(count)
+    wrong = {label for row in rows for label in wrong_outputs(row)}
+    if json:
+        print_json({"environment": facts, "rows": rows, "ok": not wrong})
+    else:
+        _print(network, facts, rows)
+    raise typer.Exit(CHECK_FAILED if wrong else 0)
+
+
+def _entries(names: Iterable[str] | None) -> list[Entry]:
+    """Who takes part; ours first, as the outputs of the others are compared with those of the first.
+
+    Raises E0701 for a backend that is not there.
+    """
+    from archforge import backends
+    from archforge.bench.race import PEERS, Entry
+
+    if names:
+        ours = [backends.get(name).name for name in dict.fromkeys(names)]
+    else:
+        able = [b for b in backends.all_backends().values() if b.preference() > 0]
+        ours = [b.name for b in sorted(able, key=lambda b: -b.preference())]
+    return [Entry(kind) for kind in dict.fromkeys((*ours, *PEERS))]
+
+
+def _threads() -> int:
+    from archforge import backends
+
+    if "numba" in backends.available():
+        from archforge.backends.numba.machine import machine
+
+        return machine().threads
+    return os.cpu_count() or 1
+
+
+def _print(network: Network, facts: Mapping[str, str], rows: list[dict[str, Any]]) -> None:
+    print(f"{network.name}, profile {network.profile}, float32")
+    for name, value in facts.items():
+        print(f"  {name}: {value}")
+    for row in rows:
+        print(f"\nbatch {row['batch']}")
+        _print_times(row)
+        for label, reason in row["left_out"].items():
+            print(f"  left out: {label}: {reason}")
+        _print_limits(row)
+
+
+def _print_times(row: dict[str, Any]) -> None:
+    """The contestants' times, or whose outputs differ."""
+    from archforge.bench.compare import wrong_outputs
+
+    if wrong := wrong_outputs(row):
+        first = next(iter(row["deviation"]))
+        for label, error in wrong.items():
+            print(f"  {label} computes something else than {first}: {error:.1e} standard deviations off")
+        return
+    medians = row.get("median_s", {})
+    if not medians:
+        print("  nothing could run")
+        return
+    ours = next(iter(medians))
+    body = [
+        (
+            f"  {label}",
+            row["versions"][label],
+            f"{median * 1e3:.2f}",
+            f"{row['least_s'][label] * 1e3:.2f}",
+            f"{median / medians[ours]:.2f}",
+            counted(row["calls"][label], "call"),
+        )
+        for label, median in medians.items()
+    ]
+    print(table(("  runs on", "version", "median ms", "least ms", f"/ {ours}", ""), body, right=(2, 3, 4, 5)))
+    worst = max(row["deviation"].values())
+    print(f"  outputs agree: {worst:.1e} of their standard deviation apart at most")
+
+
+def _print_limits(row: Mapping[str, Any]) -> None:
+    """The roofline beside the time of the first contestant."""
+    from archforge.bench.roofline import Peak, Work, bound
+
+    if row["limits"] is None:
+        print("  no limit: the machine's is measured with the backend numba, which is not installed")
+        return
+    work, peak = Work(**row["work"]), Peak.of(row["limits"])
+    limit = bound(work, peak)
+    arithmetic = f"{work.flops / 1e9:.3g} GFLOP at {peak.all_flops / 1e9:.0f} GFLOP/s"
+    memory = f"{work.bytes / 1e6:.3g} MB at {peak.read_bytes / 1e9:.0f} GB/s"
+    print(f"  limit {limit.s * 1e3:.3g} ms, by {limit.by}: {arithmetic}, {memory}")
+    if medians := row.get("median_s"):
+        ours, median = next(iter(medians.items()))
+        print(f"  {ours} works at {limit.s / median:.0%} of it (Winograd and caches may go beyond)")
