@@ -139,6 +139,7 @@ def compile(
     seed: int = 0,
     strict: bool = False,
     without: Collection[str] = (),
+    low_memory: bool = False,
     input: InputShape | None = None,
     **params: Any,
 ) -> Executable:
@@ -147,13 +148,14 @@ def compile(
     weights: a mapping of names to arrays, a .safetensors or .npz file, or None for fresh ones from
     `seed`. Given weights and no profile, the one profile that they fit is taken. taps: names of nodes
     or scopes whose values are returned besides. strict: refuse ops that the backend lacks. without:
-    graph passes and parts of planning to leave out. Given arrays are kept for the plans of other sizes.
+    graph passes and parts of planning to leave out. low_memory: leave out what takes memory for speed,
+    which is Winograd's weights. Given arrays are kept for the plans of other sizes.
 
     Raises `DiagnosticError` for whatever does not fit.
     """
     from archforge import backends
     from archforge.passes import optimise
-    from archforge.plan import SWITCHES, OtherSizes, packed_alike, plan, resolve_taps
+    from archforge.plan import MEMORY_FOR_SPEED, SWITCHES, OtherSizes, packed_alike, plan, resolve_taps
     from archforge.plan import load as bind_plan
     from archforge.weights.bind import bind
     from archforge.weights.files import read_weights
@@ -162,12 +164,13 @@ def compile(
     given = read_weights(weights) if isinstance(weights, str | Path) else weights
     network = _network(source, profile, given, input, params)
     chosen = backends.get(backend, dtype)
-    unplanned = frozenset(without).intersection(SWITCHES)
+    left_out = frozenset(without) | (MEMORY_FOR_SPEED if low_memory else frozenset())
+    unplanned = left_out.intersection(SWITCHES)
     bound = None if given is None else bind(network.params, given, ignorable=_other_heads(network))
 
     def planned(graph: TypedGraph) -> tuple[Plan, tuple[ParamTransform, ...]]:
         tapped = resolve_taps(graph, [taps] if isinstance(taps, str) else taps)
-        done = optimise(graph, frozenset(tapped.values()), frozenset(without) - unplanned)
+        done = optimise(graph, frozenset(tapped.values()), left_out - unplanned)
         steps = plan(done.graph, chosen, dtype, tapped, strict=strict, without=unplanned)
         return steps, done.transforms
 

@@ -80,7 +80,7 @@ def entries(case: Case, peer_python: str) -> list[Entry]:
 
 
 def low_memory() -> Entry:
-    return Entry(OURS, LOW_MEMORY, environment={"ARCHFORGE_WINOGRAD": "0"})
+    return Entry(OURS, LOW_MEMORY, options={"low_memory": True})
 
 
 def measured(case: Case, batch: int, options: argparse.Namespace) -> dict[str, Any]:

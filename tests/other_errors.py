@@ -44,7 +44,7 @@ class _Bare(NumpyBackend):
 
     name: str = "bare"
 
-    def lowerings(self) -> Mapping[str, Lowering]:
+    def lowerings(self, dtype: str, without: frozenset[str] = frozenset()) -> Mapping[str, Lowering]:
         return {}
 
 

@@ -133,7 +133,7 @@ needs_mlx = pytest.mark.skipif("mlx" not in available(), reason="mlx is not inst
 
 @needs_mlx
 def test_the_table_names_ops() -> None:
-    assert get("mlx").lowerings().keys() <= {cls.op for cls in all_ops().values()}
+    assert get("mlx").lowerings("float32").keys() <= {cls.op for cls in all_ops().values()}
 
 
 @needs_mlx

@@ -23,7 +23,7 @@ from archforge.ir import Node, TensorType, TypedGraph
 from archforge.ops.base import Array
 from archforge.ops.conv import Conv
 from archforge.passes import optimise
-from archforge.plan import SWITCHES, Plan, load, plan
+from archforge.plan import SWITCHES, Executable, Plan, load, plan
 from archforge.weights import rule_weights
 from tests.graphs import GRAPHS, WEIGHTS, graph, inputs_of, node
 
@@ -243,6 +243,22 @@ def test_what_planning_does_shows_in_the_number_of_calls_and_the_memory() -> Non
     # `joint` lies in place but for `stem`, which two others read too and which it can hold all the same.
     assert len(recorded(WITH_BRANCHES, ("concat_in_place",)).calls) == len(whole.calls) + 5
     assert lay_out(whole.lifetimes())[1] < lay_out(whole.lifetimes(), share=False)[1]
+
+
+def test_low_memory_packs_weights_once_over_and_outputs_stay() -> None:
+    network = load_network("resnet_18", "torchvision", input=(3, 65, 65))
+    weights, x = rule_weights(network.params), np.ones((1, 3, 65, 65), np.float32)
+    fast = compile(network, backend="numba", weights=weights)
+    small = compile(network, backend="numba", weights=weights, low_memory=True)
+    own = sum(array.size * 4 for array in weights.values())
+    assert packed_bytes(small) < 1.01 * own < packed_bytes(fast)
+    direct = compile(network, backend="numba", weights=weights, without=["winograd"])
+    np.testing.assert_array_equal(small(x), direct(x))
+    np.testing.assert_allclose(small(x), fast(x), rtol=0, atol=WINOGRAD_TOLERANCE * fast(x).std())
+
+
+def packed_bytes(run: Executable) -> int:
+    return sum(array.nbytes for params in run.params for array in params.values())
 
 
 # Processes and threads ----------------------------------------------------------------------------------

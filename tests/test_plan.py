@@ -84,7 +84,7 @@ class Watched(NumpyBackend):
 
     alive: list[int] = field(default_factory=list)
 
-    def lowerings(self) -> Mapping[str, Lowering]:
+    def lowerings(self, dtype: str, without: frozenset[str] = frozenset()) -> Mapping[str, Lowering]:
         made: list[weakref.ref[Array]] = []
 
         def lower(op: Op, *types: TensorType) -> Kernel:
@@ -96,7 +96,7 @@ class Watched(NumpyBackend):
 
             return Kernel(run)
 
-        return dict.fromkeys(super().lowerings(), lower)
+        return dict.fromkeys(super().lowerings(dtype), lower)
 
 
 def test_memory_of_a_chain_does_not_grow_with_its_length() -> None:
@@ -120,7 +120,7 @@ class Fusing(NumpyBackend):
 
     name: str = "fusing"
 
-    def lowerings(self) -> Mapping[str, Lowering]:
+    def lowerings(self, dtype: str, without: frozenset[str] = frozenset()) -> Mapping[str, Lowering]:
         def conv(op: Op, *types: TensorType) -> Kernel:
             def run(
                 params: Mapping[str, Array], x: Array, *residual: Array, epilogue: Epilogue | None = None
@@ -131,7 +131,7 @@ class Fusing(NumpyBackend):
 
             return Kernel(run, absorbs=frozenset({"add", "relu"}))
 
-        return {**super().lowerings(), "conv": conv}
+        return {**super().lowerings(dtype), "conv": conv}
 
 
 @pytest.mark.parametrize("name", GRAPHS)
@@ -327,8 +327,8 @@ class Poor(NumpyBackend):
 
     name: str = "poor"
 
-    def lowerings(self) -> Mapping[str, Lowering]:
-        return {"conv": super().lowerings()["conv"]}
+    def lowerings(self, dtype: str, without: frozenset[str] = frozenset()) -> Mapping[str, Lowering]:
+        return {"conv": super().lowerings(dtype)["conv"]}
 
 
 def test_what_a_backend_lacks_runs_on_the_reference_and_is_reported() -> None:

@@ -49,7 +49,7 @@ def archforge(backend: str) -> tuple[str, Loader]:
     """Loads as a program does that has a spec and a weights file."""
     from archforge import __version__, backends, driver
 
-    backends.get(backend).lowerings()
+    backends.get(backend).lowerings("float32")
 
     def load(task: Task) -> Call:
         weights = task.folder / "weights.safetensors"

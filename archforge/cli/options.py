@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,9 +16,12 @@ __all__ = [
     "BackendOption",
     "InputOption",
     "JsonOption",
+    "LowMemoryOption",
+    "NoWinogradOption",
     "ProfileOption",
     "SetOption",
     "SpecArgument",
+    "compile_options",
     "input_shape",
     "settings",
 ]
@@ -56,6 +59,16 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 BackendOption = Annotated[
     str, typer.Option("--backend", metavar="NAME", help="What computes: auto, numpy, mlx.")
 ]
+
+LowMemoryOption = Annotated[
+    bool, typer.Option("--low-memory", help="Leave out what takes memory for speed: Winograd's weights.")
+]
+NoWinogradOption = Annotated[bool, typer.Option("--no-winograd", help="Compute all convolutions directly.")]
+
+
+def compile_options(low_memory: bool, no_winograd: bool) -> dict[str, Any]:
+    """What `driver.compile` is told of these options."""
+    return {"low_memory": low_memory, "without": ["winograd"] if no_winograd else []}
 
 
 def input_shape(text: str | None) -> dict[str, Sequence[int]] | tuple[int, ...] | None:

@@ -13,7 +13,17 @@ import typer
 from archforge import driver
 from archforge.analysis.network import Network
 from archforge.cli.once import MADE, inputs, origin, print_results
-from archforge.cli.options import BackendOption, ProfileOption, SetOption, SpecArgument, input_shape, settings
+from archforge.cli.options import (
+    BackendOption,
+    LowMemoryOption,
+    NoWinogradOption,
+    ProfileOption,
+    SetOption,
+    SpecArgument,
+    compile_options,
+    input_shape,
+    settings,
+)
 from archforge.cli.progress import Progress
 from archforge.cli.stream import OUTPUTS, open_stream
 from archforge.errors import fail
@@ -104,6 +114,8 @@ def run(
     as_json: Annotated[
         bool, typer.Option("--json", help="Of many inputs: a JSON object for each, on a line of its own.")
     ] = False,
+    low_memory: LowMemoryOption = False,
+    no_winograd: NoWinogradOption = False,
 ) -> None:
     """Run a network and print the largest values of its output: of one input, or of each in a folder.
 
@@ -120,7 +132,13 @@ def run(
         stream = open_stream(network, sources, preprocess, labels, target, bool(tap)) if many else None
         given = {} if many else inputs(network, sources[0], seed, dtype)
         executable = driver.compile(
-            network, backend=backend, dtype=dtype, weights=arrays, taps=tap or (), seed=seed
+            network,
+            backend=backend,
+            dtype=dtype,
+            weights=arrays,
+            taps=tap or (),
+            seed=seed,
+            **compile_options(low_memory, no_winograd),
         )
         heading = [
             f"{network.name}, profile {network.profile}, on {executable.plan.backend.name} in {dtype}",

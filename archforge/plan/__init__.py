@@ -3,10 +3,11 @@
 from archforge.plan.backend import Backend, Epilogue, Kernel, Lowering, Program
 from archforge.plan.executable import Executable, Results, load
 from archforge.plan.interpreter import Interpreter
-from archforge.plan.planner import SWITCHES, Plan, Step, plan, resolve_taps
+from archforge.plan.planner import MEMORY_FOR_SPEED, SWITCHES, Plan, Step, plan, resolve_taps
 from archforge.plan.sizes import OtherSizes, Shapes, packed_alike
 
 __all__ = [
+    "MEMORY_FOR_SPEED",
     "SWITCHES",
     "Backend",
     "Epilogue",

@@ -77,8 +77,9 @@ class Backend(Protocol):
         """Raises E0701 where the backend cannot run, with what would make it."""
         ...
 
-    def lowerings(self) -> Mapping[str, Lowering]:
-        """Lowerings by kind of op; called after `require`."""
+    def lowerings(self, dtype: str, without: frozenset[str] = frozenset()) -> Mapping[str, Lowering]:
+        """Lowerings by kind of op for values in `dtype`, `without` some of `SWITCHES`; called after
+        `require`."""
         ...
 
     def packers(self) -> int:

@@ -13,10 +13,13 @@ from archforge.ops.base import Array, Op
 from archforge.plan.backend import Backend, Epilogue, Kernel, Lowering, has_reference
 from archforge.plan.fusion import Chain, fused
 
-__all__ = ["SWITCHES", "Plan", "Step", "plan", "resolve_taps"]
+__all__ = ["MEMORY_FOR_SPEED", "SWITCHES", "Plan", "Step", "plan", "resolve_taps"]
 
 # Parts of planning that can be left out; outputs stay.
-SWITCHES = ("fuse_epilogues", "concat_in_place", "share_memory")
+SWITCHES = ("fuse_epilogues", "concat_in_place", "share_memory", "winograd")
+
+# Those that take memory for speed: Winograd's weights are up to four times those of the network.
+MEMORY_FOR_SPEED = frozenset({"winograd"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,7 @@ def plan(
         fail("E0703", f"the backend {backend.name} cannot compute in {dtype}", help=help)
     wanted = frozenset((*typed.graph.outputs.values(), *taps.values()))
     nodes = _needed(typed, wanted)
-    table = backend.lowerings()
+    table = backend.lowerings(dtype, frozenset(without))
     kernels = {n.name: _lowered(n, typed, table) for n in nodes}
     _refuse(nodes, kernels, backend, strict)
     if "fuse_epilogues" in without:

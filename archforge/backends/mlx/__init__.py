@@ -45,7 +45,7 @@ class MlxBackend:
             help = f"pip install '{PACKAGE}'"
             fail("E0701", f"the backend mlx cannot run here: {reason}", help=help)
 
-    def lowerings(self) -> Mapping[str, Lowering]:
+    def lowerings(self, dtype: str, without: frozenset[str] = frozenset()) -> Mapping[str, Lowering]:
         table: Mapping[str, Lowering] = import_module(f"{__name__}.lowerings").LOWERINGS
         return table
 

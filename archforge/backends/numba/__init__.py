@@ -38,8 +38,8 @@ class NumbaBackend:
                 help="pip install 'archforge-zoo[fast]'",
             )
 
-    def lowerings(self) -> Mapping[str, Lowering]:
-        table: Mapping[str, Lowering] = import_module(f"{__name__}.lowerings").LOWERINGS
+    def lowerings(self, dtype: str, without: frozenset[str] = frozenset()) -> Mapping[str, Lowering]:
+        table: Mapping[str, Lowering] = import_module(f"{__name__}.lowerings").lowerings(without)
         return table
 
     def packers(self) -> int:

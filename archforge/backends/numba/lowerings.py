@@ -22,18 +22,27 @@ from archforge.ir import TensorType
 from archforge.ops.conv import Conv
 from archforge.plan import Kernel, Lowering
 
-__all__ = ["LOWERINGS"]
+__all__ = ["lowerings"]
+
+
+def lowerings(without: frozenset[str]) -> Mapping[str, Lowering]:
+    return LOWERINGS | {"conv": direct_convolution} if "winograd" in without else LOWERINGS
 
 
 def convolution(op: Conv, x: TensorType) -> Kernel | None:
     """The family that takes it."""
+    form = winograd.form_of(op, x)
+    return winograd.convolution(op, x, form) if form else direct_convolution(op, x)
+
+
+def direct_convolution(op: Conv, x: TensorType) -> Kernel | None:
+    """The family that takes it, but for Winograd's."""
     if op.groups == op.out == x.channels > 1:
         return windows.depthwise(op, x)
-    form = winograd.form_of(op, x)
-    return winograd.convolution(op, x, form) if form else conv.direct(op, x)
+    return conv.direct(op, x)
 
 
-LOWERINGS: Mapping[str, Lowering] = {
+LOWERINGS: dict[str, Lowering] = {
     **dict.fromkeys(ACTIVATIONS, elementwise.activation),
     **dict.fromkeys(("channel_dropout", "dropout", "identity", "stochastic_depth"), elementwise.alias),
     **elementwise.MERGES,

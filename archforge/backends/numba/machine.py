@@ -2,7 +2,6 @@
 
 ARCHFORGE_SIMD: `avx512`, `avx2` or `generic` (128 bits), at most what the CPU has.
 ARCHFORGE_THREADS: how many threads compute, the physical cores by default.
-ARCHFORGE_WINOGRAD: 0 leaves Winograd's convolution out, whose weights take four times the memory.
 """
 
 from __future__ import annotations
@@ -52,7 +51,6 @@ class Machine:
     threads: int
     l2_bytes: int
     is_x86: bool
-    winograd: bool
 
     @property
     def vector(self) -> int:
@@ -85,7 +83,6 @@ def machine() -> Machine:
         threads=_threads(),
         l2_bytes=_l2_bytes(),
         is_x86=is_x86,
-        winograd=os.environ.get("ARCHFORGE_WINOGRAD", "1") != "0",
     )
 
 

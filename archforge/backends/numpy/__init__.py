@@ -29,7 +29,7 @@ class NumpyBackend:
     def require(self) -> None:
         """NumPy is always there."""
 
-    def lowerings(self) -> Mapping[str, Lowering]:
+    def lowerings(self, dtype: str, without: frozenset[str] = frozenset()) -> Mapping[str, Lowering]:
         return dict.fromkeys(all_ops(), _reference)
 
     def packers(self) -> int:

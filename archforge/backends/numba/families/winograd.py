@@ -66,7 +66,7 @@ def forms(op: Conv, x: TensorType) -> Iterator[Form]:
 def form_of(op: Conv, x: TensorType) -> Form | None:
     """The tile that is expected to be fastest for one image, if any beats the direct convolution: by the
     cycles of products and transforms, and of reading more weights."""
-    candidates = [*forms(op, x)] if machine().winograd else []
+    candidates = [*forms(op, x)]
     if not candidates:
         return None
     height, width = op.infer(x).spatial
