@@ -26,7 +26,7 @@ LAYERS = (
     ("plan", "analysis"),
     ("passes", "spec", "weights"),
     ("ops",),
-    ("ir", "resources"),
+    ("hardware", "ir", "resources"),
     ("errors",),
     ("codes",),
 )

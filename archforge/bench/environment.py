@@ -8,26 +8,32 @@ import re
 from pathlib import Path
 
 from archforge import __version__
+from archforge.hardware import cpu_name
 
-__all__ = ["environment", "load_average"]
+__all__ = ["environment", "load_average", "variables"]
 
 VARIABLES = re.compile("OPENBLAS_|OMP_|MKL_|GOTO_|ARCHFORGE_|ORT_|OV_|NUMBA_|MALLOC_")
 
 
 def environment(threads: int) -> dict[str, str]:
     """Facts by name, in words."""
-    names = {k: v for k, v in sorted(os.environ.items()) if VARIABLES.match(k)}
-    facts = {"cpu": _cpu(), "threads": f"{threads} of {os.cpu_count()} CPUs"}
+    facts = {"cpu": cpu_name(), "threads": f"{threads} of {os.cpu_count()} CPUs"}
     return {
         **facts,
         **_kernels(),
         "memory": _memory(),
         "load": load_average(),
-        "variables": " ".join(f"{k}={v}" for k, v in names.items()) or "no OPENBLAS_*, OMP_*, ARCHFORGE_*",
+        "variables": " ".join(f"{k}={v}" for k, v in variables().items())
+        or "no OPENBLAS_*, OMP_*, ARCHFORGE_*",
         "system": platform.platform(),
         "python": platform.python_version(),
         "archforge": __version__,
     }
+
+
+def variables() -> dict[str, str]:
+    """What is set of that which changes how fast networks run."""
+    return {name: value for name, value in sorted(os.environ.items()) if VARIABLES.match(name)}
 
 
 def load_average() -> str:
@@ -48,11 +54,6 @@ def _kernels() -> dict[str, str]:
         "vectors": f"{here.simd}, {here.lanes} floats; LLVM calls the CPU {here.cpu}",
         "L2 cache": f"{here.l2_bytes >> 10} KiB",
     }
-
-
-def _cpu() -> str:
-    found = re.search(r"model name\s*: (.*)", _read("/proc/cpuinfo"))
-    return found[1] if found else platform.processor() or platform.machine()
 
 
 def _memory() -> str:

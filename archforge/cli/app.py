@@ -18,6 +18,7 @@ COMMANDS = {
     "check": "check.check",
     "show": "show.show",
     "list": "listing.list_zoo",
+    "info": "info.info",
     "run": "run.run",
     "verify": "verify.verify",
     "bench": "bench.bench",

@@ -77,6 +77,11 @@ class Backend(Protocol):
         """Raises E0701 where the backend cannot run, with what would make it."""
         ...
 
+    def facts(self) -> Mapping[str, str]:
+        """What it sees of the machine, in words by name, its library's `version` first; called after
+        `require`. For `archforge info`."""
+        ...
+
     def lowerings(self, dtype: str, without: frozenset[str] = frozenset()) -> Mapping[str, Lowering]:
         """Lowerings by kind of op for values in `dtype`, `without` some of `SWITCHES`; called after
         `require`."""

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.metadata import version
 from typing import Any
 
 from archforge.errors import fail
@@ -44,6 +45,11 @@ class MlxBackend:
             reason = str(error).splitlines()[0]
             help = f"pip install '{PACKAGE}'"
             fail("E0701", f"the backend mlx cannot run here: {reason}", help=help)
+
+    def facts(self) -> Mapping[str, str]:
+        mx = import_module("mlx.core")
+        device = "Metal" if mx.metal.is_available() else "CUDA" if mx.cuda.is_available() else "CPU"
+        return {"version": f"mlx {version('mlx')}", "device": device}
 
     def lowerings(self, dtype: str, without: frozenset[str] = frozenset()) -> Mapping[str, Lowering]:
         table: Mapping[str, Lowering] = import_module(f"{__name__}.lowerings").LOWERINGS

@@ -38,6 +38,10 @@ class NumbaBackend:
                 help="pip install 'archforge-zoo[fast]'",
             )
 
+    def facts(self) -> Mapping[str, str]:
+        facts: Mapping[str, str] = import_module(f"{__name__}.facts").facts()
+        return facts
+
     def lowerings(self, dtype: str, without: frozenset[str] = frozenset()) -> Mapping[str, Lowering]:
         table: Mapping[str, Lowering] = import_module(f"{__name__}.lowerings").lowerings(without)
         return table

@@ -1,21 +1,20 @@
 """The machine that kernels are made for: vector width, registers, threads, caches. All can be overridden.
 
-ARCHFORGE_SIMD: `avx512`, `avx2` or `generic` (128 bits), at most what the CPU has.
-ARCHFORGE_THREADS: how many threads compute, the physical cores by default.
+ARCHFORGE_SIMD: `avx512`, `avx2` or `generic` (128 bits), at most what the CPU has. For threads and caches
+see `archforge.hardware`.
 """
 
 from __future__ import annotations
 
 import os
 import platform
-import re
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import llvmlite.binding as llvm
 
 from archforge.errors import fail
+from archforge.hardware import cache_bytes, threads
 
 __all__ = ["FLOAT", "Machine", "machine"]
 
@@ -80,41 +79,7 @@ def machine() -> Machine:
         registers=level.registers if is_x86 else 32,
         cpu=llvm.get_host_cpu_name() if is_host or not is_x86 else level.cpu,
         features=llvm.get_host_cpu_features().flatten() if is_host or not is_x86 else "",
-        threads=_threads(),
-        l2_bytes=_l2_bytes(),
+        threads=threads().number,
+        l2_bytes=cache_bytes(2),
         is_x86=is_x86,
     )
-
-
-def _threads() -> int:
-    given = os.environ.get("ARCHFORGE_THREADS", "")
-    if not given:
-        return min(_physical_cores(), len(_allowed_cpus()))
-    if not re.fullmatch(r"[1-9]\d{0,3}", given):
-        fail("E0701", f"ARCHFORGE_THREADS={given} is no number of threads")
-    return int(given)
-
-
-def _allowed_cpus() -> set[int]:
-    if hasattr(os, "sched_getaffinity"):
-        return set(os.sched_getaffinity(0))
-    return set(range(os.cpu_count() or 1))
-
-
-def _physical_cores() -> int:
-    """Cores that do not share their execution units, as Linux lists them; else every CPU counts."""
-    listed = Path("/sys/devices/system/cpu").glob("cpu[0-9]*/topology/thread_siblings_list")
-    siblings = {text for path in listed if (text := _read(path))}
-    return len(siblings) or os.cpu_count() or 1
-
-
-def _l2_bytes() -> int:
-    text = _read(Path("/sys/devices/system/cpu/cpu0/cache/index2/size"))
-    return int(text[:-1]) << 10 if re.fullmatch(r"\d+K", text) else 1 << 20
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return ""

@@ -11,6 +11,7 @@ import ctypes
 import hashlib
 import os
 import sys
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -23,7 +24,7 @@ from archforge.backends.numba.machine import Machine, machine
 from archforge.errors import DiagnosticError, InternalError
 from archforge.weights.files import written_beside
 
-__all__ = ["Recipe", "address", "cache_folder"]
+__all__ = ["Recipe", "address", "cache_folder", "cached_sizes"]
 
 _DIGEST = 32  # bytes of SHA-256 before the object code
 
@@ -48,6 +49,15 @@ def cache_folder() -> Path:
         return Path(given)
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "archforge"
+
+
+def cached_sizes() -> list[int]:
+    """Bytes of each function that the cache holds, those for other machines and versions too."""
+    sizes = []
+    for path in cache_folder().glob("*.o"):
+        with suppress(OSError):  # another process has just removed it
+            sizes.append(path.stat().st_size)
+    return sizes
 
 
 class _Library:

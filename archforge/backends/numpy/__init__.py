@@ -29,6 +29,10 @@ class NumpyBackend:
     def require(self) -> None:
         """NumPy is always there."""
 
+    def facts(self) -> Mapping[str, str]:
+        blas = np.show_config("dicts")["Build Dependencies"]["blas"]
+        return {"version": f"numpy {np.__version__}", "BLAS": f"{blas['name']} {blas['version']}"}
+
     def lowerings(self, dtype: str, without: frozenset[str] = frozenset()) -> Mapping[str, Lowering]:
         return dict.fromkeys(all_ops(), _reference)
 

@@ -1,0 +1,121 @@
+"""The machine as its system describes it: CPU, cores, caches, memory. What is wrong can be overridden.
+
+ARCHFORGE_THREADS: how many threads compute. ARCHFORGE_L1, ARCHFORGE_L2, ARCHFORGE_L3: bytes of a cache, or
+`48K`, `1M`.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from archforge.errors import fail
+
+__all__ = ["Threads", "cache_bytes", "cpu_name", "physical_cores", "short_bytes", "threads"]
+
+CPUS = Path("/sys/devices/system/cpu")
+QUOTA = Path("/sys/fs/cgroup/cpu.max")
+UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+# Where a system does not say: what is usual, and rather too little.
+USUAL = {1: 32 << 10, 2: 1 << 20, 3: 8 << 20}
+APPLE = {1: "hw.perflevel0.l1dcachesize", 2: "hw.perflevel0.l2cachesize"}
+
+
+class Threads(NamedTuple):
+    """How many threads compute, and why so many."""
+
+    number: int
+    reason: str
+
+
+def threads() -> Threads:
+    """ARCHFORGE_THREADS; else the physical cores that this process may use. Raises E0701."""
+    given = os.environ.get("ARCHFORGE_THREADS", "")
+    if given:
+        if not re.fullmatch(r"[1-9]\d{0,3}", given):
+            fail("E0701", f"ARCHFORGE_THREADS={given} is no number of threads")
+        return Threads(int(given), "ARCHFORGE_THREADS")
+    cores, allowed, quota = physical_cores(), _allowed_cpus(), _quota()
+    usable = len({_siblings(cpu) or str(cpu) for cpu in allowed})
+    if quota and quota < min(cores, usable):
+        return Threads(quota, f"this container's quota, of {cores} physical cores")
+    if usable < cores:
+        return Threads(usable, f"the cores that this process may use, of {cores}")
+    return Threads(cores, "the physical cores")
+
+
+def physical_cores() -> int:
+    """Cores that do not share their execution units, as Linux lists them; else every CPU counts."""
+    listed = (int(path.name[3:]) for path in CPUS.glob("cpu[0-9]*") if path.name[3:].isdigit())
+    siblings = {text for cpu in listed if (text := _siblings(cpu))}
+    return len(siblings) or os.cpu_count() or 1
+
+
+def _allowed_cpus() -> set[int]:
+    if hasattr(os, "sched_getaffinity"):
+        return set(os.sched_getaffinity(0))
+    return set(range(os.cpu_count() or 1))
+
+
+def _siblings(cpu: int) -> str:
+    """The CPUs that share a core with this one."""
+    return _read(CPUS / f"cpu{cpu}/topology/thread_siblings_list")
+
+
+def _quota() -> int:
+    """The CPUs' worth of time that a container may use, at least 1; 0 for no limit."""
+    found = re.fullmatch(r"(\d+) (\d+)", _read(QUOTA))
+    return max(int(found[1]) // int(found[2]), 1) if found else 0
+
+
+def cache_bytes(level: int) -> int:
+    """Bytes of the data cache of level 1, 2 or 3. Raises E0701 for an override that is no size."""
+    name = f"ARCHFORGE_L{level}"
+    given = os.environ.get(name, "")
+    if given:
+        size = _size(given)
+        if size < 1 << 10:
+            fail("E0701", f"{name}={given} is no size of a cache", help=f"{name}=1M")
+        return size
+    for index in sorted(CPUS.glob("cpu0/cache/index*")):
+        if _read(index / "level") == str(level) and _read(index / "type") != "Instruction":
+            return _size(_read(index / "size")) or USUAL[level]
+    told = _told_by_macos(APPLE[level]) if sys.platform == "darwin" and level in APPLE else ""
+    return _size(told) or USUAL[level]
+
+
+def _told_by_macos(name: str) -> str:
+    from subprocess import run  # which takes longer to load than all else here
+
+    return run(["/usr/sbin/sysctl", "-n", name], capture_output=True, text=True, check=False).stdout.strip()
+
+
+def _size(text: str) -> int:
+    """`48K`, `1M` or a number of bytes; 0 for anything else."""
+    found = re.fullmatch(r"(\d{1,12})([KMG]?)", text)
+    return int(found[1]) * UNITS[found[2]] if found else 0
+
+
+def short_bytes(size: int) -> str:
+    """1536 as 1.5 KiB."""
+    for unit, name in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
+        if size >= unit:
+            return f"{size / unit:.3g} {name}"
+    return f"{size} bytes"
+
+
+def cpu_name() -> str:
+    """As its maker calls it, where the system knows."""
+    found = re.search(r"model name\s*: (.*)", _read(Path("/proc/cpuinfo")))
+    return found[1] if found else platform.processor() or platform.machine()
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
