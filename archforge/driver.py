@@ -19,7 +19,7 @@ from archforge.ir import TypedGraph, by_x
 from archforge.spec.blocks import block_spec
 from archforge.spec.expand import InputShape, expand
 from archforge.spec.library import Library
-from archforge.spec.opening import Source, open_spec, settings_of, zoo_paths
+from archforge.spec.opening import BLOCK_MARK, Source, open_spec, settings_of, zoo_paths
 from archforge.spec.resolve import Spec
 from archforge.spec.syntax import Argument
 
@@ -93,12 +93,14 @@ def _report(path: Path, library: Library, profile: str | None, *, require_expect
 
 
 def _checkable(spec: Spec, profile: str | None, broken: list[Diagnostic]) -> Iterator[tuple[Spec, str]]:
-    """What of a file has counts: the profiles of a network, the cases of its own blocks."""
+    """What of a file has counts: the profiles of a network, the cases of its own blocks or of a named one."""
     if spec.header.kind == "network":
         for name in spec.profile_names if profile is None else _profile(spec, profile):
             yield spec, name
+    if BLOCK_MARK in spec.name or profile is not None:
+        return
     for block in spec.document.blocks.values():
-        if block.expect and profile is None:
+        if block.expect:
             try:
                 part = block_spec(spec, block.name)
             except DiagnosticError as error:

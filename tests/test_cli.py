@@ -295,6 +295,13 @@ def test_a_name_too_long_for_a_file_is_no_spec(run: Run) -> None:
     assert (code, err[:5]) == (2, "E0002")
 
 
+def test_a_block_is_checked_by_itself(run: Run) -> None:
+    code, out, _ = run("check", "inception_resnet_v1:block_17_8")
+    assert code == 0
+    assert "block_17_8.b 5 (1 explained), block_17_8.c 5 (1 explained)" in out
+    assert out.endswith("2 cases of blocks, 10 cells: 8 ok (4 by rule), 2 explained\n")
+
+
 def test_a_spec_that_ends_in_yml_is_read_by_its_name_and_else_told_of(run: Run, tmp_path: Path) -> None:
     (tmp_path / "own.yml").write_text(SPEC, encoding="utf-8")
     assert run("check", f"{tmp_path}/own.yml")[0] == 0

@@ -41,5 +41,8 @@ def test_a_departure_of_more_than_one_percent_is_told(name: str) -> None:
     totals = {p: archforge.load(name, profile=p).counts.params for p in spec.profile_names}
     if max(abs(total - totals["documented"]) for total in totals.values()) > 0.01 * totals["documented"]:
         assert spec.header.departs, f"{name} must say in `departs` why its totals differ: {totals}"
-        better = spec.header.recommended
-        assert better in totals or better in networks(), f"{name} must name the better one in `recommended`"
+        better = spec.header.recommended or ""
+        other = networks().get(better.partition("/")[0])
+        assert better in totals or other, f"{name} must name the better one in `recommended`"
+        profile = better.partition("/")[2]
+        assert not profile or (other and profile in other.profile_names)

@@ -15,7 +15,7 @@ from archforge.ops import all_ops
 from archforge.spec.expand import Expansion
 from archforge.spec.formula import describe
 from archforge.spec.scopes import Budget
-from archforge.spec.syntax import CELLS, RANGE, RuleDecl, Value, value_of
+from archforge.spec.syntax import CELLS, RANGE, RuleDecl, Value, formulas_in, value_of
 from archforge.spec.tree import Entry, Scalar, Tree
 from archforge.spec.tree import Mapping as MappingTree
 
@@ -230,7 +230,7 @@ def _explained(
     reasons = fields["because"].value
     if not isinstance(reasons, MappingTree) or not reasons.entries:
         fail("E0507", "`because` maps each reason to its share of the difference", reasons.span)
-    because = {reason.key: _share(reason, names) for reason in reasons}
+    because = {reason.key: _share(reason, entry.key, names) for reason in reasons}
     cell = Cell(entry.key, source, documented, computed, "explained", span, because=because)
     if isinstance(documented, str) or isinstance(computed, str):
         return cell
@@ -246,8 +246,8 @@ def _explained(
     return replace(cell, status="mismatch", problem=problem)
 
 
-def _share(reason: Entry, names: _Names) -> int | str:
-    """What a reason adds: a number, a formula, {printed:, for:}, or `misprint` for a text."""
+def _share(reason: Entry, cell: str, names: _Names) -> int | str:
+    """What a reason for `cell` adds: a number, a formula, {printed:, for:}, or `misprint` for a text."""
     tree = reason.value
     if isinstance(tree, MappingTree):
         printed, meant = tree.get("printed"), tree.get("for")
@@ -257,6 +257,9 @@ def _share(reason: Entry, names: _Names) -> int | str:
                 return a - b
         fail("E0507", "a misprint is {printed: 61_170, for: 61_710}", tree.span)
     value: Value = value_of(tree)
+    for name, span in (place for formula in formulas_in(value) for place in formula.names):
+        if name == cell:
+            fail("E0507", f"a reason for `{cell}` that uses `{cell}` would always hold", span)
     share = value.evaluate(names)
     if type(share) is int:
         return int(share)

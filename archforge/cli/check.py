@@ -90,7 +90,8 @@ class _Tally:
     def add(self, report: Report) -> None:
         cells = [cell for network in report.networks for cell in network.cells]
         cases = sum(BLOCK_MARK in network.name for network in report.networks)
-        self.networks += report.is_network and bool(report.networks or report.diagnostics)
+        is_block = BLOCK_MARK in report.name
+        self.networks += report.is_network and not is_block and bool(report.networks or report.diagnostics)
         self.profiles += len(report.networks) - cases
         self.cases += cases
         self.unchecked += sum(not network.cells for network in report.networks)

@@ -35,7 +35,8 @@ def zoo_page(reports: Iterable[Report]) -> str:
         mismatches=sum(c.status == "mismatch" for c in cells),
         rows=[_row(n, first=n.profile == n.spec.profile_names[0]) for n in profiles],
         blocks=[_row(n, first=n.profile == n.spec.profile_names[0]) for n in blocks],
-        errata=[_erratum(n, c) for n in everything for c in n.cells if c.because],
+        errata=[_erratum(n, c) for n in everything for c in n.cells if c.because and not _is_library(n)],
+        countings=[_erratum(n, c) for n in everything for c in n.cells if c.because and _is_library(n)],
         rules=[_rule(n, c) for n in everything for c in n.cells if c.rule],
         departures=[_departure(r) for r in networks if r.spec and r.spec.header.departs],
         repairs=[_repair(r) for r in networks if r.spec and r.spec.header.repaired],
@@ -66,6 +67,11 @@ def _marks(network: Network) -> str:
     """`7 ✓ 1 ≈`: the cells that hold and those that are explained; `unchecked` without any."""
     statuses = Counter(cell.status for cell in network.cells)
     return " ".join(f"{n} {MARKS[s]}" for s in MARKS if (n := statuses[s])) or "unchecked"
+
+
+def _is_library(network: Network) -> bool:
+    """Whether the profile's figures are a library's own, which are true as it counts."""
+    return network.spec.profile(network.profile).model is not None
 
 
 def _erratum(network: Network, cell: Cell) -> dict[str, Any]:

@@ -40,16 +40,16 @@ def open_spec(source: Source, library: Library | None = None) -> Spec:
         return resolve(library.read_stdin(), library, "stdin")
     if isinstance(source, str) and "\n" in source:
         return resolve(library.read_text(source), library, "text")
-    name, _, block = str(source).partition(BLOCK_MARK)
-    if block and not os.path.exists(source):  # noqa: PTH110  as there
+    name, block = _parts(str(source))
+    if block:
         return block_spec(open_spec(name, library), block)
     path = source if isinstance(source, Path) else find_spec(source)
     return resolve(library.read(path), library, path.stem)
 
 
 def zoo_paths(paths: str | Path | Iterable[str | Path] = ()) -> list[Path]:
-    """The spec files in `paths` (files, folders, names of the zoo). Without any: ./zoo_specs if it is
-    there, else the shipped zoo. Raises E0002 for what is not there, folders without specs included."""
+    """The spec files in `paths` (files, folders, names of the zoo, one `FILE:BLOCK`). Without any: ./zoo_specs
+    if it is there, else the shipped zoo. Raises E0002 for what is not there, folders without specs included."""
     found: list[Path] = []
     for path in [paths] if isinstance(paths, str | Path) else paths or [_default_zoo()]:
         if str(path) == STDIN:
@@ -57,8 +57,17 @@ def zoo_paths(paths: str | Path | Iterable[str | Path] = ()) -> list[Path]:
         elif path != "" and os.path.isdir(path):  # noqa: PTH112  pathlib raises where a name is too long
             found += _specs_in(Path(path))
         else:
-            found.append(find_spec(str(path)))
+            name, block = _parts(str(path))
+            found.append(Path(f"{find_spec(name)}{BLOCK_MARK}{block}") if block else find_spec(name))
     return list(dict.fromkeys(found))
+
+
+def _parts(source: str) -> tuple[str, str]:
+    """The name or path, and the block behind a colon, if there is one: a path may hold colons itself."""
+    name, _, block = source.partition(BLOCK_MARK)
+    if block and not os.path.exists(source):  # noqa: PTH110  as above
+        return name, block
+    return source, ""
 
 
 def _specs_in(folder: Path) -> list[Path]:

@@ -71,7 +71,8 @@ class Spec:
             if name == key or (decl and decl.model == name):
                 return decl or ProfileDecl(key, self.document.span_of("profiles"), {}, {}, {})
         if name == self.header.recommended:
-            fail("E0315", f"{self.name} recommends another spec, `{name}`", help=f"archforge build {name}")
+            help = f"archforge build {name.replace('/', ' --profile ')}"
+            fail("E0315", f"{self.name} recommends another spec, `{name}`", help=help)
         if name in self.profiles:
             fail(
                 "E0315",
@@ -242,7 +243,7 @@ def _default_targets(document: SpecDocument) -> Iterator[Entry]:
 
 
 def _is_spec_name(name: str) -> bool:
-    """Whether `recommended` names another spec of the zoo."""
+    """Whether `recommended` names another spec of the zoo, as `SPEC` or `SPEC/PROFILE`."""
     from archforge.resources import zoo_folder
 
-    return (zoo_folder() / f"{name}.yaml").is_file()
+    return (zoo_folder() / f"{name.partition('/')[0]}.yaml").is_file()
