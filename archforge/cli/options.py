@@ -57,7 +57,12 @@ SetOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 BackendOption = Annotated[
-    str, typer.Option("--backend", metavar="NAME", help="What computes: auto, numpy, mlx.")
+    str,
+    typer.Option(
+        "--backend",
+        metavar="NAME",
+        help="What computes: auto, numpy, numba, mlx (`archforge info` says more).",
+    ),
 ]
 
 LowMemoryOption = Annotated[

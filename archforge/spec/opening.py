@@ -48,8 +48,11 @@ def open_spec(source: Source, library: Library | None = None) -> Spec:
 
 
 def zoo_paths(paths: str | Path | Iterable[str | Path] = ()) -> list[Path]:
-    """The spec files in `paths` (files, folders, names of the zoo, one `FILE:BLOCK`). Without any: ./zoo_specs
-    if it is there, else the shipped zoo. Raises E0002 for what is not there, folders without specs included."""
+    """The spec files in `paths` (files, folders, names of the zoo, each perhaps with `:BLOCK`).
+
+    Without any: ./zoo_specs if it is there, else the shipped zoo. Raises E0002 for what is not there,
+    folders without specs included.
+    """
     found: list[Path] = []
     for path in [paths] if isinstance(paths, str | Path) else paths or [_default_zoo()]:
         if str(path) == STDIN:
