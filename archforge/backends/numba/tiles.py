@@ -22,8 +22,9 @@ each a whole load at every place of the window.
       pixel 1   x[1 * stride + p] ->      acc[1]          R registers
         ...
 
-All take (geometry, source, weight, bias, out, residual), addresses, with the geometry's record in
-`records.py`; no residual is address 0.
+All take (geometry, source, weight, bias, out, residual, ahead), addresses, with the geometry's record in
+`records.py`; no residual is address 0. While a product computes it has weights that come later, at
+`ahead`, brought to the L2 cache.
 """
 
 from __future__ import annotations
@@ -39,10 +40,11 @@ from archforge.backends.numba.machine import FLOAT
 from archforge.backends.numba.records import GEOMETRY
 from archforge.backends.numba.vectors import Function, Variable
 
-__all__ = ["Geometry", "Product", "Reduction", "Window"]
+__all__ = ["LINE", "Geometry", "Product", "Reduction", "Window"]
 
 TURNS = 8
-ARGUMENTS = ("geometry", "source", "weight", "bias", "out", "residual")
+LINE = 64  # bytes of a cache line
+ARGUMENTS = ("geometry", "source", "weight", "bias", "out", "residual", "ahead")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,11 @@ class Product:
 
         geometry = Geometry(f)
         times = f.builder.sdiv(geometry["run"], f.word(self.unroll))
+        ahead, lines = f.variable(f.arguments["ahead"]), geometry["ahead_lines"]
         with geometry.places() as place:
+            with f.loop(lines):
+                f.prefetch(ahead.get())
+                ahead.set(f.add(ahead.get(), LINE))
             source = f.variable(place)
             with f.loop(times):
                 x_at, w_at = source.get(), weight.get()

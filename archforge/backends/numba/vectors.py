@@ -104,6 +104,14 @@ class Function:
     def store(self, value: Any, address: Any, offset: int = 0) -> None:
         self.builder.store(value, self._pointer(address, offset), align=FLOAT)
 
+    def prefetch(self, address: Any) -> None:
+        """Have the cache line at the address brought to the L2 cache; any address will do."""
+        name, byte = "llvm.prefetch.p0", ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [ir.PointerType(), byte, byte, byte])
+        function = self._module.globals.get(name) or ir.Function(self._module, kind, name)
+        to_read, to_l2, data = (ir.Constant(byte, value) for value in (0, 2, 1))
+        self.builder.call(function, [self._pointer(address, 0), to_read, to_l2, data])
+
     def spread(self, address: Any, offset: int = 0) -> Any:
         """The one float at the address in every lane."""
         b = self.builder

@@ -31,7 +31,7 @@ from archforge.backends.numba.families.moves import along
 from archforge.backends.numba.machine import FLOAT, machine
 from archforge.backends.numba.records import CONV
 from archforge.backends.numba.tape import Value, aligned
-from archforge.backends.numba.tiles import Product
+from archforge.backends.numba.tiles import LINE, Product
 from archforge.ir import TensorType
 from archforge.ops.base import Array
 from archforge.ops.conv import Conv
@@ -39,7 +39,7 @@ from archforge.ops.linear import Linear
 from archforge.plan import Epilogue, Kernel
 from archforge.weights.mapped import forget
 
-__all__ = ["Layout", "Phase", "direct", "linear", "record", "tile_fields"]
+__all__ = ["Layout", "Phase", "ahead_fields", "direct", "linear", "most_pixels", "record", "tile_fields"]
 
 DIRECT = Unit("conv", "conv")
 UNROLL = 4  # divides the lanes of every width
@@ -259,6 +259,7 @@ def record(
     bands, stretches = -(-height // cut.band_rows), -(-width // cut.stretch_columns)
     last = width - (stretches - 1) * cut.stretch_columns
     geometry = _geometry(area, layout, x, source, patch)
+    row_tiles = -(-cut.stretch_columns // most_pixels(layout.panel_blocks))
     fields = {
         **geometry,
         **source,
@@ -267,6 +268,7 @@ def record(
         **patch,
         **area.fields(),
         **clamp_fields(epilogue),
+        **ahead_fields(layout, geometry, cut.band_rows * row_tiles),
         **tile_fields(
             layout, area.stride[1] * x.pixel // FLOAT, geometry["run"], {cut.stretch_columns, last}
         ),
@@ -314,6 +316,22 @@ def _geometry(
         "columns": 1 if adjacent else width,
         "column": area.dilation[1] * x.pixel,
         "run": run * width if adjacent else run,
+    }
+
+
+# Bytes by which weights that are read but once are prefetched.
+AHEAD = 1 << 13
+
+
+def ahead_fields(layout: Layout, geometry: Mapping[str, int], tiles: int) -> dict[str, int]:
+    """What tiles have prefetched: so many together the next panel, one by itself the weights that follow."""
+    places = geometry["planes"] * geometry["rows"] * geometry["columns"]
+    lines = geometry["run"] * layout.panel_blocks * machine().vector // LINE  # of the panel at a place
+    each = -(-lines // tiles)
+    return {
+        "ahead": places * lines * LINE if tiles > 1 else AHEAD,
+        "ahead_lines": each,
+        "ahead_step": places * each * LINE,
     }
 
 

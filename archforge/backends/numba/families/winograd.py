@@ -17,7 +17,7 @@ from archforge.backends.numba.families.common import (
     blocks_of,
     clamp_fields,
 )
-from archforge.backends.numba.families.conv import Layout, tile_fields
+from archforge.backends.numba.families.conv import Layout, ahead_fields, most_pixels, tile_fields
 from archforge.backends.numba.machine import machine
 from archforge.backends.numba.records import GEOMETRY, WINOGRAD
 from archforge.backends.numba.tape import Value, aligned
@@ -134,8 +134,10 @@ def _record(
     chunks = _chunks(tiles, per_tile, params["weight"].nbytes)
     chunk = -(-tiles // chunks) if chunks else tiles
     then = clamp_fields(epilogue)
+    geometry = _product_geometry(layout, chunk)
     fields: dict[str, Any] = {
-        **_product_geometry(layout, chunk),
+        **geometry,
+        **ahead_fields(layout, geometry, -(-chunk // most_pixels(layout.panel_blocks))),
         **tile_fields(layout, machine().lanes, machine().lanes, _counts(tiles, chunks)),
         **_residual(residual),
         "frequencies": form.frequencies,
@@ -194,13 +196,13 @@ def _residual(residual: Value | None) -> dict[str, Any]:
 
 def _chunks(tiles: int, per_tile: int, weights: int) -> int:
     """Into how many chunks, each with its values and products in the L2 cache, to cut the tiles; 0 to do
-    stage by stage, where reading all weights for each chunk would cost more than what lies between stages:
-    that is written and read twice, and weights, read in order, cost a quarter of it."""
+    stage by stage, where reading all weights again for each chunk would cost more than what lies between
+    stages, which is written and read."""
     most = machine().most_pixels(2)
     fitting = max(machine().l2_bytes * 3 // 4 // per_tile // most, 1) * most
     chunks = -(-tiles // fitting)
     chunks = -(-chunks // machine().threads) * machine().threads
-    if tiles < chunks * most or chunks * weights > weights + 8 * tiles * per_tile:
+    if tiles < chunks * most or (chunks - 1) * weights > 3 * tiles * per_tile:
         return 0
     return chunks
 

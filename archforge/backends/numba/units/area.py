@@ -60,13 +60,28 @@ def copy(source, to, count):
 
 @device
 def run_tiles(
-    r, geometry, tiles, most, blocks, count, source, source_step, weight, weight_step, bias, out, residual
+    r,
+    geometry,
+    tiles,
+    most,
+    blocks,
+    count,
+    source,
+    source_step,
+    weight,
+    weight_step,
+    bias,
+    out,
+    residual,
+    ahead,
 ):
-    """`count` pixels of one row, in tiles of nearly equal size, then the activation."""
+    """`count` pixels of one row, in tiles of nearly equal size, then the activation. Returns what the tile
+    after them should have prefetched."""
     pieces = (count + most - 1) // most
     for i in range(pieces):
         pixels = count * (i + 1) // pieces - count * i // pieces
-        call_tile(integers(tiles, most + 1)[pixels], geometry, source, weight, bias, out, residual)
+        call_tile(integers(tiles, most + 1)[pixels], geometry, source, weight, bias, out, residual, ahead)
+        ahead += r.ahead_step
         if r.activation:
             for q in range(blocks):
                 activate_pixels(r, out + q * r.out_block, pixels)
@@ -75,6 +90,7 @@ def run_tiles(
         out += pixels * r.out_pixel
         if residual:
             residual += pixels * r.residual_pixel
+    return ahead
 
 
 @device

@@ -113,9 +113,9 @@ def _call(arguments: int) -> Any:
 
 
 @intrinsic
-def call_tile(typing, function, geometry, source, weight, bias, out, residual):
+def call_tile(typing, function, geometry, source, weight, bias, out, residual, ahead):
     """A microkernel of `tiles.py`."""
-    return _call(6)(typing)
+    return _call(7)(typing)
 
 
 @intrinsic

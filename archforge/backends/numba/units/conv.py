@@ -53,8 +53,9 @@ def one_group(r, row, area, group, panel, end, scratch):
         residual = 0
         if r.residual:
             residual = r.residual + image * r.residual_image + block * r.out_block + left * r.residual_pixel
+        ahead = weight + r.ahead
         for y in range(top, bottom):
-            run_tiles(
+            ahead = run_tiles(
                 r,
                 row,
                 tiles,
@@ -68,4 +69,5 @@ def one_group(r, row, area, group, panel, end, scratch):
                 bias,
                 out + y * r.out_row,
                 residual + y * r.residual_row if residual else 0,
+                ahead,
             )

@@ -42,4 +42,5 @@ def pool(row: int, unit: int, scratch: int) -> None:
             r.bias + block * VECTOR,
             out + y * r.out_row,
             residual + y * r.residual_row if residual else 0,
+            0,
         )

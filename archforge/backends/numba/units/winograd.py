@@ -97,6 +97,7 @@ def multiply(r, row, frequency, count, values, products):
             r.zeros,
             out + first * r.chunk * VECTOR,
             0,
+            weight + first * r.block_weight + r.ahead,
         )
 
 
