@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+import archforge
 from archforge import load
 from archforge.backends import available, get
 from archforge.bench.compare import compare, wrong_outputs
-from archforge.bench.race import Entry
+from archforge.bench.profile import profile
+from archforge.bench.race import Entry, deviations
 from archforge.bench.roofline import Peak, Work, bound, work_of
 from archforge.bench.task import Task
 from archforge.cli import main
 from archforge.passes import optimise
+from archforge.plan import load as bind_plan
 from archforge.plan import plan
+from archforge.weights import rule_input
+from tests.graphs import GRAPHS, WEIGHTS, inputs_of
 
 needs_numba = pytest.mark.skipif("numba" not in available(), reason="numba is not installed")
 
@@ -34,7 +41,6 @@ graph:
   - flatten
   - {linear: =classes, name: head}
 """
-MISSING = "a_python_that_is_not_there"
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -52,6 +58,14 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
         return int(stop.value.code or 0), captured.out, captured.err
 
     return run
+
+
+@pytest.fixture(autouse=True)
+def quick_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine's limits from so little work that they mean nothing."""
+    if "numba" in available():
+        for name, value in (("BYTES", 1 << 20), ("FMA_TIMES", 100), ("TRIES", 2)):
+            monkeypatch.setattr(f"archforge.backends.numba.limits.{name}", value)
 
 
 def tiny(folder: Path, batch: int = 1) -> tuple[Any, Task]:
@@ -88,7 +102,7 @@ def test_peers_are_left_out_where_torch_exports_nothing(tmp_path: Path) -> None:
     blocked.mkdir()
     (blocked / "torch.py").write_text("raise ImportError('there is no torch')")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", f"{blocked}:{Path(__file__).parents[1]}")
+        patch.setenv("PYTHONPATH", str(blocked))
         row = compare(network, 1, [Entry("numpy"), Entry("torch"), Entry("openvino")], task, rounds=1)
     assert row["left_out"] == dict.fromkeys(
         ("torch", "openvino"), "torch exports no network: ImportError: there is no torch"
@@ -98,26 +112,19 @@ def test_peers_are_left_out_where_torch_exports_nothing(tmp_path: Path) -> None:
 
 def test_nothing_is_timed_where_outputs_differ(tmp_path: Path) -> None:
     network, task = tiny(tmp_path)
-    other = Task.write(
-        network, 1, folder=tmp_path / "other", threads=1, source=SPEC, settings={"classes": "7"}
-    )
-    weights = (other.folder / "weights.safetensors").read_bytes()
-    from archforge.bench import race as module
-
-    entries = [Entry("numpy"), Entry("numpy", "other")]
-    starts = module.Contestant.start
-
-    def started(entry: Entry, task: Task) -> Any:
-        if entry.label == "other":  # the second one gets other weights
-            changed = weights[:-400] + np.full(100, 0.5, np.float32).tobytes()
-            (task.folder / "weights.safetensors").write_bytes(changed)
-        return starts(entry, task)
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module.Contestant, "start", started)
-        row = compare(network, 1, entries, task, rounds=1)
-    assert [*wrong_outputs(row)] == ["other"]
+        patch.setattr("archforge.bench.compare.deviations", lambda running, folder: {"numpy": 0.0, "b": 2e-4})
+        row = compare(network, 1, [Entry("numpy")], task, rounds=1)
+    assert wrong_outputs(row) == {"b": 2e-4}
     assert "median_s" not in row
+
+
+def test_deviations_are_in_standard_deviations_of_the_first(tmp_path: Path) -> None:
+    outputs = {"a": [0.0, 2.0], "b": [0.0, 2.5], "c": [0.0, 2.0, 0.0], "d": [0.0, np.nan]}
+    for label, values in outputs.items():
+        np.savez(tmp_path / f"{label}.npz", np.array(values))
+    found = deviations([SimpleNamespace(label=label) for label in outputs], tmp_path)
+    assert found == pytest.approx({"a": 0.0, "b": 0.5, "c": np.inf, "d": np.nan}, nan_ok=True)
 
 
 # The roofline -------------------------------------------------------------------------------------------
@@ -143,14 +150,43 @@ def test_the_bound_is_the_slower_of_arithmetic_and_memory() -> None:
 
 @needs_numba
 def test_limits_are_measured() -> None:
-    from archforge.backends.numba import limits
+    from archforge.backends.numba.limits import measure
 
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in (("BYTES", 1 << 20), ("FMA_TIMES", 100), ("TRIES", 2)):
-            patch.setattr(limits, name, value)
-        found = limits.measure(2)
+    found = measure(2)
     assert found.threads == 2
     assert min(found.one_flops, found.all_flops, found.read_bytes) > 0
+
+
+# The profile --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("backend", available())
+def test_a_profile_has_every_step_once_and_the_work_of_the_whole(backend: str) -> None:
+    network = load(SPEC)
+    run = archforge.compile(network, backend=backend)
+    found = profile(run, {"input": rule_input((2, 3, 8, 8)).astype("float32")}, threads=1, rounds=2)
+    assert [step.value for step in found.steps] == [step.output for step in run.plan.steps]
+    assert found.work.macs == 2 * network.counts.macs
+    assert {step.name for step in found.steps} >= {"stem", "head"}
+    assert {op for step in found.steps for op in step.ops} == {"conv", "relu", "flatten", "linear"}
+    assert found.elapsed_s == found.around_s + sum(step.elapsed_s for step in found.steps)
+
+
+@pytest.mark.parametrize("backend", available())
+@pytest.mark.parametrize("name", GRAPHS)
+def test_a_watched_call_computes_the_same_and_names_only_steps(name: str, backend: str) -> None:
+    typed = GRAPHS[name]
+    executable = bind_plan(plan(typed, get(backend), "float32"), WEIGHTS[name])
+    inputs = inputs_of(typed)
+    seen: list[str] = []
+    values = executable.program.watched(inputs, seen.append)
+    expected = executable.program(inputs)
+    for key, y in expected.items():
+        np.testing.assert_array_equal(values[key], y)
+    steps = [step.output for step in executable.plan.steps]
+    assert (seen[0], seen[-1]) == ("", "")
+    assert set(seen[1:-1]) <= set(steps)
+    assert sorted(seen[1:-1], key=steps.index) == seen[1:-1]
 
 
 # The command --------------------------------------------------------------------------------------------
@@ -189,3 +225,43 @@ def test_bench_refuses_what_does_not_exist(run: Run, arguments: tuple[str, ...],
     code, _, err = run("bench", "tiny.yaml", *arguments)
     assert code == 2
     assert message in err
+
+
+def test_profile_prints_each_step_and_the_total(run: Run) -> None:
+    code, out, err = run("profile", "tiny.yaml", "--backend", "numpy", "--rounds", "1")
+    assert (code, err) == (0, "")
+    header, *lines = out.splitlines()[1:]
+    assert re.split("  +", header) == [
+        "step",
+        "op",
+        "output",
+        "MACs",
+        "ms",
+        "% of time",
+        "GFLOP/s",
+        "% of limit",
+        "by",
+    ]
+    names = [line.split()[0] for line in lines]
+    assert [n for n in names if names.count(n) == 1][:4] == ["stem", "relu", "flatten", "head"]
+    (total,) = (line for line in lines if line.startswith("total"))
+    assert f"{load(SPEC).counts.macs:,}" in total
+
+
+def test_profile_by_time_has_the_same_steps_as_json_has(run: Run) -> None:
+    _, out, _ = run("profile", "tiny.yaml", "--backend", "numpy", "--rounds", "1", "--by-time")
+    code, text, _ = run(
+        "profile", "tiny.yaml", "--backend", "numpy", "--rounds", "1", "--batch", "3", "--json"
+    )
+    report = json.loads(text)
+    assert code == 0
+    assert (report["network"], report["backend"], report["batch"]) == ("tiny", "numpy", 3)
+    assert report["macs"] == sum(step["macs"] for step in report["steps"]) == 3 * load(SPEC).counts.macs
+    assert all(f"\n{step['name']} " in out for step in report["steps"])
+
+
+def test_profile_refuses_what_does_not_exist(run: Run) -> None:
+    assert run("profile", "tiny.yaml", "--batch", "0")[0] == 2
+    code, _, err = run("profile", "tiny.yml")
+    assert code == 2
+    assert "E0002" in err

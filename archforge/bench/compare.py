@@ -9,6 +9,7 @@ from typing import Any
 from archforge import backends
 from archforge.analysis.network import Network
 from archforge.bench.environment import load_average
+from archforge.bench.limits import limits
 from archforge.bench.race import (
     PEERS,
     TOLERANCE,
@@ -56,7 +57,7 @@ def compare(
     }
     say("exporting what the other libraries load")
     entries, unexported = _exported(entries, task)
-    before = _limits(task.threads)
+    before = limits(task.threads)
     say("starting the contestants")
     with started(entries, task) as (running, left_out):
         row["left_out"] = unexported | left_out
@@ -64,7 +65,7 @@ def compare(
         row["deviation"] = deviations(running, task.folder)
         if running and not wrong_outputs(row):
             row |= _timed(running, rounds, busy, say)
-    row["limits"] = _greater(before, _limits(task.threads))
+    row["limits"] = _greater(before, limits(task.threads))
     return row
 
 
@@ -109,15 +110,6 @@ def _work(network: Network, batch: int) -> Work:
 
     planned = plan(optimise(network.graph).graph, backends.get("auto"), "float32")
     return sum(work_of(planned, batch), Work(0, 0, 0))
-
-
-def _limits(threads: int) -> dict[str, float] | None:
-    """What the machine can do at most; measured with code that the backend numba makes."""
-    if "numba" not in backends.available():
-        return None
-    from archforge.backends.numba.limits import measure
-
-    return asdict(measure(threads))
 
 
 def _greater(

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from archforge.bench.task import Task
@@ -34,6 +34,7 @@ TOLERANCE = 1e-4  # of the standard deviation of the first one's output
 SECONDS = 0.25  # that a contestant computes for in one round, at least one call
 MOST_CALLS = 50
 WORKER = Path(__file__).with_name("worker.py")
+PACKAGE_FOLDER = Path(__file__).parents[2]
 
 
 class LeftOut(Exception):
@@ -67,6 +68,21 @@ class Entry:
         ]
         return [self.python, "-P", str(WORKER), *arguments]
 
+    def variables(self) -> dict[str, str]:
+        """The environment of the process, in which this Python finds the same archforge as here."""
+        variables = {**os.environ, **self.environment}
+        if self.python == sys.executable:
+            given = variables.get("PYTHONPATH", "")
+            variables["PYTHONPATH"] = os.pathsep.join(filter(None, (str(PACKAGE_FOLDER), given)))
+        return variables
+
+
+class Labelled(Protocol):
+    """Whoever left outputs under its label."""
+
+    @property
+    def label(self) -> str: ...
+
 
 @dataclass(slots=True)
 class Contestant:
@@ -89,7 +105,7 @@ class Contestant:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
-                env={**os.environ, **entry.environment},
+                env=entry.variables(),
             )
         facts = _answer(process)
         if facts is None:
@@ -146,8 +162,10 @@ def export(python: str, task: Task) -> None:
 
     Raises LeftOut.
     """
-    command = Entry("torch", python=python).command(task, "export")
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    entry = Entry("torch", python=python)
+    done = subprocess.run(
+        entry.command(task, "export"), capture_output=True, text=True, check=False, env=entry.variables()
+    )
     if done.returncode:
         raise LeftOut(_last_words(done.stderr))
 
@@ -181,7 +199,7 @@ def race(
             contestant.measure()
 
 
-def deviations(contestants: Iterable[Contestant], folder: Path) -> dict[str, float]:
+def deviations(contestants: Iterable[Labelled], folder: Path) -> dict[str, float]:
     """How far each one's outputs are from the first one's, in their standard deviations."""
     import numpy as np
 
@@ -197,8 +215,8 @@ def deviations(contestants: Iterable[Contestant], folder: Path) -> dict[str, flo
             continue
         # A single number deviates from nothing: it is its own measure.
         scales = [z.std() or np.abs(z).max() or 1.0 for z in first]
-        each = (np.abs(y - z).max() / s for y, z, s in zip(arrays, first, scales, strict=True))
-        found[label] = float(max(each, default=0.0))
+        each = [np.abs(y - z).max() / s for y, z, s in zip(arrays, first, scales, strict=True)]
+        found[label] = float(np.max(each))
     return found
 
 

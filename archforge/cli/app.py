@@ -22,6 +22,7 @@ COMMANDS = {
     "run": "run.run",
     "verify": "verify.verify",
     "bench": "bench.bench",
+    "profile": "profile.profile",
     "new": "new.new",
     "schema": "schema.schema",
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -70,6 +69,7 @@ def bench(
     """
     from archforge.bench.compare import compare, wrong_outputs
     from archforge.bench.environment import environment
+    from archforge.bench.limits import threads_here
     from archforge.bench.task import Task
 
     opened = driver.open_spec(spec)
@@ -77,7 +77,7 @@ def bench(
     source = f"{opened.document.source.text}\n" if spec == STDIN else spec
     texts = dict(text.split("=", 1) for text in set or ())
     entries = _entries(backend)
-    count = threads or _threads()
+    count = threads or threads_here()
     rows = []
     with Progress("making weights") as progress, tempfile.TemporaryDirectory() as folder:
         for size in batch or [1]:
@@ -107,16 +107,6 @@ def _entries(names: Iterable[str] | None) -> list[Entry]:
         able = [b for b in backends.all_backends().values() if b.preference() > 0]
         ours = [b.name for b in sorted(able, key=lambda b: -b.preference())]
     return [Entry(kind) for kind in dict.fromkeys((*ours, *PEERS))]
-
-
-def _threads() -> int:
-    from archforge import backends
-
-    if "numba" in backends.available():
-        from archforge.backends.numba.machine import machine
-
-        return machine().threads
-    return os.cpu_count() or 1
 
 
 def _print(network: Network, facts: Mapping[str, str], rows: list[dict[str, Any]]) -> None:

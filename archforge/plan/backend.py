@@ -54,9 +54,17 @@ class Kernel:
 # lowering(op, *types of its inputs): a kernel; None where it has none for this case.
 Lowering = Callable[..., Kernel | None]
 
-# A loaded plan: arrays of the inputs to the arrays that are wanted, by the names of values. Threads
-# may call it together.
-Program = Callable[[Mapping[str, Array]], dict[str, Array]]
+
+class Program(Protocol):
+    """A loaded plan: arrays of the inputs to the arrays that are wanted, by the names of values. Threads
+    may call it together."""
+
+    def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]: ...
+
+    def watched(self, inputs: Mapping[str, Array], done: Callable[[str], None]) -> dict[str, Array]:
+        """The same, one piece after the other. `done` is called when one is over, with the value that its
+        step makes, or with nothing when the inputs were taken in and when the outputs are out."""
+        ...
 
 
 class Backend(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,17 +17,34 @@ __all__ = ["Interpreter"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Interpreter:
-    """Keeps no state between calls, so that threads can share it."""
+    """Keeps no state between calls, so that threads can share it. `settle` waits for a value to be there,
+    where values are lazy."""
 
     plan: Plan
     params: tuple[Mapping[str, Any], ...]
+    settle: Callable[[Any], object] | None = None
 
     def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        return self._run(inputs, lambda name, value: None)
+
+    def watched(self, inputs: Mapping[str, Array], done: Callable[[str], None]) -> dict[str, Array]:
+        def settled(name: str, value: Any) -> None:
+            if self.settle is not None and value is not None:
+                self.settle(value)
+            done(name)
+
+        outputs = self._run(inputs, settled)
+        done("")
+        return outputs
+
+    def _run(self, inputs: Mapping[str, Array], done: Callable[[str, Any], None]) -> dict[str, Array]:
         plan, backend = self.plan, self.plan.backend
         values = {name: backend.enter(array, plan.dtype) for name, array in inputs.items()}
+        done("", None)
         for step, params in zip(plan.steps, self.params, strict=True):
             given = (values[v] for v in step.inputs)
             values[step.output] = step.kernel.run(params, *given, **step.epilogue())
+            done(step.output, values[step.output])
             for name in step.frees:
                 del values[name]
         # Ops such as `flatten` return views; what a caller then writes must not reach its input.

@@ -74,7 +74,7 @@ class MlxBackend:
         return value
 
     def program(self, plan: Plan, params: tuple[Mapping[str, Any], ...]) -> Program:
-        return Interpreter(plan, params)
+        return Interpreter(plan, params, import_module("mlx.core").eval)
 
 
 BACKEND = MlxBackend()

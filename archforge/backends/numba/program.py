@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Lock
 
@@ -41,14 +42,23 @@ class NumbaProgram:
         self._lock = Lock()
 
     def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        with self._workspace(inputs) as (workspace, wanted):
+            return workspace.run(inputs, wanted)
+
+    def watched(self, inputs: Mapping[str, Array], done: Callable[[str], None]) -> dict[str, Array]:
+        with self._workspace(inputs) as (workspace, wanted):
+            return workspace.watched(inputs, wanted, done)
+
+    @contextmanager
+    def _workspace(self, inputs: Mapping[str, Array]) -> Iterator[tuple[Workspace, Mapping[str, Value]]]:
+        """A workspace that no other call uses meanwhile, and where in it the wanted values lie."""
         sized = self._sized(len(next(iter(inputs.values()))))
         try:
             workspace = sized.idle.pop()
         except IndexError:
             workspace = Workspace(sized.tape, share_memory="share_memory" not in self._plan.without)
-        values = workspace.run(inputs, sized.wanted)
+        yield workspace, sized.wanted
         sized.idle.append(workspace)
-        return values
 
     def _sized(self, batch: int) -> Sized:
         with self._lock:

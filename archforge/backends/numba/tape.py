@@ -94,8 +94,10 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One step for machine code. Fields are numbers, places, arrays or functions for their addresses."""
+    """One step for machine code, of the plan's step that makes the value `step`. Fields are numbers, places,
+    arrays or functions for their addresses."""
 
+    step: str
     unit: Unit
     kind: np.dtype[np.void]
     fields: Mapping[str, Any]
@@ -167,7 +169,7 @@ class Tape:
         for value in fields.values():
             if isinstance(value, Place):
                 self._touch(value.buffer, len(self.calls))
-        self.calls.append(Call(unit, kind, fields, units))
+        self.calls.append(Call(self.current, unit, kind, fields, units))
         self.scratch = max(self.scratch, -(-scratch // ALIGNMENT) * ALIGNMENT)
 
     def fall_back(self, step: Step, params: Mapping[str, Array], inputs: tuple[Value, ...]) -> Value:

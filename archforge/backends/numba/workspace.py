@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -34,6 +34,7 @@ class Workspace:
         self._offsets = offsets
         self._scratch = aligned((machine().threads, tape.scratch), np.uint8)
         self._records: list[Array] = []
+        # Stretches of steps that machine code does without Python in between, and what Python does.
         self._segments: list[Array | Fallback] = []
         steps: list[tuple[int, int, int]] = []
         for call in [*tape.calls, None]:
@@ -51,13 +52,38 @@ class Workspace:
         for name, value in self._tape.inputs:
             self._fill(value, inputs[name])
         for segment in self._segments:
-            if isinstance(segment, tuple):
-                step, params, given, made = segment
-                assert isinstance(step.node.op, Op)
-                self._fill(made, step.node.op.reference(params, *map(self._array, given)))
-            else:
-                self._compute(segment)
+            self._do(segment)
         return {name: self._array(value) for name, value in wanted.items()}
+
+    def watched(
+        self, inputs: Mapping[str, Array], wanted: Mapping[str, Value], done: Callable[[str], None]
+    ) -> dict[str, Array]:
+        """The same, one call of the tape after the other; see `Program.watched`."""
+        for name, value in self._tape.inputs:
+            self._fill(value, inputs[name])
+        done("")
+        for call, piece in zip(self._tape.calls, self._pieces(), strict=True):
+            self._do(piece)
+            done(call.step if isinstance(call, Call) else call[0].output)
+        outputs = {name: self._array(value) for name, value in wanted.items()}
+        done("")
+        return outputs
+
+    def _pieces(self) -> Iterator[Array | Fallback]:
+        """The segments cut into single calls, those of the tape in their order."""
+        for segment in self._segments:
+            if isinstance(segment, tuple):
+                yield segment
+            else:
+                yield from (segment[i : i + 1] for i in range(len(segment)))
+
+    def _do(self, segment: Array | Fallback) -> None:
+        if isinstance(segment, tuple):
+            step, params, given, made = segment
+            assert isinstance(step.node.op, Op)
+            self._fill(made, step.node.op.reference(params, *map(self._array, given)))
+        else:
+            self._compute(segment)
 
     def _compute(self, steps: Array) -> None:
         threads = machine().threads

@@ -1,0 +1,147 @@
+"""Where the time of a call goes: each step of a plan alone, beside the least that the machine would need."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from archforge.bench.limits import limits
+from archforge.bench.roofline import Bound, Peak, Work, bound, work_of
+from archforge.plan import Executable, Step
+
+__all__ = ["Profile", "StepTime", "profile"]
+
+
+@dataclass(frozen=True, slots=True)
+class StepTime:
+    """One step: its ops, the first one's own and those fused into it, and how long it takes alone.
+
+    `name` is that of its parameters, where it has some, as in a weights file; `value` is what it makes.
+    `elapsed_s` is 0 where nothing had to be done: a concatenation that lies in place, a view.
+    """
+
+    name: str
+    value: str
+    ops: tuple[str, ...]
+    output: tuple[int, ...]
+    work: Work
+    elapsed_s: float
+    is_fallback: bool
+
+    @property
+    def flops_per_s(self) -> float | None:
+        return self.work.flops / self.elapsed_s if self.work.macs and self.elapsed_s else None
+
+    def bound(self, peak: Peak | None) -> Bound | None:
+        """What the machine would need at least; None where its limits are not known."""
+        return bound(self.work, peak) if peak else None
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Steps in the order of the plan; medians. `around_s` goes into taking in the inputs and giving out the
+    outputs; `call_s` is a whole call, which saves what it takes to stop after each step."""
+
+    steps: tuple[StepTime, ...]
+    around_s: float
+    call_s: float
+    limits: Mapping[str, float] | None
+
+    @property
+    def peak(self) -> Peak | None:
+        return Peak.of(self.limits) if self.limits else None
+
+    @property
+    def elapsed_s(self) -> float:
+        """Of all pieces together, each alone."""
+        return sum(step.elapsed_s for step in self.steps) + self.around_s
+
+    @property
+    def work(self) -> Work:
+        return sum((step.work for step in self.steps), Work(0, 0, 0))
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "call_s": self.call_s,
+            "elapsed_s": self.elapsed_s,
+            "around_s": self.around_s,
+            "macs": self.work.macs,
+            "limits": self.limits,
+            "steps": [self._step_json(step) for step in self.steps],
+        }
+
+    def _step_json(self, step: StepTime) -> dict[str, Any]:
+        least = step.bound(self.peak)
+        return {
+            "name": step.name,
+            "value": step.value,
+            "ops": step.ops,
+            "output": step.output,
+            "macs": step.work.macs,
+            "weight_bytes": step.work.weight_bytes,
+            "value_bytes": step.work.value_bytes,
+            "elapsed_s": step.elapsed_s,
+            "bound_s": least.s if least else None,
+            "bound_by": least.by if least else None,
+            "fallback": step.is_fallback,
+        }
+
+
+def profile(
+    executable: Executable,
+    inputs: Mapping[str, Any],
+    *,
+    threads: int,
+    rounds: int,
+    say: Callable[[str], None] = lambda text: None,
+) -> Profile:
+    """Medians over `rounds` calls that stop after each step, and as many whole ones, in turn."""
+    batch = len(next(iter(inputs.values())))
+    say("calling it for the first time")
+    executable.run(inputs)
+    pieces: list[dict[str, float]] = []
+    calls: list[float] = []
+    for round_ in range(rounds):
+        say(f"round {round_ + 1} of {rounds}")
+        pieces.append(_pieces(executable, inputs))
+        begin = time.perf_counter()
+        executable.run(inputs)
+        calls.append(time.perf_counter() - begin)
+    say("measuring the limits of the machine")
+    plan = executable.plan
+    steps = tuple(
+        StepTime(
+            _name(step),
+            step.output,
+            tuple(node.op.kind for node in (step.node, *step.then)),
+            plan.types[step.output].shape,
+            work,
+            statistics.median(piece.get(step.output, 0.0) for piece in pieces),
+            step.is_fallback,
+        )
+        for step, work in zip(plan.steps, work_of(plan, batch), strict=True)
+    )
+    around_s = statistics.median(piece[""] for piece in pieces)
+    return Profile(steps, around_s, statistics.median(calls), limits(threads))
+
+
+def _pieces(executable: Executable, inputs: Mapping[str, Any]) -> dict[str, float]:
+    """Seconds by the value that a step makes; those around them under no name."""
+    elapsed: dict[str, float] = {}
+    last = time.perf_counter()
+
+    def done(name: str) -> None:
+        nonlocal last
+        now = time.perf_counter()
+        elapsed[name] = elapsed.get(name, 0.0) + now - last
+        last = time.perf_counter()
+
+    executable.program.watched(inputs, done)
+    return elapsed
+
+
+def _name(step: Step) -> str:
+    return step.node.params_of if step.params else step.node.name

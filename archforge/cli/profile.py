@@ -1,0 +1,119 @@
+"""`archforge profile`: where the time of a network goes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from archforge import driver
+from archforge.cli.options import (
+    BackendOption,
+    InputOption,
+    JsonOption,
+    ProfileOption,
+    SetOption,
+    SpecArgument,
+    input_shape,
+    settings,
+)
+from archforge.cli.output import counted, print_json, table
+from archforge.cli.progress import Progress
+from archforge.ir import by_x
+
+if TYPE_CHECKING:
+    from archforge.bench.profile import Profile, StepTime
+
+__all__ = ["profile"]
+
+
+def profile(
+    spec: SpecArgument,
+    profile: ProfileOption = None,
+    shape: InputOption = None,
+    set: SetOption = None,
+    backend: BackendOption = "auto",
+    batch: Annotated[int, typer.Option("--batch", "-b", min=1, metavar="N", help="Images in a call.")] = 1,
+    rounds: Annotated[
+        int, typer.Option("--rounds", min=1, metavar="N", help="Calls of which medians are taken.")
+    ] = 10,
+    by_time: Annotated[
+        bool, typer.Option("--by-time", help="The slowest step first, instead of the network's order.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Time each step of a network alone, and hold it against what this machine can do at most.
+
+    A step is a layer with what is fused into it. Its limit is the multiply-adds of all threads or the
+    bandwidth of the memory, whichever would take longer; both are measured. Weights and input are made by
+    rule. Keep the machine quiet meanwhile.
+    """
+    from archforge.bench import profile as profiling
+    from archforge.bench.environment import environment
+    from archforge.bench.limits import threads_here
+    from archforge.weights.rule import rule_input, rule_weights
+
+    with Progress("making weights") as progress:
+        opened = driver.open_spec(spec)
+        network = driver.analyse(opened, profile, settings=settings(set), input_shape=input_shape(shape))
+        executable = driver.compile(network, backend=backend, weights=rule_weights(network.params, "float32"))
+        types = executable.plan.inputs
+        inputs = {name: rule_input((batch, *t.shape), name).astype("float32") for name, t in types.items()}
+        threads = threads_here()
+        found = profiling.profile(executable, inputs, threads=threads, rounds=rounds, say=progress.say)
+    name = executable.plan.backend.name
+    if json:
+        facts = {"network": network.name, "profile": network.profile, "backend": name, "batch": batch}
+        print_json({**facts, "environment": environment(threads), **found.to_json()})
+        return
+    print(f"{network.name}, profile {network.profile}, on {name} in float32, batch {batch}")
+    print(_table(found, by_time=by_time))
+    print(_summary(found))
+
+
+def _table(found: Profile, *, by_time: bool) -> str:
+    steps = sorted(found.steps, key=lambda s: -s.elapsed_s) if by_time else found.steps
+    body = [_row(step, found) for step in steps]
+    around = ("inputs and outputs", "", "", "", _ms(found.around_s), _share(found.around_s, found))
+    total = ("total", "", "", f"{found.work.macs:,}", _ms(found.elapsed_s), "100.0")
+    body += [(*around, "", "", ""), (*total, _rate(found.work.flops / found.elapsed_s), "", "")]
+    header = ("step", "op", "output", "MACs", "ms", "% of time", "GFLOP/s", "% of limit", "by")
+    return table(header, body, right=range(3, 8))
+
+
+def _row(step: StepTime, found: Profile) -> tuple[str, ...]:
+    least = step.bound(found.peak)
+    op = "+".join(step.ops) + (" (reference)" if step.is_fallback else "")
+    of_limit = f"{100 * least.s / step.elapsed_s:.0f}" if least and step.elapsed_s else ""
+    return (
+        step.name,
+        op,
+        by_x(step.output),
+        f"{step.work.macs:,}" if step.work.macs else "",
+        _ms(step.elapsed_s),
+        _share(step.elapsed_s, found),
+        _rate(step.flops_per_s),
+        of_limit,
+        least.by if of_limit and least else "",
+    )
+
+
+def _summary(found: Profile) -> str:
+    steps = counted(len(found.steps), "step")
+    call = f"{steps}; a whole call, which does not stop after each, takes {_ms(found.call_s)} ms"
+    if found.peak is None:
+        return f"{call}\nno limits: they are measured with the backend numba, which is not installed"
+    limits = f"{found.peak.all_flops / 1e9:.0f} GFLOP/s and {found.peak.read_bytes / 1e9:.0f} GB/s"
+    return f"{call}\nlimits: {limits}; Winograd, which multiplies less, and caches can go beyond"
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1e3:.3f}"
+
+
+def _share(seconds: float, found: Profile) -> str:
+    return f"{100 * seconds / found.elapsed_s:.1f}"
+
+
+def _rate(flops_per_s: float | None) -> str:
+    return f"{flops_per_s / 1e9:.0f}" if flops_per_s else ""
