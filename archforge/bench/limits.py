@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict
 
 from archforge import backends
 
-__all__ = ["limits", "threads_here"]
+__all__ = ["limits"]
 
 
 def limits(threads: int) -> dict[str, float] | None:
@@ -18,12 +17,3 @@ def limits(threads: int) -> dict[str, float] | None:
     from archforge.backends.numba.limits import measure
 
     return asdict(measure(threads))
-
-
-def threads_here() -> int:
-    """How many threads compute unless someone says otherwise."""
-    if "numba" in backends.available():
-        from archforge.backends.numba.machine import machine
-
-        return machine().threads
-    return os.cpu_count() or 1

@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from archforge import driver
+from archforge import driver, hardware
 from archforge.cli import CHECK_FAILED
 from archforge.cli.options import (
     InputOption,
     JsonOption,
+    LowMemoryOption,
+    NoWinogradOption,
     ProfileOption,
     SetOption,
     SpecArgument,
+    compile_options,
     input_shape,
     settings,
 )
@@ -59,6 +62,8 @@ def bench(
             "--rounds", min=1, metavar="N", help="How often each has its turn, about 0.3 seconds or one call."
         ),
     ] = 10,
+    low_memory: LowMemoryOption = False,
+    no_winograd: NoWinogradOption = False,
     json: JsonOption = False,
 ) -> None:
     """Time a network, beside torch, onnxruntime and openvino as far as this Python has them.
@@ -69,15 +74,14 @@ def bench(
     """
     from archforge.bench.compare import compare, wrong_outputs
     from archforge.bench.environment import environment
-    from archforge.bench.limits import threads_here
     from archforge.bench.task import Task
 
     opened = driver.open_spec(spec)
     network = driver.analyse(opened, profile, settings=settings(set), input_shape=input_shape(shape))
     source = f"{opened.document.source.text}\n" if spec == STDIN else spec
     texts = dict(text.split("=", 1) for text in set or ())
-    entries = _entries(backend)
-    count = threads or threads_here()
+    entries = _entries(backend, compile_options(low_memory, no_winograd))
+    count = threads or hardware.threads().number
     rows = []
     with Progress("making weights") as progress, tempfile.TemporaryDirectory() as folder:
         for size in batch or [1]:
@@ -93,7 +97,7 @@ def bench(
     raise typer.Exit(CHECK_FAILED if wrong else 0)
 
 
-def _entries(names: Iterable[str] | None) -> list[Entry]:
+def _entries(names: Iterable[str] | None, options: Mapping[str, Any]) -> list[Entry]:
     """Who takes part; ours first, as the outputs of the others are compared with those of the first.
 
     Raises E0701 for a backend that is not there.
@@ -106,7 +110,7 @@ def _entries(names: Iterable[str] | None) -> list[Entry]:
     else:
         able = [b for b in backends.all_backends().values() if b.preference() > 0]
         ours = [b.name for b in sorted(able, key=lambda b: -b.preference())]
-    return [Entry(kind) for kind in dict.fromkeys((*ours, *PEERS))]
+    return [*(Entry(name, options=options) for name in ours), *map(Entry, PEERS)]
 
 
 def _print(network: Network, facts: Mapping[str, str], rows: list[dict[str, Any]]) -> None:

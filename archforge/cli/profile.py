@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from archforge import driver
+from archforge import driver, hardware
 from archforge.cli.options import (
     BackendOption,
     InputOption,
     JsonOption,
+    LowMemoryOption,
+    NoWinogradOption,
     ProfileOption,
     SetOption,
     SpecArgument,
+    compile_options,
     input_shape,
     settings,
 )
@@ -40,6 +43,8 @@ def profile(
     by_time: Annotated[
         bool, typer.Option("--by-time", help="The slowest step first, instead of the network's order.")
     ] = False,
+    low_memory: LowMemoryOption = False,
+    no_winograd: NoWinogradOption = False,
     json: JsonOption = False,
 ) -> None:
     """Time each step of a network alone, and hold it against what this machine can do at most.
@@ -50,16 +55,17 @@ def profile(
     """
     from archforge.bench import profile as profiling
     from archforge.bench.environment import environment
-    from archforge.bench.limits import threads_here
     from archforge.weights.rule import rule_input, rule_weights
 
     with Progress("making weights") as progress:
         opened = driver.open_spec(spec)
         network = driver.analyse(opened, profile, settings=settings(set), input_shape=input_shape(shape))
-        executable = driver.compile(network, backend=backend, weights=rule_weights(network.params, "float32"))
+        weights = rule_weights(network.params, "float32")
+        options = compile_options(low_memory, no_winograd)
+        executable = driver.compile(network, backend=backend, weights=weights, **options)
         types = executable.plan.inputs
         inputs = {name: rule_input((batch, *t.shape), name).astype("float32") for name, t in types.items()}
-        threads = threads_here()
+        threads = hardware.threads().number
         found = profiling.profile(executable, inputs, threads=threads, rounds=rounds, say=progress.say)
     name = executable.plan.backend.name
     if json:
