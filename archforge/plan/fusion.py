@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from archforge.ir import Node, TypedGraph
+from archforge.ops.base import Op
 from archforge.plan.backend import Kernel
 
 __all__ = ["Chain", "fused"]
@@ -35,7 +36,8 @@ class Chain:
         """Whether `node` can come next: one merge of two values at most, before one activation."""
         if any(len(n.inputs) == 1 for n in self.then):
             return False
-        return len(node.inputs) == 1 or (len(node.inputs) == 2 and not self.then)
+        is_merge = isinstance(node.op, Op) and node.op.arity is None
+        return len(node.inputs) == 2 and not self.then if is_merge else len(node.inputs) == 1
 
 
 def fused(

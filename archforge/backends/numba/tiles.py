@@ -123,7 +123,7 @@ class Window:
                 if self.kind == "dot":
                     total.set(f.multiply_add(x, w, total.get()))
                 elif self.kind == "max":
-                    total.set(f.at_least(x, total.get()))
+                    total.set(f.larger(total.get(), x))
                 else:
                     total.set(f.plus(x, total.get()))
             weight.set(f.add(weight.get(), vector))
@@ -152,7 +152,7 @@ class Reduction:
 
     def module(self) -> llvm.ModuleRef:
         f = Function(self.name, ARGUMENTS, self.lanes)
-        join = f.at_least if self.kind == "max" else f.plus
+        join = f.larger if self.kind == "max" else f.plus
         start = f.lowest() if self.kind == "max" else f.constant(0.0)
         sums = [f.variable(start) for _ in range(TURNS)]
         geometry = Geometry(f)

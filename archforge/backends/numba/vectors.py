@@ -151,6 +151,11 @@ class Function:
         """The smaller one; what is not a number stays, as in numpy.minimum."""
         return self.builder.select(self.builder.fcmp_ordered(">", x, high), high, x)
 
+    def larger(self, x: Any, y: Any) -> Any:
+        """The larger one; what is not a number wins, as in numpy.maximum."""
+        most = self.builder.select(self.builder.fcmp_ordered(">", x, y), x, y)  # y if either is none
+        return self.builder.select(self.builder.fcmp_unordered("uno", x, x), x, most)
+
     def lowest(self) -> Any:
         return self.constant(-math.inf)
 

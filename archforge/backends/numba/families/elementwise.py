@@ -81,8 +81,10 @@ def multiply(op: Op, *inputs: TensorType) -> Kernel:
     if all(t == joint for t in inputs):
         return AnyAxis(partial(_merged, MULTIPLY), absorbs=ACTIVATIONS)
     gates = {(joint.channels,), (joint.channels, *(1,) * len(joint.spatial))}
-    if len(inputs) == 2 and joint in inputs and {t.shape for t in inputs} & gates:
-        return Kernel(partial(_weighed, inputs.index(joint)), absorbs=ABSORBED)
+    if len(inputs) == 2 and joint in inputs:
+        which = inputs.index(joint)
+        if inputs[1 - which].shape in gates:
+            return Kernel(partial(_weighed, which), absorbs=ABSORBED)
     return Kernel(partial(_stretched, joint.shape), absorbs=ACTIVATIONS)
 
 
@@ -129,7 +131,12 @@ def layer_scale(op: LayerScale, x: TensorType) -> Kernel:
     def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
         return {"factor": lanes_of(params[""].reshape(-1))}
 
-    return Kernel(lambda params, x: weighed(x, params["factor"], 0), pack, packing=op.kind)
+    def run(
+        params: Mapping[str, Array], x: Value, residual: Value | None = None, epilogue: Epilogue | None = None
+    ) -> Value:
+        return weighed(x, params["factor"], 0, None, residual, epilogue)
+
+    return Kernel(run, pack, ABSORBED, packing=op.kind)
 
 
 def batch_norm(op: BatchNorm, x: TensorType) -> Kernel:

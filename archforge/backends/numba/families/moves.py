@@ -90,8 +90,8 @@ def shuffle(op: Shuffle, x: TensorType) -> Kernel:
 
 def pad(op: Pad, x: TensorType) -> Kernel:
     def padded(offsets: Offsets, before: int, after: int) -> Offsets:
-        kept = offsets[max(-before, 0) : len(offsets) - max(-after, 0)]
-        return np.pad(kept, (max(before, 0), max(after, 0)), constant_values=BLANK)
+        wide = np.pad(offsets, (max(before, 0), max(after, 0)), constant_values=BLANK)
+        return wide[max(-before, 0) : len(wide) - max(-after, 0)]
 
     def offsets(x: Value) -> list[Offsets]:
         channels, *spatial = _offsets(x)

@@ -111,13 +111,13 @@ def layer_norm(row: int, unit: int, scratch: int) -> None:
     image, first, last = begin(r, unit)
     x = floats(scratch, r.channels)
     weight, bias = floats(r.weight, r.channels), floats(r.bias, r.channels)
-    share = F(1) / F(r.channels)
+    count = F(r.channels)
     for pixel in range(first, last):
         take(r, image, pixel, scratch)
-        mean = total(x) * share
+        mean = total(x) / count  # exact for equal numbers, where eps alone is left of their variance
         for i in range(r.channels):
             x[i] -= mean
-        factor = F(1) / np.sqrt(total_of_squares(x) * share + r.constant)
+        factor = F(1) / np.sqrt(total_of_squares(x) / count + r.constant)
         for i in range(r.channels):
             x[i] = x[i] * factor * weight[i] + bias[i]
         put(r, image, pixel, scratch)
