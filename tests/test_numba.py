@@ -171,50 +171,6 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     assert python(code).splitlines()[-1] == "0"
 
 
-# The cache ----------------------------------------------------------------------------------------------
-
-COMPUTES = """
-import sys, numpy
-from archforge.backends import get
-from archforge.plan import load, plan
-from tests.graphs import GRAPHS, WEIGHTS, inputs_of
-run = load(plan(GRAPHS["residual"], get("numba"), "float32"), WEIGHTS["residual"])
-y = run.run(inputs_of(GRAPHS["residual"])).outputs["output"]
-print("numba" in sys.modules, float(abs(y).sum()))
-"""
-
-
-def damage_nothing(folder: Path) -> None:
-    """The next process finds all that it needs."""
-
-
-def cut_short(folder: Path) -> None:
-    for path in folder.iterdir():
-        path.write_bytes(path.read_bytes()[:-100])
-
-
-def remove(folder: Path) -> None:
-    for path in folder.iterdir():
-        path.unlink()
-
-
-@pytest.mark.parametrize(("change", "compiles"), [(damage_nothing, False), (cut_short, True), (remove, True)])
-def test_a_second_process_compiles_only_what_the_cache_lacks(
-    change: Callable[[Path], None], compiles: bool, tmp_path: Path
-) -> None:
-    first = python(COMPUTES, ARCHFORGE_CACHE=str(tmp_path))
-    assert first.startswith("True")
-    change(tmp_path)
-    again = python(COMPUTES, ARCHFORGE_CACHE=str(tmp_path))
-    assert again.split() == [str(compiles), first.split()[1]]
-
-
-def test_a_cache_that_cannot_be_written_hinders_nothing(tmp_path: Path) -> None:
-    file = tmp_path / "file"
-    file.write_text("")
-    assert python(COMPUTES, ARCHFORGE_CACHE=str(file / "folder")).startswith("True")
-
-
 def test_a_batch_of_any_size_runs_on_one_executable() -> None:
     network = load_network("resnet_18", "torchvision", input=(3, 33, 33))
     run = compile(network, backend="numba", weights=rule_weights(network.params))

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from logging import INFO, Handler, LogRecord, getLogger
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -25,7 +26,7 @@ class Progress:
             ...
             progress.say("running")
 
-    Nothing else may print meanwhile, except while it is `paused`.
+    What archforge logs meanwhile is shown behind it. Nothing else may print, except while it is `paused`.
     """
 
     def __init__(self, text: str) -> None:
@@ -33,17 +34,20 @@ class Progress:
         self._line: Line | None = None
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
+        self._listener = _Listener(self)
 
     def __enter__(self) -> Self:
         if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
             self._timer = threading.Timer(PATIENCE_S, self._show)
             self._timer.daemon = True
             self._timer.start()
+            self._listener.attach()
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         if self._timer:
             self._timer.cancel()
+            self._listener.detach()
         with self._lock:
             self._timer = None
             self._hide()
@@ -51,8 +55,15 @@ class Progress:
     def say(self, text: str) -> None:
         """What is being done from now on."""
         self._text = text
+        self.show(text)
+
+    def tell(self, detail: str) -> None:
+        """What is being done of it."""
+        self.show(f"{self._text}: {detail}")
+
+    def show(self, description: str) -> None:
         if self._line:
-            self._line.update(self._line.task_ids[0], description=text)
+            self._line.update(self._line.task_ids[0], description=description)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -83,3 +94,24 @@ class Progress:
         if self._line:
             self._line.stop()
             self._line = None
+
+
+class _Listener(Handler):
+    """Hands on what archforge logs."""
+
+    def __init__(self, progress: Progress) -> None:
+        super().__init__(INFO)
+        self._progress = progress
+        self._logger = getLogger("archforge")
+
+    def attach(self) -> None:
+        self._level = self._logger.level
+        self._logger.setLevel(INFO)
+        self._logger.addHandler(self)
+
+    def detach(self) -> None:
+        self._logger.removeHandler(self)
+        self._logger.setLevel(self._level)
+
+    def emit(self, record: LogRecord) -> None:
+        self._progress.tell(record.getMessage())

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from importlib import import_module
+from typing import TYPE_CHECKING
 
-import llvmlite.binding as llvm
+if TYPE_CHECKING:
+    import llvmlite.binding as llvm
 
 __all__ = ["SCHEDULER", "Unit"]
 
@@ -20,22 +21,10 @@ class Unit:
     arguments: int = 3
 
     def module(self) -> llvm.ModuleRef:
-        numba = import_module("numba")
+        from archforge.backends.numba.native import ir_from_numba
+
         function = getattr(import_module(f"archforge.backends.numba.units.{self.file}"), self.name)
-        words = [numba.types.int64] * self.arguments
-        compiled = numba.cfunc(numba.types.void(*words), error_model="numpy", _nrt=False)(function)
-        module = llvm.parse_bitcode(compiled._library._final_module.as_bitcode())
-        _keep_only(module, compiled.native_name)
-        module.get_function(compiled.native_name).name = self.name
-        return module
-
-
-def _keep_only(module: llvm.ModuleRef, name: str) -> None:
-    """All else that the module defines becomes private, to be dropped where nothing uses it: copies of one
-    helper in several modules would clash."""
-    for value in [*module.functions, *module.global_variables]:
-        if value.name != name and not value.is_declaration and not re.match(r"llvm\.", value.name):
-            value.linkage = llvm.Linkage.internal
+        return ir_from_numba(function, self.name, self.arguments)
 
 
 SCHEDULER = Unit("scheduler", "run_steps", 6)

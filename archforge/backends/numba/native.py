@@ -1,4 +1,4 @@
-"""Machine code: compiled by LLVM when first asked for, then kept in a file; called by address.
+"""Machine code: compiled by LLVM when first asked for, then kept in the cache; called by address.
 
 Whoever calls an address inlines nothing, so that each function is compiled once, and a process that
 finds all of them in the cache never imports Numba. Everything that leans on what Numba and llvmlite do
@@ -9,24 +9,27 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import os
+import logging
+import re
 import sys
-from contextlib import suppress
+from collections.abc import Callable
 from functools import cache
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from threading import RLock
-from typing import Protocol
+from typing import Any, Protocol
 
 import llvmlite.binding as llvm
 
+from archforge import __version__
+from archforge.backends.numba.cache import read_code, write_code
 from archforge.backends.numba.machine import Machine, machine
-from archforge.errors import DiagnosticError, InternalError
-from archforge.weights.files import written_beside
+from archforge.errors import InternalError
 
-__all__ = ["Recipe", "address", "cache_folder", "cached_sizes"]
+__all__ = ["Recipe", "address", "compiled_here", "ir_from_numba"]
 
-_DIGEST = 32  # bytes of SHA-256 before the object code
+_log = logging.getLogger(__name__)
 
 
 class Recipe(Protocol):
@@ -42,24 +45,6 @@ class Recipe(Protocol):
         ...
 
 
-def cache_folder() -> Path:
-    """ARCHFORGE_CACHE, or the user's cache folder."""
-    given = os.environ.get("ARCHFORGE_CACHE")
-    if given:
-        return Path(given)
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "archforge"
-
-
-def cached_sizes() -> list[int]:
-    """Bytes of each function that the cache holds, those for other machines and versions too."""
-    sizes = []
-    for path in cache_folder().glob("*.o"):
-        with suppress(OSError):  # another process has just removed it
-            sizes.append(path.stat().st_size)
-    return sizes
-
-
 class _Library:
     """Functions loaded into this process."""
 
@@ -72,13 +57,18 @@ class _Library:
         )
         self.engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), self.target)
         self.addresses: dict[str, int] = {}
+        self.compiled: list[str] = []
         self.lock = RLock()
         self.key = _key(made_for)
 
     def address(self, recipe: Recipe) -> int:
         with self.lock:
             if recipe.name not in self.addresses:
-                code = self._stored(recipe) or self._compiled(recipe)
+                file = f"{recipe.name}-{self.key}.o"
+                code = read_code(file)
+                if not code:
+                    code = self._compiled(recipe)
+                    write_code(file, code)
                 self.engine.add_object_file(llvm.ObjectFileRef.from_data(code))
                 self.engine.finalize_object()
                 self.addresses[recipe.name] = self.engine.get_function_address(recipe.name)
@@ -86,31 +76,14 @@ class _Library:
                 raise InternalError(f"the object code of {recipe.name} does not hold it")
             return self.addresses[recipe.name]
 
-    def _path(self, recipe: Recipe) -> Path:
-        return cache_folder() / f"{recipe.name}-{self.key}.o"
-
-    def _stored(self, recipe: Recipe) -> bytes:
-        """The object code of an earlier compilation; empty if there is none or it is damaged."""
-        try:
-            data = self._path(recipe).read_bytes()
-        except OSError:
-            return b""
-        digest, code = data[:_DIGEST], data[_DIGEST:]
-        return code if hashlib.sha256(code).digest() == digest else b""
-
     def _compiled(self, recipe: Recipe) -> bytes:
+        _log.info("compiling %s for this machine, once", recipe.name)
         module = recipe.module()
         module.verify()
         builder = llvm.create_pass_builder(self.target, llvm.create_pipeline_tuning_options(speed_level=3))
         builder.getModulePassManager().run(module, builder)
+        self.compiled.append(recipe.name)
         code: bytes = self.target.emit_object(module)
-        path = self._path(recipe)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with written_beside(path) as file:
-                file.write(hashlib.sha256(code).digest() + code)
-        except (OSError, DiagnosticError):
-            pass  # a cache that cannot be written is no reason not to run
         return code
 
 
@@ -124,9 +97,13 @@ def _yield_address() -> int:
 
 
 def _key(made_for: Machine) -> str:
-    """What object code depends on besides its recipe's name."""
+    """What object code depends on besides its recipe's name.
+
+    All sources of this backend, though a family's may change no code: to compile them all again takes
+    seconds, and a dependence forgotten would run wrong code.
+    """
     parts = [made_for.cpu, made_for.features, str(made_for.lanes), str(made_for.registers)]
-    parts += [sys.version, version("llvmlite"), version("numba")]
+    parts += [__version__, sys.version, version("llvmlite"), version("numba")]
     for path in sorted(Path(__file__).parent.rglob("*.py")):
         parts.append(path.read_text())
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
@@ -140,3 +117,56 @@ def _library() -> _Library:
 def address(recipe: Recipe) -> int:
     """Where the function is, made or read from the cache if this process has not yet."""
     return _library().address(recipe)
+
+
+def compiled_here() -> list[str]:
+    """The functions that this process did not find in the cache."""
+    return _library().compiled
+
+
+def ir_from_numba(function: Callable[..., Any], name: str, arguments: int) -> llvm.ModuleRef:
+    """The IR of a Python function of so many integers, under this name, with all that it calls."""
+    numba = import_module("numba")
+    signature = numba.types.void(*[numba.types.int64] * arguments)
+    codegen = import_module("numba.core.registry").cpu_target.target_context.codegen()
+    with import_module("numba.core.compiler_lock").global_compiler_lock:
+        before, codegen._library_class = codegen._library_class, _unoptimised()
+        try:
+            compiled = numba.cfunc(signature, error_model="numpy", _nrt=False)(function)
+        finally:
+            codegen._library_class = before
+    module = llvm.parse_bitcode(compiled._library._final_module.as_bitcode())
+    _keep_only(module, compiled.native_name)
+    module.get_function(compiled.native_name).name = name
+    return module
+
+
+@cache
+def _unoptimised() -> Any:
+    """Numba's library of one function that leaves its IR as it is and makes no machine code of it: Numba
+    would do both again for each function on the way to the one that is wanted."""
+    base = import_module("numba.core.codegen").JITCodeLibrary
+
+    class Unoptimised(base):  # type: ignore[misc, valid-type]
+        def _optimize_functions(self, module: llvm.ModuleRef) -> None:
+            module.data_layout = self._codegen._data_layout
+
+        def _optimize_final_module(self) -> None:
+            pass
+
+        def _finalize_specific(self) -> None:
+            pass
+
+        def get_pointer_to_function(self, name: str) -> int:
+            self._ensure_finalized()
+            return 0
+
+    return Unoptimised
+
+
+def _keep_only(module: llvm.ModuleRef, name: str) -> None:
+    """All else that the module defines becomes private, to be dropped where nothing uses it: copies of one
+    helper in several modules would clash."""
+    for value in [*module.functions, *module.global_variables]:
+        if value.name != name and not value.is_declaration and not re.match(r"llvm\.", value.name):
+            value.linkage = llvm.Linkage.internal

@@ -52,8 +52,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def device(function: F) -> F:
     """A function that compiled ones may call."""
-    # No reference counts: nothing here owns memory.
-    compiled: F = numba.njit(function, error_model="numpy", _nrt=False)
+    # No reference counts, since nothing here owns memory, and no way to call it from Python or C.
+    compiled: F = numba.njit(
+        function, error_model="numpy", _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True
+    )
     return compiled
 
 

@@ -1,0 +1,93 @@
+"""Machine code on disk, a file for each function, which processes share.
+
+ARCHFORGE_CACHE: the folder, by default `archforge` in the user's cache folder.
+ARCHFORGE_CACHE_LIMIT: the most MiB that it keeps, 256 by default; what was not used for longest goes first.
+
+A file is a digest and the code that it is of, written beside and renamed: a reader finds all of it or
+nothing, whoever else writes, and takes what is damaged for nothing. Where nothing can be written, what is
+there is used all the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from archforge.errors import DiagnosticError, fail
+from archforge.weights.files import written_beside
+
+__all__ = ["cache_folder", "code_folder", "code_sizes", "read_code", "write_code"]
+
+DIGEST = 32  # bytes of SHA-256
+LIMIT_MIB = 256
+USED_LATELY_S = 3600  # a file that was is not marked as used once more
+
+
+def cache_folder() -> Path:
+    """What is kept of one process for the next, machine code among it."""
+    given = os.environ.get("ARCHFORGE_CACHE")
+    if given:
+        return Path(given)
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "archforge"
+
+
+def code_folder() -> Path:
+    return cache_folder() / "code"
+
+
+def read_code(name: str) -> bytes:
+    """What was written under this name; empty if nothing was, or it is damaged."""
+    path = code_folder() / name
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return b""
+    digest, code = data[:DIGEST], data[DIGEST:]
+    if hashlib.sha256(code).digest() != digest:
+        return b""
+    with suppress(OSError):  # it may not be ours to mark
+        if path.stat().st_mtime < time.time() - USED_LATELY_S:
+            os.utime(path)
+    return code
+
+
+def write_code(name: str, code: bytes) -> None:
+    """Keep it if the folder can be written, and let go of what is over the limit."""
+    limit, folder = _limit_bytes(), code_folder()
+    with suppress(OSError, DiagnosticError):  # to run without a cache is better than not to run
+        folder.mkdir(parents=True, exist_ok=True)
+        with written_beside(folder / name) as file:
+            file.write(hashlib.sha256(code).digest() + code)
+    kept = 0
+    for _, size, path in sorted(_files(), reverse=True):
+        kept += size
+        if kept > limit:
+            with suppress(OSError):  # another process may have been quicker
+                path.unlink()
+
+
+def code_sizes() -> list[int]:
+    """Bytes of each function that is kept, those for other machines and versions too."""
+    return [size for _, size, _ in _files()]
+
+
+def _files() -> Iterator[tuple[float, int, Path]]:
+    """When each was last used, and its size; also those that a process has left half-written."""
+    with suppress(OSError):
+        for entry in os.scandir(code_folder()):
+            with suppress(OSError):
+                status = entry.stat()
+                yield status.st_mtime, status.st_size, Path(entry.path)
+
+
+def _limit_bytes() -> int:
+    given = os.environ.get("ARCHFORGE_CACHE_LIMIT", "") or str(LIMIT_MIB)
+    if not re.fullmatch(r"\d{1,9}", given):
+        fail("E0701", f"ARCHFORGE_CACHE_LIMIT={given} is no number of MiB")
+    return int(given) << 20
