@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from archforge.plan import Executable, Plan, Shapes
     from archforge.weights.golden import Deviation, Golden
 
-__all__ = ["analyse", "check", "compile", "load", "open_spec", "zoo_paths"]
+__all__ = ["analyse", "check", "compile", "load", "open_spec", "warm", "zoo_paths"]
 
 
 # Expand, infer, count, check
@@ -207,6 +207,19 @@ def _network(
     if given is not None and profile is None:
         return fitting_profile(open_spec(source), given, settings, input)
     return analyse(open_spec(source), profile, settings=settings, input_shape=input)
+
+
+def warm(network: Network, batches: Iterable[int], **options: Any) -> None:
+    """Compute once on zeros, with weights of zero, at each size of batch: the backend numba then has compiled
+    what the network needs. options: those of `compile`."""
+    import numpy as np
+
+    zero = np.zeros((), np.float32)
+    weights = {name: np.broadcast_to(zero, decl.shape) for name, decl in network.params.items()}
+    executable = compile(network, backend="numba", weights=weights, **options)
+    for batch in batches:
+        inputs = network.graph.graph.inputs.items()
+        executable.run({name: np.broadcast_to(zero, (batch, *t.shape)) for name, t in inputs})
 
 
 def _resized(network: Network, shapes: Shapes) -> TypedGraph:

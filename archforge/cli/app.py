@@ -23,6 +23,7 @@ COMMANDS = {
     "verify": "verify.verify",
     "bench": "bench.bench",
     "profile": "profile.profile",
+    "warm": "warm.warm",
     "new": "new.new",
     "schema": "schema.schema",
 }
