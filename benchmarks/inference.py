@@ -5,16 +5,16 @@
     python benchmarks/inference.py --merge FILE ... [--json FILE] [--markdown FILE] [--picture FILE]
 
 Every contestant is a process of its own with the same weights and input, made by rule. Outputs are compared
-before anything is timed. Each round times all of them in turn. A peer that is not installed is left out, with
-the reason. --json writes after each row, and with --resume rows that the file holds already are kept, so that
-a run goes on where it ended; --merge measures nothing and puts the rows of several files together.
+first: where one differs, nothing is timed and the exit code is 1. Each round times all of them in turn. One
+that is not installed is left out, with the reason. --json writes after each row, and with --resume rows that
+the file holds already are kept, so that a run goes on where it ended; --merge measures nothing and puts the
+rows of several files together.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import sys
 import tempfile
@@ -27,11 +27,11 @@ from typing import Any
 import picture
 import report
 
-from archforge import driver
+from archforge import driver, hardware
 from archforge.backends import available
 from archforge.bench.compare import compare, wrong_outputs
 from archforge.bench.environment import environment
-from archforge.bench.race import PEERS, Entry, started
+from archforge.bench.race import PEERS, Entry, LeftOut, started
 from archforge.bench.task import Task
 
 OURS = "numba"
@@ -84,7 +84,7 @@ def low_memory() -> Entry:
 
 
 def measured(case: Case, batch: int, options: argparse.Namespace) -> dict[str, Any]:
-    """One row. Raises SystemExit if an output differs."""
+    """One row. Raises LeftOut if an output differs, or archforge itself cannot run."""
     settings = {name: str(value).lower() for name, value in case.settings.items()}
     network = driver.load(case.spec, case.profile, **case.settings)
     with tempfile.TemporaryDirectory() as folder:
@@ -102,7 +102,9 @@ def measured(case: Case, batch: int, options: argparse.Namespace) -> dict[str, A
         who = entries(case, options.peer_python)
         row = compare(network, batch, who, task, rounds=options.rounds, busy=busy)
         if wrong := wrong_outputs(row):
-            raise SystemExit(f"the outputs differ: {wrong}")
+            raise LeftOut(f"the outputs differ: {wrong}")
+        if OURS not in row.get("median_s", {}):
+            raise LeftOut(str(row["left_out"].get(OURS, "nothing could run")))
         if batch == 1 and options.fresh:
             row["fresh"] = fresh(case, task, options)
     return row
@@ -141,18 +143,26 @@ def main() -> None:
     if OURS not in available():
         raise SystemExit("the backend numba is not installed: pip install 'archforge-zoo[fast,bench]'")
     file = Path(options.json) if options.json else None
-    resumed = options.resume and file and file.exists()
-    data = json.loads(file.read_text("utf-8")) if resumed else {"rows": []}
-    data = {"environment": environment(options.threads), **data}
+    data = {"environment": environment(options.threads), "rows": []}
+    if options.resume and file and file.exists():
+        data = json.loads(file.read_text("utf-8"))
     print(report.environment_text(data["environment"]))
+    failed = False
     for case, batch in wanted(options, data["rows"]):
         begin = time.perf_counter()
-        row = measured(case, batch, options)
+        try:
+            row = measured(case, batch, options)
+        except LeftOut as reason:  # the others go on
+            print(f"{case.spec}, {batch}: not measured: {reason}", flush=True)
+            failed = True
+            continue
         data["rows"].append(row)
         print(f"{report.line(row, data)}   ({time.perf_counter() - begin:.0f} s)", flush=True)
         if file:  # after each row, so that a run that is cut short is not lost
             file.write_text(json.dumps(data, indent=1) + "\n", "utf-8")
-    finish(report.merged([data]), options)
+    finish(data, options)
+    if failed:
+        raise SystemExit(1)
 
 
 def parsed() -> argparse.Namespace:
@@ -161,7 +171,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--fresh", type=int, default=3, help="new processes of each contestant; 0: none")
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--threads", type=int, default=hardware.threads().number)
     parser.add_argument("--peer-python", default=sys.executable, help="a Python that has the peers")
     parser.add_argument("--merge", nargs="+", metavar="FILE", help="measure nothing; put these together")
     parser.add_argument("--resume", action="store_true", help="keep the rows that the JSON holds already")
