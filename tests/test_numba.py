@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -57,6 +58,39 @@ def test_outputs_stay_whatever_part_of_planning_is_left_out(name: str, switch: s
     inputs = inputs_of(typed, batch=2)
     for key, y in expected.run(inputs).outputs.items():
         np.testing.assert_allclose(run.run(inputs).outputs[key], y, rtol=0, atol=2 * TOLERANCE * y.std())
+
+
+@pytest.mark.parametrize("switch", ["", "concat_in_place", "fuse_epilogues"])
+@pytest.mark.parametrize("name", [*GRAPHS, "branches"])
+def test_outputs_stay_when_steps_are_done_image_by_image(name: str, switch: str) -> None:
+    typed = WITH_BRANCHES if name == "branches" else GRAPHS[name]
+    weights = rule_weights(typed.params()) if name == "branches" else WEIGHTS[name]
+    inputs = inputs_of(typed, batch=3)
+    expected = load(plan(typed, get("numpy"), "float64"), weights).run(inputs).outputs
+    with mock.patch("archforge.backends.numba.program.CACHES", 0):
+        found = load(plan(typed, get("numba"), "float32", without=[switch]), weights).run(inputs).outputs
+    for key, y in expected.items():
+        np.testing.assert_allclose(found[key], y, rtol=0, atol=2 * TOLERANCE * y.std())
+
+
+def test_only_what_overflows_the_caches_is_done_image_by_image() -> None:
+    from archforge.plan.stretches import stretches
+
+    planned = plan(WITH_BRANCHES, get("numba"), "float32")
+
+    def by_image(batch: int, cache_bytes: int) -> list[tuple[int, int]]:
+        found = stretches(planned.steps, planned.types, batch, cache_bytes)
+        return [(s.first, s.end) for s in found if s.by_image]
+
+    assert by_image(1, 0) == []
+    assert by_image(8, 1 << 30) == []
+    assert by_image(8, 0)
+    weighty = graph(
+        *(node(name, "conv", x, out=64, kernel=3, padding=1) for name, x in (("a", "input"), ("b", "a"))),
+        inputs={"input": (64, 2, 2)},
+    )
+    planned = plan(weighty, get("numba"), "float32")
+    assert by_image(8, 0) == []
 
 
 def recorded(typed: TypedGraph, without: tuple[str, ...] = ()) -> Any:

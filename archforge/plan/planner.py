@@ -16,7 +16,7 @@ from archforge.plan.fusion import Chain, fused
 __all__ = ["MEMORY_FOR_SPEED", "SWITCHES", "Plan", "Step", "plan", "resolve_taps"]
 
 # Parts of planning that can be left out; outputs stay.
-SWITCHES = ("fuse_epilogues", "concat_in_place", "share_memory", "winograd")
+SWITCHES = ("fuse_epilogues", "concat_in_place", "share_memory", "winograd", "image_by_image")
 
 # Those that take memory for speed: Winograd's weights are up to four times those of the network.
 MEMORY_FOR_SPEED = frozenset({"winograd"})

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Lock
 
+from archforge.backends.numba.families import elementwise
+from archforge.backends.numba.families.codes import COPY
 from archforge.backends.numba.families.common import AnyAxis
 from archforge.backends.numba.families.moves import along
 from archforge.backends.numba.machine import machine
@@ -17,10 +20,14 @@ from archforge.errors import InternalError
 from archforge.ops.base import Array
 from archforge.plan import Plan
 from archforge.plan.joins import joins
+from archforge.plan.stretches import inside_of, stretches
 
 __all__ = ["NumbaProgram", "Sized"]
 
 MOST_BATCHES = 4  # sizes of batch that are kept
+
+# Values of a batch that go beyond so many times the L2 caches are better computed image by image.
+CACHES = 2
 
 
 @dataclass(slots=True, eq=False)
@@ -73,25 +80,42 @@ class NumbaProgram:
         """The calls for one size of batch, and where the wanted values lie."""
         plan = self._plan
         in_place = "concat_in_place" not in plan.without
+        by_image = "image_by_image" not in plan.without
         tape = Tape(
             batch,
             plan.types,
             joins(plan.steps, plan.types, machine().lanes) if in_place else {},
         )
         values = {name: tape.input(name, t.shape) for name, t in plan.inputs.items()}
-        for step, params in zip(plan.steps, self._params, strict=True):
-            tape.current = step.output
-            given = tuple(values[v] for v in step.inputs)
-            if not isinstance(step.kernel, AnyAxis):
-                given = tuple(along(v, 0) if v.axis else v for v in given)
-            if step.is_fallback:
-                made = tape.fall_back(step, params, given)
-            else:
-                made = step.kernel.run(params, *given, **step.epilogue())
-            if made.shape != plan.types[step.output].shape:
-                raise InternalError(f"{step.output} was recorded as {made.shape}")
-            values[step.output] = made
+        cache = CACHES * machine().threads * machine().l2_bytes
+        for stretch in stretches(plan.steps, plan.types, batch, cache if by_image else math.inf):
+            tape.by_image, first = stretch.by_image, len(tape.calls)
+            tape.inside = (
+                inside_of(stretch, plan.steps, plan.wanted, tape.joins) if stretch.by_image else frozenset()
+            )
+            for i in range(stretch.first, stretch.end):
+                values[plan.steps[i].output] = self._step(tape, i, values)
+            if stretch.by_image:
+                tape.repeat(first)
         wanted = {name: values[name] for name in plan.wanted}
         for value in wanted.values():
             tape.keep(value)
         return Sized(tape, wanted)
+
+    def _step(self, tape: Tape, index: int, values: Mapping[str, Value]) -> Value:
+        """What the step makes, its calls on the tape."""
+        step, params = self._plan.steps[index], self._params[index]
+        tape.current = step.output
+        given = tuple(values[v] for v in step.inputs)
+        if not isinstance(step.kernel, AnyAxis):
+            given = tuple(along(v, 0) if v.axis else v for v in given)
+        if step.is_fallback:
+            made = tape.fall_back(step, params, given)
+        else:
+            made = step.kernel.run(params, *given, **step.epilogue())
+        if made.shape != self._plan.types[step.output].shape:
+            raise InternalError(f"{step.output} was recorded as {made.shape}")
+        if tape.is_whole(made) or step.output in tape.inside:
+            return made
+        # It is one of its inputs, which only this stretch sees, under another name.
+        return elementwise.record(COPY, made.blocked(), out=tape.output(made.shape, made.axis))

@@ -112,10 +112,11 @@ Fallback = tuple[Step, Mapping[str, Array], tuple[Value, ...], Value]
 class Tape:
     """Calls in order for one size of batch, and the buffers between which they work.
 
-    `joins` are values that live inside others, from a channel on; `types` are those of all values.
+    `joins` are values that live inside others, from a channel on; `types` are those of all values. While a
+    stretch is recorded for one image, `inside` names the values that have memory for one image only.
     """
 
-    batch: int
+    images: int
     types: Mapping[str, TensorType]
     joins: Mapping[str, tuple[str, int]]
     calls: list[Call | Fallback] = field(default_factory=list)
@@ -123,9 +124,17 @@ class Tape:
     inputs: list[tuple[str, Value]] = field(default_factory=list)
     scratch: int = 0  # bytes that a thread needs
     current: str = ""  # the value that the step being recorded makes
+    inside: frozenset[str] = frozenset()
+    by_image: bool = False
     _roots: dict[str, int] = field(default_factory=dict)
     _blocked: dict[Place, Value] = field(default_factory=dict)
     _lifetimes: dict[int, tuple[int, int]] = field(default_factory=dict)
+    _strides: dict[int, int] = field(default_factory=dict)  # of buffers for all images, bytes of one
+
+    @property
+    def batch(self) -> int:
+        """Images of the calls that are being recorded."""
+        return 1 if self.by_image else self.images
 
     def buffer(self, size: int) -> Place:
         self.sizes.append(-(-size // ALIGNMENT) * ALIGNMENT)
@@ -133,7 +142,7 @@ class Tape:
 
     def input(self, name: str, shape: tuple[int, ...], *, is_blocked: bool = False) -> Value:
         """A value that each call begins with."""
-        value = self._value(shape, is_blocked=is_blocked)
+        value = self._value(shape, is_blocked=is_blocked, images=self.images)
         self.inputs.append((name, value))
         self._touch(value.place.buffer, -1)
         return value
@@ -149,19 +158,19 @@ class Tape:
         """Where the step being recorded writes its result. With its channels elsewhere than at axis 0 it
         cannot lie inside another."""
         if axis:
-            return self._value(shape, axis=axis)
+            return self._value(shape, axis=axis, images=self._images(self.current))
         root, channel = self.joins.get(self.current, (self.current, 0))
         if root not in self._roots and (channel or root != self.current or self._is_root(root)):
-            self._roots[root] = self._value(self.types[root].shape).place.buffer
+            self._roots[root] = self._value(self.types[root].shape, images=self._images(root)).place.buffer
         if root not in self._roots:
-            return self._value(shape)
+            return self._value(shape, images=self._images(self.current))
         whole = Value(self, self.types[root].shape, Place(self._roots[root]), 0)
         image = whole.blocks * whole.plane
         return Value(self, shape, whole.place + channel // machine().lanes * whole.plane, image)
 
     def temporary(self, shape: tuple[int, ...], axis: int = 0) -> Value:
         """A value that no other step sees."""
-        return self._value(shape, axis=axis)
+        return self._value(shape, axis=axis, images=self.batch)
 
     def call(
         self, unit: Unit, kind: np.dtype[np.void], fields: Mapping[str, Any], units: int, scratch: int = 0
@@ -174,11 +183,30 @@ class Tape:
 
     def fall_back(self, step: Step, params: Mapping[str, Array], inputs: tuple[Value, ...]) -> Value:
         """Record a step that the reference does in Python."""
-        made = self._value(self.types[step.output].shape)
+        made = self._value(self.types[step.output].shape, images=self.images)
         for value in (*inputs, made):
             self._touch(value.place.buffer, len(self.calls))
         self.calls.append((step, params, inputs, made))
         return made
+
+    def is_whole(self, value: Value) -> bool:
+        """Whether it has memory for all images."""
+        return not self.by_image or value.place.buffer in self._strides
+
+    def repeat(self, first: int) -> None:
+        """The calls from this one on again for each of the other images, in the same memory but for what
+        has memory for all."""
+        recorded = self.calls[first:]
+        for image in range(1, self.images):
+            for call in recorded:
+                assert isinstance(call, Call)
+                fields = {name: self._of_image(image, value) for name, value in call.fields.items()}
+                self.call(call.unit, call.kind, fields, call.units)
+
+    def _of_image(self, image: int, value: Any) -> Any:
+        if isinstance(value, Place):
+            return value + image * self._strides.get(value.buffer, 0)
+        return value
 
     def keep(self, value: Value) -> None:
         """Let the value live to the end."""
@@ -190,10 +218,16 @@ class Tape:
         ends = [self._lifetimes.get(i, nowhere) for i in range(len(self.sizes))]
         return [Lifetime(size, *end) for size, end in zip(self.sizes, ends, strict=True)]
 
-    def _value(self, shape: tuple[int, ...], *, is_blocked: bool = True, axis: int = 0) -> Value:
+    def _images(self, name: str) -> int:
+        return 1 if name in self.inside else self.images
+
+    def _value(self, shape: tuple[int, ...], *, images: int, is_blocked: bool = True, axis: int = 0) -> Value:
         shaped = Value(self, shape, Place(-1), 0, is_blocked, axis)
         image = (shaped.blocks if is_blocked else shaped.channels) * shaped.plane
-        return replace(shaped, place=self.buffer(self.batch * image), image=image)
+        place = self.buffer(images * image)
+        if images == self.images:
+            self._strides[place.buffer] = image
+        return replace(shaped, place=place, image=image)
 
     def _is_root(self, name: str) -> bool:
         return any(root == name for root, _ in self.joins.values())

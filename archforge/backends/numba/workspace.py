@@ -118,7 +118,7 @@ class Workspace:
         shape = (value.blocks, lanes) if value.is_blocked else (value.channels,)
         steps = (value.plane, FLOAT) if value.is_blocked else (value.plane,)
         return np.ndarray(
-            (self._tape.batch, *shape, *others),
+            (self._tape.images, *shape, *others),
             np.float32,
             self._arena.data,
             self._offsets[value.place.buffer] + value.place.offset,
@@ -130,7 +130,7 @@ class Workspace:
         view = self._view(value)
         if not value.is_blocked:
             return view.copy()
-        whole = view.reshape(self._tape.batch, -1, *value.others)
+        whole = view.reshape(self._tape.images, -1, *value.others)
         return np.array(np.moveaxis(whole[:, : value.channels], 1, value.axis + 1), order="C")
 
     def _fill(self, value: Value, array: Array) -> None:
