@@ -12,7 +12,7 @@ from archforge.resources import zoo_folder
 from archforge.spec.library import Library, spec_files
 from archforge.spec.resolve import Spec, resolve
 
-__all__ = ["DATA", "expected", "networks", "reference"]
+__all__ = ["DATA", "expected", "family", "networks", "reference"]
 
 DATA = Path(__file__).parent / "data"
 
@@ -23,6 +23,12 @@ def networks() -> dict[str, Spec]:
     library = Library()
     specs = (resolve(library.read(path), library, path.stem) for path in spec_files(zoo_folder()))
     return {spec.name: spec for spec in specs if spec.header.kind == "network"}
+
+
+def family(name: str) -> str:
+    """The template of a network, through the networks that it extends; its own name if it has none."""
+    base = networks()[name].document.header.extends
+    return family(base) if base in networks() else base or name
 
 
 def expected(name: str, profile: str) -> dict[str, Any]:
