@@ -25,7 +25,7 @@ from archforge.spec.syntax import Argument
 
 if TYPE_CHECKING:
     from archforge.passes import ParamTransform
-    from archforge.plan import Executable, Plan, Shapes
+    from archforge.plan import Backend, Executable, Plan, Shapes
     from archforge.weights.golden import Deviation, Golden
 
 __all__ = ["analyse", "check", "compile", "load", "open_spec", "warm", "zoo_paths"]
@@ -134,7 +134,7 @@ def compile(
     source: Source | Network,
     profile: str | None = None,
     *,
-    backend: str = "auto",
+    backend: str | Backend = "auto",
     dtype: str = "float32",
     weights: Mapping[str, Any] | str | Path | None = None,
     taps: Collection[str] = (),
@@ -165,7 +165,7 @@ def compile(
 
     given = read_weights(weights) if isinstance(weights, str | Path) else weights
     network = _network(source, profile, given, input, params)
-    chosen = backends.get(backend, dtype)
+    chosen = backends.get(backend, dtype) if isinstance(backend, str) else backend
     left_out = frozenset(without) | (MEMORY_FOR_SPEED if low_memory else frozenset())
     unplanned = left_out.intersection(SWITCHES)
     bound = None if given is None else bind(network.params, given, ignorable=_other_heads(network))

@@ -12,7 +12,7 @@ from archforge.bench.limits import limits
 from archforge.bench.roofline import Bound, Peak, Work, bound, work_of
 from archforge.plan import Executable, Step
 
-__all__ = ["Profile", "StepTime", "profile"]
+__all__ = ["Profile", "StepTime", "elapsed_by_step", "profile"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ def profile(
     calls: list[float] = []
     for round_ in range(rounds):
         say(f"round {round_ + 1} of {rounds}")
-        pieces.append(_pieces(executable, inputs))
+        pieces.append(elapsed_by_step(executable, inputs))
         begin = time.perf_counter()
         executable.run(inputs)
         calls.append(time.perf_counter() - begin)
@@ -128,16 +128,18 @@ def profile(
     return Profile(steps, around_s, statistics.median(calls), limits(threads))
 
 
-def _pieces(executable: Executable, inputs: Mapping[str, Any]) -> dict[str, float]:
+def elapsed_by_step(
+    executable: Executable, inputs: Mapping[str, Any], clock: Callable[[], float] = time.perf_counter
+) -> dict[str, float]:
     """Seconds by the value that a step makes; those around them under no name."""
     elapsed: dict[str, float] = {}
-    last = time.perf_counter()
+    last = clock()
 
     def done(name: str) -> None:
         nonlocal last
-        now = time.perf_counter()
+        now = clock()
         elapsed[name] = elapsed.get(name, 0.0) + now - last
-        last = time.perf_counter()
+        last = clock()
 
     executable.program.watched(inputs, done)
     return elapsed

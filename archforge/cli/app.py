@@ -24,6 +24,7 @@ COMMANDS = {
     "bench": "bench.bench",
     "profile": "profile.profile",
     "warm": "warm.warm",
+    "tune": "tune.tune",
     "new": "new.new",
     "schema": "schema.schema",
 }

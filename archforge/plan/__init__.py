@@ -1,6 +1,6 @@
 """From a graph to something that runs: steps bound to a backend's kernels, then to weights."""
 
-from archforge.plan.backend import Backend, Epilogue, Kernel, Lowering, Program
+from archforge.plan.backend import Backend, Epilogue, Kernel, Lowering, Program, Tunable
 from archforge.plan.executable import Executable, Results, load
 from archforge.plan.interpreter import Interpreter
 from archforge.plan.planner import MEMORY_FOR_SPEED, SWITCHES, Plan, Step, plan, resolve_taps
@@ -21,6 +21,7 @@ __all__ = [
     "Results",
     "Shapes",
     "Step",
+    "Tunable",
     "load",
     "packed_alike",
     "plan",

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from archforge.ir import TensorType
 from archforge.ops.base import Array, Op
 
 if TYPE_CHECKING:
     from archforge.plan.planner import Plan
 
-__all__ = ["Backend", "Epilogue", "Kernel", "Lowering", "Program", "has_reference"]
+__all__ = ["Backend", "Epilogue", "Kernel", "Lowering", "Program", "Tunable", "has_reference"]
 
 
 def unpacked(params: Mapping[str, Array]) -> Mapping[str, Array]:
@@ -113,6 +115,31 @@ class Backend(Protocol):
 
     def program(self, plan: Plan, params: tuple[Mapping[str, Any], ...]) -> Program:
         """What runs the plan with the packed parameters of each step: an `Interpreter` or its own."""
+        ...
+
+
+@runtime_checkable
+class Tunable(Backend, Protocol):
+    """A backend that has several kernels for some ops, and keeps which of them is the fastest here."""
+
+    def use_of(self, op: Op, *inputs: TensorType) -> str:
+        """What a choice is about: the op, as it is used on inputs of these types."""
+        ...
+
+    def alternatives(self, op: Op, *inputs: TensorType) -> tuple[str, ...]:
+        """The names of the kernels that can compute it, first the one that is taken untuned."""
+        ...
+
+    def choosing(self, choices: Mapping[str, str]) -> Backend:
+        """The same backend with these kernels, by use, whatever is kept."""
+        ...
+
+    def keep(self, choices: Mapping[str, str]) -> Path:
+        """Take these kernels from now on, in every process; where that is written. Raises E0705."""
+        ...
+
+    def forget(self) -> int:
+        """Keep no choices any more; how many files held some."""
         ...
 
 

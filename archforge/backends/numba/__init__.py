@@ -7,15 +7,17 @@ lacks runs on the reference. Executables are re-entrant: each call at the same t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from archforge.errors import fail
-from archforge.ops.base import Array
+from archforge.ir import TensorType
+from archforge.ops.base import Array, Op
 from archforge.ops.lazy import np
-from archforge.plan import Lowering, Plan, Program
+from archforge.plan import Backend, Lowering, Plan, Program
 
 __all__ = ["BACKEND"]
 
@@ -26,6 +28,8 @@ class NumbaBackend:
 
     name: str = "numba"
     dtypes: tuple[str, ...] = ("float32",)
+    # Kernels by use; None for those that are kept.
+    choices: Mapping[str, str] | None = field(default=None, hash=False)
 
     def preference(self) -> int:
         return 2 if _is_installed() else 0
@@ -43,8 +47,27 @@ class NumbaBackend:
         return facts
 
     def lowerings(self, dtype: str, without: frozenset[str] = frozenset()) -> Mapping[str, Lowering]:
-        table: Mapping[str, Lowering] = import_module(f"{__name__}.lowerings").lowerings(without)
+        table: Mapping[str, Lowering] = import_module(f"{__name__}.lowerings").lowerings(
+            without, self.choices
+        )
         return table
+
+    def use_of(self, op: Op, *inputs: TensorType) -> str:
+        return str(_choices().use_of(op, *inputs))
+
+    def alternatives(self, op: Op, *inputs: TensorType) -> tuple[str, ...]:
+        names: tuple[str, ...] = _choices().alternatives(op, *inputs)
+        return names
+
+    def choosing(self, choices: Mapping[str, str]) -> Backend:
+        return replace(self, choices=choices)
+
+    def keep(self, choices: Mapping[str, str]) -> Path:
+        path: Path = _choices().store(choices)
+        return path
+
+    def forget(self) -> int:
+        return int(_choices().clear())
 
     def packers(self) -> int:
         threads: int = import_module(f"{__name__}.machine").machine().threads
@@ -62,6 +85,10 @@ class NumbaBackend:
     def program(self, plan: Plan, params: tuple[Mapping[str, Any], ...]) -> Program:
         program: Program = import_module(f"{__name__}.program").NumbaProgram(plan, params)
         return program
+
+
+def _choices() -> Any:
+    return import_module(f"{__name__}.choices")
 
 
 def _is_installed() -> bool:

@@ -6,7 +6,9 @@ A kernel here does not compute: it records calls on the tape of its inputs.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
+from archforge.backends.numba.choices import form_of, kept
 from archforge.backends.numba.families import (
     across,
     conv,
@@ -25,13 +27,16 @@ from archforge.plan import Kernel, Lowering
 __all__ = ["lowerings"]
 
 
-def lowerings(without: frozenset[str]) -> Mapping[str, Lowering]:
-    return LOWERINGS | {"conv": direct_convolution} if "winograd" in without else LOWERINGS
+def lowerings(without: frozenset[str], choices: Mapping[str, str] | None = None) -> Mapping[str, Lowering]:
+    """`choices` are the kernels by use; None for those that are kept."""
+    if "winograd" in without:
+        return LOWERINGS | {"conv": direct_convolution}
+    return LOWERINGS | {"conv": partial(convolution, kept() if choices is None else choices)}
 
 
-def convolution(op: Conv, x: TensorType) -> Kernel | None:
+def convolution(choices: Mapping[str, str], op: Conv, x: TensorType) -> Kernel | None:
     """The family that takes it."""
-    form = winograd.form_of(op, x)
+    form = form_of(op, x, choices)
     return winograd.convolution(op, x, form) if form else direct_convolution(op, x)
 
 
@@ -50,7 +55,6 @@ LOWERINGS: dict[str, Lowering] = {
     "avg_pool": windows.avg_pool,
     "bn": elementwise.batch_norm,
     "concat": moves.concat,
-    "conv": convolution,
     "conv_transpose": transposed.conv_transpose,
     "flatten": moves.flatten,
     "global_avg_pool": windows.global_pool,

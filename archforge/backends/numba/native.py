@@ -27,7 +27,7 @@ from archforge.backends.numba.cache import read_code, write_code
 from archforge.backends.numba.machine import Machine, machine
 from archforge.errors import InternalError
 
-__all__ = ["Recipe", "address", "compiled_here", "ir_from_numba"]
+__all__ = ["Recipe", "address", "code_key", "compiled_here", "ir_from_numba"]
 
 _log = logging.getLogger(__name__)
 
@@ -107,6 +107,11 @@ def _key(made_for: Machine) -> str:
     for path in sorted(Path(__file__).parent.rglob("*.py")):
         parts.append(path.read_text())
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
+
+
+def code_key() -> str:
+    """What machine code depends on besides its recipe, as a short name: the CPU and all versions."""
+    return _library().key
 
 
 @cache

@@ -1,0 +1,99 @@
+"""Which kernel computes an op where several can: the cost model's, or the one that `archforge tune` found.
+
+Choices are kept beside the machine code, in a file for each CPU, version and number of threads; they name
+kernels by the op and its input. What cannot be read, or names no kernel of today, is passed over.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+from archforge.backends.numba.cache import cache_folder
+from archforge.backends.numba.families import winograd
+from archforge.backends.numba.machine import machine
+from archforge.backends.numba.native import code_key
+from archforge.backends.numba.transforms import Form
+from archforge.errors import fail
+from archforge.ir import TensorType
+from archforge.ops.base import Op
+from archforge.ops.conv import Conv
+from archforge.weights.files import written_beside
+
+__all__ = ["alternatives", "clear", "form_of", "kept", "store", "use_of"]
+
+DIRECT = "direct"
+PREFIX = "tuned-"
+
+
+def use_of(op: Op, *inputs: TensorType) -> str:
+    """What a choice is stored under: an op with its attributes, and the types of its inputs."""
+    attributes = " ".join(f"{name}={value}" for name, value in sorted(op.attributes().items()))
+    return f"{op.kind} of {', '.join(map(str, inputs))}: {attributes}".replace("'", "")
+
+
+def alternatives(op: Op, *inputs: TensorType) -> tuple[str, ...]:
+    """The kernels that can compute it, the cost model's first."""
+    if not isinstance(op, Conv):
+        return (DIRECT,)
+    default = winograd.form_of(op, *inputs)
+    others = [DIRECT, *map(str, winograd.forms(op, *inputs))]
+    return tuple(dict.fromkeys((str(default) if default else DIRECT, *others)))
+
+
+def form_of(op: Conv, x: TensorType, choices: Mapping[str, str]) -> Form | None:
+    """Winograd's form that is chosen for a convolution; None for the direct one."""
+    name = choices.get(use_of(op, x)) if choices else None
+    if name == DIRECT:
+        return None
+    named = (form for form in winograd.forms(op, x) if str(form) == name)
+    return next(named, None) or winograd.form_of(op, x)
+
+
+def kept() -> Mapping[str, str]:
+    """The stored choices for this machine; none if there are none."""
+    return _read(cache_folder())
+
+
+def store(choices: Mapping[str, str]) -> Path:
+    """Add choices to those that are kept. Raises E0705."""
+    folder = cache_folder()
+    path = _path(folder)
+    _read.cache_clear()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        fail("E0705", f"cannot make the folder {folder}: {str(error.strerror).lower()}")
+    text = json.dumps({**_read(folder), **choices}, indent=1, sort_keys=True)
+    with written_beside(path) as file:
+        file.write(f"{text}\n".encode())
+    _read.cache_clear()
+    return path
+
+
+def clear() -> int:
+    """Forget all choices, those of other machines and versions too; how many files there were."""
+    paths = list(cache_folder().glob(f"{PREFIX}*.json"))
+    for path in paths:
+        path.unlink(missing_ok=True)
+    _read.cache_clear()
+    return len(paths)
+
+
+@cache
+def _read(folder: Path) -> Mapping[str, str]:
+    if not any(folder.glob(f"{PREFIX}*.json")):  # saves making the key, for almost everybody
+        return {}
+    try:
+        found = json.loads(_path(folder).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    return {use: name for use, name in found.items() if isinstance(name, str)}
+
+
+def _path(folder: Path) -> Path:
+    return folder / f"{PREFIX}{code_key()}-{machine().threads}.json"
