@@ -99,6 +99,6 @@ $(BENCH): $(RUN)
 	$(PYTHON) -m venv --clear $(VENV)-bench
 	$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[fast]'
 	$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check --only-binary :all: \
-	  --extra-index-url https://download.pytorch.org/whl/cpu --editable '.[bench]' \
+	  --retries 2 --extra-index-url https://download.pytorch.org/whl/cpu --editable '.[bench]' \
 	  || echo "not all libraries can be installed here: the benchmark will leave them out"
 	@touch $@

@@ -162,7 +162,7 @@ def _bars(rows: Sequence[Row]) -> str:
     if numpy:
         body.append(_bar("NumPy alone, the least against torch, batch 1", min(numpy), NUMPY_TORCH))
     networks = len({row["network"] for row in rows})
-    note = f"Over {len(rows)} rows of {networks} networks; the bars are meant for all 14 at batch 1 and 8."
+    note = f"Rows: {len(rows)}, networks: {networks}; the bars are meant for all 14 at batch 1 and 8."
     return f"## The bars\n\n{_table(['demand', 'least', 'found', 'holds'], body)}\n\n{note}"
 
 

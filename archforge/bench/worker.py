@@ -193,6 +193,7 @@ def answer(**facts: Any) -> None:
 def main() -> None:
     kind, folder, threads, name, options = sys.argv[1:]
     os.environ["ARCHFORGE_THREADS"] = threads
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", threads)  # NumPy reads it when it is imported
     if kind == "export":
         export(Task(Path(folder), int(threads), {}))
         return
