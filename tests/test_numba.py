@@ -17,47 +17,17 @@ from archforge.driver import compile
 from archforge.driver import load as load_network
 from archforge.ir import TypedGraph
 from archforge.ops.base import Array
-from archforge.passes import optimise
-from archforge.plan import SWITCHES, Executable, load, plan
+from archforge.plan import Executable, load, plan
 from archforge.weights import rule_weights
 from tests.graphs import GRAPHS, WEIGHTS, graph, inputs_of, node
+from tests.kernels import TOLERANCE, WITH_BRANCHES
 
 pytestmark = pytest.mark.skipif("numba" not in available(), reason="numba is not installed")
-
-TOLERANCE = 1e-5  # of the reference in float64, for values of about 1: some hundred roundings of float32
 
 ROOT = Path(__file__).parents[1]
 
 
 # Planning -----------------------------------------------------------------------------------------------
-
-WITH_BRANCHES = graph(
-    node("stem", "conv", "input", out=32, kernel=3, padding=1),
-    node("left", "conv", "stem", out=16, kernel=1),
-    node("left_relu", "relu", "left"),
-    node("pool", "max_pool", "stem", kernel=3, stride=1, padding=1),
-    node("inner", "conv", "pool", out=16, kernel=3, padding=1),
-    node("narrow", "conv", "stem", out=5, kernel=1),
-    node("both", "concat", "inner", "narrow"),
-    node("joint", "concat", "left_relu", "stem", "both"),
-    node("mix", "conv", "joint", out=69, kernel=1),
-    node("sum", "add", "joint", "mix"),
-    node("end", "relu6", "sum"),
-    inputs={"input": (20, 9, 8)},
-)
-
-
-@pytest.mark.parametrize("switch", ["", *SWITCHES])
-@pytest.mark.parametrize("name", [*GRAPHS, "branches"])
-def test_outputs_stay_whatever_part_of_planning_is_left_out(name: str, switch: str) -> None:
-    typed = WITH_BRANCHES if name == "branches" else GRAPHS[name]
-    weights = rule_weights(typed.params()) if name == "branches" else WEIGHTS[name]
-    done = optimise(typed)
-    run = load(plan(done.graph, get("numba"), "float32", without=[switch]), weights, done.transforms)
-    expected = load(plan(typed, get("numpy"), "float64"), weights)
-    inputs = inputs_of(typed, batch=2)
-    for key, y in expected.run(inputs).outputs.items():
-        np.testing.assert_allclose(run.run(inputs).outputs[key], y, rtol=0, atol=2 * TOLERANCE * y.std())
 
 
 @pytest.mark.parametrize("switch", ["", "concat_in_place", "fuse_epilogues"])
@@ -163,8 +133,9 @@ def test_results_do_not_depend_on_the_number_of_threads() -> None:
 def test_narrower_vectors_compute_the_same(simd: str) -> None:
     code = """
 import sys, pytest
-files = ["tests/test_numba_kernels.py", "tests/test_numba_graphs.py"]
-sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "-k", "not cost_model", *files]))
+files = [f"tests/test_{name}.py" for name in ("kernels", "numba_kernels", "numba_graphs")]
+chosen = "not (cost_model or planning or numpy)"
+sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "-k", chosen, *files]))
 """
     from archforge.backends.numba.machine import LEVELS, machine
 

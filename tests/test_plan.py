@@ -366,7 +366,7 @@ def test_an_op_without_any_kernel_is_refused() -> None:
 
 def test_shared_parameters_are_kept_once() -> None:
     typed = GRAPHS["shared"]
-    run = load(plan(typed, NUMPY, "float32"), WEIGHTS["shared"])
+    run = load(plan(typed, NUMPY, "float64"), WEIGHTS["shared"])
     left, _, right, _, _ = run.params
     assert left["weight"] is right["weight"]
 

@@ -99,12 +99,13 @@ def _yield_address() -> int:
 def _key(made_for: Machine) -> str:
     """What object code depends on besides its recipe's name.
 
-    All sources of this backend, though a family's may change no code: to compile them all again takes
-    seconds, and a dependence forgotten would run wrong code.
+    All sources of this backend and Winograd's forms, though a family's may change no code: to compile them
+    all again takes seconds, and a dependence forgotten would run wrong code.
     """
     parts = [made_for.cpu, made_for.features, str(made_for.lanes), str(made_for.registers)]
     parts += [__version__, sys.version, version("llvmlite"), version("numba")]
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
+    folder = Path(__file__).parent
+    for path in (*sorted(folder.rglob("*.py")), folder.parent / "winograd.py"):
         parts.append(path.read_text())
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
 

@@ -1,119 +1,21 @@
-"""Winograd's transforms as microkernels: F(m, r) along each axis, which has m outputs of a kernel of r taps
-for m + r - 1 products.
-
-A tile of outputs and the inputs that it sees are carried into the products of a polynomial multiplication
-at n points along each axis, where a convolution is a product channel by channel. For F(4, 3) along both:
-
-      6x6 inputs          36 values           36 sums over channels      4x4 outputs
-      d           ->  B^T d B  =  V   ->   M = sum of U * V          ->  A^T M A
-                                           U = G w G^T, once
-
-Kernels of one row or column have tiles of one row or column. The points are 0, infinity and pairs +-p, chosen
-by the rounding error in float32: for 6 points it is half that of the usual 0, +-1, +-2. Source of the
-matrices: arXiv:1509.09308; for the choice of points arXiv:1803.10986, section 5.
-"""
+"""Winograd's transforms as microkernels, for the forms of `archforge.backends.winograd`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
-from functools import cached_property
 from typing import Any
 
 import llvmlite.binding as llvm
-import numpy as np
 
 from archforge.backends.numba.machine import FLOAT
 from archforge.backends.numba.tiles import Geometry
 from archforge.backends.numba.vectors import Function
-from archforge.ops.base import Array
+from archforge.backends.winograd import Axis, Form, Row
 
-__all__ = ["Axis", "Form", "InputTransform", "OutputTransform", "transformed_weights"]
-
-# The positive ones of each pair, by the number of all points.
-PAIRS = {
-    1: (),
-    4: ("1",),
-    6: ("3/4", "3/2"),
-    8: ("1/2", "1", "7/4"),
-    10: ("3/8", "3/4", "5/4", "2"),
-    12: ("3/8", "3/4", "1", "3/2", "5/2"),
-}
+__all__ = ["InputTransform", "OutputTransform"]
 
 Vectors = Sequence[Any]
-Row = Sequence[Fraction]
-
-
-@dataclass(frozen=True)
-class Axis:
-    """F(outputs, taps) along one axis."""
-
-    outputs: int
-    taps: int
-
-    def __str__(self) -> str:
-        return f"{self.outputs}of{self.taps}"
-
-    @property
-    def points(self) -> int:
-        return self.outputs + self.taps - 1
-
-    @cached_property
-    def pairs(self) -> list[Fraction]:
-        return [Fraction(p) for p in PAIRS[self.points]]
-
-    @cached_property
-    def finite(self) -> list[Fraction]:
-        """All points but infinity; for a single one that is all there is."""
-        return [Fraction(0), *(s * p for p in self.pairs for s in (1, -1))] if self.points > 1 else []
-
-    def weights(self) -> Array:
-        """G float64[points, taps]: (1, p, p^2, ...) over the product of p - q for the other points q; for
-        infinity (0, ..., 0, 1)."""
-        rows = []
-        for p in self.finite:
-            scale = Fraction(1)
-            for q in self.finite:
-                scale *= p - q if q != p else 1
-            rows.append([float(p**i / scale) for i in range(self.taps)])
-        made: Array = np.array([*rows, [0.0] * (self.taps - 1) + [1.0]])
-        return made
-
-    def values(self) -> list[Row]:
-        """B^T: for each point the coefficients, from the constant on, of the product of x - q over the
-        other finite points."""
-        return [_polynomial([q for q in self.finite if q != p]) for p in (*self.finite, None)]
-
-
-@dataclass(frozen=True)
-class Form:
-    """A tile: F along the rows' axis and along the columns'."""
-
-    rows: Axis
-    columns: Axis
-
-    def __str__(self) -> str:
-        return f"{self.rows}x{self.columns}"
-
-    @property
-    def frequencies(self) -> int:
-        return self.rows.points * self.columns.points
-
-
-def _polynomial(roots: Sequence[Fraction]) -> Row:
-    made = [Fraction(1)]
-    for q in roots:
-        made = [low - q * high for low, high in zip([Fraction(0), *made], [*made, Fraction(0)], strict=True)]
-    return made
-
-
-def transformed_weights(weight: Array, form: Form) -> Array:
-    """U float32[frequencies, O, I] of weights [O, I, KH, KW], computed in float64."""
-    wide = np.asarray(weight, np.float64).reshape(-1, form.rows.taps * form.columns.taps)
-    u = np.kron(form.rows.weights(), form.columns.weights()) @ wide.T  # G w G^T is linear in w
-    made: Array = u.astype(np.float32).reshape(-1, *weight.shape[:2])
-    return made
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,11 @@
-"""The reference: every op runs on the NumPy kernel of its own file."""
+"""Plain NumPy. In float64 it is the reference: every op runs on the kernel of its own file. In float32 it has
+kernels that spend their time in NumPy's matrix products; `docs/runtime.md` explains them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 from archforge.ir import TensorType
@@ -18,7 +20,7 @@ __all__ = ["BACKEND"]
 
 @dataclass(frozen=True, slots=True)
 class NumpyBackend:
-    """Values are arrays [N, *shape]."""
+    """Values are arrays: [N, *shape] in float64, [N, *spatial, C] in float32."""
 
     name: str = "numpy"
     dtypes: tuple[str, ...] = ("float32", "float64")
@@ -34,7 +36,10 @@ class NumpyBackend:
         return {"version": f"numpy {np.__version__}", "BLAS": f"{blas['name']} {blas['version']}"}
 
     def lowerings(self, dtype: str, without: frozenset[str] = frozenset()) -> Mapping[str, Lowering]:
-        return dict.fromkeys(all_ops(), _reference)
+        if dtype == "float64":
+            return dict.fromkeys(all_ops(), _reference)
+        table: Mapping[str, Lowering] = import_module(f"{__name__}.lowerings").lowerings(without)
+        return table
 
     def packers(self) -> int:
         return 1
@@ -49,7 +54,10 @@ class NumpyBackend:
         return array
 
     def program(self, plan: Plan, params: tuple[Mapping[str, Any], ...]) -> Program:
-        return Interpreter(plan, params)
+        if plan.dtype == "float64":
+            return Interpreter(plan, params)
+        program: Program = import_module(f"{__name__}.program").NumpyProgram(plan, params)
+        return program
 
 
 def _reference(op: Op, *inputs: TensorType) -> Kernel | None:

@@ -21,13 +21,8 @@ from archforge.backends.numba.families.conv import Layout, ahead_fields, most_pi
 from archforge.backends.numba.machine import machine
 from archforge.backends.numba.records import GEOMETRY, WINOGRAD
 from archforge.backends.numba.tape import Value, aligned
-from archforge.backends.numba.transforms import (
-    Axis,
-    Form,
-    InputTransform,
-    OutputTransform,
-    transformed_weights,
-)
+from archforge.backends.numba.transforms import InputTransform, OutputTransform
+from archforge.backends.winograd import Axis, Form, transformed_weights
 from archforge.ir import TensorType
 from archforge.ops.base import Array
 from archforge.ops.conv import Conv

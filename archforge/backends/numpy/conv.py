@@ -1,0 +1,108 @@
+"""Convolutions as matrix products: windows are copied band by band, a pixel's to a row, where they are
+more than the pixel itself. Linear layers are one product."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import partial
+
+import numpy as np
+
+from archforge.backends.numpy.common import ABSORBED, BAND_BYTES, Reader, bands, finish, pixels, windows
+from archforge.backends.numpy.memory import Scratch
+from archforge.ir import TensorType
+from archforge.ops.base import Array
+from archforge.ops.conv import Conv
+from archforge.ops.linear import Linear
+from archforge.plan import Epilogue, Kernel
+
+__all__ = ["convolution", "linear", "pointwise"]
+
+
+def _pack(op: Conv, params: Mapping[str, Array]) -> Mapping[str, Array]:
+    """`weight` as [groups, kernel * inputs, outputs]."""
+    weight = params["weight"]
+    outputs, inputs = weight.shape[0] // op.groups, weight.shape[1]
+    split = weight.reshape(op.groups, outputs, inputs, -1)
+    matrix = np.ascontiguousarray(split.transpose(0, 3, 2, 1)).reshape(op.groups, -1, outputs)
+    return {**params, "weight": matrix}
+
+
+def _most(params: Mapping[str, Array]) -> int:
+    """Bytes of a band: each copies the weights once more, within BLAS."""
+    return max(BAND_BYTES, params["weight"].nbytes)
+
+
+def convolution(op: Conv, x: TensorType) -> Kernel:
+    """Any."""
+    window, sizes, groups = op.window(x), x.spatial, op.groups
+    reader = Reader(window, sizes)
+    inputs = x.channels // groups
+    per_row = math.prod((*window.output[1:], *window.kernel, x.channels))
+
+    def run(
+        params: Mapping[str, Array],
+        x: Array,
+        residual: Array | None = None,
+        *,
+        out: Array,
+        scratch: Scratch,
+        epilogue: Epilogue | None = None,
+    ) -> None:
+        for band in bands(len(x), window.output[0], per_row * x.itemsize, _most(params)):
+            images, rows = band
+            shape = (images.stop - images.start, rows.stop - rows.start)
+            columns = (groups, *shape, *window.output[1:], *window.kernel, inputs)
+            memory, matrix = scratch(reader.shape(band, sizes, x.shape[-1]), columns)
+            seen = windows(reader.read(x, band, memory), window, shape[1])
+            np.copyto(matrix, np.moveaxis(seen.reshape(*seen.shape[:-1], groups, inputs), -2, 0))
+            y = out[band]
+            by_group = pixels(y).reshape(-1, groups, op.out // groups, copy=False)
+            weight = params["weight"]
+            np.matmul(matrix.reshape(groups, -1, weight.shape[1]), weight, out=by_group.transpose(1, 0, 2))
+            rest = None if residual is None else residual[band]
+            finish(y, params.get("bias"), rest, epilogue)
+
+    return Kernel(run, partial(_pack, op), ABSORBED, packing="matrix")
+
+
+def pointwise(op: Conv, x: TensorType) -> Kernel:
+    """Of kernel and stride 1 without padding or groups: pixels as they lie."""
+
+    def run(
+        params: Mapping[str, Array],
+        x: Array,
+        residual: Array | None = None,
+        *,
+        out: Array,
+        scratch: Scratch,
+        epilogue: Epilogue | None = None,
+    ) -> None:
+        x, out = pixels(x), pixels(out)
+        rest = None if residual is None else pixels(residual)
+        for _, rows in bands(1, len(x), out.shape[1] * out.itemsize, _most(params)):
+            np.matmul(x[rows], params["weight"][0], out=out[rows])
+            finish(out[rows], params.get("bias"), None if rest is None else rest[rows], epilogue)
+
+    return Kernel(run, partial(_pack, op), ABSORBED, packing="matrix")
+
+
+def linear(op: Linear, x: TensorType) -> Kernel | None:
+    """Over vectors; along an axis of a map it is left to the reference. The weights stay as they are."""
+    if len(x.shape) != 1:
+        return None
+
+    def run(
+        params: Mapping[str, Array],
+        x: Array,
+        residual: Array | None = None,
+        *,
+        out: Array,
+        scratch: Scratch,
+        epilogue: Epilogue | None = None,
+    ) -> None:
+        np.matmul(x, params["weight"].T, out=out)
+        finish(out, params.get("bias"), residual, epilogue)
+
+    return Kernel(run, absorbs=ABSORBED)

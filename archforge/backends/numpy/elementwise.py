@@ -1,0 +1,122 @@
+"""Element by element: activations, merges, scalings; and concatenation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+
+from archforge.backends.numpy.common import ABSORBED, activate, bands, finish
+from archforge.backends.numpy.memory import Scratch
+from archforge.ir import TensorType
+from archforge.ops.base import Array, Op, resolve_axis
+from archforge.ops.batch_norm import BatchNorm
+from archforge.ops.concat import Concat
+from archforge.ops.scale import LayerScale, Scale
+from archforge.plan import Epilogue, Kernel, Lowering
+
+__all__ = ["activation", "batch_norm", "concat", "layer_scale", "merge", "scale"]
+
+
+def _parts(out: Array) -> Iterator[tuple[slice, ...]]:
+    """Bands of a map; vectors whole."""
+    if out.ndim == 2:
+        return iter([()])
+    return bands(len(out), out.shape[1], out[0, 0].nbytes)
+
+
+def activation(op: Op, x: TensorType) -> Kernel:
+    def run(params: Mapping[str, Array], x: Array, *, out: Array, scratch: Scratch) -> None:
+        for part in _parts(out):
+            np.copyto(out[part], x[part])
+            activate(op, out[part])
+
+    return Kernel(run)
+
+
+def merge(ufunc: np.ufunc) -> Lowering:
+    """A chain of one operator. Factors that lack axes get them before the channels."""
+
+    def lower(op: Op, *inputs: TensorType) -> Kernel:
+        def run(
+            params: Mapping[str, Array],
+            *given: Array,
+            out: Array,
+            scratch: Scratch,
+            epilogue: Epilogue | None = None,
+        ) -> None:
+            ones = (1,) * out.ndim
+            values = [v.reshape(*v.shape[:-1], *ones[v.ndim :], v.shape[-1]) for v in given]
+            for part in _parts(out):
+                pieces = [_piece(v, part) for v in values]
+                first, y = pieces[0], out[part]
+                if len(inputs) == 1:
+                    np.copyto(y, first)
+                for other in pieces[1 : len(inputs)]:
+                    ufunc(first, other, out=y)
+                    first = y
+                finish(y, None, pieces[-1] if len(pieces) > len(inputs) else None, epilogue)
+
+        return Kernel(run, absorbs=ABSORBED)
+
+    return lower
+
+
+def _piece(value: Array, part: tuple[slice, ...]) -> Array:
+    """A part of a value that may stretch over its axes."""
+    return value[tuple(s if n > 1 else slice(None) for s, n in zip(part, value.shape, strict=False))]
+
+
+def _affine(pack: Callable[[Mapping[str, Array]], Mapping[str, Array]]) -> Kernel:
+    """x * factor + shift, both [C] or [1]; `pack` makes them."""
+
+    def run(
+        params: Mapping[str, Array],
+        x: Array,
+        residual: Array | None = None,
+        *,
+        out: Array,
+        scratch: Scratch,
+        epilogue: Epilogue | None = None,
+    ) -> None:
+        for part in _parts(out):
+            np.multiply(x[part], params["factor"], out=out[part])
+            rest = None if residual is None else residual[part]
+            finish(out[part], params.get("shift"), rest, epilogue)
+
+    return Kernel(run, pack, ABSORBED, packing="affine")
+
+
+def scale(op: Scale, x: TensorType) -> Kernel:
+    return _affine(lambda params: {"factor": np.full(1, op.factor, np.float32)})
+
+
+def layer_scale(op: LayerScale, x: TensorType) -> Kernel:
+    return _affine(lambda params: {"factor": params[""].reshape(-1)})
+
+
+def batch_norm(op: BatchNorm, x: TensorType) -> Kernel:
+    """One that no convolution could take in."""
+
+    def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
+        wide = {name: array.astype(np.float64) for name, array in params.items()}
+        factor = wide.get("weight", 1.0) / np.sqrt(wide["running_var"] + op.eps)
+        shift = wide.get("bias", 0.0) - wide["running_mean"] * factor
+        return {"factor": factor.astype(np.float32), "shift": shift.astype(np.float32)}
+
+    return _affine(pack)
+
+
+def concat(op: Concat, *inputs: TensorType) -> Kernel:
+    """Branches that already lie in place are not copied."""
+    axis = resolve_axis(op.axis, inputs[0]) or len(inputs[0].shape)
+
+    def run(params: Mapping[str, Array], *given: Array, out: Array, scratch: Scratch) -> None:
+        end = 0
+        for x in given:
+            start, end = end, end + x.shape[axis]
+            part = out[(slice(None),) * axis + (slice(start, end),)]
+            if part.ctypes.data != x.ctypes.data:
+                np.copyto(part, x)
+
+    return Kernel(run)

@@ -1,0 +1,73 @@
+"""The table of this backend's kernels in float32, by kind of op. What has none of its own runs on the kernel
+of its op file, which is this backend's too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+import numpy as np
+
+from archforge.backends.numpy import conv, elementwise, windows, winograd
+from archforge.backends.numpy.common import ACTIVATION_KINDS
+from archforge.backends.numpy.memory import Scratch
+from archforge.ir import TensorType
+from archforge.ops import all_ops
+from archforge.ops.base import Array, Op
+from archforge.ops.conv import Conv
+from archforge.plan import Kernel, Lowering
+from archforge.plan.backend import has_reference
+
+__all__ = ["lowerings"]
+
+
+def lowerings(without: frozenset[str]) -> Mapping[str, Lowering]:
+    """Lowerings by kind of op, for every op that has a reference."""
+    own = dict(_OWN)
+    if "winograd" in without:
+        own["conv"] = partial(convolution, with_winograd=False)
+    return {kind: _first(own[kind], reference) if kind in own else reference for kind in all_ops()}
+
+
+def _first(lowering: Lowering, other: Lowering) -> Lowering:
+    return lambda op, *inputs: lowering(op, *inputs) or other(op, *inputs)
+
+
+def convolution(op: Conv, x: TensorType, *, with_winograd: bool = True) -> Kernel:
+    """The family that takes it."""
+    window = op.window(x)
+    if op.groups == op.out == x.channels > 1:
+        return windows.depthwise(op, x)
+    if op.groups == 1 and {*window.kernel, *window.stride} == {1} and window.output == x.spatial:
+        return conv.pointwise(op, x)
+    if with_winograd and winograd.pays(op, x):
+        return winograd.convolution(op, x)
+    return conv.convolution(op, x)
+
+
+def reference(op: Op, *inputs: TensorType) -> Kernel | None:
+    if not has_reference(op):
+        return None
+
+    def run(params: Mapping[str, Array], *given: Array, out: Array, scratch: Scratch) -> None:
+        y = op.reference(params, *(np.moveaxis(x, -1, 1) for x in given))
+        np.copyto(out, np.moveaxis(y, 1, -1))
+
+    return Kernel(run)
+
+
+_OWN: Mapping[str, Lowering] = {
+    **dict.fromkeys(ACTIVATION_KINDS, elementwise.activation),
+    "add": elementwise.merge(np.add),
+    "avg_pool": windows.avg_pool,
+    "bn": elementwise.batch_norm,
+    "concat": elementwise.concat,
+    "conv": convolution,
+    "global_avg_pool": windows.global_avg_pool,
+    "layer_scale": elementwise.layer_scale,
+    "linear": conv.linear,
+    "max_pool": windows.max_pool,
+    "multiply": elementwise.merge(np.multiply),
+    "scale": elementwise.scale,
+    "subtract": elementwise.merge(np.subtract),
+}

@@ -1,0 +1,131 @@
+"""Windows over each channel by itself: depthwise convolutions, and pools, axis by axis."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from archforge.backends.numpy.common import ABSORBED, Reader, bands, finish
+from archforge.backends.numpy.memory import Scratch
+from archforge.ir import TensorType
+from archforge.ops.base import Array
+from archforge.ops.conv import Conv
+from archforge.ops.global_pool import GlobalAvgPool
+from archforge.ops.pool import AvgPool, MaxPool, window_counts
+from archforge.ops.window import Window
+from archforge.plan import Epilogue, Kernel
+
+__all__ = ["avg_pool", "depthwise", "global_avg_pool", "max_pool"]
+
+BAND_BYTES = 1 << 17  # of results, which are gone over for each place of the kernel
+
+
+def depthwise(op: Conv, x: TensorType) -> Kernel:
+    """One product of a band for each place of the kernel."""
+    window, sizes = op.window(x), x.spatial
+    reader = Reader(window, sizes)
+    per_row = 4 * math.prod((*window.output[1:], x.channels))
+
+    def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
+        # For a whole row of windows: products of short arrays take twice as long.
+        weight = params["weight"].reshape(op.out, -1).T
+        row = (len(weight), *window.output[1:], op.out)
+        along = weight.reshape(len(weight), *(1,) * (len(row) - 2), op.out)
+        return {**params, "weight": np.ascontiguousarray(np.broadcast_to(along, row))}
+
+    def run(
+        params: Mapping[str, Array],
+        x: Array,
+        residual: Array | None = None,
+        *,
+        out: Array,
+        scratch: Scratch,
+        epilogue: Epilogue | None = None,
+    ) -> None:
+        for band in bands(len(x), window.output[0], per_row, BAND_BYTES):
+            y = out[band]
+            memory, product = scratch(reader.shape(band, sizes, x.shape[-1]), y.shape)
+            seen = reader.read(x, band, memory)
+            taps = (seen[(slice(None), *s)] for s in _taps(window, y.shape[1]))
+            for i, (tap, weight) in enumerate(zip(taps, params["weight"], strict=True)):
+                np.multiply(tap, weight, out=product if i else y)
+                if i:
+                    np.add(y, product, out=y)
+            rest = None if residual is None else residual[band]
+            finish(y, params.get("bias"), rest, epilogue)
+
+    return Kernel(run, pack, ABSORBED, packing=("rows", *window.output[1:]))
+
+
+def _taps(window: Window, rows: int) -> list[tuple[slice, ...]]:
+    """For each place of the kernel the elements under it, of windows in `rows` rows."""
+    stop = (rows - 1) * window.stride[0] + 1
+    return [(slice(s[0].start, s[0].start + stop, s[0].step), *s[1:]) for _, s in window.taps()]
+
+
+def max_pool(op: MaxPool, x: TensorType) -> Kernel:
+    return _pool(op.window(x), x, np.maximum, -math.inf)
+
+
+def avg_pool(op: AvgPool, x: TensorType) -> Kernel:
+    window = op.window(x)
+    counts = window_counts(window, x.spatial, include_padding=op.count_include_pad)
+    return _pool(window, x, np.add, 0.0, (1 / counts[..., None]).astype(np.float32))
+
+
+def _pool(
+    window: Window, x: TensorType, reduce: np.ufunc, value: float, share: Array | None = None
+) -> Kernel:
+    sizes = x.spatial
+    reader = Reader(window, sizes, value)
+    per_row = 4 * math.prod((*sizes[1:], x.channels))
+
+    def run(
+        params: Mapping[str, Array],
+        x: Array,
+        *residual: Array,
+        out: Array,
+        scratch: Scratch,
+        epilogue: Epilogue | None = None,
+    ) -> None:
+        for band in bands(len(x), window.output[0], per_row, BAND_BYTES):
+            y = out[band]
+            padded = [n + sum(m) for n, m in zip(sizes, reader.margins, strict=True)]
+            shapes = [(*y.shape[: axis + 1], *padded[axis:], y.shape[-1]) for axis in range(1, len(padded))]
+            memory, *between = scratch(reader.shape(band, sizes, x.shape[-1]), *shapes)
+            seen = reader.read(x, band, memory)
+            for axis, made in enumerate([*between, y]):
+                _reduce(reduce, seen, axis, window, made)
+                seen = made
+            if share is not None:
+                np.multiply(y, share[band[1]], out=y)
+            finish(y, None, residual[0][band] if residual else None, epilogue)
+
+    return Kernel(run, absorbs=ABSORBED)
+
+
+def _reduce(reduce: np.ufunc, x: Array, axis: int, window: Window, out: Array) -> None:
+    """Windows along one spatial axis of `x`."""
+    step, length = window.stride[axis], out.shape[axis + 1]
+    before = (slice(None),) * (axis + 1)
+    starts = [i * window.dilation[axis] for i in range(window.kernel[axis])]
+    first, *others = (x[(*before, slice(a, a + (length - 1) * step + 1, step))] for a in starts)
+    if not others:
+        np.copyto(out, first)
+    for other in others:
+        reduce(first, other, out=out)
+        first = out
+
+
+def global_avg_pool(op: GlobalAvgPool, x: TensorType) -> Kernel:
+    """One product with equal shares."""
+    area = math.prod(x.spatial)
+    share = np.full((1, area), 1 / area, np.float32)
+
+    def run(params: Mapping[str, Array], x: Array, *, out: Array, scratch: Scratch) -> None:
+        x = x.reshape(len(x), area, x.shape[-1], copy=False)
+        np.matmul(share, x, out=out.reshape(len(x), 1, x.shape[-1], copy=False))
+
+    return Kernel(run)

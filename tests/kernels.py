@@ -1,0 +1,108 @@
+"""Networks of one kernel of any geometry."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from archforge.ir import Node, TypedGraph
+from tests.graphs import graph, node
+
+__all__ = [
+    "TOLERANCE",
+    "WINOGRAD_TOLERANCE",
+    "WITH_BRANCHES",
+    "convolutions",
+    "pools",
+    "tiled",
+    "with_epilogue",
+]
+
+TOLERANCE = 1e-5  # of the reference in float64, for values of about 1: some hundred roundings of float32
+WINOGRAD_TOLERANCE = 1e-4  # its transforms subtract what they then sum
+
+sides = st.integers(0, 3)
+
+
+@st.composite
+def convolutions(draw: st.DrawFn) -> tuple[TypedGraph, int]:
+    """A convolution of any geometry, with or without a sum and an activation behind it, and a batch."""
+    groups = draw(st.sampled_from([1, 1, 2, 3, 5, 16, 20]))
+    channels = groups * draw(st.sampled_from([1, 2, 3, 7, 16, 17, 33] if groups < 5 else [1, 1, 2, 4]))
+    out = groups * draw(st.sampled_from([1, 3, 8, 16, 37] if groups < 5 else [1, 1, 2, 3]))
+    kernel = draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
+    dilation = draw(st.tuples(st.integers(1, 2), st.integers(1, 2)))
+    padding = draw(st.tuples(st.tuples(sides, sides), st.tuples(sides, sides)))
+    reach = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
+    size = [draw(st.integers(max(1, r - sum(p)), 13)) for r, p in zip(reach, padding, strict=True)]
+    stride = draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
+    conv = node(
+        "conv",
+        "conv",
+        "input",
+        out=out,
+        kernel=kernel,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+        bias=draw(st.booleans()),
+    )
+    return with_epilogue(draw, conv, (channels, *size)), draw(st.integers(1, 3))
+
+
+def with_epilogue(draw: st.DrawFn, first: Node, shape: tuple[int, ...]) -> TypedGraph:
+    """The node, then perhaps a sum with a second input, then perhaps an activation."""
+    inputs = {"input": shape}
+    nodes = [first]
+    if draw(st.booleans()):
+        inputs["other"] = graph(first, inputs=inputs).types[first.name].shape
+        nodes.append(node("add", "add", first.name, "other"))
+    activation = draw(st.sampled_from(["", "relu", "relu6", "hard_swish", "silu"]))
+    if activation:
+        nodes.append(node("act", activation, nodes[-1].name))
+    return graph(*nodes, inputs=inputs)
+
+
+@st.composite
+def pools(draw: st.DrawFn) -> tuple[TypedGraph, int]:
+    kernel = draw(st.tuples(st.integers(1, 5), st.integers(1, 5)))
+    attributes: dict[str, Any] = {
+        "kernel": kernel,
+        "stride": draw(st.tuples(st.integers(1, 3), st.integers(1, 3))),
+        "padding": tuple((draw(st.integers(0, k // 2)), draw(st.integers(0, k // 2))) for k in kernel),
+        "ceil": draw(st.booleans()),
+    }
+    kind = draw(st.sampled_from(["max_pool", "avg_pool"]))
+    if kind == "avg_pool":
+        attributes["count_include_pad"] = draw(st.booleans())
+    shape = (draw(st.sampled_from([1, 5, 16, 18])), *(k + draw(st.integers(0, 9)) for k in kernel))
+    return graph(node("pool", kind, "input", **attributes), inputs={"input": shape}), draw(st.integers(1, 3))
+
+
+@st.composite
+def tiled(draw: st.DrawFn) -> tuple[TypedGraph, int]:
+    """Convolutions of stride 1 whose maps are no multiple of a tile."""
+    kernel = draw(st.sampled_from([(3, 3), (3, 3), (1, 7), (7, 1), (3, 1), (1, 2), (5, 5), (4, 2), (6, 1)]))
+    size = [draw(st.integers(k, 19)) for k in kernel]
+    padding = tuple((draw(st.integers(0, k // 2)), draw(st.integers(0, k - 1))) for k in kernel)
+    out = draw(st.sampled_from([1, 16, 40]))
+    conv = node("conv", "conv", "input", out=out, kernel=kernel, padding=padding)
+    return with_epilogue(draw, conv, (draw(st.sampled_from([9, 16, 35])), *size)), draw(st.integers(1, 3))
+
+
+WITH_BRANCHES = graph(
+    node("stem", "conv", "input", out=32, kernel=3, padding=1),
+    node("left", "conv", "stem", out=16, kernel=1),
+    node("left_relu", "relu", "left"),
+    node("pool", "max_pool", "stem", kernel=3, stride=1, padding=1),
+    node("inner", "conv", "pool", out=16, kernel=3, padding=1),
+    node("narrow", "conv", "stem", out=5, kernel=1),
+    node("both", "concat", "inner", "narrow"),
+    node("joint", "concat", "left_relu", "stem", "both"),
+    node("mix", "conv", "joint", out=69, kernel=1),
+    node("sum", "add", "joint", "mix"),
+    node("end", "relu6", "sum"),
+    inputs={"input": (20, 9, 8)},
+)

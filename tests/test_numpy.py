@@ -1,0 +1,84 @@
+"""What is particular to NumPy in float32: bands, Winograd, and where values lie."""
+
+from __future__ import annotations
+
+from unittest import mock
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from archforge.backends import get
+from archforge.backends.numpy import winograd
+from archforge.backends.numpy.memory import Layout, Scratch
+from archforge.ir import TensorType, TypedGraph
+from archforge.ops.conv import Conv
+from archforge.plan import load, plan
+from archforge.weights import rule_weights
+from tests.deviation import deviation
+from tests.graphs import graph, inputs_of, node
+from tests.kernels import TOLERANCE, WINOGRAD_TOLERANCE, WITH_BRANCHES, convolutions, pools, tiled
+
+FOLDER = "archforge.backends.numpy"
+
+
+@pytest.mark.parametrize("rows", [1, 4])
+@given(case=convolutions() | pools())
+@settings(max_examples=40)
+def test_bands_of_any_height_compute_the_same(rows: int, case: tuple[TypedGraph, int]) -> None:
+    with mock.patch(f"{FOLDER}.common.rows_within", return_value=rows):
+        assert deviation(*case, backend="numpy", without=("winograd",))[0] < TOLERANCE
+
+
+@pytest.mark.parametrize("rows", [1, 7])
+@given(case=tiled())
+@settings(max_examples=40)
+def test_winograd_equals_the_reference_whether_it_pays_or_not(
+    rows: int, case: tuple[TypedGraph, int]
+) -> None:
+    with (
+        mock.patch(f"{FOLDER}.winograd.pays", winograd.can_take),
+        mock.patch(f"{FOLDER}.common.rows_within", return_value=rows),
+    ):
+        assert deviation(*case, backend="numpy")[0] < WINOGRAD_TOLERANCE
+
+
+def test_winograd_is_taken_for_large_maps_alone() -> None:
+    conv = Conv(out=512, kernel=3, padding=1)
+    assert winograd.pays(conv, TensorType((512, 28, 28)))
+    assert not winograd.pays(conv, TensorType((512, 7, 7)))
+    assert not winograd.pays(conv, TensorType((512, 1, 64)))
+    assert not winograd.pays(conv, TensorType((3, 28, 28)))
+    assert not winograd.pays(Conv(out=512, kernel=3, stride=2, padding=1), TensorType((512, 28, 28)))
+    assert not winograd.pays(Conv(out=512, kernel=3, padding=1, groups=2), TensorType((512, 28, 28)))
+
+
+def test_columns_of_a_convolution_are_never_whole() -> None:
+    typed = graph(node("conv", "conv", "input", out=8, kernel=3, padding=1), inputs={"input": (64, 112, 112)})
+    (step,) = plan(typed, get("numpy"), "float32", without=["winograd"]).steps
+    params = step.kernel.pack({name: np.ones(decl.shape, np.float32) for name, decl in step.params.items()})
+    x = np.ones((2, 112, 112, 64), np.float32)
+    scratch = Scratch()
+    step.kernel.run(params, x, out=np.empty((2, 112, 112, 8), np.float32), scratch=scratch)
+    assert scratch.nbytes < 9 * x.nbytes / 10
+
+
+@pytest.mark.parametrize(
+    ("switch", "in_place"), [("", True), ("concat_in_place", False), ("share_memory", True)]
+)
+def test_what_planning_does_shows_in_where_values_lie(switch: str, in_place: bool) -> None:
+    whole = Layout(plan(WITH_BRANCHES, get("numpy"), "float32"))
+    layout = Layout(plan(WITH_BRANCHES, get("numpy"), "float32", without=[switch]))
+    values = layout.views(2, np.empty(2 * layout.size, np.float32))
+    assert np.shares_memory(values["joint"], values["both"]) is in_place
+    assert (layout.size > whole.size) is (switch == "share_memory")
+
+
+def test_results_outlive_the_next_call() -> None:
+    run = load(plan(WITH_BRANCHES, get("numpy"), "float32"), rule_weights(WITH_BRANCHES.params()))
+    (x,) = inputs_of(WITH_BRANCHES).values()
+    first = run(x)
+    kept = first.copy()
+    run(-x)
+    np.testing.assert_array_equal(first, kept)
+    np.testing.assert_array_equal(run(x[:1]), kept[:1])
