@@ -106,7 +106,8 @@ def _record(name: str, x: Value, by: Mapping[str, Any] | None = None, out: Value
         "out_image": out.image,
         **(by or {}),
     }
-    margin = fields.get("size", 0)
-    scratch = (2 * width + margin) * FLOAT
+    scratch = (
+        3 * width + fields.get("size", 0)
+    ) * FLOAT  # a pixel, what is made of it, and a window's margin
     x.tape.call(Unit("across", name), ACROSS, fields, x.tape.batch * chunks, scratch)
     return out

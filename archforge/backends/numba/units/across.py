@@ -129,17 +129,22 @@ def lrn(row: int, unit: int, scratch: int) -> None:
     image, first, last = begin(r, unit)
     x = floats(scratch, r.channels)
     edge = scratch + r.blocks * VECTOR
-    squares = floats(edge, r.channels + r.size - 1)
     fill(edge, r.channels + r.size - 1, F(0))
+    squares = floats(edge + r.before * 4, r.channels)
+    sums = floats(edge + (r.channels + r.size) * 4, r.channels)
+    # Read once: a store to memory could change the record, for all that the compiler knows.
+    constant, factor, power = r.constant, r.factor, r.power
     for pixel in range(first, last):
         take(r, image, pixel, scratch)
         for i in range(r.channels):
-            squares[r.before + i] = x[i] * x[i]
+            squares[i] = x[i] * x[i]
+            sums[i] = constant
+        for k in range(r.size):
+            near = floats(edge + k * 4, r.channels)
+            for i in range(r.channels):
+                sums[i] += factor * near[i]
         for i in range(r.channels):
-            near = F(0)
-            for k in range(r.size):
-                near += squares[i + k]
-            x[i] *= exp32(r.power * log32(r.constant + r.factor * near))
+            x[i] *= exp32(power * log32(sums[i]))
         put(r, image, pixel, scratch)
 
 
