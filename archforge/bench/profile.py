@@ -146,4 +146,5 @@ def elapsed_by_step(
 
 
 def _name(step: Step) -> str:
-    return step.node.params_of if step.params else step.node.name
+    # Folding a batch norm joins its name to the convolution's by a plus.
+    return step.node.params_of.partition("+")[0] if step.params else step.node.name

@@ -68,9 +68,11 @@ def bench(
 ) -> None:
     """Time a network, beside torch, onnxruntime and openvino as far as this Python has them.
 
-    All run the same graph in float32 on the same weights and input, made by rule, each in a process of its
-    own. What they compute is compared first; then they take turns. Figures are medians. Keep the machine
-    quiet meanwhile. Exit code 1 if an output differs.
+    All run the same graph in float32 on the same weights and input, each in a process of its own.
+
+    What they compute is compared first, exit code 1 if it differs; then they take turns. Figures are medians.
+
+    Keep the machine quiet meanwhile.
     """
     from archforge.bench.compare import compare, wrong_outputs
     from archforge.bench.environment import environment

@@ -49,9 +49,11 @@ def profile(
 ) -> None:
     """Time each step of a network alone, and hold it against what this machine can do at most.
 
-    A step is a layer with what is fused into it. Its limit is the multiply-adds of all threads or the
-    bandwidth of the memory, whichever would take longer; both are measured. Weights and input are made by
-    rule. Keep the machine quiet meanwhile.
+    A step is a layer with what is fused into it, on weights and input made by rule.
+
+    Its limit is the multiply-adds of all threads or the memory's bandwidth, both measured, whichever binds.
+
+    Keep the machine quiet meanwhile.
     """
     from archforge.bench import profile as profiling
     from archforge.bench.environment import environment
