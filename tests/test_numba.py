@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -173,6 +175,60 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
     )
     assert python(code).splitlines()[-1] == "0"
+
+
+CALLED_TOGETHER = """
+import threading, numpy as np
+from archforge.driver import compile, load
+from archforge.weights import rule_input, rule_weights
+network = load("resnet_18", "torchvision", input=(3, 33, 33))
+run = compile(network, backend="numba", weights=rule_weights(network.params))
+x = rule_input((4, 3, 33, 33)).astype("float32")
+found = {}
+def call(i): found[i] = run(x[i : i + 1])
+threads = [threading.Thread(target=call, args=(i,)) for i in range(4)]
+for t in threads: t.start()
+for t in threads: t.join()
+print(all((found[i] == run(x[i : i + 1])).all() for i in range(4)))
+"""
+
+
+def test_threads_may_call_together_from_the_first_call_on() -> None:
+    assert python(CALLED_TOGETHER) == "True\n"
+
+
+def test_a_process_forked_before_the_first_call_computes_the_same() -> None:
+    if not hasattr(os, "fork"):
+        pytest.skip("this system does not fork")
+    code = (
+        CALLED_TOGETHER.partition("found =")[0]
+        + """
+import os, tempfile
+path = tempfile.mktemp(".npy")
+child = os.fork()
+y = run(x)
+if not child: np.save(path, y); os._exit(0)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+print((np.load(path) == y).all()); os.unlink(path)
+"""
+    )
+    assert python(code) == "True\n"
+
+
+def test_an_interrupt_ends_a_long_call_with_the_shells_code_and_no_traceback(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((512, 3, 224, 224), np.float32))
+    arguments = ["archforge", "run", "resnet_18", "--input", str(tmp_path / "x.npy")]
+    code = f"import sys, archforge.cli; sys.argv = {arguments}; print('on', flush=True); archforge.cli.main()"
+    for seconds in (0.2, 3):  # while modules are loaded, and later
+        process = subprocess.Popen(
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT
+        )
+        assert process.stdout
+        assert process.stdout.readline() == b"on\n"
+        time.sleep(seconds)
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=60) == (b"", b"")
+        assert process.returncode == 130
 
 
 def test_a_batch_of_any_size_runs_on_one_executable() -> None:

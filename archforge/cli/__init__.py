@@ -28,6 +28,13 @@ def main() -> None:
     """Run the command and exit."""
     # Next to nothing that a command makes is a cycle: looking for them costs a third of its time.
     gc.disable()
+    try:
+        _run()
+    except KeyboardInterrupt:  # typer sees to it in commands, but not while they are loaded
+        sys.exit(INTERRUPTED)
+
+
+def _run() -> None:
     from archforge.cli.app import app_for
     from archforge.cli.output import adapt_streams, print_diagnostics, print_json
     from archforge.errors import DiagnosticError

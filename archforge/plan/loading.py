@@ -4,8 +4,9 @@ never lie in memory as a whole beside what is packed of them."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 from archforge.errors import InternalError
@@ -27,7 +28,7 @@ def packed_params(
 ) -> tuple[Mapping[str, Any], ...]:
     """What `load` says, for each step in the backend's form."""
     source = _Source(plan, arrays, transforms)
-    with ThreadPoolExecutor(max_workers=plan.backend.packers()) as pool:
+    with _ending_at_once(ThreadPoolExecutor(max_workers=plan.backend.packers())) as pool:
         packed = {
             step.output: pool.submit(source.packed, step)
             for step in plan.steps
@@ -46,6 +47,15 @@ def _taken_over(params: Mapping[str, Array], step: Step, plan: Plan) -> Mapping[
     if step.is_fallback:
         return params
     return {name: plan.backend.constant(array, plan.dtype) for name, array in params.items()}
+
+
+@contextmanager
+def _ending_at_once(pool: ThreadPoolExecutor) -> Iterator[ThreadPoolExecutor]:
+    """The pool, which does nothing more of what is left when one thing fails, or the user interrupts."""
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 class _Source:

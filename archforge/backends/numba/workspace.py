@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any
@@ -21,6 +22,8 @@ from archforge.plan.memory import lay_out
 
 __all__ = ["Workspace"]
 
+# How long Python may be kept from looking at signals, and steps in a row before their time is known.
+PATIENCE_S, FEW_STEPS = 0.2, 8
 LINE = 64  # bytes of the counters of one thread, as the scheduler counts
 
 
@@ -34,6 +37,7 @@ class Workspace:
         self._offsets = offsets
         self._scratch = aligned((machine().threads, tape.scratch), np.uint8)
         self._records: list[Array] = []
+        self._stretch = FEW_STEPS
         # Stretches of steps that machine code does without Python in between, and what Python does.
         self._segments: list[Array | Fallback] = []
         steps: list[tuple[int, int, int]] = []
@@ -51,8 +55,10 @@ class Workspace:
         """The wanted values as arrays, for float arrays [N, *shape]."""
         for name, value in self._tape.inputs:
             self._fill(value, inputs[name])
+        start = time.perf_counter()
         for segment in self._segments:
             self._do(segment)
+        self._stretch = int(len(self._tape.calls) * PATIENCE_S / (time.perf_counter() - start)) or 1
         return {name: self._array(value) for name, value in wanted.items()}
 
     def watched(
@@ -83,7 +89,8 @@ class Workspace:
             assert isinstance(step.node.op, Op)
             self._fill(made, step.node.op.reference(params, *map(self._array, given)))
         else:
-            self._compute(segment)
+            for first in range(0, len(segment), self._stretch):
+                self._compute(segment[first : first + self._stretch])
 
     def _compute(self, steps: Array) -> None:
         threads = machine().threads
