@@ -15,7 +15,7 @@ from archforge.backends.numba.cache import cache_folder
 from archforge.backends.numba.families import winograd
 from archforge.backends.numba.machine import machine
 from archforge.backends.numba.native import code_key
-from archforge.backends.numba.transforms import Form
+from archforge.backends.winograd import Form
 from archforge.errors import fail
 from archforge.ir import TensorType
 from archforge.ops.base import Op
