@@ -24,6 +24,7 @@ __all__ = [
     "ACTIVATIONS",
     "AnyAxis",
     "Area",
+    "Phase",
     "activation_fields",
     "area_of",
     "blocks_of",
@@ -77,6 +78,23 @@ class Area:
         names = ("stride", "pad", "reach"), (self.stride, self.before, self.reach)
         both = {f"{n}_{axis}": v[i] for n, v in zip(*names, strict=True) for i, axis in enumerate("yx")}
         return both | {"source_height": self.source[0], "source_width": self.source[1]}
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """Pixels of a map `stride` apart from the one at `first` on: (height, width) of each."""
+
+    first: tuple[int, int]
+    stride: tuple[int, int]
+
+    def fields(self, value: Value, name: str) -> dict[str, Any]:
+        """Where they lie in the value that the record calls `name`."""
+        row = value.area[1] * machine().vector
+        return {
+            name: value.place + self.first[0] * row + self.first[1] * machine().vector,
+            f"{name}_row": self.stride[0] * row,
+            f"{name}_pixel": self.stride[1] * machine().vector,
+        }
 
 
 def area_of(window: Window, x: TensorType) -> Area | None:

@@ -21,6 +21,7 @@ from archforge.backends.numba.families.common import (
     ABSORBED,
     AnyAxis,
     Area,
+    Phase,
     area_of,
     blocks_of,
     clamp_fields,
@@ -39,7 +40,7 @@ from archforge.ops.linear import Linear
 from archforge.plan import Epilogue, Kernel
 from archforge.weights.mapped import forget
 
-__all__ = ["Layout", "Phase", "ahead_fields", "direct", "linear", "most_pixels", "record", "tile_fields"]
+__all__ = ["Layout", "ahead_fields", "direct", "linear", "most_pixels", "record", "tile_fields"]
 
 DIRECT = Unit("conv", "conv")
 UNROLL = 4  # divides the lanes of every width
@@ -172,23 +173,6 @@ def linear(op: Linear, x: TensorType) -> Kernel:
         return record(area, layout, params, x, x.tape.output(shape, axis), residual, epilogue)
 
     return AnyAxis(run, layout.pack, ABSORBED, packing=layout)
-
-
-@dataclass(frozen=True, slots=True)
-class Phase:
-    """Pixels of a map `stride` apart from the one at `first` on: (height, width) of each."""
-
-    first: tuple[int, int]
-    stride: tuple[int, int]
-
-    def fields(self, value: Value, name: str) -> dict[str, Any]:
-        """Where they lie in the value that the record calls `name`."""
-        row = value.area[1] * machine().vector
-        return {
-            name: value.place + self.first[0] * row + self.first[1] * machine().vector,
-            f"{name}_row": self.stride[0] * row,
-            f"{name}_pixel": self.stride[1] * machine().vector,
-        }
 
 
 @dataclass(frozen=True, slots=True)
