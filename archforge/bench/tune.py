@@ -76,12 +76,15 @@ def tune(
     uses = {use: steps for use, steps in _uses(default.plan, backend).items() if len(steps.kernels) > 1}
     elapsed: dict[str, dict[str, float]] = {use: {} for use in uses}
     variants = max((len(steps.kernels) for steps in uses.values()), default=0)
-    for index in range(variants):
-        say(f"timing kernels, {index + 1} of {variants}")
+    # There and back, so that a machine that warms up, or is disturbed for a while, favours none.
+    turns = (*range(variants), *reversed(range(variants)))
+    for turn, index in enumerate(turns, start=1):
+        say(f"timing kernels, {turn} of {len(turns)}")
         choices = {use: s.kernels[index] for use, s in uses.items() if index < len(s.kernels)}
         least = _least_by_step(compiled(choices) if index else default, inputs, rounds, clock)
         for use, kernel in choices.items():
-            elapsed[use][kernel] = sum(least.get(value, 0.0) for value in uses[use].values)
+            seconds = sum(least.get(value, 0.0) for value in uses[use].values)
+            elapsed[use][kernel] = min(seconds, elapsed[use].get(kernel, seconds))
     times = tuple(UseTime(use, tuple(uses[use].layers), seconds) for use, seconds in elapsed.items())
     say("timing whole calls")
     best = compiled({time.use: time.best for time in times})
