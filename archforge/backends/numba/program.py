@@ -26,8 +26,8 @@ __all__ = ["NumbaProgram", "Sized"]
 
 MOST_BATCHES = 4  # sizes of batch that are kept
 
-# Values of a batch that go beyond so many times the L2 caches are better computed image by image.
-CACHES = 2
+# Values of a batch that go beyond this part of the L2 caches are better computed image by image.
+CACHES = 0.5
 
 
 @dataclass(slots=True, eq=False)

@@ -50,17 +50,19 @@ ARGUMENTS = ("geometry", "source", "weight", "bias", "out", "residual", "ahead")
 @dataclass(frozen=True, slots=True)
 class Product:
     """`pixels` by `blocks` accumulators; pixels are `step` floats apart in the source. The geometry's run
-    is a multiple of `unroll`."""
+    is a multiple of `unroll`; where it `is_run`, equal, there are few weights, and none are prefetched."""
 
     lanes: int
     pixels: int
     blocks: int
     step: int
     unroll: int
+    is_run: bool = False
 
     @property
     def name(self) -> str:
-        return f"product_{self.lanes}_{self.pixels}x{self.blocks}_step{self.step}_unroll{self.unroll}"
+        run = "run" if self.is_run else "unroll"
+        return f"product_{self.lanes}_{self.pixels}x{self.blocks}_step{self.step}_{run}{self.unroll}"
 
     def module(self) -> llvm.ModuleRef:
         f = Function(self.name, ARGUMENTS, self.lanes)
@@ -70,23 +72,31 @@ class Product:
         weight = f.variable(f.arguments["weight"])
 
         geometry = Geometry(f)
-        times = f.builder.sdiv(geometry["run"], f.word(self.unroll))
-        ahead, lines = f.variable(f.arguments["ahead"]), geometry["ahead_lines"]
-        with geometry.places() as place:
-            with f.loop(lines):
-                f.prefetch(ahead.get())
-                ahead.set(f.add(ahead.get(), LINE))
-            source = f.variable(place)
-            with f.loop(times):
-                x_at, w_at = source.get(), weight.get()
-                for u in range(self.unroll):
-                    w = [f.load(w_at, (u * self.blocks + q) * vector) for q in range(self.blocks)]
-                    for r in range(self.pixels):
-                        x = f.spread(x_at, (r * self.step + u) * FLOAT)
-                        for q in range(self.blocks):
-                            sums[r][q].set(f.multiply_add(x, w[q], sums[r][q].get()))
-                source.set(f.add(x_at, self.unroll * FLOAT))
-                weight.set(f.add(w_at, self.unroll * self.blocks * vector))
+
+        def unrolled(x_at: Any) -> None:
+            w_at = weight.get()
+            for u in range(self.unroll):
+                w = [f.load(w_at, (u * self.blocks + q) * vector) for q in range(self.blocks)]
+                for r in range(self.pixels):
+                    x = f.spread(x_at, (r * self.step + u) * FLOAT)
+                    for q in range(self.blocks):
+                        sums[r][q].set(f.multiply_add(x, w[q], sums[r][q].get()))
+            weight.set(f.add(w_at, self.unroll * self.blocks * vector))
+
+        if self.is_run:
+            with geometry.places() as place:
+                unrolled(place)
+        else:
+            times = f.builder.sdiv(geometry["run"], f.word(self.unroll))
+            ahead, lines = f.variable(f.arguments["ahead"]), geometry["ahead_lines"]
+            with geometry.places() as place:
+                with f.loop(lines):
+                    f.prefetch(ahead.get())
+                    ahead.set(f.add(ahead.get(), LINE))
+                source = f.variable(place)
+                with f.loop(times):
+                    unrolled(source.get())
+                    source.set(f.add(source.get(), self.unroll * FLOAT))
         _write(f, geometry, sums)
         return f.finish()
 

@@ -331,13 +331,13 @@ def tile_fields(layout: Layout, step: int, run: int, counts: set[int]) -> dict[s
         most = most_pixels(blocks)
         fields[f"{name}most_pixels"] = most
         unroll = run if layout.thin else UNROLL
-        tile = partial(_product, lanes, blocks, step, unroll)
+        tile = partial(_product, lanes, blocks, step, unroll, layout.thin)
         fields[f"{name}tiles"] = tile_table(tile, most, counts)
     return fields
 
 
-def _product(lanes: int, blocks: int, step: int, unroll: int, pixels: int) -> Product:
-    return Product(lanes, pixels, blocks, step, unroll)
+def _product(lanes: int, blocks: int, step: int, unroll: int, is_run: bool, pixels: int) -> Product:
+    return Product(lanes, pixels, blocks, step, unroll, is_run)
 
 
 def most_pixels(blocks: int) -> int:
@@ -347,6 +347,7 @@ def most_pixels(blocks: int) -> int:
 
 # Multiply-adds below which a unit is not cut further, and what part of the L2 cache its source may fill.
 LEAST_WORK, SOURCE_SHARE = 1 << 17, 3
+LEAST_WEIGHTS = 1 << 13  # those of a unit for one pixel, whose time is that of reading them
 UNITS_PER_THREAD = 4
 
 
@@ -357,7 +358,8 @@ def _cut(area: Area, layout: Layout, batch: int, pixel: int) -> Cut:
     height, width = area.output
     places = math.prod(area.kernel) * layout.planes * layout.plane_channels * layout.groups
     work = batch * height * width * places * layout.outputs
-    enough = max(1, min(work // LEAST_WORK, machine().threads * UNITS_PER_THREAD))
+    least = LEAST_WORK if batch * height * width > 1 else LEAST_WEIGHTS
+    enough = max(1, min(work // least, machine().threads * UNITS_PER_THREAD))
     planes = layout.planes * pixel  # bytes of one place in all planes of a group
     budget = machine().l2_bytes // SOURCE_SHARE
     parts_first = places * layout.outputs * FLOAT > math.prod(area.source) * planes * layout.groups
@@ -374,9 +376,13 @@ def _cut(area: Area, layout: Layout, batch: int, pixel: int) -> Cut:
         # Below the kernel's height, bands would copy more than they compute.
         rows = min(rows, max(-(-height // wanted), area.reach[0])) if height > 1 else 1
         columns = min(columns, -(-width // wanted // most) * most or most) if height == 1 else width
+    panels = layout.groups * layout.panels
+    if parts_first and batch * panels % machine().threads and columns == width >= machine().threads * most:
+        # A number of parts that threads cannot share equally: areas, then, of which each does its own.
+        columns = -(-width // machine().threads)
     bands, stretches = -(-height // rows), -(-width // columns)
     areas = batch * bands * stretches
-    parts = _parts(layout.groups * layout.panels, areas, enough)
+    parts = _parts(panels, areas, enough)
     return Cut(-(-height // bands), columns, parts, parts_first)
 
 
