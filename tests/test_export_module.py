@@ -469,7 +469,7 @@ def test_a_comment_that_is_not_true_of_each_round_is_left_out() -> None:
 # Words of a spec, which nobody has to trust
 
 
-HOSTILE = 'x"""\nraise SystemExit(1)\n\0"""\\'
+HOSTILE = 'x"""\nraise SystemExit(1)\n\u2028"""\\'
 
 
 def test_words_of_a_spec_stay_words() -> None:
