@@ -25,12 +25,19 @@ def golden(model: str) -> Golden:
     return read_golden(GOLDENS[model])
 
 
+def golden_name(name: str, profile: str) -> str:
+    """The library's model; else the spec and its profile, whose golden is written from the document."""
+    return networks()[name].profile(profile).model or f"{name}.{profile}"
+
+
 CASES = [
-    pytest.param(name, profile.name, profile.model, id=f"{name}-{profile.name}")
+    pytest.param(name, profile, golden_name(name, profile), id=f"{name}-{profile}")
     for name, spec in networks().items()
-    for profile in (spec.profile(p) for p in spec.profile_names)
-    if profile.model in GOLDENS
+    for profile in spec.profile_names
+    if golden_name(name, profile) in GOLDENS
 ]
+
+MERGES = ("add", "multiply", "concat")
 
 # Taps that no value of ours is named as, and the models that have them.
 # What does nothing at inference is left out of the specs.
@@ -88,7 +95,7 @@ def test_output_and_layers_equal_the_librarys(name: str, profile: str, model: st
     assert [d.name for d in taps] == compared_taps(model)
 
 
-@pytest.mark.parametrize("library", ["torchvision", "timm"])
+@pytest.mark.parametrize("library", ["torchvision", "timm", "keras"])
 def test_each_family_has_a_golden_output_of_each_library(library: str) -> None:
     """Of each profile, since profiles differ in numerics: one member stands for its template."""
     models: dict[tuple[str, str], set[str]] = {}
@@ -97,6 +104,17 @@ def test_each_family_has_a_golden_output_of_each_library(library: str) -> None:
             if (profile.model or "").startswith(f"{library}."):
                 models.setdefault((family(name), profile.name), set()).add(profile.model or "")
     assert [pair for pair, known in models.items() if not known & GOLDENS.keys()] == []
+
+
+def test_each_network_of_a_listing_that_merges_has_a_golden_output() -> None:
+    merging = [
+        f"{name}.listing"
+        for name, spec in networks().items()
+        if "listing" in spec.profile_names
+        and any(node.op.kind in MERGES for node in archforge.load(name, "listing").graph.nodes)
+    ]
+    assert merging
+    assert [name for name in merging if name not in GOLDENS] == []
 
 
 def test_no_golden_lies_unused() -> None:
