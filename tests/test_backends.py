@@ -107,7 +107,7 @@ GOLDEN = [
 ]
 
 
-@pytest.mark.parametrize("backend", [name for name in available() if name != "numpy"])
+@pytest.mark.parametrize("backend", available())
 @pytest.mark.parametrize(("name", "model"), GOLDEN)
 def test_networks_at_full_size_equal_the_library(name: str, model: str, backend: str) -> None:
     golden = read_golden(DATA / "golden" / f"{model}.json.gz")
