@@ -40,7 +40,7 @@ from archforge.backends.numba.machine import FLOAT
 from archforge.backends.numba.records import GEOMETRY
 from archforge.backends.numba.vectors import Function, Variable
 
-__all__ = ["LINE", "Geometry", "Product", "Reduction", "Window"]
+__all__ = ["LINE", "Geometry", "Product", "Reduction", "Window", "steps"]
 
 TURNS = 8
 LINE = 64  # bytes of a cache line
@@ -50,19 +50,20 @@ ARGUMENTS = ("geometry", "source", "weight", "bias", "out", "residual", "ahead")
 @dataclass(frozen=True, slots=True)
 class Product:
     """`pixels` by `blocks` accumulators; pixels are `step` floats apart in the source. The geometry's run
-    is a multiple of `unroll`; where it `is_run`, equal, there are few weights, and none are prefetched."""
+    is a multiple of `unroll`; with `rows`, for few weights, it is equal, so many rows of the window are
+    unrolled too, and nothing is prefetched."""
 
     lanes: int
     pixels: int
     blocks: int
     step: int
     unroll: int
-    is_run: bool = False
+    rows: int = 0
 
     @property
     def name(self) -> str:
-        run = "run" if self.is_run else "unroll"
-        return f"product_{self.lanes}_{self.pixels}x{self.blocks}_step{self.step}_{run}{self.unroll}"
+        rows = f"_rows{self.rows}" if self.rows else ""
+        return f"product_{self.lanes}_{self.pixels}x{self.blocks}_step{self.step}_unroll{self.unroll}{rows}"
 
     def module(self) -> llvm.ModuleRef:
         f = Function(self.name, ARGUMENTS, self.lanes)
@@ -83,9 +84,11 @@ class Product:
                         sums[r][q].set(f.multiply_add(x, w[q], sums[r][q].get()))
             weight.set(f.add(w_at, self.unroll * self.blocks * vector))
 
-        if self.is_run:
-            with geometry.places() as place:
-                unrolled(place)
+        if self.rows:
+            row = geometry["row"]
+            with geometry.places(self.rows) as place:
+                for at in steps(f, place, row, self.rows):
+                    unrolled(at)
         else:
             times = f.builder.sdiv(geometry["run"], f.word(self.unroll))
             ahead, lines = f.variable(f.arguments["ahead"]), geometry["ahead_lines"]
@@ -203,21 +206,32 @@ class Geometry:
         offset = GEOMETRY.fields[name][1]  # type: ignore[index]
         return self._f.spread(self.address, offset)
 
-    def places(self) -> Any:
-        """A loop over planes, rows and columns of the window, giving each one's address."""
-        return _places(self._f, self)
+    def places(self, rows: int = 1) -> Any:
+        """A loop over planes, rows and columns of the window, giving each one's address; of `rows` that the
+        body does together, the first one's."""
+        return _places(self._f, self, rows)
 
 
 @contextmanager
-def _places(f: Function, geometry: Geometry) -> Iterator[Any]:
+def _places(f: Function, geometry: Geometry, rows: int) -> Iterator[Any]:
     at = f.arguments["source"]
     with ExitStack() as loops:
         for count, stride in (("planes", "plane"), ("rows", "row"), ("columns", "column")):
             place, length = f.variable(at), geometry[stride]
+            if count == "rows" and rows > 1:
+                continue  # the body does them all
             loops.enter_context(f.loop(geometry[count]))
             loops.callback(_advance, f, place, length)
             at = place.get()
         yield at
+
+
+def steps(f: Function, start: Any, stride: Any, count: int) -> list[Any]:
+    """`count` addresses, `stride` apart."""
+    places = [start]
+    for _ in range(count - 1):
+        places.append(f.add(places[-1], stride))
+    return places
 
 
 def _advance(f: Function, place: Variable, stride: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import llvmlite.binding as llvm
 
 from archforge.backends.numba.machine import FLOAT
-from archforge.backends.numba.tiles import Geometry
+from archforge.backends.numba.tiles import Geometry, steps
 from archforge.backends.numba.vectors import Function
 from archforge.backends.winograd import Axis, Form, Row
 
@@ -32,12 +32,12 @@ class InputTransform:
     def module(self) -> llvm.ModuleRef:
         f = Function(self.name, ("source", "source_row", "out", "stride"), self.lanes)
         vector, (height, width) = self.lanes * FLOAT, (self.form.rows.points, self.form.columns.points)
-        rows = _steps(f, f.arguments["source"], f.arguments["source_row"], height)
+        rows = steps(f, f.arguments["source"], f.arguments["source_row"], height)
         columns = [
             _values_at_points(f, self.form.rows, [f.load(row, x * vector) for row in rows])
             for x in range(width)
         ]
-        frequency = iter(_steps(f, f.arguments["out"], f.arguments["stride"], self.form.frequencies))
+        frequency = iter(steps(f, f.arguments["out"], f.arguments["stride"], self.form.frequencies))
         for y in range(height):
             for value in _values_at_points(f, self.form.columns, [column[y] for column in columns]):
                 f.store(value, next(frequency))
@@ -60,7 +60,7 @@ class OutputTransform:
         names = ("geometry", "source", "stride", "bias", "out", "out_row", "residual", "residual_row")
         f = Function(self.name, names, self.lanes)
         vector, (rows, points) = self.lanes * FLOAT, (self.form.rows, self.form.columns.points)
-        at = _steps(f, f.arguments["source"], f.arguments["stride"], self.form.frequencies)
+        at = steps(f, f.arguments["source"], f.arguments["stride"], self.form.frequencies)
         columns = [
             _outputs_of(f, rows, [f.load(at[y * points + x]) for y in range(rows.points)])
             for x in range(points)
@@ -74,7 +74,7 @@ class OutputTransform:
         low, high = geometry.spread("low"), geometry.spread("high")
 
         def each(start: Any, stride: Any, do: Callable[[Any, Any, int], None]) -> None:
-            for row, at in zip(results, _steps(f, start, stride, rows.outputs), strict=True):
+            for row, at in zip(results, steps(f, start, stride, rows.outputs), strict=True):
                 for x, result in enumerate(row):
                     do(result, at, x * vector)
 
@@ -90,14 +90,6 @@ class OutputTransform:
             lambda result, at, x: f.store(f.at_most(high, f.at_least(low, result.get())), at, x),
         )
         return f.finish()
-
-
-def _steps(f: Function, start: Any, stride: Any, count: int) -> list[Any]:
-    """`count` addresses, `stride` apart."""
-    places = [start]
-    for _ in range(count - 1):
-        places.append(f.add(places[-1], stride))
-    return places
 
 
 def _values_at_points(f: Function, axis: Axis, d: Vectors) -> Vectors:

@@ -253,9 +253,7 @@ def record(
         **area.fields(),
         **clamp_fields(epilogue),
         **ahead_fields(layout, geometry, cut.band_rows * row_tiles),
-        **tile_fields(
-            layout, area.stride[1] * x.pixel // FLOAT, geometry["run"], {cut.stretch_columns, last}
-        ),
+        **tile_fields(layout, area.stride[1] * x.pixel // FLOAT, geometry, {cut.stretch_columns, last}),
         "batch": batch,
         "height": height,
         "width": width,
@@ -319,9 +317,13 @@ def ahead_fields(layout: Layout, geometry: Mapping[str, int], tiles: int) -> dic
     }
 
 
-def tile_fields(layout: Layout, step: int, run: int, counts: set[int]) -> dict[str, Any]:
+# Inputs of a thin layer's window that a tile unrolls together.
+MOST_UNROLLED = 16
+
+
+def tile_fields(layout: Layout, step: int, geometry: Mapping[str, int], counts: set[int]) -> dict[str, Any]:
     """Tables of functions for whole panels and for the last one of a group, if that is smaller, over rows
-    of so many pixels, `step` floats apart, with so many inputs in a run."""
+    of so many pixels, `step` floats apart."""
     lanes = machine().lanes
     sizes = {"": layout.panel_blocks}
     if layout.blocks % layout.panel_blocks:
@@ -330,14 +332,21 @@ def tile_fields(layout: Layout, step: int, run: int, counts: set[int]) -> dict[s
     for name, blocks in sizes.items():
         most = most_pixels(blocks)
         fields[f"{name}most_pixels"] = most
-        unroll = run if layout.thin else UNROLL
-        tile = partial(_product, lanes, blocks, step, unroll, layout.thin)
+        tile = partial(_product, lanes, blocks, step, *_unrolled(layout, geometry))
         fields[f"{name}tiles"] = tile_table(tile, most, counts)
     return fields
 
 
-def _product(lanes: int, blocks: int, step: int, unroll: int, is_run: bool, pixels: int) -> Product:
-    return Product(lanes, pixels, blocks, step, unroll, is_run)
+def _unrolled(layout: Layout, geometry: Mapping[str, int]) -> tuple[int, int]:
+    """Of a run, and of the window's rows if it is thin."""
+    if not layout.thin:
+        return UNROLL, 0
+    run, rows = geometry["run"], geometry["rows"]
+    return run, rows if geometry["columns"] == 1 and rows * run <= MOST_UNROLLED else 1
+
+
+def _product(lanes: int, blocks: int, step: int, unroll: int, rows: int, pixels: int) -> Product:
+    return Product(lanes, pixels, blocks, step, unroll, rows)
 
 
 def most_pixels(blocks: int) -> int:

@@ -133,7 +133,7 @@ def _record(
     fields: dict[str, Any] = {
         **geometry,
         **ahead_fields(layout, geometry, -(-chunk // most_pixels(layout.panel_blocks))),
-        **tile_fields(layout, machine().lanes, machine().lanes, _counts(tiles, chunks)),
+        **tile_fields(layout, machine().lanes, geometry, _counts(tiles, chunks)),
         **_residual(residual),
         "frequencies": form.frequencies,
         "points_y": form.rows.points,
