@@ -37,6 +37,8 @@ PAIRS = {
 
 Row = Sequence[Fraction]
 
+PIECE = 128  # pairs of channels whose weights are transformed at once
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -109,9 +111,12 @@ def _polynomial(roots: Sequence[Fraction]) -> Row:
 def transformed_weights(weight: Array, form: Form) -> Array:
     """U float32[frequencies, O, I] of weights [O, I, KH, KW], computed in float64."""
     wide = np.asarray(weight, np.float64).reshape(-1, form.rows.taps * form.columns.taps)
-    u = np.kron(form.rows.weights(), form.columns.weights()) @ wide.T  # G w G^T is linear in w
-    made: Array = u.astype(np.float32).reshape(-1, *weight.shape[:2])
-    return made
+    g = np.kron(form.rows.weights(), form.columns.weights())  # G w G^T is linear in w
+    made = np.empty((len(g), len(wide)), np.float32)
+    # Pieces so small that BLAS does each on one thread: its pool would stand in the way of threads that pack.
+    for begin in range(0, len(wide), PIECE):
+        made[:, begin : begin + PIECE] = g @ wide[begin : begin + PIECE].T
+    return made.reshape(-1, *weight.shape[:2])
 
 
 def input_transform(form: Form) -> Array:
