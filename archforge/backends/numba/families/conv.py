@@ -1,20 +1,12 @@
-"""Convolutions that mix channels, directly, and linear layers, which are convolutions of one pixel.
-
-Weights lie in the order in which a tile reads them, panel by panel of B blocks of output channels:
-[panel][plane][row][column][lane in][B][lane out]. A plane is a block of input channels, or one channel
-where there are few (`thin`), so that the first layer of a network multiplies no zeros.
-"""
+"""Convolutions that mix channels, directly, and linear layers, which are convolutions of one pixel."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from itertools import product
 from typing import Any
-
-import numpy as np
 
 from archforge.backends.numba.compiled import Unit
 from archforge.backends.numba.families.common import (
@@ -28,117 +20,23 @@ from archforge.backends.numba.families.common import (
     residual_fields,
     tile_table,
 )
+from archforge.backends.numba.families.cutting import cut_of, most_pixels
+from archforge.backends.numba.families.layout import Layout
 from archforge.backends.numba.families.moves import along
 from archforge.backends.numba.machine import FLOAT, machine
 from archforge.backends.numba.records import CONV
-from archforge.backends.numba.tape import Value, aligned
+from archforge.backends.numba.tape import Value
 from archforge.backends.numba.tiles import LINE, Product
 from archforge.ir import TensorType
 from archforge.ops.base import Array
 from archforge.ops.conv import Conv
 from archforge.ops.linear import Linear
 from archforge.plan import Epilogue, Kernel
-from archforge.weights.mapped import forget
 
-__all__ = ["Layout", "ahead_fields", "direct", "linear", "most_pixels", "record", "tile_fields"]
+__all__ = ["ahead_fields", "direct", "linear", "record", "tile_fields"]
 
 DIRECT = Unit("conv", "conv")
 UNROLL = 4  # divides the lanes of every width
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """How a convolution's weights lie. Groups too narrow for whole blocks are joined, with zeros between
-    them, until they fill some."""
-
-    groups: int
-    inputs: int  # channels of a joined group
-    outputs: int
-    joined: int  # groups of the op in one of these
-    panel_blocks: int
-    thin: bool
-
-    @classmethod
-    def of(cls, op: Conv, x: TensorType, pixels: int) -> Layout:
-        lanes = machine().lanes
-        inputs, outputs = x.channels // op.groups, op.out // op.groups
-        joined = next(
-            m
-            for m in range(1, op.groups + 1)
-            if m == op.groups or (op.groups % m == m * inputs % lanes == m * outputs % lanes == 0)
-        )
-        groups = op.groups // joined
-        return cls(
-            groups=groups,
-            inputs=joined * inputs,
-            outputs=joined * outputs,
-            joined=joined,
-            panel_blocks=min(4 if pixels < 5 else 2, blocks_of(joined * outputs)),
-            thin=groups == 1 and x.channels <= lanes // 2,
-        )
-
-    @property
-    def planes(self) -> int:
-        return self.inputs if self.thin else blocks_of(self.inputs)
-
-    @property
-    def plane_channels(self) -> int:
-        return 1 if self.thin else machine().lanes
-
-    @property
-    def blocks(self) -> int:
-        """Blocks of output channels of a group."""
-        return blocks_of(self.outputs)
-
-    @property
-    def panels(self) -> int:
-        return -(-self.blocks // self.panel_blocks)
-
-    def pack(self, params: Mapping[str, Array]) -> Mapping[str, Array]:
-        """`weight` and `bias` as tiles read them."""
-        weight = params["weight"]
-        packed = aligned((self.groups, self.blocks * self._block_size(weight)))
-        for group, first in product(range(self.groups), range(0, self.blocks, self.panel_blocks)):
-            begin = group * self.outputs
-            rows = weight[begin + first * machine().lanes : begin + self.end_of_panel(first)]
-            self.pack_panel(packed[group], first, rows)
-            forget(rows)
-        return {"weight": packed, "bias": self.pack_bias(params.get("bias"))}
-
-    def end_of_panel(self, first: int) -> int:
-        """The channel of a group behind the panel whose first block this is."""
-        return min((first + self.panel_blocks) * machine().lanes, self.outputs)
-
-    def pack_panel(self, group: Array, first: int, rows: Array) -> None:
-        """Write the panel that begins with this block from its weights, rows[channels out, in, *kernel]."""
-        dense = self._dense(first, rows)
-        begin = first * self._block_size(rows)
-        panel = group[begin : begin + dense.size]
-        axes = (2, 4, 3, 0, 1)
-        panel.reshape([dense.shape[i] for i in axes])[...] = dense.transpose(axes)
-
-    def pack_bias(self, given: Array | None) -> Array:
-        bias = aligned((self.groups, self.blocks * machine().lanes))
-        if given is not None:
-            bias[:, : self.outputs] = given.reshape(self.groups, self.outputs)
-        return bias
-
-    def _block_size(self, weight: Array) -> int:
-        """Floats of one block of output channels."""
-        return machine().lanes * self.planes * self.plane_channels * math.prod(weight.shape[2:])
-
-    def _dense(self, first: int, rows: Array) -> Array:
-        """float32[B, lane out, plane, lane in, kernel] of a panel, channels filled up with zeros."""
-        lanes, kernel = machine().lanes, math.prod(rows.shape[2:])
-        inputs, outputs = self.inputs // self.joined, self.outputs // self.joined
-        blocks = blocks_of(len(rows))
-        dense = np.zeros((blocks * lanes, self.planes * self.plane_channels, kernel), np.float32)
-        begin = first * lanes
-        end = begin + len(rows)
-        for i in range(begin // outputs, -(-end // outputs)):  # the op's groups that it belongs to
-            part = slice(max(i * outputs, begin) - begin, min((i + 1) * outputs, end) - begin)
-            dense[part, i * inputs : (i + 1) * inputs] = rows[part].reshape(-1, inputs, kernel)
-        return dense.reshape(blocks, lanes, self.planes, self.plane_channels, kernel)
 
 
 def direct(op: Conv, x: TensorType) -> Kernel | None:
@@ -173,16 +71,6 @@ def linear(op: Linear, x: TensorType) -> Kernel:
         return record(area, layout, params, x, x.tape.output(shape, axis), residual, epilogue)
 
     return AnyAxis(run, layout.pack, ABSORBED, packing=layout)
-
-
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """How the output of one image is cut into units: bands of rows, stretches of columns, parts of panels."""
-
-    band_rows: int
-    stretch_columns: int
-    parts: int
-    parts_first: bool
 
 
 def record(
@@ -230,7 +118,7 @@ def record(
     target.setdefault("out_row", area.output[1] * target["out_pixel"])
 
     needs_patch = area.overhangs or source["source_pixel"] != x.pixel
-    cut = _cut(area, layout, batch, x.pixel)
+    cut = cut_of(area, layout, batch, x.pixel)
     height, width = area.output
     rows = (cut.band_rows - 1) * area.stride[0] + area.reach[0]
     columns = (cut.stretch_columns - 1) * area.stride[1] + area.reach[1]
@@ -347,57 +235,3 @@ def _unrolled(layout: Layout, geometry: Mapping[str, int]) -> tuple[int, int]:
 
 def _product(lanes: int, blocks: int, step: int, unroll: int, rows: int, pixels: int) -> Product:
     return Product(lanes, pixels, blocks, step, unroll, rows)
-
-
-def most_pixels(blocks: int) -> int:
-    """Pixels of a tile. Beyond 14 the code of a tile is long, and no faster."""
-    return min(machine().most_pixels(blocks), 14)
-
-
-# Multiply-adds below which a unit is not cut further, and what part of the L2 cache its source may fill.
-LEAST_WORK, SOURCE_SHARE = 1 << 17, 3
-LEAST_WEIGHTS = 1 << 13  # those of a unit for one pixel, whose time is that of reading them
-UNITS_PER_THREAD = 4
-
-
-def _cut(area: Area, layout: Layout, batch: int, pixel: int) -> Cut:
-    """Bands or stretches whose source fits the L2 cache beside a panel; then more of them, or parts of the
-    panels, until there is enough for all threads. Where weights outweigh the source, parts come first, so
-    that each thread reads its share of the weights once."""
-    height, width = area.output
-    places = math.prod(area.kernel) * layout.planes * layout.plane_channels * layout.groups
-    work = batch * height * width * places * layout.outputs
-    least = LEAST_WORK if batch * height * width > 1 else LEAST_WEIGHTS
-    enough = max(1, min(work // least, machine().threads * UNITS_PER_THREAD))
-    planes = layout.planes * pixel  # bytes of one place in all planes of a group
-    budget = machine().l2_bytes // SOURCE_SHARE
-    parts_first = places * layout.outputs * FLOAT > math.prod(area.source) * planes * layout.groups
-    most = most_pixels(layout.panel_blocks)
-
-    rows, columns = height, width
-    if height > 1:
-        line = planes * ((width - 1) * area.stride[1] + area.reach[1])
-        rows = min(height, max((budget // line - area.reach[0]) // area.stride[0] + 1, 1))
-    else:
-        columns = min(width, max(budget // (planes * area.stride[1]) // most, 1) * most)
-    if not parts_first:
-        wanted = -(-enough // batch)
-        # Below the kernel's height, bands would copy more than they compute.
-        rows = min(rows, max(-(-height // wanted), area.reach[0])) if height > 1 else 1
-        columns = min(columns, -(-width // wanted // most) * most or most) if height == 1 else width
-    panels = layout.groups * layout.panels
-    if parts_first and batch * panels % machine().threads and columns == width >= machine().threads * most:
-        # A number of parts that threads cannot share equally: areas, then, of which each does its own.
-        columns = -(-width // machine().threads)
-    bands, stretches = -(-height // rows), -(-width // columns)
-    areas = batch * bands * stretches
-    parts = _parts(panels, areas, enough)
-    return Cut(-(-height // bands), columns, parts, parts_first)
-
-
-def _parts(panels: int, areas: int, enough: int) -> int:
-    """Equal parts of the panels that make enough units with so many areas, and as many for each thread if
-    there is such a number."""
-    divisors = [d for d in range(1, panels + 1) if panels % d == 0 and d * areas >= enough] or [panels]
-    even = [d for d in divisors if d * areas % machine().threads == 0]
-    return min(even or divisors)

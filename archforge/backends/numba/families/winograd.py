@@ -17,7 +17,9 @@ from archforge.backends.numba.families.common import (
     blocks_of,
     clamp_fields,
 )
-from archforge.backends.numba.families.conv import Layout, ahead_fields, most_pixels, tile_fields
+from archforge.backends.numba.families.conv import ahead_fields, tile_fields
+from archforge.backends.numba.families.cutting import most_pixels
+from archforge.backends.numba.families.layout import Layout
 from archforge.backends.numba.machine import machine
 from archforge.backends.numba.records import GEOMETRY, WINOGRAD
 from archforge.backends.numba.tape import Value, aligned

@@ -1,0 +1,119 @@
+"""How the weights of a convolution that mixes channels lie: in the order in which a tile reads them, panel by
+panel of B blocks of output channels, [panel][plane][row][column][lane in][B][lane out]. A plane is a block
+of input channels, or one channel where there are few (`thin`), so that the first layer of a network
+multiplies no zeros.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from archforge.backends.numba.families.common import blocks_of
+from archforge.backends.numba.machine import machine
+from archforge.backends.numba.tape import aligned
+from archforge.ir import TensorType
+from archforge.ops.base import Array
+from archforge.ops.conv import Conv
+from archforge.weights.mapped import forget
+
+__all__ = ["Layout"]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a convolution's weights lie. Groups too narrow for whole blocks are joined, with zeros between
+    them, until they fill some."""
+
+    groups: int
+    inputs: int  # channels of a joined group
+    outputs: int
+    joined: int  # groups of the op in one of these
+    panel_blocks: int
+    thin: bool
+
+    @classmethod
+    def of(cls, op: Conv, x: TensorType, pixels: int) -> Layout:
+        lanes = machine().lanes
+        inputs, outputs = x.channels // op.groups, op.out // op.groups
+        joined = next(
+            m
+            for m in range(1, op.groups + 1)
+            if m == op.groups or (op.groups % m == m * inputs % lanes == m * outputs % lanes == 0)
+        )
+        groups = op.groups // joined
+        return cls(
+            groups=groups,
+            inputs=joined * inputs,
+            outputs=joined * outputs,
+            joined=joined,
+            panel_blocks=min(4 if pixels < 5 else 2, blocks_of(joined * outputs)),
+            thin=groups == 1 and x.channels <= lanes // 2,
+        )
+
+    @property
+    def planes(self) -> int:
+        return self.inputs if self.thin else blocks_of(self.inputs)
+
+    @property
+    def plane_channels(self) -> int:
+        return 1 if self.thin else machine().lanes
+
+    @property
+    def blocks(self) -> int:
+        """Blocks of output channels of a group."""
+        return blocks_of(self.outputs)
+
+    @property
+    def panels(self) -> int:
+        return -(-self.blocks // self.panel_blocks)
+
+    def pack(self, params: Mapping[str, Array]) -> Mapping[str, Array]:
+        """`weight` and `bias` as tiles read them."""
+        weight = params["weight"]
+        packed = aligned((self.groups, self.blocks * self._block_size(weight)))
+        for group, first in product(range(self.groups), range(0, self.blocks, self.panel_blocks)):
+            begin = group * self.outputs
+            rows = weight[begin + first * machine().lanes : begin + self.end_of_panel(first)]
+            self.pack_panel(packed[group], first, rows)
+            forget(rows)
+        return {"weight": packed, "bias": self.pack_bias(params.get("bias"))}
+
+    def end_of_panel(self, first: int) -> int:
+        """The channel of a group behind the panel whose first block this is."""
+        return min((first + self.panel_blocks) * machine().lanes, self.outputs)
+
+    def pack_panel(self, group: Array, first: int, rows: Array) -> None:
+        """Write the panel that begins with this block from its weights, rows[channels out, in, *kernel]."""
+        dense = self._dense(first, rows)
+        begin = first * self._block_size(rows)
+        panel = group[begin : begin + dense.size]
+        axes = (2, 4, 3, 0, 1)
+        panel.reshape([dense.shape[i] for i in axes])[...] = dense.transpose(axes)
+
+    def pack_bias(self, given: Array | None) -> Array:
+        bias = aligned((self.groups, self.blocks * machine().lanes))
+        if given is not None:
+            bias[:, : self.outputs] = given.reshape(self.groups, self.outputs)
+        return bias
+
+    def _block_size(self, weight: Array) -> int:
+        """Floats of one block of output channels."""
+        return machine().lanes * self.planes * self.plane_channels * math.prod(weight.shape[2:])
+
+    def _dense(self, first: int, rows: Array) -> Array:
+        """float32[B, lane out, plane, lane in, kernel] of a panel, channels filled up with zeros."""
+        lanes, kernel = machine().lanes, math.prod(rows.shape[2:])
+        inputs, outputs = self.inputs // self.joined, self.outputs // self.joined
+        blocks = blocks_of(len(rows))
+        dense = np.zeros((blocks * lanes, self.planes * self.plane_channels, kernel), np.float32)
+        begin = first * lanes
+        end = begin + len(rows)
+        for i in range(begin // outputs, -(-end // outputs)):  # the op's groups that it belongs to
+            part = slice(max(i * outputs, begin) - begin, min((i + 1) * outputs, end) - begin)
+            dense[part, i * inputs : (i + 1) * inputs] = rows[part].reshape(-1, inputs, kernel)
+        return dense.reshape(blocks, lanes, self.planes, self.plane_channels, kernel)
