@@ -128,6 +128,11 @@ def test_other_axes_and_empty_arrays_are_no_other_size(shape: tuple[int, ...]) -
         archforge.compile(PYRAMID, backend="numpy")(np.zeros(shape, "float32"))
 
 
+def test_an_image_of_another_size_lacks_the_batch_axis_too() -> None:
+    with pytest.raises(DiagnosticError, match=r"help: add a batch axis: `x\[None\]`"):
+        archforge.compile(PYRAMID, backend="numpy")(np.zeros((3, 9, 9), "float32"))
+
+
 # What is kept -------------------------------------------------------------------------------------------
 
 

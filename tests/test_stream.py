@@ -69,6 +69,7 @@ def test_a_line_for_each_input_in_natural_order_and_what_fails_is_told(run: Run,
     assert all(len(line.split()) == 5 for line in out.splitlines())
     assert code == 1
     assert "E0601: cannot read data/broken.npy" in err
+    assert "pickle" not in err
     assert "4 files, arrays as they are" in err
     assert "5 inputs in" in err
     assert "1 failed" in err

@@ -133,7 +133,8 @@ def _misfits(
             )
         if array.ndim == len(expected) + 1 and array.size and (of_any_size or array.shape[1:] == expected):
             continue
-        help = "add a batch axis: `x[None]`" if array.shape == expected else ""
+        lacks_batch = array.shape == expected or (of_any_size and array.ndim == len(expected) and array.size)
+        help = "add a batch axis: `x[None]`" if lacks_batch else ""
         yield Diagnostic(
             "E0607",
             f"the input `{name}` has shape {_shape(array.shape)}, expected Nx{types[name]}",

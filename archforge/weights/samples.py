@@ -91,7 +91,7 @@ def read_rows(path: Path, shape: Sequence[int]) -> Array:
     """The arrays float[N, *shape] of an .npy file that holds one or N of them, left on the disk until they
     are used. Their sizes may differ from `shape`, their axes may not. Raises E0601."""
     try:
-        array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array: Array = np.lib.format.open_memmap(path, mode="r")
     except (OSError, ValueError, EOFError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         fail("E0601", f"cannot read {path}: {str(reason).splitlines()[0].lower()}")
