@@ -18,7 +18,7 @@ from archforge import load
 from archforge.backends import available, get
 from archforge.bench.compare import compare, wrong_outputs
 from archforge.bench.profile import profile
-from archforge.bench.race import Entry, deviations
+from archforge.bench.race import Contestant, Entry, deviations
 from archforge.bench.roofline import Peak, Work, bound, work_of
 from archforge.bench.task import Task
 from archforge.cli import main
@@ -105,9 +105,26 @@ def test_peers_are_left_out_where_torch_exports_nothing(tmp_path: Path) -> None:
         patch.setenv("PYTHONPATH", str(blocked))
         row = compare(network, 1, [Entry("numpy"), Entry("torch"), Entry("openvino")], task, rounds=1)
     assert row["left_out"] == dict.fromkeys(
-        ("torch", "openvino"), "torch exports no network: ImportError: there is no torch"
+        ("torch", "openvino"), "torch exported no network: ImportError: there is no torch"
     )
     assert [*row["median_s"]] == ["numpy"]
+
+
+def test_a_contestant_that_ends_while_it_is_measured_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, task = tiny(tmp_path)
+    measure = Contestant.measure
+
+    def measured(self: Contestant) -> None:
+        if self.label == "weak":
+            self.process.kill()
+        measure(self)
+
+    monkeypatch.setattr(Contestant, "measure", measured)
+    row = compare(network, 1, [Entry("numpy"), Entry("numpy", "weak")], task, rounds=2)
+    assert [*row["median_s"]] == ["numpy"]
+    assert row["left_out"] == {"weak": "it ended with -9 while it was measured"}
 
 
 def test_nothing_is_timed_where_outputs_differ(tmp_path: Path) -> None:
@@ -199,6 +216,21 @@ def test_bench_prints_times_and_who_is_left_out(run: Run, monkeypatch: pytest.Mo
     assert "tiny, profile default, float32" in out
     assert "outputs agree" in out
     assert "variables" in out
+
+
+def test_bench_says_once_what_is_not_installed(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocked = "raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')"
+    (tmp_path / "blocked").mkdir()
+    (tmp_path / "blocked" / "torch.py").write_text(blocked)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "blocked"))
+    code, out, _ = run("bench", "tiny.yaml", "--backend", "numpy", "--rounds", "1")
+    reason = "torch exported no network: torch is not installed (pip install 'archforge-zoo[bench]')"
+    assert code == 0
+    assert [line for line in out.splitlines() if "left out" in line] == [
+        f"  left out: torch, onnxruntime, openvino: {reason}"
+    ]
 
 
 def test_bench_as_json_has_a_row_for_each_batch(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,7 +64,9 @@ def compare(
         row["versions"] = {c.label: c.facts["version"] for c in running}
         row["deviation"] = deviations(running, task.folder)
         if running and not wrong_outputs(row):
-            row |= _timed(running, rounds, busy, say)
+            timed, ended = _timed(running, rounds, busy, say)
+            row |= timed
+            row["left_out"] |= ended
     row["limits"] = _greater(before, limits(task.threads))
     return row
 
@@ -74,8 +76,12 @@ def wrong_outputs(row: Row) -> Mapping[str, float]:
     return {label: error for label, error in row["deviation"].items() if not error < TOLERANCE}
 
 
-def _timed(running: Sequence[Contestant], rounds: int, busy: int, say: Callable[[str], None]) -> Row:
-    race(running, rounds, say)
+def _timed(
+    running: Sequence[Contestant], rounds: int, busy: int, say: Callable[[str], None]
+) -> tuple[Row, dict[str, str]]:
+    """The times, and why some contestants have none."""
+    ended = race(running, rounds, say)
+    running = [c for c in running if c.label not in ended]
     row: Row = {
         "median_s": {c.label: c.median_s for c in running},
         "least_s": {c.label: min(c.elapsed_s) for c in running},
@@ -85,9 +91,9 @@ def _timed(running: Sequence[Contestant], rounds: int, busy: int, say: Callable[
         for contestant in running:
             contestant.elapsed_s.clear()
         with under_load(busy):
-            race(running, rounds, say)
-        row["contended_s"] = {c.label: c.median_s for c in running}
-    return row
+            ended |= race(running, rounds, say)
+        row["contended_s"] = {c.label: c.median_s for c in running if c.label not in ended}
+    return row, ended
 
 
 def _exported(entries: Sequence[Entry], task: Task) -> tuple[Sequence[Entry], dict[str, str]]:
@@ -100,7 +106,7 @@ def _exported(entries: Sequence[Entry], task: Task) -> tuple[Sequence[Entry], di
         except LeftOut as reason:
             failed[python] = str(reason)
     able = [e for e in entries if e.kind not in PEERS or e.python not in failed]
-    return able, {e.label: f"torch exports no network: {failed[e.python]}" for e in entries if e not in able}
+    return able, {e.label: f"torch exported no network: {failed[e.python]}" for e in entries if e not in able}
 
 
 def _work(network: Network, batch: int) -> Work:

@@ -129,7 +129,7 @@ class Contestant:
             self.process.stdin.flush()
         answer = _answer(self.process)
         if answer is None:
-            raise LeftOut(f"{self.label} ended while it was measured")
+            raise LeftOut(f"it ended with {self.process.wait()} while it was measured")
         return answer
 
     def measure(self) -> None:
@@ -189,14 +189,21 @@ def started(entries: Iterable[Entry], task: Task) -> Iterator[tuple[list[Contest
 
 def race(
     contestants: Sequence[Contestant], rounds: int, say: Callable[[str], None] = lambda text: None
-) -> None:
+) -> dict[str, str]:
     """Each round times all in turn, beginning with another one, so that a slow moment of the machine hits
-    all alike."""
+    all alike. Returns why some could not go on, by label."""
+    ended: dict[str, str] = {}
     for round_ in range(rounds):
         say(f"round {round_ + 1} of {rounds}")
         first = round_ % len(contestants)
         for contestant in [*contestants[first:], *contestants[:first]]:
-            contestant.measure()
+            if contestant.label in ended:
+                continue
+            try:
+                contestant.measure()
+            except LeftOut as reason:
+                ended[contestant.label] = str(reason)
+    return ended
 
 
 def deviations(contestants: Iterable[Labelled], folder: Path) -> dict[str, float]:

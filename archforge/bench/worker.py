@@ -71,8 +71,19 @@ def analysed(task: Task) -> Any:
     )
 
 
+def library(name: str) -> Any:
+    """A peer's module. Ends the process where it is not installed."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        top = name.partition(".")[0]
+        if error.name != top:
+            raise
+        raise SystemExit(f"{top} is not installed (pip install 'archforge-zoo[bench]')") from None
+
+
 def torch(_: str) -> tuple[str, Loader]:
-    package = importlib.import_module("torch")
+    package = library("torch")
 
     def load(task: Task) -> Call:
         package.set_num_threads(task.threads)
@@ -90,7 +101,7 @@ def torch(_: str) -> tuple[str, Loader]:
 
 
 def onnxruntime(_: str) -> tuple[str, Loader]:
-    package = importlib.import_module("onnxruntime")
+    package = library("onnxruntime")
 
     def load(task: Task) -> Call:
         options = package.SessionOptions()
@@ -105,7 +116,7 @@ def onnxruntime(_: str) -> tuple[str, Loader]:
 
 
 def openvino(_: str) -> tuple[str, Loader]:
-    package = importlib.import_module("openvino")
+    package = library("openvino")
 
     def load(task: Task) -> Call:
         hints = {
@@ -123,8 +134,8 @@ def openvino(_: str) -> tuple[str, Loader]:
 
 def export(task: Task) -> None:
     """model.onnx for those that read it, and state.pt for torch."""
-    package = importlib.import_module("torch")
-    read = importlib.import_module("safetensors.torch").load_file
+    package = library("torch")
+    read = library("safetensors.torch").load_file
     state = read(task.folder / "weights.safetensors")
     package.save(state, task.folder / "state.pt")
     package.onnx.export(
@@ -146,14 +157,14 @@ def network(task: Task, state: Arrays) -> Any:
             return torch_network(analysed(task).graph, state)
         except Unsupported as reason:
             raise SystemExit(str(reason)) from None
-    library, name = task.what["model"].split(".")
+    maker, name = task.what["model"].split(".")
     with suppress(ImportError):
         importlib.import_module("torchvision_cpu")  # what a CPU-only torch lacks for torchvision
-    if library == "torchvision":
-        models = importlib.import_module("torchvision").models
+    if maker == "torchvision":
+        models = library("torchvision").models
         made = models.get_model(name, weights=None, **task.what["model_options"])
     else:
-        made = importlib.import_module("timm").create_model(name, **task.what["model_options"])
+        made = library("timm").create_model(name, **task.what["model_options"])
     # Taken over, not copied.
     keys = made.load_state_dict(state, strict=False, assign=True)
     lacking = [key for key in keys.missing_keys if not key.endswith("num_batches_tracked")]

@@ -122,9 +122,15 @@ def _print(network: Network, facts: Mapping[str, str], rows: list[dict[str, Any]
     for row in rows:
         print(f"\nbatch {row['batch']}")
         _print_times(row)
-        for label, reason in row["left_out"].items():
-            print(f"  left out: {label}: {reason}")
+        _print_left_out(row["left_out"])
         _print_limits(row)
+
+
+def _print_left_out(left_out: Mapping[str, str]) -> None:
+    """A line for each reason."""
+    for reason in dict.fromkeys(left_out.values()):
+        labels = ", ".join(label for label, other in left_out.items() if other == reason)
+        print(f"  left out: {labels}: {reason}")
 
 
 def _print_times(row: dict[str, Any]) -> None:
