@@ -252,6 +252,8 @@ def test_the_command_says_what_it_found_and_keeps_it(run: Callable[..., Any], fo
     assert "cost model" in out
     assert run("--clear")[1] == "forgot what was tuned\n"
     assert run("--clear")[1] == "nothing was tuned\n"
+    assert json.loads(run("--clear", "--json")[1]) == {"forgotten": 0}
+    assert json.loads(run(spec, "--rounds", "1", "--clear", "--json")[1])["batch"] == 1
 
 
 @needs_numba

@@ -58,7 +58,10 @@ def tune(
         fail("E0701", f"the backend {chosen.name} has one kernel for each op: nothing to tune")
     if clear:
         forgotten = chosen.forget()
-        print("forgot what was tuned" if forgotten else "nothing was tuned")
+        if not as_json:
+            print("forgot what was tuned" if forgotten else "nothing was tuned")
+        elif spec is None:
+            print_json({"forgotten": forgotten})
     if spec is None:
         if not clear:
             fail("E0001", "which network?", help="archforge tune resnet_50, or archforge tune --clear")
@@ -70,7 +73,8 @@ def tune(
         tuning = _tuned(network, chosen, batch, rounds, progress)
         path = chosen.keep(tuning.choices) if tuning.uses else None
     if as_json:
-        print_json(_json(tuning))
+        facts = {"network": network.name, "profile": network.profile, "backend": chosen.name, "batch": batch}
+        print_json({**facts, **_json(tuning)})
         return
     print(f"{network.name}, profile {network.profile}, on {chosen.name}, batch {batch}\n")
     print(_text(tuning))
