@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 
 import archforge
+from archforge import backends
+from archforge.passes import optimise
+from archforge.plan import plan
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -32,6 +35,12 @@ def test_a_command_prints_what_the_readme_shows(command: str, printed: str, tmp_
     done = subprocess.run(arguments, capture_output=True, text=True, cwd=tmp_path, check=False)
     backend = re.compile(r"compiled (\w+) for \w+, \d+ steps")  # `auto` may find a faster one
     assert backend.sub(r"compiled \1", done.stdout + done.stderr) == backend.sub(r"compiled \1", printed)
+
+
+def test_the_steps_of_the_build_are_those_of_numpy() -> None:
+    typed = optimise(archforge.load("resnet_50").graph).graph
+    steps = len(plan(typed, backends.get("numpy"), "float32").steps)
+    assert f"compiled documented for numpy, {steps} steps\n" in README
 
 
 @pytest.mark.parametrize("text", SPECS)
