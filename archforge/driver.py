@@ -351,13 +351,10 @@ def write_all(made: Build, folder: Path) -> tuple[Path, ...]:
     Raises E0704 for what a target lacks, E0705 where nothing can be written.
     """
     from archforge.export import Subject, export
-    from archforge.weights.files import written_beside
+    from archforge.weights.files import made_folder, written_beside
 
     texts = export(Subject(made.chosen, made.networks))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        fail("E0705", f"cannot make the folder {folder}: {str(error.strerror).lower()}")
+    made_folder(folder)
     for name, text in texts.items():
         with written_beside(folder / name) as file:
             file.write(text.encode())

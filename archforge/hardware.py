@@ -37,7 +37,7 @@ def threads() -> Threads:
     given = os.environ.get("ARCHFORGE_THREADS", "")
     if given:
         if not re.fullmatch(r"[1-9]\d{0,3}", given):
-            fail("E0701", f"ARCHFORGE_THREADS={given} is no number of threads")
+            fail("E0701", f"ARCHFORGE_THREADS={given} is no number of threads", help="ARCHFORGE_THREADS=4")
         return Threads(int(given), "ARCHFORGE_THREADS")
     cores, allowed, quota = physical_cores(), _allowed_cpus(), _quota()
     usable = len({_siblings(cpu) or str(cpu) for cpu in allowed})

@@ -19,16 +19,20 @@ graph: [relu, {flatten: {}}]
 """
 
 
-def warm(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(
+def warmed(folder: Path, *arguments: str, cache: str = "cache") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [sys.executable, "-m", "archforge", "warm", *arguments],
         capture_output=True,
         text=True,
         cwd=folder,
         env=os.environ
-        | {"ARCHFORGE_CACHE": str(folder / "cache"), "PYTHONPATH": str(Path(__file__).parents[1])},
+        | {"ARCHFORGE_CACHE": str(folder / cache), "PYTHONPATH": str(Path(__file__).parents[1])},
         check=False,
     )
+
+
+def warm(folder: Path, *arguments: str) -> str:
+    done = warmed(folder, *arguments)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
@@ -41,6 +45,14 @@ def test_a_network_is_warmed_once(tmp_path: Path) -> None:
     assert second.startswith(f"{tmp_path / 'cache' / 'code'} holds {number} functions, ")
     again = warm(tmp_path, "small.yaml", "--batch", "1", "--low-memory")
     assert again.splitlines() == ["1 network: compiled 0 functions", second]
+
+
+def test_a_cache_that_keeps_nothing_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "small.yaml").write_text(SPEC)
+    done = warmed(tmp_path, "small.yaml", cache="small.yaml")
+    assert (done.returncode, done.stdout) == (2, "")
+    folder = tmp_path / "small.yaml" / "code"
+    assert done.stderr == f"E0705: cannot make the folder {folder}: not a directory\n"
 
 
 def test_what_is_compiled_is_logged_for_whoever_listens(

@@ -29,7 +29,7 @@ def new(
 ) -> None:
     """Write a commented spec that builds, and beside it the schema that editors complete and check it by."""
     from archforge.spec.schema import general_schema
-    from archforge.weights.files import written_beside
+    from archforge.weights.files import made_folder, written_beside
 
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         fail(
@@ -44,10 +44,7 @@ def new(
     texts = {spec: text.replace("TITLE", name.replace("_", " ").capitalize())}
     if not os.path.lexists(schema):
         texts[schema] = json.dumps(general_schema(), indent=2, ensure_ascii=False) + "\n"
-    try:
-        spec.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        fail("E0705", f"cannot make the folder {folder}: {str(error.strerror).lower()}")
+    made_folder(spec.parent)
     for path, content in texts.items():
         with written_beside(path) as file:
             file.write(content.encode())

@@ -46,7 +46,7 @@ def warm(
     It is that of the backend numba, for this machine, and lies in the cache.
     """
     backends.get("numba")  # refused at once where it is not installed
-    from archforge.backends.numba.cache import code_folder, code_sizes
+    from archforge.backends.numba.cache import code_folder, code_sizes, require_writable
     from archforge.backends.numba.native import compiled_here
 
     changes, number = settings(set), 0
@@ -59,6 +59,8 @@ def warm(
             progress.say(f"{spec.name}, {len(compiled_here())} functions so far")
             network = driver.analyse(spec, profile, settings=changes, input_shape=input_shape(input))
             driver.warm(network, batch or [1], **compile_options(low_memory, no_winograd))
+            if compiled_here():
+                require_writable()  # else it would all be in vain
             gc.collect()  # no one else does in a command, and what was recorded refers to itself
     sizes = code_sizes()
     print(f"{counted(number, 'network')}: compiled {counted(len(compiled_here()), 'function')}")

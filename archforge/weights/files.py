@@ -21,7 +21,7 @@ from archforge.ops.base import Array
 from archforge.ops.lazy import np
 from archforge.weights.safetensors import read_safetensors, write_safetensors
 
-__all__ = ["npz_writer", "read_inputs", "read_weights", "write_arrays", "written_beside"]
+__all__ = ["made_folder", "npz_writer", "read_inputs", "read_weights", "write_arrays", "written_beside"]
 
 
 def read_weights(path: str | Path) -> dict[str, Array]:
@@ -77,6 +77,15 @@ def npz_writer(path: Path) -> Iterator[Callable[[str, Array], None]]:
     """A function that adds an array to an .npz file, by its name; it is there once all are. Raises E0705."""
     with written_beside(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         yield partial(_write_member, archive)
+
+
+def made_folder(folder: Path) -> Path:
+    """The folder, which is there now. Raises E0705."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        fail("E0705", f"cannot make the folder {folder}: {_reason(error)}")
+    return folder
 
 
 @contextmanager

@@ -19,9 +19,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from archforge.errors import DiagnosticError, fail
-from archforge.weights.files import written_beside
+from archforge.weights.files import made_folder, written_beside
 
-__all__ = ["cache_folder", "code_folder", "code_sizes", "read_code", "write_code"]
+__all__ = ["cache_folder", "code_folder", "code_sizes", "read_code", "require_writable", "write_code"]
 
 DIGEST = 32  # bytes of SHA-256
 LIMIT_MIB = 256
@@ -61,7 +61,7 @@ def write_code(name: str, code: bytes) -> None:
     """Keep it if the folder can be written, and let go of what is over the limit."""
     limit, folder = _limit_bytes(), code_folder()
     with suppress(OSError, DiagnosticError):  # to run without a cache is better than not to run
-        folder.mkdir(parents=True, exist_ok=True)
+        made_folder(folder)
         with written_beside(folder / name) as file:
             file.write(hashlib.sha256(code).digest() + code)
     kept = 0
@@ -70,6 +70,13 @@ def write_code(name: str, code: bytes) -> None:
         if kept > limit:
             with suppress(OSError):  # another process may have been quicker
                 path.unlink()
+
+
+def require_writable() -> None:
+    """Raises E0705 where no code can be kept."""
+    folder = made_folder(code_folder())
+    if not os.access(folder, os.W_OK):
+        fail("E0705", f"cannot write to the folder {folder}", help="ARCHFORGE_CACHE names another")
 
 
 def code_sizes() -> list[int]:
@@ -89,5 +96,5 @@ def _files() -> Iterator[tuple[float, int, Path]]:
 def _limit_bytes() -> int:
     given = os.environ.get("ARCHFORGE_CACHE_LIMIT", "") or str(LIMIT_MIB)
     if not re.fullmatch(r"\d{1,9}", given):
-        fail("E0701", f"ARCHFORGE_CACHE_LIMIT={given} is no number of MiB")
+        fail("E0701", f"ARCHFORGE_CACHE_LIMIT={given} is no number of MiB", help="ARCHFORGE_CACHE_LIMIT=256")
     return int(given) << 20

@@ -16,11 +16,10 @@ from archforge.backends.numba.families import winograd
 from archforge.backends.numba.machine import machine
 from archforge.backends.numba.native import code_key
 from archforge.backends.winograd import Form
-from archforge.errors import fail
 from archforge.ir import TensorType
 from archforge.ops.base import Op
 from archforge.ops.conv import Conv
-from archforge.weights.files import written_beside
+from archforge.weights.files import made_folder, written_beside
 
 __all__ = ["alternatives", "clear", "form_of", "kept", "store", "use_of"]
 
@@ -62,10 +61,7 @@ def store(choices: Mapping[str, str]) -> Path:
     folder = cache_folder()
     path = _path(folder)
     _read.cache_clear()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        fail("E0705", f"cannot make the folder {folder}: {str(error.strerror).lower()}")
+    made_folder(folder)
     text = json.dumps({**_read(folder), **choices}, indent=1, sort_keys=True)
     with written_beside(path) as file:
         file.write(f"{text}\n".encode())
