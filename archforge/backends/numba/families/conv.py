@@ -59,7 +59,8 @@ def linear(op: Linear, x: TensorType) -> Kernel:
     """A pointwise convolution of what lies in blocks of the features, whose pixels make one row."""
     axis = op.feature_axis(x)
     features, pixels = x.shape[axis], x.size // x.shape[axis]
-    layout = Layout(1, features, op.out, 1, min(4 if pixels < 5 else 2, blocks_of(op.out)), thin=False)
+    # Two blocks, so that the vectors of a batch make one tile, and weights are read once.
+    layout = Layout(1, features, op.out, 1, min(2, blocks_of(op.out)), thin=False)
     one, row = (1, 1), (1, pixels)
     area = Area(one, one, one, (0, 0), one, row, row)
 
