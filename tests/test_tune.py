@@ -208,7 +208,7 @@ def test_choices_are_for_one_number_of_threads(folder: Path) -> None:
 
 
 @needs_numba
-@pytest.mark.parametrize("text", ["", "{", "[1]", '{"USE": "5of7"}', '{"USE": 3}', "\udcff"])
+@pytest.mark.parametrize("text", ["", "{", "[1]", '{"USE": "F(5x5, 7x7)"}', '{"USE": 3}', "\udcff"])
 def test_a_file_that_is_damaged_or_names_no_kernel_is_passed_over(folder: Path, text: str) -> None:
     from archforge.backends.numba import choices
 

@@ -47,9 +47,6 @@ class Axis:
     outputs: int
     taps: int
 
-    def __str__(self) -> str:
-        return f"{self.outputs}of{self.taps}"
-
     @property
     def points(self) -> int:
         return self.outputs + self.taps - 1
@@ -94,7 +91,13 @@ class Form:
     columns: Axis
 
     def __str__(self) -> str:
-        return f"{self.rows}x{self.columns}"
+        rows, columns = self.rows, self.columns
+        return f"F({rows.outputs}x{columns.outputs}, {rows.taps}x{columns.taps})"
+
+    @property
+    def symbol(self) -> str:
+        """A name for functions: 4of3x4of3."""
+        return f"{self.rows.outputs}of{self.rows.taps}x{self.columns.outputs}of{self.columns.taps}"
 
     @property
     def frequencies(self) -> int:

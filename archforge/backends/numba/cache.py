@@ -21,7 +21,15 @@ from pathlib import Path
 from archforge.errors import DiagnosticError, fail
 from archforge.weights.files import made_folder, written_beside
 
-__all__ = ["cache_folder", "code_folder", "code_sizes", "read_code", "require_writable", "write_code"]
+__all__ = [
+    "cache_folder",
+    "code_folder",
+    "code_sizes",
+    "limit_bytes",
+    "read_code",
+    "require_writable",
+    "write_code",
+]
 
 DIGEST = 32  # bytes of SHA-256
 LIMIT_MIB = 256
@@ -59,7 +67,7 @@ def read_code(name: str) -> bytes:
 
 def write_code(name: str, code: bytes) -> None:
     """Keep it if the folder can be written, and let go of what is over the limit."""
-    limit, folder = _limit_bytes(), code_folder()
+    limit, folder = limit_bytes(), code_folder()
     with suppress(OSError, DiagnosticError):  # to run without a cache is better than not to run
         made_folder(folder)
         with written_beside(folder / name) as file:
@@ -93,7 +101,8 @@ def _files() -> Iterator[tuple[float, int, Path]]:
                 yield status.st_mtime, status.st_size, Path(entry.path)
 
 
-def _limit_bytes() -> int:
+def limit_bytes() -> int:
+    """The most that is kept. Raises E0701 for an ARCHFORGE_CACHE_LIMIT that is no number."""
     given = os.environ.get("ARCHFORGE_CACHE_LIMIT", "") or str(LIMIT_MIB)
     if not re.fullmatch(r"\d{1,9}", given):
         fail("E0701", f"ARCHFORGE_CACHE_LIMIT={given} is no number of MiB", help="ARCHFORGE_CACHE_LIMIT=256")

@@ -27,7 +27,7 @@ class InputTransform:
 
     @property
     def name(self) -> str:
-        return f"winograd_in_{self.lanes}_{self.form}"
+        return f"winograd_in_{self.lanes}_{self.form.symbol}"
 
     def module(self) -> llvm.ModuleRef:
         f = Function(self.name, ("source", "source_row", "out", "stride"), self.lanes)
@@ -54,7 +54,7 @@ class OutputTransform:
 
     @property
     def name(self) -> str:
-        return f"winograd_out_{self.lanes}_{self.form}"
+        return f"winograd_out_{self.lanes}_{self.form.symbol}"
 
     def module(self) -> llvm.ModuleRef:
         names = ("geometry", "source", "stride", "bias", "out", "out_row", "residual", "residual_row")
