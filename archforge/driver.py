@@ -337,8 +337,7 @@ def build(
     )
     target = backends.get(backend, "float32")
     planned = plan(optimise(chosen.graph).graph, target, "float32", strict=strict)
-    fallbacks = tuple(dict.fromkeys(node.op.kind for node in planned.fallbacks))
-    made = Build(chosen, networks, target.name, len(planned.steps), fallbacks, ())
+    made = Build(chosen, networks, target.name, len(planned.steps), planned.fallback_kinds, ())
     if not made.ok and not keep_going:
         return made
     files = write_all(made, folder or Path("build") / spec.name)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from archforge.backends import available
 from archforge.cli import main
 from archforge.resources import zoo_folder
 
@@ -229,6 +230,18 @@ def test_run_on_files(run: Run, tmp_path: Path) -> None:
     code, _, err = run("run", "tiny.yaml", "-i", "y.npy")
     assert code == 2
     assert "E0607" in err
+
+
+@pytest.mark.skipif("numba" not in available(), reason="numba is not installed")
+def test_run_says_what_the_backend_leaves_to_the_reference_or_refuses_it(run: Run) -> None:
+    code, out, _ = run("run", "rnn_text", "--backend", "numba")
+    assert (code, out.splitlines()[0]) == (
+        0,
+        "rnn_text, profile listing, on numba (rnn on reference kernels) in float32",
+    )
+    code, out, err = run("run", "rnn_text", "--backend", "numba", "--strict-backend")
+    assert (code, out) == (2, "")
+    assert "E0702: the backend numba has no kernel for `rnn`" in err
 
 
 def test_show_collapses_and_selects(run: Run) -> None:
@@ -476,6 +489,7 @@ def test_our_own_bug_ends_with_70(monkeypatch: pytest.MonkeyPatch, run: Run) -> 
 def test_check_loads_neither_numpy_nor_jinja2_nor_rich() -> None:
     program = """
 import sys
+from archforge.backends import available
 from archforge.cli import main
 sys.argv = ["archforge", "check", "resnet_50"]
 try:

@@ -19,6 +19,7 @@ from archforge.cli.options import (
     ProfileOption,
     SetOption,
     SpecArgument,
+    StrictOption,
     input_shape,
     settings,
 )
@@ -41,9 +42,7 @@ def build(
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="Write the files even where a check fails.")
     ] = False,
-    strict_backend: Annotated[
-        bool, typer.Option("--strict-backend", help="Refuse ops that the backend has no kernel for.")
-    ] = False,
+    strict_backend: StrictOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Check a network's figures, compile it, and write its graph, ledger, card and a stand-alone model.py."""

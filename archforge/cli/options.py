@@ -21,6 +21,7 @@ __all__ = [
     "ProfileOption",
     "SetOption",
     "SpecArgument",
+    "StrictOption",
     "compile_options",
     "input_shape",
     "settings",
@@ -65,6 +66,9 @@ BackendOption = Annotated[
     ),
 ]
 
+StrictOption = Annotated[
+    bool, typer.Option("--strict-backend", help="Refuse ops that the backend has no kernel for.")
+]
 LowMemoryOption = Annotated[
     bool, typer.Option("--low-memory", help="Leave out what takes memory for speed: Winograd's weights.")
 ]

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from glob import has_magic
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,6 +20,7 @@ from archforge.cli.options import (
     ProfileOption,
     SetOption,
     SpecArgument,
+    StrictOption,
     compile_options,
     input_shape,
     settings,
@@ -30,6 +31,9 @@ from archforge.errors import fail
 from archforge.spec.expand import InputShape
 from archforge.spec.syntax import Argument
 from archforge.weights.files import write_arrays
+
+if TYPE_CHECKING:
+    from archforge.plan import Plan
 
 __all__ = ["run"]
 
@@ -116,6 +120,7 @@ def run(
     ] = False,
     low_memory: LowMemoryOption = False,
     no_winograd: NoWinogradOption = False,
+    strict_backend: StrictOption = False,
 ) -> None:
     """Run a network and print the largest values of its output: of one input, or of each in a folder.
 
@@ -138,10 +143,11 @@ def run(
             weights=arrays,
             taps=tap or (),
             seed=seed,
+            strict=strict_backend,
             **compile_options(low_memory, no_winograd),
         )
         heading = [
-            f"{network.name}, profile {network.profile}, on {executable.plan.backend.name} in {dtype}",
+            f"{network.name}, profile {network.profile}, on {_backend(executable.plan)} in {dtype}",
             f"weights {origin(weights, seed)}, "
             + (stream.words if stream else f"input {origin(sources[0], seed)}"),
         ]
@@ -156,6 +162,12 @@ def run(
     if target is not None:
         write_arrays(target, {**results.outputs, **results.taps})
         print(f"wrote {target}")
+
+
+def _backend(plan: Plan) -> str:
+    """What computes, and which ops it leaves to the reference."""
+    kinds = ", ".join(plan.fallback_kinds)
+    return f"{plan.backend.name} ({kinds} on reference kernels)" if kinds else plan.backend.name
 
 
 def _is_many(sources: Sequence[str]) -> bool:

@@ -78,6 +78,11 @@ class Plan:
         """The nodes that run on reference kernels for want of the backend's own."""
         return tuple(s.node for s in self.steps if s.is_fallback)
 
+    @property
+    def fallback_kinds(self) -> tuple[str, ...]:
+        """The kinds of their ops, each once."""
+        return tuple(dict.fromkeys(node.op.kind for node in self.fallbacks))
+
 
 def resolve_taps(typed: TypedGraph, names: Iterable[str]) -> dict[str, str]:
     """The value behind each name: a node's, an input's, or that which a scope leaves.
