@@ -98,7 +98,7 @@ def run(
     batch: Annotated[
         int | None,
         typer.Option(
-            "--batch", min=1, metavar="N", help=f"Of many inputs, how many at a time. Default: {BATCH}."
+            "--batch", "-b", min=1, metavar="N", help=f"Of many inputs, how many at a time. Default: {BATCH}."
         ),
     ] = None,
     preprocess: Annotated[

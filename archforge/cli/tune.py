@@ -38,7 +38,8 @@ def tune(
     input: InputOption = None,
     set: SetOption = None,
     batch: Annotated[
-        int, typer.Option("--batch", min=1, metavar="N", help="Images at a time: the choice is for these.")
+        int,
+        typer.Option("--batch", "-b", min=1, metavar="N", help="Images at a time: the choice is for these."),
     ] = 1,
     rounds: Annotated[
         int, typer.Option("--rounds", min=1, metavar="N", help="Calls of which the least time counts.")

@@ -33,7 +33,8 @@ def warm(
         ),
     ] = None,
     batch: Annotated[
-        list[int] | None, typer.Option("--batch", min=1, metavar="N", help="May be repeated. Default: 1.")
+        list[int] | None,
+        typer.Option("--batch", "-b", min=1, metavar="N", help="Images in a call; may be repeated. [1]"),
     ] = None,
     profile: ProfileOption = None,
     input: InputOption = None,
