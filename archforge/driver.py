@@ -209,19 +209,6 @@ def _network(
     return analyse(open_spec(source), profile, settings=settings, input_shape=input)
 
 
-def warm(network: Network, batches: Iterable[int], **options: Any) -> None:
-    """Compute once on zeros, with weights of zero, at each size of batch: the backend numba then has compiled
-    what the network needs. options: those of `compile`."""
-    import numpy as np
-
-    zero = np.zeros((), np.float32)
-    weights = {name: np.broadcast_to(zero, decl.shape) for name, decl in network.params.items()}
-    executable = compile(network, backend="numba", weights=weights, **options)
-    for batch in batches:
-        inputs = network.graph.graph.inputs.items()
-        executable.run({name: np.broadcast_to(zero, (batch, *t.shape)) for name, t in inputs})
-
-
 def _resized(network: Network, shapes: Shapes) -> TypedGraph:
     """The network's graph at other sizes of its inputs. Raises where it cannot take them, and E0607 where
     it would need other parameters."""
@@ -252,6 +239,19 @@ def _other_heads(network: Network) -> set[str]:
     plain = analyse(network.spec, network.profile).params
     own = {name.split(".")[0] for name in network.params}
     return {name.split(".")[0] for name in plain} - own
+
+
+def warm(network: Network, batches: Iterable[int], **options: Any) -> None:
+    """Compute once on zeros, with weights of zero, at each size of batch: the backend numba then has compiled
+    what the network needs. options: those of `compile`."""
+    import numpy as np
+
+    zero = np.zeros((), np.float32)
+    weights = {name: np.broadcast_to(zero, decl.shape) for name, decl in network.params.items()}
+    executable = compile(network, backend="numba", weights=weights, **options)
+    for batch in batches:
+        inputs = network.graph.graph.inputs.items()
+        executable.run({name: np.broadcast_to(zero, (batch, *t.shape)) for name, t in inputs})
 
 
 def verify(
