@@ -15,9 +15,10 @@ from typing import NamedTuple
 
 from archforge.errors import fail
 
-__all__ = ["Threads", "cache_bytes", "cpu_name", "physical_cores", "short_bytes", "threads"]
+__all__ = ["Threads", "cache_bytes", "cpu_identity", "cpu_name", "physical_cores", "short_bytes", "threads"]
 
 CPUS = Path("/sys/devices/system/cpu")
+CPU_INFO = Path("/proc/cpuinfo")
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 # Where a system does not say: what is usual, and rather too little.
@@ -110,8 +111,17 @@ def short_bytes(size: int) -> str:
 
 def cpu_name() -> str:
     """As its maker calls it, where the system knows."""
-    found = re.search(r"model name\s*: (.*)", _read(Path("/proc/cpuinfo")))
+    found = re.search(r"model name\s*: (.*)", _read(CPU_INFO))
     return found[1] if found else platform.processor() or platform.machine()
+
+
+def cpu_identity() -> str:
+    """What machine code for this very CPU depends on: its model and what it can do, as Linux says on x86;
+    empty elsewhere."""
+    first, _, _ = _read(CPU_INFO).partition("\n\n")
+    names = "vendor_id|cpu family|model|model name|stepping|microcode|flags"
+    lines = re.findall(rf"(?m)^(?:{names})\s*:.*", first)
+    return "\n".join(lines) if any(line.startswith("flags") for line in lines) else ""
 
 
 def _read(path: Path) -> str:

@@ -38,9 +38,10 @@ LIGHT = ("pydantic", "typer", "yaml")
 # check` starts quickly and a missing extra is missed by its users only.
 HEAVY = {
     "jinja2": ("export",),
-    "llvmlite": ("backends.numba",),
+    # When something must be compiled, or measured.
+    "llvmlite": tuple(f"backends.numba.{name}" for name in ("compiler", "vectors", "units", "limits")),
     "mlx": ("backends.mlx",),
-    "numba": ("backends.numba.units",),  # imported when something must be compiled
+    "numba": ("backends.numba.units",),
     "numpy": ("backends", "plan", "weights"),
     "rich": ("cli",),
 }

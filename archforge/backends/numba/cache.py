@@ -1,4 +1,4 @@
-"""Machine code on disk, a file for each function, which processes share.
+"""Machine code on disk, a file for each function, which processes share, and one for each CPU (`machine.py`).
 
 ARCHFORGE_CACHE: the folder, by default `archforge` in the user's cache folder.
 ARCHFORGE_CACHE_LIMIT: the most MiB that it keeps, 256 by default; what was not used for longest goes first.
@@ -89,7 +89,7 @@ def require_writable() -> None:
 
 def code_sizes() -> list[int]:
     """Bytes of each function that is kept, those for other machines and versions too."""
-    return [size for _, size, _ in _files()]
+    return [size for _, size, path in _files() if path.suffix == ".o"]
 
 
 def _files() -> Iterator[tuple[float, int, Path]]:

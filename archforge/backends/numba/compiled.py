@@ -21,7 +21,7 @@ class Unit:
     arguments: int = 3
 
     def module(self) -> llvm.ModuleRef:
-        from archforge.backends.numba.native import ir_from_numba
+        from archforge.backends.numba.compiler import ir_from_numba
 
         function = getattr(import_module(f"archforge.backends.numba.units.{self.file}"), self.name)
         return ir_from_numba(function, self.name, self.arguments)

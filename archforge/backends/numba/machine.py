@@ -6,17 +6,18 @@ see `archforge.hardware`.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import version
 
-import llvmlite.binding as llvm
-
+from archforge.backends.numba.cache import read_code, write_code
 from archforge.errors import fail
-from archforge.hardware import cache_bytes, threads
+from archforge.hardware import cache_bytes, cpu_identity, threads
 
-__all__ = ["FLOAT", "Machine", "machine"]
+__all__ = ["FLOAT", "Machine", "host", "machine"]
 
 FLOAT = 4  # bytes
 
@@ -65,8 +66,9 @@ class Machine:
 @cache
 def machine() -> Machine:
     """This machine, as the environment restricts it. Raises E0701 for an environment that does not fit."""
-    features = {name for name, on in llvm.get_host_cpu_features().items() if on}
-    able = [name for name, level in LEVELS.items() if level.needs <= features]
+    cpu, features = host()
+    has = {feature[1:] for feature in features.split(",") if feature.startswith("+")}
+    able = [name for name, level in LEVELS.items() if level.needs <= has]
     wanted = os.environ.get("ARCHFORGE_SIMD", able[0])
     if wanted not in able:
         fail("E0701", f"ARCHFORGE_SIMD={wanted} is not among what this CPU has: {', '.join(able)}")
@@ -77,9 +79,29 @@ def machine() -> Machine:
         lanes=level.lanes,
         # The generic form is what ARM takes, which has 32 registers of 128 bits.
         registers=level.registers if is_x86 else 32,
-        cpu=llvm.get_host_cpu_name() if is_host or not is_x86 else level.cpu,
-        features=llvm.get_host_cpu_features().flatten() if is_host or not is_x86 else "",
+        cpu=cpu if is_host or not is_x86 else level.cpu,
+        features=features if is_host or not is_x86 else "",
         threads=threads().number,
         l2_bytes=cache_bytes(2),
         is_x86=is_x86,
     )
+
+
+def host() -> tuple[str, str]:
+    """LLVM's name for this CPU, and all features that it knows: `+avx2,-sse4a,...`.
+
+    What it says is kept beside the machine code, since LLVM's library alone takes 40 MiB.
+    """
+    identity = cpu_identity()
+    made_from = f"{identity}\0{version('llvmlite')}"
+    file = f"cpu-{hashlib.sha256(made_from.encode()).hexdigest()[:20]}"
+    kept = read_code(file).decode() if identity else ""
+    if kept:
+        cpu, features = kept.split()
+        return cpu, features
+    import llvmlite.binding as llvm
+
+    cpu, features = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+    if identity:
+        write_code(file, f"{cpu} {features}".encode())
+    return cpu, features

@@ -32,13 +32,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
-
-import llvmlite.binding as llvm
+from typing import TYPE_CHECKING, Any, Literal
 
 from archforge.backends.numba.machine import FLOAT
 from archforge.backends.numba.records import GEOMETRY
-from archforge.backends.numba.vectors import Function, Variable
+
+if TYPE_CHECKING:
+    import llvmlite.binding as llvm
+
+    from archforge.backends.numba.vectors import Function, Variable
 
 __all__ = ["LINE", "Geometry", "Product", "Reduction", "Window", "steps"]
 
@@ -66,6 +68,8 @@ class Product:
         return f"product_{self.lanes}_{self.pixels}x{self.blocks}_step{self.step}_unroll{self.unroll}{rows}"
 
     def module(self) -> llvm.ModuleRef:
+        from archforge.backends.numba.vectors import Function
+
         f = Function(self.name, ARGUMENTS, self.lanes)
         vector = self.lanes * FLOAT
         bias = [f.load(f.arguments["bias"], q * vector) for q in range(self.blocks)]
@@ -122,6 +126,8 @@ class Window:
         return f"{self.kind}_{self.lanes}_{self.pixels}_step{self.step}"
 
     def module(self) -> llvm.ModuleRef:
+        from archforge.backends.numba.vectors import Function
+
         f = Function(self.name, ARGUMENTS, self.lanes)
         vector = self.lanes * FLOAT
         start = {"max": f.lowest(), "mean": f.constant(0.0)}
@@ -164,6 +170,8 @@ class Reduction:
         return f"global_{self.kind}_{self.lanes}"
 
     def module(self) -> llvm.ModuleRef:
+        from archforge.backends.numba.vectors import Function
+
         f = Function(self.name, ARGUMENTS, self.lanes)
         join = f.larger if self.kind == "max" else f.plus
         start = f.lowest() if self.kind == "max" else f.constant(0.0)

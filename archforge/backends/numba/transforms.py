@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import llvmlite.binding as llvm
+from typing import TYPE_CHECKING, Any
 
 from archforge.backends.numba.machine import FLOAT
 from archforge.backends.numba.tiles import Geometry, steps
-from archforge.backends.numba.vectors import Function
 from archforge.backends.winograd import Axis, Form, Row
+
+if TYPE_CHECKING:
+    import llvmlite.binding as llvm
+
+    from archforge.backends.numba.vectors import Function
 
 __all__ = ["InputTransform", "OutputTransform"]
 
@@ -30,6 +32,8 @@ class InputTransform:
         return f"winograd_in_{self.lanes}_{self.form.symbol}"
 
     def module(self) -> llvm.ModuleRef:
+        from archforge.backends.numba.vectors import Function
+
         f = Function(self.name, ("source", "source_row", "out", "stride"), self.lanes)
         vector, (height, width) = self.lanes * FLOAT, (self.form.rows.points, self.form.columns.points)
         rows = steps(f, f.arguments["source"], f.arguments["source_row"], height)
@@ -57,6 +61,8 @@ class OutputTransform:
         return f"winograd_out_{self.lanes}_{self.form.symbol}"
 
     def module(self) -> llvm.ModuleRef:
+        from archforge.backends.numba.vectors import Function
+
         names = ("geometry", "source", "stride", "bias", "out", "out_row", "residual", "residual_row")
         f = Function(self.name, names, self.lanes)
         vector, (rows, points) = self.lanes * FLOAT, (self.form.rows, self.form.columns.points)
