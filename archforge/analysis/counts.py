@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from archforge.ir import TypedGraph
+from archforge.ir import Operator, TensorType, TypedGraph
 
 __all__ = ["Counts", "count"]
 
@@ -42,20 +43,40 @@ class Counts:
 
 def count(typed: TypedGraph) -> Counts:
     """Totals over the whole graph; arrays that several nodes share count once."""
-    sizes = {"weight": 0, "bias": 0, "buffer": 0}
-    layers = macs = 0
+    layers = macs = weights = biases = buffers = 0
     counted: set[str] = set()
     needed = _needed_by_first_output(typed)
+    tallies: dict[tuple[int, tuple[TensorType, ...]], _Tally] = {}  # nodes of one op are often many
     for node in typed.nodes:
         types = typed.input_types(node)
-        layers += node.op.counts_as_layer
+        key = (id(node.op), types)
+        tally = tallies.get(key) or tallies.setdefault(key, _tally(node.op, types))
+        layers += tally.layers
         if node.name in needed:
-            macs += node.op.macs(*types)
+            macs += tally.macs
         if node.params_of not in counted:
             counted.add(node.params_of)
-            for decl in node.op.params(*types).values():
-                sizes[decl.role] += decl.size
-    return Counts(layers, sizes["weight"], sizes["bias"], sizes["buffer"], macs)
+            weights += tally.weights
+            biases += tally.biases
+            buffers += tally.buffers
+    return Counts(layers, weights, biases, buffers, macs)
+
+
+class _Tally(NamedTuple):
+    """What one node adds."""
+
+    layers: int
+    macs: int
+    weights: int
+    biases: int
+    buffers: int
+
+
+def _tally(op: Operator, types: tuple[TensorType, ...]) -> _Tally:
+    sizes = {"weight": 0, "bias": 0, "buffer": 0}
+    for decl in op.params(*types).values():
+        sizes[decl.role] += decl.size
+    return _Tally(op.counts_as_layer, op.macs(*types), sizes["weight"], sizes["bias"], sizes["buffer"])
 
 
 def _needed_by_first_output(typed: TypedGraph) -> set[str]:

@@ -159,8 +159,9 @@ def _print_times(row: dict[str, Any]) -> None:
         for label, median in medians.items()
     ]
     print(table(("  runs on", "version", "median ms", "least ms", f"/ {ours}", ""), body, right=(2, 3, 4, 5)))
-    worst = max(row["deviation"].values())
-    print(f"  outputs agree: {worst:.1e} of their standard deviation apart at most")
+    if len(row["deviation"]) > 1:
+        worst = max(row["deviation"].values())
+        print(f"  outputs agree: {worst:.1e} of their standard deviation apart at most")
 
 
 def _print_limits(row: Mapping[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NoReturn
 
 from pydantic import ValidationError
@@ -16,7 +16,7 @@ from archforge.ops.base import Op
 from archforge.spec.formula import Formula, LimitError, Poisoned, describe
 from archforge.spec.hints import argument_hint, target_hint, value_hint
 from archforge.spec.scopes import NO_ARGS, POISON, ArgFrame, Env, Tensor, check_kind, evaluate_argument
-from archforge.spec.syntax import Argument, BlockDecl, Call, Defaults
+from archforge.spec.syntax import CONSTANTS, Argument, BlockDecl, Call, Defaults
 
 __all__ = [
     "as_attribute",
@@ -181,7 +181,7 @@ def bind_op(kind: str, call: Call, env: Env, spec: Env, defaults: Defaults, *, i
         except Poisoned:
             poisoned = True
     try:
-        op = cls(**values)
+        op = _made(cls, values)
     except ValidationError as error:
         written = (*given, *spans)
         found = attribute_mistakes(cls, error, values, spans, call.span, given=written, names=env.names)
@@ -192,6 +192,20 @@ def bind_op(kind: str, call: Call, env: Env, spec: Env, defaults: Defaults, *, i
     if poisoned:
         raise Poisoned
     return op
+
+
+def _made(cls: type[Op], values: dict[str, Any]) -> Op:
+    """The op of these attributes. Raises ValidationError.
+
+    Equal ops are one object, so that what is reckoned for one holds for all; lists are left alone, since
+    inside them True would pass for 1.
+    """
+    return _op(cls, **values) if CONSTANTS.issuperset(map(type, values.values())) else cls(**values)
+
+
+@lru_cache(maxsize=4096, typed=True)
+def _op(cls: type[Op], **values: Any) -> Op:
+    return cls(**values)
 
 
 def _formula(argument: Argument | _Evaluated | None) -> Formula | None:

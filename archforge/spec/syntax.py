@@ -68,9 +68,8 @@ CELLS = {
 # A documented count that is a range: `2~3`, or `7~` without an end.
 RANGE = re.compile(r"([0-9]+)~([0-9]+)?$")
 KINDS = ("int", "float", "bool", "str", "list", "tensor", "steps")
-
-
-_CONSTANT = frozenset((int, str, bool, float, type(None)))
+# The types of values that are written out, lists and mappings aside.
+CONSTANTS = frozenset((int, str, bool, float, type(None)))
 
 
 class Value(NamedTuple):
@@ -81,7 +80,7 @@ class Value(NamedTuple):
 
     def evaluate(self, names: Namespace) -> Any:
         content = self.content
-        if content.__class__ in _CONSTANT:  # nearly all are: the quick way out
+        if content.__class__ in CONSTANTS:  # nearly all are: the quick way out
             return content
         if isinstance(content, Formula):
             return content.evaluate(names)
@@ -98,7 +97,7 @@ class Value(NamedTuple):
     @property
     def is_constant(self) -> bool:
         """Whether it is a number, a text, true, false or null that is written out."""
-        return self.content.__class__ in _CONSTANT
+        return self.content.__class__ in CONSTANTS
 
 
 def value_of(tree: Tree) -> Value:
