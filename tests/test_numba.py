@@ -45,6 +45,20 @@ def test_outputs_stay_when_steps_are_done_image_by_image(name: str, switch: str)
         np.testing.assert_allclose(found[key], y, rtol=0, atol=2 * TOLERANCE * y.std())
 
 
+def test_a_watched_call_names_a_step_for_each_image() -> None:
+    from archforge.plan.stretches import stretches
+
+    planned = plan(WITH_BRANCHES, get("numba"), "float32")
+    run = load(planned, rule_weights(WITH_BRANCHES.params()))
+    seen: list[str] = []
+    with mock.patch("archforge.backends.numba.program.CACHES", 0):
+        run.program.watched(inputs_of(WITH_BRANCHES, batch=3), seen.append)
+    (inside, *_) = (s for s in stretches(planned.steps, planned.types, 3, 0) if s.by_image)
+    times = [seen.count(step.output) for step in planned.steps[inside.first : inside.end]]
+    assert any(times)
+    assert all(n % 3 == 0 for n in times)
+
+
 def test_only_what_overflows_the_caches_is_done_image_by_image() -> None:
     from archforge.plan.stretches import stretches
 

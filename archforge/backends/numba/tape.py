@@ -201,6 +201,7 @@ class Tape:
             for call in recorded:
                 assert isinstance(call, Call)
                 fields = {name: self._of_image(image, value) for name, value in call.fields.items()}
+                self.current = call.step
                 self.call(call.unit, call.kind, fields, call.units)
 
     def _of_image(self, image: int, value: Any) -> Any:
