@@ -13,7 +13,19 @@ from archforge.ops.base import Array, Op
 if TYPE_CHECKING:
     from archforge.plan.planner import Plan
 
-__all__ = ["Backend", "Epilogue", "Kernel", "Lowering", "Program", "Tunable", "has_reference"]
+__all__ = [
+    "Backend",
+    "Epilogue",
+    "Kernel",
+    "Lowering",
+    "Pack",
+    "Program",
+    "Tunable",
+    "has_reference",
+    "unpacked",
+]
+
+Pack = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 
 
 def unpacked(params: Mapping[str, Array]) -> Mapping[str, Array]:
@@ -42,7 +54,7 @@ class Kernel:
     """
 
     run: Callable[..., Any]
-    pack: Callable[[Mapping[str, Array]], Mapping[str, Array]] = unpacked
+    pack: Pack = unpacked
     absorbs: frozenset[str] = frozenset()
     packing: Hashable = None
 

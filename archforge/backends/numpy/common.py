@@ -7,23 +7,27 @@ A kernel is called as `run(params, *inputs, out=..., scratch=..., epilogue=...)`
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from archforge.backends.numpy.memory import Scratch
 from archforge.ops.activations import ACTIVATIONS
 from archforge.ops.base import Array, Op
 from archforge.ops.window import Window
-from archforge.plan import Epilogue
+from archforge.plan import Epilogue, Kernel
+from archforge.plan.backend import Pack, unpacked
 
 __all__ = [
     "ABSORBED",
     "ACTIVATION_KINDS",
     "Band",
+    "Part",
     "Reader",
     "bands",
     "finish",
+    "in_parts",
     "pixels",
     "windows",
 ]
@@ -36,6 +40,7 @@ _CLAMPS = {"relu": (0.0, math.inf), "relu6": (0.0, 6.0)}
 
 # Images and rows of their first spatial axis: all rows of several images, or some rows of one.
 Band = tuple[slice, slice]
+Part = tuple[slice, ...]  # of any axes from the first on
 
 
 def bands(batch: int, rows: int, row_bytes: int, most: int = BAND_BYTES) -> Iterator[Band]:
@@ -123,6 +128,38 @@ def fill_band(
         kept = kept[(*along, slice(before, size - after))]
     np.copyto(kept, x[:, low:high])
     return memory
+
+
+def _whole(value: Array) -> Array:
+    return value
+
+
+# `parts(params, x, out, scratch)` writes the result part by part, and gives each before the next is begun.
+Parts = Callable[[Mapping[str, Array], Array, Array, Scratch], Iterator[Part]]
+
+
+def in_parts(
+    parts: Parts, pack: Pack = unpacked, packing: Hashable = None, *, view: Callable[[Array], Array] = _whole
+) -> Kernel:
+    """A kernel that finishes each part of its result, with the parameter `bias` if there is one, a residual
+    and the epilogue, while it is in the cache. All maps are seen through `view`."""
+
+    def run(
+        params: Mapping[str, Array],
+        x: Array,
+        residual: Array | None = None,
+        *,
+        out: Array,
+        scratch: Scratch,
+        epilogue: Epilogue | None = None,
+    ) -> None:
+        x, out = view(x), view(out)
+        residual = None if residual is None else view(residual)
+        for part in parts(params, x, out, scratch):
+            rest = None if residual is None else residual[part]
+            finish(out[part], params.get("bias"), rest, epilogue)
+
+    return Kernel(run, pack, ABSORBED, packing=packing)
 
 
 def finish(y: Array, bias: Array | None, residual: Array | None, epilogue: Epilogue | None) -> None:

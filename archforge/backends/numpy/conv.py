@@ -4,18 +4,18 @@ more than the pixel itself. Linear layers are one product."""
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 
 import numpy as np
 
-from archforge.backends.numpy.common import ABSORBED, BAND_BYTES, Reader, bands, finish, pixels, windows
+from archforge.backends.numpy.common import BAND_BYTES, Part, Reader, bands, in_parts, pixels, windows
 from archforge.backends.numpy.memory import Scratch
 from archforge.ir import TensorType
 from archforge.ops.base import Array
 from archforge.ops.conv import Conv
 from archforge.ops.linear import Linear
-from archforge.plan import Epilogue, Kernel
+from archforge.plan import Kernel
 
 __all__ = ["convolution", "linear", "pointwise"]
 
@@ -41,15 +41,7 @@ def convolution(op: Conv, x: TensorType) -> Kernel:
     inputs = x.channels // groups
     per_row = math.prod((*window.output[1:], *window.kernel, x.channels))
 
-    def run(
-        params: Mapping[str, Array],
-        x: Array,
-        residual: Array | None = None,
-        *,
-        out: Array,
-        scratch: Scratch,
-        epilogue: Epilogue | None = None,
-    ) -> None:
+    def parts(params: Mapping[str, Array], x: Array, out: Array, scratch: Scratch) -> Iterator[Part]:
         for band in bands(len(x), window.output[0], per_row * x.itemsize, _most(params)):
             images, rows = band
             shape = (images.stop - images.start, rows.stop - rows.start)
@@ -57,35 +49,23 @@ def convolution(op: Conv, x: TensorType) -> Kernel:
             memory, matrix = scratch(reader.shape(band, sizes, x.shape[-1]), columns)
             seen = windows(reader.read(x, band, memory), window, shape[1])
             np.copyto(matrix, np.moveaxis(seen.reshape(*seen.shape[:-1], groups, inputs), -2, 0))
-            y = out[band]
-            by_group = pixels(y).reshape(-1, groups, op.out // groups, copy=False)
+            by_group = pixels(out[band]).reshape(-1, groups, op.out // groups, copy=False)
             weight = params["weight"]
             np.matmul(matrix.reshape(groups, -1, weight.shape[1]), weight, out=by_group.transpose(1, 0, 2))
-            rest = None if residual is None else residual[band]
-            finish(y, params.get("bias"), rest, epilogue)
+            yield band
 
-    return Kernel(run, partial(_pack, op), ABSORBED, packing="matrix")
+    return in_parts(parts, partial(_pack, op), "matrix")
 
 
 def pointwise(op: Conv, x: TensorType) -> Kernel:
     """Of kernel and stride 1 without padding or groups: pixels as they lie."""
 
-    def run(
-        params: Mapping[str, Array],
-        x: Array,
-        residual: Array | None = None,
-        *,
-        out: Array,
-        scratch: Scratch,
-        epilogue: Epilogue | None = None,
-    ) -> None:
-        x, out = pixels(x), pixels(out)
-        rest = None if residual is None else pixels(residual)
+    def parts(params: Mapping[str, Array], x: Array, out: Array, scratch: Scratch) -> Iterator[Part]:
         for _, rows in bands(1, len(x), out.shape[1] * out.itemsize, _most(params)):
             np.matmul(x[rows], params["weight"][0], out=out[rows])
-            finish(out[rows], params.get("bias"), None if rest is None else rest[rows], epilogue)
+            yield (rows,)
 
-    return Kernel(run, partial(_pack, op), ABSORBED, packing="matrix")
+    return in_parts(parts, partial(_pack, op), "matrix", view=pixels)
 
 
 def linear(op: Linear, x: TensorType) -> Kernel | None:
@@ -93,16 +73,8 @@ def linear(op: Linear, x: TensorType) -> Kernel | None:
     if len(x.shape) != 1:
         return None
 
-    def run(
-        params: Mapping[str, Array],
-        x: Array,
-        residual: Array | None = None,
-        *,
-        out: Array,
-        scratch: Scratch,
-        epilogue: Epilogue | None = None,
-    ) -> None:
+    def parts(params: Mapping[str, Array], x: Array, out: Array, scratch: Scratch) -> Iterator[Part]:
         np.matmul(x, params["weight"].T, out=out)
-        finish(out, params.get("bias"), residual, epilogue)
+        yield ()
 
-    return Kernel(run, absorbs=ABSORBED)
+    return in_parts(parts)

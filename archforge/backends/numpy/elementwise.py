@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from archforge.backends.numpy.common import ABSORBED, activate, bands, finish
+from archforge.backends.numpy.common import ABSORBED, Part, activate, bands, finish, in_parts
 from archforge.backends.numpy.memory import Scratch
 from archforge.ir import TensorType
 from archforge.ops.base import Array, Op, resolve_axis
@@ -14,11 +14,12 @@ from archforge.ops.batch_norm import BatchNorm
 from archforge.ops.concat import Concat
 from archforge.ops.scale import LayerScale, Scale
 from archforge.plan import Epilogue, Kernel, Lowering
+from archforge.plan.backend import Pack
 
 __all__ = ["activation", "batch_norm", "concat", "layer_scale", "merge", "scale"]
 
 
-def _parts(out: Array) -> Iterator[tuple[slice, ...]]:
+def _parts(out: Array) -> Iterator[Part]:
     """Bands of a map; vectors whole."""
     if out.ndim == 2:
         return iter([()])
@@ -62,29 +63,20 @@ def merge(ufunc: np.ufunc) -> Lowering:
     return lower
 
 
-def _piece(value: Array, part: tuple[slice, ...]) -> Array:
+def _piece(value: Array, part: Part) -> Array:
     """A part of a value that may stretch over its axes."""
     return value[tuple(s if n > 1 else slice(None) for s, n in zip(part, value.shape, strict=False))]
 
 
-def _affine(pack: Callable[[Mapping[str, Array]], Mapping[str, Array]]) -> Kernel:
-    """x * factor + shift, both [C] or [1]; `pack` makes them."""
+def _affine(pack: Pack) -> Kernel:
+    """x * factor + bias, both [C] or [1]; `pack` makes them."""
 
-    def run(
-        params: Mapping[str, Array],
-        x: Array,
-        residual: Array | None = None,
-        *,
-        out: Array,
-        scratch: Scratch,
-        epilogue: Epilogue | None = None,
-    ) -> None:
+    def parts(params: Mapping[str, Array], x: Array, out: Array, scratch: Scratch) -> Iterator[Part]:
         for part in _parts(out):
             np.multiply(x[part], params["factor"], out=out[part])
-            rest = None if residual is None else residual[part]
-            finish(out[part], params.get("shift"), rest, epilogue)
+            yield part
 
-    return Kernel(run, pack, ABSORBED, packing="affine")
+    return in_parts(parts, pack, "affine")
 
 
 def scale(op: Scale, x: TensorType) -> Kernel:
@@ -102,7 +94,7 @@ def batch_norm(op: BatchNorm, x: TensorType) -> Kernel:
         wide = {name: array.astype(np.float64) for name, array in params.items()}
         factor = wide.get("weight", 1.0) / np.sqrt(wide["running_var"] + op.eps)
         shift = wide.get("bias", 0.0) - wide["running_mean"] * factor
-        return {"factor": factor.astype(np.float32), "shift": shift.astype(np.float32)}
+        return {"factor": factor.astype(np.float32), "bias": shift.astype(np.float32)}
 
     return _affine(pack)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from archforge.backends.numpy.common import ABSORBED, Reader, bands, finish
+from archforge.backends.numpy.common import Part, Reader, bands, in_parts
 from archforge.backends.numpy.memory import Scratch
 from archforge.ir import TensorType
 from archforge.ops.base import Array
@@ -15,7 +15,7 @@ from archforge.ops.conv import Conv
 from archforge.ops.global_pool import GlobalAvgPool
 from archforge.ops.pool import AvgPool, MaxPool, window_counts
 from archforge.ops.window import Window
-from archforge.plan import Epilogue, Kernel
+from archforge.plan import Kernel
 
 __all__ = ["avg_pool", "depthwise", "global_avg_pool", "max_pool"]
 
@@ -35,15 +35,7 @@ def depthwise(op: Conv, x: TensorType) -> Kernel:
         along = weight.reshape(len(weight), *(1,) * (len(row) - 2), op.out)
         return {**params, "weight": np.ascontiguousarray(np.broadcast_to(along, row))}
 
-    def run(
-        params: Mapping[str, Array],
-        x: Array,
-        residual: Array | None = None,
-        *,
-        out: Array,
-        scratch: Scratch,
-        epilogue: Epilogue | None = None,
-    ) -> None:
+    def parts(params: Mapping[str, Array], x: Array, out: Array, scratch: Scratch) -> Iterator[Part]:
         for band in bands(len(x), window.output[0], per_row, BAND_BYTES):
             y = out[band]
             memory, product = scratch(reader.shape(band, sizes, x.shape[-1]), y.shape)
@@ -53,13 +45,12 @@ def depthwise(op: Conv, x: TensorType) -> Kernel:
                 np.multiply(tap, weight, out=product if i else y)
                 if i:
                     np.add(y, product, out=y)
-            rest = None if residual is None else residual[band]
-            finish(y, params.get("bias"), rest, epilogue)
+            yield band
 
-    return Kernel(run, pack, ABSORBED, packing=("rows", *window.output[1:]))
+    return in_parts(parts, pack, ("rows", *window.output[1:]))
 
 
-def _taps(window: Window, rows: int) -> list[tuple[slice, ...]]:
+def _taps(window: Window, rows: int) -> list[Part]:
     """For each place of the kernel the elements under it, of windows in `rows` rows."""
     stop = (rows - 1) * window.stride[0] + 1
     return [(slice(s[0].start, s[0].start + stop, s[0].step), *s[1:]) for _, s in window.taps()]
@@ -82,14 +73,7 @@ def _pool(
     reader = Reader(window, sizes, value)
     per_row = 4 * math.prod((*sizes[1:], x.channels))
 
-    def run(
-        params: Mapping[str, Array],
-        x: Array,
-        *residual: Array,
-        out: Array,
-        scratch: Scratch,
-        epilogue: Epilogue | None = None,
-    ) -> None:
+    def parts(params: Mapping[str, Array], x: Array, out: Array, scratch: Scratch) -> Iterator[Part]:
         for band in bands(len(x), window.output[0], per_row, BAND_BYTES):
             y = out[band]
             padded = [n + sum(m) for n, m in zip(sizes, reader.margins, strict=True)]
@@ -101,9 +85,9 @@ def _pool(
                 seen = made
             if share is not None:
                 np.multiply(y, share[band[1]], out=y)
-            finish(y, None, residual[0][band] if residual else None, epilogue)
+            yield band
 
-    return Kernel(run, absorbs=ABSORBED)
+    return in_parts(parts)
 
 
 def _reduce(reduce: np.ufunc, x: Array, axis: int, window: Window, out: Array) -> None:

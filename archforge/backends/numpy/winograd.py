@@ -3,12 +3,12 @@ and so are both transforms, over all tiles of a band at once."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from archforge.backends.numpy.common import ABSORBED, bands, fill_band, finish
+from archforge.backends.numpy.common import Part, bands, fill_band, in_parts
 from archforge.backends.numpy.memory import Scratch
 from archforge.backends.winograd import (
     Axis,
@@ -20,7 +20,7 @@ from archforge.backends.winograd import (
 from archforge.ir import TensorType
 from archforge.ops.base import Array
 from archforge.ops.conv import Conv
-from archforge.plan import Epilogue, Kernel
+from archforge.plan import Kernel
 
 __all__ = ["convolution", "pays"]
 
@@ -60,15 +60,7 @@ def convolution(op: Conv, x: TensorType) -> Kernel:
         u = transformed_weights(params["weight"], FORM)
         return {**params, "weight": np.ascontiguousarray(u.transpose(0, 2, 1))}
 
-    def run(
-        params: Mapping[str, Array],
-        x: Array,
-        residual: Array | None = None,
-        *,
-        out: Array,
-        scratch: Scratch,
-        epilogue: Epilogue | None = None,
-    ) -> None:
+    def parts(params: Mapping[str, Array], x: Array, out: Array, scratch: Scratch) -> Iterator[Part]:
         # Each band reads all weights.
         most = max(BAND_BYTES, params["weight"].nbytes)
         for images, rows in bands(len(x), tiles_y, per_row, most):
@@ -86,15 +78,15 @@ def convolution(op: Conv, x: TensorType) -> Kernel:
             np.matmul(to_values, seen.reshape(FREQUENCIES, -1), out=values.reshape(FREQUENCIES, -1))
             np.matmul(values, params["weight"], out=products)
             np.matmul(to_outputs, products.reshape(FREQUENCIES, -1), out=made.reshape(OUT * OUT, -1))
-            y = out[images, OUT * rows.start : OUT * rows.stop]
+            part = images, slice(OUT * rows.start, OUT * rows.stop)
+            y = out[part]
             for i in range(OUT):
                 for j in range(OUT):
-                    part = y[:, i::OUT, j::OUT]
-                    np.copyto(part, made[i, j, :, : part.shape[1], : part.shape[2]])
-            rest = residual[images, OUT * rows.start : OUT * rows.stop] if residual is not None else None
-            finish(y, params.get("bias"), rest, epilogue)
+                    every = y[:, i::OUT, j::OUT]
+                    np.copyto(every, made[i, j, :, : every.shape[1], : every.shape[2]])
+            yield part
 
-    return Kernel(run, pack, ABSORBED, packing="winograd")
+    return in_parts(parts, pack, "winograd")
 
 
 def _tiles(padded: Array, rows: int, columns: int) -> Array:
