@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from archforge import driver, hardware
+from archforge import hardware
 from archforge.cli import CHECK_FAILED
 from archforge.cli.options import (
     InputOption,
@@ -20,8 +20,7 @@ from archforge.cli.options import (
     SetOption,
     SpecArgument,
     compile_options,
-    input_shape,
-    settings,
+    network_of,
 )
 from archforge.cli.output import counted, print_json, table
 from archforge.cli.progress import Progress
@@ -78,9 +77,8 @@ def bench(
     from archforge.bench.environment import environment
     from archforge.bench.task import Task
 
-    opened = driver.open_spec(spec)
-    network = driver.analyse(opened, profile, settings=settings(set), input_shape=input_shape(shape))
-    source = f"{opened.document.source.text}\n" if spec == STDIN else spec
+    network = network_of(spec, profile, shape, set)
+    source = f"{network.spec.document.source.text}\n" if spec == STDIN else spec
     texts = dict(text.split("=", 1) for text in set or ())
     entries = _entries(backend, compile_options(low_memory, no_winograd))
     count = threads or hardware.threads().number

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from archforge import driver
+from archforge.analysis.network import Network
 from archforge.errors import fail
 from archforge.spec.opening import setting
 from archforge.spec.syntax import Argument
@@ -24,6 +26,7 @@ __all__ = [
     "StrictOption",
     "compile_options",
     "input_shape",
+    "network_of",
     "settings",
 ]
 
@@ -73,6 +76,12 @@ LowMemoryOption = Annotated[
     bool, typer.Option("--low-memory", help="Leave out what takes memory for speed: Winograd's weights.")
 ]
 NoWinogradOption = Annotated[bool, typer.Option("--no-winograd", help="Compute all convolutions directly.")]
+
+
+def network_of(spec: str, profile: str | None, input: str | None, set: Sequence[str] | None) -> Network:
+    """The network that these options name. Raises `DiagnosticError`."""
+    opened = driver.open_spec(spec)
+    return driver.analyse(opened, profile, settings=settings(set), input_shape=input_shape(input))
 
 
 def compile_options(low_memory: bool, no_winograd: bool) -> dict[str, Any]:

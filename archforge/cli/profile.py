@@ -17,8 +17,7 @@ from archforge.cli.options import (
     SetOption,
     SpecArgument,
     compile_options,
-    input_shape,
-    settings,
+    network_of,
 )
 from archforge.cli.output import counted, print_json, table
 from archforge.cli.progress import Progress
@@ -60,8 +59,7 @@ def profile(
     from archforge.weights.rule import rule_input, rule_weights
 
     with Progress("making weights") as progress:
-        opened = driver.open_spec(spec)
-        network = driver.analyse(opened, profile, settings=settings(set), input_shape=input_shape(shape))
+        network = network_of(spec, profile, shape, set)
         weights = rule_weights(network.params, "float32")
         options = compile_options(low_memory, no_winograd)
         executable = driver.compile(network, backend=backend, weights=weights, **options)

@@ -7,15 +7,13 @@ from typing import Annotated
 
 import typer
 
-from archforge import driver
 from archforge.cli.options import (
     InputOption,
     JsonOption,
     ProfileOption,
     SetOption,
     SpecArgument,
-    input_shape,
-    settings,
+    network_of,
 )
 from archforge.cli.output import print_json, table
 from archforge.errors import did_you_mean, fail
@@ -42,9 +40,7 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Print every layer with its output, parameters and multiply-accumulates."""
-    network = driver.analyse(
-        driver.open_spec(spec), profile, settings=settings(set), input_shape=input_shape(input)
-    )
+    network = network_of(spec, profile, input, set)
     nodes = list(network.graph.nodes) if block is None else _of_block(network.graph, block)
     if as_json:
         if depth is not None:

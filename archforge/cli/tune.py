@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from archforge import backends, driver
+from archforge import backends
 from archforge.cli.options import (
     BackendOption,
     InputOption,
     JsonOption,
     ProfileOption,
     SetOption,
-    input_shape,
-    settings,
+    network_of,
 )
 from archforge.cli.output import counted, print_json, table
 from archforge.cli.progress import Progress
@@ -68,9 +67,7 @@ def tune(
             fail("E0001", "which network?", help="archforge tune resnet_50, or archforge tune --clear")
         return
     with Progress(f"compiling {spec}") as progress:
-        network = driver.analyse(
-            driver.open_spec(spec), profile, settings=settings(set), input_shape=input_shape(input)
-        )
+        network = network_of(spec, profile, input, set)
         tuning = _tuned(network, chosen, batch, rounds, progress)
         path = chosen.keep(tuning.choices) if tuning.uses else None
     if as_json:
