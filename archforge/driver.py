@@ -19,7 +19,7 @@ from archforge.ir import TypedGraph, by_x
 from archforge.spec.blocks import block_spec
 from archforge.spec.expand import InputShape, expand
 from archforge.spec.library import Library
-from archforge.spec.opening import BLOCK_MARK, Source, open_spec, settings_of, zoo_paths
+from archforge.spec.opening import Source, open_spec, settings_of, zoo_paths
 from archforge.spec.resolve import Spec
 from archforge.spec.syntax import Argument
 
@@ -97,7 +97,7 @@ def _checkable(spec: Spec, profile: str | None, broken: list[Diagnostic]) -> Ite
     if spec.header.kind == "network":
         for name in spec.profile_names if profile is None else _profile(spec, profile):
             yield spec, name
-    if BLOCK_MARK in spec.name or profile is not None:
+    if spec.block or profile is not None:
         return
     for block in spec.document.blocks.values():
         if block.expect:

@@ -17,7 +17,6 @@ from archforge.cli.options import JsonOption
 from archforge.cli.output import counted, mark, paint, print_diagnostics, print_json
 from archforge.cli.progress import Progress
 from archforge.errors import did_you_mean, fail
-from archforge.spec.opening import BLOCK_MARK
 
 __all__ = ["check", "reports_on"]
 
@@ -89,8 +88,8 @@ class _Tally:
 
     def add(self, report: Report) -> None:
         cells = [cell for network in report.networks for cell in network.cells]
-        cases = sum(BLOCK_MARK in network.name for network in report.networks)
-        is_block = BLOCK_MARK in report.name
+        cases = sum(bool(network.spec.block) for network in report.networks)
+        is_block = report.spec and report.spec.block
         self.networks += report.is_network and not is_block and bool(report.networks or report.diagnostics)
         self.profiles += len(report.networks) - cases
         self.cases += cases
@@ -129,8 +128,7 @@ def _told(report: Report) -> str:
     for network in report.networks:
         explained = sum(c.status == "explained" for c in network.cells)
         note = f" ({explained} explained)" if explained else ""
-        _, _, block = network.name.partition(BLOCK_MARK)
-        name = f"{block}.{network.profile}" if block else network.profile
+        name = f"{network.spec.block}.{network.profile}".removeprefix(".")
         parts.append(f"{name} {len(network.cells) or paint('unchecked', 'yellow')}{note}")
     return ", ".join(parts)
 

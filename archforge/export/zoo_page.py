@@ -21,8 +21,8 @@ def zoo_page(reports: Iterable[Report]) -> str:
     counted = [r for r in reports if r.networks]
     networks = [r for r in counted if r.is_network]
     everything = [n for r in counted for n in r.networks]
-    profiles = [n for r in networks for n in r.networks if n.name == r.name]
-    blocks = [n for n in everything if n not in profiles]
+    profiles = [n for n in everything if not n.spec.block]
+    blocks = [n for n in everything if n.spec.block]
     cells = [c for n in everything for c in n.cells]
     return render(
         "zoo.md.j2",

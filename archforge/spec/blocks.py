@@ -30,7 +30,9 @@ from archforge.spec.syntax import (
 )
 from archforge.spec.tree import Entry, Mapping, Scalar, Tree
 
-__all__ = ["block_spec"]
+__all__ = ["BLOCK_MARK", "block_spec"]
+
+BLOCK_MARK = ":"  # SPEC:BLOCK
 
 # The argument that carries a case's input, and the block that makes its call: no spec can have them.
 INPUT = "example_input"
@@ -56,7 +58,8 @@ def block_spec(spec: Spec, name: str) -> Spec:
     visible = {k: a for k, a in spec.args.items() if not a.required or k in spec.values or k in given}
     return replace(
         spec,
-        name=f"{spec.name}:{name}",
+        name=f"{spec.name}{BLOCK_MARK}{name}",
+        block=name,
         header=replace(Header(), kind="network", title=name, paper=spec.header.paper),
         input=Value(parse_formula(INPUT, block.span), block.span) if cases else None,
         args=visible | needed | ({INPUT: ArgDecl(INPUT, block.span, "list", None)} if cases else {}),

@@ -11,7 +11,7 @@ import yaml
 
 from archforge.errors import SourceFile, Span, fail
 from archforge.resources import zoo_folder
-from archforge.spec.blocks import block_spec
+from archforge.spec.blocks import BLOCK_MARK, block_spec
 from archforge.spec.library import OTHER_SUFFIX, SUFFIX, Library, find_spec, spec_files
 from archforge.spec.resolve import Spec, resolve
 from archforge.spec.syntax import Argument
@@ -20,7 +20,6 @@ from archforge.spec.tree import parse_yaml
 __all__ = ["STDIN", "Source", "open_spec", "setting", "settings_of", "zoo_paths"]
 
 STDIN = "-"
-BLOCK_MARK = ":"
 Source = str | Path | Mapping[str, Any]
 
 

@@ -36,7 +36,8 @@ NO_PROFILE = "default"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Spec:
-    """A document merged with its templates and imports. `document` is the spec's own file."""
+    """A document merged with its templates and imports, or one `block` of it by itself. `document` is the
+    spec's own file."""
 
     name: str
     document: SpecDocument
@@ -51,6 +52,7 @@ class Spec:
     outputs: dict[str, OutputDecl]
     rules: dict[str, RuleDecl]
     expect: MappingTree | None
+    block: str = ""
 
     @property
     def profile_names(self) -> list[str]:
