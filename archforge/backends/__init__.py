@@ -9,7 +9,7 @@ from pkgutil import iter_modules
 from archforge.errors import DiagnosticError, did_you_mean, fail
 from archforge.plan import Backend
 
-__all__ = ["AUTO", "all_backends", "available", "get"]
+__all__ = ["AUTO", "all_backends", "available", "get", "preferred"]
 
 AUTO = "auto"
 
@@ -34,6 +34,12 @@ def available() -> list[str]:
     return [name for name, backend in all_backends().items() if runs(backend)]
 
 
+def preferred() -> list[Backend]:
+    """The backends that `auto` may take here, the best first."""
+    able = [backend for backend in all_backends().values() if backend.preference() > 0]
+    return sorted(able, key=lambda backend: -backend.preference())
+
+
 def get(name: str = AUTO, dtype: str = "float32") -> Backend:
     """The backend of that name; `auto` is the preferred one of those that can run here in `dtype`.
 
@@ -41,7 +47,7 @@ def get(name: str = AUTO, dtype: str = "float32") -> Backend:
     """
     backends = all_backends()
     if name == AUTO:
-        able = [b for b in backends.values() if dtype in b.dtypes and b.preference() > 0]
+        able = [b for b in preferred() if dtype in b.dtypes]
         if not able:
             names = [name for name, b in backends.items() if dtype in b.dtypes]
             if names:
@@ -49,7 +55,7 @@ def get(name: str = AUTO, dtype: str = "float32") -> Backend:
                 fail("E0703", message, help=f"name one that does: {', '.join(names)}")
             dtypes = sorted({d for b in backends.values() for d in b.dtypes})
             fail("E0703", f"no backend here computes in {dtype}", help=f"dtypes: {', '.join(dtypes)}")
-        return max(able, key=lambda b: b.preference())
+        return able[0]
     if name not in backends:
         help = did_you_mean(name, [AUTO, *backends], what="backends")
         fail("E0701", f"there is no backend `{name}`", help=help)

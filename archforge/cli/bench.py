@@ -108,8 +108,7 @@ def _entries(names: Iterable[str] | None, options: Mapping[str, Any]) -> list[En
     if names:
         ours = [backends.get(name).name for name in dict.fromkeys(names)]
     else:
-        able = [b for b in backends.all_backends().values() if b.preference() > 0]
-        ours = [b.name for b in sorted(able, key=lambda b: -b.preference())]
+        ours = [backend.name for backend in backends.preferred()]
     return [*(Entry(name, options=options) for name in ours), *map(Entry, PEERS)]
 
 

@@ -7,7 +7,7 @@ import platform
 from typing import Any
 
 from archforge import __version__, backends
-from archforge.backends import AUTO, all_backends
+from archforge.backends import AUTO, all_backends, preferred
 from archforge.bench.environment import variables
 from archforge.cli.options import JsonOption
 from archforge.cli.output import paint, print_json
@@ -76,6 +76,7 @@ def _text(facts: dict[str, Any]) -> str:
     here = facts["machine"]
     sizes = ", ".join(f"{level} {short_bytes(size)}" for level, size in here["cache_bytes"].items())
     taken = ", ".join(f"{name} in {dtype}" for dtype, name in facts["auto"].items())
+    order = ", ".join(backend.name for backend in preferred())
     sections = [
         {
             "archforge": f"{facts['versions']['archforge']} on Python {facts['versions']['python']}",
@@ -83,7 +84,7 @@ def _text(facts: dict[str, Any]) -> str:
             "CPU": f"{here['cpu']}, {here['cpus']} CPUs on {here['physical_cores']} cores",
             "threads": f"{here['threads']}: {here['threads_because']}",
             "caches": sizes,
-            "auto": f"{taken}: the first of {_preferred(facts['backends'])} that computes in the dtype",
+            "auto": f"{taken}: the first of {order} that computes in the dtype",
         },
         *map(_about, facts["backends"]),
         {"environment": " ".join(f"{k}={v}" for k, v in facts["environment"].items()) or "nothing set"},
@@ -93,12 +94,6 @@ def _text(facts: dict[str, Any]) -> str:
         "\n".join(f"{paint(name.ljust(width), 'bold')}  {words}" for name, words in section.items())
         for section in sections
     )
-
-
-def _preferred(found: list[dict[str, Any]]) -> str:
-    """The backends that `auto` may take, the best first."""
-    able = [b for b in found if b["runs"] and b["preference"] > 0]
-    return ", ".join(b["name"] for b in sorted(able, key=lambda b: -b["preference"]))
 
 
 def _about(backend: dict[str, Any]) -> dict[str, str]:
