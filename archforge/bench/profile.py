@@ -10,7 +10,7 @@ from typing import Any
 
 from archforge.bench.limits import limits
 from archforge.bench.roofline import Bound, Peak, Work, bound, work_of
-from archforge.plan import Executable, Step
+from archforge.plan import Executable
 
 __all__ = ["Profile", "StepTime", "elapsed_by_step", "profile"]
 
@@ -19,7 +19,7 @@ __all__ = ["Profile", "StepTime", "elapsed_by_step", "profile"]
 class StepTime:
     """One step: its ops, the first one's own and those fused into it, and how long it takes alone.
 
-    `name` is that of its parameters, where it has some, as in a weights file; `value` is what it makes.
+    `name` is its layer's, as in a weights file; `value` is what it makes.
     `elapsed_s` is 0 where nothing had to be done: a concatenation that lies in place, a view.
     """
 
@@ -114,7 +114,7 @@ def profile(
     plan = executable.plan
     steps = tuple(
         StepTime(
-            _name(step),
+            step.layer,
             step.output,
             tuple(node.op.kind for node in (step.node, *step.then)),
             plan.types[step.output].shape,
@@ -143,8 +143,3 @@ def elapsed_by_step(
 
     executable.program.watched(inputs, done)
     return elapsed
-
-
-def _name(step: Step) -> str:
-    # Folding a batch norm joins its name to the convolution's by a plus.
-    return step.node.params_of.partition("+")[0] if step.params else step.node.name

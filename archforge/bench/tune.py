@@ -107,7 +107,7 @@ def _uses(plan: Plan, backend: Tunable) -> dict[str, _Uses]:
         if isinstance(op, Op) and not step.is_fallback:
             kernels = backend.alternatives(op, *types)
             use = found.setdefault(backend.use_of(op, *types), _Uses([], [], kernels))
-            use.layers.append(step.node.params_of.partition("+")[0])  # of a norm folded into it
+            use.layers.append(step.layer)
             use.values.append(step.output)
     return found
 

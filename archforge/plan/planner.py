@@ -40,6 +40,12 @@ class Step:
         return Chain(self.node, self.then).inputs
 
     @property
+    def layer(self) -> str:
+        """Its name as in a weights file: that of its parameters, where it has some."""
+        # Folding a batch norm joins its name to the convolution's by a plus.
+        return self.node.params_of.partition("+")[0] if self.params else self.node.name
+
+    @property
     def output(self) -> str:
         return Chain(self.node, self.then).last.name
 
