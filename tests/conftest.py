@@ -1,10 +1,16 @@
-"""What all tests share: one thread, no colour, and the same examples on each run."""
+"""What all tests share: one thread, no colour, the same examples on each run, and a way to run commands."""
 
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
+
+from archforge.cli import main
 
 # Before NumPy is imported, here and in the processes that tests start.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -14,3 +20,32 @@ os.environ["NO_COLOR"] = "1"
 # A deadline measures the machine, and a check of a change must not depend on luck.
 settings.register_profile("archforge", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("archforge")
+
+Run = Callable[..., tuple[int, str, str]]
+
+TINY = """\
+archforge: 1
+title: Tiny
+input: [3, 8, 8]
+args: {classes: 4}
+graph:
+  - {conv: {out: 5, kernel: 3}, name: stem}
+  - relu
+  - flatten
+  - {linear: =classes, name: head}
+"""
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    """Runs a command line in an empty folder: exit code, standard output, standard error."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["archforge", *arguments])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        captured = capsys.readouterr()
+        return int(stop.value.code or 0), captured.out, captured.err
+
+    return run

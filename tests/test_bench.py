@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,42 +19,20 @@ from archforge.bench.profile import profile
 from archforge.bench.race import Contestant, Entry, deviations
 from archforge.bench.roofline import Peak, Work, bound, work_of
 from archforge.bench.task import Task
-from archforge.cli import main
 from archforge.passes import optimise
 from archforge.plan import load as bind_plan
 from archforge.plan import plan
 from archforge.weights import rule_input
+from tests.conftest import TINY, Run
 from tests.graphs import GRAPHS, WEIGHTS, inputs_of
 
 needs_numba = pytest.mark.skipif("numba" not in available(), reason="numba is not installed")
 
-SPEC = """\
-archforge: 1
-title: Tiny
-input: [3, 8, 8]
-args: {classes: 4}
-graph:
-  - {conv: {out: 5, kernel: 3}, name: stem}
-  - relu
-  - flatten
-  - {linear: =classes, name: head}
-"""
-Run = Callable[..., tuple[int, str, str]]
-
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    """Runs a command line beside tiny.yaml: exit code, standard output, standard error."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "tiny.yaml").write_text(SPEC)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["archforge", *arguments])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        captured = capsys.readouterr()
-        return int(stop.value.code or 0), captured.out, captured.err
-
+def run(run: Run, tmp_path: Path) -> Run:
+    """Runs a command line beside tiny.yaml."""
+    (tmp_path / "tiny.yaml").write_text(TINY)
     return run
 
 
@@ -69,8 +45,8 @@ def quick_limits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def tiny(folder: Path, batch: int = 1) -> tuple[Any, Task]:
-    network = load(SPEC, classes=7)
-    task = Task.write(network, batch, folder=folder, threads=1, source=SPEC, settings={"classes": "7"})
+    network = load(TINY, classes=7)
+    task = Task.write(network, batch, folder=folder, threads=1, source=TINY, settings={"classes": "7"})
     return network, task
 
 
@@ -179,7 +155,7 @@ def test_limits_are_measured() -> None:
 
 @pytest.mark.parametrize("backend", available())
 def test_a_profile_has_every_step_once_and_the_work_of_the_whole(backend: str) -> None:
-    network = load(SPEC)
+    network = load(TINY)
     run = archforge.compile(network, backend=backend)
     found = profile(run, {"input": rule_input((2, 3, 8, 8)).astype("float32")}, threads=1, rounds=2)
     assert [step.value for step in found.steps] == [step.output for step in run.plan.steps]
@@ -277,7 +253,7 @@ def test_profile_prints_each_step_and_the_total(run: Run) -> None:
     names = [line.split()[0] for line in lines]
     assert [n for n in names if names.count(n) == 1][:3] == ["stem", "flatten", "head"]
     (total,) = (line for line in lines if line.startswith("total"))
-    assert f"{load(SPEC).counts.macs:,}" in total
+    assert f"{load(TINY).counts.macs:,}" in total
 
 
 def test_profile_by_time_has_the_same_steps_as_json_has(run: Run) -> None:
@@ -288,7 +264,7 @@ def test_profile_by_time_has_the_same_steps_as_json_has(run: Run) -> None:
     report = json.loads(text)
     assert code == 0
     assert (report["network"], report["backend"], report["batch"]) == ("tiny", "numpy", 3)
-    assert report["macs"] == sum(step["macs"] for step in report["steps"]) == 3 * load(SPEC).counts.macs
+    assert report["macs"] == sum(step["macs"] for step in report["steps"]) == 3 * load(TINY).counts.macs
     assert all(f"\n{step['name']} " in out for step in report["steps"])
 
 

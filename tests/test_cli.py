@@ -6,44 +6,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from archforge.backends import available
-from archforge.cli import main
 from archforge.resources import zoo_folder
-
-Run = Callable[..., tuple[int, str, str]]
-
-SPEC = """\
-archforge: 1
-title: Tiny
-input: [3, 8, 8]
-args: {classes: 4}
-graph:
-  - {conv: {out: 5, kernel: 3}, name: stem}
-  - relu
-  - flatten
-  - {linear: =classes, name: head}
-"""
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    """Runs a command line in an empty folder: exit code, standard output, standard error."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["archforge", *arguments])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        captured = capsys.readouterr()
-        return int(stop.value.code or 0), captured.out, captured.err
-
-    return run
+from tests.conftest import TINY, Run
 
 
 def test_check_of_the_shipped_zoo_passes(run: Run) -> None:
@@ -87,8 +57,8 @@ def test_a_moved_count_fails_the_check_and_writes_nothing(run: Run, tmp_path: Pa
 
 
 def test_a_broken_spec_is_named_and_the_others_go_on(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "a.yaml").write_text(SPEC.replace("relu", "rellu"))
-    (tmp_path / "b.yaml").write_text(SPEC)
+    (tmp_path / "a.yaml").write_text(TINY.replace("relu", "rellu"))
+    (tmp_path / "b.yaml").write_text(TINY)
     code, out, err = run("check", ".")
     assert code == 2
     assert "a.yaml:7:5: E0301: unknown op or block `rellu`" in err
@@ -102,7 +72,7 @@ def test_a_broken_spec_is_named_and_the_others_go_on(run: Run, tmp_path: Path) -
 
 
 def test_require_expect_refuses_unchecked_profiles(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "tiny.yaml").write_text(SPEC)
+    (tmp_path / "tiny.yaml").write_text(TINY)
     code, _, err = run("check", "tiny.yaml", "--require-expect")
     assert code == 1
     assert "E0506" in err
@@ -111,10 +81,10 @@ def test_require_expect_refuses_unchecked_profiles(run: Run, tmp_path: Path) -> 
 
 def test_record_writes_what_holds_and_never_touches_figures(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "tiny.yaml"
-    path.write_text(SPEC)
+    path.write_text(TINY)
     assert run("check", "--record", "tiny.yaml")[0] == 0
     recorded = path.read_text()
-    assert recorded.startswith(SPEC)
+    assert recorded.startswith(TINY)
     assert "source: computed" in recorded
     assert "params: 864" in recorded
     assert run("check", "tiny.yaml", "--require-expect")[0] == 0
@@ -125,17 +95,17 @@ def test_record_writes_what_holds_and_never_touches_figures(run: Run, tmp_path: 
 
 def test_record_keeps_line_ends_links_and_permissions(run: Run, tmp_path: Path) -> None:
     path, link = tmp_path / "tiny.yaml", tmp_path / "link.yaml"
-    path.write_bytes(SPEC.replace("\n", "\r\n").encode())
+    path.write_bytes(TINY.replace("\n", "\r\n").encode())
     path.chmod(0o640)
     link.symlink_to(path)
     assert run("check", "--record", "link.yaml")[0] == 0
     assert link.is_symlink()
     assert path.stat().st_mode & 0o777 == 0o640
-    assert path.read_bytes().count(b"\n") == path.read_bytes().count(b"\r\n") > SPEC.count("\n")
+    assert path.read_bytes().count(b"\n") == path.read_bytes().count(b"\r\n") > TINY.count("\n")
 
 
 @pytest.mark.parametrize(
-    "text", [SPEC + "...\n", "{archforge: 1, title: x, input: [3, 8, 8], graph: [relu]}\n"]
+    "text", [TINY + "...\n", "{archforge: 1, title: x, input: [3, 8, 8], graph: [relu]}\n"]
 )
 def test_record_leaves_what_takes_no_further_key(run: Run, tmp_path: Path, text: str) -> None:
     (tmp_path / "tiny.yaml").write_text(text)
@@ -145,8 +115,8 @@ def test_record_leaves_what_takes_no_further_key(run: Run, tmp_path: Path, text:
 
 
 def test_record_passes_over_what_is_broken(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "a.yaml").write_text(SPEC.replace("relu", "rellu"))
-    (tmp_path / "b.yaml").write_text(SPEC)
+    (tmp_path / "a.yaml").write_text(TINY.replace("relu", "rellu"))
+    (tmp_path / "b.yaml").write_text(TINY)
     code, out, err = run("check", "--record", ".")
     assert code == 2
     assert "a.yaml:7:5: E0301" in err
@@ -164,7 +134,7 @@ def test_a_profile_is_checked_where_it_is(run: Run) -> None:
 
 
 def test_unchecked_is_not_marked_as_checked(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "tiny.yaml").write_text(SPEC)
+    (tmp_path / "tiny.yaml").write_text(TINY)
     code, out, _ = run("check", "tiny.yaml")
     assert code == 0
     assert out.startswith("- tiny")
@@ -218,7 +188,7 @@ def test_new_writes_the_schema_that_its_spec_names(run: Run, tmp_path: Path) -> 
 def test_run_on_files(run: Run, tmp_path: Path) -> None:
     import numpy as np
 
-    (tmp_path / "tiny.yaml").write_text(SPEC)
+    (tmp_path / "tiny.yaml").write_text(TINY)
     assert run("run", "tiny.yaml", "-o", "first.npz", "--tap", "stem")[0] == 0
     with np.load("first.npz") as arrays:
         assert {k: v.shape for k, v in arrays.items()} == {"output": (1, 4), "stem": (1, 5, 6, 6)}
@@ -260,7 +230,7 @@ def test_show_collapses_and_selects(run: Run) -> None:
 def test_specs_come_from_standard_input(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
     import io
 
-    monkeypatch.setattr(sys, "stdin", io.StringIO(SPEC))
+    monkeypatch.setattr(sys, "stdin", io.StringIO(TINY))
     code, out, _ = run("show", "-")
     assert code == 0
     assert "head" in out
@@ -316,7 +286,7 @@ def test_a_block_is_checked_by_itself(run: Run) -> None:
 
 
 def test_a_spec_that_ends_in_yml_is_read_by_its_name_and_else_told_of(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "own.yml").write_text(SPEC, encoding="utf-8")
+    (tmp_path / "own.yml").write_text(TINY, encoding="utf-8")
     assert run("check", f"{tmp_path}/own.yml")[0] == 0
     for name in (f"{tmp_path}/own", f"{tmp_path}/own.yaml", f"{tmp_path}"):
         code, _, err = run("check", name)
@@ -327,7 +297,7 @@ def test_a_spec_that_ends_in_yml_is_read_by_its_name_and_else_told_of(run: Run, 
 
 @pytest.mark.skipif(not Path("/dev/stdin").exists(), reason="no such file here")
 def test_a_pipe_is_a_file() -> None:
-    done = subprocess.run(command("check", "/dev/stdin"), input=SPEC, capture_output=True, text=True)
+    done = subprocess.run(command("check", "/dev/stdin"), input=TINY, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -355,7 +325,7 @@ def test_json_also_tells_of_a_wrong_command(run: Run) -> None:
     ],
 )
 def test_a_malformed_golden_file_is_refused(run: Run, tmp_path: Path, golden: str) -> None:
-    (tmp_path / "tiny.yaml").write_text(SPEC)
+    (tmp_path / "tiny.yaml").write_text(TINY)
     (tmp_path / "golden.json").write_text(golden)
     code, _, err = run("verify", "tiny.yaml", "golden.json")
     assert (code, err[:5]) == (2, "E0601")
@@ -363,7 +333,7 @@ def test_a_malformed_golden_file_is_refused(run: Run, tmp_path: Path, golden: st
 
 def test_verify_takes_the_profile_of_the_golden_model(run: Run, tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(
-        f"{SPEC}profiles: {{ours: {{}}, theirs: {{model: lib.tiny, classes: 3}}}}\n"
+        f"{TINY}profiles: {{ours: {{}}, theirs: {{model: lib.tiny, classes: 3}}}}\n"
     )
     output = {"shape": [1, 3], "mean": 0, "std": 1, "values": [0, 0, 0]}
     golden = {"model": "lib.tiny", "input": [1, 3, 8, 8], "output": output, "taps": {}}
@@ -391,7 +361,7 @@ def command(*arguments: str) -> list[str]:
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
 def test_streams_that_lack_a_sign_get_another(tmp_path: Path, encoding: str) -> None:
-    (tmp_path / "tiny.yaml").write_text(SPEC.replace("Tiny", "Tiný ✓"), encoding="utf-8")
+    (tmp_path / "tiny.yaml").write_text(TINY.replace("Tiny", "Tiný ✓"), encoding="utf-8")
     environment = os.environ | {"PYTHONIOENCODING": encoding}
     for arguments in (["build", "tiny.yaml"], ["build", "tiny.yaml", "--json"], ["check", "lenet_5"]):
         done = subprocess.run(command(*arguments), cwd=tmp_path, env=environment, capture_output=True)

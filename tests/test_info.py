@@ -12,10 +12,10 @@ import pytest
 
 from archforge import hardware
 from archforge.backends import all_backends, available
-from archforge.cli import main
 from archforge.errors import DiagnosticError
+from tests.conftest import Run
 
-Run = Callable[..., str]
+Info = Callable[..., str]
 
 
 @pytest.fixture
@@ -103,18 +103,16 @@ def test_sizes_are_printed_short(size: int, words: str) -> None:
 
 
 @pytest.fixture
-def info(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    def run(*arguments: str) -> str:
-        monkeypatch.setattr(sys, "argv", ["archforge", "info", *arguments])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        assert not stop.value.code
-        return capsys.readouterr().out
+def info(run: Run) -> Info:
+    def info(*arguments: str) -> str:
+        code, out, _ = run("info", *arguments)
+        assert code == 0
+        return out
 
-    return run
+    return info
 
 
-def test_every_backend_tells_of_itself(info: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_backend_tells_of_itself(info: Info, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ARCHFORGE_L3", "5M")
     told = json.loads(info("--json"))
     assert [b["name"] for b in told["backends"]] == list(all_backends())
@@ -130,7 +128,7 @@ def test_every_backend_tells_of_itself(info: Run, monkeypatch: pytest.MonkeyPatc
         assert words in text
 
 
-def test_a_backend_that_is_not_there_says_why(info: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_backend_that_is_not_there_says_why(info: Info, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "numba", None)
     monkeypatch.setitem(sys.modules, "mlx.core", None)
     text = info()
@@ -143,7 +141,7 @@ def test_a_backend_that_is_not_there_says_why(info: Run, monkeypatch: pytest.Mon
 
 @pytest.mark.skipif("numba" not in available(), reason="numba is not installed")
 def test_the_machine_code_that_is_kept_is_counted(
-    info: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    info: Info, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ARCHFORGE_CACHE", str(tmp_path / "cache"))
     assert f"0 functions, 0 bytes of at most 256 MiB, in {tmp_path}" in info()

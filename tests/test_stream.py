@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,13 @@ import numpy as np
 import pytest
 
 import archforge
-from archforge.cli import main, stream
+from archforge.cli import stream
 from archforge.cli.stream import results
 from archforge.cli.telling import Result
 from archforge.errors import DiagnosticError
 from archforge.weights.images import PREPROCESSINGS, image_reader
 from archforge.weights.samples import Failure, Sample, batches, find_files, read_ahead, read_rows
-
-Run = Callable[..., tuple[int, str, str]]
+from tests.conftest import Run
 
 SPEC = """\
 archforge: 1
@@ -51,15 +50,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["archforge", "run", *arguments, "--backend", "numpy"])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        captured = capsys.readouterr()
-        return int(stop.value.code or 0), captured.out, captured.err
-
-    return run
+def run(run: Run) -> Run:
+    """Runs `archforge run` on NumPy."""
+    return lambda *arguments: run("run", *arguments, "--backend", "numpy")
 
 
 def test_a_line_for_each_input_in_natural_order_and_what_fails_is_told(run: Run, folder: Path) -> None:

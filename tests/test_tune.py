@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,10 @@ import archforge
 from archforge.backends import available, get
 from archforge.backends.numpy import NumpyBackend
 from archforge.bench.tune import Tuning, UseTime, tune
-from archforge.cli import main
 from archforge.ir import TensorType
 from archforge.ops.base import Array, Op
 from archforge.plan import Backend, Executable, Kernel, Lowering, Tunable
+from tests.conftest import Run
 
 SPEC: dict[str, Any] = {
     "archforge": 1,
@@ -225,19 +224,13 @@ def test_a_file_that_is_damaged_or_names_no_kernel_is_passed_over(folder: Path, 
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["archforge", "tune", *arguments])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        captured = capsys.readouterr()
-        return int(stop.value.code or 0), captured.out, captured.err
-
-    return run
+def run(run: Run) -> Run:
+    """Runs `archforge tune`."""
+    return lambda *arguments: run("tune", *arguments)
 
 
 @needs_numba
-def test_the_command_says_what_it_found_and_keeps_it(run: Callable[..., Any], folder: Path) -> None:
+def test_the_command_says_what_it_found_and_keeps_it(run: Run, folder: Path) -> None:
     (folder.parent / "tiny.yaml").write_text(json.dumps(SPEC))
     spec = str(folder.parent / "tiny.yaml")
     code, out, _ = run(spec, "--rounds", "1", "--json")
@@ -257,13 +250,13 @@ def test_the_command_says_what_it_found_and_keeps_it(run: Callable[..., Any], fo
 
 
 @needs_numba
-def test_a_network_without_choices_says_so(run: Callable[..., Any], folder: Path) -> None:
+def test_a_network_without_choices_says_so(run: Run, folder: Path) -> None:
     code, out, _ = run("mlp_mnist", "--rounds", "1")
     assert (code, out.splitlines()[-1]) == (0, "no layer has more than one kernel: nothing to tune")
     assert not list(folder.glob("tuned-*"))
 
 
-def test_a_command_that_tunes_nothing_is_refused(run: Callable[..., Any], folder: Path) -> None:
+def test_a_command_that_tunes_nothing_is_refused(run: Run, folder: Path) -> None:
     code, _, err = run("lenet_5", "--backend", "numpy")
     assert (code, err.splitlines()[0]) == (
         2,
