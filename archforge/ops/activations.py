@@ -12,7 +12,20 @@ from archforge.ops.base import Array, Example, Op, Real
 from archforge.ops.erf import erf
 from archforge.ops.lazy import np
 
-__all__ = ["ACTIVATIONS", "SELU_ALPHA", "SELU_SCALE", "Activation", "Elu", "Gelu", "LeakyRelu", "sigmoid"]
+__all__ = [
+    "ACTIVATIONS",
+    "CLAMPS",
+    "SELU_ALPHA",
+    "SELU_SCALE",
+    "Activation",
+    "Elu",
+    "Gelu",
+    "LeakyRelu",
+    "sigmoid",
+]
+
+# Activations that only keep values between two bounds, which kernels do before they store.
+CLAMPS = {"relu": (0.0, math.inf), "relu6": (0.0, 6.0)}
 
 
 class Activation(Op):

@@ -6,14 +6,13 @@ A kernel is called as `run(params, *inputs, out=..., scratch=..., epilogue=...)`
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from archforge.backends.numpy.memory import Scratch
-from archforge.ops.activations import ACTIVATIONS
+from archforge.ops.activations import ACTIVATIONS, CLAMPS
 from archforge.ops.base import Array, Op
 from archforge.ops.window import Window
 from archforge.plan import Epilogue, Kernel
@@ -36,7 +35,6 @@ BAND_BYTES = 2 << 20  # what is worked on at a time: the L2 caches of two cores 
 
 ACTIVATION_KINDS = frozenset(("elu", "gelu", "leaky_relu", *(cls.op for cls in ACTIVATIONS)))
 ABSORBED = ACTIVATION_KINDS | {"add"}
-_CLAMPS = {"relu": (0.0, math.inf), "relu6": (0.0, 6.0)}
 
 # Images and rows of their first spatial axis: all rows of several images, or some rows of one.
 Band = tuple[slice, slice]
@@ -173,7 +171,7 @@ def finish(y: Array, bias: Array | None, residual: Array | None, epilogue: Epilo
 
 
 def activate(op: Op, y: Array) -> None:
-    if op.kind in _CLAMPS:
-        y.clip(*_CLAMPS[op.kind], out=y)
+    if op.kind in CLAMPS:
+        y.clip(*CLAMPS[op.kind], out=y)
     else:
         np.copyto(y, op.reference({}, y))

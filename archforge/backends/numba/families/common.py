@@ -14,7 +14,7 @@ from archforge.backends.numba.machine import machine
 from archforge.backends.numba.native import Recipe, address
 from archforge.backends.numba.tape import Value, aligned
 from archforge.ir import TensorType
-from archforge.ops.activations import Elu, Gelu, LeakyRelu
+from archforge.ops.activations import CLAMPS, Elu, Gelu, LeakyRelu
 from archforge.ops.base import Array, Op
 from archforge.ops.window import Window
 from archforge.plan import Epilogue, Kernel
@@ -44,7 +44,6 @@ ACTIVATIONS = frozenset(
     )
 )
 ABSORBED = ACTIVATIONS | {"add"}
-_CLAMPS = {"relu": (0.0, math.inf), "relu6": (0.0, 6.0)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +131,8 @@ def lanes_of(values: Array) -> Array:
 def clamp_fields(epilogue: Epilogue | None) -> dict[str, Any]:
     """What a tile does with its results: clamping where that is the activation, else its function."""
     op = epilogue.activation if epilogue else None
-    if op is not None and op.kind in _CLAMPS:
-        return dict(zip(("low", "high"), _CLAMPS[op.kind], strict=True))
+    if op is not None and op.kind in CLAMPS:
+        return dict(zip(("low", "high"), CLAMPS[op.kind], strict=True))
     return {"low": -math.inf, "high": math.inf, **activation_fields(op)}
 
 
