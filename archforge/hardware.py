@@ -15,10 +15,20 @@ from typing import NamedTuple
 
 from archforge.errors import fail
 
-__all__ = ["Threads", "cache_bytes", "cpu_identity", "cpu_name", "physical_cores", "short_bytes", "threads"]
+__all__ = [
+    "Threads",
+    "cache_bytes",
+    "cpu_identity",
+    "cpu_name",
+    "memory_bytes",
+    "physical_cores",
+    "short_bytes",
+    "threads",
+]
 
 CPUS = Path("/sys/devices/system/cpu")
 CPU_INFO = Path("/proc/cpuinfo")
+MEMORY = Path("/proc/meminfo")
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 # Where a system does not say: what is usual, and rather too little.
@@ -122,6 +132,12 @@ def cpu_identity() -> str:
     names = "vendor_id|cpu family|model|model name|stepping|microcode|flags"
     lines = re.findall(rf"(?m)^(?:{names})\s*:.*", first)
     return "\n".join(lines) if any(line.startswith("flags") for line in lines) else ""
+
+
+def memory_bytes() -> int:
+    """Of the whole machine; 0 where the system does not say."""
+    found = re.search(r"MemTotal:\s*(\d+) kB", _read(MEMORY))
+    return int(found[1]) << 10 if found else 0
 
 
 def _read(path: Path) -> str:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import platform
 import re
-from pathlib import Path
 
 from archforge import __version__
-from archforge.hardware import cpu_name
+from archforge.hardware import cpu_name, memory_bytes
 
 __all__ = ["environment", "load_average", "variables"]
 
@@ -21,7 +20,7 @@ def environment(threads: int) -> dict[str, str]:
     return {
         **facts,
         **_kernels(),
-        "memory": _memory(),
+        "memory": f"{size / 2**30:.0f} GiB" if (size := memory_bytes()) else "unknown",
         "load": load_average(),
         "variables": " ".join(f"{k}={v}" for k, v in variables().items())
         or "no OPENBLAS_*, OMP_*, ARCHFORGE_*",
@@ -54,15 +53,3 @@ def _kernels() -> dict[str, str]:
         "vectors": f"{here.simd}, {here.lanes} floats; LLVM calls the CPU {here.cpu}",
         "L2 cache": f"{here.l2_bytes >> 10} KiB",
     }
-
-
-def _memory() -> str:
-    found = re.search(r"MemTotal:\s*(\d+) kB", _read("/proc/meminfo"))
-    return f"{int(found[1]) / 2**20:.0f} GiB" if found else "unknown"
-
-
-def _read(path: str) -> str:
-    try:
-        return Path(path).read_text()
-    except OSError:
-        return ""
