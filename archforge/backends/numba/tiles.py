@@ -52,20 +52,21 @@ ARGUMENTS = ("geometry", "source", "weight", "bias", "out", "residual", "ahead")
 @dataclass(frozen=True, slots=True)
 class Product:
     """`pixels` by `blocks` accumulators; pixels are `step` floats apart in the source. The geometry's run
-    is a multiple of `unroll`; with `rows`, for few weights, it is equal, so many rows of the window are
-    unrolled too, and nothing is prefetched."""
+    is a multiple of `unroll`.
+
+    No pixel reads at one turn of the loop what another reads, so `unroll` is at most `step`: LLVM would keep
+    the spread value for both, and for lack of a register on the stack.
+    """
 
     lanes: int
     pixels: int
     blocks: int
     step: int
     unroll: int
-    rows: int = 0
 
     @property
     def name(self) -> str:
-        rows = f"_rows{self.rows}" if self.rows else ""
-        return f"product_{self.lanes}_{self.pixels}x{self.blocks}_step{self.step}_unroll{self.unroll}{rows}"
+        return f"product_{self.lanes}_{self.pixels}x{self.blocks}_step{self.step}_unroll{self.unroll}"
 
     def module(self) -> llvm.ModuleRef:
         from archforge.backends.numba.vectors import Function
@@ -75,35 +76,24 @@ class Product:
         bias = [f.load(f.arguments["bias"], q * vector) for q in range(self.blocks)]
         sums = [[f.variable(bias[q]) for q in range(self.blocks)] for _ in range(self.pixels)]
         weight = f.variable(f.arguments["weight"])
-
         geometry = Geometry(f)
-
-        def unrolled(x_at: Any) -> None:
-            w_at = weight.get()
-            for u in range(self.unroll):
-                w = [f.load(w_at, (u * self.blocks + q) * vector) for q in range(self.blocks)]
-                for r in range(self.pixels):
-                    x = f.spread(x_at, (r * self.step + u) * FLOAT)
-                    for q in range(self.blocks):
-                        sums[r][q].set(f.multiply_add(x, w[q], sums[r][q].get()))
-            weight.set(f.add(w_at, self.unroll * self.blocks * vector))
-
-        if self.rows:
-            row = geometry["row"]
-            with geometry.places(self.rows) as place:
-                for at in steps(f, place, row, self.rows):
-                    unrolled(at)
-        else:
-            times = f.builder.sdiv(geometry["run"], f.word(self.unroll))
-            ahead, lines = f.variable(f.arguments["ahead"]), geometry["ahead_lines"]
-            with geometry.places() as place:
-                with f.loop(lines):
-                    f.prefetch(ahead.get())
-                    ahead.set(f.add(ahead.get(), LINE))
-                source = f.variable(place)
-                with f.loop(times):
-                    unrolled(source.get())
-                    source.set(f.add(source.get(), self.unroll * FLOAT))
+        times = f.builder.sdiv(geometry["run"], f.word(self.unroll))
+        ahead, lines = f.variable(f.arguments["ahead"]), geometry["ahead_lines"]
+        with geometry.places() as place:
+            with f.loop(lines):
+                f.prefetch(ahead.get())
+                ahead.set(f.add(ahead.get(), LINE))
+            source = f.variable(place)
+            with f.loop(times):
+                x_at, w_at = source.get(), weight.get()
+                for u in range(self.unroll):
+                    w = [f.load(w_at, (u * self.blocks + q) * vector) for q in range(self.blocks)]
+                    for r in range(self.pixels):
+                        x = f.spread(x_at, (r * self.step + u) * FLOAT)
+                        for q in range(self.blocks):
+                            sums[r][q].set(f.multiply_add(x, w[q], sums[r][q].get()))
+                source.set(f.add(x_at, self.unroll * FLOAT))
+                weight.set(f.add(w_at, self.unroll * self.blocks * vector))
         _write(f, geometry, sums)
         return f.finish()
 
@@ -214,24 +204,17 @@ class Geometry:
         offset = GEOMETRY.fields[name][1]  # type: ignore[index]
         return self._f.spread(self.address, offset)
 
-    def places(self, rows: int = 1) -> Any:
-        """A loop over planes, rows and columns of the window, giving each one's address; of `rows` that the
-        body does together, the first one's."""
-        return _places(self._f, self, rows)
-
-
-@contextmanager
-def _places(f: Function, geometry: Geometry, rows: int) -> Iterator[Any]:
-    at = f.arguments["source"]
-    with ExitStack() as loops:
-        for count, stride in (("planes", "plane"), ("rows", "row"), ("columns", "column")):
-            place, length = f.variable(at), geometry[stride]
-            if count == "rows" and rows > 1:
-                continue  # the body does them all
-            loops.enter_context(f.loop(geometry[count]))
-            loops.callback(_advance, f, place, length)
-            at = place.get()
-        yield at
+    @contextmanager
+    def places(self) -> Iterator[Any]:
+        """A loop over planes, rows and columns of the window, giving each one's address."""
+        f, at = self._f, self._f.arguments["source"]
+        with ExitStack() as loops:
+            for count, stride in (("planes", "plane"), ("rows", "row"), ("columns", "column")):
+                place, length = f.variable(at), self[stride]
+                loops.enter_context(f.loop(self[count]))
+                loops.callback(_advance, f, place, length)
+                at = place.get()
+            yield at
 
 
 def steps(f: Function, start: Any, stride: Any, count: int) -> list[Any]:

@@ -36,7 +36,7 @@ from archforge.plan import Epilogue, Kernel
 __all__ = ["ahead_fields", "direct", "linear", "record", "tile_fields"]
 
 DIRECT = Unit("conv", "conv")
-UNROLL = 4  # divides the lanes of every width
+MOST_UNROLLED = 4
 
 
 def direct(op: Conv, x: TensorType) -> Kernel | None:
@@ -206,10 +206,6 @@ def ahead_fields(layout: Layout, geometry: Mapping[str, int], tiles: int) -> dic
     }
 
 
-# Inputs of a thin layer's window that a tile unrolls together.
-MOST_UNROLLED = 16
-
-
 def tile_fields(layout: Layout, step: int, geometry: Mapping[str, int], counts: set[int]) -> dict[str, Any]:
     """Tables of functions for whole panels and for the last one of a group, if that is smaller, over rows
     of so many pixels, `step` floats apart."""
@@ -221,18 +217,15 @@ def tile_fields(layout: Layout, step: int, geometry: Mapping[str, int], counts: 
     for name, blocks in sizes.items():
         most = most_pixels(blocks)
         fields[f"{name}most_pixels"] = most
-        tile = partial(_product, lanes, blocks, step, *_unrolled(layout, geometry))
+        tile = partial(_product, lanes, blocks, step, _unrolled(geometry["run"], step))
         fields[f"{name}tiles"] = tile_table(tile, most, counts)
     return fields
 
 
-def _unrolled(layout: Layout, geometry: Mapping[str, int]) -> tuple[int, int]:
-    """Of a run, and of the window's rows if it is thin."""
-    if not layout.thin:
-        return UNROLL, 0
-    run, rows = geometry["run"], geometry["rows"]
-    return run, rows if geometry["columns"] == 1 and rows * run <= MOST_UNROLLED else 1
+def _unrolled(run: int, step: int) -> int:
+    """Of a run; see `Product`."""
+    return max(n for n in range(1, min(MOST_UNROLLED, step) + 1) if run % n == 0)
 
 
-def _product(lanes: int, blocks: int, step: int, unroll: int, rows: int, pixels: int) -> Product:
-    return Product(lanes, pixels, blocks, step, unroll, rows)
+def _product(lanes: int, blocks: int, step: int, unroll: int, pixels: int) -> Product:
+    return Product(lanes, pixels, blocks, step, unroll)
