@@ -40,13 +40,20 @@ def analyse(
     *,
     settings: Mapping[str, Argument] | None = None,
     input_shape: InputShape | None = None,
+    siblings: Iterable[Network] = (),
 ) -> Network:
     """One profile's graph, counts and cells. With settings or another input its cells do not apply.
 
+    siblings: the spec's networks under the same settings; one whose profile says the same lends its graph.
     Raises `DiagnosticError` with every mistake of the graph.
     """
-    expansion = expand(spec, profile, settings, input_shape)
-    counts = count(expansion.graph)
+    twins = (n for n in siblings if spec.profile(n.profile).changes() == spec.profile(profile).changes())
+    twin = next(twins, None)
+    if twin is None:
+        expansion = expand(spec, profile, settings, input_shape)
+        counts = count(expansion.graph)
+    else:
+        expansion, counts = replace(twin.expansion, profile=spec.profile(profile).name), twin.counts
     changed = bool(settings) or input_shape is not None
     return Network(expansion, counts, check_cells(expansion, counts, changed=changed))
 
@@ -85,7 +92,7 @@ def _report(path: Path, library: Library, profile: str | None, *, require_expect
     broken: list[Diagnostic] = []
     for part, name in _checkable(spec, profile, broken):
         try:
-            networks.append(analyse(part, name))
+            networks.append(analyse(part, name, siblings=[n for n in networks if n.spec is part]))
         except DiagnosticError as error:
             broken += [d for d in error.diagnostics if d not in broken]
     unmet = tuple(_unchecked(n) for n in networks if require_expect and not n.cells)
@@ -331,13 +338,13 @@ def build(
     from archforge.plan import plan
 
     chosen = analyse(spec, profile, settings=settings, input_shape=input_shape)
-    networks = tuple(
-        chosen if name == chosen.profile else analyse(spec, name, settings=settings, input_shape=input_shape)
-        for name in spec.profile_names
-    )
+    networks: list[Network] = []
+    for name in spec.profile_names:
+        siblings = (chosen, *networks)
+        networks.append(analyse(spec, name, settings=settings, input_shape=input_shape, siblings=siblings))
     target = backends.get(backend, "float32")
     planned = plan(optimise(chosen.graph).graph, target, "float32", strict=strict)
-    made = Build(chosen, networks, target.name, len(planned.steps), planned.fallback_kinds, ())
+    made = Build(chosen, tuple(networks), target.name, len(planned.steps), planned.fallback_kinds, ())
     if not made.ok and not keep_going:
         return made
     files = write_all(made, folder or Path("build") / spec.name)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import archforge
-from archforge import DiagnosticError
+from archforge import DiagnosticError, driver
 from archforge.weights.files import write_arrays
 from archforge.weights.rule import rule_weights
 from tests.zoo import networks
@@ -129,3 +129,33 @@ def test_importing_archforge_loads_nothing_heavy() -> None:
     program = f"import archforge, sys; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+TWINS = """
+archforge: 1
+args: {width: 4, bias: true}
+input: [3, 8, 8]
+profiles:
+  plain: {width: 8}
+  twin: {model: other.model, width: 8}
+  block: {width: 8, blocks: {unit: {body: relu}}}
+  bare: {width: 8, bias: false}
+  norm: {width: 8, defaults: {conv: {padding: same}}}
+blocks: {unit: {body: {conv: {out: =width, kernel: 3, bias: =bias}}}}
+graph: [unit]
+expect: {plain: {source: s, params: 224}, twin: {source: s, params: 1}, block: {}, bare: {}, norm: {}}
+"""
+
+
+def test_profiles_that_say_the_same_share_a_graph_and_no_others(tmp_path: Path) -> None:
+    path = tmp_path / "twins.yaml"
+    path.write_text(TWINS)
+    (report,) = driver.check(path)
+    plain, twin, *others = report.networks
+    assert twin.graph is plain.graph
+    assert [c.status for n in (plain, twin) for c in n.cells] == ["ok", "mismatch"]
+    assert len({id(n.graph) for n in (plain, *others)}) == 4
+    for network in report.networks:
+        alone = archforge.load(path, network.profile)
+        assert (alone.counts, alone.profile) == (network.counts, network.profile)
+        assert [c.status for c in alone.cells] == [c.status for c in network.cells]

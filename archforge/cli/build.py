@@ -91,7 +91,7 @@ def _heading(network: Network) -> str:
 
 
 def _counts(built: driver.Build) -> str:
-    rows = [_count_row(n, chosen=n is built.chosen) for n in built.networks]
+    rows = [_count_row(n, chosen=n.profile == built.chosen.profile) for n in built.networks]
     header = ("profile", "layers", "weights", "biases", "params", "MACs", "model")
     return table(header, rows, right=(1, 2, 3, 4, 5))
 

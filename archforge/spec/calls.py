@@ -19,11 +19,10 @@ from archforge.spec.scopes import NO_ARGS, POISON, ArgFrame, Env, Tensor, check_
 from archforge.spec.syntax import CONSTANTS, Argument, BlockDecl, Call, Defaults
 
 __all__ = [
+    "OpCall",
     "as_attribute",
     "attribute_mistakes",
     "bind_block",
-    "bind_op",
-    "is_constant",
     "is_meant",
     "missing_argument",
     "refuse_bare",
@@ -118,18 +117,18 @@ def bind_block(
     spec: the spec's own scope. `defaults` see it behind the block's arguments; so does the block,
     unless it is imported.
     """
-    names = list(block.args)
-    given = _entries(call, is_first, names, block.name, env)
-    mistakes = _unknown(given, names, block.name, block)
+    given = _entries(call, is_first, tuple(block.args), block.name, env)
+    mistakes = _unknown(given, block.args, block.name, block)
     owner = f"`{block.name}`"
+    fallback = defaults.get(block.name, {})
     values: dict[str, Any] = {}
     pending: dict[str, Callable[[], Any]] = {}
-    frame = ArgFrame(values, pending, {name: decl.span for name, decl in block.args.items()}, given)
+    frame = ArgFrame(values, pending, block.args, given)
     outer = Env(env.budget, env.x, env.x, {}, {}, frame, spec.spec)
-    inner = replace(outer, body={}, spec=NO_ARGS) if block.imported else outer
+    inner = Env(env.budget, env.x, env.x, {}, {}, frame, NO_ARGS) if block.imported else outer
     for name, decl in block.args.items():
         argument = given.get(name)
-        default = defaults.get(block.name, {}).get(name)
+        default = fallback.get(name)
         try:
             if isinstance(argument, _Evaluated):
                 values[name] = check_kind(decl, argument.value, argument.span, owner)
@@ -143,7 +142,7 @@ def bind_block(
                 values[name] = None
             else:
                 values[name] = POISON
-                if not is_meant(name, given, names):
+                if not is_meant(name, given, block.args):
                     mistakes.append(missing_argument(name, block.name, call.span, block))
         except LimitError:
             raise
@@ -157,7 +156,41 @@ def bind_block(
     return inner
 
 
-def bind_op(kind: str, call: Call, env: Env, spec: Env, defaults: Defaults, *, is_first: bool) -> Op:
+class OpCall:
+    """A call of an op, read once: the attributes that it and the defaults write out, and the others."""
+
+    def __init__(self, kind: str, call: Call, defaults: Defaults, *, is_first: bool) -> None:
+        self.kind, self.call, self.defaults, self.is_first = kind, call, defaults, is_first
+        given = dict(call.arguments.entries)
+        if call.arguments.bare is not None:
+            first, *_ = (*all_ops()[kind].attribute_names(), "")  # of an op that takes none: refused
+            given[first] = call.arguments.bare
+        if is_first:
+            given |= call.modifiers.first
+        written = {name: (a.value, name in given) for name, a in (defaults.get(kind, {}) | given).items()}
+        self.constants = {name: v.content for name, (v, _) in written.items() if v.is_constant}
+        self.others = [(name, v, own) for name, (v, own) in written.items() if not v.is_constant]
+        self.bound: Op | None = None  # one for all uses, where nothing is computed
+
+    def bind(self, env: Env, spec: Env) -> Op:
+        """The op with its attributes. Raises all that do not fit, each at its own place."""
+        if self.bound is not None:
+            return self.bound
+        values = dict(self.constants)
+        try:
+            for name, value, own in self.others:
+                values[name] = as_attribute(value.evaluate(env if own else spec.at(env.x)))
+            op = _made(all_ops()[self.kind], values)
+        except LimitError:
+            raise
+        except (DiagnosticError, Poisoned, ValidationError):  # or a row of several attributes
+            return _bind_op(self.kind, self.call, env, spec, self.defaults, is_first=self.is_first)
+        if not self.others:
+            self.bound = op
+        return op
+
+
+def _bind_op(kind: str, call: Call, env: Env, spec: Env, defaults: Defaults, *, is_first: bool) -> Op:
     """The op with its attributes. Raises all that do not fit, each at its own place."""
     cls = all_ops()[kind]
     names = cls.attribute_names()
@@ -217,13 +250,6 @@ def _with_origins(diagnostic: Diagnostic, formula: Formula | None, env: Env) -> 
     """The same, with what the arguments in the formula are and where they were given."""
     notes = tuple(env.origins(formula)) if formula else ()
     return replace(diagnostic, notes=(*diagnostic.notes, *notes))
-
-
-def is_constant(kind: str, call: Call, defaults: Defaults) -> bool:
-    """Whether every attribute that the call or the defaults give is written out."""
-    bare = call.arguments.bare
-    given = (*call.arguments.entries.values(), *call.modifiers.first.values(), *((bare,) if bare else ()))
-    return all(a.value.is_constant for a in (*given, *defaults.get(kind, {}).values()))
 
 
 def _attribute(argument: Argument | _Evaluated, env: Env) -> Any:

@@ -89,7 +89,7 @@ class _Expander:
                 pending[name] = partial(self._argument, name, argument)
             else:
                 values[name] = POISON if decl.required else None
-        return ArgFrame(values, pending, {name: decl.span for name, decl in self.spec.args.items()}, given)
+        return ArgFrame(values, pending, self.spec.args, given)
 
     def _argument(self, name: str, argument: Argument) -> Any:
         return evaluate_argument(self.spec.args[name], argument, self.env, f"`{self.spec.name}`")

@@ -90,18 +90,18 @@ class Steps:
 
 class ArgFrame:
     """Arguments of one call. What is pending is evaluated when first asked for: a default may use
-    other arguments in any order. `places` is where each is declared, `given` what the call says."""
+    other arguments in any order. `given` is what the call says."""
 
     def __init__(
         self,
         values: dict[str, Any],
         pending: dict[str, Callable[[], Any]],
-        places: Mapping[str, Span],
+        decls: Mapping[str, ArgDecl],
         given: Mapping[str, object] | None = None,
     ) -> None:
         self.values = values
         self.pending = pending
-        self.places = places
+        self.decls = decls
         self.given = given or {}
         self._running: list[str] = []
 
@@ -130,8 +130,8 @@ class ArgFrame:
     def _fail_circle(self, name: str) -> None:
         circle = self._running[self._running.index(name) :]
         message = "arguments need each other: " + " -> ".join(f"`{n}`" for n in (*circle, name))
-        notes = [Note(f"`{n}` is declared", self.places[n]) for n in circle[1:]]
-        fail("E0320", message, self.places[name], help="give one of them a value of its own", notes=notes)
+        notes = [Note(f"`{n}` is declared", self.decls[n].span) for n in circle[1:]]
+        fail("E0320", message, self.decls[name].span, help="give one of them a value of its own", notes=notes)
 
     def settle(self) -> list[Diagnostic]:
         """Evaluate all that is pending; the mistakes that were not raised before."""
@@ -192,7 +192,7 @@ class Env:
             frame = next((f for f in (self.args, self.spec) if name in f), None)
             if frame is not None and not (name in self.loop or name in self.body):
                 argument = frame.given.get(name)
-                span = argument.tree.span if isinstance(argument, Argument) else frame.places[name]
+                span = argument.tree.span if isinstance(argument, Argument) else frame.decls[name].span
                 yield Note(f"`{name}` is {describe(frame[name])}", span)
 
     def at(self, x: Tensor | None) -> Env:

@@ -308,6 +308,12 @@ class ProfileDecl:
     blocks: dict[str, BlockDecl]
     model: str | None = None
 
+    def changes(self) -> str:
+        """What it changes of its spec: profiles of equal changes have equal graphs."""
+        values = {k: a.tree.plain() for k, a in self.values.items()}
+        defaults = {t: {k: a.tree.plain() for k, a in v.items()} for t, v in self.defaults.items()}
+        return repr((values, defaults, list(map(id, self.blocks.values()))))
+
 
 class OutputDecl(NamedTuple):
     value: Value

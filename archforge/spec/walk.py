@@ -16,7 +16,7 @@ from archforge.ir import ShapeError
 from archforge.ops import all_ops
 from archforge.ops.base import Op
 from archforge.spec.assemble import Place
-from archforge.spec.calls import bind_block, bind_op, is_constant, shape_mistake, unknown_target
+from archforge.spec.calls import OpCall, bind_block, shape_mistake, unknown_target
 from archforge.spec.formula import Formula, LimitError, Poisoned, Template, describe
 from archforge.spec.functions import MAX_ITEMS
 from archforge.spec.loops import rows_of
@@ -80,7 +80,7 @@ class Walk:
         self.places: list[Place] = []
         self.uses: Counter[str] = Counter()
         self.calls: list[Frame] = []
-        self.bound: dict[tuple[str, int, bool], tuple[Op | None, Call]] = {}
+        self.op_calls: dict[tuple[str, int, bool], OpCall] = {}
         self.found: dict[tuple[str, Span | None, str], Diagnostic] = {}
         self.steps_taken = 0
         self.mistakes_made = 0
@@ -288,15 +288,12 @@ class Walk:
         return self._place(self._op(target, call, env, is_first=is_first), (x,), call, env, at)
 
     def _op(self, kind: str, call: Call, env: Env, *, is_first: bool) -> Op:
-        """The op with its attributes bound; one for all uses of a call (which may name its op by a formula)
-        that computes none of them."""
+        """The op with its attributes bound. A call may name its op by a formula."""
         key = (kind, id(call), is_first)
-        op, _ = self.bound.get(key, (None, call))
-        if op is None:
-            op = bind_op(kind, call, env, self.spec, self.defaults, is_first=is_first)
-            if key not in self.bound:  # the call is kept, so that its id is no other's
-                self.bound[key] = (op if is_constant(kind, call, self.defaults) else None, call)
-        return op
+        found = self.op_calls.get(key)
+        if found is None:  # which holds the call, so that its id is no other's
+            found = self.op_calls[key] = OpCall(kind, call, self.defaults, is_first=is_first)
+        return found.bind(env, self.spec)
 
     def _call_block(self, block: BlockDecl, call: Call, x: Flow, env: Env, at: At, *, is_first: bool) -> Flow:
         if len(self.calls) >= MAX_DEPTH:
