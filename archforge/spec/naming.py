@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -67,7 +66,7 @@ def assign_names(root: NameScope) -> None:
 
 def _assign(scope: NameScope, path: str, params_path: str, clashes: list[Diagnostic]) -> None:
     taken: dict[str, Draft | NameScope] = {}
-    copies: Counter[str] = Counter()
+    copies: dict[str, int] = {}
     for name, item in _named(scope):
         other = taken.setdefault(name, item)
         own = name
@@ -75,8 +74,8 @@ def _assign(scope: NameScope, path: str, params_path: str, clashes: list[Diagnos
             if not (item.shared and other.shared):
                 clashes.append(_clash(path + name, item, other))
                 continue
-            copies[name] += 1
-            own = f"{name}@{copies[name] + 1}"  # the same parameters, used again
+            copies[name] = copies.get(name, 1) + 1
+            own = f"{name}@{copies[name]}"  # the same parameters, used again
         item.name = path + own
         if isinstance(item, NameScope):
             _assign(item, f"{path}{own}.", f"{params_path}{name}.", clashes)
@@ -86,27 +85,26 @@ def _assign(scope: NameScope, path: str, params_path: str, clashes: list[Diagnos
 
 def _named(scope: NameScope) -> Iterator[tuple[str, Draft | NameScope]]:
     """The children with their own names. Merges take no number: they hold no parameters."""
-    unnamed = [item.kind for item in scope.items if item.given is None]
-    several = {kind for kind, uses in Counter(unnamed).items() if uses > 1}
+    uses: dict[str, int] = {}  # of each kind, among the unnamed
+    for item in scope.items:
+        if item.given is None:
+            uses[item.kind] = uses.get(item.kind, 0) + 1
     seen: dict[str, int] = {}
     position = 0
     for item in scope.items:
-        merges = _is_merge(item)
+        merges = isinstance(item, Draft) and not item.op.counts_as_layer
+        kind = item.kind
         if item.given is not None:
             name = item.given
         elif scope.style == "position" and not merges:
             name = str(position)
+        elif uses[kind] > 1:
+            seen[kind] = seen.get(kind, 0) + 1
+            name = f"{kind}{seen[kind]}"
         else:
-            name = kind = item.kind
-            if kind in several:
-                seen[kind] = seen.get(kind, 0) + 1
-                name = f"{kind}{seen[kind]}"
+            name = kind
         position += not merges
         yield name, item
-
-
-def _is_merge(item: Draft | NameScope) -> bool:
-    return isinstance(item, Draft) and not item.op.counts_as_layer
 
 
 def _clash(name: str, item: Draft | NameScope, other: Draft | NameScope) -> Diagnostic:

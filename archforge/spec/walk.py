@@ -52,7 +52,7 @@ MAX_MISTAKES = 1_000
 Flow = Tensor | None  # the current value, if there is one
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)  # as for Env
 class At:
     """Where a step is placed: the level of names, the scope of the graph, and, if its surroundings
     name it, `given`. `shared`: its parameters are those of another step of that name."""
