@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -79,13 +80,26 @@ def test_only_what_overflows_the_caches_is_done_image_by_image() -> None:
     assert by_image(8, 0) == []
 
 
-def recorded(typed: TypedGraph, without: tuple[str, ...] = ()) -> Any:
-    """The tape of a batch of one."""
+def test_the_memory_of_what_is_done_image_by_image_does_not_grow_with_its_depth() -> None:
+    from archforge.plan.memory import lay_out
+
+    def arena_bytes(depth: int) -> int:
+        names = ["input", *(f"conv{i}" for i in range(depth))]
+        chain = (node(name, "conv", x, out=16) for x, name in pairwise(names))
+        typed = graph(*chain, inputs={"input": (16, 16, 16)})
+        with mock.patch("archforge.backends.numba.program.CACHES", 0):
+            return lay_out(recorded(typed, batch=3).lifetimes())[1]
+
+    assert arena_bytes(9) == arena_bytes(4)
+
+
+def recorded(typed: TypedGraph, without: tuple[str, ...] = (), batch: int = 1) -> Any:
+    """The tape of a batch."""
     from archforge.backends.numba.program import NumbaProgram
 
     run = load(plan(typed, get("numba"), "float32", without=without), rule_weights(typed.params()))
     assert isinstance(run.program, NumbaProgram)
-    return run.program.recorded(1).tape
+    return run.program.recorded(batch).tape
 
 
 def test_what_planning_does_shows_in_the_number_of_calls_and_the_memory() -> None:

@@ -195,14 +195,17 @@ class Tape:
 
     def repeat(self, first: int) -> None:
         """The calls from this one on again for each of the other images, in the same memory but for what
-        has memory for all."""
+        has memory for all, which is in use from the first image to the last."""
         recorded = self.calls[first:]
         for image in range(1, self.images):
             for call in recorded:
                 assert isinstance(call, Call)
                 fields = {name: self._of_image(image, value) for name, value in call.fields.items()}
-                self.current = call.step
-                self.call(call.unit, call.kind, fields, call.units)
+                self.calls.append(replace(call, fields=fields))
+        for buffer in self._strides.keys() & self._lifetimes.keys():
+            if self._lifetimes[buffer][1] >= first:
+                self._touch(buffer, first)
+                self._touch(buffer, len(self.calls) - 1)
 
     def _of_image(self, image: int, value: Any) -> Any:
         if isinstance(value, Place):
