@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from archforge.bench.tune import Tuning, UseTime, tune
 from archforge.ir import TensorType
 from archforge.ops.base import Array, Op
 from archforge.plan import Backend, Executable, Kernel, Lowering, Tunable
+from archforge.weights.files import written_beside
 from tests.conftest import Run
 
 SPEC: dict[str, Any] = {
@@ -186,9 +188,34 @@ def test_what_is_kept_is_taken_from_then_on_until_it_is_forgotten(folder: Path) 
     assert kernels(archforge.compile(SPEC, backend=backend().choosing({}))) == untuned
     assert kernels(archforge.compile(SPEC, backend="numba", without=["winograd"])) == ["direct"] * 3
     assert backend().facts()["tuned"] == "2 kernels"
-    assert backend().forget() == 1
+    assert backend().forget() == 2
     assert backend().forget() == 0
     assert kernels(archforge.compile(SPEC, backend="numba")) == untuned
+
+
+@needs_numba
+def test_those_who_tune_at_the_same_time_lose_nothing(folder: Path) -> None:
+    from archforge.backends.numba import choices
+
+    def meanwhile(path: Path) -> Any:
+        with mock.patch.object(choices, "written_beside", written_beside):
+            backend().keep({"theirs": "direct"})
+        return written_beside(path)
+
+    with mock.patch.object(choices, "written_beside", meanwhile):
+        backend().keep({"ours": "direct"})
+    assert choices.kept() == {"ours": "direct", "theirs": "direct"}
+
+
+@needs_numba
+def test_of_two_choices_for_one_op_the_newer_holds(folder: Path) -> None:
+    from archforge.backends.numba import choices
+
+    for number, kept in enumerate(({"a": "1", "b": "1"}, {"a": "2"}, {"a": "3", "b": "3"})):
+        path = backend().keep(kept)
+        os.utime(path, ns=(number, number))
+    choices._read.cache_clear()
+    assert choices.kept() == {"a": "3", "b": "3"}
 
 
 @needs_numba

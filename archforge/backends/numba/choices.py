@@ -1,15 +1,19 @@
 """Which kernel computes an op where several can: the cost model's, or the one that `archforge tune` found.
 
-Choices are kept beside the machine code, in a file for each CPU, version and number of threads; they name
-kernels by the op and its input. What cannot be read, or names no kernel of today, is passed over.
+Choices are kept beside the machine code, for one CPU, version and number of threads; they name kernels by the
+op and its input. Each network has a file of its own, so that those who tune at the same time lose nothing; of
+two choices for one op the newer holds. What cannot be read, or names no kernel of today, is passed over.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from archforge.backends.numba.cache import cache_folder
 from archforge.backends.numba.families import winograd
@@ -58,11 +62,9 @@ def kept() -> Mapping[str, str]:
 
 def store(choices: Mapping[str, str]) -> Path:
     """Add choices to those that are kept. Raises E0705."""
-    folder = cache_folder()
-    path = _path(folder)
-    _read.cache_clear()
-    made_folder(folder)
-    text = json.dumps({**_read(folder), **choices}, indent=1, sort_keys=True)
+    digest = hashlib.sha256("\n".join(sorted(choices)).encode()).hexdigest()[:12]
+    path = made_folder(cache_folder()) / f"{_prefix()}{digest}.json"
+    text = json.dumps(dict(choices), indent=1, sort_keys=True)
     with written_beside(path) as file:
         file.write(f"{text}\n".encode())
     _read.cache_clear()
@@ -82,14 +84,18 @@ def clear() -> int:
 def _read(folder: Path) -> Mapping[str, str]:
     if not any(folder.glob(f"{PREFIX}*.json")):  # saves making the key, for almost everybody
         return {}
-    try:
-        found = json.loads(_path(folder).read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    if not isinstance(found, dict):
-        return {}
-    return {use: name for use, name in found.items() if isinstance(name, str)}
+    oldest_first = sorted(_stored(folder), key=lambda stored: stored[0])
+    return {use: name for _, found in oldest_first for use, name in found.items() if isinstance(name, str)}
 
 
-def _path(folder: Path) -> Path:
-    return folder / f"{PREFIX}{code_key()}-{machine().threads}.json"
+def _stored(folder: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """What each file holds, and when it was written."""
+    for path in folder.glob(f"{_prefix()}*.json"):
+        with suppress(OSError, ValueError):
+            found = json.loads(path.read_text("utf-8"))
+            if isinstance(found, dict):
+                yield path.stat().st_mtime_ns, found
+
+
+def _prefix() -> str:
+    return f"{PREFIX}{code_key()}-{machine().threads}-"
