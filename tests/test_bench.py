@@ -14,6 +14,7 @@ import pytest
 import archforge
 from archforge import load
 from archforge.backends import available, get
+from archforge.backends.numpy import NumpyBackend
 from archforge.bench.compare import compare, wrong_outputs
 from archforge.bench.profile import profile
 from archforge.bench.race import Contestant, Entry, deviations
@@ -192,6 +193,13 @@ def test_bench_prints_times_and_who_is_left_out(run: Run, monkeypatch: pytest.Mo
     assert "tiny, profile default, float32" in out
     assert "outputs agree" not in out  # there is nothing to agree with
     assert "variables" in out
+
+
+def test_bench_says_which_ops_are_on_reference_kernels(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("archforge.bench.race.PEERS", ())
+    monkeypatch.setattr(NumpyBackend, "lowerings", lambda *_: {})
+    _, out, _ = run("bench", "tiny.yaml", "--backend", "numpy", "--rounds", "1")
+    assert "numpy (conv, relu, flatten, linear on reference kernels)" in out
 
 
 def test_bench_says_once_what_is_not_installed(

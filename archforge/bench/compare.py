@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from archforge import backends
 from archforge.analysis.network import Network
@@ -25,10 +25,14 @@ from archforge.bench.race import (
 from archforge.bench.roofline import Work, work_of
 from archforge.bench.task import Task
 
+if TYPE_CHECKING:
+    from archforge.plan import Plan
+
 __all__ = ["Row", "compare", "wrong_outputs"]
 
 # What was measured, as JSON holds it: seconds by the labels of contestants under `median_s` and `least_s`,
-# `deviation`, `versions`, `left_out` (why), `limits` (None without numba), `work`, and what was run.
+# `deviation`, `versions`, `fallbacks` (ops on reference kernels), `left_out` (why), `limits` (None without
+# numba), `work`, and what was run.
 Row = dict[str, Any]
 
 
@@ -53,7 +57,7 @@ def compare(
         "batch": batch,
         "threads": task.threads,
         "load": load_average(),
-        "work": asdict(_work(network, batch)),
+        "work": asdict(sum(work_of(_planned(network), batch), Work(0, 0, 0))),
     }
     say("exporting what the other libraries load")
     entries, unexported = _exported(entries, task)
@@ -62,6 +66,8 @@ def compare(
     with started(entries, task) as (running, left_out):
         row["left_out"] = unexported | left_out
         row["versions"] = {c.label: c.facts["version"] for c in running}
+        ours = {c.label: c.entry.kind for c in running if c.entry.kind not in PEERS}
+        row["fallbacks"] = {label: _planned(network, kind).fallback_kinds for label, kind in ours.items()}
         row["deviation"] = deviations(running, task.folder)
         if running and not wrong_outputs(row):
             timed, ended = _timed(running, rounds, busy, say)
@@ -109,13 +115,12 @@ def _exported(entries: Sequence[Entry], task: Task) -> tuple[Sequence[Entry], di
     return able, {e.label: f"torch exported no network: {failed[e.python]}" for e in entries if e not in able}
 
 
-def _work(network: Network, batch: int) -> Work:
-    """What all steps of a plan have to do at least; a backend that fuses has fewer steps."""
+def _planned(network: Network, backend: str = "auto") -> Plan:
+    """Its steps on a backend; where several are fused into one, there is less work."""
     from archforge.passes import optimise
     from archforge.plan import plan
 
-    planned = plan(optimise(network.graph).graph, backends.get("auto"), "float32")
-    return sum(work_of(planned, batch), Work(0, 0, 0))
+    return plan(optimise(network.graph).graph, backends.get(backend), "float32")
 
 
 def _greater(

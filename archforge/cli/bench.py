@@ -22,7 +22,7 @@ from archforge.cli.options import (
     compile_options,
     network_of,
 )
-from archforge.cli.output import counted, print_json, table
+from archforge.cli.output import counted, print_json, table, with_fallbacks
 from archforge.cli.progress import Progress
 from archforge.spec.opening import STDIN
 
@@ -146,7 +146,7 @@ def _print_times(row: dict[str, Any]) -> None:
     ours = next(iter(medians))
     body = [
         (
-            f"  {label}",
+            f"  {with_fallbacks(label, row['fallbacks'].get(label, ()))}",
             row["versions"][label],
             f"{median * 1e3:.2f}",
             f"{row['least_s'][label] * 1e3:.2f}",

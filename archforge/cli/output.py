@@ -14,7 +14,16 @@ from typing import Any, Literal, TextIO
 from archforge.analysis.checks import MARKS, Status
 from archforge.errors import Diagnostic
 
-__all__ = ["adapt_streams", "counted", "mark", "paint", "print_diagnostics", "print_json", "table"]
+__all__ = [
+    "adapt_streams",
+    "counted",
+    "mark",
+    "paint",
+    "print_diagnostics",
+    "print_json",
+    "table",
+    "with_fallbacks",
+]
 
 # The mark of a status for streams that lack the sign, and its colour.
 _PLAIN = {
@@ -49,6 +58,12 @@ def coloured(stream: TextIO) -> bool:
 def counted(number: int, word: str) -> str:
     """`1 layer`, `18 layers`."""
     return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
+def with_fallbacks(backend: str, kinds: Iterable[str]) -> str:
+    """`numba (lstm on reference kernels)`: what computes, and the ops that it leaves to the reference."""
+    told = ", ".join(kinds)
+    return f"{backend} ({told} on reference kernels)" if told else backend
 
 
 def paint(text: str, colour: str, stream: TextIO | None = None) -> str:

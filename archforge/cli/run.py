@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from glob import has_magic
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -25,15 +25,13 @@ from archforge.cli.options import (
     input_shape,
     settings,
 )
+from archforge.cli.output import with_fallbacks
 from archforge.cli.progress import Progress
 from archforge.cli.stream import OUTPUTS, open_stream
 from archforge.errors import fail
 from archforge.spec.expand import InputShape
 from archforge.spec.syntax import Argument
 from archforge.weights.files import write_arrays
-
-if TYPE_CHECKING:
-    from archforge.plan import Plan
 
 __all__ = ["run"]
 
@@ -146,12 +144,14 @@ def run(
             strict=strict_backend,
             **compile_options(low_memory, no_winograd),
         )
+        plan = executable.plan
+        computing = with_fallbacks(plan.backend.name, plan.fallback_kinds)
         heading = [
-            f"{network.name}, profile {network.profile}, on {_backend(executable.plan)} in {dtype}",
+            f"{network.name}, profile {network.profile}, on {computing} in {dtype}",
             f"weights {origin(weights, seed)}, "
             + (stream.words if stream else f"input {origin(sources[0], seed)}"),
         ]
-        progress.say(f"running {network.name} on {executable.plan.backend.name}")
+        progress.say(f"running {network.name} on {plan.backend.name}")
         if stream:
             with progress.paused():
                 print(*heading, sep="\n", file=sys.stderr)
@@ -162,12 +162,6 @@ def run(
     if target is not None:
         write_arrays(target, {**results.outputs, **results.taps})
         print(f"wrote {target}")
-
-
-def _backend(plan: Plan) -> str:
-    """What computes, and which ops it leaves to the reference."""
-    kinds = ", ".join(plan.fallback_kinds)
-    return f"{plan.backend.name} ({kinds} on reference kernels)" if kinds else plan.backend.name
 
 
 def _is_many(sources: Sequence[str]) -> bool:
