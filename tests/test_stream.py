@@ -95,6 +95,12 @@ def test_failures_are_lines_of_json_too(run: Run, folder: Path) -> None:
     assert "E06" not in err
 
 
+def test_what_is_wrong_before_the_first_file_is_a_line_of_json(run: Run, folder: Path) -> None:
+    code, out, _ = run("tiny.yaml", "-i", "data", "--tap", "stemm", "-o", "out.npz", "--json")
+    (line,) = map(json.loads, out.splitlines())
+    assert (code, line["ok"], line["diagnostics"][0]["code"]) == (2, False, "E0608")
+
+
 def test_results_are_kept_in_a_file(run: Run, folder: Path) -> None:
     (folder / "broken.npy").unlink()
     (folder.parent / "labels.txt").write_text("a\nb\nc c\nd\ne\n")

@@ -45,7 +45,8 @@ def _run() -> None:
             app_for(sys.argv[1:])()
         except DiagnosticError as error:
             if "--json" in sys.argv:
-                print_json({"diagnostics": [d.to_json() for d in error.diagnostics], "ok": False})
+                told = {"diagnostics": [d.to_json() for d in error.diagnostics], "ok": False}
+                print_json(told, indent=None if sys.argv[1] == "run" else 2)  # which prints JSON by lines
             print_diagnostics(error.diagnostics)
             sys.exit(USER_ERROR)
         finally:

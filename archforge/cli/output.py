@@ -87,9 +87,9 @@ def _can_show(text: str) -> bool:
     return True
 
 
-def print_json(data: Any) -> None:
-    text = json.dumps(data, indent=2, ensure_ascii=False)
-    print(text if _can_show(text) else json.dumps(data, indent=2))
+def print_json(data: Any, indent: int | None = 2) -> None:
+    text = json.dumps(data, indent=indent, ensure_ascii=False)
+    print(text if _can_show(text) else json.dumps(data, indent=indent))
 
 
 def print_diagnostics(diagnostics: Iterable[Diagnostic]) -> None:
