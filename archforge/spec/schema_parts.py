@@ -58,7 +58,7 @@ HEADER: Json = {
     "paper": {"description": "Where it was published: arXiv:1512.03385, doi:...", **_TEXT},
     "departs": {"description": "How the documented network differs from what a reader expects.", **_TEXT},
     "repaired": {"description": "Where the published network cannot run, and the smallest repair.", **_TEXT},
-    "recommended": {"description": "The profile, or the spec, to use instead.", **_TEXT},
+    "recommended": {"description": "What to use instead: PROFILE, SPEC or SPEC/PROFILE.", **_TEXT},
     "extends": {"description": "The template whose parts this spec takes over.", **_TEXT},
     "imports": {
         "description": "Files whose blocks and rules are used.",
