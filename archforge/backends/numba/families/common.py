@@ -161,7 +161,7 @@ def residual_fields(residual: Value | None, *, width: int) -> dict[str, Any]:
 def pieces(count: int, most: int) -> set[int]:
     """The sizes of tiles into which `run_tiles` cuts `count` pixels."""
     number = -(-count // most)
-    return {count * (i + 1) // number - count * i // number for i in range(number)}
+    return {count // number, -(-count // number)}
 
 
 def tile_table(tile: Callable[[int], Recipe], most: int, counts: Iterable[int]) -> Array:

@@ -78,8 +78,9 @@ def run_tiles(
     """`count` pixels of one row, in tiles of nearly equal size, then the activation. Returns what the tile
     after them should have prefetched."""
     pieces = (count + most - 1) // most
+    least, larger = count // pieces, count % pieces
     for i in range(pieces):
-        pixels = count * (i + 1) // pieces - count * i // pieces
+        pixels = least + (i < larger)
         call_tile(integers(tiles, most + 1)[pixels], geometry, source, weight, bias, out, residual, ahead)
         ahead += r.ahead_step
         if r.activation:
