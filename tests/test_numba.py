@@ -80,6 +80,21 @@ def test_only_what_overflows_the_caches_is_done_image_by_image() -> None:
     assert by_image(8, 0) == []
 
 
+def test_a_value_that_waits_for_its_gate_does_so_for_one_image_only() -> None:
+    from archforge.plan.stretches import stretches
+
+    gated = graph(
+        node("map", "conv", "input", out=16),
+        node("pool", "global_avg_pool", "map"),
+        node("gate", "conv", "pool", out=16),  # whose weights outweigh what it reads and writes
+        node("out", "multiply", "map", "gate"),
+        inputs={"input": (16, 16, 16)},
+    )
+    planned = plan(gated, get("numba"), "float32")
+    (whole,) = (s for s in stretches(planned.steps, planned.types, 2, 0) if s.by_image)
+    assert (whole.first, whole.end) == (0, len(planned.steps))
+
+
 def test_the_memory_of_what_is_done_image_by_image_does_not_grow_with_its_depth() -> None:
     from archforge.plan.memory import lay_out
 

@@ -28,13 +28,13 @@ class Stretch:
 def stretches(
     steps: Sequence[Step], types: Mapping[str, TensorType], batch: int, cache_bytes: float
 ) -> Iterator[Stretch]:
-    """All steps in order. By image are those between two whose values for the batch overflow the cache, as
-    long as the weights, which are then read for each image, are fewer than half the values of one."""
+    """All steps in order. By image are those between two during which the values of the batch overflow the
+    cache, as long as the weights, which are then read for each image, are not more than the values of one."""
     begin = 0
     if batch > 1:
-        costs = [_bytes(step, types) for step in steps]
-        for light, run in groupby(range(len(steps)), lambda i: _is_light(steps[i], *costs[i])):
-            heavy = [i for i in run if light and batch * costs[i][0] > cache_bytes]
+        values = _bytes_alive(steps, types)
+        for light, run in groupby(range(len(steps)), lambda i: _is_light(steps[i], values[i])):
+            heavy = [i for i in run if light and batch * values[i] > cache_bytes]
             if len(heavy) > 1:
                 yield Stretch(begin, heavy[0])
                 begin = heavy[-1] + 1
@@ -55,11 +55,17 @@ def inside_of(
     return frozenset(inside - {root for value, (root, _) in joins.items() if value not in inside})
 
 
-def _bytes(step: Step, types: Mapping[str, TensorType]) -> tuple[int, int]:
-    """Of the values of one image that it reads and writes, and of its weights."""
-    values = sum(types[name].size for name in (*step.inputs, step.output))
-    return values * FLOAT, sum(math.prod(decl.shape) for decl in step.params.values()) * FLOAT
+def _bytes_alive(steps: Sequence[Step], types: Mapping[str, TensorType]) -> list[int]:
+    """During each step, of the values of one image that it reads or writes, or that wait for a later one."""
+    last = {value: i for i, step in enumerate(steps) for value in step.inputs}
+    found, alive = [], set[str]()
+    for i, step in enumerate(steps):
+        alive |= {*step.inputs, step.output}
+        found.append(sum(types[value].size for value in alive) * FLOAT)
+        alive = {value for value in alive if last.get(value, i) > i}
+    return found
 
 
-def _is_light(step: Step, values: int, weights: int) -> bool:
-    return not step.is_fallback and 2 * weights <= values
+def _is_light(step: Step, values: int) -> bool:
+    weights = sum(math.prod(decl.shape) for decl in step.params.values()) * FLOAT
+    return not step.is_fallback and weights <= values
