@@ -44,6 +44,10 @@ SINGLE = {1: (1,), 2: (3, 5), 3: (4, 6), 4: (3, 5), 5: (4, 6), 6: (5,), 7: (4, 6
 # reads or writes, and bytes of weights in a cycle from beyond the L2 cache.
 MULTIPLY_ADDS, VECTOR_CYCLES, BYTES_PER_CYCLE = 1.8, 3.0, 8.0
 
+# The most tiles of a chunk: from 30 to 170 all are about as fast, whatever the L2 cache holds of them. And
+# how many bytes of weights read again are worth one that is written and read between stages.
+CHUNK_TILES, MOST_READ_AGAIN = 84, 4
+
 
 def forms(op: Conv, x: TensorType) -> Iterator[Form]:
     """The tiles by which Winograd can compute it; none where it cannot."""
@@ -192,14 +196,11 @@ def _residual(residual: Value | None) -> dict[str, Any]:
 
 
 def _chunks(tiles: int, per_tile: int, weights: int) -> int:
-    """Into how many chunks, each with its values and products in the L2 cache, to cut the tiles; 0 to do
-    stage by stage, where reading all weights again for each chunk would cost more than what lies between
-    stages, which is written and read."""
-    most = machine().most_pixels(2)
-    fitting = max(machine().l2_bytes * 3 // 4 // per_tile // most, 1) * most
-    chunks = -(-tiles // fitting)
+    """Into how many chunks to cut the tiles; 0 to do stage by stage, where reading all weights again for
+    each chunk would cost more than what lies between stages, which is written and read."""
+    chunks = -(-tiles // CHUNK_TILES)
     chunks = -(-chunks // machine().threads) * machine().threads
-    if tiles < chunks * most or (chunks - 1) * weights > 3 * tiles * per_tile:
+    if tiles < chunks or (chunks - 1) * weights > MOST_READ_AGAIN * tiles * per_tile:
         return 0
     return chunks
 
