@@ -60,7 +60,7 @@ def test_what_is_compiled_is_logged_for_whoever_listens(
 ) -> None:
     from archforge.backends.numba import native
     from archforge.backends.numba.machine import machine
-    from archforge.backends.numba.tiles import Reduction
+    from archforge.backends.numba.window_tiles import Reduction
 
     monkeypatch.setenv("ARCHFORGE_CACHE", str(tmp_path))
     library = native._Library(machine())

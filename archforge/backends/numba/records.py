@@ -32,7 +32,7 @@ _GEOMETRY = (
 )
 GEOMETRY = _record(*_GEOMETRY)
 
-# What convolutions and windows share. `activation` is the address of a function, `parameter` of a float.
+# Where a convolution reads and writes. `activation` is the address of a function, `parameter` of a float.
 # The output of one image is cut into `bands` of `band_rows` rows and `stretches` of `stretch_columns`
 # columns (numbers of pixels). With `patch`, what a unit reads is first copied to the thread's scratch
 # memory, with `fill` around it.
@@ -55,8 +55,17 @@ CONV = _record(
     "tiles most_pixels tail_tiles tail_most_pixels",
 )
 
-# One unit is a band of one block of channels of one image.
-POOL = _record(*_GEOMETRY, *_AREA, "blocks block_weight weight_row weight_image tiles most_pixels")
+# One unit is a band of one block of channels of one image. A row of outputs is made by so many `tiles`, the
+# last from pixel `last_tile` on; activations follow `row_group` rows.
+POOL = _record(
+    *_GEOMETRY,
+    "batch blocks height width bands band_rows row_group",  # numbers of pixels, as in the next line
+    "stride_y pad_y pad_x source_height source_width",
+    "source source_image source_plane source_row",
+    "weight block_weight weight_row weight_image bias",
+    "out out_image out_row residual residual_image residual_row",
+    "tile tiles last_tile activation parameter",
+)
 
 # Element by element over `count` floats of one image, in chunks: x op y, by `kind` of `families/codes.py`;
 # with slopes for negative numbers a chunk is a block of channels and `y` holds one for each.

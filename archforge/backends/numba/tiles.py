@@ -1,8 +1,9 @@
-"""Microkernels: a tile of outputs is kept in registers while the window passes over it.
+"""Microkernels of convolutions that mix channels: a tile of outputs is kept in registers while the window
+passes over it.
 
-`Product`, for convolutions that mix channels: R pixels by B vectors of output channels. For each input
-value the weights of B vectors are loaded, the value is spread over a vector for each pixel, and R * B
-multiply-adds follow. With 32 registers R x B = 14 x 2:
+`Product`: R pixels by B vectors of output channels. For each input value the weights of B vectors are
+loaded, the value is spread over a vector for each pixel, and R * B multiply-adds follow. With 32 registers
+R x B = 14 x 2:
 
                        weights of one input channel
                        +-------------+-------------+
@@ -14,15 +15,7 @@ multiply-adds follow. With 32 registers R x B = 14 x 2:
       pixel 13  x_13-> | acc[13][0]  | acc[13][1]  |      1 register for the spread value
                        +-------------+-------------+
 
-`Window`, for what keeps channels apart (depthwise convolution, pools): R pixels by one vector of channels,
-each a whole load at every place of the window.
-
-                 place p of the window:   w[p]            1 register (depthwise)
-      pixel 0   x[0 * stride + p] ->      acc[0]
-      pixel 1   x[1 * stride + p] ->      acc[1]          R registers
-        ...
-
-All take (geometry, source, weight, bias, out, residual, ahead), addresses, with the geometry's record in
+It takes (geometry, source, weight, bias, out, residual, ahead), addresses, with the geometry's record in
 `records.py`; no residual is address 0. While a product computes it has weights that come later, at
 `ahead`, brought to the L2 cache.
 """
@@ -32,19 +25,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from archforge.backends.numba.machine import FLOAT
 from archforge.backends.numba.records import GEOMETRY
 
 if TYPE_CHECKING:
     import llvmlite.binding as llvm
+    import numpy as np
 
     from archforge.backends.numba.vectors import Function, Variable
 
-__all__ = ["LINE", "Geometry", "Product", "Reduction", "Window", "steps"]
+__all__ = ["LINE", "Geometry", "Product", "steps", "write"]
 
-TURNS = 8
 LINE = 64  # bytes of a cache line
 ARGUMENTS = ("geometry", "source", "weight", "bias", "out", "residual", "ahead")
 
@@ -94,115 +87,27 @@ class Product:
                             sums[r][q].set(f.multiply_add(x, w[q], sums[r][q].get()))
                 source.set(f.add(x_at, self.unroll * FLOAT))
                 weight.set(f.add(w_at, self.unroll * self.blocks * vector))
-        _write(f, geometry, sums)
-        return f.finish()
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """`pixels` accumulators of one vector; pixels are `step` vectors apart in the source.
-
-    `dot`: the bias plus the sum of the places' vectors times their weights. `max`: the largest.
-    `mean`: the sum times a factor of each pixel, of which `weight` holds a row.
-    """
-
-    lanes: int
-    pixels: int
-    step: int
-    kind: Literal["dot", "max", "mean"]
-
-    @property
-    def name(self) -> str:
-        return f"{self.kind}_{self.lanes}_{self.pixels}_step{self.step}"
-
-    def module(self) -> llvm.ModuleRef:
-        from archforge.backends.numba.vectors import Function
-
-        f = Function(self.name, ARGUMENTS, self.lanes)
-        vector = self.lanes * FLOAT
-        start = {"max": f.lowest(), "mean": f.constant(0.0)}
-        first = f.load(f.arguments["bias"]) if self.kind == "dot" else start[self.kind]
-        sums = [f.variable(first) for _ in range(self.pixels)]
-        weight = f.variable(f.arguments["weight"])
-        geometry = Geometry(f)
-        with geometry.places() as place:
-            w = f.load(weight.get()) if self.kind == "dot" else None
-            for r, total in enumerate(sums):
-                x = f.load(place, r * self.step * vector)
-                if self.kind == "dot":
-                    total.set(f.multiply_add(x, w, total.get()))
-                elif self.kind == "max":
-                    total.set(f.larger(total.get(), x))
-                else:
-                    total.set(f.plus(x, total.get()))
-            weight.set(f.add(weight.get(), vector))
-        if self.kind == "mean":
-            for r, total in enumerate(sums):
-                total.set(f.multiply(total.get(), f.spread(f.arguments["weight"], r * FLOAT)))
-        _write(f, geometry, [[total] for total in sums])
-        return f.finish()
-
-
-@dataclass(frozen=True, slots=True)
-class Reduction:
-    """The mean, the largest or the sum of squares of the geometry's `columns` vectors, `column` apart: one
-    pixel of output.
-
-    Eight accumulators take turns, so that none waits for the addition before it. `weight` holds the
-    mean's factor.
-    """
-
-    lanes: int
-    kind: Literal["max", "mean", "squares"]
-
-    @property
-    def name(self) -> str:
-        return f"global_{self.kind}_{self.lanes}"
-
-    def module(self) -> llvm.ModuleRef:
-        from archforge.backends.numba.vectors import Function
-
-        f = Function(self.name, ARGUMENTS, self.lanes)
-        join = f.larger if self.kind == "max" else f.plus
-        start = f.lowest() if self.kind == "max" else f.constant(0.0)
-        sums = [f.variable(start) for _ in range(TURNS)]
-        geometry = Geometry(f)
-        count, stride = geometry["columns"], geometry["column"]
-        at = f.variable(f.arguments["source"])
-        for turns, times in (
-            (TURNS, f.builder.sdiv(count, f.word(TURNS))),
-            (1, f.builder.srem(count, f.word(TURNS))),
-        ):
-            with f.loop(times):
-                for total in sums[:turns]:
-                    x = f.load(at.get())
-                    if self.kind == "squares":
-                        total.set(f.multiply_add(x, x, total.get()))
-                    else:
-                        total.set(join(x, total.get()))
-                    at.set(f.add(at.get(), stride))
-        for total in sums[1:]:
-            sums[0].set(join(total.get(), sums[0].get()))
-        if self.kind == "mean":
-            sums[0].set(f.multiply(sums[0].get(), f.spread(f.arguments["weight"])))
-        _write(f, geometry, [[sums[0]]])
+        write(f, geometry, sums, f.arguments["out"], f.arguments["residual"])
         return f.finish()
 
 
 class Geometry:
-    """The fields of the record that the first argument points to."""
+    """The fields of the record that the first argument points to; `kind` begins as `GEOMETRY`."""
 
-    def __init__(self, f: Function) -> None:
+    def __init__(self, f: Function, kind: np.dtype[np.void] = GEOMETRY) -> None:
         self._f = f
+        self._kind = kind
         self.address = f.arguments["geometry"]
 
     def __getitem__(self, name: str) -> Any:
-        offset = GEOMETRY.fields[name][1]  # type: ignore[index]  # the record has fields
-        return self._f.integer_at(self.address, offset)
+        return self._f.integer_at(self.address, self._offset(name))
 
     def spread(self, name: str) -> Any:
-        offset = GEOMETRY.fields[name][1]  # type: ignore[index]
-        return self._f.spread(self.address, offset)
+        return self._f.spread(self.address, self._offset(name))
+
+    def _offset(self, name: str) -> int:
+        offset: int = self._kind.fields[name][1]  # type: ignore[index]  # the record has fields
+        return offset
 
     @contextmanager
     def places(self) -> Iterator[Any]:
@@ -229,13 +134,13 @@ def _advance(f: Function, place: Variable, stride: Any) -> None:
     place.set(f.add(place.get(), stride))
 
 
-def _write(f: Function, geometry: Geometry, sums: list[list[Variable]]) -> None:
+def write(f: Function, geometry: Geometry, sums: list[list[Variable]], out: Any, residual: Any) -> None:
     """The epilogue: add the residual if there is one, clamp, store."""
     low, high = geometry.spread("low"), geometry.spread("high")
-    with f.when_not_zero(f.arguments["residual"]):
-        for total, at in _outputs(f, sums, f.arguments["residual"], geometry["residual_pixel"], geometry):
+    with f.when_not_zero(residual):
+        for total, at in _outputs(f, sums, residual, geometry["residual_pixel"], geometry):
             total.set(f.plus(total.get(), f.load(at)))
-    for total, at in _outputs(f, sums, f.arguments["out"], geometry["out_pixel"], geometry):
+    for total, at in _outputs(f, sums, out, geometry["out_pixel"], geometry):
         f.store(f.at_most(high, f.at_least(low, total.get())), at)
 
 

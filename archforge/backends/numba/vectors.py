@@ -69,6 +69,16 @@ class Function:
     def times(self, value: Any, factor: int) -> Any:
         return self.builder.mul(value, self.word(factor))
 
+    def when_less(self, x: Any, y: Any, yes: Any, no: Any) -> Any:
+        """`yes` if x < y, else `no`."""
+        return self.builder.select(self.builder.icmp_signed("<", x, y), yes, no)
+
+    def least(self, x: Any, y: Any) -> Any:
+        return self.when_less(x, y, x, y)
+
+    def most(self, x: Any, y: Any) -> Any:
+        return self.when_less(x, y, y, x)
+
     def integer_at(self, address: Any, offset: int = 0) -> Any:
         return self.builder.load(self._pointer(address, offset), typ=WORD)
 
@@ -150,6 +160,13 @@ class Function:
     def at_most(self, high: Any, x: Any) -> Any:
         """The smaller one; what is not a number stays, as in numpy.minimum."""
         return self.builder.select(self.builder.fcmp_ordered(">", x, high), high, x)
+
+    def select(self, condition: Any, yes: Any, no: Any) -> Any:
+        """One of two vectors, without a branch."""
+        undefined = ir.Constant(ir.VectorType(ir.IntType(1), self.lanes), ir.Undefined)
+        first = self.builder.insert_element(undefined, condition, ir.Constant(ir.IntType(32), 0))
+        zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes)
+        return self.builder.select(self.builder.shuffle_vector(first, undefined, zeros), yes, no)
 
     def larger(self, x: Any, y: Any) -> Any:
         """The larger one; what is not a number wins, as in numpy.maximum."""

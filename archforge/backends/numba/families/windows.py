@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -17,14 +17,12 @@ from archforge.backends.numba.families.common import (
     blocks_of,
     clamp_fields,
     residual_fields,
-    tile_table,
 )
 from archforge.backends.numba.machine import FLOAT, machine
-from archforge.backends.numba.native import Recipe
 from archforge.backends.numba.records import POOL
 from archforge.backends.numba.tape import Place, Value, aligned
-from archforge.backends.numba.tiles import Reduction
-from archforge.backends.numba.tiles import Window as WindowTile
+from archforge.backends.numba.window_tiles import Reduction, seen_places
+from archforge.backends.numba.window_tiles import Window as WindowTile
 from archforge.ir import TensorType
 from archforge.ops.adaptive_pool import AdaptiveAvgPool
 from archforge.ops.base import Array, per_axis
@@ -37,6 +35,12 @@ from archforge.plan import Epilogue, Kernel
 __all__ = ["adaptive_avg_pool", "avg_pool", "depthwise", "global_pool", "max_pool", "square_sums", "weighed"]
 
 POOLING = Unit("pool", "pool")
+
+# Pixels of a tile, and multiply-adds that it unrolls; pixels whose activation is done together, in the L1
+# cache.
+MOST_PIXELS, MOST_UNROLLED, GROUP_PIXELS = 14, 160, 256
+# Multiply-adds of vectors below which a map is not cut further.
+LEAST_WORK, UNITS_PER_THREAD = 1 << 12, 8
 
 
 def depthwise(op: Conv, x: TensorType) -> Kernel | None:
@@ -73,7 +77,7 @@ def max_pool(op: MaxPool, x: TensorType) -> Kernel | None:
 
     def run(params: Mapping[str, Array], x: Value) -> Value:
         out = x.tape.output(op.infer(TensorType(x.shape)).shape)
-        return _record(_window("max", area), area, x, out, {"fill": -math.inf})
+        return _record(_window("max", area), area, x, out, {})
 
     return Kernel(run)
 
@@ -138,7 +142,7 @@ def _reduced(kind: Literal["max", "mean", "squares"], x: Value, out: Value) -> V
     area = Area(whole, one, one, (0, 0), whole, whole, one)
     share = aligned((1,))
     share[:] = 1 / x.pixels
-    return _record(lambda _: Reduction(machine().lanes, kind), area, x, out, {"weight": share})
+    return _record({"tile": Reduction(machine().lanes, kind)}, area, x, out, {"weight": share})
 
 
 def _mean(window: Window, x: TensorType, counts: Array) -> Kernel | None:
@@ -155,12 +159,22 @@ def _mean(window: Window, x: TensorType, counts: Array) -> Kernel | None:
     return Kernel(run)
 
 
-def _window(kind: Literal["dot", "max", "mean"], area: Area) -> Callable[[int], Recipe]:
-    return lambda pixels: WindowTile(machine().lanes, pixels, area.stride[1], kind)
+def _window(kind: Literal["dot", "max", "mean"], area: Area) -> dict[str, Any]:
+    """The tile, and how a row of outputs is cut into tiles of nearly equal size."""
+    width, columns, stride = area.output[1], area.kernel[1], area.stride[1]
+    most = max(min(MOST_PIXELS, machine().registers - columns - 2, MOST_UNROLLED // columns), 1)
+    tiles = -(-width // most)
+    pixels = -(-width // tiles)
+    starts = {min(i * pixels, width - pixels) * stride - area.before[1] for i in range(tiles)}
+    seen = seen_places(pixels, columns, stride, area.dilation[1])
+    left = sum(place + min(starts) < 0 for place in seen)
+    right = sum(place + max(starts) >= area.source[1] for place in seen)
+    tile = WindowTile(machine().lanes, pixels, columns, stride, area.dilation, left, right, kind)
+    return {"tile": tile, "tiles": tiles, "last_tile": width - pixels}
 
 
 def _record(
-    tile: Callable[[int], Recipe],
+    tile_fields: Mapping[str, Any],
     area: Area,
     x: Value,
     out: Value,
@@ -173,21 +187,15 @@ def _record(
     if residual is not None:
         residual = residual.blocked()
     (height, width), vector = area.output, machine().vector
-    columns = (width - 1) * area.stride[1] + area.reach[1]
-    budget = machine().l2_bytes // 2 // (columns * vector)
-    band = min(max((budget - area.reach[0]) // area.stride[0] + 1, 1), height)
-    patch_plane = ((band - 1) * area.stride[0] + area.reach[0]) * columns * vector
+    rows, bands = _cut(area, tape.batch * x.blocks)
     source_row = area.source[1] * vector
-    row = columns * vector if area.overhangs else source_row
-    most = 14 if machine().registers == 32 else 8
-    bands = -(-height // band)
     fields = {
-        **area.fields(),
         **residual_fields(residual, width=width),
         **clamp_fields(epilogue),
+        **tile_fields,
         "planes": 1,
         "rows": area.kernel[0],
-        "row": area.dilation[0] * row,
+        "row": area.dilation[0] * source_row,
         "columns": area.kernel[1],
         "column": area.dilation[1] * vector,
         "out_pixel": vector,
@@ -196,24 +204,32 @@ def _record(
         "height": height,
         "width": width,
         "bands": bands,
-        "band_rows": band,
+        "band_rows": rows,
+        "row_group": max(GROUP_PIXELS // width, 1),
+        "stride_y": area.stride[0],
+        "pad_y": area.before[0],
+        "pad_x": area.before[1],
+        "source_height": area.source[0],
+        "source_width": area.source[1],
         "source": x.place,
         "source_image": x.image,
         "source_plane": x.plane,
         "source_row": source_row,
-        "source_pixel": vector,
-        "pixel": vector,
-        "patch": int(area.overhangs),
-        "patch_plane": patch_plane,
-        "patch_row": columns * vector,
         "out": out.place,
         "out_image": out.image,
         "out_row": width * vector,
         "blocks": x.blocks,
-        "most_pixels": most,
-        "tiles": tile_table(tile, most, [width]),
         **by,
     }
-    units = tape.batch * x.blocks * bands
-    tape.call(POOLING, POOL, fields, units, patch_plane if area.overhangs else 0)
+    tape.call(POOLING, POOL, fields, tape.batch * x.blocks * bands)
     return out
+
+
+def _cut(area: Area, maps: int) -> tuple[int, int]:
+    """Rows of a band, and bands into which each of so many maps is cut, so that threads share them evenly."""
+    height, width = area.output
+    wanted = -(-machine().threads * UNITS_PER_THREAD // maps)
+    least = -(-LEAST_WORK // (width * math.prod(area.kernel)))
+    rows = min(max(-(-height // wanted), least), height)
+    bands = -(-height // rows)
+    return -(-height // bands), bands

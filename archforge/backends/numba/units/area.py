@@ -69,7 +69,6 @@ def run_tiles(
     source,
     source_step,
     weight,
-    weight_step,
     bias,
     out,
     residual,
@@ -87,7 +86,6 @@ def run_tiles(
             for q in range(blocks):
                 activate_pixels(r, out + q * r.out_block, pixels)
         source += pixels * source_step
-        weight += pixels * weight_step
         out += pixels * r.out_pixel
         if residual:
             residual += pixels * r.residual_pixel

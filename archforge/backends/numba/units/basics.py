@@ -25,6 +25,7 @@ __all__ = [
     "call_out",
     "call_tile",
     "call_unit",
+    "call_window",
     "conv_record",
     "device",
     "elements_record",
@@ -118,6 +119,12 @@ def _call(arguments: int) -> Any:
 def call_tile(typing, function, geometry, source, weight, bias, out, residual, ahead):
     """A microkernel of `tiles.py`."""
     return _call(7)(typing)
+
+
+@intrinsic
+def call_window(typing, function, geometry, source, weight, bias, out, residual, top, rows):
+    """A microkernel of `window_tiles.py`."""
+    return _call(8)(typing)
 
 
 @intrinsic

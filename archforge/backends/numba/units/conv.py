@@ -65,7 +65,6 @@ def one_group(r, row, area, group, panel, end, scratch):
                 source + (y - top) * r.stride_y * source_row,
                 r.stride_x * r.pixel,
                 weight,
-                0,
                 bias,
                 out + y * r.out_row,
                 residual + y * r.residual_row if residual else 0,

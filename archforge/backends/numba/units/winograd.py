@@ -93,7 +93,6 @@ def multiply(r, row, frequency, count, values, products):
             source,
             VECTOR,
             weight + first * r.block_weight,
-            0,
             r.zeros,
             out + first * r.chunk * VECTOR,
             0,
