@@ -41,6 +41,8 @@ _ATTRIBUTES = {
     **dict.fromkeys(("dilation_rate", "rate", "dilations"), "dilation"),
     **dict.fromkeys(("epsilon",), "eps"),
     **dict.fromkeys(("ceil_mode",), "ceil"),
+    **dict.fromkeys(("scale", "scale_factor"), "factor"),
+    **dict.fromkeys(("negative_slope", "alpha"), "slope"),
 }
 _IN = ("in", "in_channels", "in_features", "input_dim", "input_channels", "in_planes")
 
@@ -72,6 +74,8 @@ def _misread(word: str) -> str:
     """What YAML made a single word of."""
     if re.match(r"-\S", word):
         return "a space is missing behind `-`"
+    if word.startswith("for "):
+        return "a loop: {for: {width: [8, 16]}, do: [...]}, or `repeat: 3` beside a step"
     if " - " in word or "\n" in word:
         return "YAML joins lines that are indented further: start each `- ` in the same column"
     pair = re.fullmatch(r"(\w+):(\S.*)", word)
