@@ -246,7 +246,7 @@ def test_specs_come_from_standard_input(monkeypatch: pytest.MonkeyPatch, run: Ru
         ["build", "resnet_50", "--set", "classes"],
         ["build", "resnet_50", "--input", "3x2y4"],
         ["build", "resnet_50", "--input", "3x8x8", "--backend", "numpi"],
-        ["show", "resnet_50", "--input", "4"],
+        ["show", "resnet_50", "--shape", "4"],
         ["run", "resnet_18", "-w", "missing.npz"],
         ["verify", "resnet_18", "missing.json"],
         ["check", "missing_folder"],

@@ -135,6 +135,7 @@ def test_a_map_is_told_by_its_figures(run: Run, folder: Path) -> None:
         (["-i", "empty"], "E0601", "no picture and no .npy file in the folder empty"),
         (["-i", "data/*.png"], "E0601", "no file fits the pattern"),
         (["-i", "data", "-i", "nowhere.npy"], "E0601", "there is no file nowhere.npy"),
+        (["-i", "3x9x9"], "E0601", "--shape 3x9x9 is another input size"),
         (
             ["-i", "data", "--labels", "tiny.yaml"],
             "E0601",

@@ -40,7 +40,9 @@ def bench(
     set: SetOption = None,
     batch: Annotated[
         list[int] | None,
-        typer.Option("--batch", "-b", min=1, metavar="N", help="Images in a call; may be repeated. [1]"),
+        typer.Option(
+            "--batch", "-b", min=1, metavar="N", help="Images in a call; may be repeated. Default: 1."
+        ),
     ] = None,
     backend: Annotated[
         list[str] | None,

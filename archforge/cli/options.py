@@ -33,7 +33,9 @@ __all__ = [
 SpecArgument = Annotated[
     str,
     typer.Argument(
-        metavar="SPEC", help="A file, the name of a spec of the shipped zoo, or - for standard input."
+        metavar="SPEC",
+        help="A file, the name of a spec of the shipped zoo, or - for standard input; SPEC:BLOCK is a block "
+        "of it by itself.",
     ),
 ]
 ProfileOption = Annotated[
@@ -49,6 +51,7 @@ ProfileOption = Annotated[
 InputOption = Annotated[
     str | None,
     typer.Option(
+        "--shape",
         "--input",
         metavar="SHAPE",
         help="Another input size, without the batch: 3x224x224; of several inputs: "

@@ -42,7 +42,7 @@ ARRAYS = (".npy", ".npz")
 def run(
     spec: SpecArgument,
     files: Annotated[
-        list[str] | None, typer.Argument(metavar="[FILE]...", help="More inputs, as of -i *.jpg in a shell.")
+        list[str] | None, typer.Argument(metavar="FILE", help="More inputs, as of -i *.jpg in a shell.")
     ] = None,
     weights: Annotated[
         str,

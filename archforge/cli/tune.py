@@ -30,7 +30,7 @@ __all__ = ["tune"]
 def tune(
     spec: Annotated[
         str | None,
-        typer.Argument(metavar="[SPEC]", help="A file, the name of a spec of the shipped zoo, or -."),
+        typer.Argument(metavar="SPEC", help="A file, the name of a spec of the shipped zoo, or -."),
     ] = None,
     profile: ProfileOption = None,
     backend: BackendOption = "auto",

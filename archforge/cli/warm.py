@@ -29,12 +29,15 @@ def warm(
     specs: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="SPEC", help="Files or folders of specs, or names of the zoo. Default: the zoo."
+            metavar="SPEC",
+            help="Specs, folders or names. Default: ./zoo_specs if it is there, else the shipped zoo.",
         ),
     ] = None,
     batch: Annotated[
         list[int] | None,
-        typer.Option("--batch", "-b", min=1, metavar="N", help="Images in a call; may be repeated. [1]"),
+        typer.Option(
+            "--batch", "-b", min=1, metavar="N", help="Images in a call; may be repeated. Default: 1."
+        ),
     ] = None,
     profile: ProfileOption = None,
     input: InputOption = None,

@@ -84,7 +84,8 @@ def _nothing(source: str) -> Diagnostic:
         return Diagnostic("E0601", f"there is no picture and no .npy file in the folder {source}", help=help)
     if glob.has_magic(source):
         return Diagnostic("E0601", f"no file fits the pattern {source}", help=f"files that end in {endings}")
-    return Diagnostic("E0601", f"there is no file {source}")
+    help = f"--shape {source} is another input size" if re.fullmatch(r"\d+(x\d+)+", source) else ""
+    return Diagnostic("E0601", f"there is no file {source}", help=help)
 
 
 def read_rows(path: Path, shape: Sequence[int]) -> Array:
