@@ -97,13 +97,15 @@ RESAMPLE = _record(
 
 # Tiles of `outputs` from `points` inputs along each axis; `stage` is one of `families/codes.py`. The
 # geometry at the head is that of the products, which end in no activation; `epilogue` is the address of
-# the outputs' one. Values and products are cut into chunks of `chunk` tiles, of `tiles_all` in the batch.
+# the outputs' one. Values and products are cut into chunks of `chunk` tiles, of `tiles_all` in the batch;
+# from a frequency of them to the next it is a stride.
 WINOGRAD = _record(
     *_GEOMETRY,
     "stage frequencies points_y points_x outputs_y outputs_x",
     "height width source_height source_width pad_y pad_x tiles_y tiles_x tiles_all chunk chunks",
     "in_blocks out_blocks panels panel_blocks block_weight edge",
-    "source source_image weight bias zeros out out_image residual residual_image values products",
+    "source source_image weight bias zeros out out_image residual residual_image",
+    "values values_stride products products_stride",
     "tiles most_pixels tail_tiles tail_most_pixels transform_in transform_out",
     "epilogue activation then parameter",
 )

@@ -134,6 +134,7 @@ def _record(
     per_tile = form.frequencies * (x.blocks + out.blocks) * vector  # bytes of values and products
     chunks = _chunks(tiles, per_tile, params["weight"].nbytes)
     chunk = -(-tiles // chunks) if chunks else tiles
+    values, products = (_frequency_stride(v.blocks * chunk) for v in (x, out))
     then = clamp_fields(epilogue)
     geometry = _product_geometry(layout, chunk)
     fields: dict[str, Any] = {
@@ -169,6 +170,8 @@ def _record(
         "zeros": aligned((layout.panel_blocks * machine().lanes,)),
         "out": out.place,
         "out_image": out.image,
+        "values_stride": values,
+        "products_stride": products,
         "transform_in": InputTransform(machine().lanes, form),
         "transform_out": OutputTransform(machine().lanes, form),
         "epilogue": _clamp(then),
@@ -179,10 +182,11 @@ def _record(
     edge = max(form.frequencies, 2 * form.rows.outputs * form.columns.outputs) * vector
     fields["edge"] = edge
     if chunks:
-        tape.call(WINOGRAD_UNIT, WINOGRAD, fields | {"stage": CHUNKS}, chunks, edge + chunk * per_tile)
+        scratch = edge + form.frequencies * (values + products)
+        tape.call(WINOGRAD_UNIT, WINOGRAD, fields | {"stage": CHUNKS}, chunks, scratch)
         return out
-    fields["values"] = tape.buffer(form.frequencies * x.blocks * tiles * vector)
-    fields["products"] = tape.buffer(form.frequencies * out.blocks * tiles * vector)
+    fields["values"] = tape.buffer(form.frequencies * values)
+    fields["products"] = tape.buffer(form.frequencies * products)
     for stage, units in ((INPUTS, x.blocks), (PRODUCTS, form.frequencies), (OUTPUTS, out.blocks)):
         tape.call(WINOGRAD_UNIT, WINOGRAD, fields | {"stage": stage}, units, edge)
     return out
@@ -193,6 +197,12 @@ def _residual(residual: Value | None) -> dict[str, Any]:
         return {"residual": 0}
     residual = residual.blocked()
     return {"residual": residual.place, "residual_image": residual.image}
+
+
+def _frequency_stride(vectors: int) -> int:
+    """Bytes from a frequency of so many vectors to the next. The vectors of a tile, one of each frequency,
+    are an odd number of vectors apart: at a power of 2 few sets of the caches would have to hold them all."""
+    return (vectors | 1) * machine().vector
 
 
 def _chunks(tiles: int, per_tile: int, weights: int) -> int:

@@ -25,7 +25,7 @@ def winograd(row: int, unit: int, scratch: int) -> None:
         first = r.tiles_all * unit // r.chunks
         count = r.tiles_all * (unit + 1) // r.chunks - first
         values = scratch + r.edge
-        products = values + r.frequencies * r.in_blocks * r.chunk * VECTOR
+        products = values + r.frequencies * r.values_stride
         for block in range(r.in_blocks):
             inputs(r, block, first, count, values, edge)
         for frequency in range(r.frequencies):
@@ -43,7 +43,6 @@ def winograd(row: int, unit: int, scratch: int) -> None:
 @device
 def inputs(r, block, first, count, values, edge):
     """V of `count` tiles for one block: [frequency][in_blocks][chunk] vectors."""
-    stride = r.in_blocks * r.chunk * VECTOR
     row = r.source_width * VECTOR
     out = values + block * r.chunk * VECTOR
     tile_x = first % r.tiles_x
@@ -52,7 +51,7 @@ def inputs(r, block, first, count, values, edge):
     for _ in range(count):
         x, y = tile_x * r.outputs_x - r.pad_x, tile_y * r.outputs_y - r.pad_y
         if x >= 0 and y >= 0 and x + r.points_x <= r.source_width and y + r.points_y <= r.source_height:
-            call_in(r.transform_in, plane + y * row + x * VECTOR, row, out, stride)
+            call_in(r.transform_in, plane + y * row + x * VECTOR, row, out, r.values_stride)
         else:
             fill(edge, r.frequencies * LANES, 0.0)
             left, right = max(0, -x), min(r.points_x, r.source_width - x)
@@ -60,7 +59,7 @@ def inputs(r, block, first, count, values, edge):
                 if right > left:
                     source = plane + (y + line) * row + (x + left) * VECTOR
                     copy(source, edge + (line * r.points_x + left) * VECTOR, (right - left) * LANES)
-            call_in(r.transform_in, edge, r.points_x * VECTOR, out, stride)
+            call_in(r.transform_in, edge, r.points_x * VECTOR, out, r.values_stride)
         out += VECTOR
         tile_x += 1
         if tile_x == r.tiles_x:
@@ -74,8 +73,8 @@ def inputs(r, block, first, count, values, edge):
 @device
 def multiply(r, row, frequency, count, values, products):
     """M of one frequency: [frequency][out_blocks][chunk] vectors."""
-    source = values + frequency * r.in_blocks * r.chunk * VECTOR
-    out = products + frequency * r.out_blocks * r.chunk * VECTOR
+    source = values + frequency * r.values_stride
+    out = products + frequency * r.products_stride
     weight = r.weight + frequency * r.out_blocks * r.block_weight
     for p in range(r.panels):
         first = p * r.panel_blocks
@@ -103,7 +102,7 @@ def multiply(r, row, frequency, count, values, products):
 @device
 def outputs(r, row, block, first, count, products, edge):
     """The outputs of `count` tiles for one block, with the epilogue."""
-    stride = r.out_blocks * r.chunk * VECTOR
+    stride = r.products_stride
     line, edge_line = r.width * VECTOR, r.outputs_x * VECTOR
     plane = block * r.height * line
     bias = r.bias + block * VECTOR
