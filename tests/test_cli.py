@@ -163,6 +163,8 @@ def test_new_writes_a_spec_that_builds(run: Run) -> None:
     assert run("new", "my_net")[0] == 0
     assert run("check", "my_net.yaml")[0] == 0
     assert run("build", "my_net.yaml")[0] == 0
+    layers = {row["name"]: row["output"] for row in json.loads(run("show", "my_net.yaml", "--json")[1])}
+    assert [layers[f"stage{n}.1.add"] for n in (1, 2, 3)] == [[16, 32, 32], [32, 16, 16], [64, 8, 8]]
     code, _, err = run("new", "my_net")
     assert code == 2
     assert "E0705" in err
