@@ -16,7 +16,7 @@ from archforge.ops.base import Op
 from archforge.spec.formula import Formula, LimitError, Poisoned, describe
 from archforge.spec.hints import argument_hint, target_hint, value_hint
 from archforge.spec.scopes import NO_ARGS, POISON, ArgFrame, Env, Tensor, check_kind, evaluate_argument
-from archforge.spec.syntax import CONSTANTS, Argument, BlockDecl, Call, Defaults
+from archforge.spec.syntax import CONSTANTS, MODIFIERS, Argument, BlockDecl, Call, Defaults
 
 __all__ = [
     "OpCall",
@@ -44,7 +44,10 @@ def unknown_argument(
     """The diagnostic for an argument or attribute that `target` does not have."""
     notes = (Note(f"`{target}` is defined", block.span),) if block else ()
     message = f"`{target}` has no {'argument' if block else 'attribute'} `{key}`"
-    hint = argument_hint(key, known) if block or known else f"it takes none: {target}"
+    if key in MODIFIERS and key != "in":  # which is a word for channels too
+        hint = f"it stands beside the op: {{{target}: ..., {key}: ...}}"
+    else:
+        hint = argument_hint(key, known) if block or known else f"it takes none: {target}"
     return Diagnostic("E0306" if block else "E0406", message, span, help=hint, notes=notes)
 
 

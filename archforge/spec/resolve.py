@@ -196,6 +196,8 @@ def _check_keys(spec: Spec, chain: list[SpecDocument]) -> list[Diagnostic]:
     def need(key: str, span: Span, known: Mapping[str, Any], code: str, what: str, where: str) -> None:
         if key not in known:
             hint = did_you_mean(key, known, what=f"{what}s")
+            if what == "profile" and not spec.profiles:
+                hint = f"profiles: {{{key}: {{}}}} declares it; without any there is `{NO_PROFILE}`"
             found.append(Diagnostic(code, f"{where} names no {what}: `{key}`", span, help=hint))
 
     for document in chain:
