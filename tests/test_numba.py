@@ -139,6 +139,12 @@ def test_low_memory_packs_weights_once_over_and_outputs_stay() -> None:
     np.testing.assert_allclose(small(x), fast(x), rtol=0, atol=1e-4 * fast(x).std())
 
 
+def test_a_pointwise_layer_multiplies_no_channels_that_are_not_there() -> None:
+    typed = graph(node("conv", "conv", "input", out=32, bias=False), inputs={"input": (20, 6, 6)})
+    run = load(plan(typed, get("numba"), "float32"), rule_weights(typed.params()))
+    assert run.params[0]["weight"].nbytes == 20 * 32 * 4
+
+
 def packed_bytes(run: Executable) -> int:
     return sum(array.nbytes for params in run.params for array in params.values())
 

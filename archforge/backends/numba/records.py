@@ -22,11 +22,11 @@ def _record(*groups: Iterable[tuple[str, str]] | str) -> np.dtype[np.void]:
 STEP = _record("function record units")
 
 # How a tile's window passes over its source: `run` floats at each of planes * rows * columns places
-# (each a count), which are the strides apart. Then where its results go, how far ahead in the weights
-# a tile has so many cache lines prefetched at each place, and the next tile begins with that; and between
-# what results are clamped.
+# (each a count), which are the strides apart, until there were `depth` floats. Then where its results go,
+# how far ahead in the weights a tile has so many cache lines prefetched at each place, and the next tile
+# begins with that; and between what results are clamped.
 _GEOMETRY = (
-    "planes plane rows row columns column run out_pixel out_block residual_pixel",
+    "planes plane rows row columns column run depth out_pixel out_block residual_pixel",
     "ahead ahead_lines ahead_step",
     [("low", "f4"), ("high", "f4")],
 )

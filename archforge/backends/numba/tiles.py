@@ -45,7 +45,7 @@ ARGUMENTS = ("geometry", "source", "weight", "bias", "out", "residual", "ahead")
 @dataclass(frozen=True, slots=True)
 class Product:
     """`pixels` by `blocks` accumulators; pixels are `step` floats apart in the source. The geometry's run
-    is a multiple of `unroll`.
+    and depth are multiples of `unroll`.
 
     No pixel reads at one turn of the loop what another reads, so `unroll` is at most `step`: LLVM would keep
     the spread value for both, and for lack of a register on the stack.
@@ -70,14 +70,16 @@ class Product:
         sums = [[f.variable(bias[q]) for q in range(self.blocks)] for _ in range(self.pixels)]
         weight = f.variable(f.arguments["weight"])
         geometry = Geometry(f)
-        times = f.builder.sdiv(geometry["run"], f.word(self.unroll))
+        run, left = geometry["run"], f.variable(geometry["depth"])
         ahead, lines = f.variable(f.arguments["ahead"]), geometry["ahead_lines"]
         with geometry.places() as place:
             with f.loop(lines):
                 f.prefetch(ahead.get())
                 ahead.set(f.add(ahead.get(), LINE))
             source = f.variable(place)
-            with f.loop(times):
+            here = f.least(run, left.get())
+            left.set(f.builder.sub(left.get(), here))
+            with f.loop(f.builder.sdiv(here, f.word(self.unroll))):
                 x_at, w_at = source.get(), weight.get()
                 for u in range(self.unroll):
                     w = [f.load(w_at, (u * self.blocks + q) * vector) for q in range(self.blocks)]

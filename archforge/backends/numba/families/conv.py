@@ -21,7 +21,7 @@ from archforge.backends.numba.families.common import (
     tile_table,
 )
 from archforge.backends.numba.families.cutting import cut_of, most_pixels
-from archforge.backends.numba.families.layout import Layout
+from archforge.backends.numba.families.layout import MOST_UNROLLED, Layout
 from archforge.backends.numba.families.moves import along
 from archforge.backends.numba.machine import FLOAT, machine
 from archforge.backends.numba.records import CONV
@@ -36,7 +36,6 @@ from archforge.plan import Epilogue, Kernel
 __all__ = ["ahead_fields", "direct", "linear", "record", "tile_fields"]
 
 DIRECT = Unit("conv", "conv")
-MOST_UNROLLED = 4
 
 
 def direct(op: Conv, x: TensorType) -> Kernel | None:
@@ -187,6 +186,7 @@ def _geometry(
         "columns": 1 if adjacent else width,
         "column": area.dilation[1] * x.pixel,
         "run": run * width if adjacent else run,
+        "depth": layout.depth(height * width) * height * width,
     }
 
 
@@ -200,7 +200,7 @@ def ahead_fields(layout: Layout, geometry: Mapping[str, int], tiles: int) -> dic
     lines = geometry["run"] * layout.panel_blocks * machine().vector // LINE  # of the panel at a place
     each = -(-lines // tiles)
     return {
-        "ahead": places * lines * LINE if tiles > 1 else AHEAD,
+        "ahead": geometry["depth"] * layout.panel_blocks * machine().vector if tiles > 1 else AHEAD,
         "ahead_lines": each,
         "ahead_step": places * each * LINE,
     }

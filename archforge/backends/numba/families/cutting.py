@@ -38,7 +38,8 @@ def cut_of(area: Area, layout: Layout, batch: int, pixel: int) -> Cut:
     panels, until there is enough for all threads. Where weights outweigh the source, parts come first, so
     that each thread reads its share of the weights once."""
     height, width = area.output
-    places = math.prod(area.kernel) * layout.planes * layout.plane_channels * layout.groups
+    kernel = math.prod(area.kernel)
+    places = kernel * layout.depth(kernel) * layout.groups
     work = batch * height * width * places * layout.outputs
     least = LEAST_WORK if batch * height * width > 1 else LEAST_WEIGHTS
     enough = max(1, min(work // least, machine().threads * UNITS_PER_THREAD))

@@ -1,7 +1,7 @@
 """How the weights of a convolution that mixes channels lie: in the order in which a tile reads them, panel by
 panel of B blocks of output channels, [panel][plane][row][column][lane in][B][lane out]. A plane is a block
 of input channels, or one channel where there are few (`thin`), so that the first layer of a network
-multiplies no zeros.
+multiplies no zeros; the last of a pointwise kernel is not filled up.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from archforge.ops.base import Array
 from archforge.ops.conv import Conv
 from archforge.weights.mapped import forget
 
-__all__ = ["Layout"]
+__all__ = ["MOST_UNROLLED", "Layout"]
+
+MOST_UNROLLED = 4  # floats of a run that a tile unrolls, which divide the lanes of every width
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,11 @@ class Layout:
     def plane_channels(self) -> int:
         return 1 if self.thin else machine().lanes
 
+    def depth(self, places: int) -> int:
+        """Input channels whose weights a panel holds for each place of a kernel of so many."""
+        whole = self.planes * self.plane_channels
+        return min(whole, -(-self.inputs // MOST_UNROLLED) * MOST_UNROLLED) if places == 1 else whole
+
     @property
     def blocks(self) -> int:
         """Blocks of output channels of a group."""
@@ -103,17 +110,19 @@ class Layout:
 
     def _block_size(self, weight: Array) -> int:
         """Floats of one block of output channels."""
-        return machine().lanes * self.planes * self.plane_channels * math.prod(weight.shape[2:])
+        places = math.prod(weight.shape[2:])
+        return machine().lanes * self.depth(places) * places
 
     def _dense(self, first: int, rows: Array) -> Array:
-        """float32[B, lane out, plane, lane in, kernel] of a panel, channels filled up with zeros."""
+        """float32[B, lane out, plane, lane in, kernel] of a panel, channels filled up with zeros; all in one
+        plane where the kernel is pointwise."""
         lanes, kernel = machine().lanes, math.prod(rows.shape[2:])
         inputs, outputs = self.inputs // self.joined, self.outputs // self.joined
-        blocks = blocks_of(len(rows))
-        dense = np.zeros((blocks * lanes, self.planes * self.plane_channels, kernel), np.float32)
+        blocks, depth = blocks_of(len(rows)), self.depth(kernel)
+        dense = np.zeros((blocks * lanes, depth, kernel), np.float32)
         begin = first * lanes
         end = begin + len(rows)
         for i in range(begin // outputs, -(-end // outputs)):  # the op's groups that it belongs to
             part = slice(max(i * outputs, begin) - begin, min((i + 1) * outputs, end) - begin)
             dense[part, i * inputs : (i + 1) * inputs] = rows[part].reshape(-1, inputs, kernel)
-        return dense.reshape(blocks, lanes, self.planes, self.plane_channels, kernel)
+        return dense.reshape(blocks, lanes, -1, depth if kernel == 1 else self.plane_channels, kernel)

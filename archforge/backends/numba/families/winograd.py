@@ -97,7 +97,7 @@ def convolution(op: Conv, x: TensorType, form: Form) -> Kernel:
 
     def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
         weight, lanes = params["weight"], machine().lanes
-        packed = aligned((form.frequencies, layout.blocks * lanes * layout.planes * lanes))
+        packed = aligned((form.frequencies, layout.blocks * lanes * layout.depth(1)))
         for first in range(0, layout.blocks, layout.panel_blocks):
             rows = weight[first * lanes : layout.end_of_panel(first)]
             u = transformed_weights(rows, form)
@@ -230,6 +230,7 @@ def _product_geometry(layout: Layout, chunk: int) -> dict[str, Any]:
         "rows": 1,
         "columns": 1,
         "run": machine().lanes,
+        "depth": layout.depth(1),
         "out_pixel": vector,
         "out_block": chunk * vector,
         "low": -math.inf,
