@@ -31,7 +31,15 @@ class Workspace:
     """Runs a tape; one call at a time."""
 
     def __init__(self, tape: Tape, *, share_memory: bool = True) -> None:
-        offsets, size = lay_out(tape.lifetimes(), share=share_memory)
+        # Inputs that stay as they are given are read where the caller has them.
+        self._outside: dict[int, list[tuple[Array, str, int]]] = {
+            value.place.buffer: [] for _, value in tape.inputs if not value.is_blocked
+        }
+        self._given: dict[int, Array] = {}  # by buffer, during a call
+        lifetimes = [t for i, t in enumerate(tape.lifetimes()) if i not in self._outside]
+        placed, size = lay_out(lifetimes, share=share_memory)
+        at = iter(placed)
+        offsets = [0 if i in self._outside else next(at) for i in range(len(tape.sizes))]
         self._tape = tape
         self._arena = aligned((size,), np.uint8)
         self._offsets = offsets
@@ -53,26 +61,38 @@ class Workspace:
 
     def run(self, inputs: Mapping[str, Array], wanted: Mapping[str, Value]) -> dict[str, Array]:
         """The wanted values as arrays, for float arrays [N, *shape]."""
-        for name, value in self._tape.inputs:
-            self._fill(value, inputs[name])
+        self._take_in(inputs)
         start = time.perf_counter()
         for segment in self._segments:
             self._do(segment)
         self._stretch = int(len(self._tape.calls) * PATIENCE_S / (time.perf_counter() - start)) or 1
-        return {name: self._array(value) for name, value in wanted.items()}
+        return self._left(wanted)
 
     def watched(
         self, inputs: Mapping[str, Array], wanted: Mapping[str, Value], done: Callable[[str], None]
     ) -> dict[str, Array]:
         """The same, one call of the tape after the other; see `Program.watched`."""
-        for name, value in self._tape.inputs:
-            self._fill(value, inputs[name])
+        self._take_in(inputs)
         done("")
         for call, piece in zip(self._tape.calls, self._pieces(), strict=True):
             self._do(piece)
             done(call.step if isinstance(call, Call) else call[0].output)
-        outputs = {name: self._array(value) for name, value in wanted.items()}
+        outputs = self._left(wanted)
         done("")
+        return outputs
+
+    def _take_in(self, inputs: Mapping[str, Array]) -> None:
+        for name, value in self._tape.inputs:
+            if value.is_blocked:
+                self._fill(value, inputs[name])
+                continue
+            array = self._given[value.place.buffer] = np.ascontiguousarray(inputs[name], np.float32)
+            for record, field, offset in self._outside[value.place.buffer]:
+                record[0][field] = array.ctypes.data + offset
+
+    def _left(self, wanted: Mapping[str, Value]) -> dict[str, Array]:
+        outputs = {name: self._array(value) for name, value in wanted.items()}
+        self._given.clear()
         return outputs
 
     def _pieces(self) -> Iterator[Array | Fallback]:
@@ -106,7 +126,10 @@ class Workspace:
     def _record(self, call: Call) -> int:
         record = aligned((1,), call.kind)
         for name, value in call.fields.items():
-            record[0][name] = self._resolved(value)
+            if isinstance(value, Place) and value.buffer in self._outside:
+                self._outside[value.buffer].append((record, name, value.offset))
+            else:
+                record[0][name] = self._resolved(value)
         self._records.append(record)
         return int(record.ctypes.data)
 
@@ -124,11 +147,12 @@ class Workspace:
         strides = (math.prod(others[i + 1 :]) * value.pixel for i in range(len(others)))
         shape = (value.blocks, lanes) if value.is_blocked else (value.channels,)
         steps = (value.plane, FLOAT) if value.is_blocked else (value.plane,)
+        buffer = value.place.buffer
         return np.ndarray(
             (self._tape.images, *shape, *others),
             np.float32,
-            self._arena.data,
-            self._offsets[value.place.buffer] + value.place.offset,
+            self._given[buffer].data if buffer in self._given else self._arena.data,
+            self._offsets[buffer] + value.place.offset,
             (value.image, *steps, *strides),
         )
 
