@@ -55,7 +55,7 @@ def bench(
     ] = None,
     threads: Annotated[
         int | None,
-        typer.Option("--threads", min=1, metavar="N", help="Of every contestant. Default: physical cores."),
+        typer.Option("--threads", min=1, metavar="N", help="Of every contestant. Default: as in `archforge info`."),
     ] = None,
     rounds: Annotated[
         int,
