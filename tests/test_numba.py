@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from unittest import mock
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -137,6 +138,22 @@ def test_low_memory_packs_weights_once_over_and_outputs_stay() -> None:
     direct = compile(network, backend="numba", weights=weights, without=["winograd"])
     np.testing.assert_array_equal(small(x), direct(x))
     np.testing.assert_allclose(small(x), fast(x), rtol=0, atol=1e-4 * fast(x).std())
+
+
+def test_packed_weights_lie_side_by_side_for_as_long_as_one_is_used() -> None:
+    from archforge.backends.numba import pages
+
+    with mock.patch.multiple(pages, PIECE=1000, _pieces=pages._Pieces()):
+        arrays = [pages.in_large_pages(shape) for shape in ((3, 5), (10,), (400,), (7, 2, 2))]
+    for i, array in enumerate(arrays):
+        assert array.ctypes.data % 64 == 0
+        assert not array.any()
+        array[...] = i + 1
+    assert [float(array.mean()) for array in arrays] == [1, 2, 3, 4]
+    assert [array.base is arrays[0].base for array in arrays] == [True, True, False, False]
+    piece = ref(arrays[0].base)
+    del array, arrays[:2]
+    assert piece() is None
 
 
 def test_a_pointwise_layer_multiplies_no_channels_that_are_not_there() -> None:

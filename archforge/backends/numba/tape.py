@@ -20,7 +20,7 @@ from archforge.ops.base import Array
 from archforge.plan import Step
 from archforge.plan.memory import Lifetime
 
-__all__ = ["Call", "Place", "Tape", "Value", "aligned"]
+__all__ = ["ALIGNMENT", "Call", "Place", "Tape", "Value", "aligned"]
 
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from archforge.backends.numba.families.common import blocks_of
 from archforge.backends.numba.machine import machine
+from archforge.backends.numba.pages import in_large_pages
 from archforge.backends.numba.tape import aligned
 from archforge.ir import TensorType
 from archforge.ops.base import Array
@@ -82,7 +83,7 @@ class Layout:
     def pack(self, params: Mapping[str, Array]) -> Mapping[str, Array]:
         """`weight` and `bias` as tiles read them."""
         weight = params["weight"]
-        packed = aligned((self.groups, self.blocks * self._block_size(weight)))
+        packed = in_large_pages((self.groups, self.blocks * self._block_size(weight)))
         for group, first in product(range(self.groups), range(0, self.blocks, self.panel_blocks)):
             begin = group * self.outputs
             rows = weight[begin + first * machine().lanes : begin + self.end_of_panel(first)]

@@ -21,6 +21,7 @@ from archforge.backends.numba.families.conv import ahead_fields, tile_fields
 from archforge.backends.numba.families.cutting import most_pixels
 from archforge.backends.numba.families.layout import Layout
 from archforge.backends.numba.machine import machine
+from archforge.backends.numba.pages import in_large_pages
 from archforge.backends.numba.records import GEOMETRY, WINOGRAD
 from archforge.backends.numba.tape import Value, aligned
 from archforge.backends.numba.transforms import InputTransform, OutputTransform
@@ -97,7 +98,7 @@ def convolution(op: Conv, x: TensorType, form: Form) -> Kernel:
 
     def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
         weight, lanes = params["weight"], machine().lanes
-        packed = aligned((form.frequencies, layout.blocks * lanes * layout.depth(1)))
+        packed = in_large_pages((form.frequencies, layout.blocks * lanes * layout.depth(1)))
         for first in range(0, layout.blocks, layout.panel_blocks):
             rows = weight[first * lanes : layout.end_of_panel(first)]
             u = transformed_weights(rows, form)
