@@ -55,7 +55,9 @@ def bench(
     ] = None,
     threads: Annotated[
         int | None,
-        typer.Option("--threads", min=1, metavar="N", help="Of every contestant. Default: as in `archforge info`."),
+        typer.Option(
+            "--threads", min=1, metavar="N", help="Of each contestant. Default: see `archforge info`."
+        ),
     ] = None,
     rounds: Annotated[
         int,
