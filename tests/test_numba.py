@@ -304,3 +304,18 @@ def test_a_batch_of_any_size_runs_on_one_executable() -> None:
     whole = run(x)
     for size in (1, 2, 3, 5, 6):
         np.testing.assert_allclose(run(x[:size]), whole[:size], rtol=0, atol=1e-5 * whole.std())
+
+
+def test_inputs_are_read_wherever_they_lie_and_never_written() -> None:
+    network = load_network("resnet_18", "torchvision", input=(3, 33, 33))
+    run = compile(network, backend="numba", weights=rule_weights(network.params), taps=["input"])
+    x: Array = np.random.default_rng(0).standard_normal((2, 3, 33, 33)).astype(np.float32)
+    given = x.copy()
+    given.flags.writeable = False
+    whole, taps = run(given)
+    np.testing.assert_array_equal(taps["input"], x)
+    assert not np.may_share_memory(taps["input"], given)
+    for other in (x.astype(np.float64), np.asfortranarray(x), x[:, ::-1].copy()[:, ::-1]):
+        np.testing.assert_array_equal(run(other)[0], whole)
+    np.testing.assert_array_equal(run(-x)[1]["input"], -x)
+    np.testing.assert_array_equal(run(given)[0], whole)

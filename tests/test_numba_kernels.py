@@ -1,4 +1,5 @@
-"""Kernels that the numba backend alone has on odd shapes: transposed convolutions, and Winograd's tiles."""
+"""Kernels that the numba backend alone has on odd shapes: transposed convolutions, rows of several tiles, and
+Winograd's tiles."""
 
 from __future__ import annotations
 
@@ -53,6 +54,34 @@ def test_transposed_convolutions_of_any_geometry_equal_the_reference(case: tuple
     distance, planned = deviation(*case)
     assert distance < TOLERANCE
     assert len(planned.steps) == 1
+    assert not planned.fallbacks
+
+
+@st.composite
+def wide_windows(draw: st.DrawFn) -> tuple[TypedGraph, int]:
+    """A depthwise convolution whose rows take several tiles, of which the last overlaps another."""
+    channels, kernel = draw(st.sampled_from([2, 16, 20])), draw(st.integers(2, 7))
+    size = (draw(st.integers(kernel, 9)), draw(st.integers(15, 70)))
+    conv = node(
+        "conv",
+        "conv",
+        "input",
+        out=channels,
+        kernel=(kernel, kernel),
+        stride=draw(st.integers(1, 3)),
+        padding=tuple((draw(st.integers(0, 8)), draw(st.integers(0, 8))) for _ in range(2)),
+        dilation=(1, draw(st.integers(1, 2))),
+        groups=channels,
+        bias=draw(st.booleans()),
+    )
+    return with_epilogue(draw, conv, (channels, *size)), draw(st.integers(1, 2))
+
+
+@given(wide_windows())
+@settings(max_examples=40)
+def test_rows_of_several_tiles_equal_the_reference(case: tuple[TypedGraph, int]) -> None:
+    distance, planned = deviation(*case)
+    assert distance < TOLERANCE
     assert not planned.fallbacks
 
 
