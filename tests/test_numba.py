@@ -162,6 +162,15 @@ def test_a_pointwise_layer_multiplies_no_channels_that_are_not_there() -> None:
     assert run.params[0]["weight"].nbytes == 20 * 32 * 4
 
 
+@pytest.mark.parametrize(("out", "size"), [(64, 37), (96, 14), (728, 37)])
+def test_threads_share_a_pointwise_layer_equally(out: int, size: int) -> None:
+    from archforge.backends.numba.machine import machine
+
+    typed = graph(node("conv", "conv", "input", out=out), inputs={"input": (384, size, size)})
+    (call,) = recorded(typed).calls
+    assert call.units % machine().threads == 0
+
+
 def packed_bytes(run: Executable) -> int:
     return sum(array.nbytes for params in run.params for array in params.values())
 

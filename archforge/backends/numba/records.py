@@ -33,12 +33,11 @@ _GEOMETRY = (
 GEOMETRY = _record(*_GEOMETRY)
 
 # Where a convolution reads and writes. `activation` is the address of a function, `parameter` of a float.
-# The output of one image is cut into `bands` of `band_rows` rows and `stretches` of `stretch_columns`
-# columns (numbers of pixels). With `patch`, what a unit reads is first copied to the thread's scratch
-# memory, with `fill` around it.
+# The output of one image is cut into `bands` of rows and `stretches` of columns, as equal as can be. With
+# `patch`, what a unit reads is first copied to the thread's scratch memory, with `fill` around it.
 _AREA = (
-    "batch height width bands band_rows stretches stretch_columns",
-    "stride_y stride_x pad_y pad_x reach_y reach_x source_height source_width",  # numbers of pixels
+    "batch height width bands stretches",  # numbers of pixels, as in the next line
+    "stride_y stride_x pad_y pad_x reach_y reach_x source_height source_width",
     "source source_image source_plane source_row source_pixel pixel",
     "patch patch_plane patch_row",
     "weight bias out out_image out_row residual residual_image residual_row",

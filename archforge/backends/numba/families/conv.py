@@ -120,18 +120,17 @@ def record(
     needs_patch = area.overhangs or source["source_pixel"] != x.pixel
     cut = cut_of(area, layout, batch, x.pixel)
     height, width = area.output
-    rows = (cut.band_rows - 1) * area.stride[0] + area.reach[0]
-    columns = (cut.stretch_columns - 1) * area.stride[1] + area.reach[1]
+    band, stretch = -(-height // cut.bands), -(-width // cut.stretches)  # the longest
+    rows = (band - 1) * area.stride[0] + area.reach[0]
+    columns = (stretch - 1) * area.stride[1] + area.reach[1]
     patch = {
         "patch": int(needs_patch),
         "patch_row": columns * x.pixel,
         "patch_plane": rows * columns * x.pixel,
     }
     planes = 1 if layout.thin and x.is_blocked else layout.planes
-    bands, stretches = -(-height // cut.band_rows), -(-width // cut.stretch_columns)
-    last = width - (stretches - 1) * cut.stretch_columns
     geometry = _geometry(area, layout, x, source, patch)
-    row_tiles = -(-cut.stretch_columns // most_pixels(layout.panel_blocks))
+    row_tiles = -(-stretch // most_pixels(layout.panel_blocks))
     fields = {
         **geometry,
         **source,
@@ -140,15 +139,13 @@ def record(
         **patch,
         **area.fields(),
         **clamp_fields(epilogue),
-        **ahead_fields(layout, geometry, cut.band_rows * row_tiles),
-        **tile_fields(layout, area.stride[1] * x.pixel // FLOAT, geometry, {cut.stretch_columns, last}),
+        **ahead_fields(layout, geometry, band * row_tiles),
+        **tile_fields(layout, area.stride[1] * x.pixel // FLOAT, geometry, {stretch, width // cut.stretches}),
         "batch": batch,
         "height": height,
         "width": width,
-        "bands": bands,
-        "band_rows": cut.band_rows,
-        "stretches": stretches,
-        "stretch_columns": cut.stretch_columns,
+        "bands": cut.bands,
+        "stretches": cut.stretches,
         "pixel": x.pixel,
         "weight": params["weight"],
         "bias": params["bias"],
@@ -161,7 +158,7 @@ def record(
         "parts": cut.parts,
         "parts_first": int(cut.parts_first),
     }
-    units = batch * bands * stretches * cut.parts
+    units = batch * cut.bands * cut.stretches * cut.parts
     tape.call(DIRECT, CONV, fields, units, planes * patch["patch_plane"] if needs_patch else 0)
     return out
 

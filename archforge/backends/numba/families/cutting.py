@@ -16,8 +16,8 @@ __all__ = ["cut_of", "most_pixels"]
 class Cut:
     """How the output of one image is cut into units: bands of rows, stretches of columns, parts of panels."""
 
-    band_rows: int
-    stretch_columns: int
+    bands: int
+    stretches: int
     parts: int
     parts_first: bool
 
@@ -28,7 +28,7 @@ def most_pixels(blocks: int) -> int:
 
 
 # Multiply-adds below which a unit is not cut further, and what part of the L2 cache its source may fill.
-LEAST_WORK, SOURCE_SHARE = 1 << 17, 3
+LEAST_WORK, SOURCE_SHARE = 1 << 17, 2
 LEAST_WEIGHTS = 1 << 13  # those of a unit for one pixel, whose time is that of reading them
 UNITS_PER_THREAD = 4
 
@@ -60,13 +60,13 @@ def cut_of(area: Area, layout: Layout, batch: int, pixel: int) -> Cut:
         rows = min(rows, max(-(-height // wanted), area.reach[0])) if height > 1 else 1
         columns = min(columns, -(-width // wanted // most) * most or most) if height == 1 else width
     panels = layout.groups * layout.panels
-    if parts_first and batch * panels % machine().threads and columns == width >= machine().threads * most:
-        # A number of parts that threads cannot share equally: areas, then, of which each does its own.
-        columns = -(-width // machine().threads)
     bands, stretches = -(-height // rows), -(-width // columns)
+    threads = machine().threads
+    if batch * bands * stretches * panels % threads and width >= stretches * threads * most:
+        # A number of parts that threads cannot share equally: areas, then, of which each does its own.
+        stretches = -(-stretches // threads) * threads
     areas = batch * bands * stretches
-    parts = _parts(panels, areas, enough)
-    return Cut(-(-height // bands), columns, parts, parts_first)
+    return Cut(bands, stretches, _parts(panels, areas, enough), parts_first)
 
 
 def _parts(panels: int, areas: int, enough: int) -> int:

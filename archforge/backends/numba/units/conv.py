@@ -27,8 +27,8 @@ def conv(row: int, unit: int, scratch: int) -> None:
 @device
 def one_group(r, row, area, group, panel, end, scratch):
     stretch, band, image = area % r.stretches, area // r.stretches % r.bands, area // r.stretches // r.bands
-    top, bottom = band * r.band_rows, min((band + 1) * r.band_rows, r.height)
-    left, right = stretch * r.stretch_columns, min((stretch + 1) * r.stretch_columns, r.width)
+    top, bottom = r.height * band // r.bands, r.height * (band + 1) // r.bands
+    left, right = r.width * stretch // r.stretches, r.width * (stretch + 1) // r.stretches
     above, before = top * r.stride_y - r.pad_y, left * r.stride_x - r.pad_x
     plane = group * r.group_planes
     if r.patch:
