@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
@@ -128,69 +129,136 @@ def _record(
     """One call for all tiles in chunks, or one for each of the stages, by what reads less memory."""
     tape, x = x.tape, x.blocked()
     out = tape.output(shape)
-    vector = machine().vector
-    height, width = area.output
-    tiles_y, tiles_x = -(-height // form.rows.outputs), -(-width // form.columns.outputs)
-    tiles = tape.batch * tiles_y * tiles_x
-    per_tile = form.frequencies * (x.blocks + out.blocks) * vector  # bytes of values and products
-    chunks = _chunks(tiles, per_tile, params["weight"].nbytes)
-    chunk = -(-tiles // chunks) if chunks else tiles
-    values, products = (_frequency_stride(v.blocks * chunk) for v in (x, out))
-    then = clamp_fields(epilogue)
-    geometry = _product_geometry(layout, chunk)
-    fields: dict[str, Any] = {
-        **geometry,
-        **ahead_fields(layout, geometry, -(-chunk // most_pixels(layout.panel_blocks))),
-        **tile_fields(layout, machine().lanes, geometry, _counts(tiles, chunks)),
+    weights = params["weight"].nbytes
+    per_tile = form.frequencies * (x.blocks + out.blocks) * machine().vector  # bytes of values and products
+    cut = _Cut.of(form, area, tape.batch, per_tile, weights)
+    values, products = (_frequency_stride(v.blocks * cut.chunk) for v in (x, out))
+    fields = {
+        **_form_fields(form),
+        **_product_fields(layout, cut),
+        **cut.fields(),
         **_residual(residual),
-        "frequencies": form.frequencies,
-        "points_y": form.rows.points,
-        "points_x": form.columns.points,
-        "outputs_y": form.rows.outputs,
-        "outputs_x": form.columns.outputs,
-        "height": height,
-        "width": width,
+        **_epilogue_fields(epilogue),
+        "height": area.output[0],
+        "width": area.output[1],
         "source_height": area.source[0],
         "source_width": area.source[1],
         "pad_y": area.before[0],
         "pad_x": area.before[1],
-        "tiles_y": tiles_y,
-        "tiles_x": tiles_x,
-        "tiles_all": tiles,
-        "chunk": chunk,
-        "chunks": chunks,
-        "in_blocks": x.blocks,
-        "out_blocks": out.blocks,
-        "panels": layout.panels,
-        "panel_blocks": layout.panel_blocks,
-        "block_weight": params["weight"].nbytes // (form.frequencies * out.blocks),
         "source": x.place,
         "source_image": x.image,
+        "in_blocks": x.blocks,
+        "values_stride": values,
         "weight": params["weight"],
+        "block_weight": weights // (form.frequencies * out.blocks),
         "bias": params["bias"],
-        "zeros": aligned((layout.panel_blocks * machine().lanes,)),
+        "products_stride": products,
         "out": out.place,
         "out_image": out.image,
-        "values_stride": values,
-        "products_stride": products,
-        "transform_in": InputTransform(machine().lanes, form),
-        "transform_out": OutputTransform(machine().lanes, form),
-        "epilogue": _clamp(then),
-        "then": then.get("activation", 0),
-        "parameter": then.get("parameter", 0),
+        "out_blocks": out.blocks,
     }
-    # A tile at the border: its inputs, or its outputs and what is added to them.
-    edge = max(form.frequencies, 2 * form.rows.outputs * form.columns.outputs) * vector
-    fields["edge"] = edge
-    if chunks:
+    edge = fields["edge"]
+    if cut.chunks:
         scratch = edge + form.frequencies * (values + products)
-        tape.call(WINOGRAD_UNIT, WINOGRAD, fields | {"stage": CHUNKS}, chunks, scratch)
+        tape.call(WINOGRAD_UNIT, WINOGRAD, fields | {"stage": CHUNKS}, cut.chunks, scratch)
         return out
     fields["values"] = tape.buffer(form.frequencies * values)
     fields["products"] = tape.buffer(form.frequencies * products)
     for stage, units in ((INPUTS, x.blocks), (PRODUCTS, form.frequencies), (OUTPUTS, out.blocks)):
         tape.call(WINOGRAD_UNIT, WINOGRAD, fields | {"stage": stage}, units, edge)
     return out
+
+
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """The tiles of all images, in rows and columns, and into how many chunks they are cut; 0 to do stage by
+    stage."""
+
+    rows: int
+    columns: int
+    tiles: int
+    chunks: int
+
+    @classmethod
+    def of(cls, form: Form, area: Area, batch: int, per_tile: int, weights: int) -> _Cut:
+        rows, columns = -(-area.output[0] // form.rows.outputs), -(-area.output[1] // form.columns.outputs)
+        tiles = batch * rows * columns
+        return cls(rows, columns, tiles, _chunks(tiles, per_tile, weights))
+
+    @property
+    def chunk(self) -> int:
+        """The most tiles that one has."""
+        return -(-self.tiles // max(self.chunks, 1))
+
+    def counts(self) -> set[int]:
+        """The numbers of tiles that chunks have."""
+        return {self.tiles // max(self.chunks, 1), self.chunk}
+
+    def fields(self) -> dict[str, Any]:
+        return {
+            "tiles_y": self.rows,
+            "tiles_x": self.columns,
+            "tiles_all": self.tiles,
+            "chunk": self.chunk,
+            "chunks": self.chunks,
+        }
+
+
+def _chunks(tiles: int, per_tile: int, weights: int) -> int:
+    """Into how many chunks to cut the tiles; 0 to do stage by stage, where reading all weights again for
+    each chunk would cost more than what lies between stages, which is written and read."""
+    threads = machine().threads
+    chunks = -(-tiles // CHUNK_TILES)
+    chunks = -(-chunks // threads) * threads
+    read_again = (chunks - 1) * weights
+    return chunks if tiles >= chunks and read_again <= MOST_READ_AGAIN * tiles * per_tile else 0
+
+
+def _form_fields(form: Form) -> dict[str, Any]:
+    outputs = form.rows.outputs * form.columns.outputs
+    return {
+        "frequencies": form.frequencies,
+        "points_y": form.rows.points,
+        "points_x": form.columns.points,
+        "outputs_y": form.rows.outputs,
+        "outputs_x": form.columns.outputs,
+        "transform_in": InputTransform(machine().lanes, form),
+        "transform_out": OutputTransform(machine().lanes, form),
+        # Bytes of a tile at the border: its inputs, or its outputs and what is added to them.
+        "edge": max(form.frequencies, 2 * outputs) * machine().vector,
+    }
+
+
+def _product_fields(layout: Layout, cut: _Cut) -> dict[str, Any]:
+    """The products of one frequency, a pointwise convolution of a chunk's tiles."""
+    vector = machine().vector
+    geometry = {
+        "planes": layout.planes,
+        "plane": cut.chunk * vector,
+        "rows": 1,
+        "columns": 1,
+        "run": machine().lanes,
+        "depth": layout.depth(1),
+        "out_pixel": vector,
+        "out_block": cut.chunk * vector,
+    }
+    return {
+        **geometry,
+        **ahead_fields(layout, geometry, -(-cut.chunk // most_pixels(layout.panel_blocks))),
+        **tile_fields(layout, machine().lanes, geometry, cut.counts()),
+        "panels": layout.panels,
+        "panel_blocks": layout.panel_blocks,
+        "zeros": aligned((layout.panel_blocks * machine().lanes,)),
+        "low": -math.inf,
+        "high": math.inf,
+    }
+
+
+def _epilogue_fields(epilogue: Epilogue | None) -> dict[str, Any]:
+    then = clamp_fields(epilogue)
+    clamp: Any = aligned((1,), GEOMETRY)  # which says only between what the outputs are clamped
+    clamp["low"], clamp["high"] = then["low"], then["high"]
+    return {"epilogue": clamp, "then": then.get("activation", 0), "parameter": then.get("parameter", 0)}
 
 
 def _residual(residual: Value | None) -> dict[str, Any]:
@@ -204,44 +272,3 @@ def _frequency_stride(vectors: int) -> int:
     """Bytes from a frequency of so many vectors to the next. The vectors of a tile, one of each frequency,
     are an odd number of vectors apart: at a power of 2 few sets of the caches would have to hold them all."""
     return (vectors | 1) * machine().vector
-
-
-def _chunks(tiles: int, per_tile: int, weights: int) -> int:
-    """Into how many chunks to cut the tiles; 0 to do stage by stage, where reading all weights again for
-    each chunk would cost more than what lies between stages, which is written and read."""
-    chunks = -(-tiles // CHUNK_TILES)
-    chunks = -(-chunks // machine().threads) * machine().threads
-    if tiles < chunks or (chunks - 1) * weights > MOST_READ_AGAIN * tiles * per_tile:
-        return 0
-    return chunks
-
-
-def _counts(tiles: int, chunks: int) -> set[int]:
-    """The numbers of tiles that chunks have."""
-    if not chunks:
-        return {tiles}
-    return {tiles * (i + 1) // chunks - tiles * i // chunks for i in range(chunks)}
-
-
-def _product_geometry(layout: Layout, chunk: int) -> dict[str, Any]:
-    vector = machine().vector
-    return {
-        "planes": layout.planes,
-        "plane": chunk * vector,
-        "rows": 1,
-        "columns": 1,
-        "run": machine().lanes,
-        "depth": layout.depth(1),
-        "out_pixel": vector,
-        "out_block": chunk * vector,
-        "low": -math.inf,
-        "high": math.inf,
-    }
-
-
-def _clamp(then: Mapping[str, Any]) -> Array:
-    """A geometry that says only between what the outputs are clamped."""
-    made: Any = aligned((1,), GEOMETRY)
-    made["low"], made["high"] = then["low"], then["high"]
-    record: Array = made
-    return record

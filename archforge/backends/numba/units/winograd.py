@@ -41,6 +41,16 @@ def winograd(row: int, unit: int, scratch: int) -> None:
 
 
 @device
+def tile_after(r, x, y):
+    """The place of the next tile, and 1 if it is in the next image, else 0."""
+    if x + 1 < r.tiles_x:
+        return x + 1, y, 0
+    if y + 1 < r.tiles_y:
+        return 0, y + 1, 0
+    return 0, 0, 1
+
+
+@device
 def inputs(r, block, first, count, values, edge):
     """V of `count` tiles for one block: [frequency][in_blocks][chunk] vectors."""
     row = r.source_width * VECTOR
@@ -61,13 +71,8 @@ def inputs(r, block, first, count, values, edge):
                     copy(source, edge + (line * r.points_x + left) * VECTOR, (right - left) * LANES)
             call_in(r.transform_in, edge, r.points_x * VECTOR, out, r.values_stride)
         out += VECTOR
-        tile_x += 1
-        if tile_x == r.tiles_x:
-            tile_x = 0
-            tile_y += 1
-            if tile_y == r.tiles_y:
-                tile_y = 0
-                plane += r.source_image
+        tile_x, tile_y, images = tile_after(r, tile_x, tile_y)
+        plane += images * r.source_image
 
 
 @device
@@ -132,10 +137,5 @@ def outputs(r, row, block, first, count, products, edge):
             for k in range(height):
                 call_unit(r.then, out + k * line, width * LANES, r.parameter)
         source += VECTOR
-        tile_x += 1
-        if tile_x == r.tiles_x:
-            tile_x = 0
-            tile_y += 1
-            if tile_y == r.tiles_y:
-                tile_y = 0
-                image += 1
+        tile_x, tile_y, images = tile_after(r, tile_x, tile_y)
+        image += images
