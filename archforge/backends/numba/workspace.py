@@ -44,7 +44,9 @@ class Workspace:
         self._arena = aligned((size,), np.uint8)
         self._offsets = offsets
         self._scratch = aligned((machine().threads, tape.scratch), np.uint8)
+        self._scratch_of = [scratch.ctypes.data for scratch in self._scratch]  # by thread
         self._records: list[Array] = []
+        self._seen: dict[Value, Array] = {}  # views on the arena, which take longer to make than to copy
         self._stretch = FEW_STEPS
         # Stretches of steps that machine code does without Python in between, and what Python does.
         self._segments: list[Array | Fallback] = []
@@ -119,7 +121,7 @@ class Workspace:
         run, where, count = _scheduler(), steps.ctypes.data, len(steps)
 
         def job(thread: int) -> None:
-            run(where, count, counters.ctypes.data, thread, threads, self._scratch[thread].ctypes.data)
+            run(where, count, counters.ctypes.data, thread, threads, self._scratch_of[thread])
 
         help_with(job)
 
@@ -158,11 +160,20 @@ class Workspace:
 
     def _array(self, value: Value) -> Array:
         """A copy of the value in the reference's order."""
+        seen = self._seen.get(value)
+        if seen is None:
+            seen = self._ordered(value)
+            if np.may_share_memory(seen, self._arena):
+                self._seen[value] = seen
+        return np.array(seen, order="C")
+
+    def _ordered(self, value: Value) -> Array:
+        """The value in the reference's order; a view on the arena where its channels lie in one run."""
         view = self._view(value)
         if not value.is_blocked:
-            return view.copy()
+            return view
         whole = view.reshape(self._tape.images, -1, *value.others)
-        return np.array(np.moveaxis(whole[:, : value.channels], 1, value.axis + 1), order="C")
+        return np.moveaxis(whole[:, : value.channels], 1, value.axis + 1)
 
     def _fill(self, value: Value, array: Array) -> None:
         view = self._view(value)
