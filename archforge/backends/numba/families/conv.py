@@ -85,60 +85,35 @@ def record(
 ) -> Value:
     """One call for the whole convolution, or for those pixels of `out` that a phase names."""
     tape = x.tape
-    if not layout.thin:
-        x = x.blocked()
-    if residual is not None:
-        residual = residual.blocked()
-    vector = machine().vector
-    source: dict[str, Any] = {
-        "source": x.place,
-        "source_image": x.image,
-        "source_plane": x.plane,
-        "source_pixel": x.pixel,
-    }
-    target: dict[str, Any] = {
-        "out": out.place,
-        "out_image": out.image,
-        "out_pixel": vector,
-        "out_block": out.plane,
-    }
-    rest = residual_fields(residual, width=area.output[1])
-    batch = tape.batch
-    if phase is not None:
-        target |= phase.fields(out, "out")
-        rest |= phase.fields(residual, "residual") if residual else {}
-    elif area.is_pointwise:  # all pixels in one row
+    x = x if layout.thin else x.blocked()
+    residual = residual.blocked() if residual else None
+    batch, by_image = tape.batch, False
+    if phase is None and area.is_pointwise:  # all pixels in one row
         width = math.prod(area.source)
-        if width == 1 and batch > 1:  # and all images, each a pixel
+        by_image = width == 1 and batch > 1  # and all images, each a pixel
+        if by_image:
             width, batch = batch, 1
-            source["source_pixel"], target["out_pixel"] = x.image, out.image
-            rest |= {"residual_pixel": residual.image} if residual else {}
         area = replace(area, source=(1, width), output=(1, width))
-    source["source_row"] = area.source[1] * source["source_pixel"]
-    target.setdefault("out_row", area.output[1] * target["out_pixel"])
+    places = _places(area, x, out, residual, by_image=by_image)
+    if phase is not None:
+        places |= phase.fields(out, "out")
+        places |= phase.fields(residual, "residual") if residual else {}
 
-    needs_patch = area.overhangs or source["source_pixel"] != x.pixel
     cut = cut_of(area, layout, batch, x.pixel)
     height, width = area.output
     band, stretch = -(-height // cut.bands), -(-width // cut.stretches)  # the longest
-    rows = (band - 1) * area.stride[0] + area.reach[0]
-    columns = (stretch - 1) * area.stride[1] + area.reach[1]
-    patch = {
-        "patch": int(needs_patch),
-        "patch_row": columns * x.pixel,
-        "patch_plane": rows * columns * x.pixel,
-    }
+    needs_patch = area.overhangs or places["source_pixel"] != x.pixel
+    patch = _patch_fields(area, band, stretch, x.pixel) if needs_patch else {"patch": 0}
     planes = 1 if layout.thin and x.is_blocked else layout.planes
-    geometry = _geometry(area, layout, x, source, patch)
+    geometry = _geometry(area, layout, x, {**places, **patch})
     row_tiles = -(-stretch // most_pixels(layout.panel_blocks))
     fields = {
         **geometry,
-        **source,
-        **target,
-        **rest,
+        **places,
         **patch,
         **area.fields(),
         **clamp_fields(epilogue),
+        **_weight_fields(layout, params),
         **ahead_fields(layout, geometry, band * row_tiles),
         **tile_fields(layout, area.stride[1] * x.pixel // FLOAT, geometry, {stretch, width // cut.stretches}),
         "batch": batch,
@@ -146,30 +121,61 @@ def record(
         "width": width,
         "bands": cut.bands,
         "stretches": cut.stretches,
-        "pixel": x.pixel,
-        "weight": params["weight"],
-        "bias": params["bias"],
-        "block_weight": params["weight"].nbytes // (layout.groups * layout.blocks),
-        "group_planes": planes,
-        "group_blocks": layout.blocks,
-        "group_panels": layout.panels,
-        "panels": layout.groups * layout.panels,
-        "panel_blocks": layout.panel_blocks,
         "parts": cut.parts,
         "parts_first": int(cut.parts_first),
+        "pixel": x.pixel,
+        "group_planes": planes,
     }
     units = batch * cut.bands * cut.stretches * cut.parts
     tape.call(DIRECT, CONV, fields, units, planes * patch["patch_plane"] if needs_patch else 0)
     return out
 
 
-def _geometry(
-    area: Area, layout: Layout, x: Value, source: Mapping[str, Any], patch: Mapping[str, int]
-) -> dict[str, int]:
+def _places(area: Area, x: Value, out: Value, residual: Value | None, *, by_image: bool) -> dict[str, Any]:
+    """Where the source, the results and what is added to them lie; `by_image`, each image is a pixel."""
+
+    def step(value: Value) -> int:
+        return value.image if by_image else value.pixel
+
+    places = {
+        "source": x.place,
+        "source_image": x.image,
+        "source_plane": x.plane,
+        "source_row": area.source[1] * step(x),
+        "source_pixel": step(x),
+        "out": out.place,
+        "out_image": out.image,
+        "out_block": out.plane,
+        "out_row": area.output[1] * step(out),
+        "out_pixel": step(out),
+        **residual_fields(residual, width=area.output[1]),
+    }
+    return places | ({"residual_pixel": step(residual)} if residual else {})
+
+
+def _patch_fields(area: Area, band: int, stretch: int, pixel: int) -> dict[str, int]:
+    """The memory for what a unit of so many rows and columns sees, with what is beyond the source."""
+    rows = (band - 1) * area.stride[0] + area.reach[0]
+    columns = (stretch - 1) * area.stride[1] + area.reach[1]
+    return {"patch": 1, "patch_row": columns * pixel, "patch_plane": rows * columns * pixel}
+
+
+def _weight_fields(layout: Layout, params: Mapping[str, Array]) -> dict[str, Any]:
+    return {
+        "weight": params["weight"],
+        "bias": params["bias"],
+        "block_weight": params["weight"].nbytes // (layout.groups * layout.blocks),
+        "group_blocks": layout.blocks,
+        "group_panels": layout.panels,
+        "panels": layout.groups * layout.panels,
+        "panel_blocks": layout.panel_blocks,
+    }
+
+
+def _geometry(area: Area, layout: Layout, x: Value, places: Mapping[str, Any]) -> dict[str, int]:
     """How a tile walks: planes, rows of the kernel, and its columns in one run where they are adjacent."""
-    plane, row = source["source_plane"], source["source_row"]
-    if patch["patch"]:
-        plane, row = patch["patch_plane"], patch["patch_row"]
+    seen = "patch" if places["patch"] else "source"
+    plane, row = places[f"{seen}_plane"], places[f"{seen}_row"]
     height, width = area.kernel
     run = layout.plane_channels
     if layout.thin and x.is_blocked:
