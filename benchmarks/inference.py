@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import sys
 import tempfile
@@ -75,8 +76,15 @@ CASES = {
 
 def entries(case: Case, peer_python: str) -> list[Entry]:
     """Who takes part in the race, the one that outputs are compared with first."""
-    ours = [Entry(OURS), *([Entry("numpy")] if case.numpy else [])]
+    ours = [Entry(OURS), *(numpy_entries() if case.numpy else [])]
     return [*(Entry(peer, python=peer_python) for peer in PEERS), *ours]
+
+
+def numpy_entries() -> list[Entry]:
+    """NumPy as it is here, and if variables hold OpenBLAS to something, without them."""
+    held = [name for name in os.environ if name.startswith("OPENBLAS_") and "THREADS" not in name]
+    free = Entry(report.NUMPY, report.NUMPY_FREE, environment=dict.fromkeys(held, ""))
+    return [Entry(report.NUMPY), *([free] if held else [])]
 
 
 def low_memory() -> Entry:
