@@ -138,9 +138,7 @@ def _latency(rows: Sequence[Row], batch: int, limits: dict[str, float]) -> str:
         )
     means = [_number(geometric_mean([ratio(row, peer) for row in rows])) for peer in PEERS]
     mean = geometric_mean(map(better_ratio, rows))
-    body.append(
-        ["geometric mean", "", "", "", "", *means, _number(mean), f"{MEAN:.2f}", _holds(mean, MEAN), ""]
-    )
+    body.append(["geometric mean", "", "", "", "", *means, _number(mean), "", "", ""])
     return f"## Batch {batch}: medians, peer / archforge\n\n{_table(header, body)}"
 
 
