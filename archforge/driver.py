@@ -58,6 +58,20 @@ def analyse(
     return Network(expansion, counts, check_cells(expansion, counts, changed=changed))
 
 
+def _every_profile(
+    spec: Spec,
+    settings: Mapping[str, Argument] | None,
+    input_shape: InputShape | None,
+    *known: Network,
+) -> tuple[Network, ...]:
+    """The networks of all profiles; those that say the same, or as a known one, share a graph."""
+    found: list[Network] = []
+    for name in spec.profile_names:
+        siblings = (*known, *found)
+        found.append(analyse(spec, name, settings=settings, input_shape=input_shape, siblings=siblings))
+    return tuple(found)
+
+
 def load(
     source: Source, profile: str | None = None, *, input: InputShape | None = None, **params: Any
 ) -> Network:
@@ -237,8 +251,7 @@ def fitting_profile(
     """The one profile whose parameters have the names and shapes of `given`. Raises E0606."""
     from archforge.analysis.fitting import fitting
 
-    profiles = spec.profile_names
-    return fitting([analyse(spec, p, settings=settings, input_shape=input_shape) for p in profiles], given)
+    return fitting(_every_profile(spec, settings, input_shape), given)
 
 
 def _other_heads(network: Network) -> set[str]:
@@ -338,13 +351,10 @@ def build(
     from archforge.plan import plan
 
     chosen = analyse(spec, profile, settings=settings, input_shape=input_shape)
-    networks: list[Network] = []
-    for name in spec.profile_names:
-        siblings = (chosen, *networks)
-        networks.append(analyse(spec, name, settings=settings, input_shape=input_shape, siblings=siblings))
+    networks = _every_profile(spec, settings, input_shape, chosen)
     target = backends.get(backend, "float32")
     planned = plan(optimise(chosen.graph).graph, target, "float32", strict=strict)
-    made = Build(chosen, tuple(networks), target.name, len(planned.steps), planned.fallback_kinds, ())
+    made = Build(chosen, networks, target.name, len(planned.steps), planned.fallback_kinds, ())
     if not made.ok and not keep_going:
         return made
     files = write_all(made, folder or Path("build") / spec.name)
