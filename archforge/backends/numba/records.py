@@ -32,24 +32,19 @@ _GEOMETRY = (
 )
 GEOMETRY = _record(*_GEOMETRY)
 
-# Where a convolution reads and writes. `activation` is the address of a function, `parameter` of a float.
-# The output of one image is cut into `bands` of rows and `stretches` of columns, as equal as can be. With
-# `patch`, what a unit reads is first copied to the thread's scratch memory, with `fill` around it.
-_AREA = (
+# `activation` is the address of a function, `parameter` of a float. The output of one image is cut into
+# `bands` of rows and `stretches` of columns, as equal as can be. With `patch`, what a unit reads is first
+# copied to the thread's scratch memory, with zeros around it. Panels of `panel_blocks` blocks of output
+# channels are what a tile computes at once; the last of each group may be smaller. `tiles` and `tail_tiles`
+# are tables of functions by the number of pixels.
+CONV = _record(
+    *_GEOMETRY,
     "batch height width bands stretches",  # numbers of pixels, as in the next line
     "stride_y stride_x pad_y pad_x reach_y reach_x source_height source_width",
     "source source_image source_plane source_row source_pixel pixel",
     "patch patch_plane patch_row",
     "weight bias out out_image out_row residual residual_image residual_row",
     "activation parameter",
-    [("fill", "f4")],
-)
-
-# Panels of `panel_blocks` blocks of output channels are what a tile computes at once; the last of each
-# group may be smaller. `tiles` and `tail_tiles` are tables of functions by the number of pixels.
-CONV = _record(
-    *_GEOMETRY,
-    *_AREA,
     "group_planes group_blocks group_panels panels panel_blocks block_weight parts parts_first",
     "tiles most_pixels tail_tiles tail_most_pixels",
 )

@@ -1,4 +1,4 @@
-"""What convolutions and windows share: copying what a unit reads, with its padding, and running tiles."""
+"""What units share: running tiles, filling and copying; of convolutions what they read, with its padding."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from archforge.backends.numba.units.basics import (
     integers,
 )
 
-__all__ = ["fill_patch", "run_tiles"]
+__all__ = ["copy", "fill", "fill_patch", "run_tiles"]
 
 
 @device
@@ -26,12 +26,12 @@ def fill_patch(r, image, first_plane, planes, top, rows, left, columns, scratch)
             to = scratch + p * r.patch_plane + y * r.patch_row
             line = top + y
             if line < 0 or line >= r.source_height:
-                fill(to, columns * r.pixel // 4, r.fill)
+                fill(to, columns * r.pixel // 4, 0.0)
                 continue
-            fill(to, begin * r.pixel // 4, r.fill)
+            fill(to, begin * r.pixel // 4, 0.0)
             source = plane + line * r.source_row + (left + begin) * r.source_pixel
             copy_pixels(source, r.source_pixel, to + begin * r.pixel, r.pixel, end - begin)
-            fill(to + end * r.pixel, (columns - end) * r.pixel // 4, r.fill)
+            fill(to + end * r.pixel, (columns - end) * r.pixel // 4, 0.0)
 
 
 @device
