@@ -16,12 +16,12 @@ from archforge.analysis.counts import count
 from archforge.analysis.network import Network, Report
 from archforge.errors import Diagnostic, DiagnosticError, fail
 from archforge.ir import TypedGraph, by_x
-from archforge.spec.blocks import block_spec
-from archforge.spec.expand import InputShape, expand
-from archforge.spec.library import Library
-from archforge.spec.opening import Source, open_spec, settings_of, zoo_paths
-from archforge.spec.resolve import Spec
-from archforge.spec.syntax import Argument
+from archforge.spec.expand.expand import InputShape, expand
+from archforge.spec.resolve.blocks import block_spec
+from archforge.spec.resolve.library import Library
+from archforge.spec.resolve.sources import Source, open_spec, settings_of, zoo_paths
+from archforge.spec.resolve.spec import Spec
+from archforge.spec.syntax.document import Argument
 
 if TYPE_CHECKING:
     from archforge.passes import ParamTransform
@@ -177,11 +177,11 @@ def compile(
     Raises `DiagnosticError` for whatever does not fit.
     """
     from archforge import backends
+    from archforge.data.arrays import read_weights
     from archforge.passes import optimise
     from archforge.plan import MEMORY_FOR_SPEED, SWITCHES, OtherSizes, packed_alike, plan, resolve_taps
     from archforge.plan import load as bind_plan
     from archforge.weights.bind import bind
-    from archforge.weights.files import read_weights
     from archforge.weights.init import fresh_weights
 
     given = read_weights(weights) if isinstance(weights, str | Path) else weights
@@ -203,7 +203,7 @@ def compile(
     def at(shapes: Shapes) -> Executable:
         """Shares with the first what it has packed alike."""
         steps, changes = planned(_resized(network, shapes))
-        alike = packed_alike(first, steps) if changes == transforms else {}
+        alike = packed_alike(first.plan, first.params, steps) if changes == transforms else {}
         return bind_plan(steps, arrays(), changes, alike)
 
     steps, transforms = planned(network.graph)
@@ -249,7 +249,7 @@ def fitting_profile(
     input_shape: InputShape | None = None,
 ) -> Network:
     """The one profile whose parameters have the names and shapes of `given`. Raises E0606."""
-    from archforge.analysis.fitting import fitting
+    from archforge.analysis.fitting_profile import fitting
 
     return fitting(_every_profile(spec, settings, input_shape), given)
 
@@ -278,7 +278,7 @@ def verify(
     network: Network, golden: Golden, *, backend: str = "auto", dtype: str = "float64"
 ) -> tuple[Deviation, list[Deviation]]:
     """How far the network's output and its taps are from golden ones, on weights and input by rule."""
-    from archforge.weights.rule import rule_input, rule_weights
+    from archforge.weights.rule_made import rule_input, rule_weights
 
     named = {s.name for s in network.graph.graph.scopes} | set(network.graph.types)
     # A norm of timm's holds its activation, which is the node `NAME.act`: that is the module's output.
@@ -366,8 +366,8 @@ def write_all(made: Build, folder: Path) -> tuple[Path, ...]:
 
     Raises E0704 for what a target lacks, E0705 where nothing can be written.
     """
+    from archforge.atomic_files import made_folder, written_beside
     from archforge.export import Subject, export
-    from archforge.weights.files import made_folder, written_beside
 
     texts = export(Subject(made.chosen, made.networks))
     made_folder(folder)

@@ -16,14 +16,14 @@ import archforge
 from archforge import driver
 from archforge.backends.numpy import NumpyBackend
 from archforge.cli.options import input_shape
+from archforge.data.arrays import write_arrays
 from archforge.errors import Diagnostic, DiagnosticError
 from archforge.export import Subject, export
 from archforge.export.module import bodies
 from archforge.export.module.kernels import KernelFile
 from archforge.plan import plan
-from archforge.plan.backend import Lowering
-from archforge.spec.library import find_spec
-from archforge.weights.files import write_arrays
+from archforge.plan.contract import Lowering
+from archforge.spec.resolve.library import find_spec
 
 __all__ = ["OTHERS", "raised"]
 

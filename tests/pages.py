@@ -17,10 +17,15 @@ from archforge.export.zoo_page import zoo_page
 from archforge.ops import all_ops
 from archforge.ops.base import Op
 from archforge.resources import zoo_folder
-from archforge.spec import expand, formula_compiler, functions, resolve, scopes, tree, walk
-from archforge.spec.schema import general_schema
-from archforge.spec.schema_values import paragraphs, plain_text
-from archforge.spec.syntax import CELLS
+from archforge.spec.binding import scopes
+from archforge.spec.expand import expand, walk
+from archforge.spec.formulas import compiler as formula_compiler
+from archforge.spec.formulas import functions
+from archforge.spec.resolve import resolve
+from archforge.spec.schema.schema import general_schema
+from archforge.spec.schema.values import paragraphs, plain_text
+from archforge.spec.syntax.document import CELLS
+from archforge.spec.yaml import tree
 
 __all__ = [
     "LANGUAGE",

@@ -8,7 +8,7 @@ import pytest
 
 from archforge.errors import DiagnosticError
 from archforge.ir import TypedGraph
-from archforge.spec.expand import expand
+from archforge.spec.expand.expand import expand
 from tests.zoo import networks
 
 __all__ = ["each_network", "small_network"]

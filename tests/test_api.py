@@ -12,8 +12,8 @@ import pytest
 
 import archforge
 from archforge import DiagnosticError, driver
-from archforge.weights.files import write_arrays
-from archforge.weights.rule import rule_weights
+from archforge.data.arrays import write_arrays
+from archforge.weights.rule_made import rule_weights
 from tests.zoo import networks
 
 SMALL: dict[str, Any] = {"input": (3, 32, 32), "backend": "numpy"}

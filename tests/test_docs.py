@@ -11,10 +11,10 @@ from jsonschema import Draft7Validator
 
 from archforge import driver
 from archforge.errors import DiagnosticError
-from archforge.spec.library import Library
-from archforge.spec.parse import SECTIONS
-from archforge.spec.schema import general_schema, spec_schema
-from archforge.spec.syntax import KINDS, MODIFIERS, STRUCTURES, Header
+from archforge.spec.resolve.library import Library
+from archforge.spec.schema.schema import general_schema, spec_schema
+from archforge.spec.syntax.document import KINDS, MODIFIERS, STRUCTURES, Header
+from archforge.spec.syntax.parse_document import SECTIONS
 from tests.pages import LANGUAGE, OPS, ZOO, Example, examples, language_page, ops_page, zoo_text
 
 EXAMPLES = [pytest.param(example, id=f"line {example.line}") for example in examples(LANGUAGE)]

@@ -23,6 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archforge import driver
+from archforge.data.arrays import read_weights, write_arrays
 from archforge.export import Subject
 from archforge.export.module import model_source, module_of
 from archforge.export.module.kernels import kernel_file, kernel_name
@@ -30,9 +31,8 @@ from archforge.export.module.loops import Loop, Parts, Ref, roll, split_name
 from archforge.ir import Node, Scope, TypedGraph
 from archforge.ops import all_ops
 from archforge.ops.base import Array, Example
-from archforge.spec.expand import expand
+from archforge.spec.expand.expand import expand
 from archforge.weights import rule_weights
-from archforge.weights.files import read_weights, write_arrays
 from tests.graphs import GRAPHS, evaluate, graph, inputs_of, node, one_op
 from tests.small import each_network, small_network
 from tests.zoo import networks

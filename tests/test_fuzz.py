@@ -22,10 +22,10 @@ from archforge.analysis.counts import count
 from archforge.errors import Diagnostic, DiagnosticError, Span
 from archforge.ops import all_ops
 from archforge.resources import zoo_folder
-from archforge.spec.expand import expand
-from archforge.spec.library import Library, spec_files
-from archforge.spec.resolve import resolve
-from archforge.spec.syntax import MERGES, MODIFIERS, STRUCTURES
+from archforge.spec.expand.expand import expand
+from archforge.spec.resolve.library import Library, spec_files
+from archforge.spec.resolve.resolve import resolve
+from archforge.spec.syntax.document import MERGES, MODIFIERS, STRUCTURES
 from tests.test_errors import FOLDER
 
 SECONDS = 5.0  # the largest graph that the limits allow takes some 0.7 s on a quiet machine

@@ -10,9 +10,9 @@ import pytest
 
 from archforge.errors import Diagnostic, DiagnosticError
 from archforge.ir import Node
-from archforge.spec.expand import Expansion, expand
-from archforge.spec.library import Library
-from archforge.spec.resolve import resolve
+from archforge.spec.expand.expand import Expansion, expand
+from archforge.spec.resolve.library import Library
+from archforge.spec.resolve.resolve import resolve
 
 HEAD = "archforge: 1\n"
 INPUT = "input: [3, 8, 8]\n"

@@ -22,11 +22,12 @@ LAYERS = (
     ("cli", "__init__"),  # `__init__` holds the Python API
     ("bench",),
     ("driver",),
-    ("export", "backends"),
+    ("export", "interchange", "backends"),
     ("plan", "analysis"),
     ("passes", "spec", "weights"),
+    ("data",),
     ("ops",),
-    ("hardware", "ir", "resources"),
+    ("atomic_files", "hardware", "ir", "resources"),
     ("errors",),
     ("codes",),
 )
@@ -39,10 +40,12 @@ LIGHT = ("pydantic", "typer", "yaml")
 HEAVY = {
     "jinja2": ("export",),
     # When something must be compiled, or measured.
-    "llvmlite": tuple(f"backends.numba.{name}" for name in ("compiler", "vectors", "units", "limits")),
+    "llvmlite": tuple(
+        f"backends.numba.{name}" for name in ("toolchain.compiler", "microkernels.vectors", "units", "limits")
+    ),
     "mlx": ("backends.mlx",),
     "numba": ("backends.numba.units",),
-    "numpy": ("backends", "plan", "weights"),
+    "numpy": ("backends", "plan", "data", "weights"),
     "rich": ("cli",),
 }
 
@@ -154,7 +157,7 @@ def test_imports_point_down_and_are_light() -> None:
         ("archforge.ops.bad", "from archforge import plan", "imports archforge.plan, which is above it"),
         ("archforge.ops.bad", "from ..passes import x", "imports archforge.passes.x, which is above it"),
         ("archforge.codes", "from archforge.errors import fail", "errors.fail, which is above it"),
-        ("archforge.passes.bad", "import archforge.spec.tree", "spec.tree, which is beside it"),
+        ("archforge.passes.bad", "import archforge.spec.yaml.tree", "spec.yaml.tree, which is beside it"),
         ("archforge.plan.bad", "import archforge.analysis", "archforge.analysis, which is beside it"),
         ("archforge.export.bad", "import archforge.backends.mlx", "backends.mlx, which is beside it"),
         ("archforge.spec.bad", "import archforge", "imports archforge, which is above it"),

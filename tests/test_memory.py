@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import archforge
-from archforge.analysis.memory import activation_peak
+from archforge.analysis.activation_memory import activation_peak
 
 
 def peak(graph: str) -> int:

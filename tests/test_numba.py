@@ -49,7 +49,7 @@ def test_outputs_stay_when_steps_are_done_image_by_image(name: str, switch: str)
 
 
 def test_a_watched_call_names_a_step_for_each_image() -> None:
-    from archforge.plan.stretches import stretches
+    from archforge.plan.image_by_image import stretches
 
     planned = plan(WITH_BRANCHES, get("numba"), "float32")
     run = load(planned, rule_weights(WITH_BRANCHES.params()))
@@ -63,7 +63,7 @@ def test_a_watched_call_names_a_step_for_each_image() -> None:
 
 
 def test_only_what_overflows_the_caches_is_done_image_by_image() -> None:
-    from archforge.plan.stretches import stretches
+    from archforge.plan.image_by_image import stretches
 
     planned = plan(WITH_BRANCHES, get("numba"), "float32")
 
@@ -83,7 +83,7 @@ def test_only_what_overflows_the_caches_is_done_image_by_image() -> None:
 
 
 def test_a_value_that_waits_for_its_gate_does_so_for_one_image_only() -> None:
-    from archforge.plan.stretches import stretches
+    from archforge.plan.image_by_image import stretches
 
     gated = graph(
         node("map", "conv", "input", out=16),
@@ -98,7 +98,7 @@ def test_a_value_that_waits_for_its_gate_does_so_for_one_image_only() -> None:
 
 
 def test_the_memory_of_what_is_done_image_by_image_does_not_grow_with_its_depth() -> None:
-    from archforge.plan.memory import lay_out
+    from archforge.plan.arena import lay_out
 
     def arena_bytes(depth: int) -> int:
         names = ["input", *(f"conv{i}" for i in range(depth))]
@@ -120,7 +120,7 @@ def recorded(typed: TypedGraph, without: tuple[str, ...] = (), batch: int = 1) -
 
 
 def test_what_planning_does_shows_in_the_number_of_calls_and_the_memory() -> None:
-    from archforge.plan.memory import lay_out
+    from archforge.plan.arena import lay_out
 
     whole = recorded(WITH_BRANCHES)
     assert len(recorded(WITH_BRANCHES, ("fuse_epilogues",)).calls) == len(whole.calls) + 3
@@ -142,7 +142,7 @@ def test_low_memory_packs_weights_once_over_and_outputs_stay() -> None:
 
 
 def test_packed_weights_lie_side_by_side_for_as_long_as_one_is_used() -> None:
-    from archforge.backends.numba import pages
+    from archforge.backends.numba.runtime import weight_memory as pages
 
     with mock.patch.multiple(pages, PIECE=1000, _pieces=pages._Pieces()):
         arrays = [pages.in_large_pages(shape) for shape in ((3, 5), (10,), (400,), (7, 2, 2))]
@@ -165,11 +165,11 @@ def test_a_pointwise_layer_multiplies_no_channels_that_are_not_there() -> None:
 
 @pytest.mark.parametrize(("out", "size"), [(64, 37), (96, 14), (728, 37)])
 def test_two_threads_share_a_pointwise_layer_equally(out: int, size: int) -> None:
-    from archforge.backends.numba.machine import machine
+    from archforge.backends.numba.toolchain.machine import machine
 
     typed = graph(node("conv", "conv", "input", out=out), inputs={"input": (384, size, size)})
     two = replace(machine(), threads=2)
-    with mock.patch("archforge.backends.numba.families.cutting.machine", return_value=two):
+    with mock.patch("archforge.backends.numba.families.work_units.machine", return_value=two):
         (call,) = recorded(typed).calls
     assert call.units % 2 == 0
 
@@ -217,7 +217,7 @@ files = [f"tests/test_{name}.py" for name in ("kernels", "numba_kernels", "numba
 chosen = "not (cost_model or planning or numpy)"
 sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "-k", chosen, *files]))
 """
-    from archforge.backends.numba.machine import LEVELS, machine
+    from archforge.backends.numba.toolchain.machine import LEVELS, machine
 
     if [*LEVELS].index(simd) < [*LEVELS].index(machine().simd):
         pytest.skip(f"this CPU lacks {simd}")
@@ -228,7 +228,7 @@ sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "-k", chosen, *files]))
 
 def test_an_environment_that_does_not_fit_is_refused() -> None:
     code = """
-from archforge.backends.numba.machine import machine
+from archforge.backends.numba.toolchain.machine import machine
 from archforge.errors import DiagnosticError
 try: machine()
 except DiagnosticError as error: print(error)
@@ -296,7 +296,7 @@ print((np.load(path) == y).all()); os.unlink(path)
 # What a process says before it can be interrupted: that it starts, or that it computes.
 STARTING = "print('on', flush=True)"
 COMPUTING = """
-from archforge.backends.numba.workspace import Workspace
+from archforge.backends.numba.runtime.workspace import Workspace
 compute = Workspace._compute
 Workspace._compute = lambda *given: print('on', flush=True) or compute(*given)
 """

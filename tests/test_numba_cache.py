@@ -17,9 +17,9 @@ import pytest
 
 from archforge import hardware
 from archforge.backends import available
-from archforge.backends.numba import native
-from archforge.backends.numba.cache import code_sizes, read_code, write_code
-from archforge.backends.numba.machine import LEVELS, host, machine
+from archforge.backends.numba.toolchain import machine_code as native
+from archforge.backends.numba.toolchain.code_cache import code_sizes, read_code, write_code
+from archforge.backends.numba.toolchain.machine import LEVELS, host, machine
 from archforge.errors import DiagnosticError
 
 pytestmark = pytest.mark.skipif("numba" not in available(), reason="numba is not installed")
@@ -36,7 +36,7 @@ from archforge.weights import rule_input, rule_weights
 from tests.graphs import graph, node
 typed = graph(node("softplus", "softplus", "input"), inputs={"input": (20, 9, 8)})
 y = load(plan(typed, get("numba"), "float32"), {}).run({"input": rule_input((1, 20, 9, 8))}).outputs["output"]
-from archforge.backends.numba.native import compiled_here
+from archforge.backends.numba.toolchain.machine_code import compiled_here
 needed = [name for name in ("numba", "llvmlite") if name in sys.modules]
 print("+".join(needed) or "neither", len(compiled_here()), hashlib.sha256(y.tobytes()).hexdigest())
 """

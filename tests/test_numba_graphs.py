@@ -182,7 +182,7 @@ def test_chains_equal_the_reference(name: str, batch: int) -> None:
 
 def test_moving_the_channels_last_and_back_moves_nothing() -> None:
     from archforge.backends.numba.program import NumbaProgram
-    from archforge.backends.numba.tape import Call
+    from archforge.backends.numba.runtime.tape import Call
 
     typed = CHAINS["channels last"]
     run = load(plan(typed, get("numba"), "float32"), rule_weights(typed.params()))

@@ -14,9 +14,9 @@ from unittest import mock
 import pytest
 
 from archforge.backends import available
-from archforge.backends.numba.linker import Refused
-from archforge.backends.numba.machine import machine
-from archforge.backends.numba.native import _Library
+from archforge.backends.numba.toolchain.linker import Refused
+from archforge.backends.numba.toolchain.machine import machine
+from archforge.backends.numba.toolchain.machine_code import _Library
 
 if TYPE_CHECKING:
     import llvmlite.binding as llvm
@@ -121,7 +121,7 @@ def test_other_code_is_refused(library: _Library) -> None:
 
 def test_where_memory_cannot_be_made_executable_llvm_loads(library: _Library) -> None:
     code = library.compiler.object_code(Text(*CONSTANT).module())
-    with mock.patch("archforge.backends.numba.linker._process") as process:
+    with mock.patch("archforge.backends.numba.toolchain.linker._process") as process:
         process().mprotect.return_value = -1
         with pytest.raises(Refused, match="no memory executable"):
             library.linker.load(code, "f")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 
 from archforge.backends import get
 from archforge.backends.numpy import winograd
-from archforge.backends.numpy.memory import Layout, Scratch
+from archforge.backends.numpy.workspace import Layout, Scratch
 from archforge.ir import TensorType, TypedGraph
 from archforge.ops.conv import Conv
 from archforge.plan import load, plan

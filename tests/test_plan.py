@@ -20,8 +20,8 @@ from archforge.ir import Graph, Node, TensorType, infer
 from archforge.ops.base import Array, Op
 from archforge.passes import optimise
 from archforge.plan import Epilogue, Executable, Kernel, Lowering, load, plan, resolve_taps
-from archforge.plan.joins import joins
-from archforge.plan.memory import Lifetime, lay_out
+from archforge.plan.arena import Lifetime, lay_out
+from archforge.plan.concat_in_place import joins
 from tests.graphs import GRAPHS, WEIGHTS, evaluate, graph, inputs_of, node
 
 NUMPY = get("numpy")

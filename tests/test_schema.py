@@ -17,13 +17,14 @@ from pydantic import ValidationError
 from archforge.errors import DiagnosticError, SourceFile, Span
 from archforge.ops import all_ops
 from archforge.resources import templates_folder, zoo_folder
-from archforge.spec.library import Library, spec_files
-from archforge.spec.parse import SECTIONS
-from archforge.spec.resolve import Spec, resolve
-from archforge.spec.schema import general_schema, spec_schema
-from archforge.spec.schema_values import argument_of
-from archforge.spec.scopes import check_kind
-from archforge.spec.syntax import KINDS, MERGES, MODIFIERS, STRUCTURES, ArgDecl, Header
+from archforge.spec.binding.scopes import check_kind
+from archforge.spec.resolve.library import Library, spec_files
+from archforge.spec.resolve.resolve import resolve
+from archforge.spec.resolve.spec import Spec
+from archforge.spec.schema.schema import general_schema, spec_schema
+from archforge.spec.schema.values import argument_of
+from archforge.spec.syntax.document import KINDS, MERGES, MODIFIERS, STRUCTURES, ArgDecl, Header
+from archforge.spec.syntax.parse_document import SECTIONS
 from tests.pages import SCHEMA, schema_text
 
 SHIPPED = [pytest.param(path, id=path.stem) for path in spec_files(zoo_folder())]

@@ -15,7 +15,7 @@ from archforge.backends import available
 from archforge.ir import TensorType
 from archforge.ops.base import Array
 from archforge.plan import Executable, OtherSizes, Shapes
-from archforge.plan.sizes import MOST_SIZES
+from archforge.plan.other_sizes import MOST_SIZES
 from archforge.weights import rule_input, rule_weights
 
 each_backend = pytest.mark.parametrize("backend", available())

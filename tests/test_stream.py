@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 import archforge
-from archforge.cli import stream
-from archforge.cli.stream import results
-from archforge.cli.telling import Result
+from archforge.cli import run_many as stream
+from archforge.cli.results import Result
+from archforge.cli.run_many import results
+from archforge.data.images import PREPROCESSINGS, image_reader
+from archforge.data.samples import Failure, Sample, batches, find_files, read_ahead, read_rows
 from archforge.errors import DiagnosticError
-from archforge.weights.images import PREPROCESSINGS, image_reader
-from archforge.weights.samples import Failure, Sample, batches, find_files, read_ahead, read_rows
 from tests.conftest import Run
 
 SPEC = """\

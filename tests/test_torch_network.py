@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from archforge.bench.torch_network import Unsupported, torch_network
+from archforge.interchange.torch_network import Unsupported, torch_network
 from tests.graphs import one_op
 from tests.op_examples import EXAMPLES, OpExample
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from archforge.errors import Diagnostic, DiagnosticError, SourceFile, Span
 from archforge.resources import zoo_folder
-from archforge.spec.library import spec_files
-from archforge.spec.tree import MAX_CHARACTERS, MAX_DEPTH, Mapping, Scalar, Sequence, Tree, parse_yaml
+from archforge.spec.resolve.library import spec_files
+from archforge.spec.yaml.tree import MAX_CHARACTERS, MAX_DEPTH, Mapping, Scalar, Sequence, Tree, parse_yaml
 
 
 def read(text: str) -> Tree:

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 
 import archforge
+from archforge.atomic_files import written_beside
 from archforge.backends import available, get
 from archforge.backends.numpy import NumpyBackend
 from archforge.bench.tune import Tuning, UseTime, tune
 from archforge.ir import TensorType
 from archforge.ops.base import Array, Op
 from archforge.plan import Backend, Executable, Kernel, Lowering, Tunable
-from archforge.weights.files import written_beside
 from tests.conftest import Run
 
 SPEC: dict[str, Any] = {
@@ -221,7 +221,7 @@ def test_of_two_choices_for_one_op_the_newer_holds(folder: Path) -> None:
 @needs_numba
 def test_choices_are_for_one_number_of_threads(folder: Path) -> None:
     from archforge.backends.numba import choices
-    from archforge.backends.numba.machine import machine
+    from archforge.backends.numba.toolchain.machine import machine
 
     backend().keep({"use": "direct"})
     here = machine()

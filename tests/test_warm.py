@@ -58,9 +58,9 @@ def test_a_cache_that_keeps_nothing_is_refused(tmp_path: Path) -> None:
 def test_what_is_compiled_is_logged_for_whoever_listens(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from archforge.backends.numba import native
-    from archforge.backends.numba.machine import machine
-    from archforge.backends.numba.window_tiles import Reduction
+    from archforge.backends.numba.microkernels.window_tiles import Reduction
+    from archforge.backends.numba.toolchain import machine_code as native
+    from archforge.backends.numba.toolchain.machine import machine
 
     monkeypatch.setenv("ARCHFORGE_CACHE", str(tmp_path))
     library = native._Library(machine())

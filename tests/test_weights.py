@@ -17,20 +17,13 @@ import safetensors.numpy
 from hypothesis import given
 from hypothesis import strategies as st
 
+from archforge.atomic_files import written_beside
+from archforge.data.arrays import read_inputs, read_weights, write_arrays
+from archforge.data.memory_map import forget
 from archforge.errors import DiagnosticError
 from archforge.ir import Init, ParamDecl
 from archforge.ops.base import Array
-from archforge.weights import (
-    bind,
-    fresh_weights,
-    read_inputs,
-    read_weights,
-    rule_input,
-    rule_weights,
-    write_arrays,
-    written_beside,
-)
-from archforge.weights.mapped import forget
+from archforge.weights import bind, fresh_weights, rule_input, rule_weights
 
 SUFFIXES = [".safetensors", ".npz"]
 DTYPES = ["float64", "float32", "float16", "int64", "int32", "uint8", "bool", ">f4"]

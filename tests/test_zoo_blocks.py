@@ -14,9 +14,9 @@ import archforge
 from archforge import driver
 from archforge.analysis.network import Network
 from archforge.resources import zoo_folder
-from archforge.spec.blocks import block_spec
-from archforge.spec.library import Library, spec_files
-from archforge.spec.resolve import Spec
+from archforge.spec.resolve.blocks import block_spec
+from archforge.spec.resolve.library import Library, spec_files
+from archforge.spec.resolve.spec import Spec
 from archforge.weights import rule_input
 from tests.zoo import DATA
 

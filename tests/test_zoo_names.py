@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import archforge
+from archforge.data.arrays import read_weights, write_arrays
+from archforge.data.safetensors import write_safetensors
 from archforge.weights.bind import bind
-from archforge.weights.files import read_weights, write_arrays
-from archforge.weights.safetensors import write_safetensors
 from tests.zoo import DATA, expected, family, networks, reference
 
 LIBRARIES = ("torchvision", "timm")

@@ -21,7 +21,7 @@ import yaml
 from archforge.ir import Node, TypedGraph
 from archforge.ops.slice import Slice
 from archforge.passes.drop_identities import PASS
-from archforge.spec.expand import expand
+from archforge.spec.expand.expand import expand
 from tests.test_parity import GOLDENS, golden_name
 from tests.zoo import DATA, family, networks
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from archforge.resources import zoo_folder
-from archforge.spec.library import Library, spec_files
-from archforge.spec.resolve import Spec, resolve
+from archforge.spec.resolve.library import Library, spec_files
+from archforge.spec.resolve.resolve import resolve
+from archforge.spec.resolve.spec import Spec
 
 __all__ = ["DATA", "expected", "family", "networks", "reference"]
 

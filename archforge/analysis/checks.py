@@ -12,12 +12,12 @@ from archforge.analysis.counts import Counts
 from archforge.errors import Diagnostic, DiagnosticError, Span, did_you_mean, fail
 from archforge.ir import TensorType
 from archforge.ops import all_ops
-from archforge.spec.expand import Expansion
-from archforge.spec.formula import describe
-from archforge.spec.scopes import Budget
-from archforge.spec.syntax import CELLS, RANGE, RuleDecl, Value, formulas_in, value_of
-from archforge.spec.tree import Entry, Scalar, Tree
-from archforge.spec.tree import Mapping as MappingTree
+from archforge.spec.binding.scopes import Budget
+from archforge.spec.expand.expand import Expansion
+from archforge.spec.formulas.formula import describe
+from archforge.spec.syntax.document import CELLS, RANGE, RuleDecl, Value, formulas_in, value_of
+from archforge.spec.yaml.tree import Entry, Scalar, Tree
+from archforge.spec.yaml.tree import Mapping as MappingTree
 
 __all__ = ["MARKS", "Cell", "Status", "check_cells"]
 

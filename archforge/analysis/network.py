@@ -11,8 +11,8 @@ from archforge.analysis.counts import Counts
 from archforge.analysis.ledger import Ledger, ledger
 from archforge.errors import Diagnostic
 from archforge.ir import ParamDecl, TypedGraph
-from archforge.spec.expand import Expansion
-from archforge.spec.resolve import Spec
+from archforge.spec.expand.expand import Expansion
+from archforge.spec.resolve.spec import Spec
 
 __all__ = ["Network", "Report"]
 

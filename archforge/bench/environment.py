@@ -46,7 +46,7 @@ def _kernels() -> dict[str, str]:
 
     if "numba" not in available():
         return {}
-    from archforge.backends.numba.machine import machine
+    from archforge.backends.numba.toolchain.machine import machine
 
     here = machine()
     return {

@@ -40,7 +40,8 @@ class Task:
         """
         import numpy as np
 
-        from archforge.weights import rule_input, rule_weights, write_arrays
+        from archforge.data.arrays import write_arrays
+        from archforge.weights import rule_input, rule_weights
 
         folder.mkdir(parents=True, exist_ok=True)
         inputs = network.graph.graph.inputs

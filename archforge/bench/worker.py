@@ -62,7 +62,7 @@ def archforge(backend: str) -> tuple[str, Loader]:
 def analysed(task: Task) -> Any:
     """The spec's network, as it was given."""
     from archforge import driver
-    from archforge.spec.opening import setting
+    from archforge.spec.resolve.sources import setting
 
     what = task.what
     settings = {name: setting(name, text) for name, text in what["settings"].items()}
@@ -151,7 +151,7 @@ def export(task: Task) -> None:
 def network(task: Task, state: Arrays) -> Any:
     """The library's network, `LIBRARY.NAME`, or without one the spec's, with the given weights."""
     if task.what["model"] is None:
-        from archforge.bench.torch_network import Unsupported, torch_network
+        from archforge.interchange.torch_network import Unsupported, torch_network
 
         try:
             return torch_network(analysed(task).graph, state)

@@ -24,7 +24,7 @@ from archforge.cli.options import (
 )
 from archforge.cli.output import counted, print_json, table, with_fallbacks
 from archforge.cli.progress import Progress
-from archforge.spec.opening import STDIN
+from archforge.spec.resolve.sources import STDIN
 
 if TYPE_CHECKING:
     from archforge.analysis.network import Network

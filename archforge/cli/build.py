@@ -25,7 +25,7 @@ from archforge.cli.options import (
 )
 from archforge.cli.output import mark, paint, print_diagnostics, print_json, table
 from archforge.cli.progress import Progress
-from archforge.spec.resolve import Spec
+from archforge.spec.resolve.spec import Spec
 
 __all__ = ["build"]
 

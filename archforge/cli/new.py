@@ -28,8 +28,8 @@ def new(
     ] = ".",
 ) -> None:
     """Write a commented spec that builds, and beside it the schema that editors complete and check it by."""
-    from archforge.spec.schema import general_schema
-    from archforge.weights.files import made_folder, written_beside
+    from archforge.atomic_files import made_folder, written_beside
+    from archforge.spec.schema.schema import general_schema
 
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         fail(

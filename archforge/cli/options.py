@@ -11,8 +11,8 @@ import typer
 from archforge import driver
 from archforge.analysis.network import Network
 from archforge.errors import fail
-from archforge.spec.opening import setting
-from archforge.spec.syntax import Argument
+from archforge.spec.resolve.sources import setting
+from archforge.spec.syntax.document import Argument
 
 __all__ = [
     "BackendOption",

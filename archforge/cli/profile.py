@@ -56,7 +56,7 @@ def profile(
     """
     from archforge.bench import profile as profiling
     from archforge.bench.environment import environment
-    from archforge.weights.rule import rule_input, rule_weights
+    from archforge.weights.rule_made import rule_input, rule_weights
 
     with Progress("making weights") as progress:
         network = network_of(spec, profile, shape, set)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from archforge import driver
 from archforge.analysis.network import Network
+from archforge.atomic_files import written_beside
 from archforge.errors import DiagnosticError, SourceFile, fail
-from archforge.spec.opening import STDIN
-from archforge.spec.tree import parse_yaml
-from archforge.weights.files import written_beside
+from archforge.spec.resolve.sources import STDIN
+from archforge.spec.yaml.tree import parse_yaml
 
 __all__ = ["record_all"]
 

@@ -12,7 +12,6 @@ import typer
 
 from archforge import driver
 from archforge.analysis.network import Network
-from archforge.cli.once import MADE, inputs, origin, print_results
 from archforge.cli.options import (
     BackendOption,
     LowMemoryOption,
@@ -27,11 +26,12 @@ from archforge.cli.options import (
 )
 from archforge.cli.output import with_fallbacks
 from archforge.cli.progress import Progress
-from archforge.cli.stream import OUTPUTS, open_stream
+from archforge.cli.run_many import OUTPUTS, open_stream
+from archforge.cli.run_one import MADE, inputs, origin, print_results
+from archforge.data.arrays import write_arrays
 from archforge.errors import fail
-from archforge.spec.expand import InputShape
-from archforge.spec.syntax import Argument
-from archforge.weights.files import write_arrays
+from archforge.spec.expand.expand import InputShape
+from archforge.spec.syntax.document import Argument
 
 __all__ = ["run"]
 
@@ -201,8 +201,8 @@ def _loaded(
     changed: Mapping[str, Argument],
 ) -> tuple[Network, Mapping[str, Any] | None]:
     """The network, in the profile that the weights fit if none is named, and the weights unless fresh."""
-    from archforge.weights.files import read_weights
-    from archforge.weights.rule import rule_weights
+    from archforge.data.arrays import read_weights
+    from archforge.weights.rule_made import rule_weights
 
     opened = driver.open_spec(spec)
     if weights in ("fresh", "rule") or profile is not None:

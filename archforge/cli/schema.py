@@ -22,6 +22,6 @@ def schema(
     ] = None,
 ) -> None:
     """Print a JSON Schema (draft-07): for all specs, or a strict one for SPEC."""
-    from archforge.spec.schema import general_schema, spec_schema
+    from archforge.spec.schema.schema import general_schema, spec_schema
 
     print_json(general_schema() if spec is None else spec_schema(driver.open_spec(spec)))

@@ -82,7 +82,7 @@ def tune(
 
 def _tuned(network: Network, backend: Tunable, batch: int, rounds: int, progress: Progress) -> Tuning:
     from archforge.bench.tune import tune
-    from archforge.weights.rule import rule_input
+    from archforge.weights.rule_made import rule_input
 
     types = network.graph.graph.inputs
     inputs = {name: rule_input((batch, *t.shape), name).astype("float32") for name, t in types.items()}

@@ -11,7 +11,7 @@ from archforge.cli import CHECK_FAILED
 from archforge.cli.options import BackendOption, SpecArgument
 from archforge.cli.output import counted, mark
 from archforge.cli.progress import Progress
-from archforge.spec.resolve import Spec
+from archforge.spec.resolve.spec import Spec
 
 __all__ = ["verify"]
 

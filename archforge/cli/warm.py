@@ -50,8 +50,8 @@ def warm(
     It is that of the backend numba, for this machine, and lies in the cache.
     """
     backends.get("numba")  # refused at once where it is not installed
-    from archforge.backends.numba.cache import code_folder, code_sizes, require_writable
-    from archforge.backends.numba.native import compiled_here
+    from archforge.backends.numba.toolchain.code_cache import code_folder, code_sizes, require_writable
+    from archforge.backends.numba.toolchain.machine_code import compiled_here
 
     changes, number = settings(set), 0
     with Progress("reading specs") as progress:

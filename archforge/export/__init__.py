@@ -7,7 +7,7 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from archforge.errors import Diagnostic, DiagnosticError, InternalError
-from archforge.export.base import Subject, Target
+from archforge.export.target import Subject, Target
 
 __all__ = ["Subject", "Target", "all_targets", "export"]
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from archforge.analysis.checks import MARKS, Cell
 from archforge.analysis.network import Network
-from archforge.export.base import Subject, Target
 from archforge.export.render import render
 from archforge.export.stages import Stage, stages_of
+from archforge.export.target import Subject, Target
 from archforge.ir import by_x
 
 __all__ = ["TARGETS", "model_card"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from archforge.analysis.ledger import source_line
-from archforge.export.base import Subject, Target
-from archforge.export.lines import json_lines
+from archforge.export.json_text import json_lines
+from archforge.export.target import Subject, Target
 from archforge.ir import Node, ParamDecl, Scope, TypedGraph
 
 __all__ = ["TARGETS", "VERSION", "graph_json"]

@@ -8,8 +8,8 @@ import json
 from typing import Any
 
 from archforge.analysis.ledger import LedgerRow, ledger
-from archforge.export.base import Subject, Target
-from archforge.export.lines import json_lines
+from archforge.export.json_text import json_lines
+from archforge.export.target import Subject, Target
 from archforge.ir import by_x
 
 __all__ = ["TARGETS"]

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
+from archforge.analysis.activation_memory import BYTES_PER_ELEMENT, activation_peak
 from archforge.analysis.checks import MARKS, Cell
-from archforge.analysis.memory import BYTES_PER_ELEMENT, activation_peak
 from archforge.analysis.network import Network, Report
 from archforge.export.render import render
 

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from archforge.ops.base import Array, Example, Op, Real
 from archforge.ops.erf import erf
-from archforge.ops.lazy import np
+from archforge.ops.lazy_numpy import np
 
 __all__ = [
     "ACTIVATIONS",

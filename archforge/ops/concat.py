@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from archforge.ir import ShapeError, TensorType
 from archforge.ops.base import Array, Axis, Example, Op, resolve_axis
-from archforge.ops.lazy import np
+from archforge.ops.lazy_numpy import np
 
 __all__ = ["Concat"]
 

@@ -21,7 +21,7 @@ from archforge.ops.base import (
     require_groups,
     require_rank,
 )
-from archforge.ops.lazy import np
+from archforge.ops.lazy_numpy import np
 from archforge.ops.window import Window
 
 __all__ = ["ConvTranspose"]

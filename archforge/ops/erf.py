@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from archforge.ops.base import Array
-from archforge.ops.lazy import np
+from archforge.ops.lazy_numpy import np
 
 __all__ = ["erf"]
 

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from archforge.ir import Init, ParamDecl, ShapeError, TensorType
 from archforge.ops.base import Array, Epsilon, Example, Flag, Op, resolve_axis
-from archforge.ops.lazy import np
+from archforge.ops.lazy_numpy import np
 
 __all__ = ["LayerNorm"]
 

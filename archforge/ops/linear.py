@@ -10,7 +10,7 @@ from pydantic import Field
 
 from archforge.ir import Init, ParamDecl, ShapeError, TensorType
 from archforge.ops.base import Array, Axis, Example, Flag, Op, Positive, resolve_axis
-from archforge.ops.lazy import np
+from archforge.ops.lazy_numpy import np
 
 __all__ = ["Linear"]
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from archforge.ir import TensorType
 from archforge.ops.base import Array, Example, Op, Positive, Real, require_rank
-from archforge.ops.lazy import np
+from archforge.ops.lazy_numpy import np
 
 __all__ = ["Lrn"]
 

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from archforge.ir import ShapeError, TensorType
 from archforge.ops.base import Array, Example, Op, Real, require_rank
-from archforge.ops.lazy import np
+from archforge.ops.lazy_numpy import np
 
 __all__ = ["Pad"]
 

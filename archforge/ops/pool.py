@@ -10,7 +10,7 @@ from pydantic import Field
 
 from archforge.ir import ShapeError, TensorType
 from archforge.ops.base import Array, Example, Extent, Flag, Op, Padding, PositiveReal, require_rank
-from archforge.ops.lazy import np
+from archforge.ops.lazy_numpy import np
 from archforge.ops.window import Window, pad_spatial, resolve_window
 
 __all__ = ["AvgPool", "LpPool", "MaxPool"]

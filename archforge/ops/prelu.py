@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from archforge.ir import Init, ParamDecl, TensorType
 from archforge.ops.base import Array, Example, Flag, Op
-from archforge.ops.lazy import np
+from archforge.ops.lazy_numpy import np
 
 __all__ = ["Prelu"]
 

@@ -10,7 +10,7 @@ from pydantic import Field
 from archforge.ir import Init, ParamDecl, ShapeError, TensorType
 from archforge.ops.activations import sigmoid
 from archforge.ops.base import Array, Example, Flag, Op, Positive
-from archforge.ops.lazy import np
+from archforge.ops.lazy_numpy import np
 
 __all__ = ["Gru", "Lstm", "Rnn"]
 

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from archforge.ir import ShapeError, TensorType
 from archforge.ops.base import Array, Example, Extent, Flag, Op, per_axis, require_rank
-from archforge.ops.lazy import np
+from archforge.ops.lazy_numpy import np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

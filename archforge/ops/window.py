@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from archforge.ir import ShapeError, TensorType
 from archforge.ops.base import Array, per_axis
-from archforge.ops.lazy import np
+from archforge.ops.lazy_numpy import np
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ from pkgutil import iter_modules
 
 from archforge.errors import InternalError, did_you_mean, fail
 from archforge.ir import Graph, TypedGraph, infer
-from archforge.passes.base import ParamTransform, Pass, Rewrite
+from archforge.passes.graph_pass import ParamTransform, Pass, Rewrite
 
 __all__ = ["Optimised", "ParamTransform", "Pass", "Rewrite", "all_passes", "optimise"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from archforge.ir import TypedGraph
-from archforge.passes.base import Pass, Rewrite
+from archforge.passes.graph_pass import Pass, Rewrite
 
 __all__ = ["PASS"]
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from archforge.ir import Node, TypedGraph
 from archforge.ops import op_class
 from archforge.ops.base import Array
-from archforge.ops.lazy import np
-from archforge.passes.base import Pass, Rewrite
+from archforge.ops.lazy_numpy import np
+from archforge.passes.graph_pass import Pass, Rewrite
 
 __all__ = ["PASS", "FoldBatchNorm"]
 

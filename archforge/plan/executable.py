@@ -10,12 +10,11 @@ from typing import Any, NamedTuple
 from archforge.errors import Diagnostic, DiagnosticError, Note, did_you_mean
 from archforge.ir import TensorType, by_x
 from archforge.ops.base import Array
-from archforge.ops.lazy import np
+from archforge.ops.lazy_numpy import np
 from archforge.passes import ParamTransform
-from archforge.plan.backend import Program
-from archforge.plan.loading import packed_params
-from archforge.plan.planner import Plan
-from archforge.plan.sizes import OtherSizes
+from archforge.plan.contract import Plan, Program
+from archforge.plan.other_sizes import OtherSizes
+from archforge.plan.packing import packed_params
 from archforge.weights.bind import as_array
 
 __all__ = ["Executable", "Results", "load"]
@@ -35,7 +34,7 @@ class Executable:
     plan: Plan
     params: tuple[Mapping[str, Any], ...]  # of each step, in the backend's form
     program: Program
-    others: OtherSizes | None = None
+    others: OtherSizes[Executable] | None = None
 
     def __repr__(self) -> str:
         return f"<executable of {self.plan!r}>"
@@ -67,7 +66,7 @@ class Executable:
             {name: values[value] for name, value in plan.taps.items()},
         )
 
-    def _at_size_of(self, arrays: Mapping[str, Array], others: OtherSizes) -> Executable:
+    def _at_size_of(self, arrays: Mapping[str, Array], others: OtherSizes[Executable]) -> Executable:
         """Raises E0607, with the reason, where the network cannot take inputs of these sizes."""
         try:
             return others.at({name: arrays[name].shape[1:] for name in self.plan.inputs})

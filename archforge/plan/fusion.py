@@ -6,38 +6,11 @@ Belongs to planning rather than to the passes, so that no op exists which a spec
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from archforge.ir import Node, TypedGraph
-from archforge.ops.base import Op
-from archforge.plan.backend import Kernel
+from archforge.plan.contract import Chain, Kernel
 
-__all__ = ["Chain", "fused"]
-
-
-@dataclass(frozen=True, slots=True)
-class Chain:
-    """A node and those that its kernel applies to its result: none, a merge, an activation, or both."""
-
-    node: Node
-    then: tuple[Node, ...] = ()
-
-    @property
-    def last(self) -> Node:
-        return (self.node, *self.then)[-1]
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """The values that the chain reads from outside: its node's, then the residual's."""
-        inside = {self.node.name, *(n.name for n in self.then)}
-        return (*self.node.inputs, *(v for n in self.then for v in n.inputs if v not in inside))
-
-    def takes(self, node: Node) -> bool:
-        """Whether `node` can come next: one merge of two values at most, before one activation."""
-        if any(len(n.inputs) == 1 for n in self.then):
-            return False
-        is_merge = isinstance(node.op, Op) and node.op.arity is None
-        return len(node.inputs) == 2 and not self.then if is_merge else len(node.inputs) == 1
+__all__ = ["fused"]
 
 
 def fused(

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from archforge.ops.base import Array
-from archforge.ops.lazy import np
-
-if TYPE_CHECKING:
-    from archforge.plan.planner import Plan
+from archforge.ops.lazy_numpy import np
+from archforge.plan.contract import Plan
 
 __all__ = ["Interpreter"]
 

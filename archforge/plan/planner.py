@@ -3,91 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from archforge.errors import Diagnostic, DiagnosticError, InternalError, did_you_mean, fail
-from archforge.ir import Node, ParamDecl, TensorType, TypedGraph
+from archforge.errors import Diagnostic, DiagnosticError, did_you_mean, fail
+from archforge.ir import Node, TypedGraph
 from archforge.ops.base import Array, Op
-from archforge.plan.backend import Backend, Epilogue, Kernel, Lowering, has_reference
-from archforge.plan.fusion import Chain, fused
+from archforge.plan.contract import Backend, Chain, Kernel, Lowering, Plan, Step, has_reference, op_of
+from archforge.plan.fusion import fused
 
-__all__ = ["MEMORY_FOR_SPEED", "SWITCHES", "Plan", "Step", "plan", "resolve_taps"]
+__all__ = ["MEMORY_FOR_SPEED", "SWITCHES", "plan", "resolve_taps"]
 
 # Parts of planning that can be left out; outputs stay.
 SWITCHES = ("fuse_epilogues", "concat_in_place", "share_memory", "winograd", "image_by_image")
 
 # Those that take memory for speed: Winograd's weights are up to four times those of the network.
 MEMORY_FOR_SPEED = frozenset({"winograd"})
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A kernel bound to its place. `frees` are the values that no later step or output reads; `then`
-    are the nodes that the kernel does besides, as its epilogue."""
-
-    node: Node
-    kernel: Kernel
-    params: Mapping[str, ParamDecl]
-    frees: tuple[str, ...]
-    is_fallback: bool
-    then: tuple[Node, ...] = ()
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """The values that it reads: its node's, then the one that its epilogue merges."""
-        return Chain(self.node, self.then).inputs
-
-    @property
-    def layer(self) -> str:
-        """Its name as in a weights file: that of its parameters, where it has some."""
-        # Folding a batch norm joins its name to the convolution's by a plus.
-        return self.node.params_of.partition("+")[0] if self.params else self.node.name
-
-    @property
-    def output(self) -> str:
-        return Chain(self.node, self.then).last.name
-
-    def epilogue(self) -> dict[str, Epilogue]:
-        """The keyword for `kernel.run`; none for a node by itself."""
-        if not self.then:
-            return {}
-        ops = {len(n.inputs): _op(n) for n in self.then}
-        return {"epilogue": Epilogue(merge=ops.get(2), activation=ops.get(1))}
-
-
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Plan:
-    """Steps in order. `outputs` and `taps` map the names that a caller sees to values."""
-
-    name: str
-    backend: Backend
-    dtype: str
-    inputs: Mapping[str, TensorType]
-    steps: tuple[Step, ...]
-    outputs: Mapping[str, str]
-    taps: Mapping[str, str]
-    types: Mapping[str, TensorType]
-    without: frozenset[str] = frozenset()
-
-    def __repr__(self) -> str:
-        return f"<plan of {self.name}: {len(self.steps)} steps on {self.backend.name} in {self.dtype}>"
-
-    @property
-    def wanted(self) -> frozenset[str]:
-        """The values that a caller sees."""
-        return frozenset((*self.outputs.values(), *self.taps.values()))
-
-    @property
-    def fallbacks(self) -> tuple[Node, ...]:
-        """The nodes that run on reference kernels for want of the backend's own."""
-        return tuple(s.node for s in self.steps if s.is_fallback)
-
-    @property
-    def fallback_kinds(self) -> tuple[str, ...]:
-        """The kinds of their ops, each once."""
-        return tuple(dict.fromkeys(node.op.kind for node in self.fallbacks))
 
 
 def resolve_taps(typed: TypedGraph, names: Iterable[str]) -> dict[str, str]:
@@ -141,7 +72,7 @@ def plan(
     steps = tuple(
         Step(
             node=chain.node,
-            kernel=kernels[chain.node.name] or _through_numpy(_op(chain.node), backend, dtype),
+            kernel=kernels[chain.node.name] or _through_numpy(op_of(chain.node), backend, dtype),
             params=chain.node.op.params(*typed.input_types(chain.node)),
             frees=frees,
             is_fallback=kernels[chain.node.name] is None,
@@ -193,7 +124,7 @@ def _refuse(nodes: list[Node], kernels: Mapping[str, Kernel | None], backend: Ba
     """One E0702 for each kind of op that cannot run, at the first node of it."""
     lacking: dict[str, list[Node]] = {}
     for node in nodes:
-        if kernels[node.name] is None and (strict or not has_reference(_op(node))):
+        if kernels[node.name] is None and (strict or not has_reference(op_of(node))):
             lacking.setdefault(node.op.kind, []).append(node)
     if lacking:
         raise DiagnosticError(tuple(_refusal(kind, found, backend) for kind, found in lacking.items()))
@@ -201,7 +132,7 @@ def _refuse(nodes: list[Node], kernels: Mapping[str, Kernel | None], backend: Ba
 
 def _refusal(kind: str, nodes: list[Node], backend: Backend) -> Diagnostic:
     uses = f"`{nodes[0].name}`" + (f" and {len(nodes) - 1} more" if len(nodes) > 1 else "")
-    fallback = has_reference(_op(nodes[0]))
+    fallback = has_reference(op_of(nodes[0]))
     return Diagnostic(
         "E0702",
         f"the backend {backend.name} has no kernel for `{kind}` as it is used by {uses}",
@@ -217,9 +148,3 @@ def _through_numpy(op: Op, backend: Backend, dtype: str) -> Kernel:
         return backend.enter(op.reference(params, *map(backend.leave, inputs)), dtype)
 
     return Kernel(run)
-
-
-def _op(node: Node) -> Op:
-    if not isinstance(node.op, Op):
-        raise InternalError(f"{node.name} holds {node.op!r}, which is no op")
-    return node.op

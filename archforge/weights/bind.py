@@ -8,7 +8,7 @@ from typing import Any
 from archforge.errors import Diagnostic, DiagnosticError, closest, fail
 from archforge.ir import ParamDecl, by_x
 from archforge.ops.base import Array
-from archforge.ops.lazy import np
+from archforge.ops.lazy_numpy import np
 
 __all__ = ["as_array", "bind"]
 

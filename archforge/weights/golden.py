@@ -2,7 +2,7 @@
 
 A golden file is JSON, packed (`.json.gz`) or not: `output` with `shape`, `std` and the first `values`
 of the flat output, and `taps`: for named values `shape`, `mean`, `std` and the `first` values. The
-weights and the input are those of `archforge.weights.rule`.
+weights and the input are those of `archforge.weights.rule_made`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 from archforge.errors import fail
 from archforge.ops.base import Array
-from archforge.ops.lazy import np
+from archforge.ops.lazy_numpy import np
 
 __all__ = ["Deviation", "Golden", "read_golden"]
 

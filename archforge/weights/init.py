@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from archforge.ir import ParamDecl
 from archforge.ops.base import Array
-from archforge.ops.lazy import np
+from archforge.ops.lazy_numpy import np
 
 __all__ = ["fresh_weights"]
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from archforge.errors import fail
 from archforge.ops.base import Array
-from archforge.ops.lazy import np
+from archforge.ops.lazy_numpy import np
 from archforge.plan import Interpreter, Lowering, Plan, Program
 
 __all__ = ["BACKEND"]

@@ -17,7 +17,7 @@ from archforge.ops.batch_norm import BatchNorm
 from archforge.ops.concat import Concat
 from archforge.ops.global_response_norm import GlobalResponseNorm
 from archforge.ops.layer_norm import LayerNorm
-from archforge.ops.lazy import np
+from archforge.ops.lazy_numpy import np
 from archforge.ops.linear import Linear
 from archforge.ops.lrn import Lrn
 from archforge.ops.pad import Pad

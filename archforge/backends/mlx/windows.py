@@ -15,7 +15,7 @@ from archforge.ops.base import Array
 from archforge.ops.conv import Conv
 from archforge.ops.conv_transpose import ConvTranspose
 from archforge.ops.global_pool import GlobalAvgPool, GlobalMaxPool
-from archforge.ops.lazy import np
+from archforge.ops.lazy_numpy import np
 from archforge.ops.pool import AvgPool, LpPool, MaxPool, window_counts
 from archforge.ops.window import Window
 from archforge.plan import Kernel

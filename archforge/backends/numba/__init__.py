@@ -16,7 +16,7 @@ from typing import Any
 from archforge.errors import fail
 from archforge.ir import TensorType
 from archforge.ops.base import Array, Op
-from archforge.ops.lazy import np
+from archforge.ops.lazy_numpy import np
 from archforge.plan import Backend, Lowering, Plan, Program
 
 __all__ = ["BACKEND"]
@@ -24,7 +24,7 @@ __all__ = ["BACKEND"]
 
 @dataclass(frozen=True, slots=True)
 class NumbaBackend:
-    """Values are places on a tape; see `tape.py`."""
+    """Values are places on a tape; see `runtime/tape.py`."""
 
     name: str = "numba"
     dtypes: tuple[str, ...] = ("float32",)
@@ -43,7 +43,7 @@ class NumbaBackend:
             )
 
     def facts(self) -> Mapping[str, str]:
-        facts: Mapping[str, str] = import_module(f"{__name__}.facts").facts()
+        facts: Mapping[str, str] = import_module(f"{__name__}.info").facts()
         return facts
 
     def lowerings(self, dtype: str, without: frozenset[str] = frozenset()) -> Mapping[str, Lowering]:
@@ -70,7 +70,7 @@ class NumbaBackend:
         return int(_choices().clear())
 
     def packers(self) -> int:
-        threads: int = import_module(f"{__name__}.machine").machine().threads
+        threads: int = import_module(f"{__name__}.toolchain.machine").machine().threads
         return threads
 
     def enter(self, array: Array, dtype: str) -> Array:

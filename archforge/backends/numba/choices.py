@@ -15,15 +15,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from archforge.backends.numba.cache import cache_folder
+from archforge.atomic_files import made_folder, written_beside
 from archforge.backends.numba.families import winograd
-from archforge.backends.numba.machine import machine
-from archforge.backends.numba.native import code_key
-from archforge.backends.winograd import Form
+from archforge.backends.numba.toolchain.code_cache import cache_folder
+from archforge.backends.numba.toolchain.machine import machine
+from archforge.backends.numba.toolchain.machine_code import code_key
+from archforge.backends.winograd_forms import Form
 from archforge.ir import TensorType
 from archforge.ops.base import Op
 from archforge.ops.conv import Conv
-from archforge.weights.files import made_folder, written_beside
 
 __all__ = ["alternatives", "clear", "form_of", "kept", "store", "use_of"]
 

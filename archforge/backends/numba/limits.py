@@ -16,10 +16,10 @@ from typing import Any
 import llvmlite.binding as llvm
 import numpy as np
 
-from archforge.backends.numba.machine import FLOAT, machine
-from archforge.backends.numba.native import Recipe, address
-from archforge.backends.numba.tape import aligned
-from archforge.backends.numba.vectors import Function
+from archforge.backends.numba.microkernels.vectors import Function
+from archforge.backends.numba.runtime.tape import aligned
+from archforge.backends.numba.toolchain.machine import FLOAT, machine
+from archforge.backends.numba.toolchain.machine_code import Recipe, address
 
 __all__ = ["Limits", "measure"]
 

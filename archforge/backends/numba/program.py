@@ -10,17 +10,17 @@ from dataclasses import dataclass, field
 from threading import Lock
 
 from archforge.backends.numba.families import elementwise
-from archforge.backends.numba.families.codes import COPY
 from archforge.backends.numba.families.common import AnyAxis
 from archforge.backends.numba.families.moves import along
-from archforge.backends.numba.machine import machine
-from archforge.backends.numba.tape import Tape, Value
-from archforge.backends.numba.workspace import Workspace
+from archforge.backends.numba.runtime.opcodes import COPY
+from archforge.backends.numba.runtime.tape import Tape, Value
+from archforge.backends.numba.runtime.workspace import Workspace
+from archforge.backends.numba.toolchain.machine import machine
 from archforge.errors import InternalError
 from archforge.ops.base import Array
 from archforge.plan import Plan
-from archforge.plan.joins import joins
-from archforge.plan.stretches import inside_of, stretches
+from archforge.plan.concat_in_place import joins
+from archforge.plan.image_by_image import inside_of, stretches
 
 __all__ = ["NumbaProgram", "Sized"]
 

@@ -11,9 +11,9 @@ from typing import Any
 from archforge.ir import TensorType
 from archforge.ops import all_ops
 from archforge.ops.base import Array, Op
-from archforge.ops.lazy import np
+from archforge.ops.lazy_numpy import np
 from archforge.plan import Interpreter, Kernel, Lowering, Plan, Program
-from archforge.plan.backend import has_reference
+from archforge.plan.contract import has_reference
 
 __all__ = ["BACKEND"]
 

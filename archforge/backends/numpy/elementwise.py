@@ -6,15 +6,15 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from archforge.backends.numpy.common import ABSORBED, Part, activate, bands, finish, in_parts
-from archforge.backends.numpy.memory import Scratch
+from archforge.backends.numpy.bands import ABSORBED, Part, activate, bands, finish, in_parts
+from archforge.backends.numpy.workspace import Scratch
 from archforge.ir import TensorType
 from archforge.ops.base import Array, Op, resolve_axis
 from archforge.ops.batch_norm import BatchNorm
 from archforge.ops.concat import Concat
 from archforge.ops.scale import LayerScale, Scale
 from archforge.plan import Epilogue, Kernel, Lowering
-from archforge.plan.backend import Pack
+from archforge.plan.contract import Pack
 
 __all__ = ["activation", "batch_norm", "concat", "layer_scale", "merge", "scale"]
 

@@ -9,14 +9,14 @@ from functools import partial
 import numpy as np
 
 from archforge.backends.numpy import conv, elementwise, windows, winograd
-from archforge.backends.numpy.common import ACTIVATION_KINDS
-from archforge.backends.numpy.memory import Scratch
+from archforge.backends.numpy.bands import ACTIVATION_KINDS
+from archforge.backends.numpy.workspace import Scratch
 from archforge.ir import TensorType
 from archforge.ops import all_ops
 from archforge.ops.base import Array, Op
 from archforge.ops.conv import Conv
 from archforge.plan import Kernel, Lowering
-from archforge.plan.backend import has_reference
+from archforge.plan.contract import has_reference
 
 __all__ = ["lowerings"]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from archforge.backends.numpy.memory import Layout, Workspace
+from archforge.backends.numpy.workspace import Layout, Workspace
 from archforge.ops.base import Array
 from archforge.plan import Plan
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from archforge.backends.numpy.common import Part, bands, fill_band, in_parts
-from archforge.backends.numpy.memory import Scratch
-from archforge.backends.winograd import (
+from archforge.backends.numpy.bands import Part, bands, fill_band, in_parts
+from archforge.backends.numpy.workspace import Scratch
+from archforge.backends.winograd_forms import (
     Axis,
     Form,
     input_transform,

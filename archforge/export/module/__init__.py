@@ -12,15 +12,13 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from archforge.analysis.network import Network
-from archforge.export.base import Subject, Target
 from archforge.export.module.bodies import RegionTree
 from archforge.export.module.functions import Function, functions_of
 from archforge.export.module.kernels import REQUIRED, Kernel, kernel_file
 from archforge.export.module.loops import roll
 from archforge.export.module.names import Names
 from archforge.export.module.parameters import parameter_table
-from archforge.export.module.statements import statements_of
-from archforge.export.module.text import (
+from archforge.export.module.python_text import (
     INDENT,
     bracketed,
     docstring,
@@ -29,7 +27,9 @@ from archforge.export.module.text import (
     statement_lines,
     wrapped,
 )
+from archforge.export.module.statements import statements_of
 from archforge.export.render import render
+from archforge.export.target import Subject, Target
 from archforge.ir import TensorType, TypedGraph
 
 __all__ = ["TARGETS", "model_source", "module_of"]

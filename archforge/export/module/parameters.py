@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from archforge.export.module.loops import Parts, roll, split_name
-from archforge.export.module.text import INDENT, WIDTH, Scope, bracketed, literal, loop_lines, name_text
+from archforge.export.module.python_text import (
+    INDENT,
+    WIDTH,
+    Scope,
+    bracketed,
+    literal,
+    loop_lines,
+    name_text,
+)
 from archforge.ir import Node, TypedGraph
 
 __all__ = ["parameter_table"]

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from archforge.backends.numba.compiled import Unit
 from archforge.backends.numba.families.common import AnyAxis, lanes_of
 from archforge.backends.numba.families.moves import along
 from archforge.backends.numba.families.windows import square_sums, weighed
-from archforge.backends.numba.machine import FLOAT, machine
-from archforge.backends.numba.records import ACROSS
-from archforge.backends.numba.tape import Value
+from archforge.backends.numba.runtime.records import ACROSS
+from archforge.backends.numba.runtime.tape import Value
+from archforge.backends.numba.toolchain.machine import FLOAT, machine
+from archforge.backends.numba.toolchain.recipes import Unit
 from archforge.ir import TensorType
 from archforge.ops.base import Array, resolve_axis
 from archforge.ops.global_response_norm import GlobalResponseNorm

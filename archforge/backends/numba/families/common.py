@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from archforge.backends.numba.compiled import Unit
-from archforge.backends.numba.machine import machine
-from archforge.backends.numba.native import Recipe, address
-from archforge.backends.numba.tape import Value, aligned
+from archforge.backends.numba.runtime.tape import Value, aligned
+from archforge.backends.numba.toolchain.machine import machine
+from archforge.backends.numba.toolchain.machine_code import Recipe, address
+from archforge.backends.numba.toolchain.recipes import Unit
 from archforge.ir import TensorType
 from archforge.ops.activations import CLAMPS, Elu, Gelu, LeakyRelu
 from archforge.ops.base import Array, Op

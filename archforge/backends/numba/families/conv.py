@@ -8,7 +8,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from archforge.backends.numba.compiled import Unit
 from archforge.backends.numba.families.common import (
     ABSORBED,
     AnyAxis,
@@ -20,13 +19,14 @@ from archforge.backends.numba.families.common import (
     residual_fields,
     tile_table,
 )
-from archforge.backends.numba.families.cutting import cut_of, most_pixels
 from archforge.backends.numba.families.layout import MOST_UNROLLED, Layout
 from archforge.backends.numba.families.moves import along
-from archforge.backends.numba.machine import FLOAT, machine
-from archforge.backends.numba.records import CONV
-from archforge.backends.numba.tape import Value
-from archforge.backends.numba.tiles import LINE, Product
+from archforge.backends.numba.families.work_units import cut_of, most_pixels
+from archforge.backends.numba.microkernels.tiles import LINE, Product
+from archforge.backends.numba.runtime.records import CONV
+from archforge.backends.numba.runtime.tape import Value
+from archforge.backends.numba.toolchain.machine import FLOAT, machine
+from archforge.backends.numba.toolchain.recipes import Unit
 from archforge.ir import TensorType
 from archforge.ops.base import Array
 from archforge.ops.conv import Conv

@@ -8,14 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from archforge.backends.numba.compiled import Unit
-from archforge.backends.numba.families.codes import (
-    ADD,
-    COPY,
-    MULTIPLY,
-    SLOPES,
-    SUBTRACT,
-)
 from archforge.backends.numba.families.common import (
     ABSORBED,
     ACTIVATIONS,
@@ -25,9 +17,17 @@ from archforge.backends.numba.families.common import (
 )
 from archforge.backends.numba.families.moves import along, stretched
 from archforge.backends.numba.families.windows import weighed
-from archforge.backends.numba.machine import machine
-from archforge.backends.numba.records import ELEMENTS
-from archforge.backends.numba.tape import Value
+from archforge.backends.numba.runtime.opcodes import (
+    ADD,
+    COPY,
+    MULTIPLY,
+    SLOPES,
+    SUBTRACT,
+)
+from archforge.backends.numba.runtime.records import ELEMENTS
+from archforge.backends.numba.runtime.tape import Value
+from archforge.backends.numba.toolchain.machine import machine
+from archforge.backends.numba.toolchain.recipes import Unit
 from archforge.ir import TensorType
 from archforge.ops.base import Array, Op
 from archforge.ops.batch_norm import BatchNorm

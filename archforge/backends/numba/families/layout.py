@@ -14,13 +14,13 @@ from itertools import product
 import numpy as np
 
 from archforge.backends.numba.families.common import blocks_of
-from archforge.backends.numba.machine import machine
-from archforge.backends.numba.pages import in_large_pages
-from archforge.backends.numba.tape import aligned
+from archforge.backends.numba.runtime.tape import aligned
+from archforge.backends.numba.runtime.weight_memory import in_large_pages
+from archforge.backends.numba.toolchain.machine import machine
+from archforge.data.memory_map import forget
 from archforge.ir import TensorType
 from archforge.ops.base import Array
 from archforge.ops.conv import Conv
-from archforge.weights.mapped import forget
 
 __all__ = ["MOST_UNROLLED", "Layout"]
 

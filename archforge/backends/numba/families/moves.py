@@ -13,12 +13,12 @@ from functools import reduce
 import numpy as np
 from numpy.typing import NDArray
 
-from archforge.backends.numba.compiled import Unit
-from archforge.backends.numba.families.codes import BLANK, KEEP
 from archforge.backends.numba.families.common import AnyAxis
-from archforge.backends.numba.machine import FLOAT, machine
-from archforge.backends.numba.records import MOVE
-from archforge.backends.numba.tape import Value, aligned
+from archforge.backends.numba.runtime.opcodes import BLANK, KEEP
+from archforge.backends.numba.runtime.records import MOVE
+from archforge.backends.numba.runtime.tape import Value, aligned
+from archforge.backends.numba.toolchain.machine import FLOAT, machine
+from archforge.backends.numba.toolchain.recipes import Unit
 from archforge.ir import TensorType
 from archforge.ops.base import Array, Op, per_axis, resolve_axis
 from archforge.ops.concat import Concat

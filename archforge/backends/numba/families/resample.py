@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from archforge.backends.numba.compiled import Unit
 from archforge.backends.numba.families import moves
-from archforge.backends.numba.machine import machine
-from archforge.backends.numba.records import RESAMPLE
-from archforge.backends.numba.tape import Value, aligned
+from archforge.backends.numba.runtime.records import RESAMPLE
+from archforge.backends.numba.runtime.tape import Value, aligned
+from archforge.backends.numba.toolchain.machine import machine
+from archforge.backends.numba.toolchain.recipes import Unit
 from archforge.ir import TensorType
 from archforge.ops.adaptive_pool import AdaptiveAvgPool
 from archforge.ops.base import Array, Op, per_axis

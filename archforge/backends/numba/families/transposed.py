@@ -14,7 +14,7 @@ from itertools import product
 from archforge.backends.numba.families.common import ABSORBED, Area, Phase
 from archforge.backends.numba.families.conv import record
 from archforge.backends.numba.families.layout import Layout
-from archforge.backends.numba.tape import Value, aligned
+from archforge.backends.numba.runtime.tape import Value, aligned
 from archforge.ir import TensorType
 from archforge.ops.base import Array
 from archforge.ops.conv import Conv

@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from archforge.backends.numba.compiled import Unit
 from archforge.backends.numba.families import resample
 from archforge.backends.numba.families.common import (
     ABSORBED,
@@ -18,11 +17,12 @@ from archforge.backends.numba.families.common import (
     clamp_fields,
     residual_fields,
 )
-from archforge.backends.numba.machine import FLOAT, machine
-from archforge.backends.numba.records import POOL
-from archforge.backends.numba.tape import Place, Value, aligned
-from archforge.backends.numba.window_tiles import Reduction, seen_places
-from archforge.backends.numba.window_tiles import Window as WindowTile
+from archforge.backends.numba.microkernels.window_tiles import Reduction, seen_places
+from archforge.backends.numba.microkernels.window_tiles import Window as WindowTile
+from archforge.backends.numba.runtime.records import POOL
+from archforge.backends.numba.runtime.tape import Place, Value, aligned
+from archforge.backends.numba.toolchain.machine import FLOAT, machine
+from archforge.backends.numba.toolchain.recipes import Unit
 from archforge.ir import TensorType
 from archforge.ops.adaptive_pool import AdaptiveAvgPool
 from archforge.ops.base import Array, per_axis

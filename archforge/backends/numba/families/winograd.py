@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from archforge.backends.numba.compiled import Unit
-from archforge.backends.numba.families.codes import CHUNKS, INPUTS, OUTPUTS, PRODUCTS
 from archforge.backends.numba.families.common import (
     ABSORBED,
     Area,
@@ -19,19 +17,21 @@ from archforge.backends.numba.families.common import (
     clamp_fields,
 )
 from archforge.backends.numba.families.conv import ahead_fields, tile_fields
-from archforge.backends.numba.families.cutting import most_pixels
 from archforge.backends.numba.families.layout import Layout
-from archforge.backends.numba.machine import machine
-from archforge.backends.numba.pages import in_large_pages
-from archforge.backends.numba.records import GEOMETRY, WINOGRAD
-from archforge.backends.numba.tape import Value, aligned
-from archforge.backends.numba.transforms import InputTransform, OutputTransform
-from archforge.backends.winograd import Axis, Form, transformed_weights
+from archforge.backends.numba.families.work_units import most_pixels
+from archforge.backends.numba.microkernels.winograd_transforms import InputTransform, OutputTransform
+from archforge.backends.numba.runtime.opcodes import CHUNKS, INPUTS, OUTPUTS, PRODUCTS
+from archforge.backends.numba.runtime.records import GEOMETRY, WINOGRAD
+from archforge.backends.numba.runtime.tape import Value, aligned
+from archforge.backends.numba.runtime.weight_memory import in_large_pages
+from archforge.backends.numba.toolchain.machine import machine
+from archforge.backends.numba.toolchain.recipes import Unit
+from archforge.backends.winograd_forms import Axis, Form, transformed_weights
+from archforge.data.memory_map import forget
 from archforge.ir import TensorType
 from archforge.ops.base import Array
 from archforge.ops.conv import Conv
 from archforge.plan import Epilogue, Kernel
-from archforge.weights.mapped import forget
 
 __all__ = ["convolution", "form_of", "forms"]
 

@@ -12,8 +12,17 @@ from numba import types
 from numba.extending import intrinsic
 from numba.np import arrayobj
 
-from archforge.backends.numba.machine import machine
-from archforge.backends.numba.records import ACROSS, CONV, ELEMENTS, MOVE, POOL, RESAMPLE, STEP, WINOGRAD
+from archforge.backends.numba.runtime.records import (
+    ACROSS,
+    CONV,
+    ELEMENTS,
+    MOVE,
+    POOL,
+    RESAMPLE,
+    STEP,
+    WINOGRAD,
+)
+from archforge.backends.numba.toolchain.machine import machine
 
 __all__ = [
     "LANES",
@@ -117,7 +126,7 @@ def _call(arguments: int) -> Any:
 
 @intrinsic
 def call_tile(typing, function, geometry, source, weight, bias, out, residual, ahead):
-    """A microkernel of `tiles.py`."""
+    """A microkernel of `microkernels/tiles.py`."""
     return _call(7)(typing)
 
 

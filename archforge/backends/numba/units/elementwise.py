@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from archforge.backends.numba.families.codes import (
+from archforge.backends.numba.runtime.opcodes import (
     ADD,
     COPY,
     MULTIPLY,

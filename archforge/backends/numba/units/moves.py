@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from archforge.backends.numba.families.codes import BLANK, KEEP
+from archforge.backends.numba.runtime.opcodes import BLANK, KEEP
 from archforge.backends.numba.units.area import copy, fill
 from archforge.backends.numba.units.basics import LANES, VECTOR, device, floats, integers, move_record
 

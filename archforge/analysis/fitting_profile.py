@@ -1,0 +1,66 @@
+"""Which of several networks given weights belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from archforge.analysis.network import Network
+from archforge.errors import fail
+from archforge.ir import by_x
+from archforge.ops.lazy_numpy import np
+from archforge.passes import optimise
+from archforge.weights.bind import COUNTER
+
+__all__ = ["fitting"]
+
+
+def fitting(networks: Sequence[Network], given: Mapping[str, Any]) -> Network:
+    """The one of a spec's networks whose parameters have the names and shapes of `given`.
+
+    Networks that compute the same from the same weights are one. Raises E0606 for none, with the
+    first difference to each, or several.
+    """
+    fits: list[Network] = []
+    misfits: list[str] = []
+    for network in networks:
+        misfit = _first_misfit(network, given)
+        if misfit:
+            misfits.append(f"{network.profile}: {misfit}")
+        elif not any(_wiring(network) == _wiring(other) for other in fits):
+            fits.append(network)
+    if len(fits) == 1:
+        return fits[0]
+    name = networks[0].name
+    if fits:
+        names = ", ".join(f"`{n.profile}`" for n in fits)
+        fail("E0606", f"the weights fit several profiles of {name}: {names}", help="name one with `profile`")
+    fail("E0606", f"the weights fit no profile of {name}: {'; '.join(misfits)}")
+
+
+def _first_misfit(network: Network, given: Mapping[str, Any]) -> str:
+    """The first entry that differs, in words; empty if all fit."""
+    for name, decl in network.params.items():
+        if name not in given:
+            return f"`{name}` is not in the weights"
+        shape = tuple(np.shape(given[name]))
+        if shape != decl.shape:
+            return f"`{name}` is {_by_x(shape)} in the weights, {_by_x(decl.shape)} here"
+    extra = next((n for n in given if n not in network.params and not n.endswith(COUNTER)), None)
+    return f"the weights hold `{extra}` besides" if extra else ""
+
+
+def _by_x(shape: tuple[int, ...]) -> str:
+    return by_x(shape) or "a number"
+
+
+def _wiring(network: Network) -> list[tuple[Any, ...]]:
+    """Each op that does something, its parameters' scope and where its inputs come from."""
+    graph = optimise(network.graph, without=("fold_batch_norm",)).graph.graph
+    place = {name: i for i, name in enumerate([*graph.inputs, *(n.name for n in graph.nodes)])}
+    owned = {name.rpartition(".")[0] for name in network.params}
+    steps: list[tuple[Any, ...]] = [
+        (node.op, node.params_of if node.params_of in owned else "", *(place[v] for v in node.inputs))
+        for node in graph.nodes
+    ]
+    return [*steps, tuple(place[v] for v in graph.outputs.values())]

@@ -1,0 +1,42 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from archforge.errors import fail
+
+__all__ = ["made_folder", "reason_of", "written_beside"]
+
+
+def made_folder(folder: Path) -> Path:
+    """The folder, which is there now. Raises E0705."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        fail("E0705", f"cannot make the folder {folder}: {reason_of(error)}")
+    return folder
+
+
+@contextmanager
+def written_beside(path: Path) -> Iterator[BinaryIO]:
+    """A file to write, renamed to `path` once it is whole; nothing is left when that fails. Raises E0705."""
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with beside.open("xb") as file:
+            yield file
+        beside.replace(path)
+    except OSError as error:
+        fail("E0705", f"cannot write {path}: {reason_of(error)}")
+    finally:
+        with suppress(OSError):
+            beside.unlink()
+
+
+def reason_of(error: OSError) -> str:
+    """The system's words for an error, in lower case."""
+    return (error.strerror or str(error)).lower()

@@ -1,0 +1,1 @@
+"""Loops written as explicit vectors in LLVM IR."""

@@ -1,0 +1,250 @@
+"""What kernels of this backend do when they run: they record calls, once for each size of batch.
+
+A `Tape` knows no addresses. Values lie in buffers whose lifetimes follow from the calls that touch them,
+and `workspace.py` gives each buffer its place and makes records of the calls.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from archforge.backends.numba.toolchain.machine import FLOAT, machine
+from archforge.backends.numba.toolchain.recipes import Unit
+from archforge.ir import TensorType
+from archforge.ops.base import Array
+from archforge.plan import Step
+from archforge.plan.arena import Lifetime
+
+__all__ = ["ALIGNMENT", "Call", "Place", "Tape", "Value", "aligned"]
+
+ALIGNMENT = 64  # bytes: a cache line, and the widest vector
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A number of bytes into a buffer, both of a tape."""
+
+    buffer: int
+    offset: int = 0
+
+    def __add__(self, offset: int) -> Place:
+        return Place(self.buffer, self.offset + offset)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Value:
+    """float32[N, *shape] at a place, images `image` bytes apart.
+
+    Blocked, it lies as [N, ceil(C / lanes), *others, lanes], the lanes beyond the last channel holding
+    anything finite; plain, as the caller gave it. Channels are the entries of `axis`, 0 but for values
+    that the graph sees with its channels elsewhere.
+    """
+
+    tape: Tape
+    shape: tuple[int, ...]
+    place: Place
+    image: int
+    is_blocked: bool = True
+    axis: int = 0
+
+    @property
+    def channels(self) -> int:
+        return self.shape[self.axis]
+
+    @property
+    def others(self) -> tuple[int, ...]:
+        """The extents of the other axes, which make the pixels."""
+        return (*self.shape[: self.axis], *self.shape[self.axis + 1 :])
+
+    @property
+    def blocks(self) -> int:
+        return -(-self.channels // machine().lanes)
+
+    @property
+    def pixels(self) -> int:
+        return math.prod(self.others)
+
+    @property
+    def area(self) -> tuple[int, int]:
+        """Height and width of a map; one axis is a width, none is one pixel."""
+        return (self.others[0], self.others[1]) if len(self.others) == 2 else (1, self.pixels)
+
+    @property
+    def pixel(self) -> int:
+        """Bytes from a pixel to the next."""
+        return machine().vector if self.is_blocked else FLOAT
+
+    @property
+    def plane(self) -> int:
+        """Bytes from a block of channels, or plain from a channel, to the next."""
+        return self.pixels * self.pixel
+
+    def seen_as(self, shape: tuple[int, ...], axis: int = 0) -> Value:
+        """The same bytes under another shape, with the same channels at its `axis`."""
+        return replace(self, shape=shape, axis=axis)
+
+    def blocked(self) -> Value:
+        return self if self.is_blocked else self.tape.blocked_input(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One step for machine code, of the plan's step that makes the value `step`. Fields are numbers, places,
+    arrays or functions for their addresses."""
+
+    step: str
+    unit: Unit
+    kind: np.dtype[np.void]
+    fields: Mapping[str, Any]
+    units: int
+
+
+# A step that runs in Python: a reference kernel between values.
+Fallback = tuple[Step, Mapping[str, Array], tuple[Value, ...], Value]
+
+
+@dataclass(slots=True, eq=False)
+class Tape:
+    """Calls in order for one size of batch, and the buffers between which they work.
+
+    `joins` are values that live inside others, from a channel on; `types` are those of all values. While a
+    stretch is recorded for one image, `inside` names the values that have memory for one image only.
+    """
+
+    images: int
+    types: Mapping[str, TensorType]
+    joins: Mapping[str, tuple[str, int]]
+    calls: list[Call | Fallback] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)  # bytes of each buffer
+    inputs: list[tuple[str, Value]] = field(default_factory=list)
+    scratch: int = 0  # bytes that a thread needs
+    current: str = ""  # the value that the step being recorded makes
+    inside: frozenset[str] = frozenset()
+    by_image: bool = False
+    _roots: dict[str, int] = field(default_factory=dict)
+    _blocked: dict[Place, Value] = field(default_factory=dict)
+    _lifetimes: dict[int, tuple[int, int]] = field(default_factory=dict)
+    _strides: dict[int, int] = field(default_factory=dict)  # of buffers for all images, bytes of one
+
+    @property
+    def batch(self) -> int:
+        """Images of the calls that are being recorded."""
+        return 1 if self.by_image else self.images
+
+    def buffer(self, size: int) -> Place:
+        self.sizes.append(-(-size // ALIGNMENT) * ALIGNMENT)
+        return Place(len(self.sizes) - 1)
+
+    def input(self, name: str, shape: tuple[int, ...], *, is_blocked: bool = False) -> Value:
+        """A value that each call begins with."""
+        value = self._value(shape, is_blocked=is_blocked, images=self.images)
+        self.inputs.append((name, value))
+        self._touch(value.place.buffer, -1)
+        return value
+
+    def blocked_input(self, plain: Value) -> Value:
+        """The same input as blocks; copied in Python, since networks begin with few channels."""
+        if plain.place not in self._blocked:
+            name = next(n for n, v in self.inputs if v.place == plain.place)
+            self._blocked[plain.place] = self.input(name, plain.shape, is_blocked=True)
+        return self._blocked[plain.place].seen_as(plain.shape)
+
+    def output(self, shape: tuple[int, ...], axis: int = 0) -> Value:
+        """Where the step being recorded writes its result. With its channels elsewhere than at axis 0 it
+        cannot lie inside another."""
+        if axis:
+            return self._value(shape, axis=axis, images=self._images(self.current))
+        root, channel = self.joins.get(self.current, (self.current, 0))
+        if root not in self._roots and (channel or root != self.current or self._is_root(root)):
+            self._roots[root] = self._value(self.types[root].shape, images=self._images(root)).place.buffer
+        if root not in self._roots:
+            return self._value(shape, images=self._images(self.current))
+        whole = Value(self, self.types[root].shape, Place(self._roots[root]), 0)
+        image = whole.blocks * whole.plane
+        return Value(self, shape, whole.place + channel // machine().lanes * whole.plane, image)
+
+    def temporary(self, shape: tuple[int, ...], axis: int = 0) -> Value:
+        """A value that no other step sees."""
+        return self._value(shape, axis=axis, images=self.batch)
+
+    def call(
+        self, unit: Unit, kind: np.dtype[np.void], fields: Mapping[str, Any], units: int, scratch: int = 0
+    ) -> None:
+        for value in fields.values():
+            if isinstance(value, Place):
+                self._touch(value.buffer, len(self.calls))
+        self.calls.append(Call(self.current, unit, kind, fields, units))
+        self.scratch = max(self.scratch, -(-scratch // ALIGNMENT) * ALIGNMENT)
+
+    def fall_back(self, step: Step, params: Mapping[str, Array], inputs: tuple[Value, ...]) -> Value:
+        """Record a step that the reference does in Python."""
+        made = self._value(self.types[step.output].shape, images=self.images)
+        for value in (*inputs, made):
+            self._touch(value.place.buffer, len(self.calls))
+        self.calls.append((step, params, inputs, made))
+        return made
+
+    def is_whole(self, value: Value) -> bool:
+        """Whether it has memory for all images."""
+        return not self.by_image or value.place.buffer in self._strides
+
+    def repeat(self, first: int) -> None:
+        """The calls from this one on again for each of the other images, in the same memory but for what
+        has memory for all, which is in use from the first image to the last."""
+        recorded = self.calls[first:]
+        for image in range(1, self.images):
+            for call in recorded:
+                assert isinstance(call, Call)
+                fields = {name: self._of_image(image, value) for name, value in call.fields.items()}
+                self.calls.append(replace(call, fields=fields))
+        for buffer in self._strides.keys() & self._lifetimes.keys():
+            if self._lifetimes[buffer][1] >= first:
+                self._touch(buffer, first)
+                self._touch(buffer, len(self.calls) - 1)
+
+    def _of_image(self, image: int, value: Any) -> Any:
+        if isinstance(value, Place):
+            return value + image * self._strides.get(value.buffer, 0)
+        return value
+
+    def keep(self, value: Value) -> None:
+        """Let the value live to the end."""
+        self._touch(value.place.buffer, len(self.calls))
+
+    def lifetimes(self) -> list[Lifetime]:
+        """One for each buffer."""
+        nowhere = (0, -1)
+        ends = [self._lifetimes.get(i, nowhere) for i in range(len(self.sizes))]
+        return [Lifetime(size, *end) for size, end in zip(self.sizes, ends, strict=True)]
+
+    def _images(self, name: str) -> int:
+        return 1 if name in self.inside else self.images
+
+    def _value(self, shape: tuple[int, ...], *, images: int, is_blocked: bool = True, axis: int = 0) -> Value:
+        shaped = Value(self, shape, Place(-1), 0, is_blocked, axis)
+        image = (shaped.blocks if is_blocked else shaped.channels) * shaped.plane
+        place = self.buffer(images * image)
+        if images == self.images:
+            self._strides[place.buffer] = image
+        return replace(shaped, place=place, image=image)
+
+    def _is_root(self, name: str) -> bool:
+        return any(root == name for root, _ in self.joins.values())
+
+    def _touch(self, buffer: int, at: int) -> None:
+        first, last = self._lifetimes.get(buffer, (at, at))
+        self._lifetimes[buffer] = (min(first, at), max(last, at))
+
+
+def aligned(shape: tuple[int, ...], dtype: Any = np.float32) -> Array:
+    """Zeros that begin at a cache line."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    raw = np.zeros(size + ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    made: Array = raw[start : start + size].view(dtype).reshape(shape)
+    return made

@@ -1,0 +1,194 @@
+"""A tape with memory: an arena for its buffers, its calls as records, and the run through them."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from archforge.backends.numba.runtime.records import STEP
+from archforge.backends.numba.runtime.tape import Call, Fallback, Place, Tape, Value, aligned
+from archforge.backends.numba.runtime.threads import help_with
+from archforge.backends.numba.toolchain.machine import FLOAT, machine
+from archforge.backends.numba.toolchain.machine_code import address
+from archforge.backends.numba.toolchain.recipes import SCHEDULER
+from archforge.ops.base import Array, Op
+from archforge.plan.arena import lay_out
+
+__all__ = ["Workspace"]
+
+# How long Python may be kept from looking at signals, and steps in a row before their time is known.
+PATIENCE_S, FEW_STEPS = 0.2, 8
+LINE = 64  # bytes of the counters of one thread, as the scheduler counts
+
+
+class Workspace:
+    """Runs a tape; one call at a time."""
+
+    def __init__(self, tape: Tape, *, share_memory: bool = True) -> None:
+        # Inputs that stay as they are given are read where the caller has them.
+        self._outside: dict[int, list[tuple[Array, str, int]]] = {
+            value.place.buffer: [] for _, value in tape.inputs if not value.is_blocked
+        }
+        self._given: dict[int, Array] = {}  # by buffer, during a call
+        lifetimes = [t for i, t in enumerate(tape.lifetimes()) if i not in self._outside]
+        placed, size = lay_out(lifetimes, share=share_memory)
+        at = iter(placed)
+        offsets = [0 if i in self._outside else next(at) for i in range(len(tape.sizes))]
+        self._tape = tape
+        self._arena = aligned((size,), np.uint8)
+        self._offsets = offsets
+        self._scratch = aligned((machine().threads, tape.scratch), np.uint8)
+        self._scratch_of = [scratch.ctypes.data for scratch in self._scratch]  # by thread
+        self._records: list[Array] = []
+        self._seen: dict[Value, Array] = {}  # views on the arena, which take longer to make than to copy
+        self._stretch = FEW_STEPS
+        # Stretches of steps that machine code does without Python in between, and what Python does.
+        self._segments: list[Array | Fallback] = []
+        steps: list[tuple[int, int, int]] = []
+        for call in [*tape.calls, None]:
+            if isinstance(call, Call):
+                steps.append((address(call.unit), self._record(call), call.units))
+                continue
+            if steps:
+                self._segments.append(np.array(steps, STEP))
+                steps = []
+            if call is not None:
+                self._segments.append(call)
+
+    def run(self, inputs: Mapping[str, Array], wanted: Mapping[str, Value]) -> dict[str, Array]:
+        """The wanted values as arrays, for float arrays [N, *shape]."""
+        self._take_in(inputs)
+        start = time.perf_counter()
+        for segment in self._segments:
+            self._do(segment)
+        self._stretch = int(len(self._tape.calls) * PATIENCE_S / (time.perf_counter() - start)) or 1
+        return self._left(wanted)
+
+    def watched(
+        self, inputs: Mapping[str, Array], wanted: Mapping[str, Value], done: Callable[[str], None]
+    ) -> dict[str, Array]:
+        """The same, one call of the tape after the other; see `Program.watched`."""
+        self._take_in(inputs)
+        done("")
+        for call, piece in zip(self._tape.calls, self._pieces(), strict=True):
+            self._do(piece)
+            done(call.step if isinstance(call, Call) else call[0].output)
+        outputs = self._left(wanted)
+        done("")
+        return outputs
+
+    def _take_in(self, inputs: Mapping[str, Array]) -> None:
+        for name, value in self._tape.inputs:
+            if value.is_blocked:
+                self._fill(value, inputs[name])
+                continue
+            array = self._given[value.place.buffer] = np.ascontiguousarray(inputs[name], np.float32)
+            for record, field, offset in self._outside[value.place.buffer]:
+                record[0][field] = array.ctypes.data + offset
+
+    def _left(self, wanted: Mapping[str, Value]) -> dict[str, Array]:
+        outputs = {name: self._array(value) for name, value in wanted.items()}
+        self._given.clear()
+        return outputs
+
+    def _pieces(self) -> Iterator[Array | Fallback]:
+        """The segments cut into single calls, those of the tape in their order."""
+        for segment in self._segments:
+            if isinstance(segment, tuple):
+                yield segment
+            else:
+                yield from (segment[i : i + 1] for i in range(len(segment)))
+
+    def _do(self, segment: Array | Fallback) -> None:
+        if isinstance(segment, tuple):
+            step, params, given, made = segment
+            assert isinstance(step.node.op, Op)
+            self._fill(made, step.node.op.reference(params, *map(self._array, given)))
+        else:
+            for first in range(0, len(segment), self._stretch):
+                self._compute(segment[first : first + self._stretch])
+
+    def _compute(self, steps: Array) -> None:
+        threads = machine().threads
+        # Of this call alone: a thread that comes when it is over must find its units done.
+        counters = aligned((len(steps), threads + 1, LINE // 8), np.int64)
+        run, where, count = _scheduler(), steps.ctypes.data, len(steps)
+
+        def job(thread: int) -> None:
+            run(where, count, counters.ctypes.data, thread, threads, self._scratch_of[thread])
+
+        help_with(job)
+
+    def _record(self, call: Call) -> int:
+        record = aligned((1,), call.kind)
+        for name, value in call.fields.items():
+            if isinstance(value, Place) and value.buffer in self._outside:
+                self._outside[value.buffer].append((record, name, value.offset))
+            else:
+                record[0][name] = self._resolved(value)
+        self._records.append(record)
+        return int(record.ctypes.data)
+
+    def _resolved(self, value: Any) -> Any:
+        if isinstance(value, Place):
+            return self._arena.ctypes.data + self._offsets[value.buffer] + value.offset
+        if isinstance(value, np.ndarray):
+            return value.ctypes.data
+        return value if isinstance(value, int | float) else address(value)
+
+    def _view(self, value: Value) -> Array:
+        """float32[N, C, *others], or [N, blocks, lanes, *others], on the arena."""
+        lanes = machine().lanes
+        others = value.others
+        strides = (math.prod(others[i + 1 :]) * value.pixel for i in range(len(others)))
+        shape = (value.blocks, lanes) if value.is_blocked else (value.channels,)
+        steps = (value.plane, FLOAT) if value.is_blocked else (value.plane,)
+        buffer = value.place.buffer
+        return np.ndarray(
+            (self._tape.images, *shape, *others),
+            np.float32,
+            self._given[buffer].data if buffer in self._given else self._arena.data,
+            self._offsets[buffer] + value.place.offset,
+            (value.image, *steps, *strides),
+        )
+
+    def _array(self, value: Value) -> Array:
+        """A copy of the value in the reference's order."""
+        seen = self._seen.get(value)
+        if seen is None:
+            seen = self._ordered(value)
+            if np.may_share_memory(seen, self._arena):
+                self._seen[value] = seen
+        return np.array(seen, order="C")
+
+    def _ordered(self, value: Value) -> Array:
+        """The value in the reference's order; a view on the arena where its channels lie in one run."""
+        view = self._view(value)
+        if not value.is_blocked:
+            return view
+        whole = view.reshape(self._tape.images, -1, *value.others)
+        return np.moveaxis(whole[:, : value.channels], 1, value.axis + 1)
+
+    def _fill(self, value: Value, array: Array) -> None:
+        view = self._view(value)
+        if not value.is_blocked:
+            view[...] = array
+            return
+        full, rest = divmod(value.channels, machine().lanes)
+        head = array[:, : value.channels - rest]
+        view[:, :full] = head.reshape(len(array), full, machine().lanes, *value.shape[1:])
+        if rest:
+            view[:, full, :rest] = array[:, value.channels - rest :]
+            view[:, full, rest:] = 0
+
+
+@cache
+def _scheduler() -> Any:
+    """The compiled loop; a call through ctypes lets other Python threads run."""
+    return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * SCHEDULER.arguments)(address(SCHEDULER))

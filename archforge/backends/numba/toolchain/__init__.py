@@ -1,0 +1,1 @@
+"""Recipes to machine code: compiled for this machine, kept in a cache, linked and called."""

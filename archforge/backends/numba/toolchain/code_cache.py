@@ -1,0 +1,109 @@
+"""Machine code on disk, a file for each function, which processes share, and one for each CPU (`machine.py`).
+
+ARCHFORGE_CACHE: the folder, by default `archforge` in the user's cache folder.
+ARCHFORGE_CACHE_LIMIT: the most MiB that it keeps, 256 by default; what was not used for longest goes first.
+
+A file is a digest and the code that it is of, written beside and renamed: a reader finds all of it or
+nothing, whoever else writes, and takes what is damaged for nothing. Where nothing can be written, what is
+there is used all the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from archforge.atomic_files import made_folder, written_beside
+from archforge.errors import DiagnosticError, fail
+
+__all__ = [
+    "cache_folder",
+    "code_folder",
+    "code_sizes",
+    "limit_bytes",
+    "read_code",
+    "require_writable",
+    "write_code",
+]
+
+DIGEST = 32  # bytes of SHA-256
+LIMIT_MIB = 256
+USED_LATELY_S = 3600  # a file that was is not marked as used once more
+
+
+def cache_folder() -> Path:
+    """What is kept of one process for the next, machine code among it."""
+    given = os.environ.get("ARCHFORGE_CACHE")
+    if given:
+        return Path(given)
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "archforge"
+
+
+def code_folder() -> Path:
+    return cache_folder() / "code"
+
+
+def read_code(name: str) -> bytes:
+    """What was written under this name; empty if nothing was, or it is damaged."""
+    path = code_folder() / name
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return b""
+    digest, code = data[:DIGEST], data[DIGEST:]
+    if hashlib.sha256(code).digest() != digest:
+        return b""
+    with suppress(OSError):  # it may not be ours to mark
+        if path.stat().st_mtime < time.time() - USED_LATELY_S:
+            os.utime(path)
+    return code
+
+
+def write_code(name: str, code: bytes) -> None:
+    """Keep it if the folder can be written, and let go of what is over the limit."""
+    limit, folder = limit_bytes(), code_folder()
+    with suppress(OSError, DiagnosticError):  # to run without a cache is better than not to run
+        made_folder(folder)
+        with written_beside(folder / name) as file:
+            file.write(hashlib.sha256(code).digest() + code)
+    kept = 0
+    for _, size, path in sorted(_files(), reverse=True):
+        kept += size
+        if kept > limit:
+            with suppress(OSError):  # another process may have been quicker
+                path.unlink()
+
+
+def require_writable() -> None:
+    """Raises E0705 where no code can be kept."""
+    folder = made_folder(code_folder())
+    if not os.access(folder, os.W_OK):
+        fail("E0705", f"cannot write to the folder {folder}", help="ARCHFORGE_CACHE names another")
+
+
+def code_sizes() -> list[int]:
+    """Bytes of each function that is kept, those for other machines and versions too."""
+    return [size for _, size, path in _files() if path.suffix == ".o"]
+
+
+def _files() -> Iterator[tuple[float, int, Path]]:
+    """When each was last used, and its size; also those that a process has left half-written."""
+    with suppress(OSError):
+        for entry in os.scandir(code_folder()):
+            with suppress(OSError):
+                status = entry.stat()
+                yield status.st_mtime, status.st_size, Path(entry.path)
+
+
+def limit_bytes() -> int:
+    """The most that is kept. Raises E0701 for an ARCHFORGE_CACHE_LIMIT that is no number."""
+    given = os.environ.get("ARCHFORGE_CACHE_LIMIT", "") or str(LIMIT_MIB)
+    if not re.fullmatch(r"\d{1,9}", given):
+        fail("E0701", f"ARCHFORGE_CACHE_LIMIT={given} is no number of MiB", help="ARCHFORGE_CACHE_LIMIT=256")
+    return int(given) << 20

@@ -1,0 +1,134 @@
+"""Machine code: compiled by LLVM when first asked for, then kept in the cache; called by address.
+
+Whoever calls an address inlines nothing, so that each function is compiled once, and a process that
+finds all of them in the cache imports neither Numba nor, where `linker.py` can load them, LLVM.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import logging
+import sys
+from functools import cache, cached_property
+from importlib.metadata import version
+from pathlib import Path
+from threading import RLock
+from typing import TYPE_CHECKING, Protocol
+
+from archforge import __version__
+from archforge.backends.numba.toolchain.code_cache import read_code, write_code
+from archforge.backends.numba.toolchain.linker import Linker, Refused
+from archforge.backends.numba.toolchain.machine import Machine, machine
+from archforge.errors import InternalError
+
+if TYPE_CHECKING:
+    import llvmlite.binding as llvm
+
+    from archforge.backends.numba.toolchain.compiler import Compiler
+
+__all__ = ["Recipe", "address", "code_key", "compiled_here"]
+
+_log = logging.getLogger(__name__)
+
+
+class Recipe(Protocol):
+    """How to make a function. Equal names must make equal functions on one machine."""
+
+    @property
+    def name(self) -> str:
+        """The function's symbol, and the first part of its file's name."""
+        ...
+
+    def module(self) -> llvm.ModuleRef:
+        """LLVM IR, not optimised yet for the target, with the function of that name."""
+        ...
+
+
+class _Library:
+    """Functions loaded into this process."""
+
+    def __init__(self, made_for: Machine) -> None:
+        self.machine = made_for
+        self.symbols = {"archforge_yield": _yield_address()}
+        self.linker = Linker(self.symbols)
+        self.addresses: dict[str, int] = {}
+        self.compiled: list[str] = []
+        self.lock = RLock()
+        self.key = _key(made_for)
+
+    @cached_property
+    def compiler(self) -> Compiler:
+        from archforge.backends.numba.toolchain.compiler import Compiler
+
+        return Compiler(self.machine, self.symbols)
+
+    def address(self, recipe: Recipe) -> int:
+        with self.lock:
+            if recipe.name not in self.addresses:
+                file = f"{recipe.name}-{self.key}.o"
+                code = read_code(file)
+                if not code:
+                    code = self._compiled(recipe)
+                    write_code(file, code)
+                self.addresses[recipe.name] = self._loaded(code, recipe.name)
+            return self.addresses[recipe.name]
+
+    def _compiled(self, recipe: Recipe) -> bytes:
+        _log.info("compiling %s for this machine, once", recipe.name)
+        code = self.compiler.object_code(recipe.module())
+        self.compiled.append(recipe.name)
+        return code
+
+    def _loaded(self, code: bytes, name: str) -> int:
+        try:
+            address = self.linker.load(code, name)
+        except Refused as reason:
+            _log.debug("%s is loaded by LLVM: %s", name, reason)
+            address = self.compiler.load(code, name)
+        if not address:
+            raise InternalError(f"the object code of {name} does not hold it")
+        return address
+
+
+def _yield_address() -> int:
+    """The system's function that gives the rest of a time slice away."""
+    if sys.platform == "win32":
+        function = ctypes.windll.kernel32.SwitchToThread
+    else:
+        function = ctypes.CDLL(None).sched_yield
+    return ctypes.cast(function, ctypes.c_void_p).value or 0
+
+
+def _key(made_for: Machine) -> str:
+    """What object code depends on besides its recipe's name.
+
+    All sources of this backend and Winograd's forms, though a family's may change no code: to compile them
+    all again takes seconds, and a dependence forgotten would run wrong code.
+    """
+    parts = [made_for.cpu, made_for.features, str(made_for.lanes), str(made_for.registers)]
+    parts += [__version__, sys.version, version("llvmlite"), version("numba")]
+    folder = Path(__file__).parents[1]
+    for path in (*sorted(folder.rglob("*.py")), folder.parent / "winograd_forms.py"):
+        parts.append(path.read_text())
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
+
+
+def code_key() -> str:
+    """What machine code depends on besides its recipe, as a short name: the CPU and all versions."""
+    return _library().key
+
+
+@cache
+def _library() -> _Library:
+    return _Library(machine())
+
+
+def address(recipe: Recipe) -> int:
+    """Where the function is, made or read from the cache if this process has not yet."""
+    return _library().address(recipe)
+
+
+def compiled_here() -> list[str]:
+    """The functions that this process did not find in the cache."""
+    return _library().compiled

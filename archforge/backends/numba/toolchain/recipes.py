@@ -1,0 +1,30 @@
+"""The functions of `units/` as recipes: their names in the cache, and their IR from Numba."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import llvmlite.binding as llvm
+
+__all__ = ["SCHEDULER", "Unit"]
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """The function `name` of `units/file.py`, which takes `arguments` integers."""
+
+    file: str
+    name: str
+    arguments: int = 3
+
+    def module(self) -> llvm.ModuleRef:
+        from archforge.backends.numba.toolchain.compiler import ir_from_numba
+
+        function = getattr(import_module(f"archforge.backends.numba.units.{self.file}"), self.name)
+        return ir_from_numba(function, self.name, self.arguments)
+
+
+SCHEDULER = Unit("scheduler", "run_steps", 6)

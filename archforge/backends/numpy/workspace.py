@@ -1,0 +1,114 @@
+"""What one call works in: an arena with a place for each value, and scratch memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from archforge.ops.base import Array
+from archforge.plan import Plan
+from archforge.plan.arena import Lifetime, lay_out
+from archforge.plan.concat_in_place import joins
+
+__all__ = ["Layout", "Scratch", "Workspace"]
+
+LINE = 16  # floats of a cache line
+
+
+class Scratch:
+    """Memory that a kernel may write until it asks again or returns."""
+
+    def __init__(self) -> None:
+        self._memory = np.empty(0, np.float32)
+
+    @property
+    def nbytes(self) -> int:
+        return self._memory.nbytes
+
+    def __call__(self, *shapes: tuple[int, ...]) -> list[Array]:
+        """An array float32 of each shape, of any content."""
+        sizes = [math.prod(shape) for shape in shapes]
+        starts = [0]
+        for size in sizes:
+            starts.append(starts[-1] + -(-size // LINE) * LINE)
+        if starts[-1] > self._memory.size:
+            self._memory = np.empty(starts[-1], np.float32)
+        return [
+            self._memory[start : start + size].reshape(shape)
+            for start, size, shape in zip(starts, sizes, shapes, strict=False)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Floats of a value: from an offset on, and from a channel on of pixels that hold `channels`."""
+
+    offset: int
+    shape: tuple[int, ...]  # [*spatial, C]
+    first: int
+    channels: int
+
+
+class Layout:
+    """Where each value of a plan lies in an arena: offsets are those of one image, times the batch."""
+
+    def __init__(self, plan: Plan) -> None:
+        inside = {} if "concat_in_place" in plan.without else joins(plan.steps, plan.types, 1)
+        root = {name: inside.get(name, (name, 0))[0] for name in plan.types}
+        ends: dict[str, tuple[int, int]] = {}
+
+        def touch(name: str, at: int) -> None:
+            first, last = ends.get(root[name], (at, at))
+            ends[root[name]] = (min(first, at), max(last, at))
+
+        for name in plan.inputs:
+            touch(name, -1)
+        for i, step in enumerate(plan.steps):
+            for name in (*step.inputs, step.output):
+                touch(name, i)
+        for name in plan.wanted:
+            touch(name, len(plan.steps))
+        sizes = {name: -(-plan.types[name].size // LINE) * LINE for name in ends}
+        lifetimes = [Lifetime(sizes[name], *ends[name]) for name in ends]
+        offsets, self.size = lay_out(lifetimes, share="share_memory" not in plan.without)
+        starts = dict(zip(ends, offsets, strict=True))
+        self.places = {
+            name: Place(
+                starts[root[name]],
+                (*plan.types[name].spatial, plan.types[name].channels),
+                inside.get(name, (name, 0))[1],
+                plan.types[root[name]].channels,
+            )
+            for name in plan.types
+            if root[name] in ends
+        }
+
+    def views(self, batch: int, arena: Array) -> Mapping[str, Array]:
+        """The values of a batch as arrays [N, *spatial, C]."""
+        found = {}
+        for name, place in self.places.items():
+            *spatial, channels = place.shape
+            size = batch * math.prod(spatial) * place.channels
+            whole = arena[place.offset * batch :][:size].reshape(batch, *spatial, place.channels)
+            found[name] = whole[..., place.first : place.first + channels]
+        return found
+
+
+class Workspace:
+    """The memory of one call at a time."""
+
+    def __init__(self) -> None:
+        self.scratch = Scratch()
+        self._arena = np.empty(0, np.float32)
+        self._views: tuple[int, Mapping[str, Array]] = (0, {})
+
+    def values(self, layout: Layout, batch: int) -> Mapping[str, Array]:
+        """An array for each value; the layout is the same in each call."""
+        if self._views[0] != batch:
+            if self._arena.size < layout.size * batch:
+                self._arena = np.empty(layout.size * batch, np.float32)
+            self._views = (batch, layout.views(batch, self._arena))
+        return self._views[1]

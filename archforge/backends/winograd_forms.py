@@ -1,0 +1,142 @@
+"""Winograd's convolution by F(m, r) along each axis, which has m outputs of a kernel of r taps for m + r - 1
+products: its matrices, for the backends that use it.
+
+A tile of outputs and the inputs that it sees are carried into the products of a polynomial multiplication
+at n points along each axis, where a convolution is a product channel by channel. For F(4, 3) along both:
+
+      6x6 inputs          36 values           36 sums over channels      4x4 outputs
+      d           ->  B^T d B  =  V   ->   M = sum of U * V          ->  A^T M A
+                                           U = G w G^T, once
+
+Kernels of one row or column have tiles of one row or column. The points are 0, infinity and pairs +-p, chosen
+by the rounding error in float32: for 6 points it is half that of the usual 0, +-1, +-2. Source of the
+matrices: arXiv:1509.09308; for the choice of points arXiv:1803.10986, section 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+
+from archforge.ops.base import Array
+from archforge.ops.lazy_numpy import np
+
+__all__ = ["Axis", "Form", "Row", "input_transform", "output_transform", "transformed_weights"]
+
+# The positive ones of each pair, by the number of all points.
+PAIRS = {
+    1: (),
+    4: ("1",),
+    6: ("3/4", "3/2"),
+    8: ("1/2", "1", "7/4"),
+    10: ("3/8", "3/4", "5/4", "2"),
+    12: ("3/8", "3/4", "1", "3/2", "5/2"),
+}
+
+Row = Sequence[Fraction]
+
+PIECE = 128  # pairs of channels whose weights are transformed at once
+
+
+@dataclass(frozen=True)
+class Axis:
+    """F(outputs, taps) along one axis."""
+
+    outputs: int
+    taps: int
+
+    @property
+    def points(self) -> int:
+        return self.outputs + self.taps - 1
+
+    @cached_property
+    def pairs(self) -> list[Fraction]:
+        return [Fraction(p) for p in PAIRS[self.points]]
+
+    @cached_property
+    def finite(self) -> list[Fraction]:
+        """All points but infinity; for a single one that is all there is."""
+        return [Fraction(0), *(s * p for p in self.pairs for s in (1, -1))] if self.points > 1 else []
+
+    def weights(self) -> Array:
+        """G float64[points, taps]: (1, p, p^2, ...) over the product of p - q for the other points q; for
+        infinity (0, ..., 0, 1)."""
+        rows = []
+        for p in self.finite:
+            scale = Fraction(1)
+            for q in self.finite:
+                scale *= p - q if q != p else 1
+            rows.append([float(p**i / scale) for i in range(self.taps)])
+        made: Array = np.array([*rows, [0.0] * (self.taps - 1) + [1.0]])
+        return made
+
+    def values(self) -> list[Row]:
+        """B^T: for each point the coefficients, from the constant on, of the product of x - q over the
+        other finite points."""
+        return [_polynomial([q for q in self.finite if q != p]) for p in (*self.finite, None)]
+
+    def sums(self) -> list[Row]:
+        """A^T: for each output i the powers p^i of the points; infinity goes to the last alone."""
+        last = self.outputs - 1
+        return [[*(p**i for p in self.finite), Fraction(i == last)] for i in range(self.outputs)]
+
+
+@dataclass(frozen=True)
+class Form:
+    """A tile: F along the rows' axis and along the columns'."""
+
+    rows: Axis
+    columns: Axis
+
+    def __str__(self) -> str:
+        rows, columns = self.rows, self.columns
+        return f"F({rows.outputs}x{columns.outputs}, {rows.taps}x{columns.taps})"
+
+    @property
+    def symbol(self) -> str:
+        """A name for functions: 4of3x4of3."""
+        return f"{self.rows.outputs}of{self.rows.taps}x{self.columns.outputs}of{self.columns.taps}"
+
+    @property
+    def frequencies(self) -> int:
+        return self.rows.points * self.columns.points
+
+
+def _polynomial(roots: Sequence[Fraction]) -> Row:
+    made = [Fraction(1)]
+    for q in roots:
+        made = [low - q * high for low, high in zip([Fraction(0), *made], [*made, Fraction(0)], strict=True)]
+    return made
+
+
+def transformed_weights(weight: Array, form: Form) -> Array:
+    """U float32[frequencies, O, I] of weights [O, I, KH, KW], computed in float64."""
+    wide = np.asarray(weight, np.float64).reshape(-1, form.rows.taps * form.columns.taps)
+    g = np.kron(form.rows.weights(), form.columns.weights())  # G w G^T is linear in w
+    made = np.empty((len(g), len(wide)), np.float32)
+    # Pieces so small that BLAS does each on one thread: its pool would stand in the way of threads that pack.
+    for begin in range(0, len(wide), PIECE):
+        made[:, begin : begin + PIECE] = g @ wide[begin : begin + PIECE].T
+    return made.reshape(-1, *weight.shape[:2])
+
+
+def input_transform(form: Form) -> Array:
+    """float32[frequencies, inputs] from a tile's inputs, row by row, to its values."""
+    return _over_both(form.rows.values(), form.columns.values())
+
+
+def output_transform(form: Form) -> Array:
+    """float32[outputs, frequencies] from a tile's sums to its outputs, row by row."""
+    return _over_both(form.rows.sums(), form.columns.sums())
+
+
+def _over_both(rows: list[Row], columns: list[Row]) -> Array:
+    """Two matrices, each along one axis, as one over both. Coefficients that are not given are 0."""
+    both = []
+    for matrix in (rows, columns):
+        width = max(map(len, matrix))
+        both.append(np.array([[*map(float, row), *[0.0] * (width - len(row))] for row in matrix]))
+    made: Array = np.kron(*both).astype(np.float32)
+    return made

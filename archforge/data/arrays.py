@@ -1,0 +1,134 @@
+"""Weights and data on disk: name -> array, as .safetensors or .npz, and inputs as .npy or .npz.
+
+Nothing that a file holds is executed: pickles are refused.
+"""
+
+from __future__ import annotations
+
+import struct
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+from archforge.atomic_files import reason_of, written_beside
+from archforge.data.safetensors import read_safetensors, write_safetensors
+from archforge.errors import did_you_mean, fail
+from archforge.ops.base import Array
+from archforge.ops.lazy_numpy import np
+
+__all__ = ["npz_writer", "read_inputs", "read_weights", "write_arrays"]
+
+
+def read_weights(path: str | Path) -> dict[str, Array]:
+    """Arrays by name from a .safetensors or .npz file. Raises E0601."""
+    readers = {".safetensors": read_safetensors, ".npz": _read_npz}
+    return _read(Path(path), readers, "weights")
+
+
+def read_inputs(path: str | Path, names: Sequence[str]) -> dict[str, Array]:
+    """An array for each of a network's inputs `names`: from an .npz file that holds these names, or,
+    for one input, from an .npy file or an .npz file of one array whatever its name. Raises E0601."""
+    path = Path(path)
+    arrays = _read(path, {".npy": _read_npy, ".npz": _read_npz}, "input")
+    if len(names) == 1 and len(arrays) == 1:
+        return {names[0]: next(iter(arrays.values()))}
+    if path.suffix == ".npy":
+        listed = ", ".join(f"`{n}`" for n in names)
+        fail(
+            "E0601",
+            f"{path} holds one array, the network has the inputs {listed}",
+            help="an .npz file of these names",
+        )
+    missing = [n for n in names if n not in arrays]
+    if missing:
+        fail(
+            "E0601",
+            f"{path} lacks the input {', '.join(f'`{n}`' for n in missing)}",
+            help=f"it holds: {', '.join(arrays) or 'nothing'}",
+        )
+    extra = [n for n in arrays if n not in names]
+    if extra:
+        help = did_you_mean(extra[0], names, what="inputs")
+        fail("E0601", f"{path} holds `{extra[0]}`, which is no input of the network", help=help)
+    return {n: arrays[n] for n in names}
+
+
+def write_arrays(path: str | Path, arrays: Mapping[str, Array]) -> None:
+    """Arrays by name as .safetensors or .npz, the same bytes each time. Raises E0705."""
+    path = Path(path)
+    writers = {".safetensors": write_safetensors, ".npz": _write_npz}
+    writer = writers.get(path.suffix)
+    if writer is None:
+        fail("E0705", f"cannot tell the format of {path} from its name", help=_endings(writers))
+    with written_beside(path) as file:
+        try:
+            writer(file, arrays)
+        except ValueError as error:
+            fail("E0705", f"cannot write {path}: {error}")
+
+
+@contextmanager
+def npz_writer(path: Path) -> Iterator[Callable[[str, Array], None]]:
+    """A function that adds an array to an .npz file, by its name; it is there once all are. Raises E0705."""
+    with written_beside(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        yield partial(_write_member, archive)
+
+
+Reader = Callable[[BinaryIO], dict[str, Array]]
+
+# What NumPy, zipfile and zlib raise on bytes that are not what they claim to be. MemoryError: a header
+# that promises more than there is.
+_MALFORMED = (
+    ValueError, TypeError, LookupError, EOFError, SyntaxError, ArithmeticError, MemoryError, RuntimeError,
+    zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError,
+)  # fmt: skip
+
+
+_PICKLED = "in torch: safetensors.torch.save_file(model.state_dict(), 'weights.safetensors')"
+
+
+def _read(path: Path, readers: Mapping[str, Reader], what: str) -> dict[str, Array]:
+    reader = readers.get(path.suffix)
+    if reader is None:
+        help = _PICKLED if path.suffix in (".pt", ".pth", ".bin", ".ckpt") else _endings(readers)
+        fail("E0601", f"cannot tell the format of {path} from its name", help=help)
+    try:
+        with path.open("rb") as file:
+            return reader(file)
+    except OSError as error:
+        fail("E0601", f"cannot read {path}: {reason_of(error)}")
+    except _MALFORMED as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        fail("E0601", f"{path} is no {path.suffix[1:]} file of {what}: {reason}")
+
+
+def _read_npz(file: BinaryIO) -> dict[str, Array]:
+    with np.load(file, allow_pickle=False) as archive:
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise ValueError("it is a single array, not an archive")
+        return {name: archive[name] for name in archive.files}
+
+
+def _read_npy(file: BinaryIO) -> dict[str, Array]:
+    return {"": np.lib.format.read_array(file, allow_pickle=False)}
+
+
+def _write_npz(file: BinaryIO, arrays: Mapping[str, Array]) -> None:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in arrays.items():
+            _write_member(archive, name, array)
+
+
+def _write_member(archive: zipfile.ZipFile, name: str, array: Array) -> None:
+    # numpy.savez would put the clock into the archive, and cannot name an array `file`.
+    with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+        np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+
+
+def _endings(known: Mapping[str, object]) -> str:
+    return f"a name that ends in {' or '.join(known)}"

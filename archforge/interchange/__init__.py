@@ -1,0 +1,1 @@
+"""Networks of other frameworks and formats: tables of their ops, readers, translations."""

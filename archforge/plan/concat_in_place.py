@@ -1,0 +1,43 @@
+"""Concatenation in place: a branch is written where the concatenation will hold it, and nothing is copied."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from archforge.ir import TensorType
+from archforge.ops.base import resolve_axis
+from archforge.plan.contract import Step
+
+__all__ = ["joins"]
+
+
+def joins(
+    steps: Sequence[Step], types: Mapping[str, TensorType], alignment: int
+) -> dict[str, tuple[str, int]]:
+    """For each value that can live inside a concatenation: which one, and from which of its channels on.
+
+    Each branch must begin at a multiple of `alignment` channels and, but for the last, end at one, and
+    be read by one concatenation alone. A concatenation inside another lies in the outer one.
+    """
+    concats = {s.output: s for s in steps if s.node.op.kind == "concat" and _along_channels(s, types)}
+    branches = Counter(v for s in concats.values() for v in s.inputs)
+    made = {s.output for s in steps if not s.is_fallback}
+    found: dict[str, tuple[str, int]] = {}
+    for name, step in reversed(concats.items()):  # outer ones first
+        root, channel = found.get(name, (name, 0))
+        end = channel + types[name].channels
+        for value in step.inputs:
+            after = channel + types[value].channels
+            fits = channel % alignment == 0 and (
+                after % alignment == 0 or after == end == types[root].channels
+            )
+            if fits and value in made and branches[value] == 1:
+                found[value] = (root, channel)
+            channel = after
+    return found
+
+
+def _along_channels(step: Step, types: Mapping[str, TensorType]) -> bool:
+    axis = resolve_axis(step.node.op.attributes()["axis"], types[step.inputs[0]])
+    return axis == 0 and not step.is_fallback

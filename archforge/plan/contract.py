@@ -1,0 +1,262 @@
+"""What planner, backends and executables agree on: kernels, steps, plans, programs, backends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from archforge.errors import InternalError
+from archforge.ir import Node, ParamDecl, TensorType
+from archforge.ops.base import Array, Op
+
+__all__ = [
+    "Backend",
+    "Chain",
+    "Epilogue",
+    "Kernel",
+    "Lowering",
+    "Pack",
+    "Plan",
+    "Program",
+    "Step",
+    "Tunable",
+    "has_reference",
+    "op_of",
+    "unpacked",
+]
+
+Pack = Callable[[Mapping[str, Array]], Mapping[str, Array]]
+
+
+def unpacked(params: Mapping[str, Array]) -> Mapping[str, Array]:
+    """The parameters as they are."""
+    return params
+
+
+@dataclass(frozen=True, slots=True)
+class Epilogue:
+    """What a kernel does to its result before it writes it: merges it with one more input, the last,
+    then applies an activation."""
+
+    merge: Op | None = None
+    activation: Op | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """Computes one node.
+
+    `run(params, *inputs)` takes values in the backend's form; `pack` lays out the node's parameters,
+    by the op's names for them, once when they are loaded, and the backend then takes each array over
+    with `constant`. Where `absorbs` names kinds of ops that `run` can do besides, it is called with
+    the keyword `epilogue` when there are any. Kernels of equal ops with equal `packing` lay out equal
+    parameters equally, whatever the size of their inputs; None promises nothing.
+    """
+
+    run: Callable[..., Any]
+    pack: Pack = unpacked
+    absorbs: frozenset[str] = frozenset()
+    packing: Hashable = None
+
+    def packs_like(self, other: Kernel) -> bool:
+        """Whether what one of the two has packed serves the other."""
+        if self.packing is None and other.packing is None:
+            return self.pack is other.pack is unpacked
+        return self.packing == other.packing
+
+
+# lowering(op, *types of its inputs): a kernel; None where it has none for this case.
+Lowering = Callable[..., Kernel | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """A node and those that its kernel applies to its result: none, a merge, an activation, or both."""
+
+    node: Node
+    then: tuple[Node, ...] = ()
+
+    @property
+    def last(self) -> Node:
+        return (self.node, *self.then)[-1]
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The values that the chain reads from outside: its node's, then the residual's."""
+        inside = {self.node.name, *(n.name for n in self.then)}
+        return (*self.node.inputs, *(v for n in self.then for v in n.inputs if v not in inside))
+
+    def takes(self, node: Node) -> bool:
+        """Whether `node` can come next: one merge of two values at most, before one activation."""
+        if any(len(n.inputs) == 1 for n in self.then):
+            return False
+        is_merge = isinstance(node.op, Op) and node.op.arity is None
+        return len(node.inputs) == 2 and not self.then if is_merge else len(node.inputs) == 1
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A kernel bound to its place. `frees` are the values that no later step or output reads; `then`
+    are the nodes that the kernel does besides, as its epilogue."""
+
+    node: Node
+    kernel: Kernel
+    params: Mapping[str, ParamDecl]
+    frees: tuple[str, ...]
+    is_fallback: bool
+    then: tuple[Node, ...] = ()
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The values that it reads: its node's, then the one that its epilogue merges."""
+        return Chain(self.node, self.then).inputs
+
+    @property
+    def layer(self) -> str:
+        """Its name as in a weights file: that of its parameters, where it has some."""
+        # Folding a batch norm joins its name to the convolution's by a plus.
+        return self.node.params_of.partition("+")[0] if self.params else self.node.name
+
+    @property
+    def output(self) -> str:
+        return Chain(self.node, self.then).last.name
+
+    def epilogue(self) -> dict[str, Epilogue]:
+        """The keyword for `kernel.run`; none for a node by itself."""
+        if not self.then:
+            return {}
+        ops = {len(n.inputs): op_of(n) for n in self.then}
+        return {"epilogue": Epilogue(merge=ops.get(2), activation=ops.get(1))}
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Plan:
+    """Steps in order. `outputs` and `taps` map the names that a caller sees to values."""
+
+    name: str
+    backend: Backend
+    dtype: str
+    inputs: Mapping[str, TensorType]
+    steps: tuple[Step, ...]
+    outputs: Mapping[str, str]
+    taps: Mapping[str, str]
+    types: Mapping[str, TensorType]
+    without: frozenset[str] = frozenset()
+
+    def __repr__(self) -> str:
+        return f"<plan of {self.name}: {len(self.steps)} steps on {self.backend.name} in {self.dtype}>"
+
+    @property
+    def wanted(self) -> frozenset[str]:
+        """The values that a caller sees."""
+        return frozenset((*self.outputs.values(), *self.taps.values()))
+
+    @property
+    def fallbacks(self) -> tuple[Node, ...]:
+        """The nodes that run on reference kernels for want of the backend's own."""
+        return tuple(s.node for s in self.steps if s.is_fallback)
+
+    @property
+    def fallback_kinds(self) -> tuple[str, ...]:
+        """The kinds of their ops, each once."""
+        return tuple(dict.fromkeys(node.op.kind for node in self.fallbacks))
+
+
+class Program(Protocol):
+    """A loaded plan: arrays of the inputs to the arrays that are wanted, by the names of values. Threads
+    may call it together."""
+
+    def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]: ...
+
+    def watched(self, inputs: Mapping[str, Array], done: Callable[[str], None]) -> dict[str, Array]:
+        """The same, one piece after the other. `done` is called when one is over, with the value that its
+        step makes, or with nothing when the inputs were taken in and when the outputs are out."""
+        ...
+
+
+class Backend(Protocol):
+    """A way to run graphs. What it cannot lower runs on the reference kernel in NumPy."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        """What it can compute in, its default first."""
+        ...
+
+    def preference(self) -> int:
+        """The greatest is what `auto` takes; 0: only when asked for by name, or not installed."""
+        ...
+
+    def require(self) -> None:
+        """Raises E0701 where the backend cannot run, with what would make it."""
+        ...
+
+    def facts(self) -> Mapping[str, str]:
+        """What it sees of the machine, in words by name, its library's `version` first; called after
+        `require`. For `archforge info`."""
+        ...
+
+    def lowerings(self, dtype: str, without: frozenset[str] = frozenset()) -> Mapping[str, Lowering]:
+        """Lowerings by kind of op for values in `dtype`, `without` some of `SWITCHES`; called after
+        `require`."""
+        ...
+
+    def packers(self) -> int:
+        """How many threads may lay out parameters at once."""
+        ...
+
+    def enter(self, array: Array, dtype: str) -> Any:
+        """An array in the axes of the reference, [N, *shape], to the backend's form."""
+        ...
+
+    def leave(self, value: Any) -> Array:
+        """The way back; float32 where NumPy lacks the dtype."""
+        ...
+
+    def constant(self, array: Array, dtype: str) -> Any:
+        """A packed parameter to the backend's form; its axes stay."""
+        ...
+
+    def program(self, plan: Plan, params: tuple[Mapping[str, Any], ...]) -> Program:
+        """What runs the plan with the packed parameters of each step: an `Interpreter` or its own."""
+        ...
+
+
+@runtime_checkable
+class Tunable(Backend, Protocol):
+    """A backend that has several kernels for some ops, and keeps which of them is the fastest here."""
+
+    def use_of(self, op: Op, *inputs: TensorType) -> str:
+        """What a choice is about: the op, as it is used on inputs of these types."""
+        ...
+
+    def alternatives(self, op: Op, *inputs: TensorType) -> tuple[str, ...]:
+        """The names of the kernels that can compute it, first the one that is taken untuned."""
+        ...
+
+    def choosing(self, choices: Mapping[str, str]) -> Backend:
+        """The same backend with these kernels, by use, whatever is kept."""
+        ...
+
+    def keep(self, choices: Mapping[str, str]) -> Path:
+        """Take these kernels from now on, in every process; where that is written. Raises E0705."""
+        ...
+
+    def forget(self) -> int:
+        """Keep no choices any more; how many files held some."""
+        ...
+
+
+def has_reference(op: Op) -> bool:
+    """Whether the op's file gives a kernel in NumPy."""
+    return type(op).reference is not Op.reference
+
+
+def op_of(node: Node) -> Op:
+    """The op of a node that a backend runs. Raises `InternalError` for anything else."""
+    if not isinstance(node.op, Op):
+        raise InternalError(f"{node.name} holds {node.op!r}, which is no op")
+    return node.op

@@ -1,0 +1,107 @@
+"""From weights to the packed parameters of steps, a few at a time: weights that lie in a mapped file
+never lie in memory as a whole beside what is packed of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+from archforge.data.memory_map import forget
+from archforge.errors import InternalError
+from archforge.ir import ParamDecl
+from archforge.ops.base import Array
+from archforge.ops.lazy_numpy import np
+from archforge.passes import ParamTransform
+from archforge.plan.contract import Plan, Step
+
+__all__ = ["packed_params"]
+
+
+def packed_params(
+    plan: Plan,
+    arrays: Mapping[str, Array],
+    transforms: Iterable[ParamTransform],
+    packed_before: Mapping[str, Mapping[str, Any]],
+) -> tuple[Mapping[str, Any], ...]:
+    """What `load` says, for each step in the backend's form."""
+    source = _Source(plan, arrays, transforms)
+    with _ending_at_once(ThreadPoolExecutor(max_workers=plan.backend.packers())) as pool:
+        packed = {
+            step.output: pool.submit(source.packed, step)
+            for step in plan.steps
+            if step.output not in packed_before
+        }
+        return tuple(
+            _taken_over(packed[step.output].result(), step, plan)
+            if step.output in packed
+            else packed_before[step.output]
+            for step in plan.steps
+        )
+
+
+def _taken_over(params: Mapping[str, Array], step: Step, plan: Plan) -> Mapping[str, Any]:
+    """In the backend's form; the reference takes arrays as they are."""
+    if step.is_fallback:
+        return params
+    return {name: plan.backend.constant(array, plan.dtype) for name, array in params.items()}
+
+
+@contextmanager
+def _ending_at_once(pool: ThreadPoolExecutor) -> Iterator[ThreadPoolExecutor]:
+    """The pool, which does nothing more of what is left when one thing fails, or the user interrupts."""
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+class _Source:
+    """Parameters as steps read them. Threads may share it."""
+
+    def __init__(self, plan: Plan, arrays: Mapping[str, Array], transforms: Iterable[ParamTransform]) -> None:
+        self._arrays = arrays
+        self._makers = {name: transform for transform in transforms for name in transform.makes}
+        self._dtype = "float64" if plan.dtype == "float64" else "float32"
+        uses = Counter(step.node.param_name(name) for step in plan.steps for name in step.params)
+        self._shared = {name for name, count in uses.items() if count > 1}
+        self._kept: dict[str, Array] = {}
+
+    def packed(self, step: Step) -> Mapping[str, Array]:
+        """The step's parameters as its kernel lays them out."""
+        names = {name: step.node.param_name(name) for name in step.params}
+        found = self._found(names.values(), self._dtype)
+        own = {name: self._checked(full, found, step.params[name]) for name, full in names.items()}
+        if step.is_fallback:
+            return own
+        laid_out = step.kernel.pack(own)
+        for array in found.values():
+            forget(array)
+        return laid_out
+
+    def _found(self, names: Iterable[str], dtype: str) -> dict[str, Array]:
+        """The arrays of these names, from the weights or computed; each transform is applied once."""
+        found: dict[str, Array] = {}
+        for name in names:
+            if name in found:
+                continue
+            if name in self._kept:
+                found[name] = self._kept[name]
+            elif name in self._makers:
+                maker = self._makers[name]
+                read = self._found(maker.reads, "float64")
+                found |= maker.apply(read, dtype)
+                for array in read.values():
+                    forget(array)
+            elif name in self._arrays:
+                found[name] = self._arrays[name]
+        return found
+
+    def _checked(self, name: str, found: Mapping[str, Array], decl: ParamDecl) -> Array:
+        if name not in found or found[name].shape != decl.shape:
+            raise InternalError(f"`{name}` is not bound to an array of shape {decl.shape}")
+        array: Array = np.asarray(found[name], self._dtype, order="C")
+        # Shared parameters stay shared.
+        return self._kept.setdefault(name, array) if name in self._shared else array

@@ -1,0 +1,1 @@
+"""Values under names, and the arguments of calls, checked against their declarations."""

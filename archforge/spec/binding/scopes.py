@@ -1,0 +1,195 @@
+"""What names mean while a graph is expanded: tensors, steps as values, environments, arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from archforge.errors import Diagnostic, DiagnosticError, Note, Span, fail
+from archforge.spec.binding.suggestions import value_hint
+from archforge.spec.binding.values import POISON, Tensor
+from archforge.spec.formulas.formula import Formula, LimitError, Overspent, Poisoned, describe
+from archforge.spec.syntax.document import ArgDecl, Argument, Body
+
+__all__ = ["NO_ARGS", "ArgFrame", "Budget", "Env", "Steps", "check_kind", "evaluate_argument"]
+
+MAX_WORK = 1_000_000
+
+
+@dataclass(slots=True)
+class Budget:
+    """What the formulas of one compilation may still do: items of lists, nodes of large formulas."""
+
+    left: int = MAX_WORK
+
+    def spend(self, items: int) -> None:
+        self.left -= items
+        if self.left < 0:
+            raise Overspent(f"formulas go through more than {MAX_WORK:,} items")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Steps:
+    """Steps as the value of an argument; they see the names of the place where they are written."""
+
+    body: Body
+    env: Env
+
+    def __str__(self) -> str:
+        return "steps"
+
+
+class ArgFrame:
+    """Arguments of one call. What is pending is evaluated when first asked for: a default may use
+    other arguments in any order. `given` is what the call says."""
+
+    def __init__(
+        self,
+        values: dict[str, Any],
+        pending: dict[str, Callable[[], Any]],
+        decls: Mapping[str, ArgDecl],
+        given: Mapping[str, object] | None = None,
+    ) -> None:
+        self.values = values
+        self.pending = pending
+        self.decls = decls
+        self.given = given or {}
+        self._running: list[str] = []
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.values or name in self.pending
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((*self.values, *self.pending))
+
+    def __getitem__(self, name: str) -> Any:
+        """The value; poison after the mistake in it was raised once."""
+        if name in self.values:
+            return self.values[name]
+        if name in self._running:
+            self._fail_circle(name)
+        self._running.append(name)
+        try:
+            self.values[name] = self.pending[name]()
+        except (DiagnosticError, Poisoned):
+            self.values[name] = POISON
+            raise
+        finally:
+            self._running.pop()
+        return self.values[name]
+
+    def _fail_circle(self, name: str) -> None:
+        circle = self._running[self._running.index(name) :]
+        message = "arguments need each other: " + " -> ".join(f"`{n}`" for n in (*circle, name))
+        notes = [Note(f"`{n}` is declared", self.decls[n].span) for n in circle[1:]]
+        fail("E0320", message, self.decls[name].span, help="give one of them a value of its own", notes=notes)
+
+    def settle(self) -> list[Diagnostic]:
+        """Evaluate all that is pending; the mistakes that were not raised before."""
+        found: list[Diagnostic] = []
+        for name in self.pending:
+            try:
+                self[name]
+            except LimitError:
+                raise
+            except DiagnosticError as error:
+                found += error.diagnostics
+            except Poisoned:
+                continue
+        # What was pending holds the scope that holds it; without it all goes when the last user does.
+        self.pending.clear()
+        return found
+
+
+NO_ARGS = ArgFrame({}, {}, {})
+
+
+@dataclass(slots=True, eq=False)  # one is made at every step: a frozen one would take twice as long
+class Env:
+    """The names that a formula sees, innermost first: loop variables, taps and lets of the body,
+    the block's arguments, the spec's. `x` is the current value, `input` what the body received."""
+
+    budget: Budget
+    x: Tensor | None = None
+    input: Tensor | None = None
+    loop: dict[str, Any] = field(default_factory=dict)
+    body: dict[str, Any] = field(default_factory=dict)
+    args: ArgFrame = NO_ARGS
+    spec: ArgFrame = NO_ARGS
+
+    def lookup(self, name: str) -> Any:
+        if name == "x" and self.x is not None:
+            return self.x
+        if name == "input" and self.input is not None:
+            return self.input
+        for layer in (self.loop, self.body, self.args.values, self.spec.values, self.args, self.spec):
+            if name in layer:
+                value = layer[name]
+                if value is POISON:
+                    raise Poisoned
+                return value
+        raise KeyError(name)
+
+    def names(self) -> Iterable[str]:
+        own = [n for n, v in (("x", self.x), ("input", self.input)) if v is not None]
+        return (*self.loop, *self.body, *self.args, *self.spec, *own)
+
+    def spend(self, items: int) -> None:
+        self.budget.spend(items)
+
+    def origins(self, formula: Formula) -> Iterator[Note]:
+        """Where the arguments that a formula reads got their values, for messages."""
+        for name, _ in dict.fromkeys(formula.names):
+            frame = next((f for f in (self.args, self.spec) if name in f), None)
+            if frame is not None and not (name in self.loop or name in self.body):
+                argument = frame.given.get(name)
+                span = argument.tree.span if isinstance(argument, Argument) else frame.decls[name].span
+                yield Note(f"`{name}` is {describe(frame[name])}", span)
+
+    def at(self, x: Tensor | None) -> Env:
+        """The same names where the current value is `x`."""
+        return (
+            self
+            if x is self.x
+            else Env(self.budget, x, self.input, self.loop, self.body, self.args, self.spec)
+        )
+
+    def looping(self, **variables: Any) -> Env:
+        """The same with loop variables in front."""
+        loop = self.loop | variables
+        return Env(self.budget, self.x, self.input, loop, self.body, self.args, self.spec)
+
+
+_KIND_TESTS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "int": (lambda v: type(v) is int, "a whole number"),
+    "float": (lambda v: type(v) in (int, float), "a number"),
+    "bool": (lambda v: type(v) is bool, "true or false"),
+    "str": (lambda v: isinstance(v, str), "a text"),
+    "list": (lambda v: isinstance(v, list), "a list"),
+    "tensor": (lambda v: isinstance(v, Tensor), "a value such as a tap"),
+    "steps": (lambda v: v is None or isinstance(v, Steps | list | str), "steps"),
+}
+
+
+def check_kind(
+    decl: ArgDecl, value: Any, span: Span, owner: str, known: Callable[[], Iterable[str]] = tuple
+) -> Any:
+    """`value`, if the declaration takes it. Raises E0308. `known` gives the names that it might mean."""
+    if decl.kind is None or value is POISON:
+        return value
+    test, expected = _KIND_TESTS[decl.kind]
+    if not test(value):
+        message = f"`{decl.name}` of {owner} is {expected}, found {describe(value)}"
+        notes = () if decl.span is span else (Note(f"`{decl.name}` is declared", decl.span),)
+        fail("E0308", message, span, help=value_hint(value, expected, known()), notes=notes)
+    return value
+
+
+def evaluate_argument(decl: ArgDecl, argument: Argument, env: Env, owner: str) -> Any:
+    """The value of an argument in the scope where it is written, of the declared kind."""
+    if argument.looks_like_steps or (decl.takes_steps and not argument.value.is_formula):
+        value: Any = Steps(argument.body, env) if argument.tree.plain() is not None else None
+    else:
+        value = argument.value.evaluate(env)
+    return check_kind(decl, value, argument.tree.span, owner, env.names)

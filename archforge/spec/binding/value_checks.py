@@ -1,0 +1,61 @@
+"""What the values of modifiers must be, once they are evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from typing import Any
+
+from archforge.errors import Span, fail
+from archforge.spec.binding.suggestions import value_hint
+from archforge.spec.binding.values import POISON, Tensor
+from archforge.spec.formulas.formula import Poisoned, describe
+
+__all__ = ["check_count", "check_label", "check_tensor", "check_truth"]
+
+Names = Callable[[], Iterable[str]]  # what a formula could have used instead
+
+
+def check_truth(value: Any, span: Span, names: Names = tuple) -> bool:
+    """The value of `when`. Raises E0308, or `Poisoned`."""
+    if value is POISON:
+        raise Poisoned
+    if isinstance(value, bool):
+        return value
+    hint = value_hint(value, "true or false", names()) or "compare it: `!= 0`, `!= 'none'`"
+    fail("E0308", f"`when` is true or false, found {describe(value)}", span, help=hint)
+
+
+def check_count(value: Any, span: Span, names: Names = tuple) -> int:
+    """The value of `repeat`. Raises E0308, or `Poisoned`."""
+    if value is POISON:
+        raise Poisoned
+    if type(value) is int and value >= 0:
+        return value
+    expected = "a whole number, 0 or more"
+    hint = value_hint(value, expected, names())
+    fail("E0308", f"`repeat` is {expected}, found {describe(value)}", span, help=hint)
+
+
+def check_tensor(value: Any, span: Span, what: str, names: Names = tuple) -> Tensor:
+    """A tap, an input, or the current value. Raises E0308, or `Poisoned`."""
+    if value is POISON:
+        raise Poisoned
+    if isinstance(value, Tensor):
+        return value
+    hint = value_hint(value, "a value such as a tap", names())
+    if isinstance(value, list) and any(isinstance(v, Tensor) for v in value):
+        hint = "take one of the list: name[0]"
+    fail("E0308", f"{what} is a value such as a tap, found {describe(value)}", span, help=hint)
+
+
+@lru_cache(maxsize=4096)  # blocks are called over and over
+def _is_label(text: str) -> bool:
+    return all(text.split(".")) and not any(c.isspace() for c in text)
+
+
+def check_label(text: str, span: Span) -> str:
+    """A name of nodes: words joined by single dots. Raises E0308."""
+    if _is_label(text):
+        return text
+    fail("E0308", f"`{text}` is no name", span, help="words joined by single dots, without spaces")

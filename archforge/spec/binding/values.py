@@ -1,0 +1,79 @@
+"""Values of a graph under construction: tensors, and the nodes that compute them before they have names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from archforge.errors import Span
+from archforge.ir import Operator, TensorType
+from archforge.spec.formulas.formula import Poisoned
+
+__all__ = ["POISON", "TENSOR_ATTRIBUTES", "Draft", "Tensor"]
+
+_AXES = {1: ("features",), 2: ("channels", "width"), 3: ("channels", "height", "width")}
+_AXES_3D = ("channels", "depth", "height", "width")
+# All that some tensor has.
+TENSOR_ATTRIBUTES = ("shape", "size", "features", "length", *_AXES_3D)
+
+
+@dataclass(slots=True, eq=False)
+class Draft:
+    """A node whose name is not known yet: `conv` or `conv3` depends on what comes later."""
+
+    op: Operator
+    inputs: tuple[Tensor, ...]
+    type: TensorType
+    span: Span
+    frame: int
+    given: str | None = None
+    shared: bool = False
+    name: str = ""
+    params_of: str = ""
+
+    @property
+    def kind(self) -> str:
+        return self.op.kind
+
+
+@dataclass(slots=True, eq=False)  # as for Env
+class Tensor:
+    """A value of the graph: computed by `draft`, or the graph's input `input_name`."""
+
+    type: TensorType
+    draft: Draft | None = None
+    input_name: str = ""
+
+    def attribute(self, name: str) -> Any:
+        shape = self.type.shape
+        if name == "shape":
+            return list(shape)
+        if name == "size":
+            return self.type.size
+        if name == "features":
+            return shape[-1]
+        if name == "channels" or (name == "length" and len(shape) == 2):
+            return shape[0]
+        axes = _AXES.get(len(shape), _AXES_3D)
+        return shape[axes.index(name)] if name in axes else _missing(name)
+
+    def attributes(self) -> Iterable[str]:
+        return ("shape", "size", "features", *_AXES.get(len(self.type.shape), _AXES_3D))
+
+    def __str__(self) -> str:
+        return f"a tensor of {self.type}"
+
+
+def _missing(name: str) -> Any:
+    raise KeyError(name)
+
+
+class _Poison(Tensor):
+    """Stands for a value behind a mistake; whoever looks into it stops quietly."""
+
+    def attribute(self, name: str) -> Any:
+        raise Poisoned
+
+
+POISON = _Poison(TensorType(()))

@@ -1,0 +1,1 @@
+"""A spec to a typed graph: steps walked, shapes inferred, nodes named."""

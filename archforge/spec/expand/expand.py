@@ -1,0 +1,234 @@
+"""From a spec to a typed graph: arguments and inputs are bound, the steps walked, the outputs named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from types import MappingProxyType
+from typing import Any, NoReturn
+
+from archforge.errors import Diagnostic, DiagnosticError, Note, Span, did_you_mean, fail, fail_all
+from archforge.ir import TensorType, TypedGraph, by_x
+from archforge.spec.binding.scopes import ArgFrame, Budget, Env, evaluate_argument
+from archforge.spec.binding.value_checks import check_tensor, check_truth
+from archforge.spec.binding.values import POISON, Tensor
+from archforge.spec.expand.assemble import Place, assemble
+from archforge.spec.expand.naming import NameScope, assign_names
+from archforge.spec.expand.walk import At, Walk
+from archforge.spec.formulas.formula import LimitError, Poisoned, describe
+from archforge.spec.resolve.resolve import merge_defaults
+from archforge.spec.resolve.spec import Spec
+from archforge.spec.syntax.document import Argument, ProfileDecl, Value
+
+__all__ = ["Expansion", "expand"]
+
+MAX_DIMENSION = 1_000_000
+_SHAPE_CODES = ("E0401", "E0403", "E0405")
+
+InputShape = Sequence[int] | Mapping[str, Sequence[int]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Expansion:
+    """A typed graph with what `expect` formulas may ask for: argument values and calls of each block."""
+
+    spec: Spec
+    profile: str
+    graph: TypedGraph
+    args: Mapping[str, Any]
+    uses: Mapping[str, int]  # calls of a block that left at least one op
+    blocks: frozenset[str]
+    settings: Mapping[str, Argument]  # values that a caller gave
+
+
+def expand(
+    spec: Spec,
+    profile: str | None = None,
+    overrides: Mapping[str, Argument] | None = None,
+    input_shape: InputShape | None = None,
+) -> Expansion:
+    """The graph of one profile. `overrides` (`--set`) win over every other value of an argument.
+
+    Raises all mistakes that can be found, in the order of their places.
+    """
+    if spec.graph is None or spec.header.kind != "network":
+        _refuse_part(spec)
+    return _Expander(spec, spec.profile(profile), overrides or {}).run(input_shape)
+
+
+def _refuse_part(spec: Spec) -> NoReturn:
+    what, hint = {
+        "template": ("is a template", "name a network that extends it"),
+        "blocks": ("holds blocks", "name a network that imports it"),
+        "network": ("has no `graph`", "add `graph:`, or `extends:` a template"),
+    }[spec.header.kind]
+    message = f"{spec.name} {what}: it cannot be built by itself"
+    fail("E0319", message, spec.document.span_of("kind"), help=hint)
+
+
+class _Expander:
+    def __init__(self, spec: Spec, profile: ProfileDecl, overrides: Mapping[str, Argument]) -> None:
+        self.spec = spec
+        self.profile = profile
+        self.overrides = overrides
+        self.env = Env(Budget(), spec=self._frame(overrides))
+        defaults = merge_defaults(spec.defaults, profile.defaults)
+        self.walk = Walk(spec.blocks | profile.blocks, defaults, self.env)
+
+    def _frame(self, overrides: Mapping[str, Argument]) -> ArgFrame:
+        """The spec's arguments, none of them evaluated."""
+        for name in overrides:
+            if name not in self.spec.args:
+                hint = did_you_mean(name, self.spec.args, what="it has")
+                fail("E0306", f"{self.spec.name} has no argument `{name}`", help=hint)
+        values: dict[str, Any] = {}
+        pending: dict[str, Callable[[], Any]] = {}
+        given = self.spec.values | self.profile.values | dict(overrides)
+        for name, decl in self.spec.args.items():
+            argument = given.get(name) or decl.default
+            if argument is not None:
+                pending[name] = partial(self._argument, name, argument)
+            else:
+                values[name] = POISON if decl.required else None
+        return ArgFrame(values, pending, self.spec.args, given)
+
+    def _argument(self, name: str, argument: Argument) -> Any:
+        return evaluate_argument(self.spec.args[name], argument, self.env, f"`{self.spec.name}`")
+
+    def _missing(self) -> list[Diagnostic]:
+        """Arguments of the spec that nothing gives a value."""
+        keys = [key for key in ("with", "extends") if key in self.spec.document.tree.entries]
+        found = []
+        for name, value in self.env.spec.values.items():
+            if value is POISON and name not in self.env.spec.pending:
+                decl = self.spec.args[name]
+                span = self.spec.document.span_of(keys[0]) if keys else decl.span
+                notes = (Note("it is declared", decl.span),) if keys else ()
+                hint = f"with: {{{name}: ...}}" if keys else "give it a default, or make this a template"
+                found.append(
+                    Diagnostic("E0307", f"argument `{name}` has no value", span, help=hint, notes=notes)
+                )
+        return found
+
+    def run(self, input_shape: InputShape | None) -> Expansion:
+        assert self.spec.graph is not None  # `expand` has refused it
+        walk = self.walk
+        outputs: dict[str, Tensor] = {}
+        inputs: dict[str, Tensor] = {}
+        try:
+            walk.note(*self._missing())
+            walk.note(*self.env.spec.settle())
+            inputs = self._inputs(input_shape)
+            single = None if isinstance(self.spec.input, dict) else inputs["input"]
+            root = NameScope("graph", None, None)
+            walk.places.append(Place("graph", True, None, None, root, single))
+            env = Env(self.env.budget, single, single, {}, {} if single else dict(inputs), spec=self.env.spec)
+            x = walk.body(self.spec.graph, single, env, At(root, 0))
+            walk.places[0].output = x
+            outputs = self._outputs(x, env)
+            assign_names(root)
+        except DiagnosticError as error:
+            walk.note(*error.diagnostics)
+        except RecursionError:
+            walk.note(Diagnostic("E0317", "steps are nested too deeply", self.spec.graph.span))
+        fail_all(self._with_batch_note(walk.found.values()))
+        return Expansion(
+            self.spec,
+            self.profile.name,
+            assemble(self.spec.name, inputs, outputs, walk.drafts, walk.places),
+            MappingProxyType(dict(self.env.spec.values)),
+            walk.uses,
+            frozenset(walk.blocks),
+            self.overrides,
+        )
+
+    def _with_batch_note(self, found: Iterable[Diagnostic]) -> list[Diagnostic]:
+        """A batch axis written into the input makes an image a volume: no shape fits any more."""
+        declared = self.spec.input
+        shape = self.walk.places[0].x if self.walk.places else None
+        if not isinstance(declared, Value) or shape is None or len(shape.type.shape) != 4:
+            return list(found)
+        note = Note(
+            "an input of 4 axes is a volume, since the batch is never written; it stands", declared.span
+        )
+        return [replace(d, notes=(*d.notes, note)) if d.code in _SHAPE_CODES else d for d in found]
+
+    def _inputs(self, given: InputShape | None) -> dict[str, Tensor]:
+        declared = self.spec.input
+        if declared is None and given is None:
+            hint = "input: [3, 224, 224], or --input 3x224x224"
+            span = self.spec.document.span_of("graph")
+            self.walk.note(Diagnostic("E0202", f"{self.spec.name} has no `input`", span, help=hint))
+            return {"input": POISON}
+        bare = declared is None
+        declared = declared or Value((), self.spec.document.span_of("input"))
+        named = declared if isinstance(declared, dict) else {"input": declared}
+        if isinstance(given, Mapping):
+            _refuse_unknown(given, named, self.spec.name)
+        out: dict[str, Tensor] = {}
+        for name, value in named.items():
+            override = given.get(name) if isinstance(given, Mapping) else given
+            out[name] = POISON
+            try:
+                shape = [] if bare else value.evaluate(self.env)
+                if override is not None:
+                    shape = _overridden(name, shape, list(override))
+                out[name] = Tensor(_input_type(shape, value.span), None, name)
+            except LimitError:
+                raise
+            except DiagnosticError as error:
+                self.walk.note(*error.diagnostics)
+            except Poisoned:
+                continue
+        return out
+
+    def _outputs(self, x: Tensor | None, env: Env) -> dict[str, Tensor]:
+        if not self.spec.outputs:
+            if x is None:
+                fail("E0312", "the graph leaves no value", self.spec.document.span_of("graph"))
+            return {"output": x}
+        out: dict[str, Tensor] = {}
+        env = env.at(x)
+        for name, decl in self.spec.outputs.items():
+            try:
+                if decl.when is None or check_truth(decl.when.evaluate(env), decl.when.span, env.names):
+                    what = f"output `{name}`"
+                    out[name] = check_tensor(decl.value.evaluate(env), decl.value.span, what, env.names)
+            except LimitError:
+                raise
+            except DiagnosticError as error:
+                self.walk.note(*error.diagnostics)
+            except Poisoned:
+                continue
+        if not out and not self.walk.found:
+            fail("E0312", "every output is left out by its `when`", self.spec.document.span_of("outputs"))
+        return out
+
+
+def _refuse_unknown(given: Mapping[str, Any], named: Mapping[str, Value], spec: str) -> None:
+    """Raises E0001 for the shape of an input that the spec does not have."""
+    for name in given:
+        if name not in named:
+            fail("E0001", f"{spec} has no input `{name}`", help=did_you_mean(name, named, what="inputs"))
+
+
+def _overridden(name: str, declared: list[int], given: list[int]) -> list[int]:
+    """The shape that a caller gives in place of the declared one. Raises E0001 for another rank."""
+    if declared and len(given) != len(declared):
+        found, meant = (by_x(shape) for shape in (given, declared))
+        fail(
+            "E0001",
+            f"{found} is no shape for the input `{name}`, which is {meant}",
+            help=f"{len(declared)} whole numbers, the batch left out",
+        )
+    return given
+
+
+def _input_type(shape: Any, span: Span) -> TensorType:
+    fits = isinstance(shape, list) and 1 <= len(shape) <= 4
+    if not fits or not all(type(d) is int and 1 <= d <= MAX_DIMENSION for d in shape):
+        expected = f"one to four whole numbers from 1 to {MAX_DIMENSION:,}"
+        hint = "[channels, height, width], without the batch"
+        fail("E0203", f"an input is {expected}, found {describe(shape)}", span, help=hint)
+    return TensorType(tuple(shape))

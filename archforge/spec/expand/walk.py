@@ -1,0 +1,393 @@
+"""The walk over the steps of a graph: each op is inferred as it is placed.
+
+Formulas read shapes (`=input.channels`), so expansion and inference walk together. A mistake is
+noted, the value behind it is poison, and the walk goes on: all mistakes of a graph come at once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NoReturn, cast
+
+from archforge.errors import Diagnostic, DiagnosticError, Frame, Note, Span, fail
+from archforge.ir import ShapeError
+from archforge.ops import all_ops
+from archforge.ops.base import Op
+from archforge.spec.binding.calls import OpCall, bind_block, shape_mistake, unknown_target
+from archforge.spec.binding.scopes import Env, Steps
+from archforge.spec.binding.value_checks import check_count, check_label, check_tensor, check_truth
+from archforge.spec.binding.values import POISON, Draft, Tensor
+from archforge.spec.expand.assemble import Place
+from archforge.spec.expand.for_rows import rows_of
+from archforge.spec.expand.naming import NameScope, Style
+from archforge.spec.formulas.formula import Formula, LimitError, Poisoned, Template, describe
+from archforge.spec.formulas.functions import MAX_ITEMS
+from archforge.spec.syntax.document import (
+    Arguments,
+    BlockDecl,
+    Body,
+    Branch,
+    Call,
+    Defaults,
+    For,
+    Group,
+    Let,
+    Merge,
+    Modifiers,
+    Step,
+    Tap,
+    Value,
+    names_set,
+)
+from archforge.spec.syntax.reserved_names import check_name
+
+__all__ = ["At", "Walk"]
+
+MAX_DEPTH = 40
+MAX_NODES = 30_000
+MAX_STEPS = 150_000
+MAX_MISTAKES = 1_000
+
+Flow = Tensor | None  # the current value, if there is one
+
+
+@dataclass(slots=True, eq=False)  # as for Env
+class At:
+    """Where a step is placed: the level of names, the scope of the graph, and, if its surroundings
+    name it, `given`. `shared`: its parameters are those of another step of that name."""
+
+    names: NameScope
+    place: int
+    given: str | None = None
+    shared: bool = False
+
+    def named(self, name: str | None, *, shared: bool = False) -> At:
+        return (
+            self if name is self.given and shared is self.shared else At(self.names, self.place, name, shared)
+        )
+
+
+class Walk:
+    """Drafts, places and mistakes of one expansion."""
+
+    def __init__(self, blocks: Mapping[str, BlockDecl], defaults: Defaults, spec: Env) -> None:
+        self.blocks = blocks
+        self.defaults = defaults
+        self.spec = spec
+        self.ops = all_ops()
+        self.drafts: list[Draft] = []
+        self.places: list[Place] = []
+        self.uses: Counter[str] = Counter()
+        self.calls: list[Frame] = []
+        self.op_calls: dict[tuple[str, int, bool], OpCall] = {}
+        self.found: dict[tuple[str, Span | None, str], Diagnostic] = {}
+        self.steps_taken = 0
+        self.mistakes_made = 0
+
+    def note(self, *diagnostics: Diagnostic) -> None:
+        """Keep each mistake once, with the calls that led to it the first time."""
+        self.mistakes_made += len(diagnostics)
+        for diagnostic in diagnostics:
+            key = (diagnostic.code, diagnostic.span, diagnostic.message if diagnostic.span is None else "")
+            self.found.setdefault(key, diagnostic.within(self.calls))
+
+    def enter(self, at: At, name: str, span: Span, x: Flow, style: Style) -> At:
+        """A named scope below `at`."""
+        names = at.names.child("seq", name, span, style, shared=at.shared)
+        self.places.append(Place("seq", False, at.place, span, names, x))
+        return At(names, len(self.places) - 1)
+
+    def count(self, span: Span, work: int = 1) -> None:
+        """Steps, iterations and arguments of calls count alike."""
+        self.steps_taken += work
+        if self.steps_taken > MAX_STEPS:
+            self.stop(f"the graph takes more than {MAX_STEPS:,} steps and arguments", span)
+
+    def stop(self, message: str, span: Span) -> NoReturn:
+        raise LimitError((Diagnostic("E0317", message, span),))
+
+    # Bodies and steps
+
+    def body(self, body: Body, x: Flow, env: Env, at: At) -> Flow:
+        """The value after `body`. A given name is that of a single step; on a list it makes a scope
+        of numbered children. A step's mistakes are noted and leave poison."""
+        outer = at
+        if at.given is not None and body.is_list:
+            at = self.enter(at, at.given, body.span, x, "position")
+        for step in body.steps:
+            try:
+                x = self._step(step, x, env, at)
+            except LimitError:
+                raise
+            except (DiagnosticError, Poisoned) as error:
+                x = self._mistaken(step, env, error)
+        if at is not outer:
+            self.places[at.place].output = x
+        return x
+
+    def _mistaken(self, step: Step, env: Env, error: DiagnosticError | Poisoned) -> Tensor:
+        """Note the step's mistakes; poison for it and for all that it would have set."""
+        if isinstance(error, DiagnosticError):
+            self.note(*error.diagnostics)
+        if self.mistakes_made > MAX_MISTAKES:  # a loop that makes the same ones over and over
+            raise LimitError
+        self._poison(step, env)
+        return POISON
+
+    def _poison(self, step: Step, env: Env) -> None:
+        """Give poison to what the step would have set."""
+        own = (step.modifiers.tap, step.modifiers.append)
+        for name in names_set(step):
+            text = name.text if isinstance(name, Template) else name
+            if text is not None and (name in own or text not in env.body):
+                env.body[text] = POISON
+
+    def _step(self, step: Step, x: Flow, env: Env, at: At) -> Flow:
+        self.count(step.span)
+        modifiers = step.modifiers
+        env = env.at(x)
+        if modifiers.when is not None and not self._holds(modifiers.when, env):
+            return x
+        before = x
+        if modifiers.source is not None:
+            x = check_tensor(modifiers.source.evaluate(env), modifiers.source.span, "`from`", env.names)
+            env = env.at(x)
+        if isinstance(step, Let):
+            self._let(step, env)
+            return before
+        if isinstance(step, For):
+            result = self._for(step, x, env, at)
+        else:
+            at = self._named(modifiers, env, at)
+            if modifiers.repeat is None:
+                result = self._once(step, x, env, at, is_first=False)
+            else:
+                result = self._repeat(modifiers.repeat, step, x, env, at)
+        if modifiers.tap is not None:
+            env.body[self._tap(modifiers.tap, env)] = result
+        if modifiers.append is not None:
+            self._append(modifiers.append, result, env)
+        return before if isinstance(step, Group) and step.kind == "side" else result
+
+    def _holds(self, when: Value, env: Env) -> bool:
+        return check_truth(when.evaluate(env), when.span, env.names)
+
+    def _append(self, template: Template, result: Flow, env: Env) -> None:
+        key = self._tap(template, env)
+        items = env.body.get(key, [])
+        if items is POISON:
+            return
+        if not isinstance(items, list):
+            fail("E0308", f"`append` makes a list, but `{key}` is {describe(items)}", template.span)
+        if len(items) >= MAX_ITEMS:
+            self.stop(f"a list of more than {MAX_ITEMS:,} values", template.span)
+        env.body[key] = [*items, result]
+
+    def _tap(self, template: Template, env: Env) -> str:
+        name = template.evaluate(env)
+        if template.text is None:  # else the parser has checked it
+            check_name(name, template.span, "a tap")
+        return name
+
+    def _label(self, template: Template, env: Env) -> str:
+        return check_label(template.evaluate(env), template.span)
+
+    def _let(self, step: Let, env: Env) -> None:
+        self.count(step.span, len(step.values))
+        for key, argument in step.values.items():
+            try:
+                env.body[key] = argument.value.evaluate(env)
+            except LimitError:
+                raise
+            except DiagnosticError as error:
+                env.body[key] = POISON
+                self.note(*error.diagnostics)
+            except Poisoned:
+                env.body[key] = POISON
+
+    def _named(self, modifiers: Modifiers, env: Env, at: At) -> At:
+        """`at` under the step's own name, if it has one."""
+        own = modifiers.name or modifiers.share
+        if own is None:
+            return at
+        name = self._label(own, env)
+        if at.given is not None:
+            message = f"one step has two names, `{at.given}` and `{name}`"
+            fail("E0309", message, own.span, help="put the step in a list")
+        return at.named(name, shared=at.shared or modifiers.share is not None)
+
+    def _repeat(self, times: Value, step: Tap | Call | Merge | Group, x: Flow, env: Env, at: At) -> Flow:
+        """A step several times; under a name as its numbered children."""
+        count = check_count(times.evaluate(env), times.span, env.names)
+        outer = at
+        if at.given is not None:
+            at = self.enter(at, at.given, step.span, x, "position")
+        for i in range(count):
+            self.count(step.span)
+            x = self._once(step, x, env.looping(i=i).at(x), at, is_first=i == 0)
+            if x is POISON:
+                break
+        if at is not outer:
+            self.places[at.place].output = x
+        return x
+
+    def _for(self, step: For, x: Flow, env: Env, at: At) -> Flow:
+        for i, (key, row) in enumerate(rows_of(step, env)):
+            self.count(step.span)
+            inner = env.looping(i=i, key=key, row=row, **row).at(x)
+            name = self._label(step.modifiers.name, inner) if step.modifiers.name else None
+            if name is not None and at.given is not None:
+                message = f"one loop has two names, `{at.given}` and `{name}`"
+                fail("E0309", message, step.span, help="put the loop in a list")
+            x = self.body(step.body, x, inner, at if name is None else at.named(name, shared=at.shared))
+        return x
+
+    def _once(self, step: Tap | Call | Merge | Group, x: Flow, env: Env, at: At, *, is_first: bool) -> Flow:
+        if isinstance(step, Merge):
+            return self._merge(step, x, env, at)
+        if isinstance(step, Group):
+            return self.body(step.body, x, env, at)
+        if isinstance(step, Tap):
+            call = Call(step.span, step.modifiers, step.formula, Arguments(step.span, {}))
+            return self._run(step.formula.evaluate(env), call, x, env, at, is_first=is_first)
+        if isinstance(step.target, Formula):
+            return self._run(step.target.evaluate(env), step, x, env, at, is_first=is_first)
+        return self._call(step.target, step, x, env, at, is_first=is_first)
+
+    # Calls
+
+    def _run(self, value: Any, call: Call, x: Flow, env: Env, at: At, *, is_first: bool) -> Flow:
+        """A formula as a step: a tensor, steps, a list of ops' names, or one name."""
+        if isinstance(value, str):
+            return self._call(value, call, x, env, at, is_first=is_first)
+        if call.arguments.entries or call.arguments.bare:
+            fail("E0314", f"{describe(value)} takes no arguments", call.span)
+        if value is None or value is POISON:
+            return x if value is None else POISON
+        if isinstance(value, Tensor):
+            return value
+        if isinstance(value, Steps):
+            return self.body(value.body, x, value.env.at(x), at)
+        if isinstance(value, list) and all(isinstance(v, str) for v in value):
+            steps = tuple(Call(call.span, Modifiers(), v, Arguments(call.span, {})) for v in value)
+            return self.body(Body(steps, call.span), x, env, at)
+        message = f"a step is a tap, steps or the name of an op or block, found {describe(value)}"
+        fail("E0314", message, call.span)
+
+    def _call(self, target: str, call: Call, x: Flow, env: Env, at: At, *, is_first: bool) -> Flow:
+        block = self.blocks.get(target)
+        self.count(call.span, len(block.args if block else call.arguments.entries))
+        if block is not None:
+            return self._call_block(block, call, x, env, at, is_first=is_first)
+        if target not in self.ops:
+            found = unknown_target(target, call.span, self.blocks, env.names())
+            if isinstance(call.target, Formula):
+                found = replace(found, notes=tuple(env.origins(call.target)))
+            raise DiagnosticError((found,))
+        return self._place(self._op(target, call, env, is_first=is_first), (x,), call, env, at)
+
+    def _op(self, kind: str, call: Call, env: Env, *, is_first: bool) -> Op:
+        """The op with its attributes bound. A call may name its op by a formula."""
+        key = (kind, id(call), is_first)
+        found = self.op_calls.get(key)
+        if found is None:  # which holds the call, so that its id is no other's
+            found = self.op_calls[key] = OpCall(kind, call, self.defaults, is_first=is_first)
+        return found.bind(env, self.spec)
+
+    def _call_block(self, block: BlockDecl, call: Call, x: Flow, env: Env, at: At, *, is_first: bool) -> Flow:
+        if len(self.calls) >= MAX_DEPTH:
+            self.stop(f"blocks call each other deeper than {MAX_DEPTH}", call.span)
+        inner_env = bind_block(block, call, env, self.spec, self.defaults, is_first=is_first)
+        transparent = block.naming == "none"
+        style: Style = "position" if block.naming == "position" else "kind"
+        names = at.names
+        if not transparent:
+            names = names.child(block.name, at.given, call.span, style, shared=at.shared)
+        self.places.append(Place(block.name, True, at.place, call.span, names, x))
+        inner = At(names, len(self.places) - 1, at.given if transparent else None, at.shared and transparent)
+        before = len(self.drafts)
+        self.calls.append(Frame(block.name, call.span))
+        try:
+            result = self.body(block.body, x, inner_env, inner)
+        except LimitError as error:
+            if any(d.trace for d in error.diagnostics):
+                raise
+            raise LimitError(tuple(d.within(self.calls) for d in error.diagnostics)) from None
+        except RecursionError:
+            self.stop("blocks and steps are nested too deeply", call.span)
+        finally:
+            self.calls.pop()
+        self.places[inner.place].output = result
+        self.uses[block.name] += len(self.drafts) > before
+        return result
+
+    # Merges and ops
+
+    def _merge(self, step: Merge, x: Flow, env: Env, at: At) -> Flow:
+        outer = at
+        if at.given is not None:
+            at = self.enter(at, at.given, step.span, x, "kind")
+        result = self._joined(step, x, env, at)
+        if at is not outer:
+            self.places[at.place].output = result
+        return result
+
+    def _joined(self, step: Merge, x: Flow, env: Env, at: At) -> Tensor:
+        if isinstance(step.branches, Formula):
+            values = [(v, step.branches.span) for v in self._listed(step.kind, step.branches, env)]
+        else:
+            values = [
+                (self._branch(branch, x, env, at, step.kind), branch.span)
+                for branch in step.branches
+                if branch.when is None or self._holds(branch.when, env)
+            ]
+        if any(value is POISON for value, _ in values):
+            return POISON
+        if not values:
+            hint = "at least one branch must be there"
+            fail("E0405", f"`{step.kind}` has no branch left", step.span, help=hint)
+        if len(values) == 1:
+            return values[0][0]
+        call = Call(step.span, Modifiers(), step.kind, Arguments(step.span, {}))
+        try:
+            return self._place(self.ops[step.kind](), tuple(v for v, _ in values), call, env, at)
+        except DiagnosticError as error:
+            notes = tuple(Note(f"branch {i + 1} is {v.type}", s) for i, (v, s) in enumerate(values))
+            raise DiagnosticError(tuple(replace(d, notes=notes) for d in error.diagnostics)) from None
+
+    def _listed(self, kind: str, branches: Formula, env: Env) -> list[Tensor]:
+        """The branches of `concat: =taps`."""
+        listed = branches.evaluate(env)
+        if isinstance(listed, list) and all(isinstance(v, Tensor) for v in listed):
+            return listed
+        hint = "[[=a], [=b]] or a list that `append` made"
+        fail("E0308", f"`{kind}` takes a list of values, found {describe(listed)}", branches.span, help=hint)
+
+    def _branch(self, branch: Branch, x: Flow, env: Env, at: At, kind: str) -> Tensor:
+        name = self._label(branch.name, env) if branch.name else None
+        value = self.body(branch.body, x, env, at.named(name))
+        if value is None:
+            hint = "start it with a tap: [=name, ...]"
+            fail("E0312", f"a branch of `{kind}` has no value", branch.span, help=hint)
+        return value
+
+    def _place(self, op: Op, inputs: tuple[Flow, ...], call: Call, env: Env, at: At) -> Tensor:
+        """A node of the graph, its output inferred."""
+        if None in inputs:
+            hint = "with several inputs the first step says `from: =name`"
+            fail("E0312", f"`{op.kind}` has no current value to work on", call.span, help=hint)
+        if POISON in inputs:
+            return POISON
+        values = cast("tuple[Tensor, ...]", inputs)
+        try:
+            output = op.infer(*[v.type for v in values])
+        except ShapeError as error:
+            raise DiagnosticError((shape_mistake(op, error, call, values, env, self.defaults),)) from None
+        if len(self.drafts) >= MAX_NODES:
+            self.stop(f"the graph has more than {MAX_NODES:,} nodes", call.span)
+        draft = Draft(op, values, output, call.span, at.place, at.given, at.shared)
+        at.names.items.append(draft)
+        self.drafts.append(draft)
+        return Tensor(output, draft)

@@ -1,0 +1,1 @@
+"""Formulas: compiled from text, evaluated within bounds."""

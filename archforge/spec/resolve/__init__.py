@@ -1,0 +1,1 @@
+"""Specs found, read, and merged with all that they extend and import."""

@@ -1,0 +1,154 @@
+"""Where specs come from: files, the shipped zoo, text, a mapping, standard input."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from archforge.errors import SourceFile, Span, did_you_mean, fail
+from archforge.resources import zoo_folder
+from archforge.spec.syntax.document import SpecDocument
+from archforge.spec.syntax.parse_document import parse_document
+from archforge.spec.yaml.tree import span_at
+
+__all__ = ["OTHER_SUFFIX", "SUFFIX", "Library", "find_spec", "spec_files"]
+
+SUFFIX = ".yaml"
+OTHER_SUFFIX = ".yml"  # read where it is named in full, and never searched for
+
+
+def spec_files(folder: Path) -> list[Path]:
+    """Every spec in `folder` and below, in order of names."""
+    found = (p for p in folder.rglob(f"*{SUFFIX}") if p.is_file())
+    return sorted(p for p in found if not any(q.startswith(".") for q in p.relative_to(folder).parts))
+
+
+def find_spec(name: str) -> Path:
+    """The file that `name` means: a path, with or without suffix, else a spec of the shipped zoo.
+
+    Raises E0002.
+    """
+    for candidate in (Path(name), Path(name + SUFFIX)):
+        if _is_there(candidate):
+            return candidate
+    shipped = zoo_folder() / (name if name.endswith(SUFFIX) else name + SUFFIX)
+    if Path(name).name == name and _is_there(shipped):
+        return shipped
+    other = Path(name.removesuffix(SUFFIX) + OTHER_SUFFIX)
+    if _is_there(other):
+        fail("E0002", f"there is no spec `{name}`", help=f"rename `{other}`: specs end in {SUFFIX}")
+    if name and os.path.isdir(name):  # noqa: PTH112  pathlib raises where a name is too long
+        fail("E0002", f"`{name}` is a folder", help="name one spec; `archforge check` takes folders")
+    near = did_you_mean(Path(name).stem, [p.stem for p in spec_files(zoo_folder())])
+    hint = near if near.startswith("did") else "`archforge list` shows the shipped zoo"
+    fail("E0002", f"there is no spec `{name}`, neither here nor in the shipped zoo", help=hint)
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is something to read: a file, or a pipe such as bash's `<(...)`."""
+    try:
+        return path.exists() and not path.is_dir()
+    except PermissionError:  # reading it says so
+        return True
+    except OSError:  # no name of a file, being too long
+        return False
+
+
+class Library:
+    """Reads documents, each file once."""
+
+    def __init__(self) -> None:
+        self._documents: dict[Path, SpecDocument] = {}
+        self._folders: dict[int, Path | None] = {}
+
+    def read(self, path: Path) -> SpecDocument:
+        """The document of a file. Raises its mistakes, or E0106."""
+        resolved = path.resolve()
+        document = self._documents.get(resolved)
+        if document is None:
+            document = self._keep(parse_document(SourceFile(_shown(path), _read_text(path))), resolved.parent)
+            self._documents[resolved] = document
+        return document
+
+    def read_text(self, text: str, name: str = "<text>") -> SpecDocument:
+        """A document from text; `extends` and `imports` reach the shipped zoo only."""
+        return self._keep(parse_document(SourceFile(name, text)), None)
+
+    def read_mapping(self, mapping: Mapping[str, Any], name: str = "<mapping>") -> SpecDocument:
+        """A document from plain data; messages show it as YAML."""
+        try:
+            text = yaml.safe_dump(dict(mapping), sort_keys=False, allow_unicode=True, width=110)
+        except yaml.YAMLError as error:
+            fail("E0203", f"{name} holds something that is no plain data: {error}")
+        return self.read_text(text, name)
+
+    def read_stdin(self) -> SpecDocument:
+        return self.read_text(sys.stdin.read(), "<stdin>")
+
+    def _keep(self, document: SpecDocument, folder: Path | None) -> SpecDocument:
+        self._folders[id(document)] = folder
+        return document
+
+    def reference(self, name: str, document: SpecDocument, span: Span) -> SpecDocument:
+        """What `extends: name` or `imports: [name]` in `document` means. Raises E0316.
+
+        Specs are untrusted: the name cannot leave the spec's folder or the shipped zoo.
+        """
+        parts = Path(name).parts
+        if not parts or Path(name).is_absolute() or ".." in parts:
+            fail(
+                "E0316",
+                f"`{name}` leaves the folder of the spec",
+                span,
+                help="a spec of the same folder, of one below it, or of the zoo",
+            )
+        file = name if name.endswith(SUFFIX) else name + SUFFIX
+        folders = [f for f in (self._folders.get(id(document)), zoo_folder()) if f]
+        for folder in folders:
+            path = (folder / file).resolve()
+            if path.is_file() and path.is_relative_to(folder.resolve()):
+                return self.read(path)
+        parent = Path(name).parent
+        known = dict.fromkeys((parent / p.stem).as_posix() for f in folders for p in _beside(f / parent))
+        fail(
+            "E0316",
+            f"there is no spec `{name}`, neither beside this one nor in the zoo",
+            span,
+            help=_near(name, known),
+        )
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    hint = did_you_mean(name, known)
+    return hint if hint.startswith("did") else ""
+
+
+def _beside(folder: Path) -> list[Path]:
+    return sorted(folder.glob(f"*{SUFFIX}"))
+
+
+def _shown(path: Path) -> str:
+    """The path as messages print it: below the current folder relative to it."""
+    try:
+        return path.resolve().relative_to(Path.cwd()).as_posix()
+    except ValueError:
+        return path.as_posix()
+
+
+def _read_text(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        fail("E0106", f"{_shown(path)} cannot be read: {str(error.strerror).lower()}")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        source = SourceFile(_shown(path), data.decode("utf-8", "replace"))
+        span = span_at(source, len(data[: error.start].decode("utf-8")))
+        message = f"byte 0x{data[error.start]:02X} is not UTF-8 text"
+        fail("E0106", message, span, help="save the file as UTF-8")

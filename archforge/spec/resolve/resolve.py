@@ -1,0 +1,194 @@
+"""One spec from a document and all that it extends and imports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from archforge.errors import Diagnostic, Span, did_you_mean, fail, fail_all
+from archforge.ops import all_ops
+from archforge.spec.binding.calls import unknown_target
+from archforge.spec.resolve.library import Library
+from archforge.spec.resolve.lint import lint
+from archforge.spec.resolve.spec import NO_PROFILE, Spec
+from archforge.spec.syntax.document import (
+    CELLS,
+    ArgDecl,
+    Argument,
+    BlockDecl,
+    Defaults,
+    ProfileDecl,
+    RuleDecl,
+    SpecDocument,
+)
+from archforge.spec.yaml.tree import Entry
+from archforge.spec.yaml.tree import Mapping as MappingTree
+
+__all__ = ["merge_defaults", "resolve"]
+
+MAX_CHAIN = 16
+
+
+def resolve(document: SpecDocument, library: Library, name: str) -> Spec:
+    """The whole spec. Raises E0316 for what it cannot extend or import, else all mistakes that show
+    without running it: see `lint`."""
+    chain = _chain(document, library)
+    merged = _Merge()
+    for link in chain:
+        merged.imports(link, library, ())
+        merged.document(link)
+    header = replace(
+        document.header, paper=next((d.header.paper for d in reversed(chain) if d.header.paper), None)
+    )
+    spec = Spec(
+        name=name,
+        document=document,
+        header=header,
+        input=next((d.input for d in reversed(chain) if d.input is not None), None),
+        args=merged.args,
+        values=merged.values,
+        defaults=merged.defaults,
+        profiles=merged.profiles,
+        blocks=merged.blocks,
+        graph=next((d.graph for d in reversed(chain) if d.graph is not None), None),
+        outputs=next((d.outputs for d in reversed(chain) if d.outputs), {}),
+        rules=merged.rules,
+        expect=document.expect,
+    )
+    fail_all([*_check_keys(spec, chain), *lint(spec)])
+    return spec
+
+
+def _chain(document: SpecDocument, library: Library) -> list[SpecDocument]:
+    """What `document` extends, farthest first, then itself."""
+    chain = [document]
+    while (name := chain[0].header.extends) is not None:
+        entry = chain[0].tree.entries["extends"]
+        base = library.reference(name, chain[0], entry.value.span)
+        if base in chain or len(chain) >= MAX_CHAIN:
+            fail("E0316", f"`{name}` extends itself, by {len(chain)} steps", entry.value.span)
+        chain.insert(0, base)
+    return chain
+
+
+class _Merge:
+    """What the links of a chain say, later ones over earlier ones, by name."""
+
+    def __init__(self) -> None:
+        self.args: dict[str, ArgDecl] = {}
+        self.values: dict[str, Argument] = {}
+        self.defaults: Defaults = {}
+        self.profiles: dict[str, ProfileDecl] = {}
+        self.blocks: dict[str, BlockDecl] = {}
+        self.rules: dict[str, RuleDecl] = {}
+
+    def imports(self, document: SpecDocument, library: Library, trail: tuple[SpecDocument, ...]) -> None:
+        """The blocks and rules of imported files, and of what these import."""
+        tree = document.tree.get("imports")
+        spans = [item.span for item in tree.items] if tree is not None and hasattr(tree, "items") else []
+        for name, span in zip(document.header.imports, spans, strict=False):
+            other = library.reference(name, document, span)
+            if other in trail or len(trail) >= MAX_CHAIN:
+                fail("E0316", f"`{name}` imports itself", span)
+            self.imports(other, library, (*trail, document))
+            self._add_blocks({key: replace(block, imported=True) for key, block in other.blocks.items()})
+            self.rules |= other.rules
+
+    def document(self, document: SpecDocument) -> None:
+        self.args |= document.args
+        self.values |= document.values
+        self._add_blocks(document.blocks)
+        self.rules |= document.rules
+        self.defaults = merge_defaults(self.defaults, document.defaults)
+        for name, profile in document.profiles.items():
+            base = self.profiles.get(name)
+            self.profiles[name] = _merge_profiles(base, profile) if base else profile
+
+    def _add_blocks(self, blocks: Mapping[str, BlockDecl]) -> None:
+        for name, block in blocks.items():
+            if block.adds_expect and name not in self.blocks:
+                hint = did_you_mean(name, self.blocks, what="blocks")
+                fail("E0202", f"block `{name}` has no `body`, here or inherited", block.span, help=hint)
+            self.blocks[name] = (
+                replace(self.blocks[name], expect=block.expect) if block.adds_expect else block
+            )
+
+
+def merge_defaults(base: Defaults, over: Defaults) -> Defaults:
+    return base | {op: base.get(op, {}) | values for op, values in over.items()}
+
+
+def _merge_profiles(base: ProfileDecl, over: ProfileDecl) -> ProfileDecl:
+    return ProfileDecl(
+        over.name,
+        over.span,
+        base.values | over.values,
+        merge_defaults(base.defaults, over.defaults),
+        base.blocks | over.blocks,
+        over.model or base.model,
+    )
+
+
+def _check_keys(spec: Spec, chain: list[SpecDocument]) -> list[Diagnostic]:
+    """Keys that name an argument, a profile or a block must name one that exists."""
+    found: list[Diagnostic] = []
+
+    def need(key: str, span: Span, known: Mapping[str, Any], code: str, what: str, where: str) -> None:
+        if key not in known:
+            hint = did_you_mean(key, known, what=f"{what}s")
+            if what == "profile" and not spec.profiles:
+                hint = f"profiles: {{{key}: {{}}}} declares it; without any there is `{NO_PROFILE}`"
+            found.append(Diagnostic(code, f"{where} names no {what}: `{key}`", span, help=hint))
+
+    for document in chain:
+        for argument in document.values.values():
+            need(argument.key, argument.key_span, spec.args, "E0306", "argument", "`with`")
+        for profile in document.profiles.values():
+            for argument in profile.values.values():
+                need(
+                    argument.key,
+                    argument.key_span,
+                    spec.args,
+                    "E0306",
+                    "argument",
+                    f"profile `{profile.name}`",
+                )
+    blocks = spec.blocks | {k: b for p in spec.profiles.values() for k, b in p.blocks.items()}
+    found += [
+        unknown_target(target.key, target.key_span, blocks, ())
+        for document in chain
+        for target in _default_targets(document)
+        if target.key not in blocks and target.key not in all_ops()
+    ]
+    profiles: Mapping[str, Any] = spec.profiles or {NO_PROFILE: None}
+    if spec.expect and not any(e.key in profiles for e in spec.expect):
+        cells = [e for e in spec.expect if e.key in CELLS or e.key == "source"]
+        if cells:
+            hint = f"expect: {{{next(iter(profiles))}: {{source: ..., {cells[0].key}: ...}}}}"
+            message = f"`{cells[0].key}` belongs to a profile"
+            return [*found, Diagnostic("E0501", message, cells[0].key_span, help=hint)]
+    for entry in spec.expect or ():
+        need(entry.key, entry.key_span, profiles, "E0501", "profile", "`expect`")
+    recommended = spec.header.recommended
+    if recommended and recommended not in spec.profile_names and not _is_spec_name(recommended):
+        span = spec.document.tree.entries["recommended"].value.span
+        need(recommended, span, dict.fromkeys(spec.profile_names), "E0315", "profile", "`recommended`")
+    return found
+
+
+def _default_targets(document: SpecDocument) -> Iterator[Entry]:
+    """The ops and blocks that a document's `defaults` name, in its profiles too."""
+    profiles = document.tree.get("profiles")
+    trees = [e.value for e in profiles] if isinstance(profiles, MappingTree) else []
+    for tree in (document.tree, *trees):
+        defaults = tree.get("defaults") if isinstance(tree, MappingTree) else None
+        if isinstance(defaults, MappingTree):
+            yield from defaults
+
+
+def _is_spec_name(name: str) -> bool:
+    """Whether `recommended` names another spec of the zoo, as `SPEC` or `SPEC/PROFILE`."""
+    from archforge.resources import zoo_folder
+
+    return (zoo_folder() / f"{name.partition('/')[0]}.yaml").is_file()

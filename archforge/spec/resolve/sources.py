@@ -1,0 +1,110 @@
+"""What users name, opened: specs by name, path, text or mapping, folders of them, values of arguments."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from archforge.errors import SourceFile, Span, fail
+from archforge.resources import zoo_folder
+from archforge.spec.resolve.blocks import BLOCK_MARK, block_spec
+from archforge.spec.resolve.library import OTHER_SUFFIX, SUFFIX, Library, find_spec, spec_files
+from archforge.spec.resolve.resolve import resolve
+from archforge.spec.resolve.spec import Spec
+from archforge.spec.syntax.document import Argument
+from archforge.spec.yaml.tree import parse_yaml
+
+__all__ = ["STDIN", "Source", "open_spec", "setting", "settings_of", "zoo_paths"]
+
+STDIN = "-"
+Source = str | Path | Mapping[str, Any]
+
+
+def open_spec(source: Source, library: Library | None = None) -> Spec:
+    """The spec behind a name, a path, a text of several lines, a mapping, or `-` (standard input).
+
+    `resnet:bottleneck` is a block of a spec by itself.
+
+    Raises `DiagnosticError` with all that is wrong with its form.
+    """
+    library = library or Library()
+    if isinstance(source, Mapping):
+        return resolve(library.read_mapping(source), library, str(source.get("title", "spec")))
+    if not isinstance(source, str | Path):
+        fail("E0001", f"a spec is a name, a path, a text or a mapping, found a {type(source).__name__}")
+    if str(source) == STDIN:
+        return resolve(library.read_stdin(), library, "stdin")
+    if isinstance(source, str) and "\n" in source:
+        return resolve(library.read_text(source), library, "text")
+    name, block = _parts(str(source))
+    if block:
+        return block_spec(open_spec(name, library), block)
+    path = source if isinstance(source, Path) else find_spec(source)
+    return resolve(library.read(path), library, path.stem)
+
+
+def zoo_paths(paths: str | Path | Iterable[str | Path] = ()) -> list[Path]:
+    """The spec files in `paths` (files, folders, names of the zoo, each perhaps with `:BLOCK`).
+
+    Without any: ./zoo_specs if it is there, else the shipped zoo. Raises E0002 for what is not there,
+    folders without specs included.
+    """
+    found: list[Path] = []
+    for path in [paths] if isinstance(paths, str | Path) else paths or [_default_zoo()]:
+        if str(path) == STDIN:
+            found.append(Path(STDIN))
+        elif path != "" and os.path.isdir(path):  # noqa: PTH112  pathlib raises where a name is too long
+            found += _specs_in(Path(path))
+        else:
+            name, block = _parts(str(path))
+            found.append(Path(f"{find_spec(name)}{BLOCK_MARK}{block}") if block else find_spec(name))
+    return list(dict.fromkeys(found))
+
+
+def _parts(source: str) -> tuple[str, str]:
+    """The name or path, and the block behind a colon, if there is one: a path may hold colons itself."""
+    name, _, block = source.partition(BLOCK_MARK)
+    if block and not os.path.exists(source):  # noqa: PTH110  as above
+        return name, block
+    return source, ""
+
+
+def _specs_in(folder: Path) -> list[Path]:
+    files = spec_files(folder)
+    if not files:
+        others = sorted(p.name for p in folder.glob(f"*{OTHER_SUFFIX}"))
+        help = f"specs are files that end in {SUFFIX}" + (
+            f"; rename {', '.join(others[:3])}" if others else ""
+        )
+        fail("E0002", f"there is no spec in the folder `{folder}`", help=help)
+    return files
+
+
+def _default_zoo() -> Path:
+    local = Path("zoo_specs")
+    return local if local.is_dir() else zoo_folder()
+
+
+def settings_of(params: Mapping[str, Any]) -> dict[str, Argument]:
+    """Values from Python or the command line as arguments of a spec, each in a text of its own."""
+    return {name: setting(name, _as_yaml(name, value)) for name, value in params.items()}
+
+
+def _as_yaml(name: str, value: Any) -> str:
+    """A value as a spec would have it; NumPy's as plain ones. Raises E0308."""
+    plain = value.tolist() if hasattr(value, "tolist") else value
+    try:
+        return str(yaml.safe_dump(plain, default_flow_style=True))
+    except yaml.YAMLError:
+        help = "numbers, texts, true, false, null, and lists of them"
+        fail("E0308", f"argument `{name}` is a {type(value).__name__}, no plain value", help=help)
+
+
+def setting(name: str, text: str) -> Argument:
+    """`--set name=text`: the text is read as in a spec."""
+    source = SourceFile(f"--set {name}", text.removesuffix("\n...\n").strip())
+    return Argument(name, Span(source, 0, 0), parse_yaml(source))

@@ -1,0 +1,80 @@
+"""The whole of a spec: its own document merged with what it extends and imports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from archforge.errors import did_you_mean, fail
+from archforge.spec.syntax.document import (
+    ArgDecl,
+    Argument,
+    BlockDecl,
+    Body,
+    Defaults,
+    Header,
+    OutputDecl,
+    ProfileDecl,
+    RuleDecl,
+    SpecDocument,
+    Value,
+)
+from archforge.spec.yaml.tree import Mapping as MappingTree
+
+__all__ = ["NO_PROFILE", "Spec"]
+
+NO_PROFILE = "default"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Spec:
+    """A document merged with its templates and imports, or one `block` of it by itself. `document` is the
+    spec's own file."""
+
+    name: str
+    document: SpecDocument
+    header: Header
+    input: dict[str, Value] | Value | None
+    args: dict[str, ArgDecl]
+    values: dict[str, Argument]
+    defaults: Defaults
+    profiles: dict[str, ProfileDecl]
+    blocks: dict[str, BlockDecl]
+    graph: Body | None
+    outputs: dict[str, OutputDecl]
+    rules: dict[str, RuleDecl]
+    expect: MappingTree | None
+    block: str = ""
+
+    @property
+    def profile_names(self) -> list[str]:
+        """The keys of `expect`; without it all that are declared. The first is the default."""
+        if self.expect and self.expect.entries:
+            return list(self.expect.entries)
+        return list(self.profiles) or [NO_PROFILE]
+
+    def profile(self, name: str | None) -> ProfileDecl:
+        """The profile of that name or model id; `recommended` and None are understood. Raises E0315."""
+        known = self.profile_names
+        if name == "recommended":
+            name = self.header.recommended
+        if name is None:
+            name = known[0]
+        for key in known:
+            decl = self.profiles.get(key)
+            if name == key or (decl and decl.model == name):
+                return decl or ProfileDecl(key, self.document.span_of("profiles"), {}, {}, {})
+        if name == self.header.recommended:
+            help = f"archforge build {name.replace('/', ' --profile ')}"
+            fail("E0315", f"{self.name} recommends another spec, `{name}`", help=help)
+        if name in self.profiles:
+            fail(
+                "E0315",
+                f"profile `{name}` of {self.name} has no figures in `expect`, whose keys are its profiles",
+                self.profiles[name].span,
+                help=f"add `{name}:` to `expect`; profiles: {', '.join(known)}",
+            )
+        fail(
+            "E0315",
+            f"{self.name} has no profile `{name}`",
+            help=did_you_mean(name, known, what="profiles"),
+        )

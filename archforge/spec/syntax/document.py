@@ -1,0 +1,369 @@
+"""The language's syntax as frozen data: values, steps, blocks, documents. No behaviour but evaluation.
+
+What there are many kinds of is a named tuple: a frozen dataclass takes ten times longer to define, which
+every command would pay.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
+
+from archforge.errors import SourceFile, Span
+from archforge.spec.formulas.compiler import parse_formula
+from archforge.spec.formulas.formula import Formula, Namespace, Template
+from archforge.spec.yaml.tree import Mapping, Scalar, Sequence, Tree
+
+__all__ = [
+    "CELLS",
+    "KINDS",
+    "MERGES",
+    "MODIFIERS",
+    "RANGE",
+    "STRUCTURES",
+    "ArgDecl",
+    "Argument",
+    "Arguments",
+    "BlockDecl",
+    "Body",
+    "Branch",
+    "Call",
+    "For",
+    "Group",
+    "Header",
+    "Let",
+    "Merge",
+    "Modifiers",
+    "OutputDecl",
+    "ProfileDecl",
+    "RuleDecl",
+    "SpecDocument",
+    "Step",
+    "Tap",
+    "Value",
+    "bodies_in",
+    "formulas_in",
+    "names_set",
+    "value_of",
+]
+
+MERGES = ("add", "subtract", "multiply", "concat")
+STRUCTURES = ("seq", "side", "for", "let")
+MODIFIERS = ("name", "as", "append", "from", "when", "repeat", "first", "share", "in", "do")
+# The figures that `expect` may hold, and what each counts.
+CELLS = {
+    "layers": "ops, without the merges",
+    "leaf_layers": "leaf modules as the table's code counts them; by a rule",
+    "input": "shape of the input, such as 3x224x224",
+    "output": "shape of the output, such as 1000",
+    "weights": "kernels, matrices, and the gamma and beta of norms",
+    "biases": "biases of convolutions, linear and recurrent layers",
+    "params": "weights and biases",
+    "buffers": "stored, not trained: running statistics",
+    "macs": "multiply-accumulates of convolutions and matrix products, one image, up to the first output",
+}
+# A documented count that is a range: `2~3`, or `7~` without an end.
+RANGE = re.compile(r"([0-9]+)~([0-9]+)?$")
+KINDS = ("int", "float", "bool", "str", "list", "tensor", "steps")
+# The types of values that are written out, lists and mappings aside.
+CONSTANTS = frozenset((int, str, bool, float, type(None)))
+
+
+class Value(NamedTuple):
+    """A literal, a formula, or a list or mapping of values."""
+
+    content: Any  # a constant | Formula | tuple[Value, ...] | dict[str, Value]
+    span: Span
+
+    def evaluate(self, names: Namespace) -> Any:
+        content = self.content
+        if content.__class__ in CONSTANTS:  # nearly all are: the quick way out
+            return content
+        if isinstance(content, Formula):
+            return content.evaluate(names)
+        if isinstance(content, tuple):
+            return [item.evaluate(names) for item in content]
+        if isinstance(content, dict):
+            return {key: item.evaluate(names) for key, item in content.items()}
+        return content
+
+    @property
+    def is_formula(self) -> bool:
+        return isinstance(self.content, Formula)
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether it is a number, a text, true, false or null that is written out."""
+        return self.content.__class__ in CONSTANTS
+
+
+def value_of(tree: Tree) -> Value:
+    """The value that `tree` writes. Raises E0303 or E0304 for a formula that is none."""
+    if isinstance(tree, Scalar):
+        span = tree.formula_span
+        return Value(parse_formula(tree.value[1:], span) if span else tree.value, tree.span)
+    if isinstance(tree, Sequence):
+        return Value(tuple(map(value_of, tree.items)), tree.span)
+    return Value({entry.key: value_of(entry.value) for entry in tree}, tree.span)
+
+
+def formulas_in(value: Value) -> Iterator[Formula]:
+    """Every formula inside `value`."""
+    content = value.content
+    if isinstance(content, Formula):
+        yield content
+    elif isinstance(content, tuple | dict):
+        for item in content.values() if isinstance(content, dict) else content:
+            yield from formulas_in(item)
+
+
+@dataclass(frozen=True, eq=False)
+class Argument:
+    """`key: tree`: a value, or steps where the callee declares so. Either is parsed when first asked."""
+
+    key: str
+    key_span: Span
+    tree: Tree
+
+    @cached_property
+    def value(self) -> Value:
+        return value_of(self.tree)
+
+    @cached_property
+    def body(self) -> Body:
+        from archforge.spec.syntax.parse_steps import parse_body
+
+        return parse_body(self.tree)
+
+    @cached_property
+    def looks_like_steps(self) -> bool:
+        """A list that holds a mapping can only be steps: values are scalars and lists of them."""
+        return isinstance(self.tree, Sequence) and any(isinstance(i, Mapping) for i in self.tree.items)
+
+
+class Arguments(NamedTuple):
+    """What stands behind an op or block: named `entries`, or one `bare` value (None: nothing)."""
+
+    span: Span
+    entries: dict[str, Argument]
+    bare: Argument | None = None
+
+
+class Modifiers(NamedTuple):
+    name: Template | None = None
+    tap: Template | None = None  # `as`
+    append: Template | None = None
+    source: Value | None = None  # `from`
+    when: Value | None = None
+    repeat: Value | None = None
+    first: dict[str, Argument] = {}  # noqa: RUF012  nobody writes into it
+    share: Template | None = None
+
+    def values(self) -> Iterator[Value]:
+        """The values among the modifiers, to look for names in."""
+        yield from (v for v in (self.source, self.when, self.repeat) if v)
+        yield from (a.value for a in self.first.values())
+
+    def templates(self) -> Iterator[Template]:
+        yield from (t for t in (self.name, self.tap, self.append, self.share) if t)
+
+
+class Body(NamedTuple):
+    """Steps in order. `is_list` is false for one step written without a list: a name on it is its own."""
+
+    steps: tuple[Step, ...]
+    span: Span
+    is_list: bool = True
+
+
+class Tap(NamedTuple):
+    """`=expr`: a value to go on with, steps to run, or the name of an op or block."""
+
+    span: Span
+    modifiers: Modifiers
+    formula: Formula
+
+
+class Call(NamedTuple):
+    """An op or a block, named outright or by a formula."""
+
+    span: Span
+    modifiers: Modifiers
+    target: str | Formula
+    arguments: Arguments
+
+
+class Branch(NamedTuple):
+    span: Span
+    body: Body
+    name: Template | None = None
+    when: Value | None = None
+
+
+class Merge(NamedTuple):
+    """Branches that all start from the current value, and what joins them."""
+
+    span: Span
+    modifiers: Modifiers
+    kind: str
+    branches: tuple[Branch, ...] | Formula
+
+
+class Group(NamedTuple):
+    """`seq`, or `side`, which leaves the current value as it was."""
+
+    span: Span
+    modifiers: Modifiers
+    kind: Literal["seq", "side"]
+    body: Body
+
+
+class For(NamedTuple):
+    """A loop over columns of equal length, or over named columns in rows."""
+
+    span: Span
+    modifiers: Modifiers
+    columns: tuple[tuple[str, Span], ...]
+    values: dict[str, Value]  # by column; empty when `rows` is given
+    rows: Value | None
+    body: Body
+
+
+class Let(NamedTuple):
+    span: Span
+    modifiers: Modifiers
+    values: dict[str, Argument]
+
+
+Step = Tap | Call | Merge | Group | For | Let
+
+
+def bodies_in(step: Step) -> Iterator[Body]:
+    """The bodies written inside `step`, steps in arguments included."""
+    if isinstance(step, Group | For):
+        yield step.body
+    elif isinstance(step, Merge) and not isinstance(step.branches, Formula):
+        yield from (branch.body for branch in step.branches)
+    elif isinstance(step, Call):
+        given = (*step.arguments.entries.values(), *step.modifiers.first.values())
+        bare = (step.arguments.bare,) if step.arguments.bare else ()
+        yield from (argument.body for argument in (*given, *bare) if argument.looks_like_steps)
+
+
+def names_set(step: Step) -> Iterator[Template | str]:
+    """The taps and lets of `step` and of the bodies inside it."""
+    modifiers = step.modifiers
+    yield from (template for template in (modifiers.tap, modifiers.append) if template)
+    if isinstance(step, Let):
+        yield from step.values
+    for body in bodies_in(step):
+        for inner in body.steps:
+            yield from names_set(inner)
+
+
+class ArgDecl(NamedTuple):
+    """An argument: a kind without a value is required (bare `steps` may be left out: none)."""
+
+    name: str
+    span: Span
+    kind: str | None
+    default: Argument | None
+
+    @property
+    def required(self) -> bool:
+        return self.default is None and self.kind != "steps"
+
+    @property
+    def takes_steps(self) -> bool:
+        return self.kind == "steps" or (self.default is not None and self.default.looks_like_steps)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BlockDecl:
+    """A block. One that came by `imports` sees its own arguments only. `adds_expect`: it has no body,
+    but figures for the block of its name that a template or an import has."""
+
+    name: str
+    span: Span
+    naming: str
+    args: dict[str, ArgDecl]
+    body: Body
+    expect: Mapping | None = None
+    imported: bool = False
+    adds_expect: bool = False
+
+
+Defaults = dict[str, dict[str, Argument]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ProfileDecl:
+    name: str
+    span: Span
+    values: dict[str, Argument]
+    defaults: Defaults
+    blocks: dict[str, BlockDecl]
+    model: str | None = None
+
+    def changes(self) -> str:
+        """What it changes of its spec: profiles of equal changes have equal graphs."""
+        values = {k: a.tree.plain() for k, a in self.values.items()}
+        defaults = {t: {k: a.tree.plain() for k, a in v.items()} for t, v in self.defaults.items()}
+        return repr((values, defaults, list(map(id, self.blocks.values()))))
+
+
+class OutputDecl(NamedTuple):
+    value: Value
+    when: Value | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RuleDecl:
+    """How somebody counted layers: `says` in words, `count` as a formula over named constants."""
+
+    name: str
+    span: Span
+    says: str
+    constants: dict[str, int]
+    count: Formula
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Header:
+    """The plain words at the top of a document."""
+
+    kind: Literal["network", "template", "blocks"] = "network"
+    title: str | None = None
+    paper: str | None = None
+    departs: str | None = None
+    repaired: str | None = None
+    recommended: str | None = None
+    extends: str | None = None
+    imports: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SpecDocument:
+    """One file, parsed and validated by itself; what it extends and imports is not in it."""
+
+    source: SourceFile
+    header: Header
+    tree: Mapping
+    input: dict[str, Value] | Value | None
+    args: dict[str, ArgDecl]
+    values: dict[str, Argument]  # `with`
+    defaults: Defaults
+    profiles: dict[str, ProfileDecl]
+    blocks: dict[str, BlockDecl]
+    graph: Body | None
+    outputs: dict[str, OutputDecl]
+    rules: dict[str, RuleDecl]
+    expect: Mapping | None
+
+    def span_of(self, key: str) -> Span:
+        """Where the top-level `key` stands; the document's first key if it does not."""
+        entry = self.tree.entries.get(key)
+        return entry.key_span if entry else self.tree.span

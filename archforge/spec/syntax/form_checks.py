@@ -1,0 +1,81 @@
+"""What the parsers of documents and steps share: collecting mistakes, and refusing what has another form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from typing import TypeVar
+
+from archforge.errors import MAX_REPORTED, Diagnostic, DiagnosticError, did_you_mean, fail, fail_all
+from archforge.spec.formulas.formula import describe
+from archforge.spec.yaml.tree import Entry, Mapping, Scalar, Sequence, Tree
+
+__all__ = ["Mistakes", "mapping_of", "refuse_unknown", "shown", "word_of"]
+
+T = TypeVar("T")
+
+
+class Mistakes:
+    """Collects diagnostics, so that one mistake does not hide the next; at fifty it gives up."""
+
+    def __init__(self) -> None:
+        self.found: list[Diagnostic] = []
+
+    def add(self, *diagnostics: Diagnostic) -> None:
+        self.found += diagnostics
+        if len(self.found) >= MAX_REPORTED:
+            self.close()
+
+    def attempt(self, parse: Callable[[], T], otherwise: T) -> T:
+        try:
+            return parse()
+        except DiagnosticError as error:
+            self.add(*error.diagnostics)
+            return otherwise
+
+    def each(self, entries: Iterable[Entry], parse: Callable[[Entry], T]) -> dict[str, T]:
+        """`parse` of each entry by its key; the ones with mistakes are left out."""
+        out: dict[str, T] = {}
+        for entry in entries:
+            try:
+                out[entry.key] = parse(entry)
+            except DiagnosticError as error:
+                self.add(*error.diagnostics)
+        return out
+
+    def close(self) -> None:
+        fail_all(self.found)
+
+
+def _unknown_key(entry: Entry, known: Iterable[str], foreign: dict[str, str]) -> Diagnostic:
+    meant = foreign.get(entry.key)
+    hint = f"did you mean `{meant}`?" if meant else did_you_mean(entry.key, known, what="keys")
+    return Diagnostic("E0201", f"unknown key `{entry.key}`", entry.key_span, help=hint)
+
+
+def refuse_unknown(tree: Mapping, known: Collection[str], foreign: dict[str, str] | None = None) -> None:
+    """Raise E0201 for each key of `tree` that is not among `known`. `foreign`: what others call them."""
+    fail_all(_unknown_key(entry, known, foreign or {}) for entry in tree if entry.key not in known)
+
+
+def mapping_of(tree: Tree, what: str, example: str = "") -> Mapping:
+    """`tree`, if it is a mapping such as the `example`. Raises E0203."""
+    if not isinstance(tree, Mapping):
+        fail("E0203", f"{what} is a mapping, found {shown(tree)}", tree.span, help=example)
+    return tree
+
+
+def word_of(tree: Tree, what: str) -> str:
+    """The text that `tree` is. Raises E0203."""
+    if isinstance(tree, Scalar) and isinstance(tree.value, str):
+        return tree.value
+    hint = ""
+    if isinstance(tree, Mapping) and all(isinstance(e.value, Scalar) and e.value.value is None for e in tree):
+        hint = f"quote a name with braces: '{{{', '.join(tree.entries)}}}'"
+    fail("E0203", f"{what} is a word, found {shown(tree)}", tree.span, help=hint)
+
+
+def shown(tree: Tree) -> str:
+    """A tree as messages print it."""
+    if isinstance(tree, Scalar):
+        return describe(tree.value)
+    return "a list" if isinstance(tree, Sequence) else "a mapping"

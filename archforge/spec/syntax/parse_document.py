@@ -1,0 +1,339 @@
+"""From a tree to syntax: the form of documents, blocks and steps. All mistakes of a file together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any, Literal, TypeVar, get_type_hints
+
+from pydantic import ConfigDict, ValidationError, create_model
+
+from archforge.errors import Diagnostic, DiagnosticError, SourceFile, closest, fail
+from archforge.spec.formulas.compiler import parse_formula
+from archforge.spec.syntax.document import (
+    KINDS,
+    ArgDecl,
+    Argument,
+    BlockDecl,
+    Body,
+    Defaults,
+    Header,
+    OutputDecl,
+    ProfileDecl,
+    RuleDecl,
+    SpecDocument,
+    Value,
+    value_of,
+)
+from archforge.spec.syntax.form_checks import Mistakes, mapping_of, refuse_unknown, shown, word_of
+from archforge.spec.syntax.parse_steps import parse_argument, parse_body
+from archforge.spec.syntax.reserved_names import check_name
+from archforge.spec.yaml.tree import Entry, Mapping, Scalar, Sequence, Tree, parse_yaml
+
+__all__ = ["parse_defaults", "parse_document"]
+
+T = TypeVar("T")
+
+
+# The fields of `Header`, strictly, and in front of them the version of the language.
+_HINTS = get_type_hints(Header)
+_FIELDS: dict[str, Any] = {f.name: (_HINTS[f.name], f.default) for f in fields(Header)}
+_HeaderModel = create_model(
+    "_HeaderModel",
+    __config__=ConfigDict(strict=True, extra="forbid"),
+    archforge=(Literal[1], ...),
+    **_FIELDS,
+)
+
+
+SECTIONS = ("input", "args", "with", "defaults", "profiles", "blocks", "graph", "outputs", "rules", "expect")
+
+
+_KEYS = (*_HeaderModel.model_fields, *SECTIONS)
+_EXAMPLES = {
+    "args": "{width: 64, depths: list}",
+    "with": "{width: 64}",
+    "defaults": "{conv: {bias: false}}",
+    "profiles": "{documented: {}, paper: {width: 32}}",
+    "blocks": "{unit: {args: {out: int}, body: [{conv: =out}, relu]}}",
+    "outputs": "{main: =x}",
+    "rules": "{leaves: {says: every op, count: =layers}}",
+}
+# What others call the sections of a spec, and the kinds of arguments.
+_FOREIGN_KEYS = {
+    **dict.fromkeys(("layers", "backbone", "model", "network", "net", "architecture", "steps"), "graph"),
+    **dict.fromkeys(("inputs", "input_shape", "shape"), "input"),
+    **dict.fromkeys(("parameters", "params", "arguments", "variables"), "args"),
+    **dict.fromkeys(("modules", "functions", "definitions"), "blocks"),
+    **dict.fromkeys(("base", "inherits", "parent"), "extends"),
+    **dict.fromkeys(("import", "include"), "imports"),
+    **dict.fromkeys(("variants", "configs"), "profiles"),
+    **dict.fromkeys(("name", "description"), "title"),
+    "version": "archforge",
+}
+_FOREIGN_KINDS = {
+    **dict.fromkeys(("integer", "Int", "number", "uint"), "int"),
+    **dict.fromkeys(("double", "Float", "real"), "float"),
+    **dict.fromkeys(("boolean", "Bool"), "bool"),
+    **dict.fromkeys(("string", "text", "Str", "String"), "str"),
+    **dict.fromkeys(("array", "tuple", "List", "sequence"), "list"),
+    **dict.fromkeys(("Tensor", "value"), "tensor"),
+    **dict.fromkeys(("step", "block", "body", "layers"), "steps"),
+}
+
+
+def parse_document(source: SourceFile) -> SpecDocument:
+    """The document of one file. Raises all its mistakes of form at once."""
+    tree = parse_yaml(source)
+    if not isinstance(tree, Mapping):
+        found = "the file is empty" if _is_null(tree) else f"a spec is a mapping, found {shown(tree)}"
+        fail("E0203", found, tree.span, help="a spec starts with `archforge: 1`")
+    mistakes = Mistakes()
+    mistakes.attempt(lambda: refuse_unknown(tree, _KEYS, _FOREIGN_KEYS), None)
+
+    def section(key: str, parse: Callable[[Entry], T]) -> dict[str, T]:
+        node = tree.get(key)
+        if node is None or _is_null(node):
+            return {}
+        example = f"{key}: {_EXAMPLES[key]}"
+        return mistakes.attempt(lambda: mistakes.each(mapping_of(node, f"`{key}`", example), parse), {})
+
+    document = SpecDocument(
+        source=source,
+        header=mistakes.attempt(lambda: _header(tree), Header()),
+        tree=tree,
+        input=mistakes.attempt(lambda: _input(tree.get("input")), None),
+        args=section("args", _spec_arg),
+        values=section("with", parse_argument),
+        defaults=section("defaults", _default),
+        profiles=section("profiles", _profile),
+        blocks=section("blocks", _spec_block),
+        graph=mistakes.attempt(lambda: _graph(tree.entries.get("graph")), None),
+        outputs=section("outputs", _output),
+        rules=section("rules", _rule),
+        expect=mistakes.attempt(
+            lambda: mapping_of(e, "`expect`") if (e := tree.get("expect")) else None, None
+        ),
+    )
+    mistakes.close()
+    return document
+
+
+def _is_null(tree: Tree) -> bool:
+    return isinstance(tree, Scalar) and tree.value is None
+
+
+def _header(tree: Mapping) -> Header:
+    given = {e.key: e.value.plain() for e in tree if e.key in _HeaderModel.model_fields}
+    if isinstance(given.get("imports"), list):
+        given["imports"] = tuple(given["imports"])
+    if "archforge" not in given and any(closest(e.key, _KEYS) == "archforge" for e in tree):
+        given["archforge"] = 1  # misspelled, which is reported already
+    try:
+        model = _HeaderModel.model_validate(given)
+    except ValidationError as error:
+        raise DiagnosticError(tuple(_header_mistake(tree, dict(e)) for e in error.errors())) from None
+    return Header(**model.model_dump(exclude={"archforge"}))
+
+
+def _header_mistake(tree: Mapping, error: dict[str, Any]) -> Diagnostic:
+    key = str(error["loc"][0])
+    value = tree.get(key)
+    if value is None:
+        message = "`archforge: 1`, the version of the language, is missing"
+        return Diagnostic("E0202", message, tree.span, help="put it on the first line")
+    if key == "archforge":
+        message = f"language version {shown(value)} is not known"
+        return Diagnostic("E0206", message, value.span, help="this compiler reads `archforge: 1`")
+    if key == "imports" and isinstance(value, Sequence):
+        value = value.items[error["loc"][1]]
+        return Diagnostic("E0203", f"`imports` is a list of words, found {shown(value)}", value.span)
+    expected = {"kind": "`network`, `template` or `blocks`", "imports": "a list of words"}.get(key, "a text")
+    hint = ""
+    if isinstance(value, Scalar) and value.value is not None:
+        told = str(value.value).lower() if isinstance(value.value, bool) else value.value
+        hint = {"imports": f"[{told}]", "kind": ""}.get(key, f'quote it: "{told}"')
+    return Diagnostic("E0203", f"`{key}` is {expected}, found {shown(value)}", value.span, help=hint)
+
+
+def _graph(entry: Entry | None) -> Body | None:
+    if entry is None:
+        return None
+    if _is_null(entry.value):
+        fail("E0202", "`graph` is empty", entry.key_span, help="graph: [{conv: 64}, relu]")
+    return parse_body(entry.value)
+
+
+def _input(tree: Tree | None) -> dict[str, Value] | Value | None:
+    if tree is None or not isinstance(tree, Mapping):
+        return None if tree is None else _dims(tree)
+    mistakes = Mistakes()
+    for entry in tree:
+        mistakes.attempt(lambda e=entry: check_name(e.key, e.key_span, "an input"), None)  # type: ignore[misc]
+    inputs = mistakes.each(tree, lambda entry: _dims(entry.value))
+    mistakes.close()
+    return inputs
+
+
+def _dims(tree: Tree) -> Value:
+    if isinstance(tree, Sequence) or (isinstance(tree, Scalar) and tree.formula_span):
+        return value_of(tree)
+    sizes = re.fullmatch(r"[0-9]+( *[x*] *[0-9]+)+", str(tree.plain()))
+    hint = f"[{', '.join(re.findall(r'[0-9]+', sizes[0]))}]" if sizes else ""
+    fail("E0203", f"an input is a list such as [3, 224, 224], found {shown(tree)}", tree.span, help=hint)
+
+
+def _spec_arg(entry: Entry) -> ArgDecl:
+    if entry.key in ("defaults", "blocks", "model"):
+        message = f"`{entry.key}` cannot name an argument: it is a key of profiles"
+        fail("E0310", message, entry.key_span, help="give it another name")
+    return _arg(entry)
+
+
+def _arg(entry: Entry) -> ArgDecl:
+    mistakes = Mistakes()
+    mistakes.attempt(lambda: check_name(entry.key, entry.key_span, "an argument"), None)
+    decl = mistakes.attempt(lambda: _declared(entry), ArgDecl(entry.key, entry.key_span, None, None))
+    mistakes.close()
+    return decl
+
+
+def _declared(entry: Entry) -> ArgDecl:
+    tree = entry.value
+    if isinstance(tree, Scalar) and not tree.quoted and isinstance(tree.value, str):
+        if tree.value in KINDS:
+            return ArgDecl(entry.key, entry.key_span, tree.value, None)
+        if tree.value in _FOREIGN_KINDS:
+            message = f"there is no kind of argument `{tree.value}`"
+            hint = f'did you mean `{_FOREIGN_KINDS[tree.value]}`? Quote it as a default: "{tree.value}"'
+            fail("E0203", message, tree.span, help=hint)
+    argument = parse_argument(entry)
+    kind = "bool" if isinstance(tree, Scalar) and isinstance(tree.value, bool) else None
+    if argument.looks_like_steps:
+        kind = "steps"
+        argument.body  # noqa: B018  mistakes in it are mistakes of the document
+    else:
+        argument.value  # noqa: B018
+    return ArgDecl(entry.key, entry.key_span, kind, argument)
+
+
+def parse_defaults(entry: Entry) -> Defaults:
+    """A section of defaults inside another one."""
+    return _entries(entry, _default)
+
+
+def _default(entry: Entry) -> dict[str, Argument]:
+    return {e.key: parse_argument(e) for e in mapping_of(entry.value, f"`{entry.key}`")}
+
+
+def _profile(entry: Entry) -> ProfileDecl:
+    mistakes = Mistakes()
+    values: dict[str, Argument] = {}
+    defaults: Defaults = {}
+    blocks: dict[str, BlockDecl] = {}
+    model = None
+    for item in () if _is_null(entry.value) else mapping_of(entry.value, f"profile `{entry.key}`"):
+        if item.key == "defaults":
+            defaults = mistakes.attempt(lambda i=item: parse_defaults(i), {})  # type: ignore[misc]
+        elif item.key == "blocks":
+            blocks = mistakes.attempt(lambda i=item: _entries(i, _block), {})  # type: ignore[misc]
+        elif item.key == "model":
+            model = mistakes.attempt(lambda i=item: word_of(i.value, "`model`"), None)  # type: ignore[misc]
+        else:
+            values[item.key] = parse_argument(item)
+    mistakes.close()
+    return ProfileDecl(entry.key, entry.key_span, values, defaults, blocks, model)
+
+
+def _entries(section: Entry, parse: Callable[[Entry], T]) -> dict[str, T]:
+    """`parse` of each entry of a section within a block or profile."""
+    if _is_null(section.value):
+        return {}
+    mistakes = Mistakes()
+    found = mistakes.each(mapping_of(section.value, f"`{section.key}`"), parse)
+    mistakes.close()
+    return found
+
+
+def _spec_block(entry: Entry) -> BlockDecl:
+    """A block, or figures for one that is inherited or imported."""
+    tree = mapping_of(entry.value, f"block `{entry.key}`", f"{entry.key}: {{body: [...]}}")
+    expect = tree.get("expect")
+    if expect is None or len(tree.entries) > 1:
+        return _block(entry)
+    cases = mapping_of(expect, "`expect`")
+    return BlockDecl(entry.key, entry.key_span, "kind", {}, Body((), tree.span), cases, adds_expect=True)
+
+
+def _block(entry: Entry) -> BlockDecl:
+    tree = mapping_of(entry.value, f"block `{entry.key}`", f"{entry.key}: {{body: [...]}}")
+    mistakes = Mistakes()
+    mistakes.attempt(lambda: check_name(entry.key, entry.key_span, "a block"), None)
+    mistakes.attempt(lambda: refuse_unknown(tree, ("naming", "args", "body", "expect")), None)
+    args = tree.entries.get("args")
+    expect = tree.get("expect")
+    block = BlockDecl(
+        entry.key,
+        entry.key_span,
+        mistakes.attempt(lambda: _naming(tree.get("naming")), "kind"),
+        mistakes.attempt(lambda: _entries(args, _arg) if args else {}, {}),
+        mistakes.attempt(lambda: _block_body(entry, tree), Body((), entry.key_span)),
+        mistakes.attempt(lambda: mapping_of(expect, "`expect`") if expect else None, None),
+    )
+    mistakes.close()
+    return block
+
+
+def _naming(tree: Tree | None) -> str:
+    style = "kind" if tree is None else word_of(tree, "`naming`")
+    if tree and style not in ("kind", "position", "none"):
+        fail("E0203", f"`naming` is `kind`, `position` or `none`, found `{style}`", tree.span)
+    return style
+
+
+def _block_body(entry: Entry, tree: Mapping) -> Body:
+    body = tree.get("body")
+    if body is None:
+        hint = "body: [{conv: 64}, relu]"
+        fail("E0202", f"block `{entry.key}` has no `body`", entry.key_span, help=hint)
+    return parse_body(body)
+
+
+def _output(entry: Entry) -> OutputDecl:
+    tree = entry.value
+    if not isinstance(tree, Mapping):
+        return OutputDecl(value_of(tree), None)
+    refuse_unknown(tree, ("value", "when"))
+    value, when = tree.get("value"), tree.get("when")
+    if value is None:
+        fail("E0202", f"output `{entry.key}` has no `value`", entry.key_span, help="{value: =x, when: ...}")
+    return OutputDecl(value_of(value), value_of(when) if when else None)
+
+
+def _rule(entry: Entry) -> RuleDecl:
+    tree = mapping_of(entry.value, f"rule `{entry.key}`")
+    refuse_unknown(tree, ("says", "constants", "count"))
+    says, count, constants = tree.get("says"), tree.get("count"), tree.entries.get("constants")
+    if says is None or count is None:
+        fail("E0202", f"rule `{entry.key}` needs `says` and `count`", entry.key_span)
+    span = count.formula_span if isinstance(count, Scalar) else None
+    if not (isinstance(count, Scalar) and span):
+        fail("E0203", f"`count` is a formula, found {shown(count)}", count.span, help="count: =layers - 1")
+    mistakes = Mistakes()
+    rule = RuleDecl(
+        entry.key,
+        entry.key_span,
+        mistakes.attempt(lambda: word_of(says, "`says`"), ""),
+        mistakes.attempt(lambda: _entries(constants, _constant) if constants else {}, {}),
+        parse_formula(count.value[1:], span),
+    )
+    mistakes.close()
+    return rule
+
+
+def _constant(entry: Entry) -> int:
+    tree = entry.value
+    if isinstance(tree, Scalar) and type(tree.value) is int:
+        return tree.value
+    fail("E0203", f"constant `{entry.key}` is a whole number, found {shown(tree)}", tree.span)

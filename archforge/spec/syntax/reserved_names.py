@@ -1,0 +1,40 @@
+"""Names that a spec cannot give to a thing of its own."""
+
+from __future__ import annotations
+
+from keyword import iskeyword
+
+from archforge.errors import Span, fail
+from archforge.ops import all_ops
+from archforge.spec.formulas.functions import CONSTANTS, FUNCTIONS
+from archforge.spec.syntax.document import MERGES, MODIFIERS, STRUCTURES
+
+__all__ = ["check_name"]
+
+_VALUES = {
+    "x": "the value at a step",
+    "input": "what a block or the graph receives",
+    "i": "the number of an iteration",
+    "key": "the key of a row in `for`",
+    "row": "the row in `for`",
+}
+
+
+def check_name(name: str, span: Span, what: str) -> None:
+    """Raise E0310 unless `name` can be given to `what`, such as "an argument"."""
+    if not name.isidentifier():
+        fail("E0310", f"`{name}` cannot name {what}", span, help="letters, digits and _, no digit first")
+    meaning = _meaning(name, what)
+    if meaning:
+        fail("E0310", f"`{name}` cannot name {what}: it is {meaning}", span, help="give it another name")
+
+
+def _meaning(name: str, what: str) -> str:
+    """What the language itself means by `name`, if it does."""
+    if name in CONSTANTS or iskeyword(name):
+        return "a word of formulas"
+    if name in all_ops() or name in MERGES:
+        return "an op"
+    if what == "a block":
+        return "a word of steps" if name in (*STRUCTURES, *MODIFIERS, "branch") else ""
+    return "a function" if name in FUNCTIONS else _VALUES.get(name, "")

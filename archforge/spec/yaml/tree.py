@@ -1,0 +1,289 @@
+"""YAML text to a tree of plain values, each with its span.
+
+YAML 1.2 scalars over libyaml's events: `1e-5` is a number, `on` and `1:30` are text, integers may
+be grouped by threes (`25_557_032`). Duplicate keys, anchors, aliases, merge keys and tags are refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import yaml
+
+from archforge.errors import MAX_REPORTED, Diagnostic, DiagnosticError, Note, SourceFile, Span, fail, fail_all
+from archforge.spec.yaml.parser_errors import NO_ALIAS, fail_syntax, fail_torn_formula
+from archforge.spec.yaml.text_positions import place_text
+
+__all__ = ["GROUPED", "Entry", "Mapping", "Scalar", "Sequence", "Tree", "parse_yaml", "span_at"]
+
+MAX_CHARACTERS = 1_000_000
+MAX_DEPTH = 60
+MAX_DIGITS = 40
+MAX_NUMBER = 1e18
+
+_Loader: Any = getattr(yaml, "CLoader", yaml.Loader)  # libyaml: the same marks, ten times faster
+
+_INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)$")
+GROUPED = re.compile(r"[-+]?[1-9][0-9]{0,2}(?:_[0-9]{3})+$")
+_FLOAT = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$")
+# What looks like a number but is one in YAML 1.1 only, or in none.
+_DOUBTFUL = re.compile(
+    r"[-+]?(?:0[0-9]+|0[xob][0-9a-fA-F_]+|[0-9][0-9_]*_[0-9_]*|\.(?:inf|nan))$", re.IGNORECASE
+)
+# YAML 1.2, production 1, c-printable. libyaml says in bytes where it found another.
+_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_WORDS = {"true": True, "True": True, "false": False, "False": False, "null": None, "~": None, "": None}
+
+
+@dataclass(frozen=True, eq=False)
+class Scalar:
+    """A number, text, true, false or null. `quoted` text is never read as anything else."""
+
+    value: Any
+    span: Span
+    quoted: bool = False
+    end: tuple[int, int] | None = None  # line and column, if it ends on a later line
+
+    def plain(self) -> Any:
+        return self.value
+
+    @property
+    def text_span(self) -> Span:
+        """Where the characters of a text stand, without its quotes."""
+        return place_text(self.value, self.span, quoted=self.quoted, end=self.end)
+
+    @cached_property
+    def formula_span(self) -> Span | None:
+        """The stretch of a formula behind its `=`, or None if this is not one."""
+        if isinstance(self.value, str) and self.value.startswith("="):
+            return self.text_span.part(1, len(self.value) - 1)
+        return None
+
+
+@dataclass(frozen=True, eq=False)
+class Sequence:
+    items: tuple[Tree, ...]
+    span: Span
+
+    def plain(self) -> list[Any]:
+        return [item.plain() for item in self.items]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entry:
+    """A key of a mapping and what stands behind it."""
+
+    key: str
+    key_span: Span
+    value: Tree
+    quoted: bool = False
+
+    @property
+    def text_span(self) -> Span:
+        """Where the characters of the key stand, without its quotes."""
+        return place_text(self.key, self.key_span, quoted=self.quoted, end=None)
+
+
+@dataclass(frozen=True, eq=False)
+class Mapping:
+    entries: dict[str, Entry]
+    span: Span
+
+    def plain(self) -> dict[str, Any]:
+        return {key: entry.value.plain() for key, entry in self.entries.items()}
+
+    def get(self, key: str) -> Tree | None:
+        entry = self.entries.get(key)
+        return entry.value if entry else None
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self.entries.values())
+
+
+Tree = Scalar | Sequence | Mapping
+
+
+def parse_yaml(source: SourceFile) -> Tree:
+    """The document's tree. Raises its mistakes; of those in the form of the YAML, the first."""
+    if len(source.text) > MAX_CHARACTERS:
+        fail("E0107", f"{source.name} has more than {MAX_CHARACTERS:,} characters")
+    found: list[Diagnostic] = []
+    try:
+        tree = _read(source, found)
+    except DiagnosticError as error:
+        fail_all([*found, *error.diagnostics])
+        raise
+    fail_all(found)
+    return tree
+
+
+def _read(source: SourceFile, notes: list[Diagnostic]) -> Tree:
+    try:
+        source.text.encode()
+        return _Builder(source, notes).document()
+    except yaml.MarkedYAMLError as error:
+        fail_syntax(source, error)
+    except UnicodeEncodeError as error:
+        fail("E0106", "half of a surrogate pair is no character", span_at(source, error.start))
+    except yaml.reader.ReaderError:
+        found = _UNPRINTABLE.search(source.text)
+        index = found.start() if found else 0
+        message = f"the character U+{ord(source.text[index]):04X} is not allowed in YAML"
+        fail("E0106", message, span_at(source, index))
+
+
+def span_at(source: SourceFile, index: int) -> Span:
+    """The place of character `index` of the text."""
+    lines = SourceFile(source.name, source.text[:index]).lines
+    return Span(source, len(lines) - 1, len(lines[-1]))
+
+
+def _up_to(event: Any, start: Span) -> Span:
+    """The span from `start` to the end of a flow collection on the same line."""
+    end = event.end_mark
+    if end.line != start.line or end.column <= start.column:
+        return start
+    return Span(start.source, start.line, start.column, end.column - start.column)
+
+
+class _Builder:
+    """Reads events into a tree. What can be read on is noted in `found`."""
+
+    def __init__(self, source: SourceFile, found: list[Diagnostic]) -> None:
+        self.source = source
+        self.found = found
+        self.depth = 0
+        self.flow = 0
+        # A BOM is no character of the document; keeping it out keeps the columns of line 1.
+        self.events = yaml.parse(source.text.removeprefix("\ufeff"), Loader=_Loader)
+
+    def note(
+        self, code: str, message: str, span: Span, *, help: str = "", notes: tuple[Note, ...] = ()
+    ) -> None:
+        self.found.append(Diagnostic(code, message, span, help=help, notes=notes))
+        if len(self.found) >= MAX_REPORTED:
+            fail_all(self.found)
+
+    def document(self) -> Tree:
+        next(self.events)
+        if isinstance(next(self.events), yaml.StreamEndEvent):
+            return Scalar(None, Span(self.source, 0, 0))
+        tree = self.node(next(self.events))
+        next(self.events)
+        after = next(self.events)
+        if not isinstance(after, yaml.StreamEndEvent):
+            fail("E0101", "a spec is one YAML document", self.span(after), help="remove `---` or `...`")
+        return tree
+
+    def span(self, event: Any) -> Span:
+        start, end = event.start_mark, event.end_mark
+        last = end.column if end.line == start.line else len(self.source.line(start.line).rstrip())
+        return Span(self.source, start.line, start.column, max(last - start.column, 1))
+
+    def node(self, event: Any) -> Tree:
+        span = self.span(event)
+        self.check_foreign(event, span)
+        if isinstance(event, yaml.AliasEvent):
+            return Scalar(None, span)
+        if isinstance(event, yaml.ScalarEvent):
+            return self.scalar(event, span)
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            fail("E0107", f"nested deeper than {MAX_DEPTH} levels", span)
+        self.flow += event.flow_style
+        tree = (
+            self.sequence(span) if isinstance(event, yaml.SequenceStartEvent) else self.mapping(event, span)
+        )
+        self.flow -= event.flow_style
+        self.depth -= 1
+        return tree
+
+    def check_foreign(self, event: Any, span: Span) -> None:
+        if isinstance(event, yaml.AliasEvent):
+            self.note("E0103", f"alias `*{event.anchor}`", span, help=NO_ALIAS)
+        elif event.anchor:
+            name = span.part(0, 1 + len(event.anchor))
+            self.note("E0103", f"anchor `&{event.anchor}`", name, help=NO_ALIAS)
+        elif event.tag not in (None, "!"):
+            self.note(
+                "E0103", f"tag `{event.tag}`", span, help="plain YAML only; quote a text that starts with `!`"
+            )
+        elif isinstance(event, yaml.ScalarEvent) and event.style == '"':
+            self.check_escapes(event.value, span)
+
+    def check_escapes(self, text: str, span: Span) -> None:
+        """An escape may write what the file itself must not hold; a terminal would obey it."""
+        found = _UNPRINTABLE.search(text)
+        if found:
+            self.note("E0106", f"the character U+{ord(found[0]):04X} is not allowed, not even escaped", span)
+
+    def sequence(self, span: Span) -> Sequence:
+        items = []
+        while not isinstance(event := next(self.events), yaml.SequenceEndEvent):
+            items.append(self.node(event))
+        return Sequence(tuple(items), _up_to(event, span))
+
+    def mapping(self, start: Any, span: Span) -> Mapping:
+        entries: dict[str, Entry] = {}
+        while not isinstance(event := next(self.events), yaml.MappingEndEvent):
+            key_span = self.span(event)
+            if not isinstance(event, yaml.ScalarEvent):
+                fail("E0101", "a key must be a word", key_span)
+            self.check_foreign(event, key_span)
+            key = event.value
+            if event.implicit[0] and key.startswith("="):
+                self.refuse_torn_formula(key, key_span)
+            value = self.node(next(self.events))
+            if key == "<<":
+                self.note("E0103", "merge key `<<`", key_span, help=NO_ALIAS)
+            elif key in entries:
+                first = Note("first given", entries[key].key_span)
+                hint = "rename one of the two, or join them"
+                self.note("E0102", f"duplicate key `{key}`", key_span, help=hint, notes=(first,))
+            else:
+                entries[key] = Entry(key, key_span, value, quoted=not event.implicit[0])
+        if start.flow_style:
+            return Mapping(entries, _up_to(event, span))
+        # A block mapping has no token of its own: the first key stands for it.
+        return Mapping(entries, next(iter(entries.values())).key_span if entries else span)
+
+    def scalar(self, event: Any, span: Span) -> Scalar:
+        text, mark = event.value, event.end_mark
+        end = (mark.line, mark.column) if mark.line != span.line else None
+        if not event.implicit[0]:
+            return Scalar(text, span, quoted=True, end=end)
+        if text.startswith("="):
+            self.refuse_torn_formula(text, span)
+            return Scalar(text, span, end=end)
+        return Scalar(self.resolve(text, span), span, end=end)
+
+    def refuse_torn_formula(self, text: str, span: Span) -> None:
+        """YAML ends a plain scalar in a flow collection at `, [ ] { }`: half a formula is left."""
+        if self.flow and any(text.count(a) > text.count(b) for a, b in ("()", "[]", "{}")):
+            fail_torn_formula(span.source, span.line, span.column)
+
+    def resolve(self, text: str, span: Span) -> Any:
+        """The value of a plain scalar; 0 for a number that is none everywhere."""
+        if text in _WORDS:
+            return _WORDS[text]
+        if not (text[0].isdigit() or text[0] in "-+."):
+            return text
+        if _INT.match(text) or GROUPED.match(text):
+            return self.number(int, text.replace("_", ""), span)
+        if _DOUBTFUL.match(text):
+            hint = 'write a plain decimal number (in groups of three: 25_557_032), or quote a text: "..."'
+            self.note("E0105", f"`{text}` is not read as a number alike by all of YAML", span, help=hint)
+            return 0
+        if _FLOAT.match(text):
+            return self.number(float, text, span)
+        return text
+
+    def number(self, kind: type[int] | type[float], text: str, span: Span) -> float:
+        if len(text) <= MAX_DIGITS and abs(value := kind(text)) <= MAX_NUMBER:
+            return value
+        self.note("E0105", f"`{text}` is out of range", span, help="numbers are at most 1e18")
+        return 0
