@@ -49,27 +49,27 @@ def test_outputs_stay_when_steps_are_done_image_by_image(name: str, switch: str)
 
 
 def test_a_watched_call_names_a_step_for_each_image() -> None:
-    from archforge.plan.image_by_image import stretches
+    from archforge.plan.image_by_image import sections
 
     planned = plan(WITH_BRANCHES, get("numba"), "float32")
     run = load(planned, rule_weights(WITH_BRANCHES.params()))
     seen: list[str] = []
     with mock.patch("archforge.backends.numba.program.CACHES", 0):
         run.program.watched(inputs_of(WITH_BRANCHES, batch=3), seen.append)
-    (inside, *_) = (s for s in stretches(planned.steps, planned.types, 3, 0) if s.by_image)
+    (inside, *_) = (s for s in sections(planned.steps, planned.types, 3, 0) if s.image_by_image)
     times = [seen.count(step.output) for step in planned.steps[inside.first : inside.end]]
     assert any(times)
     assert all(n % 3 == 0 for n in times)
 
 
 def test_only_what_overflows_the_caches_is_done_image_by_image() -> None:
-    from archforge.plan.image_by_image import stretches
+    from archforge.plan.image_by_image import sections
 
     planned = plan(WITH_BRANCHES, get("numba"), "float32")
 
     def by_image(batch: int, cache_bytes: int) -> list[tuple[int, int]]:
-        found = stretches(planned.steps, planned.types, batch, cache_bytes)
-        return [(s.first, s.end) for s in found if s.by_image]
+        found = sections(planned.steps, planned.types, batch, cache_bytes)
+        return [(s.first, s.end) for s in found if s.image_by_image]
 
     assert by_image(1, 0) == []
     assert by_image(8, 1 << 30) == []
@@ -83,7 +83,7 @@ def test_only_what_overflows_the_caches_is_done_image_by_image() -> None:
 
 
 def test_a_value_that_waits_for_its_gate_does_so_for_one_image_only() -> None:
-    from archforge.plan.image_by_image import stretches
+    from archforge.plan.image_by_image import sections
 
     gated = graph(
         node("map", "conv", "input", out=16),
@@ -93,7 +93,7 @@ def test_a_value_that_waits_for_its_gate_does_so_for_one_image_only() -> None:
         inputs={"input": (16, 16, 16)},
     )
     planned = plan(gated, get("numba"), "float32")
-    (whole,) = (s for s in stretches(planned.steps, planned.types, 2, 0) if s.by_image)
+    (whole,) = (s for s in sections(planned.steps, planned.types, 2, 0) if s.image_by_image)
     assert (whole.first, whole.end) == (0, len(planned.steps))
 
 

@@ -21,7 +21,7 @@ from archforge.ops.base import Array, Op
 from archforge.passes import optimise
 from archforge.plan import Epilogue, Executable, Kernel, Lowering, load, plan, resolve_taps
 from archforge.plan.arena import Lifetime, lay_out
-from archforge.plan.concat_in_place import joins
+from archforge.plan.concat_in_place import inside_concats
 from tests.graphs import GRAPHS, WEIGHTS, evaluate, graph, inputs_of, node
 
 NUMPY = get("numpy")
@@ -216,8 +216,8 @@ def test_branches_that_end_at_whole_blocks_lie_in_their_concatenation() -> None:
     )
     made = plan(typed, NUMPY, "float64")
     # `a` and `c` are read by two concatenations each.
-    assert joins(made.steps, typed.types, 4) == {"inner": ("outer", 8), "b": ("outer", 8)}
-    assert joins(made.steps, typed.types, 8) == {"inner": ("outer", 8)}
+    assert inside_concats(made.steps, typed.types, 4) == {"inner": ("outer", 8), "b": ("outer", 8)}
+    assert inside_concats(made.steps, typed.types, 8) == {"inner": ("outer", 8)}
 
 
 def test_one_output_is_an_array_several_are_a_dict_and_taps_come_second() -> None:

@@ -9,10 +9,10 @@ from archforge.ir import TensorType
 from archforge.ops.base import resolve_axis
 from archforge.plan.contract import Step
 
-__all__ = ["joins"]
+__all__ = ["inside_concats"]
 
 
-def joins(
+def inside_concats(
     steps: Sequence[Step], types: Mapping[str, TensorType], alignment: int
 ) -> dict[str, tuple[str, int]]:
     """For each value that can live inside a concatenation: which one, and from which of its channels on.

@@ -1,5 +1,5 @@
-"""Image by image: where the values of a whole batch overflow the caches and those of one image do not, a
-stretch of steps is done for each image in turn, in the same memory."""
+"""Sections of a plan that are computed image by image: where the values of a batch overflow the caches and
+those of one image do not, the steps of a section are done for each image in turn, in the same memory."""
 
 from __future__ import annotations
 
@@ -11,48 +11,50 @@ from itertools import groupby
 from archforge.ir import TensorType
 from archforge.plan.contract import Step
 
-__all__ = ["Stretch", "inside_of", "stretches"]
+__all__ = ["Section", "sections", "values_within"]
 
 FLOAT = 4  # bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
-    """Steps from `first` up to `end`, of all images at once or one image after the other."""
+class Section:
+    """Steps from `first` up to `end`, computed for all images at once or for one image after the other."""
 
     first: int
     end: int
-    by_image: bool = False
+    image_by_image: bool = False
 
 
-def stretches(
+def sections(
     steps: Sequence[Step], types: Mapping[str, TensorType], batch: int, cache_bytes: float
-) -> Iterator[Stretch]:
-    """All steps in order. By image are those between two during which the values of the batch overflow the
-    cache, as long as the weights, which are then read for each image, are not more than the values of one."""
+) -> Iterator[Section]:
+    """All steps in order, cut into sections. Steps between two during which the values of the batch overflow
+    the cache are computed image by image, as long as their weights, which are then read once for each image,
+    are not larger than the values of one image."""
     begin = 0
     if batch > 1:
         values = _bytes_alive(steps, types)
         for light, run in groupby(range(len(steps)), lambda i: _is_light(steps[i], values[i])):
             heavy = [i for i in run if light and batch * values[i] > cache_bytes]
             if len(heavy) > 1:
-                yield Stretch(begin, heavy[0])
+                yield Section(begin, heavy[0])
                 begin = heavy[-1] + 1
-                yield Stretch(heavy[0], begin, by_image=True)
-    yield Stretch(begin, len(steps))
+                yield Section(heavy[0], begin, image_by_image=True)
+    yield Section(begin, len(steps))
 
 
-def inside_of(
-    stretch: Stretch,
+def values_within(
+    section: Section,
     steps: Sequence[Step],
     wanted: frozenset[str],
-    joins: Mapping[str, tuple[str, int]],
+    inside_concats: Mapping[str, tuple[str, int]],
 ) -> frozenset[str]:
-    """The values that only this stretch sees; one that lies inside another is where that is."""
-    outside = wanted.union(*(s.inputs for s in (*steps[: stretch.first], *steps[stretch.end :])))
-    made = {step.output for step in steps[stretch.first : stretch.end]}
-    inside = made - outside
-    return frozenset(inside - {root for value, (root, _) in joins.items() if value not in inside})
+    """The values that only the section makes and reads, so that memory for one image is enough. Excluded are
+    concatenations that hold a branch from outside of it."""
+    read_outside = wanted.union(*(s.inputs for s in (*steps[: section.first], *steps[section.end :])))
+    made = {step.output for step in steps[section.first : section.end]}
+    within = made - read_outside
+    return frozenset(within - {root for value, (root, _) in inside_concats.items() if value not in within})
 
 
 def _bytes_alive(steps: Sequence[Step], types: Mapping[str, TensorType]) -> list[int]:

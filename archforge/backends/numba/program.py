@@ -19,8 +19,8 @@ from archforge.backends.numba.toolchain.machine import machine
 from archforge.errors import InternalError
 from archforge.ops.base import Array
 from archforge.plan import Plan
-from archforge.plan.concat_in_place import joins
-from archforge.plan.image_by_image import inside_of, stretches
+from archforge.plan.concat_in_place import inside_concats
+from archforge.plan.image_by_image import sections, values_within
 
 __all__ = ["NumbaProgram", "Sized"]
 
@@ -80,22 +80,21 @@ class NumbaProgram:
         """The calls for one size of batch, and where the wanted values lie."""
         plan = self._plan
         in_place = "concat_in_place" not in plan.without
-        by_image = "image_by_image" not in plan.without
-        tape = Tape(
-            batch,
-            plan.types,
-            joins(plan.steps, plan.types, machine().lanes) if in_place else {},
-        )
+        one_by_one = "image_by_image" not in plan.without
+        in_concats = inside_concats(plan.steps, plan.types, machine().lanes) if in_place else {}
+        tape = Tape(batch, plan.types, in_concats)
         values = {name: tape.input(name, t.shape) for name, t in plan.inputs.items()}
         cache = CACHES * machine().threads * machine().l2_bytes
-        for stretch in stretches(plan.steps, plan.types, batch, cache if by_image else math.inf):
-            tape.by_image, first = stretch.by_image, len(tape.calls)
-            tape.inside = (
-                inside_of(stretch, plan.steps, plan.wanted, tape.joins) if stretch.by_image else frozenset()
+        for section in sections(plan.steps, plan.types, batch, cache if one_by_one else math.inf):
+            tape.image_by_image, first = section.image_by_image, len(tape.calls)
+            tape.of_one_image = (
+                values_within(section, plan.steps, plan.wanted, tape.inside_concats)
+                if section.image_by_image
+                else frozenset()
             )
-            for i in range(stretch.first, stretch.end):
+            for i in range(section.first, section.end):
                 values[plan.steps[i].output] = self._step(tape, i, values)
-            if stretch.by_image:
+            if section.image_by_image:
                 tape.repeat(first)
         wanted = {name: values[name] for name in plan.wanted}
         for value in wanted.values():
@@ -115,7 +114,7 @@ class NumbaProgram:
             made = step.kernel.run(params, *given, **step.epilogue())
         if made.shape != self._plan.types[step.output].shape:
             raise InternalError(f"{step.output} was recorded as {made.shape}")
-        if tape.is_whole(made) or step.output in tape.inside:
+        if tape.is_whole(made) or step.output in tape.of_one_image:
             return made
-        # It is one of its inputs, which only this stretch sees, under another name.
+        # It is one of its inputs, which only this section reads, under another name.
         return elementwise.record(COPY, made.blocked(), out=tape.output(made.shape, made.axis))

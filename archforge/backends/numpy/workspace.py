@@ -11,7 +11,7 @@ import numpy as np
 from archforge.ops.base import Array
 from archforge.plan import Plan
 from archforge.plan.arena import Lifetime, lay_out
-from archforge.plan.concat_in_place import joins
+from archforge.plan.concat_in_place import inside_concats
 
 __all__ = ["Layout", "Scratch", "Workspace"]
 
@@ -56,7 +56,7 @@ class Layout:
     """Where each value of a plan lies in an arena: offsets are those of one image, times the batch."""
 
     def __init__(self, plan: Plan) -> None:
-        inside = {} if "concat_in_place" in plan.without else joins(plan.steps, plan.types, 1)
+        inside = {} if "concat_in_place" in plan.without else inside_concats(plan.steps, plan.types, 1)
         root = {name: inside.get(name, (name, 0))[0] for name in plan.types}
         ends: dict[str, tuple[int, int]] = {}
 

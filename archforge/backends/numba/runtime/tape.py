@@ -112,20 +112,21 @@ Fallback = tuple[Step, Mapping[str, Array], tuple[Value, ...], Value]
 class Tape:
     """Calls in order for one size of batch, and the buffers between which they work.
 
-    `joins` are values that live inside others, from a channel on; `types` are those of all values. While a
-    stretch is recorded for one image, `inside` names the values that have memory for one image only.
+    `inside_concats` are values that live inside concatenations, from a channel on; `types` are those of all
+    values. While a section of the steps is recorded image by image, `of_one_image` are the values that have
+    memory for one image only.
     """
 
     images: int
     types: Mapping[str, TensorType]
-    joins: Mapping[str, tuple[str, int]]
+    inside_concats: Mapping[str, tuple[str, int]]
     calls: list[Call | Fallback] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)  # bytes of each buffer
     inputs: list[tuple[str, Value]] = field(default_factory=list)
     scratch: int = 0  # bytes that a thread needs
     current: str = ""  # the value that the step being recorded makes
-    inside: frozenset[str] = frozenset()
-    by_image: bool = False
+    of_one_image: frozenset[str] = frozenset()
+    image_by_image: bool = False
     _roots: dict[str, int] = field(default_factory=dict)
     _blocked: dict[Place, Value] = field(default_factory=dict)
     _lifetimes: dict[int, tuple[int, int]] = field(default_factory=dict)
@@ -134,7 +135,7 @@ class Tape:
     @property
     def batch(self) -> int:
         """Images of the calls that are being recorded."""
-        return 1 if self.by_image else self.images
+        return 1 if self.image_by_image else self.images
 
     def buffer(self, size: int) -> Place:
         self.sizes.append(-(-size // ALIGNMENT) * ALIGNMENT)
@@ -159,7 +160,7 @@ class Tape:
         cannot lie inside another."""
         if axis:
             return self._value(shape, axis=axis, images=self._images(self.current))
-        root, channel = self.joins.get(self.current, (self.current, 0))
+        root, channel = self.inside_concats.get(self.current, (self.current, 0))
         if root not in self._roots and (channel or root != self.current or self._is_root(root)):
             self._roots[root] = self._value(self.types[root].shape, images=self._images(root)).place.buffer
         if root not in self._roots:
@@ -191,7 +192,7 @@ class Tape:
 
     def is_whole(self, value: Value) -> bool:
         """Whether it has memory for all images."""
-        return not self.by_image or value.place.buffer in self._strides
+        return not self.image_by_image or value.place.buffer in self._strides
 
     def repeat(self, first: int) -> None:
         """The calls from this one on again for each of the other images, in the same memory but for what
@@ -223,7 +224,7 @@ class Tape:
         return [Lifetime(size, *end) for size, end in zip(self.sizes, ends, strict=True)]
 
     def _images(self, name: str) -> int:
-        return 1 if name in self.inside else self.images
+        return 1 if name in self.of_one_image else self.images
 
     def _value(self, shape: tuple[int, ...], *, images: int, is_blocked: bool = True, axis: int = 0) -> Value:
         shaped = Value(self, shape, Place(-1), 0, is_blocked, axis)
@@ -234,7 +235,7 @@ class Tape:
         return replace(shaped, place=place, image=image)
 
     def _is_root(self, name: str) -> bool:
-        return any(root == name for root, _ in self.joins.values())
+        return any(root == name for root, _ in self.inside_concats.values())
 
     def _touch(self, buffer: int, at: int) -> None:
         first, last = self._lifetimes.get(buffer, (at, at))
