@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +15,7 @@ from archforge import driver
 from archforge.export.zoo_page import zoo_page
 from archforge.ops import all_ops
 from archforge.ops.base import Op
+from archforge.ops.meanings import attribute_meanings, op_text
 from archforge.resources import zoo_folder
 from archforge.spec.binding import scopes
 from archforge.spec.expand import expand, walk
@@ -23,7 +23,7 @@ from archforge.spec.formulas import compiler as formula_compiler
 from archforge.spec.formulas import functions
 from archforge.spec.resolve import resolve
 from archforge.spec.schema.schema import general_schema
-from archforge.spec.schema.values import paragraphs, plain_text
+from archforge.spec.schema.values import plain_text
 from archforge.spec.syntax.document import CELLS
 from archforge.spec.yaml import tree
 
@@ -129,10 +129,11 @@ def ops_page() -> str:
 
 def _section(word: str, cls: type[Op]) -> str:
     rows = []
+    meanings = attribute_meanings(cls)
     for name, fragment in cls.model_json_schema()["properties"].items():
         default = f"`{plain_text(fragment['default'])}`" if "default" in fragment else "required"
-        rows.append((f"`{name}`", fragment["description"], default))
-    table = _table(("attribute", "is", "default"), rows)
+        rows.append((f"`{name}`", _escaped(meanings[name]), fragment["description"], default))
+    table = _table(("attribute", "meaning", "is", "default"), rows)
     return f"## {word}\n\n{_meaning(cls)}\n\n{table}"
 
 
@@ -141,8 +142,13 @@ def _words(cls: type[Op]) -> str:
 
 
 def _meaning(cls: type[Op]) -> str:
-    """The docstring, whose asterisks are products unless they enclose a word."""
-    parts = re.split(r"(`[^`]*`|\*\w+\*)", paragraphs(inspect.cleandoc(cls.__doc__ or "")))
+    """The text of an op's docstring."""
+    return _escaped(op_text(cls))
+
+
+def _escaped(text: str) -> str:
+    """Text whose asterisks are products unless they enclose a word."""
+    parts = re.split(r"(`[^`]*`|\*\w+\*)", text)
     return "".join(p if p[:1] in ("`", "*") else p.replace("*", "\\*") for p in parts)
 
 

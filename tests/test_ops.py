@@ -17,6 +17,8 @@ from archforge.ir import ShapeError, TensorType
 from archforge.ops import all_ops, op_class
 from archforge.ops.base import Op
 from archforge.ops.erf import erf
+from archforge.ops.meanings import attribute_meanings, op_text
+from archforge.ops.pool import AvgPool, MaxPool
 from tests.op_examples import EXAMPLES, OpExample, bind
 
 OPS = {cls.op: cls for cls in all_ops().values()}
@@ -41,6 +43,26 @@ def test_attributes_say_what_they_can_be(cls: type[Op]) -> None:
     for name, field in cls.model_fields.items():
         assert field.description, f"{cls.op}: `{name}` has no description"
         assert not field.description.endswith(".")
+
+
+@each_op
+def test_attributes_say_what_they_mean(cls: type[Op]) -> None:
+    meanings = attribute_meanings(cls)
+    assert meanings.keys() == cls.model_fields.keys()
+    for name, meaning in meanings.items():
+        kind = cls.model_fields[name].description or ""
+        assert len({*meaning.split()} - {*kind.split()}) > 2, f"{cls.op}: `{name}` says no more than its kind"
+        assert not meaning.endswith(".")
+    assert len({*meanings.values()}) == len(meanings)
+
+
+def test_meanings_are_those_of_the_nearest_class_whole() -> None:
+    assert attribute_meanings(AvgPool)["count_include_pad"] == (
+        "counts padding as elements of value 0; without it the mean is of the elements inside the input"
+    )
+    assert attribute_meanings(AvgPool)["ceil"] == attribute_meanings(MaxPool)["ceil"]
+    assert "Attributes:" not in op_text(AvgPool)
+    assert op_text(AvgPool).endswith("x: float[N, C, *spatial] with 1 to 3 spatial axes.")
 
 
 @each_op

@@ -89,7 +89,11 @@ ACTIVATIONS: tuple[type[Activation], ...] = (
 
 
 class LeakyRelu(Op):
-    """x where it is positive, slope * x elsewhere."""
+    """x where it is positive, slope * x elsewhere.
+
+    Attributes:
+        slope: factor of negative elements
+    """
 
     op: ClassVar[str] = "leaky_relu"
 
@@ -103,7 +107,11 @@ class LeakyRelu(Op):
 
 
 class Elu(Op):
-    """x where it is positive, alpha * (exp(x) - 1) elsewhere. Source: arXiv:1511.07289."""
+    """x where it is positive, alpha * (exp(x) - 1) elsewhere. Source: arXiv:1511.07289.
+
+    Attributes:
+        alpha: magnitude of the limit of the output for very negative elements
+    """
 
     op: ClassVar[str] = "elu"
 
@@ -118,7 +126,11 @@ class Elu(Op):
 
 class Gelu(Op):
     """x times the normal distribution's cumulative function, exact or by tanh. Source:
-    arXiv:1606.08415, section 2."""
+    arXiv:1606.08415, section 2.
+
+    Attributes:
+        approximate: how the normal distribution is computed: exactly, or by a formula with tanh
+    """
 
     op: ClassVar[str] = "gelu"
 

@@ -17,6 +17,9 @@ class AdaptiveAvgPool(Op):
     runs from floor(i * n / o) to ceil((i + 1) * n / o), its end excluded.
 
     x: float[N, C, *spatial] with 1 to 3 spatial axes. Source: torch.nn.AdaptiveAvgPool2d.
+
+    Attributes:
+        size: extent of the output along each spatial axis, in elements
     """
 
     op: ClassVar[str] = "adaptive_avg_pool"

@@ -1,4 +1,4 @@
-"""What an op is: its attributes, and functions of its inputs' types. One file each holds the rest."""
+"""The base class of ops: attributes, and functions of the inputs' types. Each op has a file of its own."""
 
 # No `from __future__ import annotations` here: pydantic reads the annotations of `Op` again for each
 # op, and evaluating them as text would add 3 ms to every command.
@@ -109,7 +109,7 @@ class Op(BaseModel):
         return inputs[0]
 
     def passes_through(self, *inputs: TensorType) -> bool:
-        """Whether, for these inputs, the op at inference returns its input unchanged."""
+        """True if, for these inputs, the op at inference returns its input unchanged."""
         return type(self).is_identity
 
     def params(self, *inputs: TensorType) -> dict[str, ParamDecl]:

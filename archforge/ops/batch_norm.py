@@ -19,6 +19,13 @@ class BatchNorm(Op):
     running statistics stand for the batch's. `momentum` is the weight of the *new* batch statistic,
     as in torch. Without `scale` there is no weight, as in keras's `scale=False`; without `affine`
     there is no bias either. Source: arXiv:1502.03167.
+
+    Attributes:
+        eps: added to the variance before its square root is taken, so that nothing is divided by 0
+        momentum: weight of the newest batch in the running statistics, for training; inference does not
+            depend on it
+        affine: adds a trained factor and a trained bias for each channel
+        scale: has the trained factor; without it `affine` adds the bias alone
     """
 
     op: ClassVar[str] = "bn"

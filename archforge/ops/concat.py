@@ -13,7 +13,11 @@ __all__ = ["Concat"]
 
 
 class Concat(Op):
-    """The branches one after the other along `axis`, the channels unless said otherwise."""
+    """The branches one after the other along `axis`, the channels unless said otherwise.
+
+    Attributes:
+        axis: axis along which the branches are put one after the other
+    """
 
     op: ClassVar[str] = "concat"
     arity: ClassVar[int | None] = None

@@ -30,6 +30,16 @@ class Conv(Op):
 
     x: float[N, C, *spatial] with 1 to 3 spatial axes; weight: float[out, C/groups, *kernel];
     bias: float[out]. Depthwise is `groups` equal to C.
+
+    Attributes:
+        out: number of output channels, one kernel each
+        kernel: extent of the window along each spatial axis, in elements
+        stride: elements of the input from a window to the next, along each spatial axis
+        padding: zeros put around the input, at both ends of each spatial axis; `same` and `same_upper` follow
+            from the kernel
+        dilation: elements of the input from a tap of the window to the next, along each spatial axis
+        groups: number of groups of channels; each group of outputs sees its own group of inputs only
+        bias: adds a trained number to each output channel
     """
 
     op: ClassVar[str] = "conv"

@@ -42,6 +42,18 @@ class ConvTranspose(Op):
 
     x: float[N, C, *spatial] with 1 to 3 spatial axes; weight: float[C, out/groups, *kernel];
     bias: float[out]. Source: arXiv:1603.07285, chapter 4; torch.nn.ConvTranspose2d.
+
+    Attributes:
+        out: number of output channels
+        kernel: extent of what each input element adds to, along each spatial axis, in elements of the output
+        stride: elements of the output from the kernel of an input element to that of the next, along each
+            spatial axis
+        padding: elements cut off the result, at both ends of each spatial axis
+        output_padding: elements added behind the result along each spatial axis, to choose between sizes that
+            fit
+        dilation: elements of the output from a tap of the kernel to the next, along each spatial axis
+        groups: number of groups of channels; each group of inputs adds to its own group of outputs only
+        bias: adds a trained number to each output channel
     """
 
     op: ClassVar[str] = "conv_transpose"

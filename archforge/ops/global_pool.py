@@ -12,7 +12,11 @@ __all__ = ["GlobalAvgPool", "GlobalMaxPool"]
 
 
 class _GlobalPool(Op):
-    """x: float[N, C, *spatial] with 1 to 3 spatial axes, which stay with extent 1 if `keep`."""
+    """x: float[N, C, *spatial] with 1 to 3 spatial axes, which stay with extent 1 if `keep`.
+
+    Attributes:
+        keep: keeps the spatial axes, with extent 1; without it only the channels are left
+    """
 
     keep: Flag = True
 

@@ -18,6 +18,10 @@ class GlobalResponseNorm(Op):
 
     x: float[N, C, *spatial] with 1 to 3 spatial axes, or with the channels at `axis`; weight, bias:
     float[C], which start at 0. Source: arXiv:2301.00808, section 3, algorithm 1.
+
+    Attributes:
+        axis: axis of the channels, which are compared with their mean
+        eps: added to the mean of the norms, so that nothing is divided by 0
     """
 
     op: ClassVar[str] = "global_response_norm"

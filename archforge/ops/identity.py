@@ -23,8 +23,12 @@ class Identity(Op):
 
 
 class Dropout(Identity):
-    """In training each element is zeroed with probability `rate`, and the others are scaled by
-    1 / (1 - rate). Source: arXiv:1207.0580."""
+    """Dropout: in training each element is zeroed with probability `rate`, and the others are scaled by
+    1 / (1 - rate). Source: arXiv:1207.0580.
+
+    Attributes:
+        rate: probability with which an element is zeroed in training; inference does not depend on it
+    """
 
     op: ClassVar[str] = "dropout"
 

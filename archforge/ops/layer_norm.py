@@ -26,6 +26,11 @@ class LayerNorm(Op):
     weight, bias: float[extents of the normalised axes]. The default is torch.nn.LayerNorm over the
     last axis; `axis: 0` normalises the channels of a map, as ConvNeXt does; a list normalises
     several together. The variance is the biased one. Source: arXiv:1607.06450.
+
+    Attributes:
+        axis: axes that are normalised, several of them together
+        eps: added to the variance before its square root is taken, so that nothing is divided by 0
+        affine: adds a trained factor and a trained bias for each position along the normalised axes
     """
 
     op: ClassVar[str] = "layer_norm"

@@ -20,6 +20,11 @@ class Linear(Op):
 
     x: float[N, *, F]; weight: float[out, F]; bias: float[out]. On a feature map the axis must be
     said: without it, a forgotten `flatten` would silently mix the columns of the map.
+
+    Attributes:
+        out: number of output features
+        bias: adds a trained number to each output feature
+        axis: axis that holds the features
     """
 
     op: ClassVar[str] = "linear"

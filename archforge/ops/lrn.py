@@ -17,6 +17,12 @@ class Lrn(Op):
 
     An even window has one more channel before than after. Channels outside count as 0. `alpha` is
     divided by `size` as in torch and ONNX; in the AlexNet paper (section 3.3) it is not.
+
+    Attributes:
+        size: number of neighbouring channels that are summed
+        alpha: weight of the mean square of the neighbours
+        beta: power of the divisor
+        k: constant in the divisor
     """
 
     op: ClassVar[str] = "lrn"

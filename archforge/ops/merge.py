@@ -56,8 +56,8 @@ class Subtract(_Merge):
 
 
 class Multiply(_Merge):
-    """x * y * ...; factors are aligned at the channels, and one stretches over the axes that it
-    lacks or where its extent is 1: that is how a gate of (C,) or (C, 1, 1) weighs a map."""
+    """x * y * ...; factors are aligned at the channels, and one is repeated along the axes that
+    it lacks or where its extent is 1: that is how a gate of (C,) or (C, 1, 1) weighs a map."""
 
     op: ClassVar[str] = "multiply"
     operator: ClassVar[Callable[[Array, Array], Array]] = operator.mul

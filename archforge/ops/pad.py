@@ -20,6 +20,10 @@ class Pad(Op):
     `sides` is one number for all sides, or two for each spatial axis in their order: before and
     after, so [top, bottom, left, right] for an image (torch.nn.functional.pad starts at the last
     axis instead). x: float[N, C, *spatial] with 1 to 3 spatial axes.
+
+    Attributes:
+        sides: elements added at each side; a negative number cuts off as many
+        value: number that the added elements hold
     """
 
     op: ClassVar[str] = "pad"

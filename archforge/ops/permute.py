@@ -14,7 +14,11 @@ __all__ = ["Permute"]
 
 
 class Permute(Op):
-    """Axis i of the output is axis order[i] of the input; the batch axis is not counted and stays."""
+    """Axis i of the output is axis order[i] of the input; the batch axis is not counted and stays.
+
+    Attributes:
+        order: axis of the input that becomes each axis of the output
+    """
 
     op: ClassVar[str] = "permute"
 

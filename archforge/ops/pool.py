@@ -36,9 +36,14 @@ _EXAMPLES = tuple(Example(attributes, (shape,), note) for attributes, shape, not
 
 
 class _Pool(Op):
-    """What all pools share. x: float[N, C, *spatial] with 1 to 3 spatial axes.
+    """A pool over sliding windows. x: float[N, C, *spatial] with 1 to 3 spatial axes.
 
-    `ceil` adds a last, partial window if the stride leaves elements over, as torch's `ceil_mode`.
+    Attributes:
+        kernel: extent of the window along each spatial axis, in elements
+        stride: elements of the input from a window to the next, along each spatial axis
+        padding: elements put around the input, at both ends of each spatial axis, at most half of the window;
+            `same` and `same_upper` follow from the kernel
+        ceil: adds a last, partial window where the stride leaves elements over, as `ceil_mode` in torch
     """
 
     kernel: Extent
@@ -72,7 +77,11 @@ class _Pool(Op):
 
 
 class MaxPool(_Pool):
-    """Largest element of each window. Padding counts as -inf, not 0."""
+    """Largest element of each window. Padding counts as -inf, not 0.
+
+    Attributes:
+        dilation: elements of the input from a tap of the window to the next, along each spatial axis
+    """
 
     op: ClassVar[str] = "max_pool"
 
@@ -101,6 +110,10 @@ class AvgPool(_Pool):
 
     Padding counts as elements of value 0 if `count_include_pad`; what a partial window of `ceil`
     overhangs never counts. Source: torch.nn.AvgPool2d.
+
+    Attributes:
+        count_include_pad: counts padding as elements of value 0; without it the mean is of the elements
+            inside the input
     """
 
     op: ClassVar[str] = "avg_pool"
@@ -125,6 +138,9 @@ class LpPool(_Pool):
     Padding counts as 0. A partial window of `ceil` is scaled up to the extent of a full one, as in
     torch; torch does not take |x|, which matters for odd norms of negative elements only.
     Source: torch.nn.LPPool2d; ONNX LpPool.
+
+    Attributes:
+        norm: power p of the norm: 2 is the root of the sum of squares
     """
 
     op: ClassVar[str] = "lp_pool"

@@ -16,6 +16,9 @@ class Prelu(Op):
     """x where it is positive, weight * x elsewhere, with one trained slope, or one per channel.
 
     x: float[N, C, *]; weight: float[1] or float[C]. Source: arXiv:1502.01852; torch.nn.PReLU.
+
+    Attributes:
+        per_channel: trains a slope for each channel; without it one slope serves all
     """
 
     op: ClassVar[str] = "prelu"

@@ -29,9 +29,14 @@ _EXAMPLES = tuple(Example(attributes, (shape,), note) for attributes, shape, not
 
 
 class _Recurrent(Op):
-    """What all share. x: float[N, T, F] gives the states float[N, T, hidden] of all steps; before the
+    """A recurrent layer. x: float[N, T, F] gives the states float[N, T, hidden] of all steps; before the
     first they are zeros. weight_ih_l0: float[gates * hidden, F], weight_hh_l0: float[gates * hidden,
     hidden], bias_ih_l0 and bias_hh_l0: float[gates * hidden].
+
+    Attributes:
+        hidden: number of features of the state, which are those of the output
+        biases: number of bias vectors of each gate: of the input's and the state's sums, of one for both, or
+            none
     """
 
     gates: ClassVar[int]
@@ -71,7 +76,7 @@ class _Recurrent(Op):
         return states
 
     def step(self, params: Mapping[str, Array], total: Array, *kept: Array) -> tuple[Array, ...]:
-        """What the step hands on, float[N, hidden] each, from what the one before it has kept and from
+        """Arrays that a step hands on, float[N, hidden] each, made of those from the step before and of
         `total` float[N, gates * hidden], the input's part of the sums."""
         raise NotImplementedError
 
@@ -81,6 +86,9 @@ class Rnn(_Recurrent):
 
     x: float[N, T, F]. The output holds the states of all steps, float[N, T, hidden]; `{slice: -1}`
     takes the last. Source: torch.nn.RNN.
+
+    Attributes:
+        activation: function that makes a new state of the sum
     """
 
     op: ClassVar[str] = "rnn"
@@ -126,6 +134,10 @@ class Gru(_Recurrent):
     weighs the matrix product of the state with its bias, as torch and cuDNN do; else the state itself,
     as in the paper. x: float[N, T, F]. The output holds the states of all steps, float[N, T, hidden];
     `{slice: -1}` takes the last. Source: arXiv:1406.1078, section 2.3; torch.nn.GRU; ONNX GRU.
+
+    Attributes:
+        linear_before_reset: applies the reset gate to the product of the state with its matrix, as in torch;
+            without it to the state, as in the paper
     """
 
     op: ClassVar[str] = "gru"

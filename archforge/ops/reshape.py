@@ -1,4 +1,4 @@
-"""The same elements in the same order under another shape."""
+"""Reshaping: equal elements in equal order under another shape."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ __all__ = ["Reshape"]
 
 
 class Reshape(Op):
-    """The batch axis stays; one extent may be -1 and takes what is left."""
+    """The batch axis stays; one extent may be -1 and takes what is left.
+
+    Attributes:
+        shape: extents of the output, the batch left out; -1 takes what is left
+    """
 
     op: ClassVar[str] = "reshape"
 

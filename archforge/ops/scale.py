@@ -12,7 +12,11 @@ __all__ = ["LayerScale", "Scale"]
 
 
 class Scale(Op):
-    """x * factor."""
+    """x * factor.
+
+    Attributes:
+        factor: number that each element is multiplied by
+    """
 
     op: ClassVar[str] = "scale"
 
@@ -29,6 +33,11 @@ class LayerScale(Op):
 
     Its one parameter is called like the node itself: float[C, 1, ...] with an axis of extent 1 for
     each spatial axis, as torchvision stores it, or float[C], as timm does, without `keep`.
+
+    Attributes:
+        init: value from which the factors are trained
+        keep: stores the factors with an axis of extent 1 for each spatial axis, as torchvision; without it as
+            one vector, as timm
     """
 
     op: ClassVar[str] = "layer_scale"

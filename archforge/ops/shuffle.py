@@ -15,6 +15,9 @@ class Shuffle(Op):
     """Channels of `groups` groups dealt in turn: the first of each group, then the second of each.
 
     x: float[N, C, *]. Source: arXiv:1707.01083, figure 1; torch.nn.ChannelShuffle.
+
+    Attributes:
+        groups: number of groups whose channels are interleaved
     """
 
     op: ClassVar[str] = "shuffle"

@@ -14,7 +14,13 @@ __all__ = ["Slice"]
 
 
 class Slice(Op):
-    """The entries of `axis` from `start` up to `end`, excluded; negative numbers count from the end."""
+    """The entries of `axis` from `start` up to `end`, excluded; negative numbers count from the end.
+
+    Attributes:
+        start: first entry that is taken, from 0
+        end: entry before which the slice ends
+        axis: axis that is cut
+    """
 
     op: ClassVar[str] = "slice"
 

@@ -14,7 +14,11 @@ __all__ = ["LogSoftmax", "Softmax"]
 
 class Softmax(Op):
     """exp(x) over its sum along `axis`: the features of (features,), the channels of a map. The
-    features of (time, features) are `axis: -1`."""
+    features of (time, features) are `axis: -1`.
+
+    Attributes:
+        axis: axis along which the outputs sum to 1
+    """
 
     op: ClassVar[str] = "softmax"
 

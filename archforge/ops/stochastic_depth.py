@@ -12,8 +12,8 @@ __all__ = ["StochasticDepth"]
 
 
 class StochasticDepth(Dropout):
-    """In training all of an image's elements are zeroed together with probability `rate`, else scaled
-    by 1 / (1 - rate): its residual branch is skipped. Source: arXiv:1603.09382;
+    """Stochastic depth: in training all of an image's elements are zeroed together with probability `rate`,
+    else scaled by 1 / (1 - rate): its residual branch is skipped. Source: arXiv:1603.09382;
     torchvision.ops.StochasticDepth, mode `row`."""
 
     op: ClassVar[str] = "stochastic_depth"

@@ -29,6 +29,12 @@ class Upsample(Op):
     x: float[N, C, *spatial] with 1 to 3 spatial axes. Linear modes take output i from position
     (i + 1/2) / factor - 1/2 of the input, or, with `align_corners`, from i * (n - 1) / (o - 1);
     positions outside take the element at the edge. Source: torch.nn.Upsample.
+
+    Attributes:
+        factor: output elements for each input element, along each spatial axis
+        mode: repetition, or linear interpolation along as many axes as there are
+        align_corners: puts the first and the last output at the centres of the first and the last input;
+            without it the edges are aligned
     """
 
     op: ClassVar[str] = "upsample"

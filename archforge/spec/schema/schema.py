@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from archforge.ops import all_ops
+from archforge.ops.meanings import op_text
 from archforge.spec.resolve.spec import Spec
 from archforge.spec.schema.parts import (
     ARGS,
@@ -38,7 +39,6 @@ from archforge.spec.schema.values import (
     call_of,
     formula,
     op_of,
-    paragraphs,
 )
 from archforge.spec.syntax.document import MERGES, MODIFIERS, STRUCTURES, BlockDecl
 
@@ -197,7 +197,7 @@ def _words(known: _Vocabulary) -> Json:
 
 def _operation(known: _Vocabulary) -> Json:
     """A step that is a mapping: one op, block or structure with its modifiers. Judges mappings only."""
-    merges = {word: ref("branches", paragraphs(all_ops()[word].__doc__ or "")) for word in MERGES}
+    merges = {word: ref("branches", op_text(all_ops()[word])) for word in MERGES}
     alone = {word: _alone(word, _PLAIN) for word in (*STRUCTURES, *merges, *known.calls)}
     alone["for"] = {**_alone("for", _LOOP), "required": ["do"]}
     return {

@@ -7,7 +7,6 @@ that lists its types stands for a choice; editors complete and explain that bett
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Iterator, Mapping
 from textwrap import shorten
@@ -15,6 +14,7 @@ from typing import Any
 
 from archforge.errors import InternalError
 from archforge.ops.base import Op
+from archforge.ops.meanings import attribute_meanings, op_text
 from archforge.spec.syntax.document import ArgDecl
 from archforge.spec.yaml.tree import GROUPED
 
@@ -28,7 +28,6 @@ __all__ = [
     "formula",
     "number",
     "op_of",
-    "paragraphs",
     "plain_text",
 ]
 
@@ -74,17 +73,16 @@ def plain_text(value: Any) -> str:
 def op_of(word: str, cls: type[Op]) -> Json:
     """What may stand behind the op `word`."""
     attributes: dict[str, Json] = {}
+    meanings = attribute_meanings(cls)
     for name, fragment in cls.model_json_schema().get("properties", {}).items():
-        kind = fragment["description"]
+        kind, meaning = fragment["description"], meanings[name]
         told = f"Default: {plain_text(fragment['default'])}" if "default" in fragment else "Required"
-        attributes[name] = {"description": f"{kind}. {told}.", **_value(fragment, f"{kind}, or a formula")}
-    meaning = paragraphs(inspect.cleandoc(cls.__doc__ or ""))
-    return call_of(meaning if word == cls.op else f"Another word for `{cls.op}`. {meaning}", attributes)
-
-
-def paragraphs(text: str) -> str:
-    """`text` with one line for each paragraph."""
-    return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))
+        attributes[name] = {
+            "description": f"{meaning[0].upper()}{meaning[1:]}: {kind}. {told}.",
+            **_value(fragment, f"{kind}, or a formula"),
+        }
+    text = op_text(cls)
+    return call_of(text if word == cls.op else f"Another word for `{cls.op}`. {text}", attributes)
 
 
 def call_of(description: str, named: Mapping[str, Json]) -> Json:
