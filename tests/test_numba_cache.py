@@ -40,7 +40,7 @@ from archforge.backends.numba.toolchain.machine_code import compiled_here
 needed = [name for name in ("numba", "llvmlite") if name in sys.modules]
 print("+".join(needed) or "neither", len(compiled_here()), hashlib.sha256(y.tobytes()).hexdigest())
 """
-REFUSES_ALL = "from archforge.backends.numba import linker; linker.RELOCATABLE_X86_64 = ()"
+REFUSES_ALL = "from archforge.backends.numba.toolchain import linker; linker.RELOCATABLE_X86_64 = ()"
 BOTH = "numba+llvmlite"
 # What a process needs that finds everything in the cache.
 LITTLE = "neither" if sys.platform == "linux" and platform.machine() == "x86_64" else "llvmlite"

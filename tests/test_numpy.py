@@ -26,7 +26,7 @@ FOLDER = "archforge.backends.numpy"
 @given(case=convolutions() | pools())
 @settings(max_examples=40)
 def test_bands_of_any_height_compute_the_same(rows: int, case: tuple[TypedGraph, int]) -> None:
-    with mock.patch(f"{FOLDER}.common.rows_within", return_value=rows):
+    with mock.patch(f"{FOLDER}.bands.rows_within", return_value=rows):
         assert deviation(*case, backend="numpy", without=("winograd",))[0] < TOLERANCE
 
 
@@ -38,7 +38,7 @@ def test_winograd_equals_the_reference_whether_it_pays_or_not(
 ) -> None:
     with (
         mock.patch(f"{FOLDER}.winograd.pays", winograd.can_take),
-        mock.patch(f"{FOLDER}.common.rows_within", return_value=rows),
+        mock.patch(f"{FOLDER}.bands.rows_within", return_value=rows),
     ):
         assert deviation(*case, backend="numpy")[0] < WINOGRAD_TOLERANCE
 
