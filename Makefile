@@ -23,7 +23,7 @@ TEST = OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 # Figures of `make bench`; `make bench ARGS="resnet_50 --batch 1"` measures less, `ARGS=--resume` goes on.
 BENCH_OUT ?= build/bench
 
-.PHONY: demo test test-slow test-wheel test-lowest check lint format docs bench bench-compiler clean
+.PHONY: demo test test-slow test-wheel test-lowest check lint format generated bench bench-compiler clean
 
 demo: $(RUN)
 	$(DEMO)
@@ -58,10 +58,9 @@ format: $(DEV)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# What is generated from the code: pages of docs/ and the schema of zoo_specs/.
-docs: $(DEV)
+# All that is generated from the code: pages, the schema of zoo_specs/, messages of bad specs, pinned graphs.
+generated: $(DEV)
 	$(BIN)/python -m tests.pages
-	$(BIN)/python -m tests.onnx_conformance > docs/onnx_conformance.md
 
 bench: $(BENCH)
 	mkdir -p $(BENCH_OUT)

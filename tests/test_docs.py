@@ -1,7 +1,8 @@
-"""The language reference is true: its examples build, and its tables are those of the code."""
+"""The pages are true: what is generated is current, links lead somewhere, and examples of specs build."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -15,22 +16,39 @@ from archforge.spec.resolve.library import Library
 from archforge.spec.schema.schema import general_schema, spec_schema
 from archforge.spec.syntax.document import KINDS, MODIFIERS, STRUCTURES, Header
 from archforge.spec.syntax.parse_document import SECTIONS
-from tests.pages import LANGUAGE, OPS, ZOO, Example, examples, language_page, ops_page, zoo_text
+from tests.pages import PAGES, REGENERATE, ROOT
+from tests.pages.reference import LANGUAGE, Example, examples
 
+MARKDOWN = sorted(
+    path
+    for folder in (".", "docs", "docs/decisions", "benchmarks", "benchmarks/results", "tests/data")
+    for path in (ROOT / folder).glob("*.md")
+)
 EXAMPLES = [pytest.param(example, id=f"line {example.line}") for example in examples(LANGUAGE)]
-REGENERATE = "python -m tests.pages"
 
 
-def test_generated_parts_of_the_language_reference_are_current() -> None:
-    assert LANGUAGE.read_text(encoding="utf-8") == language_page(), REGENERATE
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_page_is_what_the_code_gives(path: Path) -> None:
+    assert path.read_text("utf-8") == PAGES[path](), REGENERATE
 
 
-def test_table_of_ops_is_current() -> None:
-    assert OPS.read_text(encoding="utf-8") == ops_page(), REGENERATE
+@pytest.mark.parametrize("page", MARKDOWN, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_within_the_repository_lead_somewhere(page: Path) -> None:
+    prose = re.sub(r"^```.*?^```$|`[^`\n]*`", "", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
+    targets = [t for t in re.findall(r"\]\(([^)\s]+)\)", prose) if not re.match(r"[a-z]+:", t)]
+    assert [target for target in targets if not _exists(page, *target.partition("#")[::2])] == []
 
 
-def test_page_of_the_zoo_is_current() -> None:
-    assert ZOO.read_text(encoding="utf-8") == zoo_text(), REGENERATE
+def _exists(page: Path, path: str, anchor: str) -> bool:
+    """True if there is such a file, and in it a heading that GitHub gives the anchor, if one is named."""
+    file = page.parent / path if path else page
+    return file.exists() and (not anchor or anchor in _anchors(file.read_text("utf-8")))
+
+
+def _anchors(text: str) -> set[str]:
+    """The anchors of the headings of a Markdown page, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_every_word_of_the_language_is_explained() -> None:
@@ -43,15 +61,15 @@ def test_every_word_of_the_language_is_explained() -> None:
 def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder, the current one, with the page's files: examples extend and import each other."""
     for example in examples(LANGUAGE):
-        if example.file != "example":
-            (tmp_path / f"{example.file}.yaml").write_text(example.text, encoding="utf-8")
+        if example.file != "example.yaml":
+            (tmp_path / example.file).write_text(example.text, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_example_is_as_the_page_says(example: Example, written: Path) -> None:
-    path = written / f"{example.file}.yaml"
+    path = written / example.file
     path.write_text(example.text, encoding="utf-8")
     if example.error:
         with pytest.raises(DiagnosticError) as refusal:
@@ -71,7 +89,7 @@ def test_example_is_as_the_page_says(example: Example, written: Path) -> None:
 
 @pytest.mark.parametrize("example", [p for p in EXAMPLES if not p.values[0].error])  # type: ignore[union-attr]
 def test_example_fits_the_schemas(example: Example, written: Path) -> None:
-    path = written / f"{example.file}.yaml"
+    path = written / example.file
     path.write_text(example.text, encoding="utf-8")
     data: Any = Library().read(path).tree.plain()
     for schema in (general_schema(), spec_schema(driver.open_spec(path))):

@@ -9,7 +9,6 @@ the ops of such a graph, sizes apart, are in goldens of its family, or with thei
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Set
 from fractions import Fraction
 from functools import cache
@@ -22,12 +21,12 @@ from archforge.ir import Node, TypedGraph
 from archforge.ops.slice import Slice
 from archforge.passes.drop_identities import PASS
 from archforge.spec.expand.expand import expand
+from tests.pages import REGENERATE
 from tests.test_parity import GOLDENS, golden_name
 from tests.zoo import DATA, family, networks
 
 PINNED = DATA / "graphs.json"
 LISTED = DATA / "ops_without_golden.yaml"
-ACCEPT = "python -m tests.test_zoo_numerics --accept pins the graphs as they are now"
 
 # Attributes that do nothing at inference, and those that the counts of parameters show.
 OF_TRAINING = frozenset({"momentum", "rate", "init"})
@@ -98,6 +97,11 @@ def pins() -> dict[str, str]:
     return {".".join(profile): digest(profile) for profile in unproven()}
 
 
+def pinned_text() -> str:
+    """The text of `data/graphs.json` that pins the graphs as they are now."""
+    return json.dumps(pins(), indent=0, sort_keys=True) + "\n"
+
+
 def ops_without_golden() -> dict[str, set[str]]:
     """By family and profile: the ops that no golden of both has, or where there is none, of the family."""
     proven: dict[str, dict[str, set[str]]] = {}
@@ -114,7 +118,7 @@ def ops_without_golden() -> dict[str, set[str]]:
 
 def test_graphs_without_a_golden_output_are_the_pinned_ones() -> None:
     found, pinned = pins(), json.loads(PINNED.read_text())
-    assert {profile for profile, _ in found.items() ^ pinned.items()} == set(), ACCEPT
+    assert {profile for profile, _ in found.items() ^ pinned.items()} == set(), REGENERATE
 
 
 def test_ops_without_a_golden_output_are_listed_with_their_source() -> None:
@@ -124,9 +128,3 @@ def test_ops_without_a_golden_output_are_listed_with_their_source() -> None:
     for key, entry in listed.items():
         assert (key, found[key]) == (key, set(entry["ops"]))
         assert entry["source"]
-
-
-if __name__ == "__main__":
-    if sys.argv[1:] != ["--accept"]:
-        raise SystemExit(ACCEPT)
-    PINNED.write_text(json.dumps(pins(), indent=0, sort_keys=True) + "\n")

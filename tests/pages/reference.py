@@ -1,7 +1,4 @@
-"""The reference pages and the schema: what of them is generated, and the examples in them.
-
-`python -m tests.pages` writes all that is generated.
-"""
+"""The reference pages and the schema: what of them is generated, and the examples in them."""
 
 from __future__ import annotations
 
@@ -26,6 +23,7 @@ from archforge.spec.schema.schema import general_schema
 from archforge.spec.schema.values import plain_text
 from archforge.spec.syntax.document import CELLS
 from archforge.spec.yaml import tree
+from tests.pages.sessions import fences
 
 __all__ = [
     "LANGUAGE",
@@ -40,7 +38,7 @@ __all__ = [
     "zoo_text",
 ]
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 LANGUAGE = DOCS / "language.md"
 OPS = DOCS / "ops.md"
 ZOO = DOCS / "zoo.md"
@@ -166,7 +164,6 @@ class Example:
     error: str = ""
 
 
-_FENCE = re.compile(r"^```(\w+)(?: ([\w=]+))?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _SMALL = "archforge: 1\n"
 _INPUT = "input: [3, 32, 32]\n"
 
@@ -174,16 +171,16 @@ _INPUT = "input: [3, 32, 32]\n"
 def examples(page: Path) -> Iterator[Example]:
     """The `yaml` blocks of a page as whole specs, each with the `text nodes` or `text error` behind it."""
     text = page.read_text(encoding="utf-8")
-    fences = list(_FENCE.finditer(text))
-    for fence, after in zip(fences, [*fences[1:], None], strict=True):
-        if fence[1] != "yaml":
+    found = list(fences(text))
+    for fence, after in zip(found, [*found[1:], None], strict=True):
+        if fence.language != "yaml":
             continue
-        said = after[3].strip() if after and text[fence.end() : after.start()].strip() == "" else ""
-        kind = after[2] if after and said else ""
+        follows = after and text[fence.end : after.start].count("\n") == 2
+        said, kind = (after.text.strip(), after.word) if after and follows else ("", "")
         yield Example(
-            line=text.count("\n", 0, fence.start()) + 1,
-            text=_whole(fence[3]),
-            file=(fence[2] or "").removeprefix("file=") or "example",
+            line=text.count("\n", 0, fence.start),
+            text=_whole(fence.text),
+            file=fence.file or "example.yaml",
             nodes=tuple(said.split()) if kind == "nodes" else (),
             error=said if kind == "error" else "",
         )
@@ -207,9 +204,3 @@ def zoo_text() -> str:
 def schema_text() -> str:
     """The text of `zoo_specs/archforge.schema.json`, as `archforge schema` prints it."""
     return json.dumps(general_schema(), indent=2, ensure_ascii=False) + "\n"
-
-
-if __name__ == "__main__":
-    pages = ((LANGUAGE, language_page()), (OPS, ops_page()), (ZOO, zoo_text()), (SCHEMA, schema_text()))
-    for path, text in pages:
-        path.write_text(text, encoding="utf-8")

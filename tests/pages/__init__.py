@@ -1,0 +1,62 @@
+"""Files of the repository that are generated from the code, each with the text that it must hold now.
+
+`make generated` writes all of them; tests hold them. A page is generated in part only: what stands between
+`<!-- generated: NAME -->` and `<!-- end -->`, and what its sessions print.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+from tests.pages import errors, reference
+from tests.pages.sessions import refreshed
+
+__all__ = ["DOCS", "PAGES", "README", "REGENERATE", "ROOT", "generated"]
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+README = ROOT / "README.md"
+
+# What a test says of a file that is not as it would be generated.
+REGENERATE = "not what the code gives now: run `make generated` and read the diff"
+
+
+def _with_sessions(page: Path) -> str:
+    """The text of a page whose sessions are run anew."""
+    return refreshed(page.read_text("utf-8"))
+
+
+def _onnx_conformance() -> str:
+    from tests.onnx_conformance import render
+
+    return render()
+
+
+def _graphs_without_golden() -> str:
+    from tests.test_zoo_numerics import pinned_text
+
+    return pinned_text()
+
+
+# The pages of docs/ and README.md, and the schema, by path; one test holds them all.
+PAGES: Mapping[Path, Callable[[], str]] = {
+    README: partial(_with_sessions, README),
+    DOCS / "errors.md": errors.page,
+    DOCS / "language.md": reference.language_page,
+    DOCS / "ops.md": reference.ops_page,
+    DOCS / "zoo.md": reference.zoo_text,
+    reference.SCHEMA: reference.schema_text,
+}
+
+
+def generated() -> Mapping[Path, Callable[[], str]]:
+    """Every generated file: the pages, and those that tests of their own hold."""
+    bad_specs = {path.with_suffix(".txt"): partial(errors.printed, path) for path in errors.CASES}
+    return {
+        **bad_specs,
+        ROOT / "tests" / "data" / "graphs.json": _graphs_without_golden,
+        DOCS / "onnx_conformance.md": _onnx_conformance,
+        **PAGES,
+    }
