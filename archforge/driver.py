@@ -24,6 +24,7 @@ from archforge.spec.resolve.spec import Spec
 from archforge.spec.syntax.document import Argument
 
 if TYPE_CHECKING:
+    from archforge.export import Refusal, Target
     from archforge.passes import ParamTransform
     from archforge.plan import Backend, Executable, Plan, Shapes
     from archforge.weights.golden import Deviation, Golden
@@ -224,10 +225,20 @@ def _network(
             help = "give profile, input and arguments to `load`"
             fail("E0001", "a loaded network is compiled as it is", help=help)
         return source
-    settings = settings_of(params)
+    return _profile_for(open_spec(source), profile, given, settings_of(params), input)
+
+
+def _profile_for(
+    spec: Spec,
+    profile: str | None,
+    given: Mapping[str, Any] | None,
+    settings: Mapping[str, Argument] | None,
+    input_shape: InputShape | None,
+) -> Network:
+    """The network of the named profile; without a name, of the one that the given weights fit."""
     if given is not None and profile is None:
-        return fitting_profile(open_spec(source), given, settings, input)
-    return analyse(open_spec(source), profile, settings=settings, input_shape=input)
+        return fitting_profile(spec, given, settings, input_shape)
+    return analyse(spec, profile, settings=settings, input_shape=input_shape)
 
 
 def _resized(network: Network, shapes: Shapes) -> TypedGraph:
@@ -308,7 +319,8 @@ class Build:
     backend: str
     steps: int
     fallbacks: tuple[str, ...]
-    files: tuple[Path, ...]
+    files: tuple[Path, ...] = ()
+    refused: tuple[tuple[Path, Refusal], ...] = ()  # with the file that would have been written
 
     @property
     def ok(self) -> bool:
@@ -327,6 +339,7 @@ class Build:
             "fallbacks": list(self.fallbacks),
             "profiles": [network.to_json() for network in self.networks],
             "files": [path.as_posix() for path in self.files],
+            "refused": [refusal.to_json() | {"file": path.as_posix()} for path, refusal in self.refused],
             "ok": self.ok,
         }
 
@@ -344,7 +357,8 @@ def build(
 ) -> Build:
     """Analyse all profiles, compile the chosen one and write its files to `folder` (build/NAME).
 
-    Nothing is written where a check fails, unless `keep_going`. Raises `DiagnosticError`.
+    Nothing is written where a check fails, unless `keep_going`. A target that refuses the network keeps no
+    other file from being written. Raises `DiagnosticError`.
     """
     from archforge import backends
     from archforge.passes import optimise
@@ -354,24 +368,65 @@ def build(
     networks = _every_profile(spec, settings, input_shape, chosen)
     target = backends.get(backend, "float32")
     planned = plan(optimise(chosen.graph).graph, target, "float32", strict=strict)
-    made = Build(chosen, networks, target.name, len(planned.steps), planned.fallback_kinds, ())
+    made = Build(chosen, networks, target.name, len(planned.steps), planned.fallback_kinds)
     if not made.ok and not keep_going:
         return made
-    files = write_all(made, folder or Path("build") / spec.name)
-    return replace(made, files=files)
+    return _written(made, folder or default_folder(spec))
 
 
-def write_all(made: Build, folder: Path) -> tuple[Path, ...]:
-    """Every export of a build. All are rendered before the first is written, each beside and renamed.
+def default_folder(spec: Spec) -> Path:
+    """The folder that a spec's files are written to unless the user names another."""
+    return Path("build") / spec.name
 
-    Raises E0704 for what a target lacks, E0705 where nothing can be written.
-    """
+
+def _written(made: Build, folder: Path) -> Build:
+    """The build with its files written to `folder`: all are rendered before the first is written, each whole
+    or not at all. Raises E0705 where nothing can be written."""
     from archforge.atomic_files import made_folder, written_beside
     from archforge.export import Subject, export
 
-    texts = export(Subject(made.chosen, made.networks))
+    exports = export(Subject(made.chosen, made.networks))
     made_folder(folder)
-    for name, text in texts.items():
+    for name, content in exports.files.items():
         with written_beside(folder / name) as file:
-            file.write(text.encode())
-    return tuple(folder / name for name in texts)
+            file.write(content)
+    files = tuple(folder / name for name in exports.files)
+    return replace(made, files=files, refused=tuple((folder / r.target.file, r) for r in exports.refused))
+
+
+# Export
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Export:
+    """One network as one target has it. `content` is the bytes of the target's file."""
+
+    network: Network
+    content: bytes
+
+
+def export(
+    spec: Spec,
+    target: Target,
+    profile: str | None = None,
+    *,
+    settings: Mapping[str, Argument] | None = None,
+    input_shape: InputShape | None = None,
+    weights: str | Path | None = None,
+    seed: int = 0,
+) -> Export:
+    """One target's file of a network, not yet written; its figures are not checked.
+
+    weights: a .safetensors or .npz file for a target that needs weights, or None for fresh ones from `seed`.
+    Given weights and no profile, the one profile that they fit is taken. Raises `DiagnosticError`.
+    """
+    from archforge.data.arrays import read_weights
+    from archforge.export import Subject, all_targets, files_of
+    from archforge.weights.bind import bind
+
+    given = None if weights is None else read_weights(weights)
+    network = _profile_for(spec, profile, given, settings, input_shape)
+    bound = None if given is None else bind(network.params, given, ignorable=_other_heads(network))
+    networks = _every_profile(spec, settings, input_shape, network)
+    subject = Subject(network, networks, bound, seed, files_of(all_targets().values()))
+    return Export(network, target.content(subject))

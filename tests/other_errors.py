@@ -18,8 +18,8 @@ from archforge.backends.numpy import NumpyBackend
 from archforge.cli.options import input_shape
 from archforge.data.arrays import write_arrays
 from archforge.errors import Diagnostic, DiagnosticError
-from archforge.export import Subject, export
-from archforge.export.module import bodies
+from archforge.export import Subject
+from archforge.export.module import bodies, model_source
 from archforge.export.module.kernels import KernelFile
 from archforge.plan import plan
 from archforge.plan.contract import Lowering
@@ -59,7 +59,7 @@ def _strict_plan() -> None:
 def _export() -> None:
     network = archforge.load(SPEC)
     with patch.object(bodies, "kernel_file", lambda: KernelFile({}, {})):
-        export(Subject(network, (network,)))
+        model_source(Subject(network, (network,)))
 
 
 def _check_without_expect() -> None:

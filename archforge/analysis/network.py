@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from archforge.analysis.checks import Cell
@@ -17,7 +18,7 @@ from archforge.spec.resolve.spec import Spec
 __all__ = ["Network", "Report"]
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Network:
     """What `archforge.load` gives. `cells` is empty for a profile without `expect`: it is unchecked."""
 
@@ -55,7 +56,7 @@ class Network:
         """Every array that the network owns, by its full name, in order."""
         return self.graph.params()
 
-    @property
+    @cached_property
     def ledger(self) -> Ledger:
         """Every node with what it owns and what it costs."""
         return ledger(self.graph)

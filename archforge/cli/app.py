@@ -15,6 +15,7 @@ __all__ = ["app_for"]
 # Where the function of each command is; the help lists them in this order.
 COMMANDS = {
     "build": "build.build",
+    "export": "export.export",
     "check": "check.check",
     "show": "show.show",
     "list": "listing.list_zoo",

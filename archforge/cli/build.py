@@ -61,11 +61,22 @@ def build(
         print_json(built.to_json())
     else:
         print(_text(built))
+    _tell_refused(built)
     if not built.ok:
         print_diagnostics(p for n in built.networks for p in n.problems)
-        if not built.files:
+        if not built.files and not built.refused:
             print("a check failed: nothing is written (--keep-going writes all the same)", file=sys.stderr)
         raise typer.Exit(CHECK_FAILED)
+
+
+def _tell_refused(built: driver.Build) -> None:
+    """The files that are not written, and why, on standard error."""
+    sys.stdout.flush()  # what came before stays before
+    for path, refusal in built.refused:
+        older = ", and the one there is of an earlier build" if path.exists() else ""
+        reason = f"the target `{refusal.target.name}` refuses the network"
+        print(f"{path.as_posix()} is not written{older}: {reason}", file=sys.stderr)
+        print_diagnostics(refusal.diagnostics)
 
 
 def _text(built: driver.Build) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 
 from archforge.analysis.checks import MARKS, Cell
 from archforge.analysis.network import Network
+from archforge.export.architecture_table import ArchitectureRow, architecture_table
 from archforge.export.render import render
-from archforge.export.stages import Stage, stages_of
 from archforge.export.target import Subject, Target
 from archforge.ir import by_x
 
@@ -21,8 +21,6 @@ SHOWN = 3  # arrays that stand for all
 
 def model_card(subject: Subject) -> str:
     """The card in Markdown."""
-    from archforge.export import all_targets
-
     network = subject.network
     graph = network.graph.graph
     return render(
@@ -35,11 +33,12 @@ def model_card(subject: Subject) -> str:
         profiles=[_counts(n, chosen=n.profile == network.profile) for n in subject.profiles],
         sources=[source for n in subject.profiles for source in _sources(n)],
         unchecked=[n.profile for n in subject.profiles if not n.cells],
-        stages=[_row(stage) for stage in stages_of(network.graph)],
+        architecture=[_row(row) for row in architecture_table(network)],
         arrays=_arrays(network),
         name=network.name,
         profile=network.profile,
-        files=[{"file": t.file, "says": t.says} for t in all_targets().values()],
+        commands=[*_commands(subject)],
+        files=[{"file": file, "says": says} for file, says in subject.files.items()],
     )
 
 
@@ -51,7 +50,7 @@ def _summary(network: Network) -> str:
 
 
 def _warnings(network: Network) -> Iterator[str]:
-    """What a reader must not miss: where the network is not what its name promises."""
+    """Warnings for a reader: the network departs from what its name promises, or was changed by hand."""
     header = network.spec.header
     if header.departs:
         yield f"**Departs:** {_words(header.departs)}.{_recommended(network)}"
@@ -111,18 +110,18 @@ def _figure(figure: int | str) -> str:
     return f"{figure:,}" if isinstance(figure, int) else _words(figure)
 
 
-def _row(stage: Stage) -> dict[str, str]:
+def _row(row: ArchitectureRow) -> dict[str, str]:
     return {
-        "name": _words(stage.name),
-        "says": _words(stage.says),
-        "output": by_x(stage.output),
-        "params": f"{stage.params:,}" if stage.params else "",
-        "macs": f"{stage.macs:,}" if stage.macs else "",
+        "name": _words(row.name),
+        "says": _words(row.says),
+        "output": by_x(row.output),
+        "params": f"{row.params:,}" if row.params else "",
+        "macs": f"{row.macs:,}" if row.macs else "",
     }
 
 
 def _arrays(network: Network) -> str:
-    """How many arrays there are, the first and the last of them, and whose names they have."""
+    """A sentence on the arrays: their number, names and shapes of some, and the model that named them."""
     params = network.params
     names = list(params)
     shown = names if len(names) <= SHOWN else [*names[: SHOWN - 1], names[-1]]
@@ -132,4 +131,12 @@ def _arrays(network: Network) -> str:
     return f"{len(names)} arrays{like}.{whose}"
 
 
-TARGETS = (Target("model_card.md", "this card", model_card),)
+def _commands(subject: Subject) -> Iterator[str]:
+    """Lines of a shell that run the network on weights of the reader's."""
+    if "model.py" in subject.files:
+        yield "python model.py WEIGHTS"
+    network = subject.network
+    yield f"archforge run {network.name} --profile {network.profile} --weights WEIGHTS --input random"
+
+
+TARGETS = (Target("card", "model_card.md", "this card", model_card, by_default=True),)

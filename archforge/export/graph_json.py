@@ -69,4 +69,12 @@ def _scope(scope: Scope) -> dict[str, Any]:
     }
 
 
-TARGETS = (Target("graph.json", "the graph for programs in any language: docs/graph_json.md", graph_json),)
+TARGETS = (
+    Target(
+        "graph",
+        "graph.json",
+        "the graph for programs in any language: docs/graph_json.md",
+        graph_json,
+        by_default=True,
+    ),
+)

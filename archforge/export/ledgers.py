@@ -7,7 +7,7 @@ import io
 import json
 from typing import Any
 
-from archforge.analysis.ledger import LedgerRow, ledger
+from archforge.analysis.ledger import LedgerRow
 from archforge.export.json_text import json_lines
 from archforge.export.target import Subject, Target
 from archforge.ir import by_x
@@ -17,7 +17,7 @@ __all__ = ["TARGETS"]
 
 def ledger_csv(subject: Subject) -> str:
     """A header, one line for each node, and a line of totals."""
-    book = ledger(subject.network.graph)
+    book = subject.network.ledger
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     rows = [_cells(row) for row in book.rows]
@@ -31,7 +31,7 @@ def ledger_csv(subject: Subject) -> str:
 
 def ledger_json(subject: Subject) -> str:
     """One node on each line."""
-    book = ledger(subject.network.graph)
+    book = subject.network.ledger
     return json_lines(
         {
             "name": subject.network.name,
@@ -80,6 +80,12 @@ def _plain(row: LedgerRow) -> dict[str, Any]:
 
 
 TARGETS = (
-    Target("ledger.csv", "every layer with its shapes, parameters and multiply-accumulates", ledger_csv),
-    Target("ledger.json", "the same for programs", ledger_json),
+    Target(
+        "ledger_csv",
+        "ledger.csv",
+        "every layer with its shapes, parameters and multiply-accumulates",
+        ledger_csv,
+        by_default=True,
+    ),
+    Target("ledger_json", "ledger.json", "the same for programs", ledger_json, by_default=True),
 )

@@ -1,30 +1,88 @@
-"""What an export target is: a file name, and a pure function from a network to its text."""
+"""The contract of export targets: a name, a file, and a pure function from a network to its content."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 from archforge.analysis.network import Network
+from archforge.errors import Diagnostic, InternalError
+from archforge.ops.base import Array
 
-__all__ = ["Subject", "Target"]
+__all__ = ["Exports", "Refusal", "Subject", "Target"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Subject:
-    """What is exported: one profile of a spec, and all its checked profiles to print beside it."""
+    """One profile of a spec, and what export targets share; what is costly is computed once, on demand.
+
+    profiles: every profile of the spec, checked, the chosen one among them. given: an array for each of the
+    network's parameters, by name; without, they are fresh from `seed`. files: the files of a build, each with
+    what it is.
+    """
 
     network: Network
     profiles: tuple[Network, ...]
+    given: Mapping[str, Array] | None = None
+    seed: int = 0
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def weights(self) -> Mapping[str, Array]:
+        """An array for each parameter and buffer, by its full name, in the order of `network.params`."""
+        from archforge.weights.init import fresh_weights
+
+        return fresh_weights(self.network.params, self.seed) if self.given is None else self.given
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One file of a build. `render` is a pure function: the same spec gives the same text.
+    """One kind of file that a network can be exported as: `archforge export SPEC --to NAME`.
 
-    It raises `DiagnosticError`, with all of E0704 at once, for ops that the target lacks.
+    `render` is a pure function, the same spec gives the same text or bytes. It raises `DiagnosticError`,
+    with all of E0704 at once, for ops that the target lacks.
     """
 
-    file: str
-    says: str  # what the file is, in words for the model card
-    render: Callable[[Subject], str]
+    name: str
+    file: str  # what the file is called unless the user says otherwise
+    says: str  # what the file is, in words for the help and the model card
+    render: Callable[[Subject], str | bytes]
+    is_binary: bool = False  # `render` gives bytes, not text
+    needs_weights: bool = False  # `render` reads `Subject.weights`
+    by_default: bool = False  # `archforge build` writes the file
+
+    def __post_init__(self) -> None:
+        if self.by_default and self.needs_weights:
+            raise InternalError(f"target {self.name}: a build has no weights to write")
+
+    def content(self, subject: Subject) -> bytes:
+        """The bytes of the file; text is UTF-8. Raises what `render` raises."""
+        content = self.render(subject)
+        if isinstance(content, bytes) is not self.is_binary:
+            raise InternalError(f"target {self.name} says is_binary={self.is_binary} and gives the other")
+        return content if isinstance(content, bytes) else content.encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A target that cannot express a network, and why."""
+
+    target: Target
+    diagnostics: tuple[Diagnostic, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "target": self.target.name,
+            "file": self.target.file,
+            "diagnostics": [d.to_json() for d in self.diagnostics],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Exports:
+    """The files of a build by their names, and the targets that refuse the network."""
+
+    files: Mapping[str, bytes]
+    refused: tuple[Refusal, ...]

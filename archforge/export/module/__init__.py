@@ -175,4 +175,8 @@ def _first_output(typed: TypedGraph) -> str:
 
 NUMPY = "import numpy as np"  # stands apart, as a package that is not Python's own
 
-TARGETS = (Target("model.py", "the network as a module that needs only NumPy", model_source),)
+TARGETS = (
+    Target(
+        "numpy", "model.py", "the network as a module that needs only NumPy", model_source, by_default=True
+    ),
+)

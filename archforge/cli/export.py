@@ -1,0 +1,125 @@
+"""`archforge export`: a network as one file of another kind."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from archforge import driver
+from archforge.atomic_files import made_folder, written_beside
+from archforge.cli.options import (
+    InputOption,
+    JsonOption,
+    ProfileOption,
+    SetOption,
+    SpecArgument,
+    input_shape,
+    settings,
+)
+from archforge.cli.output import print_json
+from archforge.cli.progress import Progress
+from archforge.errors import fail
+from archforge.export import Target, all_targets, target_named
+
+__all__ = ["export"]
+
+STANDARD_OUTPUT = "-"
+_LISTED = ", ".join(f"{t.name} ({t.file})" for t in all_targets().values())
+
+
+def export(
+    spec: SpecArgument,
+    to: Annotated[str, typer.Option("--to", "-t", metavar="NAME", help=f"What to write: {_LISTED}.")],
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            "--weights",
+            "-w",
+            metavar="FILE",
+            help="For a target that holds weights, a .safetensors or .npz file. Default: fresh ones.",
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, metavar="N", help="Of fresh weights. Default: 0.")
+    ] = None,
+    profile: ProfileOption = None,
+    input: InputOption = None,
+    set: SetOption = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Where to write, - for standard output. Default: in build/NAME, as `archforge build` does.",
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a network as one file: for another program, a document, or to read."""
+    target = target_named(to)
+    _refuse_idle_options(target, weights, seed)
+    with Progress(f"exporting {spec}"):
+        opened = driver.open_spec(spec)
+        path = _path(output, driver.default_folder(opened) / target.file, target, as_json=as_json)
+        made = driver.export(
+            opened,
+            target,
+            profile,
+            settings=settings(set),
+            input_shape=input_shape(input),
+            weights=weights,
+            seed=seed or 0,
+        )
+        if path is not None:
+            made_folder(path.parent)
+            with written_beside(path) as file:
+                file.write(made.content)
+    if target.needs_weights and weights is None:
+        print(f"the weights are fresh, seed {seed or 0}: -w FILE takes those of a file", file=sys.stderr)
+    if path is None:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(made.content)
+    elif as_json:
+        print_json(
+            {
+                "name": made.network.name,
+                "profile": made.network.profile,
+                "target": target.name,
+                "file": path.as_posix(),
+                "bytes": len(made.content),
+                "weights": weights,
+                "seed": seed or 0 if target.needs_weights and weights is None else None,
+                "ok": True,
+            }
+        )
+    else:
+        print(f"wrote {path.as_posix()}")
+
+
+def _refuse_idle_options(target: Target, weights: str | None, seed: int | None) -> None:
+    """Raises E0001 for options that would change nothing."""
+    for option, given in (("-w", weights), ("--seed", seed)):
+        if given is not None and not target.needs_weights:
+            fail("E0001", f"`{target.file}` holds no weights", help=f"leave out {option}")
+    if weights is not None and seed is not None:
+        fail("E0001", "`--seed` is for fresh weights, and `-w` names a file of them", help="leave out one")
+
+
+def _path(output: str | None, default: Path, target: Target, *, as_json: bool) -> Path | None:
+    """The file to write, None for standard output. Raises E0001 and E0705 before anything is computed."""
+    if output is None:
+        return default
+    path = Path(output)
+    if output != STANDARD_OUTPUT:
+        if path.is_dir():
+            fail("E0705", f"{output} is a folder", help=f"-o {(path / target.file).as_posix()}")
+        return path
+    if as_json:
+        fail("E0001", "`--json` would print into what `-o -` prints", help="-o FILE")
+    if target.is_binary and sys.stdout.isatty():
+        fail("E0001", f"`{target.file}` is binary, and standard output is a terminal", help="-o FILE")
+    return None
