@@ -26,7 +26,7 @@ from archforge.spec.syntax.document import Argument
 if TYPE_CHECKING:
     from archforge.export import Refusal, Target
     from archforge.passes import ParamTransform
-    from archforge.plan import Backend, Executable, Plan, Shapes
+    from archforge.plan import Backend, Compiling, Executable, Plan, Shapes
     from archforge.weights.golden import Deviation, Golden
 
 __all__ = ["analyse", "check", "compile", "load", "open_spec", "warm", "zoo_paths"]
@@ -272,14 +272,23 @@ def _other_heads(network: Network) -> set[str]:
     return {name.split(".")[0] for name in plain} - own
 
 
-def warm(network: Network, batches: Iterable[int], **options: Any) -> None:
-    """Compute once on zeros, with weights of zero, at each size of batch: the backend numba then has compiled
-    what the network needs. options: those of `compile`."""
+def warm(
+    network: Network, batches: Iterable[int], *, backend: Compiling | None = None, **options: Any
+) -> None:
+    """Compute once on zeros, with weights of zero, at each size of batch: the backend then has compiled the
+    machine code that the network needs.
+
+    backend: the best that compiles machine code here by default. options: those of `compile`. Raises E0701
+    if there is no such backend.
+    """
     import numpy as np
 
+    from archforge import backends
+
+    chosen = backend or backends.get_compiling()
     zero = np.zeros((), np.float32)
     weights = {name: np.broadcast_to(zero, decl.shape) for name, decl in network.params.items()}
-    executable = compile(network, backend="numba", weights=weights, **options)
+    executable = compile(network, backend=chosen, weights=weights, **options)
     for batch in batches:
         inputs = network.graph.graph.inputs.items()
         executable.run({name: np.broadcast_to(zero, (batch, *t.shape)) for name, t in inputs})

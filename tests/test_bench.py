@@ -13,21 +13,19 @@ import pytest
 
 import archforge
 from archforge import load
-from archforge.backends import available, get
+from archforge.backends import available, compiling, get
 from archforge.backends.numpy import NumpyBackend
 from archforge.bench.compare import compare, wrong_outputs
 from archforge.bench.profile import profile
 from archforge.bench.race import Contestant, Entry, deviations
-from archforge.bench.roofline import Peak, Work, bound, work_of
+from archforge.bench.roofline import Work, bound, work_of
 from archforge.bench.task import Task
 from archforge.passes import optimise
+from archforge.plan import Compiling, Limits, plan
 from archforge.plan import load as bind_plan
-from archforge.plan import plan
 from archforge.weights import rule_input
 from tests.conftest import TINY, Run
 from tests.graphs import GRAPHS, WEIGHTS, inputs_of
-
-needs_numba = pytest.mark.skipif("numba" not in available(), reason="numba is not installed")
 
 
 @pytest.fixture
@@ -137,18 +135,28 @@ def test_the_work_of_the_steps_is_that_of_the_network(name: str, backend: str) -
 
 
 def test_the_bound_is_the_slower_of_arithmetic_and_memory() -> None:
-    peak = Peak(all_flops=100.0, read_bytes=10.0)
-    assert (bound(Work(100, 10, 0), peak).s, bound(Work(100, 10, 0), peak).by) == (2.0, "compute")
-    assert (bound(Work(100, 30, 20), peak).s, bound(Work(100, 30, 20), peak).by) == (5.0, "memory")
+    limits = Limits(2, one_flops=50.0, all_flops=100.0, read_bytes=10.0)
+    assert (bound(Work(100, 10, 0), limits).s, bound(Work(100, 10, 0), limits).by) == (2.0, "compute")
+    assert (bound(Work(100, 30, 20), limits).s, bound(Work(100, 30, 20), limits).by) == (5.0, "memory")
 
 
-@needs_numba
-def test_limits_are_measured() -> None:
-    from archforge.backends.numba.limits import measure
-
-    found = measure(2)
+@pytest.mark.parametrize("backend", compiling(), ids=lambda backend: backend.name)
+def test_limits_are_measured(backend: Compiling) -> None:
+    found = backend.limits(2)
     assert found.threads == 2
     assert min(found.one_flops, found.all_flops, found.read_bytes) > 0
+
+
+def test_without_machine_code_there_are_no_limits(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("archforge.backends.compiling", list)
+    monkeypatch.setattr("archforge.bench.race.PEERS", ())
+    reason = "no backend that compiles machine code, which measures"
+    code, out, _ = run("bench", "tiny.yaml", "--backend", "numpy", "--rounds", "1")
+    assert code == 0
+    assert f"  no limit: {reason} it, can run here" in out.splitlines()
+    code, out, _ = run("profile", "tiny.yaml", "--backend", "numpy", "--rounds", "1")
+    assert code == 0
+    assert out.splitlines()[-1] == f"no limits: {reason} them, can run here"
 
 
 # The profile --------------------------------------------------------------------------------------------

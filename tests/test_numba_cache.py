@@ -18,7 +18,7 @@ import pytest
 from archforge import hardware
 from archforge.backends import available
 from archforge.backends.numba.toolchain import machine_code as native
-from archforge.backends.numba.toolchain.code_cache import code_sizes, read_code, write_code
+from archforge.backends.numba.toolchain.code_cache import code_cache, read_code, write_code
 from archforge.backends.numba.toolchain.machine import LEVELS, host, machine
 from archforge.errors import DiagnosticError
 
@@ -213,13 +213,13 @@ def test_what_was_not_used_for_longest_goes_first(tmp_path: Path) -> None:
         assert read_code("old.o")  # and is used now
         write_code("newest.o", bytes(300 << 10))
         assert {path.name for path in (tmp_path / "code").iterdir()} == {"new.o", "old.o", "newest.o"}
-        assert sum(code_sizes()) <= 1 << 20
+        assert sum(code_cache().function_bytes) <= 1 << 20
 
 
 def test_a_limit_of_nothing_keeps_nothing_and_one_that_is_no_number_is_refused(tmp_path: Path) -> None:
     with mock.patch.dict(os.environ, {"ARCHFORGE_CACHE": str(tmp_path), "ARCHFORGE_CACHE_LIMIT": "0"}):
         write_code("code.o", b"code")
-        assert code_sizes() == []
+        assert code_cache().function_bytes == ()
         os.environ["ARCHFORGE_CACHE_LIMIT"] = "much"
         with pytest.raises(DiagnosticError, match="ARCHFORGE_CACHE_LIMIT=much is no number of MiB"):
             write_code("code", b"code")

@@ -6,10 +6,10 @@ from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 
-from archforge.errors import DiagnosticError, did_you_mean, fail
-from archforge.plan import Backend
+from archforge.errors import Diagnostic, DiagnosticError, Note, did_you_mean, fail
+from archforge.plan import Backend, Compiling
 
-__all__ = ["AUTO", "all_backends", "available", "get", "preferred"]
+__all__ = ["AUTO", "all_backends", "available", "compiling", "get", "get_compiling", "preferred"]
 
 AUTO = "auto"
 
@@ -23,21 +23,46 @@ def all_backends() -> dict[str, Backend]:
 
 def available() -> list[str]:
     """The names of the backends that can run here."""
-
-    def runs(backend: Backend) -> bool:
-        try:
-            backend.require()
-        except DiagnosticError:
-            return False
-        return True
-
-    return [name for name, backend in all_backends().items() if runs(backend)]
+    return [name for name, backend in all_backends().items() if not _hindrances(backend)]
 
 
 def preferred() -> list[Backend]:
     """The backends that `auto` may take here, the best first."""
     able = [backend for backend in all_backends().values() if backend.preference() > 0]
     return sorted(able, key=lambda backend: -backend.preference())
+
+
+def compiling() -> list[Compiling]:
+    """The backends that compile machine code and can run here, the best first."""
+    able = [backend for backend in _all_compiling() if not _hindrances(backend)]
+    return sorted(able, key=lambda backend: -backend.preference())
+
+
+def get_compiling() -> Compiling:
+    """The best backend that compiles machine code. Raises E0701 if none can run here, with the reasons."""
+    able = compiling()
+    if not able:
+        reasons = [reason for backend in _all_compiling() for reason in _hindrances(backend)]
+        fail(
+            "E0701",
+            "no backend that compiles machine code can run here",
+            notes=[Note(reason.message) for reason in reasons],
+            help=" or ".join(reason.help for reason in reasons if reason.help),
+        )
+    return able[0]
+
+
+def _all_compiling() -> list[Compiling]:
+    return [backend for backend in all_backends().values() if isinstance(backend, Compiling)]
+
+
+def _hindrances(backend: Backend) -> tuple[Diagnostic, ...]:
+    """Reasons why the backend cannot run here; none if it can."""
+    try:
+        backend.require()
+    except DiagnosticError as error:
+        return error.diagnostics
+    return ()
 
 
 def get(name: str = AUTO, dtype: str = "float32") -> Backend:

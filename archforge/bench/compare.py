@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from archforge import backends
 from archforge.analysis.network import Network
 from archforge.bench.environment import load_average
-from archforge.bench.limits import limits
 from archforge.bench.race import (
     PEERS,
     TOLERANCE,
@@ -22,8 +21,9 @@ from archforge.bench.race import (
     started,
     under_load,
 )
-from archforge.bench.roofline import Work, work_of
+from archforge.bench.roofline import Work, measured_limits, work_of
 from archforge.bench.task import Task
+from archforge.plan import Limits
 
 if TYPE_CHECKING:
     from archforge.plan import Plan
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["Row", "compare", "wrong_outputs"]
 
 # What was measured, as JSON holds it: seconds by the labels of contestants under `median_s` and `least_s`,
-# `deviation`, `versions`, `fallbacks` (ops on reference kernels), `left_out` (why), `limits` (None without
-# numba), `work`, and what was run.
+# `deviation`, `versions`, `fallbacks` (ops on reference kernels), `left_out` (why), `limits` (None if no
+# backend here measures them), `work`, and what was run.
 Row = dict[str, Any]
 
 
@@ -61,7 +61,7 @@ def compare(
     }
     say("exporting what the other libraries load")
     entries, unexported = _exported(entries, task)
-    before = limits(task.threads)
+    before = measured_limits(task.threads)
     say("starting the contestants")
     with started(entries, task) as (running, left_out):
         row["left_out"] = unexported | left_out
@@ -73,7 +73,8 @@ def compare(
             timed, ended = _timed(running, rounds, busy, say)
             row |= timed
             row["left_out"] |= ended
-    row["limits"] = _greater(before, limits(task.threads))
+    limits = _greater(before, measured_limits(task.threads))
+    row["limits"] = asdict(limits) if limits else None
     return row
 
 
@@ -123,10 +124,13 @@ def _planned(network: Network, backend: str = "auto") -> Plan:
     return plan(optimise(network.graph).graph, backends.get(backend), "float32")
 
 
-def _greater(
-    before: Mapping[str, float] | None, after: Mapping[str, float] | None
-) -> dict[str, float] | None:
-    """A slow moment of the machine is no limit."""
+def _greater(before: Limits | None, after: Limits | None) -> Limits | None:
+    """The greater of each two rates: a slow moment of the machine is no limit."""
     if before is None or after is None:
         return None
-    return {name: max(before[name], after[name]) for name in before}
+    return Limits(
+        before.threads,
+        max(before.one_flops, after.one_flops),
+        max(before.all_flops, after.all_flops),
+        max(before.read_bytes, after.read_bytes),
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+from collections.abc import Mapping
 
 from archforge import __version__
 from archforge.hardware import cpu_name, memory_bytes
@@ -40,16 +41,8 @@ def load_average() -> str:
     return " ".join(f"{x:.2f}" for x in os.getloadavg()) if hasattr(os, "getloadavg") else "unknown"
 
 
-def _kernels() -> dict[str, str]:
-    """What the backend numba makes its kernels for, where it is installed."""
-    from archforge.backends import available
+def _kernels() -> Mapping[str, str]:
+    """Properties of the machine that compiled kernels are made for; none if no backend here compiles."""
+    from archforge.backends import compiling
 
-    if "numba" not in available():
-        return {}
-    from archforge.backends.numba.toolchain.machine import machine
-
-    here = machine()
-    return {
-        "vectors": f"{here.simd}, {here.lanes} floats; LLVM calls the CPU {here.cpu}",
-        "L2 cache": f"{here.l2_bytes >> 10} KiB",
-    }
+    return next((backend.machine() for backend in compiling()), {})

@@ -5,12 +5,11 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from archforge.bench.limits import limits
-from archforge.bench.roofline import Bound, Peak, Work, bound, work_of
-from archforge.plan import Executable
+from archforge.bench.roofline import Bound, Work, bound, measured_limits, work_of
+from archforge.plan import Executable, Limits
 
 __all__ = ["Profile", "StepTime", "elapsed_by_step", "profile"]
 
@@ -35,9 +34,9 @@ class StepTime:
     def flops_per_s(self) -> float | None:
         return self.work.flops / self.elapsed_s if self.work.macs and self.elapsed_s else None
 
-    def bound(self, peak: Peak | None) -> Bound | None:
-        """What the machine would need at least; None where its limits are not known."""
-        return bound(self.work, peak) if peak else None
+    def bound(self, limits: Limits | None) -> Bound | None:
+        """The least time that the machine needs; None if its limits are not known."""
+        return bound(self.work, limits) if limits else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +47,7 @@ class Profile:
     steps: tuple[StepTime, ...]
     around_s: float
     call_s: float
-    limits: Mapping[str, float] | None
-
-    @property
-    def peak(self) -> Peak | None:
-        return Peak.of(self.limits) if self.limits else None
+    limits: Limits | None
 
     @property
     def elapsed_s(self) -> float:
@@ -69,12 +64,12 @@ class Profile:
             "elapsed_s": self.elapsed_s,
             "around_s": self.around_s,
             "macs": self.work.macs,
-            "limits": self.limits,
+            "limits": asdict(self.limits) if self.limits else None,
             "steps": [self._step_json(step) for step in self.steps],
         }
 
     def _step_json(self, step: StepTime) -> dict[str, Any]:
-        least = step.bound(self.peak)
+        least = step.bound(self.limits)
         return {
             "name": step.name,
             "value": step.value,
@@ -125,7 +120,7 @@ def profile(
         for step, work in zip(plan.steps, work_of(plan, batch), strict=True)
     )
     around_s = statistics.median(piece[""] for piece in pieces)
-    return Profile(steps, around_s, statistics.median(calls), limits(threads))
+    return Profile(steps, around_s, statistics.median(calls), measured_limits(threads))
 
 
 def elapsed_by_step(

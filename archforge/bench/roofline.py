@@ -13,25 +13,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from archforge import backends
 from archforge.ir import TensorType
 from archforge.ops.base import Op
-from archforge.plan import Plan, Step
+from archforge.plan import Limits, Plan, Step
 
-__all__ = ["Bound", "Peak", "Work", "bound", "work_of"]
+__all__ = ["Bound", "Work", "bound", "measured_limits", "work_of"]
 
 FLOAT = 4  # bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Peak:
-    """What all threads together can do in a second; `archforge.backends.numba.limits` measures it."""
-
-    all_flops: float
-    read_bytes: float
-
-    @classmethod
-    def of(cls, limits: Mapping[str, float]) -> Peak:
-        return cls(limits["all_flops"], limits["read_bytes"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +69,16 @@ def work_of(plan: Plan, batch: int) -> list[Work]:
     return [_work(step, plan.types, batch) for step in plan.steps]
 
 
-def bound(work: Work, peak: Peak) -> Bound:
-    """The least time for some work."""
-    return Bound(work.flops / peak.all_flops, work.bytes / peak.read_bytes)
+def bound(work: Work, limits: Limits) -> Bound:
+    """The least time for some work, done by all threads."""
+    return Bound(work.flops / limits.all_flops, work.bytes / limits.read_bytes)
+
+
+def measured_limits(threads: int) -> Limits | None:
+    """The peak rates of this machine, measured now; None if no backend that compiles machine code runs here,
+    since that code measures them."""
+    able = backends.compiling()
+    return able[0].limits(threads) if able else None
 
 
 def _work(step: Step, types: Mapping[str, TensorType], batch: int) -> Work:

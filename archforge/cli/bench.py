@@ -167,15 +167,16 @@ def _print_times(row: dict[str, Any]) -> None:
 
 def _print_limits(row: Mapping[str, Any]) -> None:
     """The roofline beside the time of the first contestant."""
-    from archforge.bench.roofline import Peak, Work, bound
+    from archforge.bench.roofline import Work, bound
+    from archforge.plan import Limits
 
     if row["limits"] is None:
-        print("  no limit: the machine's is measured with the backend numba, which is not installed")
+        print("  no limit: no backend that compiles machine code, which measures it, can run here")
         return
-    work, peak = Work(**row["work"]), Peak.of(row["limits"])
-    limit = bound(work, peak)
-    arithmetic = f"{work.flops / 1e9:.3g} GFLOP at {peak.all_flops / 1e9:.0f} GFLOP/s"
-    memory = f"{work.bytes / 1e6:.3g} MB at {peak.read_bytes / 1e9:.0f} GB/s"
+    work, limits = Work(**row["work"]), Limits(**row["limits"])
+    limit = bound(work, limits)
+    arithmetic = f"{work.flops / 1e9:.3g} GFLOP at {limits.all_flops / 1e9:.0f} GFLOP/s"
+    memory = f"{work.bytes / 1e6:.3g} MB at {limits.read_bytes / 1e9:.0f} GB/s"
     print(f"  limit {limit.s * 1e3:.3g} ms, by {limit.by}: {arithmetic}, {memory}")
     if medians := row.get("median_s"):
         ours, median = next(iter(medians.items()))

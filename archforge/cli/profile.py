@@ -88,7 +88,7 @@ def _table(found: Profile, *, by_time: bool) -> str:
 
 
 def _row(step: StepTime, found: Profile) -> tuple[str, ...]:
-    least = step.bound(found.peak)
+    least = step.bound(found.limits)
     op = "+".join(step.ops) + (" (reference)" if step.is_fallback else "")
     of_limit = f"{100 * least.s / step.elapsed_s:.0f}" if least and step.elapsed_s else ""
     return (
@@ -107,9 +107,9 @@ def _row(step: StepTime, found: Profile) -> tuple[str, ...]:
 def _summary(found: Profile) -> str:
     steps = counted(len(found.steps), "step")
     call = f"{steps}; a whole call, which does not stop after each, takes {_ms(found.call_s)} ms"
-    if found.peak is None:
-        return f"{call}\nno limits: they are measured with the backend numba, which is not installed"
-    limits = f"{found.peak.all_flops / 1e9:.0f} GFLOP/s and {found.peak.read_bytes / 1e9:.0f} GB/s"
+    if found.limits is None:
+        return f"{call}\nno limits: no backend that compiles machine code, which measures them, can run here"
+    limits = f"{found.limits.all_flops / 1e9:.0f} GFLOP/s and {found.limits.read_bytes / 1e9:.0f} GB/s"
     return f"{call}\nlimits: {limits}; Winograd, which multiplies less, and caches can go beyond"
 
 

@@ -47,12 +47,9 @@ def warm(
 ) -> None:
     """Compile the machine code that networks need, so that their first run is as quick as the others.
 
-    It is that of the backend numba, for this machine, and lies in the cache.
+    The code is made for this machine, by the preferred backend that compiles, and lies in the cache.
     """
-    backends.get("numba")  # refused at once where it is not installed
-    from archforge.backends.numba.toolchain.code_cache import code_folder, code_sizes, require_writable
-    from archforge.backends.numba.toolchain.machine_code import compiled_here
-
+    backend = backends.get_compiling()  # first: what cannot run here is refused before specs are read
     changes, number = settings(set), 0
     with Progress("reading specs") as progress:
         for path in driver.zoo_paths(specs or ()):
@@ -60,12 +57,14 @@ def warm(
             if spec.header.kind != "network":
                 continue
             number += 1
-            progress.say(f"{spec.name}, {len(compiled_here())} functions so far")
+            progress.say(f"{spec.name}, {len(backend.compiled())} functions so far")
             network = driver.analyse(spec, profile, settings=changes, input_shape=input_shape(input))
-            driver.warm(network, batch or [1], **compile_options(low_memory, no_winograd))
-            if compiled_here():
-                require_writable()  # else it would all be in vain
+            options = compile_options(low_memory, no_winograd)
+            driver.warm(network, batch or [1], backend=backend, **options)
+            if backend.compiled():
+                backend.require_writable_cache()  # else it would all be in vain
             gc.collect()  # no one else does in a command, and what was recorded refers to itself
-    sizes = code_sizes()
-    print(f"{counted(number, 'network')}: compiled {counted(len(compiled_here()), 'function')}")
-    print(f"{code_folder()} holds {counted(len(sizes), 'function')}, {short_bytes(sum(sizes))}")
+    kept = backend.code_cache()
+    sizes = kept.function_bytes
+    print(f"{counted(number, 'network')}: compiled {counted(len(backend.compiled()), 'function')}")
+    print(f"{kept.folder} holds {counted(len(sizes), 'function')}, {short_bytes(sum(sizes))}")

@@ -1,6 +1,18 @@
 """From a graph to something that runs: steps bound to a backend's kernels, then to weights."""
 
-from archforge.plan.contract import Backend, Epilogue, Kernel, Lowering, Plan, Program, Step, Tunable
+from archforge.plan.contract import (
+    Backend,
+    CodeCache,
+    Compiling,
+    Epilogue,
+    Kernel,
+    Limits,
+    Lowering,
+    Plan,
+    Program,
+    Step,
+    Tunable,
+)
 from archforge.plan.executable import Executable, Results, load
 from archforge.plan.interpreter import Interpreter
 from archforge.plan.other_sizes import OtherSizes, Shapes, packed_alike
@@ -10,10 +22,13 @@ __all__ = [
     "MEMORY_FOR_SPEED",
     "SWITCHES",
     "Backend",
+    "CodeCache",
+    "Compiling",
     "Epilogue",
     "Executable",
     "Interpreter",
     "Kernel",
+    "Limits",
     "Lowering",
     "OtherSizes",
     "Plan",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -14,8 +14,11 @@ from archforge.ops.base import Array, Op
 __all__ = [
     "Backend",
     "Chain",
+    "CodeCache",
+    "Compiling",
     "Epilogue",
     "Kernel",
+    "Limits",
     "Lowering",
     "Pack",
     "Plan",
@@ -247,6 +250,51 @@ class Tunable(Backend, Protocol):
 
     def forget(self) -> int:
         """Keep no choices any more; how many files held some."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Peak rates of this machine, each per second: floating-point operations (a multiply-add counts as two)
+    of one thread and of all `threads` together, and bytes that all of them read from memory."""
+
+    threads: int
+    one_flops: float
+    all_flops: float
+    read_bytes: float
+
+
+@dataclass(frozen=True, slots=True)
+class CodeCache:
+    """Machine code on disk, which processes share: its folder, and the size in bytes of each function."""
+
+    folder: Path
+    function_bytes: tuple[int, ...]
+
+
+@runtime_checkable
+class Compiling(Backend, Protocol):
+    """A backend that compiles machine code for this machine when a network first needs it, and keeps it on
+    disk. Code of its own can also measure what the machine can do at most."""
+
+    def machine(self) -> Mapping[str, str]:
+        """Properties of the machine that its kernels are made for, in words by name. Raises E0701."""
+        ...
+
+    def limits(self, threads: int) -> Limits:
+        """Measure the peak rates of the machine with so many threads; takes about a second."""
+        ...
+
+    def compiled(self) -> Sequence[str]:
+        """The functions that this process has compiled, since they were not on disk."""
+        ...
+
+    def code_cache(self) -> CodeCache:
+        """The machine code that is kept now."""
+        ...
+
+    def require_writable_cache(self) -> None:
+        """Raises E0705 where no machine code can be kept."""
         ...
 
 

@@ -6,7 +6,7 @@ lacks runs on the reference. Executables are re-entrant: each call at the same t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from importlib.util import find_spec
@@ -17,7 +17,7 @@ from archforge.errors import fail
 from archforge.ir import TensorType
 from archforge.ops.base import Array, Op
 from archforge.ops.lazy_numpy import np
-from archforge.plan import Backend, Lowering, Plan, Program
+from archforge.plan import Backend, CodeCache, Limits, Lowering, Plan, Program
 
 __all__ = ["BACKEND"]
 
@@ -69,6 +69,25 @@ class NumbaBackend:
     def forget(self) -> int:
         return int(_choices().clear())
 
+    def machine(self) -> Mapping[str, str]:
+        facts: Mapping[str, str] = import_module(f"{__name__}.info").machine_facts()
+        return facts
+
+    def limits(self, threads: int) -> Limits:
+        limits: Limits = import_module(f"{__name__}.limits").measure(threads)
+        return limits
+
+    def compiled(self) -> Sequence[str]:
+        names: Sequence[str] = import_module(f"{__name__}.toolchain.machine_code").compiled_here()
+        return names
+
+    def code_cache(self) -> CodeCache:
+        cache: CodeCache = _code_cache().code_cache()
+        return cache
+
+    def require_writable_cache(self) -> None:
+        _code_cache().require_writable()
+
     def packers(self) -> int:
         threads: int = import_module(f"{__name__}.toolchain.machine").machine().threads
         return threads
@@ -89,6 +108,10 @@ class NumbaBackend:
 
 def _choices() -> Any:
     return import_module(f"{__name__}.choices")
+
+
+def _code_cache() -> Any:
+    return import_module(f"{__name__}.toolchain.code_cache")
 
 
 def _is_installed() -> bool:

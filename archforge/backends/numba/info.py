@@ -1,4 +1,4 @@
-"""What this backend sees of the machine, for `archforge info`."""
+"""Facts that this backend tells of itself and of the machine, in words by name."""
 
 from __future__ import annotations
 
@@ -6,23 +6,35 @@ from collections.abc import Sized
 from importlib.metadata import version
 
 from archforge.backends.numba.choices import kept
-from archforge.backends.numba.toolchain.code_cache import code_folder, code_sizes, limit_bytes
+from archforge.backends.numba.toolchain.code_cache import code_cache, limit_bytes
 from archforge.backends.numba.toolchain.machine import machine
 from archforge.hardware import short_bytes
 
-__all__ = ["facts"]
+__all__ = ["facts", "machine_facts"]
 
 
 def facts() -> dict[str, str]:
-    """In words by name. Raises E0701 for an environment that does not fit."""
-    here, sizes, choices = machine(), code_sizes(), kept()
-    size, most = short_bytes(sum(sizes)), short_bytes(limit_bytes())
+    """Versions, vectors, tuning and machine code, for `archforge info`. Raises E0701 for an environment
+    that does not fit."""
+    here, cache, choices = machine(), code_cache(), kept()
+    size, most = short_bytes(sum(cache.function_bytes)), short_bytes(limit_bytes())
     return {
         "version": f"numba {version('numba')}, llvmlite {version('llvmlite')}",
         "vectors": f"{here.simd}: {here.lanes} floats in each of {here.registers} registers; LLVM's name of "
         f"the CPU is {here.cpu}",
         "tuned": _counted(choices, "kernel") if choices else "nothing: the cost model chooses kernels",
-        "machine code": f"{_counted(sizes, 'function')}, {size} of at most {most}, in {code_folder()}",
+        "machine code": f"{_counted(cache.function_bytes, 'function')}, {size} of at most {most}, "
+        f"in {cache.folder}",
+    }
+
+
+def machine_facts() -> dict[str, str]:
+    """Vectors and cache that kernels are made for, to be printed with measurements. Raises E0701 for an
+    environment that does not fit."""
+    here = machine()
+    return {
+        "vectors": f"{here.simd}, {here.lanes} floats; LLVM calls the CPU {here.cpu}",
+        "L2 cache": f"{here.l2_bytes >> 10} KiB",
     }
 
 

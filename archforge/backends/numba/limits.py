@@ -20,8 +20,9 @@ from archforge.backends.numba.microkernels.vectors import Function
 from archforge.backends.numba.runtime.tape import aligned
 from archforge.backends.numba.toolchain.machine import FLOAT, machine
 from archforge.backends.numba.toolchain.machine_code import Recipe, address
+from archforge.plan import Limits
 
-__all__ = ["Limits", "measure"]
+__all__ = ["measure"]
 
 # Sums that wait for none of each other: 2 units times 4 cycles on most cores, 2 times 5 on some; AVX2 has
 # 16 registers.
@@ -30,16 +31,6 @@ TURNS = 8
 BYTES = 256 << 20  # what is read: several times the largest cache
 TRIES = 7
 FMA_TIMES = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Floating-point operations (a multiply-add is two) and bytes a second; the best of several tries."""
-
-    threads: int
-    one_flops: float
-    all_flops: float
-    read_bytes: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +80,7 @@ class Read:
 
 
 def measure(threads: int) -> Limits:
-    """The limits with so many threads; takes about a second."""
+    """The limits with so many threads, the best of several tries; takes about a second."""
     lanes, vector = machine().lanes, machine().vector
     multiply, read = _function(Multiply(lanes)), _function(Read(lanes))
     data = aligned((BYTES // FLOAT,))

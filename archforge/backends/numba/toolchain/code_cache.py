@@ -20,11 +20,11 @@ from pathlib import Path
 
 from archforge.atomic_files import made_folder, written_beside
 from archforge.errors import DiagnosticError, fail
+from archforge.plan import CodeCache
 
 __all__ = [
     "cache_folder",
-    "code_folder",
-    "code_sizes",
+    "code_cache",
     "limit_bytes",
     "read_code",
     "require_writable",
@@ -45,13 +45,13 @@ def cache_folder() -> Path:
     return Path(base) / "archforge"
 
 
-def code_folder() -> Path:
+def _code_folder() -> Path:
     return cache_folder() / "code"
 
 
 def read_code(name: str) -> bytes:
     """What was written under this name; empty if nothing was, or it is damaged."""
-    path = code_folder() / name
+    path = _code_folder() / name
     try:
         data = path.read_bytes()
     except OSError:
@@ -67,7 +67,7 @@ def read_code(name: str) -> bytes:
 
 def write_code(name: str, code: bytes) -> None:
     """Keep it if the folder can be written, and let go of what is over the limit."""
-    limit, folder = limit_bytes(), code_folder()
+    limit, folder = limit_bytes(), _code_folder()
     with suppress(OSError, DiagnosticError):  # to run without a cache is better than not to run
         made_folder(folder)
         with written_beside(folder / name) as file:
@@ -82,20 +82,20 @@ def write_code(name: str, code: bytes) -> None:
 
 def require_writable() -> None:
     """Raises E0705 where no code can be kept."""
-    folder = made_folder(code_folder())
+    folder = made_folder(_code_folder())
     if not os.access(folder, os.W_OK):
         fail("E0705", f"cannot write to the folder {folder}", help="ARCHFORGE_CACHE names another")
 
 
-def code_sizes() -> list[int]:
-    """Bytes of each function that is kept, those for other machines and versions too."""
-    return [size for _, size, path in _files() if path.suffix == ".o"]
+def code_cache() -> CodeCache:
+    """The functions that are kept, those for other machines and versions too."""
+    return CodeCache(_code_folder(), tuple(size for _, size, path in _files() if path.suffix == ".o"))
 
 
 def _files() -> Iterator[tuple[float, int, Path]]:
     """When each was last used, and its size; also those that a process has left half-written."""
     with suppress(OSError):
-        for entry in os.scandir(code_folder()):
+        for entry in os.scandir(_code_folder()):
             with suppress(OSError):
                 status = entry.stat()
                 yield status.st_mtime, status.st_size, Path(entry.path)
