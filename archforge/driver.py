@@ -290,7 +290,7 @@ def warm(
     weights = {name: np.broadcast_to(zero, decl.shape) for name, decl in network.params.items()}
     executable = compile(network, backend=chosen, weights=weights, **options)
     for batch in batches:
-        inputs = network.graph.graph.inputs.items()
+        inputs = network.graph.inputs.items()
         executable.run({name: np.broadcast_to(zero, (batch, *t.shape)) for name, t in inputs})
 
 
@@ -300,7 +300,7 @@ def verify(
     """How far the network's output and its taps are from golden ones, on weights and input by rule."""
     from archforge.weights.rule_made import rule_input, rule_weights
 
-    named = {s.name for s in network.graph.graph.scopes} | set(network.graph.types)
+    named = {s.name for s in network.graph.scopes} | set(network.graph.types)
     # A norm of timm's holds its activation, which is the node `NAME.act`: that is the module's output.
     places = {name: f"{name}.act" if f"{name}.act" in named else name for name in golden.taps}
     places = {name: place for name, place in places.items() if place in named}
@@ -311,7 +311,7 @@ def verify(
         weights=rule_weights(network.params),
         taps=tuple(places.values()),
     )
-    outputs, taps = executable.run({next(iter(network.graph.graph.inputs)): rule_input(golden.input_shape)})
+    outputs, taps = executable.run({next(iter(network.graph.inputs)): rule_input(golden.input_shape)})
     found = golden.compare_taps({name: taps[place] for name, place in places.items()})
     return golden.compare_output(next(iter(outputs.values()))), found
 

@@ -196,8 +196,28 @@ class TypedGraph:
     types: Mapping[str, TensorType]
 
     @property
+    def inputs(self) -> Mapping[str, TensorType]:
+        return self.graph.inputs
+
+    @property
     def nodes(self) -> tuple[Node, ...]:
         return self.graph.nodes
+
+    @property
+    def outputs(self) -> Mapping[str, str]:
+        return self.graph.outputs
+
+    @property
+    def scopes(self) -> tuple[Scope, ...]:
+        return self.graph.scopes
+
+    def needed_by(self, values: Iterable[str]) -> set[str]:
+        """These values and all that they are computed from."""
+        needed = set(values)
+        for node in reversed(self.graph.nodes):
+            if node.name in needed:
+                needed.update(node.inputs)
+        return needed
 
     def input_types(self, node: Node) -> tuple[TensorType, ...]:
         types = self.types

@@ -25,7 +25,7 @@ def deviation(
         else rng.standard_normal(d.shape) / math.sqrt(math.prod(d.shape[1:]))
         for name, d in typed.params().items()
     }
-    inputs = {n: rng.standard_normal((batch, *t.shape)) for n, t in typed.graph.inputs.items()}
+    inputs = {n: rng.standard_normal((batch, *t.shape)) for n, t in typed.inputs.items()}
     expected = load(plan(typed, get("numpy"), "float64"), weights).run(inputs).outputs
     planned = plan(typed, get(backend), "float32", without=without)
     found = load(planned, weights).run(inputs).outputs

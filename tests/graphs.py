@@ -38,7 +38,7 @@ def one_op(op: Op, shapes: tuple[tuple[int, ...], ...]) -> TypedGraph:
 
 def inputs_of(typed: TypedGraph, batch: int = 2) -> dict[str, Array]:
     """float64[batch, *shape] for each input, by rule."""
-    return {name: rule_input((batch, *t.shape), name) for name, t in typed.graph.inputs.items()}
+    return {name: rule_input((batch, *t.shape), name) for name, t in typed.inputs.items()}
 
 
 def evaluate(typed: TypedGraph, params: Mapping[str, Array], inputs: Mapping[str, Array]) -> dict[str, Array]:

@@ -22,7 +22,7 @@ def small_network(name: str, profile: str) -> TypedGraph:
     are something else."""
     spec = networks()[name]
     whole = expand(spec, profile).graph
-    (first, *others) = whole.graph.inputs.values()
+    (first, *others) = whole.inputs.values()
     if others or len(first.shape) != 3:
         return whole
     for side in range(SMALLEST, min(first.spatial)):

@@ -30,7 +30,7 @@ def test_load_gives_graph_counts_and_cells() -> None:
     assert network.profile == "torchvision"
     assert network.counts.params == sum(d.size for d in network.params.values() if d.role != "buffer")
     assert {c.status for c in network.cells} == {"ok"}
-    assert network.graph.types[network.graph.graph.outputs["output"]].shape == (1000,)
+    assert network.graph.types[network.graph.outputs["output"]].shape == (1000,)
 
 
 def test_load_takes_a_path_a_text_and_a_mapping(tmp_path: Path) -> None:

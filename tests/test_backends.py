@@ -55,7 +55,7 @@ def test_every_example_of_every_op_equals_the_reference(example: OpExample, back
     typed = one_op(example.op, tuple(t.shape for t in example.types))
     arrays = {typed.nodes[0].param_name(name): a for name, a in example.params("float64").items()}
     run = load(plan(typed, get(backend), dtype), arrays)
-    inputs = dict(zip(typed.graph.inputs, example.inputs("float64"), strict=True))
+    inputs = dict(zip(typed.inputs, example.inputs("float64"), strict=True))
     (y,) = run.run(inputs).outputs.values()
     assert y.dtype == ("float64" if dtype == "float64" else "float32")
     assert_close(y, example.reference("float64"), TOLERANCE[dtype])
@@ -73,7 +73,7 @@ def test_every_value_of_the_hand_made_graphs_equals_the_reference(
         outputs, tapped = load(
             plan(done.graph, get(backend), dtype, taps), WEIGHTS[name], done.transforms
         ).run(inputs)
-        for key, value in typed.graph.outputs.items():
+        for key, value in typed.outputs.items():
             assert_close(outputs[key], expected[value], 2 * TOLERANCE[dtype])
         for key, array in tapped.items():
             assert_close(array, expected[key], 2 * TOLERANCE[dtype])
@@ -88,7 +88,7 @@ def damped(weights: dict[str, Array]) -> dict[str, Array]:
 def test_every_network_equals_the_reference(name: str, profile: str) -> None:
     typed = small_network(name, profile)
     weights, inputs = damped(rule_weights(typed.params())), inputs_of(typed, batch=1)
-    taps = {s.name: s.output for s in typed.graph.scopes if s.name and s.output}
+    taps = {s.name: s.output for s in typed.scopes if s.name and s.output}
     expected = load(plan(typed, get("numpy"), "float64", taps), weights).run(inputs)
     done = optimise(typed, taps.values())
     for backend in available():

@@ -63,7 +63,7 @@ def assert_equal_to_reference(typed: TypedGraph) -> None:
     params, inputs = rule_weights(typed.params()), inputs_of(typed)
     expected = evaluate(typed, params, inputs)
     given = module(module_of(typed, "A test.")).forward(params, *inputs.values())
-    outputs = typed.graph.outputs
+    outputs = typed.outputs
     found = given if len(outputs) > 1 else dict.fromkeys(outputs, given)
     assert list(found) == list(outputs)
     for name, value in outputs.items():

@@ -671,7 +671,7 @@ def test_several_inputs_are_taps_and_there_is_no_value_before_one_is_taken() -> 
           pose: [{linear: 4, from: =pose}]
       - {linear: 2, name: head}
     """
-    graph = expanded(text).graph.graph
+    graph = expanded(text).graph
     assert {name: t.shape for name, t in graph.inputs.items()} == {"image": (3, 8, 8), "pose": (7,)}
     assert graph.outputs == {"output": "head"}
     assert refused(text.replace("=image, {conv", "{conv")) == ["E0312"]
@@ -690,12 +690,12 @@ def test_outputs_are_named_and_may_depend_on_a_condition() -> None:
       maybe: {value: '=t[1]', when: =deep}
       never: {value: =x, when: =not deep}
     """
-    assert expanded(text).graph.graph.outputs == {"main": "conv2", "first": "conv1", "maybe": "conv2"}
+    assert expanded(text).graph.outputs == {"main": "conv2", "first": "conv1", "maybe": "conv2"}
 
 
 def test_the_input_may_depend_on_arguments() -> None:
     text = "input: [3, =size, =2*size]\nargs: {size: 6}\ngraph: [relu]"
-    assert expanded(text).graph.graph.inputs["input"].shape == (3, 6, 12)
+    assert expanded(text).graph.inputs["input"].shape == (3, 6, 12)
 
 
 # Profiles, templates and imports
@@ -751,7 +751,7 @@ def test_extends_merges_by_name_and_the_child_wins(family: Path) -> None:
 
 def test_graph_input_and_outputs_are_taken_whole(family: Path) -> None:
     text = "extends: family\ninput: [4, 8, 8]\ngraph: [{conv: 2}, other]\noutputs: {end: =x}"
-    graph = expanded(text, "b", family).graph.graph
+    graph = expanded(text, "b", family).graph
     assert graph.inputs["input"].shape == (4, 8, 8)
     assert graph.outputs == {"end": "other.relu"}
     assert [n.op.kind for n in graph.nodes] == ["conv", "relu"]

@@ -239,7 +239,7 @@ def test_what_is_not_finite_is_not_lost_and_touches_neither_other_images_nor_lat
     weights = {typed.nodes[0].param_name(name): a for name, a in example.params("float64").items()}
     run = load(plan(typed, get("numba"), "float32"), weights)
     reference = load(plan(typed, get("numpy"), "float32"), weights)
-    inputs = dict(zip(typed.graph.inputs, example.inputs("float32"), strict=True))
+    inputs = dict(zip(typed.inputs, example.inputs("float32"), strict=True))
     before = run.run(inputs).outputs["output"]
     spoilt = {name: x.copy() for name, x in inputs.items()}
     next(iter(spoilt.values()))[0].flat[-1] = number

@@ -39,9 +39,9 @@ def test_outputs_and_all_surviving_values_stay(name: str, enabled: tuple[str, ..
     before = GRAPHS[name]
     expected = evaluate(before, WEIGHTS[name], inputs_of(before))
     after, values = run(name, set(), enabled)
-    assert after.graph.outputs.keys() == before.graph.outputs.keys()
-    for output, value in after.graph.outputs.items():
-        assert_equal(values[value], expected[before.graph.outputs[output]])
+    assert after.outputs.keys() == before.outputs.keys()
+    for output, value in after.outputs.items():
+        assert_equal(values[value], expected[before.outputs[output]])
     for value, array in values.items():
         assert_equal(array, expected[value])
 
@@ -59,7 +59,7 @@ def test_each_tapped_value_stays(name: str) -> None:
 def test_networks_keep_their_outputs_and_taps(name: str, profile: str) -> None:
     typed = small_network(name, profile)
     weights, inputs = rule_weights(typed.params()), inputs_of(typed, batch=1)
-    taps = {s.name: s.output for s in typed.graph.scopes if s.name and s.output}
+    taps = {s.name: s.output for s in typed.scopes if s.name and s.output}
 
     def results(enabled: tuple[str, ...], asked: dict[str, str]) -> Results:
         done = optimise(typed, asked.values(), without=set(all_passes()) - set(enabled))
@@ -118,11 +118,11 @@ def test_uses_that_share_parameters_share_the_folded_ones() -> None:
 
 def test_an_identity_between_convolution_and_norm_does_not_hinder_folding() -> None:
     assert [n.name for n in optimise(GRAPHS["identities"]).graph.nodes] == ["bn", "add"]
-    assert optimise(GRAPHS["only_identity"]).graph.graph.outputs == {"output": "input"}
+    assert optimise(GRAPHS["only_identity"]).graph.outputs == {"output": "input"}
 
 
 def test_scopes_name_values_that_exist() -> None:
-    scopes = optimise(GRAPHS["scopes"]).graph.graph.scopes
+    scopes = optimise(GRAPHS["scopes"]).graph.scopes
     assert [(s.inputs, s.output) for s in scopes] == [
         (("input",), "relu"),
         (("input",), "bn"),
@@ -188,7 +188,7 @@ def _repeat_a_node(typed: TypedGraph) -> Graph:
 
 
 def _leave_a_scope_behind(typed: TypedGraph) -> Graph:
-    return replace(typed.graph, scopes=(replace(GRAPHS["scopes"].graph.scopes[1], output="gone"),))
+    return replace(typed.graph, scopes=(replace(GRAPHS["scopes"].scopes[1], output="gone"),))
 
 
 BROKEN = {

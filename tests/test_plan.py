@@ -41,7 +41,7 @@ def test_a_plan_computes_what_its_graph_means(name: str) -> None:
     taps = {value: value for value in typed.types}
     for asked in ({}, taps):
         outputs, tapped = executable(name, asked).run(inputs)
-        for found, values in ((outputs, typed.graph.outputs), (tapped, asked)):
+        for found, values in ((outputs, typed.outputs), (tapped, asked)):
             assert found.keys() == values.keys()
             for key, value in values.items():
                 np.testing.assert_allclose(found[key], expected[value], rtol=0, atol=1e-12)
@@ -62,8 +62,8 @@ def test_images_of_a_batch_do_not_see_each_other(name: str) -> None:
 def test_every_value_is_freed_once_after_its_last_use(name: str) -> None:
     typed = GRAPHS[name]
     made = plan(typed, NUMPY, "float64")
-    wanted = set(typed.graph.outputs.values())
-    alive = set(typed.graph.inputs)
+    wanted = set(typed.outputs.values())
+    alive = set(typed.inputs)
     for step in made.steps:
         assert alive.issuperset(step.inputs)
         alive.add(step.output)
@@ -142,7 +142,7 @@ def test_fused_steps_compute_what_their_nodes_do(name: str) -> None:
         done = optimise(GRAPHS[name], taps)
         made = plan(done.graph, Fusing(), "float64", taps)
         outputs, tapped = load(made, WEIGHTS[name], done.transforms).run(inputs)
-        for found, values in ((outputs, GRAPHS[name].graph.outputs), (tapped, taps)):
+        for found, values in ((outputs, GRAPHS[name].outputs), (tapped, taps)):
             for key, value in values.items():
                 np.testing.assert_allclose(found[key], expected[value], rtol=0, atol=1e-12)
 

@@ -60,7 +60,7 @@ def image(size: tuple[int, ...], batch: int = 1, channels: int = 3) -> Array:
 def test_another_size_computes_what_a_network_of_that_size_does(
     name: str, profile: str | None, size: tuple[int, int], other: tuple[int, int], backend: str
 ) -> None:
-    channels = archforge.load(name, profile).graph.graph.inputs["input"].channels
+    channels = archforge.load(name, profile).graph.inputs["input"].channels
     network = archforge.load(name, profile, input=(channels, *size))
     weights = rule_weights(network.params, "float32")
     run = archforge.compile(network, weights=weights, backend=backend)

@@ -49,7 +49,7 @@ def figures(name: str, case: str) -> dict[str, Any]:
     cells: Any = expect.entries[case].value.plain()
     row = re.search(r"block table, ([\w.]+)\)", cells.pop("source"))
     printed = {cell: v["documented"] if isinstance(v, dict) else v for cell, v in cells.items()}
-    (x,) = network(name, case).graph.graph.inputs.values()
+    (x,) = network(name, case).graph.inputs.values()
     return printed | {"row": row and row[1], "input": str(x)}
 
 
@@ -100,8 +100,8 @@ def test_the_figures_of_a_block_hold(name: str, case: str) -> None:
 @pytest.mark.parametrize(("name", "case"), CASES)
 def test_a_block_runs_by_itself(name: str, case: str) -> None:
     done = network(name, case)
-    (x,) = done.graph.graph.inputs.values()
-    (y,) = (done.graph.types[value] for value in done.graph.graph.outputs.values())
+    (x,) = done.graph.inputs.values()
+    (y,) = (done.graph.types[value] for value in done.graph.outputs.values())
     found = archforge.compile(done, backend="numpy")(rule_input((1, *x.shape)))
     assert found.shape == (1, *y.shape)
     assert np.isfinite(found).all()

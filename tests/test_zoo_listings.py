@@ -52,7 +52,7 @@ def as_ours(row: dict[str, Any]) -> tuple[object, ...]:
 def rows_of(network: Network) -> Iterator[tuple[object, ...]]:
     """The same of a network of ours: an op outside the blocks is a row, a block is one."""
     typed = network.graph
-    scopes = typed.graph.scopes
+    scopes = typed.scopes
     layers = [n for n in typed.nodes if n.op.counts_as_layer]
     for block, nodes in groupby(layers, key=lambda node: block_of(scopes, node)):
         if block is None:

@@ -69,7 +69,7 @@ def ops(profile: Profile) -> set[str]:
 def digest(profile: Profile) -> str:
     """Of all ops in order, who shares parameters, and where each has its inputs from."""
     typed = graphs()[profile]
-    place = {value: i for i, value in enumerate((*typed.graph.inputs, *(n.name for n in typed.nodes)))}
+    place = {value: i for i, value in enumerate((*typed.inputs, *(n.name for n in typed.nodes)))}
     owners: dict[str, int] = {}
     lines: list[tuple[Any, ...]] = [
         (
@@ -79,7 +79,7 @@ def digest(profile: Profile) -> str:
         )
         for node in typed.nodes
     ]
-    lines.append(tuple(place[value] for value in typed.graph.outputs.values()))
+    lines.append(tuple(place[value] for value in typed.outputs.values()))
     return sha256(json.dumps(lines).encode()).hexdigest()[:16]
 
 

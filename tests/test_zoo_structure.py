@@ -142,7 +142,7 @@ def documented(layers: list[dict[str, Any]], image: list[int], numbering: Number
 
 def ours(typed: TypedGraph, numbering: Numbering) -> Network:
     network = Network()
-    at = {name: numbering.layer(("input", x.shape), ()) for name, x in typed.graph.inputs.items()}
+    at = {name: numbering.layer(("input", x.shape), ()) for name, x in typed.inputs.items()}
     for node in typed.nodes:
         inputs = [at[value] for value in node.inputs]
         description = describe_node(typed, node)
@@ -153,7 +153,7 @@ def ours(typed: TypedGraph, numbering: Numbering) -> Network:
         else:
             at[node.name] = numbering.layer(description, inputs)
             network.add(at[node.name], description)
-    network.output = at[next(iter(typed.graph.outputs.values()))]
+    network.output = at[next(iter(typed.outputs.values()))]
     return network
 
 

@@ -18,9 +18,9 @@ def activation_peak(typed: TypedGraph) -> int:
     last_use: dict[str, int] = {}
     for place, node in enumerate(typed.nodes):
         last_use.update(dict.fromkeys(node.inputs, place))
-    for value in typed.graph.outputs.values():
+    for value in typed.outputs.values():
         last_use[value] = len(typed.nodes)
-    alive = peak = sum(t.size for t in typed.graph.inputs.values())
+    alive = peak = sum(t.size for t in typed.inputs.values())
     for place, node in enumerate(typed.nodes):
         alive += typed.types[node.name].size
         peak = max(peak, alive)

@@ -114,8 +114,8 @@ class _Names:
         kinds = Counter(node.op.kind for node in typed.nodes)
         self.computed: dict[str, int | str] = {
             **counts.by_cell(),
-            "input": _shapes(typed.graph.inputs.values()),
-            "output": _shapes(typed.types[v] for v in typed.graph.outputs.values()),
+            "input": _shapes(typed.inputs.values()),
+            "output": _shapes(typed.types[v] for v in typed.outputs.values()),
         }
         self.values: dict[str, Any] = {
             **expansion.args,

@@ -45,7 +45,7 @@ def count(typed: TypedGraph) -> Counts:
     """Totals over the whole graph; arrays that several nodes share count once."""
     layers = macs = weights = biases = buffers = 0
     counted: set[str] = set()
-    needed = _needed_by_first_output(typed)
+    needed = typed.needed_by(list(typed.outputs.values())[:1])
     tallies: dict[tuple[int, tuple[TensorType, ...]], _Tally] = {}  # nodes of one op are often many
     for node in typed.nodes:
         types = typed.input_types(node)
@@ -77,11 +77,3 @@ def _tally(op: Operator, types: tuple[TensorType, ...]) -> _Tally:
     for decl in op.params(*types).values():
         sizes[decl.role] += decl.size
     return _Tally(op.counts_as_layer, op.macs(*types), sizes["weight"], sizes["bias"], sizes["buffer"])
-
-
-def _needed_by_first_output(typed: TypedGraph) -> set[str]:
-    needed = set(list(typed.graph.outputs.values())[:1])
-    for node in reversed(typed.nodes):
-        if node.name in needed:
-            needed.update(node.inputs)
-    return needed

@@ -56,7 +56,7 @@ def _by_x(shape: tuple[int, ...]) -> str:
 
 def _wiring(network: Network) -> list[tuple[Any, ...]]:
     """Each op that does something, its parameters' scope and where its inputs come from."""
-    graph = optimise(network.graph, without=("fold_batch_norm",)).graph.graph
+    graph = optimise(network.graph, without=("fold_batch_norm",)).graph
     place = {name: i for i, name in enumerate([*graph.inputs, *(n.name for n in graph.nodes)])}
     owned = {name.rpartition(".")[0] for name in network.params}
     steps: list[tuple[Any, ...]] = [

@@ -72,7 +72,7 @@ def _row(typed: TypedGraph, index: int, node: Node, counted: set[str]) -> Ledger
         biases=sizes["bias"],
         buffers=sizes["buffer"],
         macs=node.op.macs(*types),
-        blocks=tuple((scope.kind, scope.name) for scope in scope_path(typed.graph.scopes, node.scope)),
+        blocks=tuple((scope.kind, scope.name) for scope in scope_path(typed.scopes, node.scope)),
         line=source_line(node),
     )
 

@@ -44,7 +44,7 @@ class Task:
         from archforge.weights import rule_input, rule_weights
 
         folder.mkdir(parents=True, exist_ok=True)
-        inputs = network.graph.graph.inputs
+        inputs = network.graph.inputs
         arrays = {n: rule_input((batch, *t.shape), n).astype("float32") for n, t in inputs.items()}
         np.savez(folder / "inputs.npz", **arrays)  # type: ignore[arg-type]  # arrays, all of them
         write_arrays(folder / "weights.safetensors", rule_weights(network.params, "float32"))

@@ -93,7 +93,7 @@ def _text(built: driver.Build) -> str:
 
 def _heading(network: Network) -> str:
     spec = network.spec
-    inputs = network.graph.graph.inputs
+    inputs = network.graph.inputs
     shape = ", ".join(str(t) if len(inputs) == 1 else f"{name} {t}" for name, t in inputs.items())
     lines = [paint(spec.header.title or spec.name, "bold")]
     if spec.header.paper:

@@ -63,7 +63,7 @@ def _row(report: Report) -> tuple[str, ...]:
     held = sum(c.problem is None for c in cells)
     counts = network.counts
     star = "*" if report.spec and report.spec.header.recommended else ""
-    shape = ", ".join(map(str, network.graph.graph.inputs.values()))
+    shape = ", ".join(map(str, network.graph.inputs.values()))
     checked = f"{held} of {len(cells)}" if cells else "unchecked"
     return (
         report.name,

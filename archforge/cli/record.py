@@ -70,7 +70,7 @@ def _adds(new: str, old: str) -> bool:
 
 def _block(network: Network) -> str:
     """One profile's cells, as `expect` has them."""
-    shapes = ", ".join(map(str, network.graph.graph.inputs.values()))
+    shapes = ", ".join(map(str, network.graph.inputs.values()))
     cells = {"input": shapes, **network.counts.by_cell()}
     lines = [f"    {cell}: {v:_}" if isinstance(v, int) else f"    {cell}: {v}" for cell, v in cells.items()]
     return "\n".join([f"  {network.profile}:", "    source: computed", *lines])

@@ -107,8 +107,8 @@ def open_stream(
     has_taps: bool,
 ) -> Stream:
     """The files behind `sources` for a network. Raises what is wrong before anything is computed."""
-    graph = network.graph.graph
-    made = network.graph.types[next(iter(graph.outputs.values()))]
+    graph = network.graph
+    made = graph.types[next(iter(graph.outputs.values()))]
     if len(graph.inputs) > 1:
         message = f"{network.name} has the inputs {', '.join(graph.inputs)}, and many files are for one"
         fail("E0001", message, help="-i with an .npz file of these names")

@@ -31,7 +31,7 @@ def inputs(network: Network, data: str, seed: int, dtype: str) -> dict[str, NDAr
     from archforge.data.arrays import read_inputs
     from archforge.weights.rule_made import rule_input
 
-    types = network.graph.graph.inputs
+    types = network.graph.inputs
     if data == "rule":
         arrays = {name: rule_input((1, *t.shape), name) for name, t in types.items()}
     elif data == "random":

@@ -60,7 +60,7 @@ def show(
 
 def _of_block(typed: TypedGraph, block: str) -> list[Node]:
     """The nodes of the first call of a block, or of a scope by its name."""
-    scopes = typed.graph.scopes
+    scopes = typed.scopes
     found = next((s for s in scopes if s.name == block or (s.is_block and s.kind == block)), None)
     if found is None:
         known = dict.fromkeys(

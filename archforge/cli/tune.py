@@ -84,7 +84,7 @@ def _tuned(network: Network, backend: Tunable, batch: int, rounds: int, progress
     from archforge.bench.tune import tune
     from archforge.weights.rule_made import rule_input
 
-    types = network.graph.graph.inputs
+    types = network.graph.inputs
     inputs = {name: rule_input((batch, *t.shape), name).astype("float32") for name, t in types.items()}
     return tune(network, backend, inputs, rounds=rounds, say=progress.say)
 

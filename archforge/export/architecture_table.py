@@ -54,7 +54,7 @@ def architecture_table(network: Network) -> list[ArchitectureRow]:
 
 def _blocks_and_layers(network: Network) -> Iterator[_BlockOrLayer]:
     """The rows of the ledger, those of one outermost block call together."""
-    blocks = {(s.kind, s.name) for s in network.graph.graph.scopes if s.is_block}
+    blocks = {(s.kind, s.name) for s in network.graph.scopes if s.is_block}
 
     def key(row: LedgerRow) -> tuple[str, str, str]:
         """Kind and name of the outermost block call around a row, and what that stands in."""

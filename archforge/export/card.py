@@ -22,14 +22,14 @@ SHOWN = 3  # arrays that stand for all
 def model_card(subject: Subject) -> str:
     """The card in Markdown."""
     network = subject.network
-    graph = network.graph.graph
+    graph = network.graph
     return render(
         "model_card.md.j2",
         title=_words(network.spec.header.title or network.name),
         summary=_summary(network),
         warnings=[*_warnings(network)],
         inputs=[{"name": n, "shape": str(t)} for n, t in graph.inputs.items()],
-        outputs=[{"name": n, "shape": str(network.graph.types[v])} for n, v in graph.outputs.items()],
+        outputs=[{"name": n, "shape": str(graph.types[v])} for n, v in graph.outputs.items()],
         profiles=[_counts(n, chosen=n.profile == network.profile) for n in subject.profiles],
         sources=[source for n in subject.profiles for source in _sources(n)],
         unchecked=[n.profile for n in subject.profiles if not n.cells],

@@ -50,8 +50,8 @@ def _row(network: Network, *, first: bool) -> dict[str, str]:
     return {
         "name": network.name if first else "",
         "profile": network.profile,
-        "input": ", ".join(map(str, network.graph.graph.inputs.values())),
-        "output": ", ".join(str(network.graph.types[v]) for v in network.graph.graph.outputs.values()),
+        "input": ", ".join(map(str, network.graph.inputs.values())),
+        "output": ", ".join(str(network.graph.types[v]) for v in network.graph.outputs.values()),
         "layers": f"{counts.layers:,}",
         "weights": f"{counts.weights:,}",
         "biases": f"{counts.biases:,}",

@@ -228,7 +228,8 @@ def torch_network(typed: TypedGraph, state: Mapping[str, Any]) -> Any:
     Raises Unsupported for ops that `TORCH_OPS` lacks, all together.
     """
     torch: Any = import_module("torch")
-    nodes = _needed(typed)
+    needed = typed.needed_by(typed.outputs.values())
+    nodes = [node for node in typed.nodes if node.name in needed]
     lacking = sorted({_op(n).kind for n in nodes if not _op(n).is_identity} - TORCH_OPS.keys())
     if lacking:
         raise Unsupported(f"there is no translation to torch of {', '.join(f'`{kind}`' for kind in lacking)}")
@@ -244,10 +245,10 @@ def torch_network(typed: TypedGraph, state: Mapping[str, Any]) -> Any:
                 self.calls.append((node.name, function, node.inputs))
 
         def forward(self, *inputs: Any) -> tuple[Any, ...]:
-            values = dict(zip(typed.graph.inputs, inputs, strict=True))
+            values = dict(zip(typed.inputs, inputs, strict=True))
             for name, function, given in self.calls:
                 values[name] = function(*(values[v] for v in given))
-            return tuple(values[v] for v in typed.graph.outputs.values())
+            return tuple(values[v] for v in typed.outputs.values())
 
     return Network().eval()
 
@@ -263,14 +264,3 @@ def _translated(typed: TypedGraph, node: Node, state: Mapping[str, Any], functio
 def _op(node: Node) -> Op:
     assert isinstance(node.op, Op)
     return node.op
-
-
-def _needed(typed: TypedGraph) -> list[Node]:
-    """The nodes that the outputs depend on, in order."""
-    live = set(typed.graph.outputs.values())
-    found = []
-    for node in reversed(typed.nodes):
-        if node.name in live:
-            live.update(node.inputs)
-            found.append(node)
-    return found[::-1]

@@ -76,7 +76,7 @@ def _changed_outputs(before: TypedGraph, after: TypedGraph) -> list[str]:
 
 
 def _output_types(typed: TypedGraph) -> dict[str, object]:
-    return {name: typed.types[value] for name, value in typed.graph.outputs.items()}
+    return {name: typed.types[value] for name, value in typed.outputs.items()}
 
 
 def _dangling(typed: TypedGraph) -> list[str]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from archforge.ir import TypedGraph
 from archforge.passes.graph_pass import Pass, Rewrite
 
-__all__ = ["PASS"]
+__all__ = ["PASS", "drop_identities"]
 
 
-def drop_identities(typed: TypedGraph, taps: frozenset[str]) -> Rewrite:
+def drop_identities(typed: TypedGraph, taps: frozenset[str] = frozenset()) -> Rewrite:
     """Reconnect users of each identity to its input, following chains."""
     dropped = {
         node.name: node.inputs[0]

@@ -27,7 +27,7 @@ def resolve_taps(typed: TypedGraph, names: Iterable[str]) -> dict[str, str]:
     Raises E0608 for names that do not exist, all together.
     """
     # A block without a name of its own has its caller's, and stands behind it in the list.
-    known = {s.name: s.output for s in reversed(typed.graph.scopes) if s.name and s.output}
+    known = {s.name: s.output for s in reversed(typed.scopes) if s.name and s.output}
     known |= {value: value for value in typed.types}
     names = list(names)
     unknown = [
@@ -60,8 +60,9 @@ def plan(
     if dtype not in backend.dtypes:
         help = f"dtypes of {backend.name}: {', '.join(backend.dtypes)}"
         fail("E0703", f"the backend {backend.name} cannot compute in {dtype}", help=help)
-    wanted = frozenset((*typed.graph.outputs.values(), *taps.values()))
-    nodes = _needed(typed, wanted)
+    wanted = frozenset((*typed.outputs.values(), *taps.values()))
+    needed = typed.needed_by(wanted)
+    nodes = [node for node in typed.nodes if node.name in needed]
     table = backend.lowerings(dtype, frozenset(without))
     kernels = {n.name: _lowered(n, typed, table) for n in nodes}
     _refuse(nodes, kernels, backend, strict)
@@ -92,17 +93,6 @@ def plan(
         typed.types,
         frozenset(without),
     )
-
-
-def _needed(typed: TypedGraph, wanted: frozenset[str]) -> list[Node]:
-    """The nodes that the wanted values depend on, in order."""
-    live = set(wanted)
-    nodes = []
-    for node in reversed(typed.nodes):
-        if node.name in live:
-            live.update(node.inputs)
-            nodes.append(node)
-    return nodes[::-1]
 
 
 def _frees(chains: list[Chain], wanted: frozenset[str]) -> list[tuple[str, ...]]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from archforge.errors import Diagnostic, DiagnosticError
 from archforge.export.module.arguments import arguments_of
 from archforge.export.module.kernels import kernel_file, kernel_name
 from archforge.ir import Node, Scope, TensorType, TypedGraph
+from archforge.passes.drop_identities import drop_identities
 
 __all__ = ["Body", "Call", "Line", "Prefix", "Region", "RegionTree", "body_of"]
 
@@ -106,36 +107,19 @@ class RegionTree:
     """The scopes of a graph that hold nodes, and which of them become functions."""
 
     def __init__(self, typed: TypedGraph) -> None:
+        typed = replace(typed, graph=drop_identities(typed).graph)
         self.typed = typed
-        self.alias = _identities(typed)
-        self.outputs = {name: self.final(value) for name, value in typed.graph.outputs.items()}
-        live = self._live()
+        needed = typed.needed_by(typed.outputs.values())
+        live = [node for node in typed.nodes if node.name in needed]
         _refuse_lacking(typed, live)
         self.root = self._build(live)
         self._connect(live)
         self.calls = self._calls()
         self._called = {r.scope.index for regions in self.calls.values() for r in regions}
 
-    def final(self, value: str) -> str:
-        """The value itself, or what the identity that gives it was given."""
-        return self.alias.get(value, value)
-
-    def inputs_of(self, node: Node) -> tuple[str, ...]:
-        return tuple(map(self.final, node.inputs))
-
-    def _live(self) -> list[Node]:
-        """The nodes that an output needs."""
-        needed = set(self.outputs.values())
-        live: list[Node] = []
-        for node in reversed(self.typed.nodes):
-            if node.name in needed and node.name not in self.alias:
-                needed.update(self.inputs_of(node))
-                live.append(node)
-        return live[::-1]
-
     def _build(self, live: list[Node]) -> Region:
         # A graph that no spec was expanded to may have no scopes.
-        scopes = self.typed.graph.scopes or (Scope(0, "", "graph", True, None, None),)
+        scopes = self.typed.scopes or (Scope(0, "", "graph", True, None, None),)
         regions: dict[int, Region] = {}
 
         def region(index: int) -> Region:
@@ -156,17 +140,15 @@ class RegionTree:
         """What each region reads from outside, in order, and which of its values are used there."""
         users: defaultdict[str, list[Node]] = defaultdict(list)
         for node in live:
-            for value in self.inputs_of(node):
+            for value in node.inputs:
                 users[value].append(node)
-        outputs = set(self.outputs.values())
+        outputs = set(self.typed.outputs.values())
 
         def visit(region: Region) -> None:
             inside = {node.name: node for node in region.nodes()}
-            reads = dict.fromkeys(
-                v for node in inside.values() for v in self.inputs_of(node) if v not in inside
-            )
-            current = [self.final(v) for v in region.scope.inputs[:1]]
-            region.reads = tuple(dict.fromkeys([*(v for v in current if v in reads), *reads]))
+            reads = dict.fromkeys(v for node in inside.values() for v in node.inputs if v not in inside)
+            current = [v for v in region.scope.inputs[:1] if v in reads]
+            region.reads = tuple(dict.fromkeys([*current, *reads]))
             region.writes = tuple(
                 v for v in inside if v in outputs or any(u.name not in inside for u in users[v])
             )
@@ -207,7 +189,7 @@ def body_of(tree: RegionTree, region: Region, call: Callable[[Region], Call]) ->
     inputs = len(numbers)
     lines: list[Line] = []
     for item in tree.items(region):
-        reads = tree.inputs_of(item) if isinstance(item, Node) else item.reads
+        reads = item.inputs if isinstance(item, Node) else item.reads
         values = tuple(numbers[v] for v in reads)
         if isinstance(item, Node):
             lines.append(_op_line(tree, region.scope, item, values))
@@ -217,16 +199,16 @@ def body_of(tree: RegionTree, region: Region, call: Callable[[Region], Call]) ->
             writes = item.writes
         for value in writes:
             numbers[value] = len(numbers)
-    outputs = region.writes if region.parent else tuple(tree.outputs.values())
+    outputs = region.writes if region.parent else tuple(tree.typed.outputs.values())
     return Body(region.scope.name, inputs, tuple(lines), tuple(numbers[v] for v in outputs))
 
 
 def _inputs(tree: RegionTree, region: Region) -> tuple[str, ...]:
-    return region.reads if region.parent else tuple(tree.typed.graph.inputs)
+    return region.reads if region.parent else tuple(tree.typed.inputs)
 
 
 def _op_line(tree: RegionTree, scope: Scope, node: Node, values: tuple[int, ...]) -> Line:
-    types = tuple(tree.typed.types[v] for v in tree.inputs_of(node))
+    types = tree.typed.input_types(node)
     operator = _operator(node.op.kind, types)
     kernel = None if operator else kernel_file().kernels[kernel_name(node.op.kind)]
     args = arguments_of(node, types, kernel) if kernel else {}
@@ -272,15 +254,6 @@ def _relative(scope: Scope, name: str) -> str:
 def _operator(kind: str, types: Sequence[TensorType]) -> str | None:
     """The operator for a merge whose values NumPy aligns as the op does."""
     return INFIX.get(kind) if len({len(t.shape) for t in types}) == 1 else None
-
-
-def _identities(typed: TypedGraph) -> dict[str, str]:
-    """Each value that an identity gives, with the value that it is."""
-    alias: dict[str, str] = {}
-    for node in typed.nodes:
-        if node.op.passes_through(*typed.input_types(node)):
-            alias[node.name] = alias.get(node.inputs[0], node.inputs[0])
-    return alias
 
 
 def _refuse_lacking(typed: TypedGraph, nodes: Sequence[Node]) -> None:
