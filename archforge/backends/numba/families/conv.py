@@ -33,7 +33,7 @@ from archforge.ops.conv import Conv
 from archforge.ops.linear import Linear
 from archforge.plan import Epilogue, Kernel
 
-__all__ = ["ahead_fields", "direct", "linear", "record", "tile_fields"]
+__all__ = ["direct", "linear", "prefetch_fields", "record", "tile_fields"]
 
 DIRECT = Unit("conv", "conv")
 
@@ -101,12 +101,12 @@ def record(
 
     cut = cut_of(area, layout, batch, x.pixel)
     height, width = area.output
-    band, stretch = -(-height // cut.bands), -(-width // cut.stretches)  # the longest
+    band, strip = -(-height // cut.bands), -(-width // cut.strips)  # the longest
     needs_patch = area.overhangs or places["source_pixel"] != x.pixel
-    patch = _patch_fields(area, band, stretch, x.pixel) if needs_patch else {"patch": 0}
+    patch = _patch_fields(area, band, strip, x.pixel) if needs_patch else {"patch": 0}
     planes = 1 if layout.thin and x.is_blocked else layout.planes
     geometry = _geometry(area, layout, x, {**places, **patch})
-    row_tiles = -(-stretch // most_pixels(layout.panel_blocks))
+    row_tiles = -(-strip // most_pixels(layout.panel_blocks))
     fields = {
         **geometry,
         **places,
@@ -114,19 +114,19 @@ def record(
         **area.fields(),
         **clamp_fields(epilogue),
         **_weight_fields(layout, params),
-        **ahead_fields(layout, geometry, band * row_tiles),
-        **tile_fields(layout, area.stride[1] * x.pixel // FLOAT, geometry, {stretch, width // cut.stretches}),
+        **prefetch_fields(layout, geometry, band * row_tiles),
+        **tile_fields(layout, area.stride[1] * x.pixel // FLOAT, geometry, {strip, width // cut.strips}),
         "batch": batch,
         "height": height,
         "width": width,
         "bands": cut.bands,
-        "stretches": cut.stretches,
+        "strips": cut.strips,
         "parts": cut.parts,
         "parts_first": int(cut.parts_first),
-        "pixel": x.pixel,
+        "read_pixel": x.pixel,
         "group_planes": planes,
     }
-    units = batch * cut.bands * cut.stretches * cut.parts
+    units = batch * cut.bands * cut.strips * cut.parts
     tape.call(DIRECT, CONV, fields, units, planes * patch["patch_plane"] if needs_patch else 0)
     return out
 
@@ -153,10 +153,10 @@ def _places(area: Area, x: Value, out: Value, residual: Value | None, *, by_imag
     return places | ({"residual_pixel": step(residual)} if residual else {})
 
 
-def _patch_fields(area: Area, band: int, stretch: int, pixel: int) -> dict[str, int]:
+def _patch_fields(area: Area, band: int, strip: int, pixel: int) -> dict[str, int]:
     """The memory for what a unit of so many rows and columns sees, with what is beyond the source."""
     rows = (band - 1) * area.stride[0] + area.reach[0]
-    columns = (stretch - 1) * area.stride[1] + area.reach[1]
+    columns = (strip - 1) * area.stride[1] + area.reach[1]
     return {"patch": 1, "patch_row": columns * pixel, "patch_plane": rows * columns * pixel}
 
 
@@ -197,15 +197,15 @@ def _geometry(area: Area, layout: Layout, x: Value, places: Mapping[str, Any]) -
 AHEAD = 1 << 11
 
 
-def ahead_fields(layout: Layout, geometry: Mapping[str, int], tiles: int) -> dict[str, int]:
+def prefetch_fields(layout: Layout, geometry: Mapping[str, int], tiles: int) -> dict[str, int]:
     """What tiles have prefetched: so many together the next panel, one by itself the weights that follow."""
     places = geometry["planes"] * geometry["rows"] * geometry["columns"]
     lines = geometry["run"] * layout.panel_blocks * machine().vector // LINE  # of the panel at a place
     each = -(-lines // tiles)
     return {
-        "ahead": geometry["depth"] * layout.panel_blocks * machine().vector if tiles > 1 else AHEAD,
-        "ahead_lines": each,
-        "ahead_step": places * each * LINE,
+        "prefetch_ahead": geometry["depth"] * layout.panel_blocks * machine().vector if tiles > 1 else AHEAD,
+        "prefetch_lines": each,
+        "prefetch_step": places * each * LINE,
     }
 
 
@@ -213,15 +213,15 @@ def tile_fields(layout: Layout, step: int, geometry: Mapping[str, int], counts: 
     """Tables of functions for whole panels and for the last one of a group, if that is smaller, over rows
     of so many pixels, `step` floats apart."""
     lanes = machine().lanes
-    sizes = {"": layout.panel_blocks}
+    sizes = {"tile": layout.panel_blocks}
     if layout.blocks % layout.panel_blocks:
-        sizes["tail_"] = layout.blocks % layout.panel_blocks
+        sizes["tail"] = layout.blocks % layout.panel_blocks
     fields: dict[str, Any] = {}
     for name, blocks in sizes.items():
         most = most_pixels(blocks)
-        fields[f"{name}most_pixels"] = most
+        fields[f"{name}_pixels"] = most
         tile = partial(_product, lanes, blocks, step, _unrolled(geometry["run"], step))
-        fields[f"{name}tiles"] = tile_table(tile, most, counts)
+        fields[f"{name}_table"] = tile_table(tile, most, counts)
     return fields
 
 

@@ -216,8 +216,8 @@ def _moved(x: Value, out: Value, offsets: Sequence[Offsets], fill: float = 0.0) 
         "source_image": x.image,
         "out": out.place,
         "out_image": out.image,
-        "lanes": lanes,
-        "places": 0 if is_run else places,
+        "lane_offsets": lanes,
+        "pixel_offsets": 0 if is_run else places,
         "fill": fill,
     }
     x.tape.call(MOVING, MOVE, fields, x.tape.batch * out.blocks * chunks)

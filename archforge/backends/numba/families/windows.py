@@ -89,7 +89,7 @@ def avg_pool(op: AvgPool, x: TensorType) -> Kernel | None:
 
 
 def adaptive_avg_pool(op: AdaptiveAvgPool, x: TensorType) -> Kernel | None:
-    """A window where the stretches are of one size, without overlap."""
+    """A window where all means are of equally many pixels, without overlap."""
     sizes = per_axis(op.size, len(x.spatial), "size")
     if set(sizes) == {1}:
         return _reduction("mean", op.infer(x).shape)
@@ -170,7 +170,7 @@ def _window(kind: Literal["dot", "max", "mean"], area: Area) -> dict[str, Any]:
     left = sum(place + min(starts) < 0 for place in seen)
     right = sum(place + max(starts) >= area.source[1] for place in seen)
     tile = WindowTile(machine().lanes, pixels, columns, stride, area.dilation, left, right, kind)
-    return {"tile": tile, "tiles": tiles, "last_tile": width - pixels}
+    return {"tile": tile, "row_tiles": tiles, "last_tile": width - pixels}
 
 
 def _record(
@@ -205,7 +205,7 @@ def _record(
         "width": width,
         "bands": bands,
         "band_rows": rows,
-        "row_group": max(GROUP_PIXELS // width, 1),
+        "activated_rows": max(GROUP_PIXELS // width, 1),
         "stride_y": area.stride[0],
         "pad_y": area.before[0],
         "pad_x": area.before[1],

@@ -16,7 +16,7 @@ from archforge.backends.numba.families.common import (
     blocks_of,
     clamp_fields,
 )
-from archforge.backends.numba.families.conv import ahead_fields, tile_fields
+from archforge.backends.numba.families.conv import prefetch_fields, tile_fields
 from archforge.backends.numba.families.layout import Layout
 from archforge.backends.numba.families.work_units import most_pixels
 from archforge.backends.numba.microkernels.winograd_transforms import InputTransform, OutputTransform
@@ -244,7 +244,7 @@ def _product_fields(layout: Layout, cut: _Cut) -> dict[str, Any]:
     }
     return {
         **geometry,
-        **ahead_fields(layout, geometry, -(-cut.chunk // most_pixels(layout.panel_blocks))),
+        **prefetch_fields(layout, geometry, -(-cut.chunk // most_pixels(layout.panel_blocks))),
         **tile_fields(layout, machine().lanes, geometry, cut.counts()),
         "panels": layout.panels,
         "panel_blocks": layout.panel_blocks,
@@ -256,9 +256,13 @@ def _product_fields(layout: Layout, cut: _Cut) -> dict[str, Any]:
 
 def _epilogue_fields(epilogue: Epilogue | None) -> dict[str, Any]:
     then = clamp_fields(epilogue)
-    clamp: Any = aligned((1,), GEOMETRY)  # which says only between what the outputs are clamped
+    clamp: Any = aligned((1,), GEOMETRY.dtype)  # which says only between what the outputs are clamped
     clamp["low"], clamp["high"] = then["low"], then["high"]
-    return {"epilogue": clamp, "then": then.get("activation", 0), "parameter": then.get("parameter", 0)}
+    return {
+        "clamp": clamp,
+        "out_activation": then.get("activation", 0),
+        "parameter": then.get("parameter", 0),
+    }
 
 
 def _residual(residual: Value | None) -> dict[str, Any]:

@@ -14,10 +14,10 @@ __all__ = ["cut_of", "most_pixels"]
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """How the output of one image is cut into units: bands of rows, stretches of columns, parts of panels."""
+    """How the output of one image is cut into units: bands of rows, strips of columns, parts of panels."""
 
     bands: int
-    stretches: int
+    strips: int
     parts: int
     parts_first: bool
 
@@ -34,7 +34,7 @@ UNITS_PER_THREAD = 4
 
 
 def cut_of(area: Area, layout: Layout, batch: int, pixel: int) -> Cut:
-    """Bands or stretches whose source fits the L2 cache beside a panel; then more of them, or parts of the
+    """Bands or strips whose source fits the L2 cache beside a panel; then more of them, or parts of the
     panels, until there is enough for all threads. Where weights outweigh the source, parts come first, so
     that each thread reads its share of the weights once."""
     height, width = area.output
@@ -60,13 +60,13 @@ def cut_of(area: Area, layout: Layout, batch: int, pixel: int) -> Cut:
         rows = min(rows, max(-(-height // wanted), area.reach[0])) if height > 1 else 1
         columns = min(columns, -(-width // wanted // most) * most or most) if height == 1 else width
     panels = layout.groups * layout.panels
-    bands, stretches = -(-height // rows), -(-width // columns)
+    bands, strips = -(-height // rows), -(-width // columns)
     threads = machine().threads
-    if batch * bands * stretches * panels % threads and width >= stretches * threads * most:
+    if batch * bands * strips * panels % threads and width >= strips * threads * most:
         # A number of parts that threads cannot share equally: areas, then, of which each does its own.
-        stretches = -(-stretches // threads) * threads
-    areas = batch * bands * stretches
-    return Cut(bands, stretches, _parts(panels, areas, enough), parts_first)
+        strips = -(-strips // threads) * threads
+    areas = batch * bands * strips
+    return Cut(bands, strips, _parts(panels, areas, enough), parts_first)
 
 
 def _parts(panels: int, areas: int, enough: int) -> int:

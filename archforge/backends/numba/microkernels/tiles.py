@@ -27,12 +27,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from archforge.backends.numba.runtime.records import GEOMETRY
+from archforge.backends.numba.runtime.records import GEOMETRY, RecordTable
 from archforge.backends.numba.toolchain.machine import FLOAT
 
 if TYPE_CHECKING:
     import llvmlite.binding as llvm
-    import numpy as np
 
     from archforge.backends.numba.microkernels.vectors import Function, Variable
 
@@ -71,7 +70,7 @@ class Product:
         weight = f.variable(f.arguments["weight"])
         geometry = Geometry(f)
         run, left = geometry["run"], f.variable(geometry["depth"])
-        ahead, lines = f.variable(f.arguments["ahead"]), geometry["ahead_lines"]
+        ahead, lines = f.variable(f.arguments["ahead"]), geometry["prefetch_lines"]
         with geometry.places() as place:
             with f.loop(lines):
                 f.prefetch(ahead.get())
@@ -94,22 +93,18 @@ class Product:
 
 
 class Geometry:
-    """The fields of the record that the first argument points to; `kind` begins as `GEOMETRY`."""
+    """The fields of the record that the first argument points to, which begins as `GEOMETRY`."""
 
-    def __init__(self, f: Function, kind: np.dtype[np.void] = GEOMETRY) -> None:
+    def __init__(self, f: Function, record: RecordTable = GEOMETRY) -> None:
         self._f = f
-        self._kind = kind
+        self._record = record
         self.address = f.arguments["geometry"]
 
     def __getitem__(self, name: str) -> Any:
-        return self._f.integer_at(self.address, self._offset(name))
+        return self._f.integer_at(self.address, self._record.offset(name))
 
     def spread(self, name: str) -> Any:
-        return self._f.spread(self.address, self._offset(name))
-
-    def _offset(self, name: str) -> int:
-        offset: int = self._kind.fields[name][1]  # type: ignore[index]  # the record has fields
-        return offset
+        return self._f.spread(self.address, self._record.offset(name))
 
     @contextmanager
     def places(self) -> Iterator[Any]:

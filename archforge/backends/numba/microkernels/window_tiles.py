@@ -81,7 +81,7 @@ class Window:
         with f.loop(f.arguments["rows"]):
             row = self._row(f, g, y.get(), out.get(), residual.get())
             x = f.variable(f.word(0))
-            with f.loop(g["tiles"]):
+            with f.loop(g["row_tiles"]):
                 self._tile(f, g, row, f.least(x.get(), g["last_tile"]))
                 x.set(f.add(x.get(), self.pixels))
             y.set(f.add(y.get(), 1))

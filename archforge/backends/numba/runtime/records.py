@@ -1,105 +1,360 @@
-"""The records through which Python tells machine code what to do. Sizes and strides are in bytes
-unless their comment says otherwise; an address of 0 means that there is no such thing."""
+"""The records through which Python tells machine code what to do: tables, a line for each field.
+
+A family of kernels sets the fields when it puts a call on the tape. The unit that computes the call reads
+them, and so do the microkernels that it calls. An address of 0 says that there is no such array or function.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
 
 import numpy as np
 
-__all__ = ["ACROSS", "CONV", "ELEMENTS", "GEOMETRY", "MOVE", "POOL", "RESAMPLE", "STEP", "WINOGRAD"]
+__all__ = [
+    "ACROSS",
+    "CONV",
+    "ELEMENTS",
+    "GEOMETRY",
+    "MOVE",
+    "POOL",
+    "RECORDS",
+    "RESAMPLE",
+    "STEP",
+    "WINOGRAD",
+    "RecordField",
+    "RecordTable",
+]
+
+# A `flag` is 0 or 1, an `opcode` one of the numbers of `opcodes.py`, a `value` a number without a unit. All
+# words in the plural count things; a `block` is as many channels as a vector has lanes.
+FieldUnit = Literal[
+    "address",
+    "bands",
+    "blocks",
+    "bytes",
+    "channels",
+    "chunks",
+    "columns",
+    "flag",
+    "floats",
+    "images",
+    "lines",
+    "opcode",
+    "panels",
+    "parts",
+    "pixels",
+    "planes",
+    "points",
+    "rows",
+    "strips",
+    "tiles",
+    "units",
+    "value",
+]
 
 
-def _record(*groups: Iterable[tuple[str, str]] | str) -> np.dtype[np.void]:
-    """Fields by name and type; a text lists names of 64-bit integers."""
-    fields: list[tuple[str, str]] = []
-    for group in groups:
-        fields += [(name, "i8") for name in group.split()] if isinstance(group, str) else group
-    return np.dtype(fields, align=True)
+@dataclass(frozen=True, slots=True)
+class RecordField:
+    """One number of a record: a 64-bit integer, or a float32 with the type `f4`."""
+
+    name: str
+    unit: FieldUnit
+    meaning: str
+    type: Literal["i8", "f4"] = "i8"
 
 
-# One step of a program: `function` does unit `i` of `units`, in any order, on any thread.
-STEP = _record("function record units")
+@dataclass(frozen=True)
+class RecordTable:
+    """The fields of a record, in the order in which they lie in memory."""
 
-# How a tile's window passes over its source: `run` floats at each of planes * rows * columns places
-# (each a count), which are the strides apart, until there were `depth` floats. Then where its results go,
-# how far ahead in the weights a tile has so many cache lines prefetched at each place, and the next tile
-# begins with that; and between what results are clamped.
-_GEOMETRY = (
-    "planes plane rows row columns column run depth out_pixel out_block residual_pixel",
-    "ahead ahead_lines ahead_step",
-    [("low", "f4"), ("high", "f4")],
+    fields: tuple[RecordField, ...]
+
+    @cached_property
+    def dtype(self) -> np.dtype[np.void]:
+        """The record as NumPy and Numba know it. Raises ValueError if two fields have one name."""
+        return np.dtype([(field.name, field.type) for field in self.fields], align=True)
+
+    def offset(self, name: str) -> int:
+        """Bytes from the beginning of the record to a field."""
+        fields: Any = self.dtype.fields
+        offset: int = fields[name][1]
+        return offset
+
+
+def _record(*parts: RecordTable | RecordField) -> RecordTable:
+    """A record of these fields, or of all fields of another record where that is a part."""
+    tables = (part.fields if isinstance(part, RecordTable) else (part,) for part in parts)
+    return RecordTable(tuple(field for table in tables for field in table))
+
+
+# One step of a program.
+STEP = _record(
+    RecordField("function", "address", "the unit's function"),
+    RecordField("record", "address", "the record that the unit reads"),
+    RecordField("units", "units", "calls of the function, in any order and on any thread"),
 )
-GEOMETRY = _record(*_GEOMETRY)
 
-# `activation` is the address of a function, `parameter` of a float. The output of one image is cut into
-# `bands` of rows and `stretches` of columns, as equal as can be. With `patch`, what a unit reads is first
-# copied to the thread's scratch memory, with zeros around it. Panels of `panel_blocks` blocks of output
-# channels are what a tile computes at once; the last of each group may be smaller. `tiles` and `tail_tiles`
-# are tables of functions by the number of pixels.
+# How a tile passes its window over the source, and what it does with the results. At each place of the window
+# (plane, row, column) it reads `run` floats that lie side by side, until it has read `depth` floats in all.
+GEOMETRY = _record(
+    RecordField("planes", "planes", "planes of the source that the window spans"),
+    RecordField("plane", "bytes", "from a plane of the source to the next"),
+    RecordField("rows", "rows", "rows of the window"),
+    RecordField("row", "bytes", "from where one row of the window lies in the source to the next"),
+    RecordField("columns", "columns", "columns of the window"),
+    RecordField("column", "bytes", "from where one column of the window lies in the source to the next"),
+    RecordField("run", "floats", "read at each place of the window"),
+    RecordField("depth", "floats", "read at all places together; the last run may be shorter for it"),
+    RecordField("out_pixel", "bytes", "from a pixel of the results to the next"),
+    RecordField("out_block", "bytes", "from a block of channels of the results to the next"),
+    RecordField("residual_pixel", "bytes", "from a pixel of the value to add to the next"),
+    RecordField("prefetch_ahead", "bytes", "from a panel's weights to those that its tiles prefetch"),
+    RecordField("prefetch_lines", "lines", "cache lines of weights that a tile prefetches at each place"),
+    RecordField("prefetch_step", "bytes", "of weights that one tile prefetches; the next begins behind them"),
+    RecordField("low", "value", "the least result; smaller ones become it", "f4"),
+    RecordField("high", "value", "the greatest result; larger ones become it", "f4"),
+)
+
+# A direct convolution that mixes channels. What a unit computes is one area of one image, a band of rows in a
+# strip of columns, and one part of the panels; a panel is what a tile computes at once.
 CONV = _record(
-    *_GEOMETRY,
-    "batch height width bands stretches",  # numbers of pixels, as in the next line
-    "stride_y stride_x pad_y pad_x reach_y reach_x source_height source_width",
-    "source source_image source_plane source_row source_pixel pixel",
-    "patch patch_plane patch_row",
-    "weight bias out out_image out_row residual residual_image residual_row",
-    "activation parameter",
-    "group_planes group_blocks group_panels panels panel_blocks block_weight parts parts_first",
-    "tiles most_pixels tail_tiles tail_most_pixels",
+    GEOMETRY,
+    RecordField("batch", "images", "images of the batch"),
+    RecordField("height", "pixels", "height of the output"),
+    RecordField("width", "pixels", "width of the output"),
+    RecordField("bands", "bands", "bands of rows into which the output is cut, as equal as can be"),
+    RecordField("strips", "strips", "strips of columns into which the output is cut, as equal as can be"),
+    RecordField("stride_y", "pixels", "from a window to the next one below it"),
+    RecordField("stride_x", "pixels", "from a window to the next one beside it"),
+    RecordField("pad_y", "pixels", "padding above the source"),
+    RecordField("pad_x", "pixels", "padding to the left of the source"),
+    RecordField("reach_y", "pixels", "height of the window with its dilation"),
+    RecordField("reach_x", "pixels", "width of the window with its dilation"),
+    RecordField("source_height", "pixels", "height of the source"),
+    RecordField("source_width", "pixels", "width of the source"),
+    RecordField("source", "address", "the source's first pixel"),
+    RecordField("source_image", "bytes", "from an image of the source to the next"),
+    RecordField("source_plane", "bytes", "from a plane of the source to the next"),
+    RecordField("source_row", "bytes", "from a row of the source to the next"),
+    RecordField("source_pixel", "bytes", "from a pixel of the source to the next"),
+    RecordField(
+        "read_pixel", "bytes", "from a pixel to the next where tiles read: in the patch or the source"
+    ),
+    RecordField("patch", "flag", "1: a unit first copies what it reads to scratch memory, with its padding"),
+    RecordField("patch_plane", "bytes", "from a plane of the patch to the next"),
+    RecordField("patch_row", "bytes", "from a row of the patch to the next"),
+    RecordField("weight", "address", "packed weights, float32"),
+    RecordField("bias", "address", "the bias of each output channel, float32, in whole blocks"),
+    RecordField("out", "address", "the first pixel of the results"),
+    RecordField("out_image", "bytes", "from an image of the results to the next"),
+    RecordField("out_row", "bytes", "from a row of the results to the next"),
+    RecordField("residual", "address", "the first pixel of the value to add"),
+    RecordField("residual_image", "bytes", "from an image of the value to add to the next"),
+    RecordField("residual_row", "bytes", "from a row of the value to add to the next"),
+    RecordField("activation", "address", "the function through which results go"),
+    RecordField("parameter", "address", "the activation's parameter, one float32"),
+    RecordField("group_planes", "planes", "planes of the source that a group of channels reads"),
+    RecordField("group_blocks", "blocks", "blocks of output channels of a group"),
+    RecordField("group_panels", "panels", "panels of a group"),
+    RecordField("panels", "panels", "panels of all groups"),
+    RecordField("panel_blocks", "blocks", "blocks of a panel; the last panel of a group may have fewer"),
+    RecordField("block_weight", "bytes", "weights of one block of output channels"),
+    RecordField("parts", "parts", "parts into which the panels are cut, as equal as can be"),
+    RecordField("parts_first", "flag", "1: all areas of one part are units before those of the next part"),
+    RecordField("tile_table", "address", "the tile's function by its number of pixels, int64"),
+    RecordField("tile_pixels", "pixels", "the most pixels of a tile"),
+    RecordField(
+        "tail_table",
+        "address",
+        "the function for a group's last, smaller panel by its number of pixels, int64",
+    ),
+    RecordField("tail_pixels", "pixels", "the most pixels of a tile of a group's last, smaller panel"),
 )
 
-# One unit is a band of one block of channels of one image. A row of outputs is made by so many `tiles`, the
-# last from pixel `last_tile` on; activations follow `row_group` rows.
+# Windows over each channel by itself. A unit is a band of rows of one block of channels of one image.
 POOL = _record(
-    *_GEOMETRY,
-    "batch blocks height width bands band_rows row_group",  # numbers of pixels, as in the next line
-    "stride_y pad_y pad_x source_height source_width",
-    "source source_image source_plane source_row",
-    "weight block_weight weight_row weight_image bias",
-    "out out_image out_row residual residual_image residual_row",
-    "tile tiles last_tile activation parameter",
+    GEOMETRY,
+    RecordField("batch", "images", "images of the batch"),
+    RecordField("blocks", "blocks", "blocks of channels"),
+    RecordField("height", "pixels", "height of the output"),
+    RecordField("width", "pixels", "width of the output"),
+    RecordField("bands", "bands", "bands of rows into which the output is cut"),
+    RecordField("band_rows", "pixels", "rows of a band; the last one may have fewer"),
+    RecordField("activated_rows", "pixels", "rows of results after which the activation follows"),
+    RecordField("stride_y", "pixels", "from a window to the next one below it"),
+    RecordField("pad_y", "pixels", "padding above the source"),
+    RecordField("pad_x", "pixels", "padding to the left of the source"),
+    RecordField("source_height", "pixels", "height of the source"),
+    RecordField("source_width", "pixels", "width of the source"),
+    RecordField("source", "address", "the source's first pixel"),
+    RecordField("source_image", "bytes", "from an image of the source to the next"),
+    RecordField("source_plane", "bytes", "from a block of channels of the source to the next"),
+    RecordField("source_row", "bytes", "from a row of the source to the next"),
+    RecordField("weight", "address", "weights of the window, or factors of results, float32"),
+    RecordField("block_weight", "bytes", "weights of one block of channels"),
+    RecordField("weight_row", "bytes", "from a row of factors of results to the next"),
+    RecordField("weight_image", "bytes", "from an image's weights to the next image's"),
+    RecordField("bias", "address", "the bias of each channel, float32, in whole blocks"),
+    RecordField("out", "address", "the first pixel of the results"),
+    RecordField("out_image", "bytes", "from an image of the results to the next"),
+    RecordField("out_row", "bytes", "from a row of the results to the next"),
+    RecordField("residual", "address", "the first pixel of the value to add"),
+    RecordField("residual_image", "bytes", "from an image of the value to add to the next"),
+    RecordField("residual_row", "bytes", "from a row of the value to add to the next"),
+    RecordField("tile", "address", "the tile's function"),
+    RecordField("row_tiles", "tiles", "tiles of one row of outputs"),
+    RecordField("last_tile", "pixels", "from the row's first pixel to its last tile, which may overlap"),
+    RecordField("activation", "address", "the function through which results go"),
+    RecordField("parameter", "address", "the activation's parameter, one float32"),
 )
 
-# Element by element over `count` floats of one image, in chunks: x op y, by `kind` of `opcodes.py`;
-# with slopes for negative numbers a chunk is a block of channels and `y` holds one for each.
+# Element by element, x op y. A unit is a chunk of one image.
 ELEMENTS = _record(
-    "batch chunks chunk count kind x x_image y y_image out out_image activation parameter",
+    RecordField("batch", "images", "images of the batch"),
+    RecordField("chunks", "chunks", "chunks into which an image is cut"),
+    RecordField("chunk", "floats", "elements of a chunk; the last one may have fewer"),
+    RecordField("count", "floats", "elements of an image"),
+    RecordField("kind", "opcode", "the operator; for `SLOPES` a chunk is a block of channels"),
+    RecordField("x", "address", "the first operand"),
+    RecordField("x_image", "bytes", "from an image of the first operand to the next"),
+    RecordField("y", "address", "the second operand; for `SLOPES` one float32 for each channel"),
+    RecordField("y_image", "bytes", "from an image of the second operand to the next"),
+    RecordField("out", "address", "the results"),
+    RecordField("out_image", "bytes", "from an image of the results to the next"),
+    RecordField("activation", "address", "the function through which results go"),
+    RecordField("parameter", "address", "the activation's parameter, one float32"),
 )
 
-# Each block of channels of the output gathers its lanes from `lanes` int64[blocks * lanes] bytes into the
-# source, of every pixel from `places` int64[pixels] bytes further, or without `places` pixel by pixel.
-# `opcodes.py` has what stands for no place. The pixels are cut into `chunks` of `chunk`.
+# Elements that change places: element (channel, pixel) of the output is the one that lies
+# `lane_offsets[channel] + pixel_offsets[pixel]` bytes from the source's first. An offset may be one of
+# `opcodes.py` instead. A unit is a chunk of the pixels of one block of channels of one image.
 MOVE = _record(
-    "batch blocks pixels chunk chunks channels source source_image out out_image lanes places",
-    [("fill", "f4")],
+    RecordField("batch", "images", "images of the batch"),
+    RecordField("blocks", "blocks", "blocks of channels of the output"),
+    RecordField("pixels", "pixels", "pixels of the output"),
+    RecordField("chunk", "pixels", "pixels of a chunk; the last one may have fewer"),
+    RecordField("chunks", "chunks", "chunks into which the pixels are cut"),
+    RecordField("channels", "channels", "channels of the output"),
+    RecordField("source", "address", "the source's first element"),
+    RecordField("source_image", "bytes", "from an image of the source to the next"),
+    RecordField("out", "address", "the results"),
+    RecordField("out_image", "bytes", "from an image of the results to the next"),
+    RecordField("lane_offsets", "address", "the offset of each channel in whole blocks, int64"),
+    RecordField("pixel_offsets", "address", "the offset of each pixel, int64; 0: pixels keep their places"),
+    RecordField("fill", "value", "what is written where the offset is `BLANK`", "f4"),
 )
 
-# All channels of each pixel, of which a unit takes `chunk`. `weight` and `bias` hold one for each channel;
-# a window of `size` channels begins `before` its own.
+# Operations over all channels of a pixel. A unit is a chunk of the pixels of one image.
 ACROSS = _record(
-    "batch blocks pixels chunk chunks channels source source_image out out_image weight bias size before",
-    [("constant", "f4"), ("factor", "f4"), ("power", "f4")],
+    RecordField("batch", "images", "images of the batch"),
+    RecordField("blocks", "blocks", "blocks of channels"),
+    RecordField("pixels", "pixels", "pixels of an image"),
+    RecordField("chunk", "pixels", "pixels of a chunk; the last one may have fewer"),
+    RecordField("chunks", "chunks", "chunks into which the pixels are cut"),
+    RecordField("channels", "channels", "channels of a pixel"),
+    RecordField("source", "address", "the source's first pixel"),
+    RecordField("source_image", "bytes", "from an image of the source to the next"),
+    RecordField("out", "address", "the results"),
+    RecordField("out_image", "bytes", "from an image of the results to the next"),
+    RecordField("weight", "address", "a factor for each channel, float32"),
+    RecordField("bias", "address", "a summand for each channel, float32"),
+    RecordField("size", "channels", "channels of the window around a channel"),
+    RecordField("before", "channels", "from a window's first channel to its own"),
+    RecordField("constant", "value", "what is added to the divisor", "f4"),
+    RecordField("factor", "value", "the weight of a window's squares", "f4"),
+    RecordField("power", "value", "the exponent of a window's sum", "f4"),
 )
 
-# Output i of an axis sums `counts[i]` entries of the source from `begins[i]` on, each times one of `most`
-# floats of `shares`. Height, width and source_width are numbers of pixels.
+# Weighted means of neighbouring pixels. Row i of the output is the sum of `row_counts[i]` rows of the source
+# from `row_begins[i]` on, each times its share; columns likewise. A unit is one row of one block of channels
+# of one image.
 RESAMPLE = _record(
-    "batch blocks height width source source_image source_plane source_width out out_image out_plane",
-    "row_begins row_counts row_shares row_most column_begins column_counts column_shares column_most",
+    RecordField("batch", "images", "images of the batch"),
+    RecordField("blocks", "blocks", "blocks of channels"),
+    RecordField("height", "pixels", "height of the output"),
+    RecordField("width", "pixels", "width of the output"),
+    RecordField("source", "address", "the source's first pixel"),
+    RecordField("source_image", "bytes", "from an image of the source to the next"),
+    RecordField("source_plane", "bytes", "from a block of channels of the source to the next"),
+    RecordField("source_width", "pixels", "width of the source"),
+    RecordField("out", "address", "the results"),
+    RecordField("out_image", "bytes", "from an image of the results to the next"),
+    RecordField("out_plane", "bytes", "from a block of channels of the results to the next"),
+    RecordField("row_begins", "address", "the first row of the source for each row of the output, int64"),
+    RecordField("row_counts", "address", "the number of source rows for each row of the output, int64"),
+    RecordField("row_shares", "address", "the shares of the source rows, float32[height, row_most]"),
+    RecordField("row_most", "pixels", "the largest of `row_counts`"),
+    RecordField("column_begins", "address", "the first column of the source for each of the output, int64"),
+    RecordField("column_counts", "address", "the number of source columns for each of the output, int64"),
+    RecordField("column_shares", "address", "the shares of the columns, float32[width, column_most]"),
+    RecordField("column_most", "pixels", "the largest of `column_counts`"),
 )
 
-# Tiles of `outputs` from `points` inputs along each axis; `stage` is one of `opcodes.py`. The
-# geometry at the head is that of the products, which end in no activation; `epilogue` is the address of
-# the outputs' one. Values and products are cut into chunks of `chunk` tiles, of `tiles_all` in the batch;
-# from a frequency of them to the next it is a stride.
+# A Winograd convolution. The geometry at the head is that of the products of one frequency, a pointwise
+# convolution whose pixels are the tiles of a chunk. Values and products lie as [frequency][block][tile in
+# the chunk], a vector each.
 WINOGRAD = _record(
-    *_GEOMETRY,
-    "stage frequencies points_y points_x outputs_y outputs_x",
-    "height width source_height source_width pad_y pad_x tiles_y tiles_x tiles_all chunk chunks",
-    "in_blocks out_blocks panels panel_blocks block_weight edge",
-    "source source_image weight bias zeros out out_image residual residual_image",
-    "values values_stride products products_stride",
-    "tiles most_pixels tail_tiles tail_most_pixels transform_in transform_out",
-    "epilogue activation then parameter",
+    GEOMETRY,
+    RecordField("stage", "opcode", "what the call does: one stage, or all of them for its chunks"),
+    RecordField("frequencies", "points", "products for each tile and pair of channels"),
+    RecordField("points_y", "pixels", "height of the inputs of a tile"),
+    RecordField("points_x", "pixels", "width of the inputs of a tile"),
+    RecordField("outputs_y", "pixels", "height of the outputs of a tile"),
+    RecordField("outputs_x", "pixels", "width of the outputs of a tile"),
+    RecordField("height", "pixels", "height of the output"),
+    RecordField("width", "pixels", "width of the output"),
+    RecordField("source_height", "pixels", "height of the source"),
+    RecordField("source_width", "pixels", "width of the source"),
+    RecordField("pad_y", "pixels", "padding above the source"),
+    RecordField("pad_x", "pixels", "padding to the left of the source"),
+    RecordField("tiles_y", "tiles", "rows of tiles of an image"),
+    RecordField("tiles_x", "tiles", "columns of tiles of an image"),
+    RecordField("tiles_all", "tiles", "tiles of all images"),
+    RecordField("chunk", "tiles", "the most tiles of a chunk"),
+    RecordField("chunks", "chunks", "chunks into which all tiles are cut; 0 if each stage is a call"),
+    RecordField("in_blocks", "blocks", "blocks of input channels"),
+    RecordField("out_blocks", "blocks", "blocks of output channels"),
+    RecordField("panels", "panels", "panels of the products"),
+    RecordField("panel_blocks", "blocks", "blocks of a panel; the last one may have fewer"),
+    RecordField("block_weight", "bytes", "weights of one block of output channels for one frequency"),
+    RecordField("edge", "bytes", "scratch memory for one tile at the border"),
+    RecordField("source", "address", "the source's first pixel"),
+    RecordField("source_image", "bytes", "from an image of the source to the next"),
+    RecordField("weight", "address", "transformed and packed weights, float32"),
+    RecordField("bias", "address", "the bias of each output channel, float32, in whole blocks"),
+    RecordField("zeros", "address", "the products' bias: zeros, float32, as many as a panel has channels"),
+    RecordField("out", "address", "the first pixel of the results"),
+    RecordField("out_image", "bytes", "from an image of the results to the next"),
+    RecordField("residual", "address", "the first pixel of the value to add"),
+    RecordField("residual_image", "bytes", "from an image of the value to add to the next"),
+    RecordField("values", "address", "the transformed inputs, where each stage is a call"),
+    RecordField("values_stride", "bytes", "from a frequency of transformed inputs to the next"),
+    RecordField("products", "address", "the products, where each stage is a call"),
+    RecordField("products_stride", "bytes", "from a frequency of products to the next"),
+    RecordField("tile_table", "address", "the products' function by its number of tiles, int64"),
+    RecordField("tile_pixels", "tiles", "the most tiles that one such function multiplies"),
+    RecordField(
+        "tail_table", "address", "the function for the last, smaller panel by its number of tiles, int64"
+    ),
+    RecordField("tail_pixels", "tiles", "the most tiles that the last panel's function multiplies"),
+    RecordField("transform_in", "address", "the function from a tile's inputs to its values"),
+    RecordField("transform_out", "address", "the function from a tile's products to its outputs"),
+    RecordField("clamp", "address", "a record GEOMETRY that has the least and the greatest output"),
+    RecordField("activation", "address", "the function through which products go: none, always 0"),
+    RecordField("out_activation", "address", "the function through which outputs go"),
+    RecordField("parameter", "address", "the parameter of `out_activation`, one float32"),
 )
+
+RECORDS = {
+    "STEP": STEP,
+    "GEOMETRY": GEOMETRY,
+    "CONV": CONV,
+    "POOL": POOL,
+    "ELEMENTS": ELEMENTS,
+    "MOVE": MOVE,
+    "ACROSS": ACROSS,
+    "RESAMPLE": RESAMPLE,
+    "WINOGRAD": WINOGRAD,
+}

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from archforge.backends.numba.runtime.records import RecordTable
 from archforge.backends.numba.toolchain.machine import FLOAT, machine
 from archforge.backends.numba.toolchain.recipes import Unit
 from archforge.ir import TensorType
@@ -99,7 +100,7 @@ class Call:
 
     step: str
     unit: Unit
-    kind: np.dtype[np.void]
+    record: RecordTable
     fields: Mapping[str, Any]
     units: int
 
@@ -174,12 +175,12 @@ class Tape:
         return self._value(shape, axis=axis, images=self.batch)
 
     def call(
-        self, unit: Unit, kind: np.dtype[np.void], fields: Mapping[str, Any], units: int, scratch: int = 0
+        self, unit: Unit, record: RecordTable, fields: Mapping[str, Any], units: int, scratch: int = 0
     ) -> None:
         for value in fields.values():
             if isinstance(value, Place):
                 self._touch(value.buffer, len(self.calls))
-        self.calls.append(Call(self.current, unit, kind, fields, units))
+        self.calls.append(Call(self.current, unit, record, fields, units))
         self.scratch = max(self.scratch, -(-scratch // ALIGNMENT) * ALIGNMENT)
 
     def fall_back(self, step: Step, params: Mapping[str, Array], inputs: tuple[Value, ...]) -> Value:

@@ -56,7 +56,7 @@ class Workspace:
                 steps.append((address(call.unit), self._record(call), call.units))
                 continue
             if steps:
-                self._segments.append(np.array(steps, STEP))
+                self._segments.append(np.array(steps, STEP.dtype))
                 steps = []
             if call is not None:
                 self._segments.append(call)
@@ -126,7 +126,7 @@ class Workspace:
         help_with(job)
 
     def _record(self, call: Call) -> int:
-        record = aligned((1,), call.kind)
+        record = aligned((1,), call.record.dtype)
         for name, value in call.fields.items():
             if isinstance(value, Place) and value.buffer in self._outside:
                 self._outside[value.buffer].append((record, name, value.offset))

@@ -26,12 +26,12 @@ def fill_patch(r, image, first_plane, planes, top, rows, left, columns, scratch)
             to = scratch + p * r.patch_plane + y * r.patch_row
             line = top + y
             if line < 0 or line >= r.source_height:
-                fill(to, columns * r.pixel // 4, 0.0)
+                fill(to, columns * r.read_pixel // 4, 0.0)
                 continue
-            fill(to, begin * r.pixel // 4, 0.0)
+            fill(to, begin * r.read_pixel // 4, 0.0)
             source = plane + line * r.source_row + (left + begin) * r.source_pixel
-            copy_pixels(source, r.source_pixel, to + begin * r.pixel, r.pixel, end - begin)
-            fill(to + end * r.pixel, (columns - end) * r.pixel // 4, 0.0)
+            copy_pixels(source, r.source_pixel, to + begin * r.read_pixel, r.read_pixel, end - begin)
+            fill(to + end * r.read_pixel, (columns - end) * r.read_pixel // 4, 0.0)
 
 
 @device
@@ -81,7 +81,7 @@ def run_tiles(
     for i in range(pieces):
         pixels = least + (i < larger)
         call_tile(integers(tiles, most + 1)[pixels], geometry, source, weight, bias, out, residual, ahead)
-        ahead += r.ahead_step
+        ahead += r.prefetch_step
         if r.activation:
             for q in range(blocks):
                 activate_pixels(r, out + q * r.out_block, pixels)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numba
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
@@ -21,6 +20,7 @@ from archforge.backends.numba.runtime.records import (
     RESAMPLE,
     STEP,
     WINOGRAD,
+    RecordTable,
 )
 from archforge.backends.numba.toolchain.machine import machine
 
@@ -104,9 +104,9 @@ floats = _array_of(types.float32)
 integers = _array_of(types.int64)
 
 
-def record(kind: np.dtype[np.void]) -> Any:
-    """A function from an address to the record of that kind there."""
-    return _seen_as(numba.from_dtype(kind))
+def record(table: RecordTable) -> Any:
+    """A function from an address to the record of that table there."""
+    return _seen_as(numba.from_dtype(table.dtype))
 
 
 def _call(arguments: int) -> Any:

@@ -11,7 +11,7 @@ __all__ = ["conv"]
 def conv(row: int, unit: int, scratch: int) -> None:
     """The panels of one part for one area of one image's output."""
     r = conv_record(row)
-    areas = r.batch * r.bands * r.stretches
+    areas = r.batch * r.bands * r.strips
     if r.parts_first:
         part, area = unit // areas, unit % areas
     else:
@@ -26,9 +26,9 @@ def conv(row: int, unit: int, scratch: int) -> None:
 
 @device
 def one_group(r, row, area, group, panel, end, scratch):
-    stretch, band, image = area % r.stretches, area // r.stretches % r.bands, area // r.stretches // r.bands
+    strip, band, image = area % r.strips, area // r.strips % r.bands, area // r.strips // r.bands
     top, bottom = r.height * band // r.bands, r.height * (band + 1) // r.bands
-    left, right = r.width * stretch // r.stretches, r.width * (stretch + 1) // r.stretches
+    left, right = r.width * strip // r.strips, r.width * (strip + 1) // r.strips
     above, before = top * r.stride_y - r.pad_y, left * r.stride_x - r.pad_x
     plane = group * r.group_planes
     if r.patch:
@@ -43,9 +43,9 @@ def one_group(r, row, area, group, panel, end, scratch):
     for p in range(panel, end):
         first = (p - group * r.group_panels) * r.panel_blocks  # block in its group
         blocks = min(r.panel_blocks, r.group_blocks - first)
-        tiles, most = r.tiles, r.most_pixels
+        tiles, most = r.tile_table, r.tile_pixels
         if blocks < r.panel_blocks:
-            tiles, most = r.tail_tiles, r.tail_most_pixels
+            tiles, most = r.tail_table, r.tail_pixels
         block = group * r.group_blocks + first
         weight, bias = r.weight + block * r.block_weight, r.bias + block * VECTOR
         offset = block * r.out_block + left * r.out_pixel
@@ -53,7 +53,7 @@ def one_group(r, row, area, group, panel, end, scratch):
         residual = 0
         if r.residual:
             residual = r.residual + image * r.residual_image + block * r.out_block + left * r.residual_pixel
-        ahead = weight + r.ahead
+        ahead = weight + r.prefetch_ahead
         for y in range(top, bottom):
             ahead = run_tiles(
                 r,
@@ -63,7 +63,7 @@ def one_group(r, row, area, group, panel, end, scratch):
                 blocks,
                 right - left,
                 source + (y - top) * r.stride_y * source_row,
-                r.stride_x * r.pixel,
+                r.stride_x * r.read_pixel,
                 weight,
                 bias,
                 out + y * r.out_row,

@@ -17,7 +17,7 @@ def move(row: int, unit: int, scratch: int) -> None:
     count = min(r.chunk, r.pixels - first)
     source = r.source + image * r.source_image
     out = r.out + image * r.out_image + (block * r.pixels + first) * VECTOR
-    lanes = integers(r.lanes + block * LANES * 8, LANES)
+    lanes = integers(r.lane_offsets + block * LANES * 8, LANES)
     if is_vector(lanes):
         move_vectors(r, source + lanes[0], out, first, count)
     else:
@@ -40,10 +40,10 @@ def is_vector(lanes):
 
 @device
 def move_vectors(r, source, out, first, count):
-    if r.places == 0:
+    if r.pixel_offsets == 0:
         copy(source + first * VECTOR, out, count * LANES)
         return
-    places = integers(r.places + first * 8, count)
+    places = integers(r.pixel_offsets + first * 8, count)
     for i in range(count):
         if places[i] >= 0:
             copy(source + places[i], out + i * VECTOR, LANES)
@@ -53,12 +53,12 @@ def move_vectors(r, source, out, first, count):
 
 @device
 def move_lane(r, source, out, first, count):
-    if r.places == 0:
+    if r.pixel_offsets == 0:
         x, y = floats(source + first * VECTOR, count * LANES), floats(out, count * LANES)
         for i in range(count):
             y[i * LANES] = x[i * LANES]
         return
-    places = integers(r.places + first * 8, count)
+    places = integers(r.pixel_offsets + first * 8, count)
     for i in range(count):
         if places[i] >= 0:
             floats(out + i * VECTOR, 1)[0] = floats(source + places[i], 1)[0]

@@ -16,7 +16,7 @@ def pool(row: int, unit: int, scratch: int) -> None:
     weight = r.weight + image * r.weight_image + block * r.block_weight
     bias = r.bias + block * VECTOR
     while top < bottom:
-        rows = min(r.row_group, bottom - top)
+        rows = min(r.activated_rows, bottom - top)
         out = r.out + image * r.out_image + block * r.out_block + top * r.out_row
         residual = 0
         if r.residual:

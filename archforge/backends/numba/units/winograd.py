@@ -84,9 +84,9 @@ def multiply(r, row, frequency, count, values, products):
     for p in range(r.panels):
         first = p * r.panel_blocks
         blocks = min(r.panel_blocks, r.out_blocks - first)
-        tiles, most = r.tiles, r.most_pixels
+        tiles, most = r.tile_table, r.tile_pixels
         if blocks < r.panel_blocks:
-            tiles, most = r.tail_tiles, r.tail_most_pixels
+            tiles, most = r.tail_table, r.tail_pixels
         run_tiles(
             r,
             row,
@@ -100,7 +100,7 @@ def multiply(r, row, frequency, count, values, products):
             r.zeros,
             out + first * r.chunk * VECTOR,
             0,
-            weight + first * r.block_weight + r.ahead,
+            weight + first * r.block_weight + r.prefetch_ahead,
         )
 
 
@@ -122,7 +122,7 @@ def outputs(r, row, block, first, count, products, edge):
         residual = r.residual + image * r.residual_image + offset if r.residual else 0
         height, width = min(r.outputs_y, r.height - y), min(r.outputs_x, r.width - x)
         if height == r.outputs_y and width == r.outputs_x:
-            call_out(r.transform_out, r.epilogue, source, stride, bias, out, line, residual, line)
+            call_out(r.transform_out, r.clamp, source, stride, bias, out, line, residual, line)
         else:
             here = 0
             if residual:
@@ -130,12 +130,12 @@ def outputs(r, row, block, first, count, products, edge):
                 fill(here, r.outputs_y * r.outputs_x * LANES, 0.0)
                 for k in range(height):
                     copy(residual + k * line, here + k * edge_line, width * LANES)
-            call_out(r.transform_out, r.epilogue, source, stride, bias, edge, edge_line, here, edge_line)
+            call_out(r.transform_out, r.clamp, source, stride, bias, edge, edge_line, here, edge_line)
             for k in range(height):
                 copy(edge + k * edge_line, out + k * line, width * LANES)
-        if r.then:
+        if r.out_activation:
             for k in range(height):
-                call_unit(r.then, out + k * line, width * LANES, r.parameter)
+                call_unit(r.out_activation, out + k * line, width * LANES, r.parameter)
         source += VECTOR
         tile_x, tile_y, images = tile_after(r, tile_x, tile_y)
         image += images
