@@ -11,11 +11,14 @@ from typing import Any, Literal, NamedTuple, Protocol
 from archforge.errors import InternalError, Span
 
 __all__ = [
+    "ELEMENTWISE",
+    "WHOLE",
     "Graph",
     "Init",
     "Node",
     "Operator",
     "ParamDecl",
+    "Reach",
     "Scope",
     "ShapeError",
     "TensorType",
@@ -96,6 +99,23 @@ class ShapeError(Exception):
     code: str = "E0401"
 
 
+class Reach(NamedTuple):
+    """The elements of an input that one element of the output depends on, along one axis of the output.
+
+    elements: how many of them lie side by side at most, None for all. The element of the output that lies
+    `outputs` further depends on those that lie `inputs` further. axis: that of the input, from 0; None for
+    the same one.
+    """
+
+    elements: int | None
+    inputs: int = 1
+    outputs: int = 1
+    axis: int | None = None
+
+
+ELEMENTWISE, WHOLE = Reach(1), Reach(None)
+
+
 class Operator(Protocol):
     """What the graph needs to know of an op; `archforge.ops.base.Op` is the implementation."""
 
@@ -107,6 +127,7 @@ class Operator(Protocol):
     def passes_through(self, *inputs: TensorType) -> bool: ...
     def params(self, *inputs: TensorType) -> dict[str, ParamDecl]: ...
     def macs(self, *inputs: TensorType) -> int: ...
+    def reach(self, *inputs: TensorType) -> tuple[Reach, ...]: ...
     def attributes(self) -> dict[str, Any]: ...
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import ClassVar
 
-from archforge.ir import TensorType
+from archforge.ir import ELEMENTWISE, Reach, TensorType
 from archforge.ops.base import Array, Example, Extent, Op, per_axis, require_rank
 from archforge.ops.lazy_numpy import np
 
@@ -13,7 +14,7 @@ __all__ = ["AdaptiveAvgPool"]
 
 
 class AdaptiveAvgPool(Op):
-    """Mean of each of `size` stretches per axis, which may overlap: number i of o over n elements
+    """Mean of each of `size` windows per axis, which may overlap: number i of o over n elements
     runs from floor(i * n / o) to ceil((i + 1) * n / o), its end excluded.
 
     x: float[N, C, *spatial] with 1 to 3 spatial axes. Source: torch.nn.AdaptiveAvgPool2d.
@@ -41,6 +42,16 @@ class AdaptiveAvgPool(Op):
 
     def passes_through(self, *inputs: TensorType) -> bool:
         return self.infer(*inputs) == inputs[0]
+
+    def reach(self, *inputs: TensorType) -> tuple[Reach, ...]:
+        (x,) = inputs
+        sizes = zip(x.spatial, self.infer(x).spatial, strict=True)
+        # The longest window is that of some i between 0 and o / gcd(n, o): lengths repeat from there on.
+        windows = (
+            Reach(max(-(-(i + 1) * n // o) - i * n // o for i in range(o // math.gcd(n, o))), n, o)
+            for n, o in sizes
+        )
+        return (ELEMENTWISE, *windows)
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         """Axis by axis: the windows are boxes, so the mean of means is the mean."""

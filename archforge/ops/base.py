@@ -3,14 +3,14 @@
 # No `from __future__ import annotations` here: pydantic reads the annotations of `Op` again for each
 # op, and evaluating them as text would add 3 ms to every command.
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from archforge.ir import ParamDecl, ShapeError, TensorType
+from archforge.ir import ELEMENTWISE, WHOLE, ParamDecl, Reach, ShapeError, TensorType
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,6 +38,7 @@ __all__ = [
     "require_groups",
     "require_rank",
     "resolve_axis",
+    "whole_along",
 ]
 
 # Kinds of attributes. The description is what a message says that a value must be.
@@ -120,9 +121,18 @@ class Op(BaseModel):
         """Multiply-accumulates of convolutions and matrix products, for one image."""
         return 0
 
+    def reach(self, *inputs: TensorType) -> tuple[Reach, ...]:
+        """The part of the inputs behind one element of the output, along each axis of the output."""
+        return (ELEMENTWISE,) * len(self.infer(*inputs).shape)
+
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         """The op in plain NumPy, in the dtype of its inputs; arrays have a leading batch axis."""
         raise NotImplementedError
+
+
+def whole_along(axes: Collection[int], x: TensorType) -> tuple[Reach, ...]:
+    """The reach of an op that mixes all elements along `axes` of `x`, from 0, and none along the others."""
+    return tuple(WHOLE if axis in axes else ELEMENTWISE for axis in range(len(x.shape)))
 
 
 def per_axis(value: int | tuple[int, ...], axes: int, attribute: str) -> tuple[int, ...]:

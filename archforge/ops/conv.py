@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import ClassVar
 
-from archforge.ir import Init, ParamDecl, TensorType
+from archforge.ir import WHOLE, Init, ParamDecl, Reach, TensorType
 from archforge.ops.base import (
     Array,
     Example,
@@ -91,6 +91,9 @@ class Conv(Op):
         window = self.window(x)
         products = x.channels // self.groups * math.prod(window.kernel)
         return self.out * math.prod(window.output) * products
+
+    def reach(self, *inputs: TensorType) -> tuple[Reach, ...]:
+        return (WHOLE, *self.window(*inputs).reaches())
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         """One matrix product per position inside the kernel, summed: no copy of the input is made

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from archforge.ir import Init, ParamDecl, ShapeError, TensorType
+from archforge.ir import WHOLE, Init, ParamDecl, Reach, ShapeError, TensorType
 from archforge.ops.base import (
     Array,
     Count,
@@ -136,6 +136,11 @@ class ConvTranspose(Op):
 
     def macs(self, *inputs: TensorType) -> int:
         return self.params(*inputs)["weight"].size * math.prod(inputs[0].spatial)
+
+    def reach(self, *inputs: TensorType) -> tuple[Reach, ...]:
+        window = self.window(*inputs)
+        taps = zip(window.reach, window.stride, strict=True)
+        return (WHOLE, *(Reach((r - 1) // s + 1, 1, s) for r, s in taps))
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         """One matrix product per position inside the kernel, added where its products belong."""

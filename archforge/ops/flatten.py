@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from archforge.ir import TensorType
+from archforge.ir import WHOLE, Reach, TensorType
 from archforge.ops.base import Array, Example, Op
 
 __all__ = ["Flatten"]
@@ -19,6 +19,9 @@ class Flatten(Op):
 
     def infer(self, *inputs: TensorType) -> TensorType:
         return TensorType((inputs[0].size,))
+
+    def reach(self, *inputs: TensorType) -> tuple[Reach, ...]:
+        return (WHOLE,) * len(self.infer(*inputs).shape)
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         (x,) = inputs

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from archforge.ir import TensorType
+from archforge.ir import ELEMENTWISE, WHOLE, Reach, TensorType
 from archforge.ops.base import Array, Example, Flag, Op, require_rank
 
 __all__ = ["GlobalAvgPool", "GlobalMaxPool"]
@@ -31,6 +31,9 @@ class _GlobalPool(Op):
         (x,) = inputs
         require_rank(x, (2, 3, 4), f"`{self.kind}`")
         return TensorType((x.channels, *((1,) * len(x.spatial) if self.keep else ())))
+
+    def reach(self, *inputs: TensorType) -> tuple[Reach, ...]:
+        return (ELEMENTWISE, *(WHOLE,) * len(self.infer(*inputs).spatial))
 
 
 class GlobalAvgPool(_GlobalPool):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from archforge.ir import Init, ParamDecl, TensorType
+from archforge.ir import WHOLE, Init, ParamDecl, Reach, TensorType
 from archforge.ops.base import Array, Axis, Epsilon, Example, Op, require_rank, resolve_axis
 from archforge.ops.lazy_numpy import np
 
@@ -48,6 +48,9 @@ class GlobalResponseNorm(Op):
         shape = (x.shape[resolve_axis(self.axis, x)],)
         zeros = Init("constant", 0.0)
         return {"weight": ParamDecl(shape, "weight", zeros), "bias": ParamDecl(shape, "weight", zeros)}
+
+    def reach(self, *inputs: TensorType) -> tuple[Reach, ...]:
+        return (WHOLE,) * len(self.infer(*inputs).shape)
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         (x,) = inputs

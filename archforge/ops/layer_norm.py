@@ -7,8 +7,8 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from archforge.ir import Init, ParamDecl, ShapeError, TensorType
-from archforge.ops.base import Array, Epsilon, Example, Flag, Op, resolve_axis
+from archforge.ir import Init, ParamDecl, Reach, ShapeError, TensorType
+from archforge.ops.base import Array, Epsilon, Example, Flag, Op, resolve_axis, whole_along
 from archforge.ops.lazy_numpy import np
 
 __all__ = ["LayerNorm"]
@@ -70,6 +70,10 @@ class LayerNorm(Op):
             "weight": ParamDecl(shape, "weight", Init("constant", 1.0)),
             "bias": ParamDecl(shape, "weight", Init("constant", 0.0)),
         }
+
+    def reach(self, *inputs: TensorType) -> tuple[Reach, ...]:
+        (x,) = inputs
+        return whole_along(self.axes(x), x)
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         (x,) = inputs

@@ -8,8 +8,8 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from archforge.ir import Init, ParamDecl, ShapeError, TensorType
-from archforge.ops.base import Array, Axis, Example, Flag, Op, Positive, resolve_axis
+from archforge.ir import Init, ParamDecl, Reach, ShapeError, TensorType
+from archforge.ops.base import Array, Axis, Example, Flag, Op, Positive, resolve_axis, whole_along
 from archforge.ops.lazy_numpy import np
 
 __all__ = ["Linear"]
@@ -69,6 +69,10 @@ class Linear(Op):
         (x,) = inputs
         others = math.prod(n for axis, n in enumerate(x.shape) if axis != self.feature_axis(x))
         return self.params(x)["weight"].size * others
+
+    def reach(self, *inputs: TensorType) -> tuple[Reach, ...]:
+        (x,) = inputs
+        return whole_along({self.feature_axis(x)}, x)
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         (x,) = inputs

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from archforge.ir import TensorType
+from archforge.ir import ELEMENTWISE, Reach, TensorType
 from archforge.ops.base import Array, Example, Op, Positive, Real, require_rank
 from archforge.ops.lazy_numpy import np
 
@@ -44,6 +44,10 @@ class Lrn(Op):
         (x,) = inputs
         require_rank(x, (2, 3, 4), "`lrn`")
         return x
+
+    def reach(self, *inputs: TensorType) -> tuple[Reach, ...]:
+        (x,) = inputs
+        return (Reach(self.size), *(ELEMENTWISE,) * len(x.spatial))
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         (x,) = inputs

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from archforge.ir import ShapeError, TensorType
+from archforge.ir import Reach, ShapeError, TensorType
 from archforge.ops.base import Array, Count, Example, Op
 
 __all__ = ["Permute"]
@@ -43,6 +43,9 @@ class Permute(Op):
                 code="E0404",
             )
         return TensorType(tuple(x.shape[a] for a in self.order))
+
+    def reach(self, *inputs: TensorType) -> tuple[Reach, ...]:
+        return tuple(Reach(1, axis=axis) for axis in self.order)
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         (x,) = inputs

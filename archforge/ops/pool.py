@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from archforge.ir import ShapeError, TensorType
+from archforge.ir import ELEMENTWISE, Reach, ShapeError, TensorType
 from archforge.ops.base import Array, Example, Extent, Flag, Op, Padding, PositiveReal, require_rank
 from archforge.ops.lazy_numpy import np
 from archforge.ops.window import Window, pad_spatial, resolve_window
@@ -74,6 +74,9 @@ class _Pool(Op):
         (x,) = inputs
         require_rank(x, (2, 3, 4), f"`{self.kind}`")
         return TensorType((x.channels, *self.window(x).output))
+
+    def reach(self, *inputs: TensorType) -> tuple[Reach, ...]:
+        return (ELEMENTWISE, *self.window(*inputs).reaches())
 
 
 class MaxPool(_Pool):

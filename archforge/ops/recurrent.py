@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from archforge.ir import Init, ParamDecl, ShapeError, TensorType
+from archforge.ir import WHOLE, Init, ParamDecl, Reach, ShapeError, TensorType
 from archforge.ops.activations import sigmoid
 from archforge.ops.base import Array, Example, Flag, Op, Positive
 from archforge.ops.lazy_numpy import np
@@ -64,6 +64,9 @@ class _Recurrent(Op):
         (x,) = inputs
         steps, features = x.shape
         return steps * self.gates * self.hidden * (features + self.hidden)
+
+    def reach(self, *inputs: TensorType) -> tuple[Reach, ...]:
+        return (WHOLE,) * len(self.infer(*inputs).shape)
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         (x,) = inputs

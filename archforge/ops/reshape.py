@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from archforge.ir import ShapeError, TensorType
+from archforge.ir import WHOLE, Reach, ShapeError, TensorType
 from archforge.ops.base import Array, Example, Op
 
 __all__ = ["Reshape"]
@@ -51,6 +51,9 @@ class Reshape(Op):
                 code="E0404",
             )
         return TensorType(tuple(free if n == -1 else n for n in self.shape))
+
+    def reach(self, *inputs: TensorType) -> tuple[Reach, ...]:
+        return (WHOLE,) * len(self.infer(*inputs).shape)
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         (x,) = inputs

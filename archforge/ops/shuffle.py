@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from archforge.ir import TensorType
-from archforge.ops.base import Array, Example, Op, Positive, require_groups
+from archforge.ir import Reach, TensorType
+from archforge.ops.base import Array, Example, Op, Positive, require_groups, whole_along
 
 __all__ = ["Shuffle"]
 
@@ -34,6 +34,9 @@ class Shuffle(Op):
         (x,) = inputs
         require_groups(self.groups, in_channels=x.channels)
         return x
+
+    def reach(self, *inputs: TensorType) -> tuple[Reach, ...]:
+        return whole_along({0}, inputs[0])
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         (x,) = inputs

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from archforge.ir import TensorType
-from archforge.ops.base import Array, Axis, Example, Op, resolve_axis
+from archforge.ir import Reach, TensorType
+from archforge.ops.base import Array, Axis, Example, Op, resolve_axis, whole_along
 from archforge.ops.lazy_numpy import np
 
 __all__ = ["LogSoftmax", "Softmax"]
@@ -34,6 +34,10 @@ class Softmax(Op):
         (x,) = inputs
         resolve_axis(self.axis, x)
         return x
+
+    def reach(self, *inputs: TensorType) -> tuple[Reach, ...]:
+        (x,) = inputs
+        return whole_along({resolve_axis(self.axis, x)}, x)
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         shifted, total = self._shifted(inputs[0])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from archforge.ir import ShapeError, TensorType
+from archforge.ir import ELEMENTWISE, Reach, ShapeError, TensorType
 from archforge.ops.base import Array, Example, Extent, Flag, Op, per_axis, require_rank
 from archforge.ops.lazy_numpy import np
 
@@ -75,6 +75,15 @@ class Upsample(Op):
             )
         factors = per_axis(self.factor, axes, "factor")
         return TensorType((x.channels, *(n * f for n, f in zip(x.spatial, factors, strict=True))))
+
+    def reach(self, *inputs: TensorType) -> tuple[Reach, ...]:
+        (x,) = inputs
+        factors = per_axis(self.factor, len(x.spatial), "factor")
+        if self.align_corners:
+            ends = ((max(n - 1, 1), max(n * f - 1, 1)) for n, f in zip(x.spatial, factors, strict=True))
+            return (ELEMENTWISE, *(Reach(2, *last) for last in ends))
+        elements = 1 if self.mode == "nearest" else 2
+        return (ELEMENTWISE, *(Reach(elements, 1, f) for f in factors))
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         (y,) = inputs

@@ -7,7 +7,7 @@ from functools import lru_cache
 from itertools import product
 from typing import TYPE_CHECKING
 
-from archforge.ir import ShapeError, TensorType
+from archforge.ir import Reach, ShapeError, TensorType
 from archforge.ops.base import Array, per_axis
 from archforge.ops.lazy_numpy import np
 
@@ -32,6 +32,10 @@ class Window:
     def reach(self) -> tuple[int, ...]:
         """Extent of the dilated kernel along each axis."""
         return tuple(d * (k - 1) + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
+
+    def reaches(self) -> tuple[Reach, ...]:
+        """The elements behind one position of the window, along each spatial axis."""
+        return tuple(Reach(r, s) for r, s in zip(self.reach, self.stride, strict=True))
 
     def margins(self, sizes: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
         """(before, after) of each axis of `sizes`: the padding, and after it as much more as a last,
