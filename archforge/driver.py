@@ -17,11 +17,11 @@ from archforge.analysis.network import Network, Report
 from archforge.errors import Diagnostic, DiagnosticError, fail
 from archforge.ir import TypedGraph, by_x
 from archforge.spec.expand.expand import InputShape, expand
-from archforge.spec.resolve.blocks import block_spec
+from archforge.spec.resolve.block_spec import block_spec
 from archforge.spec.resolve.library import Library
 from archforge.spec.resolve.sources import Source, open_spec, settings_of, zoo_paths
 from archforge.spec.resolve.spec import Spec
-from archforge.spec.syntax.document import Argument
+from archforge.spec.syntax.syntax_tree import Argument
 
 if TYPE_CHECKING:
     from archforge.export import Refusal, Target

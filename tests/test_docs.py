@@ -14,8 +14,8 @@ from archforge import driver
 from archforge.errors import DiagnosticError
 from archforge.spec.resolve.library import Library
 from archforge.spec.schema.schema import general_schema, spec_schema
-from archforge.spec.syntax.document import KINDS, MODIFIERS, STRUCTURES, Header
 from archforge.spec.syntax.parse_document import SECTIONS
+from archforge.spec.syntax.syntax_tree import KINDS, MODIFIERS, STRUCTURES, Header
 from tests.pages import PAGES, REGENERATE, ROOT
 from tests.pages.reference import LANGUAGE, Example, examples
 

@@ -25,7 +25,7 @@ from archforge.resources import zoo_folder
 from archforge.spec.expand.expand import expand
 from archforge.spec.resolve.library import Library, spec_files
 from archforge.spec.resolve.resolve import resolve
-from archforge.spec.syntax.document import MERGES, MODIFIERS, STRUCTURES
+from archforge.spec.syntax.syntax_tree import MERGES, MODIFIERS, STRUCTURES
 from tests.pages.errors import FOLDER
 
 SECONDS = 5.0  # the largest graph that the limits allow takes some 0.7 s on a quiet machine

@@ -17,14 +17,14 @@ from pydantic import ValidationError
 from archforge.errors import DiagnosticError, SourceFile, Span
 from archforge.ops import all_ops
 from archforge.resources import templates_folder, zoo_folder
-from archforge.spec.binding.scopes import check_kind
+from archforge.spec.binding.environment import check_kind
 from archforge.spec.resolve.library import Library, spec_files
 from archforge.spec.resolve.resolve import resolve
 from archforge.spec.resolve.spec import Spec
 from archforge.spec.schema.schema import general_schema, spec_schema
 from archforge.spec.schema.values import argument_of
-from archforge.spec.syntax.document import KINDS, MERGES, MODIFIERS, STRUCTURES, ArgDecl, Header
 from archforge.spec.syntax.parse_document import SECTIONS
+from archforge.spec.syntax.syntax_tree import KINDS, MERGES, MODIFIERS, STRUCTURES, ArgDecl, Header
 from tests.pages import REGENERATE
 from tests.pages.reference import SCHEMA, schema_text
 

@@ -14,7 +14,7 @@ import archforge
 from archforge import driver
 from archforge.analysis.network import Network
 from archforge.resources import zoo_folder
-from archforge.spec.resolve.blocks import block_spec
+from archforge.spec.resolve.block_spec import block_spec
 from archforge.spec.resolve.library import Library, spec_files
 from archforge.spec.resolve.spec import Spec
 from archforge.weights import rule_input

@@ -12,10 +12,10 @@ from archforge.analysis.counts import Counts
 from archforge.errors import Diagnostic, DiagnosticError, Span, did_you_mean, fail
 from archforge.ir import TensorType
 from archforge.ops import all_ops
-from archforge.spec.binding.scopes import Budget
+from archforge.spec.binding.environment import Budget
 from archforge.spec.expand.expand import Expansion
 from archforge.spec.formulas.formula import describe
-from archforge.spec.syntax.document import CELLS, RANGE, RuleDecl, Value, formulas_in, value_of
+from archforge.spec.syntax.syntax_tree import CELLS, RANGE, RuleDecl, Value, formulas_in, value_of
 from archforge.spec.yaml.tree import Entry, Scalar, Tree
 from archforge.spec.yaml.tree import Mapping as MappingTree
 

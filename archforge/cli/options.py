@@ -12,7 +12,7 @@ from archforge import driver
 from archforge.analysis.network import Network
 from archforge.errors import fail
 from archforge.spec.resolve.sources import setting
-from archforge.spec.syntax.document import Argument
+from archforge.spec.syntax.syntax_tree import Argument
 
 __all__ = [
     "BackendOption",

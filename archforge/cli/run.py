@@ -31,7 +31,7 @@ from archforge.cli.run_one import MADE, inputs, origin, print_results
 from archforge.data.arrays import write_arrays
 from archforge.errors import fail
 from archforge.spec.expand.expand import InputShape
-from archforge.spec.syntax.document import Argument
+from archforge.spec.syntax.syntax_tree import Argument
 
 __all__ = ["run"]
 

@@ -14,14 +14,14 @@ from archforge.ops import all_ops
 from archforge.ops.base import Op
 from archforge.ops.meanings import attribute_meanings, op_text
 from archforge.resources import zoo_folder
-from archforge.spec.binding import scopes
+from archforge.spec.binding import environment
 from archforge.spec.expand import expand, walk
 from archforge.spec.formulas import compiler as formula_compiler
 from archforge.spec.formulas import functions
 from archforge.spec.resolve import resolve
 from archforge.spec.schema.schema import general_schema
 from archforge.spec.schema.values import plain_text
-from archforge.spec.syntax.document import CELLS
+from archforge.spec.syntax.syntax_tree import CELLS
 from archforge.spec.yaml import tree
 from tests.pages.sessions import fences
 
@@ -74,7 +74,7 @@ def _limits() -> str:
         "an extent of an input": expand.MAX_DIMENSION,
         "calls of blocks inside each other": walk.MAX_DEPTH,
         "steps that a graph takes, loops unrolled": walk.MAX_STEPS,
-        "items that all formulas of a graph go through": scopes.MAX_WORK,
+        "items that all formulas of a graph go through": environment.MAX_WORK,
         "nodes of a graph": walk.MAX_NODES,
     }
     return _table(("of", "at most"), ((what, f"{limit:,}") for what, limit in limits.items()))

@@ -13,11 +13,11 @@ from archforge.errors import Diagnostic, DiagnosticError, Note, Span, did_you_me
 from archforge.ir import ShapeError
 from archforge.ops import all_ops
 from archforge.ops.base import Op
-from archforge.spec.binding.scopes import NO_ARGS, ArgFrame, Env, check_kind, evaluate_argument
+from archforge.spec.binding.environment import NO_ARGS, ArgFrame, Env, check_kind, evaluate_argument
 from archforge.spec.binding.suggestions import argument_hint, target_hint, value_hint
-from archforge.spec.binding.values import POISON, Tensor
+from archforge.spec.binding.tensors import POISON, Tensor
 from archforge.spec.formulas.formula import Formula, LimitError, Poisoned, describe
-from archforge.spec.syntax.document import CONSTANTS, MODIFIERS, Argument, BlockDecl, Call, Defaults
+from archforge.spec.syntax.syntax_tree import CONSTANTS, MODIFIERS, Argument, BlockDecl, Call, Defaults
 
 __all__ = [
     "OpCall",

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from archforge.errors import Diagnostic, Frame, Note, Span, fail_all
 from archforge.ir import Graph, Node, Scope, TypedGraph, by_x
-from archforge.spec.binding.values import Draft, Tensor
+from archforge.spec.binding.tensors import Draft, Tensor
 from archforge.spec.expand.naming import NameScope
 
 __all__ = ["Place", "assemble"]

@@ -10,16 +10,16 @@ from typing import Any, NoReturn
 
 from archforge.errors import Diagnostic, DiagnosticError, Note, Span, did_you_mean, fail, fail_all
 from archforge.ir import TensorType, TypedGraph, by_x
-from archforge.spec.binding.scopes import ArgFrame, Budget, Env, evaluate_argument
-from archforge.spec.binding.value_checks import check_tensor, check_truth
-from archforge.spec.binding.values import POISON, Tensor
+from archforge.spec.binding.environment import ArgFrame, Budget, Env, evaluate_argument
+from archforge.spec.binding.modifier_checks import check_tensor, check_truth
+from archforge.spec.binding.tensors import POISON, Tensor
 from archforge.spec.expand.assemble import Place, assemble
 from archforge.spec.expand.naming import NameScope, assign_names
 from archforge.spec.expand.walk import At, Walk
 from archforge.spec.formulas.formula import LimitError, Poisoned, describe
 from archforge.spec.resolve.resolve import merge_defaults
 from archforge.spec.resolve.spec import Spec
-from archforge.spec.syntax.document import Argument, ProfileDecl, Value
+from archforge.spec.syntax.syntax_tree import Argument, ProfileDecl, Value
 
 __all__ = ["Expansion", "expand"]
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from archforge.errors import Note, Span, fail
-from archforge.spec.binding.scopes import Env
-from archforge.spec.binding.values import POISON
+from archforge.spec.binding.environment import Env
+from archforge.spec.binding.tensors import POISON
 from archforge.spec.formulas.formula import Poisoned, describe
-from archforge.spec.syntax.document import For
+from archforge.spec.syntax.syntax_tree import For
 
 __all__ = ["rows_of"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from archforge.errors import Diagnostic, DiagnosticError, Note, Span
-from archforge.spec.binding.values import Draft
+from archforge.spec.binding.tensors import Draft
 
 __all__ = ["NameScope", "assign_names"]
 

@@ -16,15 +16,16 @@ from archforge.ir import ShapeError
 from archforge.ops import all_ops
 from archforge.ops.base import Op
 from archforge.spec.binding.calls import OpCall, bind_block, shape_mistake, unknown_target
-from archforge.spec.binding.scopes import Env, Steps
-from archforge.spec.binding.value_checks import check_count, check_label, check_tensor, check_truth
-from archforge.spec.binding.values import POISON, Draft, Tensor
+from archforge.spec.binding.environment import Env, Steps
+from archforge.spec.binding.modifier_checks import check_count, check_label, check_tensor, check_truth
+from archforge.spec.binding.tensors import POISON, Draft, Tensor
 from archforge.spec.expand.assemble import Place
 from archforge.spec.expand.for_rows import rows_of
 from archforge.spec.expand.naming import NameScope, Style
 from archforge.spec.formulas.formula import Formula, LimitError, Poisoned, Template, describe
 from archforge.spec.formulas.functions import MAX_ITEMS
-from archforge.spec.syntax.document import (
+from archforge.spec.syntax.reserved_names import check_name
+from archforge.spec.syntax.syntax_tree import (
     Arguments,
     BlockDecl,
     Body,
@@ -41,7 +42,6 @@ from archforge.spec.syntax.document import (
     Value,
     names_set,
 )
-from archforge.spec.syntax.reserved_names import check_name
 
 __all__ = ["At", "Walk"]
 

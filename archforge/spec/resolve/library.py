@@ -12,8 +12,8 @@ import yaml
 
 from archforge.errors import SourceFile, Span, did_you_mean, fail
 from archforge.resources import zoo_folder
-from archforge.spec.syntax.document import SpecDocument
 from archforge.spec.syntax.parse_document import parse_document
+from archforge.spec.syntax.syntax_tree import SpecDocument
 from archforge.spec.yaml.tree import span_at
 
 __all__ = ["OTHER_SUFFIX", "SUFFIX", "Library", "find_spec", "spec_files"]

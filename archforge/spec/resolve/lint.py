@@ -22,12 +22,13 @@ from archforge.spec.binding.calls import (
     unknown_argument,
     unknown_target,
 )
-from archforge.spec.binding.scopes import NO_ARGS, Budget, Env, check_kind
-from archforge.spec.binding.value_checks import check_count, check_tensor, check_truth
-from archforge.spec.binding.values import TENSOR_ATTRIBUTES
+from archforge.spec.binding.environment import NO_ARGS, Budget, Env, check_kind
+from archforge.spec.binding.modifier_checks import check_count, check_tensor, check_truth
+from archforge.spec.binding.tensors import TENSOR_ATTRIBUTES
 from archforge.spec.formulas.formula import Formula, Template, no_attribute, unknown_name
 from archforge.spec.resolve.spec import Spec
-from archforge.spec.syntax.document import (
+from archforge.spec.syntax.form_checks import Mistakes
+from archforge.spec.syntax.syntax_tree import (
     CELLS,
     ArgDecl,
     Argument,
@@ -46,7 +47,6 @@ from archforge.spec.syntax.document import (
     formulas_in,
     names_set,
 )
-from archforge.spec.syntax.form_checks import Mistakes
 from archforge.spec.yaml.tree import Scalar
 
 __all__ = ["lint"]

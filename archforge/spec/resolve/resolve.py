@@ -12,7 +12,7 @@ from archforge.spec.binding.calls import unknown_target
 from archforge.spec.resolve.library import Library
 from archforge.spec.resolve.lint import lint
 from archforge.spec.resolve.spec import NO_PROFILE, Spec
-from archforge.spec.syntax.document import (
+from archforge.spec.syntax.syntax_tree import (
     CELLS,
     ArgDecl,
     Argument,

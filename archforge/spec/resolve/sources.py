@@ -11,11 +11,11 @@ import yaml
 
 from archforge.errors import SourceFile, Span, fail
 from archforge.resources import zoo_folder
-from archforge.spec.resolve.blocks import BLOCK_MARK, block_spec
+from archforge.spec.resolve.block_spec import BLOCK_MARK, block_spec
 from archforge.spec.resolve.library import OTHER_SUFFIX, SUFFIX, Library, find_spec, spec_files
 from archforge.spec.resolve.resolve import resolve
 from archforge.spec.resolve.spec import Spec
-from archforge.spec.syntax.document import Argument
+from archforge.spec.syntax.syntax_tree import Argument
 from archforge.spec.yaml.tree import parse_yaml
 
 __all__ = ["STDIN", "Source", "open_spec", "setting", "settings_of", "zoo_paths"]

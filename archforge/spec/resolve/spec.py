@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from archforge.errors import did_you_mean, fail
-from archforge.spec.syntax.document import (
+from archforge.spec.syntax.syntax_tree import (
     ArgDecl,
     Argument,
     BlockDecl,

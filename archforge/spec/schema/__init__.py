@@ -1,1 +1,5 @@
-"""JSON Schema of specs, for editors."""
+"""JSON Schema of specs, for editors.
+
+`schema` is the whole; `fixed_parts` are the same for every spec, `values` describe attributes and
+arguments.
+"""

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from archforge.ops import all_ops
 from archforge.ops.meanings import op_text
 from archforge.spec.resolve.spec import Spec
-from archforge.spec.schema.parts import (
+from archforge.spec.schema.fixed_parts import (
     ARGS,
     BLOCK,
     HEADER,
@@ -40,7 +40,7 @@ from archforge.spec.schema.values import (
     formula,
     op_of,
 )
-from archforge.spec.syntax.document import MERGES, MODIFIERS, STRUCTURES, BlockDecl
+from archforge.spec.syntax.syntax_tree import MERGES, MODIFIERS, STRUCTURES, BlockDecl
 
 __all__ = ["general_schema", "spec_schema"]
 

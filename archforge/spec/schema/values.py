@@ -15,7 +15,7 @@ from typing import Any
 from archforge.errors import InternalError
 from archforge.ops.base import Op
 from archforge.ops.meanings import attribute_meanings, op_text
-from archforge.spec.syntax.document import ArgDecl
+from archforge.spec.syntax.syntax_tree import ArgDecl
 from archforge.spec.yaml.tree import GROUPED
 
 __all__ = [

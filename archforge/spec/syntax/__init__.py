@@ -1,1 +1,5 @@
-"""The language's syntax: a tree becomes a document of blocks and steps."""
+"""Syntax of the language: a tree becomes a document of blocks and steps.
+
+`syntax_tree` is the result; `parse_document` makes it, and `parse_steps` the steps in it. `form_checks` and
+`reserved_names` refuse what has another form.
+"""

@@ -11,7 +11,10 @@ from pydantic import ConfigDict, ValidationError, create_model
 
 from archforge.errors import Diagnostic, DiagnosticError, SourceFile, closest, fail
 from archforge.spec.formulas.compiler import parse_formula
-from archforge.spec.syntax.document import (
+from archforge.spec.syntax.form_checks import Mistakes, mapping_of, refuse_unknown, shown, word_of
+from archforge.spec.syntax.parse_steps import parse_argument, parse_body
+from archforge.spec.syntax.reserved_names import check_name
+from archforge.spec.syntax.syntax_tree import (
     KINDS,
     ArgDecl,
     Argument,
@@ -26,9 +29,6 @@ from archforge.spec.syntax.document import (
     Value,
     value_of,
 )
-from archforge.spec.syntax.form_checks import Mistakes, mapping_of, refuse_unknown, shown, word_of
-from archforge.spec.syntax.parse_steps import parse_argument, parse_body
-from archforge.spec.syntax.reserved_names import check_name
 from archforge.spec.yaml.tree import Entry, Mapping, Scalar, Sequence, Tree, parse_yaml
 
 __all__ = ["parse_defaults", "parse_document"]

@@ -8,7 +8,9 @@ from archforge.errors import Diagnostic, DiagnosticError, Note, Span, did_you_me
 from archforge.ops import all_ops
 from archforge.spec.formulas.compiler import parse_formula, parse_template
 from archforge.spec.formulas.formula import Formula, Template
-from archforge.spec.syntax.document import (
+from archforge.spec.syntax.form_checks import Mistakes, mapping_of, refuse_unknown, shown, word_of
+from archforge.spec.syntax.reserved_names import check_name
+from archforge.spec.syntax.syntax_tree import (
     MERGES,
     MODIFIERS,
     STRUCTURES,
@@ -27,8 +29,6 @@ from archforge.spec.syntax.document import (
     Value,
     value_of,
 )
-from archforge.spec.syntax.form_checks import Mistakes, mapping_of, refuse_unknown, shown, word_of
-from archforge.spec.syntax.reserved_names import check_name
 from archforge.spec.yaml.tree import Entry, Mapping, Scalar, Sequence, Tree
 
 __all__ = ["parse_argument", "parse_body"]

@@ -7,7 +7,7 @@ from keyword import iskeyword
 from archforge.errors import Span, fail
 from archforge.ops import all_ops
 from archforge.spec.formulas.functions import CONSTANTS, FUNCTIONS
-from archforge.spec.syntax.document import MERGES, MODIFIERS, STRUCTURES
+from archforge.spec.syntax.syntax_tree import MERGES, MODIFIERS, STRUCTURES
 
 __all__ = ["check_name"]
 

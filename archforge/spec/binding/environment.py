@@ -8,9 +8,9 @@ from typing import Any
 
 from archforge.errors import Diagnostic, DiagnosticError, Note, Span, fail
 from archforge.spec.binding.suggestions import value_hint
-from archforge.spec.binding.values import POISON, Tensor
+from archforge.spec.binding.tensors import POISON, Tensor
 from archforge.spec.formulas.formula import Formula, LimitError, Overspent, Poisoned, describe
-from archforge.spec.syntax.document import ArgDecl, Argument, Body
+from archforge.spec.syntax.syntax_tree import ArgDecl, Argument, Body
 
 __all__ = ["NO_ARGS", "ArgFrame", "Budget", "Env", "Steps", "check_kind", "evaluate_argument"]
 

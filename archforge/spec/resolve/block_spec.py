@@ -15,7 +15,8 @@ from archforge.spec.binding.calls import unknown_target
 from archforge.spec.formulas.compiler import parse_formula
 from archforge.spec.resolve.resolve import merge_defaults
 from archforge.spec.resolve.spec import Spec
-from archforge.spec.syntax.document import (
+from archforge.spec.syntax.parse_document import parse_defaults
+from archforge.spec.syntax.syntax_tree import (
     ArgDecl,
     Argument,
     Arguments,
@@ -28,7 +29,6 @@ from archforge.spec.syntax.document import (
     ProfileDecl,
     Value,
 )
-from archforge.spec.syntax.parse_document import parse_defaults
 from archforge.spec.yaml.tree import Entry, Mapping, Scalar, Tree
 
 __all__ = ["BLOCK_MARK", "block_spec"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from archforge.spec.schema.values import NUMERAL, Json, flag, formula, number
-from archforge.spec.syntax.document import CELLS, KINDS, RANGE
+from archforge.spec.syntax.syntax_tree import CELLS, KINDS, RANGE
 from archforge.spec.yaml.tree import GROUPED
 
 __all__ = [

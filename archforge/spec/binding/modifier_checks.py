@@ -8,7 +8,7 @@ from typing import Any
 
 from archforge.errors import Span, fail
 from archforge.spec.binding.suggestions import value_hint
-from archforge.spec.binding.values import POISON, Tensor
+from archforge.spec.binding.tensors import POISON, Tensor
 from archforge.spec.formulas.formula import Poisoned, describe
 
 __all__ = ["check_count", "check_label", "check_tensor", "check_truth"]
