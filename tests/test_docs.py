@@ -29,7 +29,13 @@ EXAMPLES = [pytest.param(example, id=f"line {example.line}") for example in exam
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_page_is_what_the_code_gives(path: Path) -> None:
-    assert path.read_text("utf-8") == PAGES[path](), REGENERATE
+    try:
+        text = PAGES[path]()
+    except DiagnosticError as error:
+        if {d.code for d in error.diagnostics} == {"E0701"}:
+            pytest.skip(f"the page is about a backend that is not here: {error}")
+        raise
+    assert path.read_text("utf-8") == text, REGENERATE
 
 
 @pytest.mark.parametrize("page", MARKDOWN, ids=lambda page: str(page.relative_to(ROOT)))

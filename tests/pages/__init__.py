@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 
 from tests.pages import errors, reference
+from tests.pages.coverage import coverage
+from tests.pages.markdown import with_parts
 from tests.pages.sessions import refreshed
 
 __all__ = ["DOCS", "PAGES", "README", "REGENERATE", "ROOT", "generated"]
@@ -23,9 +25,12 @@ README = ROOT / "README.md"
 REGENERATE = "not what the code gives now: run `make generated` and read the diff"
 
 
-def _with_sessions(page: Path) -> str:
-    """The text of a page whose sessions are run anew."""
-    return refreshed(page.read_text("utf-8"))
+PARTS: Mapping[str, Callable[[], str]] = {**reference.LANGUAGE_PARTS, "coverage": coverage}
+
+
+def _page(name: str) -> str:
+    """The text of a page that is generated in part: its parts made anew, then its sessions run."""
+    return refreshed(with_parts((ROOT / name).read_text("utf-8"), PARTS))
 
 
 def _onnx_conformance() -> str:
@@ -40,11 +45,12 @@ def _graphs_without_golden() -> str:
     return pinned_text()
 
 
+IN_PART = ("README.md", "docs/coverage.md", "docs/language.md")
+
 # The pages of docs/ and README.md, and the schema, by path; one test holds them all.
 PAGES: Mapping[Path, Callable[[], str]] = {
-    README: partial(_with_sessions, README),
+    **{ROOT / name: partial(_page, name) for name in IN_PART},
     DOCS / "errors.md": errors.page,
-    DOCS / "language.md": reference.language_page,
     DOCS / "ops.md": reference.ops_page,
     DOCS / "zoo.md": reference.zoo_text,
     reference.SCHEMA: reference.schema_text,

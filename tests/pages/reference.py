@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,16 +23,17 @@ from archforge.spec.schema.schema import general_schema
 from archforge.spec.schema.values import plain_text
 from archforge.spec.syntax.syntax_tree import CELLS
 from archforge.spec.yaml import tree
+from tests.pages.markdown import table
 from tests.pages.sessions import fences
 
 __all__ = [
     "LANGUAGE",
+    "LANGUAGE_PARTS",
     "OPS",
     "SCHEMA",
     "ZOO",
     "Example",
     "examples",
-    "language_page",
     "ops_page",
     "schema_text",
     "zoo_text",
@@ -45,22 +46,16 @@ ZOO = DOCS / "zoo.md"
 SCHEMA = zoo_folder() / "archforge.schema.json"
 
 
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    head = list(head)
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(c.replace("|", "\\|") for c in line) + " |" for line in lines)
-
-
 # docs/language.md
 
 
 def _functions() -> str:
     rows = ((f"`{name}`", function.says) for name, function in functions.FUNCTIONS.items())
-    return _table(("function", "gives"), rows)
+    return table(("function", "gives"), rows)
 
 
 def _cells() -> str:
-    return _table(("cell", "counts"), ((f"`{name}`", says) for name, says in CELLS.items()))
+    return table(("cell", "counts"), ((f"`{name}`", says) for name, says in CELLS.items()))
 
 
 def _limits() -> str:
@@ -77,17 +72,14 @@ def _limits() -> str:
         "items that all formulas of a graph go through": environment.MAX_WORK,
         "nodes of a graph": walk.MAX_NODES,
     }
-    return _table(("of", "at most"), ((what, f"{limit:,}") for what, limit in limits.items()))
+    return table(("of", "at most"), ((what, f"{limit:,}") for what, limit in limits.items()))
 
 
-_GENERATED: dict[str, Callable[[], str]] = {"functions": _functions, "cells": _cells, "limits": _limits}
-_PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
-
-
-def language_page() -> str:
-    """`docs/language.md` with its generated parts made anew."""
-    text = LANGUAGE.read_text(encoding="utf-8")
-    return _PART.sub(lambda m: f"{m[1]}\n{_GENERATED[m[2]]()}\n\n{m[3]}", text)
+LANGUAGE_PARTS: Mapping[str, Callable[[], str]] = {
+    "functions": _functions,
+    "cells": _cells,
+    "limits": _limits,
+}
 
 
 # docs/ops.md
@@ -120,8 +112,8 @@ def ops_page() -> str:
     rest = {word: cls for word, cls in ops.items() if word not in plain and word not in merges}
     return _OPS_PAGE.format(
         sections="\n\n".join(_section(word, cls) for word, cls in rest.items()),
-        plain=_table(("op", "is"), ((_words(cls), _meaning(cls)) for cls in plain.values())),
-        merges=_table(("op", "is"), ((_words(cls), _meaning(cls)) for cls in merges.values())),
+        plain=table(("op", "is"), ((_words(cls), _meaning(cls)) for cls in plain.values())),
+        merges=table(("op", "is"), ((_words(cls), _meaning(cls)) for cls in merges.values())),
     )
 
 
@@ -131,8 +123,8 @@ def _section(word: str, cls: type[Op]) -> str:
     for name, fragment in cls.model_json_schema()["properties"].items():
         default = f"`{plain_text(fragment['default'])}`" if "default" in fragment else "required"
         rows.append((f"`{name}`", _escaped(meanings[name]), fragment["description"], default))
-    table = _table(("attribute", "meaning", "is", "default"), rows)
-    return f"## {word}\n\n{_meaning(cls)}\n\n{table}"
+    attributes = table(("attribute", "meaning", "is", "default"), rows)
+    return f"## {word}\n\n{_meaning(cls)}\n\n{attributes}"
 
 
 def _words(cls: type[Op]) -> str:

@@ -24,13 +24,13 @@ from archforge.ir import TensorType
 from archforge.ops.conv import Conv
 from archforge.plan import Kernel, Lowering
 
-__all__ = ["lowerings"]
+__all__ = ["LOWERINGS", "lowerings"]
 
 
 def lowerings(without: frozenset[str], choices: Mapping[str, str] | None = None) -> Mapping[str, Lowering]:
     """`choices` are the kernels by use; None for those that are kept."""
     if "winograd" in without:
-        return LOWERINGS | {"conv": direct_convolution}
+        return LOWERINGS
     return LOWERINGS | {"conv": partial(convolution, kept() if choices is None else choices)}
 
 
@@ -55,6 +55,7 @@ LOWERINGS: dict[str, Lowering] = {
     "avg_pool": windows.avg_pool,
     "bn": elementwise.batch_norm,
     "concat": moves.concat,
+    "conv": direct_convolution,
     "conv_transpose": transposed.conv_transpose,
     "flatten": moves.flatten,
     "global_avg_pool": windows.global_pool,

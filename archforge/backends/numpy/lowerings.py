@@ -18,12 +18,12 @@ from archforge.ops.conv import Conv
 from archforge.plan import Kernel, Lowering
 from archforge.plan.contract import has_reference
 
-__all__ = ["lowerings"]
+__all__ = ["LOWERINGS", "lowerings"]
 
 
 def lowerings(without: frozenset[str]) -> Mapping[str, Lowering]:
     """Lowerings by kind of op, for every op that has a reference."""
-    own = dict(_OWN)
+    own = dict(LOWERINGS)
     if "winograd" in without:
         own["conv"] = partial(convolution, with_winograd=False)
     return {kind: _first(own[kind], reference) if kind in own else reference for kind in all_ops()}
@@ -56,7 +56,7 @@ def reference(op: Op, *inputs: TensorType) -> Kernel | None:
     return Kernel(run)
 
 
-_OWN: Mapping[str, Lowering] = {
+LOWERINGS: Mapping[str, Lowering] = {
     **dict.fromkeys(ACTIVATION_KINDS, elementwise.activation),
     "add": elementwise.merge(np.add),
     "avg_pool": windows.avg_pool,
