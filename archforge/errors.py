@@ -54,7 +54,7 @@ class SourceFile:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of one line: `line` and `column` count characters from 0, `length` is at least 1."""
+    """A part of one line: `line` and `column` count characters from 0, `length` is at least 1."""
 
     source: SourceFile
     line: int
@@ -65,7 +65,7 @@ class Span:
         return f"{self.source.name}:{self.line + 1}:{self.column + 1}"
 
     def part(self, offset: int, length: int) -> Span:
-        """The stretch of `length` characters that starts `offset` after this one's start."""
+        """The part of `length` characters that starts `offset` behind the start of this span."""
         return Span(self.source, self.line, self.column + offset, max(length, 1))
 
 
@@ -102,7 +102,7 @@ class Diagnostic:
             raise InternalError(f"unregistered diagnostic code {self.code}")
 
     def within(self, frames: Sequence[Frame]) -> Diagnostic:
-        """The same, with the block calls that led to it."""
+        """Diagnostic of the same mistake, with the block calls that led to it in front of its own."""
         return replace(self, trace=(*frames, *self.trace))
 
     def render(self) -> str:
@@ -145,7 +145,7 @@ _HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\
 
 
 def _excerpt(span: Span, label: str) -> list[str]:
-    """The line of `span`, or the stretch of a long one around it, and carets below."""
+    """Line of `span`, cut around it if it is long, and carets below."""
     text = span.source.line(span.line).expandtabs(1)
     start, end = span.column, min(span.column + span.length, max(len(text), span.column + 1))
     if len(text) > 2 * WIDTH:
@@ -161,13 +161,13 @@ def _excerpt(span: Span, label: str) -> list[str]:
 
 
 def _calls(trace: tuple[Frame, ...]) -> list[str]:
-    """One line for each call, innermost first; of a deep recursion the ends."""
+    """One line for each call, innermost first; of a deep recursion only the first and last ones."""
     lines = [f"      in: `{_clipped(frame.block)}`, called at {frame.span}" for frame in reversed(trace)]
     return lines if len(lines) <= 8 else [*lines[:4], f"      ... {len(lines) - 6} calls ...", *lines[-2:]]
 
 
 def _printable(text: str) -> str:
-    """`text` with what a terminal would obey, or hide, as escapes: specs come from anybody."""
+    """`text` with escapes for what a terminal would obey or hide, since specs come from anybody."""
     return _HIDDEN.sub(lambda c: c[0].encode("unicode_escape", "surrogatepass").decode(), text)
 
 

@@ -60,7 +60,7 @@ def _append(path: Path, expect: str) -> None:
 
 
 def _adds(new: str, old: str) -> bool:
-    """Whether the text `new` says what `old` says, and `expect`."""
+    """True if the text `new` says what `old` says, and `expect` besides."""
     try:
         now, before = (parse_yaml(SourceFile("", text)).plain() for text in (new, old))
     except DiagnosticError:

@@ -1,4 +1,4 @@
-"""Arguments of a call, from the call, the defaults and the declaration, to a bound op or block."""
+"""Binding of calls: arguments, defaults and declarations make an op, or the environment of a block."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def missing_argument(name: str, target: str, span: Span, block: BlockDecl | None
 
 
 def is_meant(name: str, given: Iterable[str], known: Iterable[str]) -> bool:
-    """Whether one of the `given` keys that are not `known` is probably `name`, misspelled."""
+    """True if one of the `given` keys that are not `known` is probably `name`, misspelled."""
     names = list(known)
     return any(f"`{name}`" in argument_hint(key, names) for key in given if key not in names)
 
@@ -261,7 +261,7 @@ def _attribute(argument: Argument | _Evaluated, env: Env) -> Any:
 
 
 def as_attribute(value: Any) -> Any:
-    """Lists as tuples, as attributes are kept. Raises `Poisoned`."""
+    """Value of an attribute: lists become tuples. Raises `Poisoned`."""
     if value is POISON:
         raise Poisoned
     return tuple(map(as_attribute, value)) if isinstance(value, list) else value
@@ -277,7 +277,7 @@ def attribute_mistakes(
     given: Iterable[str],
     names: Callable[[], Iterable[str]],
 ) -> list[Diagnostic]:
-    """What pydantic refused, in the words of the attributes' descriptions: E0404 and E0407.
+    """Diagnostics (E0404, E0407) for values that pydantic refused, in the words of their descriptions.
 
     given: the attributes that are written, some perhaps without a value. names: gives what a
     formula could have used.

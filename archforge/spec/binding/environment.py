@@ -1,4 +1,4 @@
-"""What names mean while a graph is expanded: tensors, steps as values, environments, arguments."""
+"""Environments: the names that formulas see while a graph is expanded, and the arguments among them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_WORK = 1_000_000
 
 @dataclass(slots=True)
 class Budget:
-    """What the formulas of one compilation may still do: items of lists, nodes of large formulas."""
+    """Work that the formulas of one compilation may still do: items of lists, nodes of large formulas."""
 
     left: int = MAX_WORK
 
@@ -41,8 +41,8 @@ class Steps:
 
 
 class ArgFrame:
-    """Arguments of one call. What is pending is evaluated when first asked for: a default may use
-    other arguments in any order. `given` is what the call says."""
+    """Arguments of one call. Those that are pending are evaluated when first asked for, since a default may
+    use other arguments in any order. `given` holds the arguments that the call itself gives."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class ArgFrame:
         return iter((*self.values, *self.pending))
 
     def __getitem__(self, name: str) -> Any:
-        """The value; poison after the mistake in it was raised once."""
+        """Value of an argument. A mistake in it is raised once; later it is poison."""
         if name in self.values:
             return self.values[name]
         if name in self._running:
@@ -86,7 +86,7 @@ class ArgFrame:
         fail("E0320", message, self.decls[name].span, help="give one of them a value of its own", notes=notes)
 
     def settle(self) -> list[Diagnostic]:
-        """Evaluate all that is pending; the mistakes that were not raised before."""
+        """Evaluate all that is pending, and return the mistakes that were not raised before."""
         found: list[Diagnostic] = []
         for name in self.pending:
             try:
@@ -139,7 +139,7 @@ class Env:
         self.budget.spend(items)
 
     def origins(self, formula: Formula) -> Iterator[Note]:
-        """Where the arguments that a formula reads got their values, for messages."""
+        """Notes on the arguments that a formula reads: their values, and where these were given."""
         for name, _ in dict.fromkeys(formula.names):
             frame = next((f for f in (self.args, self.spec) if name in f), None)
             if frame is not None and not (name in self.loop or name in self.body):
@@ -148,7 +148,7 @@ class Env:
                 yield Note(f"`{name}` is {describe(frame[name])}", span)
 
     def at(self, x: Tensor | None) -> Env:
-        """The same names where the current value is `x`."""
+        """Environment with the same names, where `x` is the current value."""
         return (
             self
             if x is self.x
@@ -156,7 +156,7 @@ class Env:
         )
 
     def looping(self, **variables: Any) -> Env:
-        """The same with loop variables in front."""
+        """Environment with loop variables in front of the same names."""
         loop = self.loop | variables
         return Env(self.budget, self.x, self.input, loop, self.body, self.args, self.spec)
 
@@ -175,7 +175,7 @@ _KIND_TESTS: dict[str, tuple[Callable[[Any], bool], str]] = {
 def check_kind(
     decl: ArgDecl, value: Any, span: Span, owner: str, known: Callable[[], Iterable[str]] = tuple
 ) -> Any:
-    """`value`, if the declaration takes it. Raises E0308. `known` gives the names that it might mean."""
+    """Return `value` if the declaration takes it. Raises E0308. `known` gives names that it might mean."""
     if decl.kind is None or value is POISON:
         return value
     test, expected = _KIND_TESTS[decl.kind]

@@ -1,4 +1,4 @@
-"""What the values of modifiers must be, once they are evaluated."""
+"""Checks of the evaluated values of modifiers: `when`, `repeat`, `from`, `name`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from archforge.spec.formulas.formula import Poisoned, describe
 
 __all__ = ["check_count", "check_label", "check_tensor", "check_truth"]
 
-Names = Callable[[], Iterable[str]]  # what a formula could have used instead
+Names = Callable[[], Iterable[str]]  # gives the names that a formula could have used instead
 
 
 def check_truth(value: Any, span: Span, names: Names = tuple) -> bool:
-    """The value of `when`. Raises E0308, or `Poisoned`."""
+    """Return the value of `when`. Raises E0308, or `Poisoned`."""
     if value is POISON:
         raise Poisoned
     if isinstance(value, bool):
@@ -27,7 +27,7 @@ def check_truth(value: Any, span: Span, names: Names = tuple) -> bool:
 
 
 def check_count(value: Any, span: Span, names: Names = tuple) -> int:
-    """The value of `repeat`. Raises E0308, or `Poisoned`."""
+    """Return the value of `repeat`. Raises E0308, or `Poisoned`."""
     if value is POISON:
         raise Poisoned
     if type(value) is int and value >= 0:
@@ -38,7 +38,7 @@ def check_count(value: Any, span: Span, names: Names = tuple) -> int:
 
 
 def check_tensor(value: Any, span: Span, what: str, names: Names = tuple) -> Tensor:
-    """A tap, an input, or the current value. Raises E0308, or `Poisoned`."""
+    """Return a value of the graph: a tap, an input, or the current value. Raises E0308, or `Poisoned`."""
     if value is POISON:
         raise Poisoned
     if isinstance(value, Tensor):
@@ -55,7 +55,7 @@ def _is_label(text: str) -> bool:
 
 
 def check_label(text: str, span: Span) -> str:
-    """A name of nodes: words joined by single dots. Raises E0308."""
+    """Return `text` if it can name a node: words with single dots between them. Raises E0308."""
     if _is_label(text):
         return text
     fail("E0308", f"`{text}` is no name", span, help="words joined by single dots, without spaces")

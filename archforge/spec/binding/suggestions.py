@@ -1,4 +1,4 @@
-"""Ways out: what an author meant who wrote a value of the wrong kind, or a word of another framework."""
+"""Suggestions for values of the wrong kind and for words of other frameworks."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ _IN = ("in", "in_channels", "in_features", "input_dim", "input_channels", "in_pl
 
 
 def _plain(word: str) -> str:
-    """A word as this language would write it: `BatchNorm2d` and `batch-norm-2d` are `batch_norm`."""
+    """Spelling of a word in this language: `BatchNorm2d` and `batch-norm-2d` are `batch_norm`."""
     snake = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", word).lower().replace("-", "_")
     return re.sub(r"_?[123]d$", "", snake)
 
 
 def target_hint(word: str, known: Iterable[str], values: Iterable[str] = ()) -> str:
-    """The way out for the name of an op or block that does not exist. `values` are the names of
-    arguments and taps, which need an `=`."""
+    """Suggestion for the name of an op or block that does not exist. `values` are the names of arguments and
+    taps, which need an `=`."""
     names = list(known)
     if word in values:
         return f"a formula starts with `=`: ={word}"
@@ -71,7 +71,7 @@ def target_hint(word: str, known: Iterable[str], values: Iterable[str] = ()) -> 
 
 
 def _misread(word: str) -> str:
-    """What YAML made a single word of."""
+    """Suggestion for several words that YAML read as a single one; empty if `word` is none."""
     if re.match(r"-\S", word):
         return "a space is missing behind `-`"
     if word.startswith("for "):
@@ -86,7 +86,7 @@ def _misread(word: str) -> str:
 
 
 def argument_hint(word: str, known: Iterable[str]) -> str:
-    """The way out for an argument or attribute that does not exist."""
+    """Suggestion for an argument or attribute that does not exist."""
     names = list(known)
     plain = _plain(word)
     for name in (plain, _ATTRIBUTES.get(plain, "")):
@@ -102,7 +102,7 @@ def argument_hint(word: str, known: Iterable[str]) -> str:
 
 
 def value_hint(value: Any, expected: str, names: Iterable[str] = ()) -> str:
-    """The way out for a value that is not what was `expected`, in the words of a description.
+    """Suggestion for a value that is not what was `expected`, in the words of a description; perhaps empty.
     `names` are those that a formula could have used here."""
     number = "number" in expected
     if isinstance(value, float) and "whole number" in expected:

@@ -14,7 +14,7 @@ __all__ = ["POISON", "TENSOR_ATTRIBUTES", "Draft", "Tensor"]
 
 _AXES = {1: ("features",), 2: ("channels", "width"), 3: ("channels", "height", "width")}
 _AXES_3D = ("channels", "depth", "height", "width")
-# All that some tensor has.
+# Every attribute that some tensor has.
 TENSOR_ATTRIBUTES = ("shape", "size", "features", "length", *_AXES_3D)
 
 
@@ -37,7 +37,7 @@ class Draft:
         return self.op.kind
 
 
-@dataclass(slots=True, eq=False)  # as for Env
+@dataclass(slots=True, eq=False)  # not frozen: thousands are made, and a frozen one takes twice as long
 class Tensor:
     """A value of the graph: computed by `draft`, or the graph's input `input_name`."""
 
@@ -70,7 +70,7 @@ def _missing(name: str) -> Any:
 
 
 class _Poison(Tensor):
-    """Stands for a value behind a mistake; whoever looks into it stops quietly."""
+    """A value behind a mistake: whoever reads it stops, and reports nothing more."""
 
     def attribute(self, name: str) -> Any:
         raise Poisoned

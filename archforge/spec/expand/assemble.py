@@ -1,4 +1,4 @@
-"""The last step of expansion: drafts and places, once they have names, become a frozen graph."""
+"""Last step of expansion: drafts of nodes and scopes, once they have names, become a frozen graph."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from archforge.ir import Graph, Node, Scope, TypedGraph, by_x
 from archforge.spec.binding.tensors import Draft, Tensor
 from archforge.spec.expand.naming import NameScope
 
-__all__ = ["Place", "assemble"]
+__all__ = ["ScopeDraft", "assemble"]
 
 
 @dataclass(slots=True, eq=False)
-class Place:
+class ScopeDraft:
     """A scope of the graph under construction: a block call, a named sequence, the graph."""
 
     kind: str
@@ -32,7 +32,7 @@ def assemble(
     inputs: Mapping[str, Tensor],
     outputs: Mapping[str, Tensor],
     drafts: Sequence[Draft],
-    places: Sequence[Place],
+    places: Sequence[ScopeDraft],
 ) -> TypedGraph:
     """The graph of named drafts. Raises E0318 where shared parameters differ in shape."""
     nodes = tuple(
@@ -48,13 +48,13 @@ def assemble(
 
 
 def _value(tensor: Tensor | None) -> str:
-    """The name of a value; empty for none."""
+    """Name of a value; empty if there is none."""
     if tensor is None:
         return ""
     return tensor.draft.name if tensor.draft else tensor.input_name
 
 
-def _scope(index: int, place: Place, reads: list[str]) -> Scope:
+def _scope(index: int, place: ScopeDraft, reads: list[str]) -> Scope:
     own = [_value(place.x)] if place.x else []
     inputs = tuple(dict.fromkeys((*own, *reads)))
     return Scope(
@@ -69,23 +69,23 @@ def _scope(index: int, place: Place, reads: list[str]) -> Scope:
     )
 
 
-def _reads(drafts: Sequence[Draft], places: Sequence[Place]) -> list[list[str]]:
-    """For each place, the values that its nodes read and that no node in it computes."""
+def _reads(drafts: Sequence[Draft], places: Sequence[ScopeDraft]) -> list[list[str]]:
+    """Values that the nodes of each scope read and no node in it computes, by the index of the scope."""
     reads: list[list[str]] = [[] for _ in places]
-    around: list[set[int]] = []  # each place and all that it lies in; a parent stands before its children
+    around: list[set[int]] = []  # each scope and all that it lies in; a parent stands before its children
     for index, place in enumerate(places):
         around.append({index} if place.parent is None else {index, *around[place.parent]})
     for draft in drafts:
         for tensor in draft.inputs:
             source = tensor.draft.frame if tensor.draft else 0
-            if source != draft.frame:  # else no place is left on the way
+            if source != draft.frame:  # else no scope is left on the way
                 for inside in around[draft.frame] - around[source]:
                     reads[inside].append(_value(tensor))
     return reads
 
 
-def _check_shared(nodes: Sequence[Node], drafts: Sequence[Draft], places: Sequence[Place]) -> None:
-    """Shared parameters must have equal shapes."""
+def _check_shared(nodes: Sequence[Node], drafts: Sequence[Draft], places: Sequence[ScopeDraft]) -> None:
+    """Raise E0318 where shared parameters differ in shape."""
     if all(node.params_of == node.name for node in nodes):
         return
     seen: dict[str, tuple[tuple[int, ...], Draft]] = {}
@@ -104,7 +104,7 @@ def _check_shared(nodes: Sequence[Node], drafts: Sequence[Draft], places: Sequen
     fail_all(found)
 
 
-def _calls(draft: Draft, places: Sequence[Place]) -> tuple[Frame, ...]:
+def _calls(draft: Draft, places: Sequence[ScopeDraft]) -> tuple[Frame, ...]:
     """The block calls that led to a node, outermost first."""
     frames: list[Frame] = []
     at: int | None = draft.frame

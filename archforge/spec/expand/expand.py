@@ -1,4 +1,4 @@
-"""From a spec to a typed graph: arguments and inputs are bound, the steps walked, the outputs named."""
+"""Expansion of a spec to a typed graph: arguments and inputs are bound, steps walked, outputs named."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from archforge.ir import TensorType, TypedGraph, by_x
 from archforge.spec.binding.environment import ArgFrame, Budget, Env, evaluate_argument
 from archforge.spec.binding.modifier_checks import check_tensor, check_truth
 from archforge.spec.binding.tensors import POISON, Tensor
-from archforge.spec.expand.assemble import Place, assemble
+from archforge.spec.expand.assemble import ScopeDraft, assemble
 from archforge.spec.expand.naming import NameScope, assign_names
 from archforge.spec.expand.walk import At, Walk
 from archforge.spec.formulas.formula import LimitError, Poisoned, describe
@@ -68,6 +68,8 @@ def _refuse_part(spec: Spec) -> NoReturn:
 
 
 class _Expander:
+    """One expansion: the environment of the spec, and the walk that collects nodes and mistakes."""
+
     def __init__(self, spec: Spec, profile: ProfileDecl, overrides: Mapping[str, Argument]) -> None:
         self.spec = spec
         self.profile = profile
@@ -122,7 +124,7 @@ class _Expander:
             inputs = self._inputs(input_shape)
             single = None if isinstance(self.spec.input, dict) else inputs["input"]
             root = NameScope("graph", None, None)
-            walk.places.append(Place("graph", True, None, None, root, single))
+            walk.places.append(ScopeDraft("graph", True, None, None, root, single))
             env = Env(self.env.budget, single, single, {}, {} if single else dict(inputs), spec=self.env.spec)
             x = walk.body(self.spec.graph, single, env, At(root, 0))
             walk.places[0].output = x
@@ -144,7 +146,7 @@ class _Expander:
         )
 
     def _with_batch_note(self, found: Iterable[Diagnostic]) -> list[Diagnostic]:
-        """A batch axis written into the input makes an image a volume: no shape fits any more."""
+        """Mistakes, those of shape with a note where an input of four axes may be one with a batch."""
         declared = self.spec.input
         shape = self.walk.places[0].x if self.walk.places else None
         if not isinstance(declared, Value) or shape is None or len(shape.type.shape) != 4:
@@ -207,7 +209,7 @@ class _Expander:
 
 
 def _refuse_unknown(given: Mapping[str, Any], named: Mapping[str, Value], spec: str) -> None:
-    """Raises E0001 for the shape of an input that the spec does not have."""
+    """Raise E0001 for the shape of an input that the spec does not have."""
     for name in given:
         if name not in named:
             fail("E0001", f"{spec} has no input `{name}`", help=did_you_mean(name, named, what="inputs"))

@@ -1,4 +1,4 @@
-"""The rows that a `for` runs over, from columns or from a table."""
+"""Rows that a `for` runs over, from columns or from a table."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _from_table(step: For, env: Env) -> list[Row]:
 
 
 def _places(step: For, count: int) -> list[Span]:
-    """Where each row is written; the whole table where a formula gives it."""
+    """Span of each row; that of the whole table where a formula gives it."""
     assert step.rows is not None
     written = step.rows.content
     if isinstance(written, dict):

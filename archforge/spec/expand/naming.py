@@ -1,4 +1,4 @@
-"""Names of nodes: the scopes of the expansion joined by dots. The rules are in docs/language.md."""
+"""Names of nodes: those of the scopes around them, with dots between. docs/language.md has the rules."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _assign(scope: NameScope, path: str, params_path: str, clashes: list[Diagnos
 
 
 def _named(scope: NameScope) -> Iterator[tuple[str, Draft | NameScope]]:
-    """The children with their own names. Merges take no number: they hold no parameters."""
+    """Children of a scope with their own names. Merges do not count in positions: they hold no parameters."""
     uses: dict[str, int] = {}  # of each kind, among the unnamed
     for item in scope.items:
         if item.given is None:

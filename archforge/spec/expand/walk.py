@@ -19,7 +19,7 @@ from archforge.spec.binding.calls import OpCall, bind_block, shape_mistake, unkn
 from archforge.spec.binding.environment import Env, Steps
 from archforge.spec.binding.modifier_checks import check_count, check_label, check_tensor, check_truth
 from archforge.spec.binding.tensors import POISON, Draft, Tensor
-from archforge.spec.expand.assemble import Place
+from archforge.spec.expand.assemble import ScopeDraft
 from archforge.spec.expand.for_rows import rows_of
 from archforge.spec.expand.naming import NameScope, Style
 from archforge.spec.formulas.formula import Formula, LimitError, Poisoned, Template, describe
@@ -53,10 +53,10 @@ MAX_MISTAKES = 1_000
 Flow = Tensor | None  # the current value, if there is one
 
 
-@dataclass(slots=True, eq=False)  # as for Env
+@dataclass(slots=True, eq=False)  # not frozen: thousands are made, and a frozen one takes twice as long
 class At:
-    """Where a step is placed: the level of names, the scope of the graph, and, if its surroundings
-    name it, `given`. `shared`: its parameters are those of another step of that name."""
+    """Position of a step: its level of names, the index of its scope, and the name that its surroundings give
+    it, if any. `shared`: its parameters are those of another step of that name."""
 
     names: NameScope
     place: int
@@ -70,7 +70,7 @@ class At:
 
 
 class Walk:
-    """Drafts, places and mistakes of one expansion."""
+    """Drafts of nodes and scopes, and mistakes, of one expansion."""
 
     def __init__(self, blocks: Mapping[str, BlockDecl], defaults: Defaults, spec: Env) -> None:
         self.blocks = blocks
@@ -78,7 +78,7 @@ class Walk:
         self.spec = spec
         self.ops = all_ops()
         self.drafts: list[Draft] = []
-        self.places: list[Place] = []
+        self.places: list[ScopeDraft] = []
         self.uses: Counter[str] = Counter()
         self.calls: list[Frame] = []
         self.op_calls: dict[tuple[str, int, bool], OpCall] = {}
@@ -96,11 +96,11 @@ class Walk:
     def enter(self, at: At, name: str, span: Span, x: Flow, style: Style) -> At:
         """A named scope below `at`."""
         names = at.names.child("seq", name, span, style, shared=at.shared)
-        self.places.append(Place("seq", False, at.place, span, names, x))
+        self.places.append(ScopeDraft("seq", False, at.place, span, names, x))
         return At(names, len(self.places) - 1)
 
     def count(self, span: Span, work: int = 1) -> None:
-        """Steps, iterations and arguments of calls count alike."""
+        """Count work against the limit of a graph: steps, iterations and arguments of calls alike."""
         self.steps_taken += work
         if self.steps_taken > MAX_STEPS:
             self.stop(f"the graph takes more than {MAX_STEPS:,} steps and arguments", span)
@@ -111,8 +111,8 @@ class Walk:
     # Bodies and steps
 
     def body(self, body: Body, x: Flow, env: Env, at: At) -> Flow:
-        """The value after `body`. A given name is that of a single step; on a list it makes a scope
-        of numbered children. A step's mistakes are noted and leave poison."""
+        """Value after `body`. A given name is that of a single step; on a list it makes a scope of numbered
+        children. Mistakes of a step are noted, and the value behind it is poison."""
         outer = at
         if at.given is not None and body.is_list:
             at = self.enter(at, at.given, body.span, x, "position")
@@ -128,7 +128,7 @@ class Walk:
         return x
 
     def _mistaken(self, step: Step, env: Env, error: DiagnosticError | Poisoned) -> Tensor:
-        """Note the step's mistakes; poison for it and for all that it would have set."""
+        """Note the step's mistakes, and return poison, which all that it would have set is too."""
         if isinstance(error, DiagnosticError):
             self.note(*error.diagnostics)
         if self.mistakes_made > MAX_MISTAKES:  # a loop that makes the same ones over and over
@@ -208,7 +208,7 @@ class Walk:
                 env.body[key] = POISON
 
     def _named(self, modifiers: Modifiers, env: Env, at: At) -> At:
-        """`at` under the step's own name, if it has one."""
+        """Position `at` under the step's own name, if it has one."""
         own = modifiers.name or modifiers.share
         if own is None:
             return at
@@ -305,7 +305,7 @@ class Walk:
         names = at.names
         if not transparent:
             names = names.child(block.name, at.given, call.span, style, shared=at.shared)
-        self.places.append(Place(block.name, True, at.place, call.span, names, x))
+        self.places.append(ScopeDraft(block.name, True, at.place, call.span, names, x))
         inner = At(names, len(self.places) - 1, at.given if transparent else None, at.shared and transparent)
         before = len(self.drafts)
         self.calls.append(Frame(block.name, call.span))
@@ -329,12 +329,12 @@ class Walk:
         outer = at
         if at.given is not None:
             at = self.enter(at, at.given, step.span, x, "kind")
-        result = self._joined(step, x, env, at)
+        result = self._merged(step, x, env, at)
         if at is not outer:
             self.places[at.place].output = result
         return result
 
-    def _joined(self, step: Merge, x: Flow, env: Env, at: At) -> Tensor:
+    def _merged(self, step: Merge, x: Flow, env: Env, at: At) -> Tensor:
         if isinstance(step.branches, Formula):
             values = [(v, step.branches.span) for v in self._listed(step.kind, step.branches, env)]
         else:
@@ -358,7 +358,7 @@ class Walk:
             raise DiagnosticError(tuple(replace(d, notes=notes) for d in error.diagnostics)) from None
 
     def _listed(self, kind: str, branches: Formula, env: Env) -> list[Tensor]:
-        """The branches of `concat: =taps`."""
+        """Branches that a formula lists, as in `concat: =taps`."""
         listed = branches.evaluate(env)
         if isinstance(listed, list) and all(isinstance(v, Tensor) for v in listed):
             return listed

@@ -1,4 +1,4 @@
-"""From the text of a formula, a bounded subset of Python expressions, to closures: once per document.
+"""Compiler of formulas, a bounded subset of Python expressions: text becomes closures, once per document.
 
 Nothing of Python can be reached: names come from the spec, functions from `FUNCTIONS`, attributes
 from a tensor, a row or a set of counts. Every node knows its span inside the YAML string.
@@ -32,7 +32,7 @@ from archforge.spec.formulas.functions import (
     FUNCTIONS,
     MAX_NUMBER,
     UNARY,
-    Refused,
+    RefusedComputation,
     bounded,
 )
 
@@ -54,7 +54,7 @@ def parse_formula(source: str, span: Span) -> Formula:
     stripped = _ENDS.sub(" ", source).strip()
     lead = len(source) - len(source.lstrip())
     try:
-        return _Compiler(stripped, span, lead).formula(_tree(stripped), source)
+        return _FormulaCompiler(stripped, span, lead).formula(_tree(stripped), source)
     except SyntaxError as error:
         _refuse_syntax(stripped, lead, error, span)
     except (RecursionError, MemoryError):
@@ -74,7 +74,7 @@ def _tree(source: str) -> ast.expr:
 
 
 def _refuse_syntax(source: str, lead: int, error: SyntaxError, span: Span) -> NoReturn:
-    """Python's messages differ from version to version: only the ones about brackets are kept."""
+    """Raise E0303. Only those of Python's messages are kept that are alike in all versions: on brackets."""
     if not source:
         fail("E0303", "an empty formula", span, help="`=` starts a formula; quote a text: '='")
     text = f": {error.msg}" if re.search(r"never closed|unmatched|does not match", error.msg) else ""
@@ -100,7 +100,7 @@ def _syntax_help(source: str) -> str:
     return ""
 
 
-class _Compiler:
+class _FormulaCompiler:
     """Turns the syntax tree into closures over a `Namespace`."""
 
     def __init__(self, source: str, span: Span, lead: int) -> None:
@@ -117,7 +117,8 @@ class _Compiler:
         return Formula(source, self.span, evaluate, tuple(self.names), tuple(self.attributes))
 
     def extent(self, node: ast.expr) -> tuple[int, int]:
-        """First and last but one character of `node` (syntax trees count UTF-8 bytes)."""
+        """Indices of the first character of `node` and of the one behind it (syntax trees count UTF-8
+        bytes)."""
         start, end = node.col_offset, node.end_col_offset or node.col_offset + 1
         if self.utf8 is None:
             return start, end
@@ -141,7 +142,8 @@ class _Compiler:
     def guarded(
         self, node: ast.expr, operands: Sequence[Evaluate], compute: Callable[..., Any], what: str
     ) -> Evaluate:
-        """`compute` of the operands' values; its failures become diagnostics at `node`."""
+        """A closure that calls `compute` on the operands' values; its failures become diagnostics at
+        `node`."""
         span = self.at(node)
 
         def evaluate(names: Namespace) -> Any:
@@ -155,7 +157,7 @@ class _Compiler:
                     names.spend(len(bounded(result)))
             except Overspent as error:
                 raise LimitError((Diagnostic("E0317", str(error), span),)) from None
-            except (Refused, TypeError, ValueError, ArithmeticError, LookupError) as error:
+            except (RefusedComputation, TypeError, ValueError, ArithmeticError, LookupError) as error:
                 fail("E0305", _reason(error, what, values), span, label=_operands(node, names))
             if type(result) in NUMBERS and not -MAX_NUMBER <= result <= MAX_NUMBER:
                 fail("E0305", "the result is out of range", span, help="numbers are at most 1e18")
@@ -278,18 +280,18 @@ class _Compiler:
                 fail("E0305", f"`for` in a list takes a list, found {describe(values)}", span)
             try:
                 names.spend(len(values) * work)
-                scopes = (_Bound(names, variable, value) for value in values)
+                scopes = (_WithVariable(names, variable, value) for value in values)
                 return list(bounded([element(s) for s in scopes if all(c(s) for c in conditions)]))
             except Overspent as error:
                 raise LimitError((Diagnostic("E0317", str(error), span),)) from None
-            except Refused as error:
+            except RefusedComputation as error:
                 fail("E0305", str(error), span)
 
         return evaluate
 
 
 def _charged(evaluate: Evaluate, size: int, span: Span) -> Evaluate:
-    """A formula so long that each evaluation counts against the budget."""
+    """A closure for a long formula: each evaluation counts `size` against the budget."""
 
     def charged(names: Namespace) -> Any:
         try:
@@ -306,7 +308,7 @@ def _null(names: Namespace) -> None:
 
 
 def _chain(parts: Sequence[Evaluate], *, stops_at: bool) -> Evaluate:
-    """`and` or `or` over `parts`, from left to right, no further than needed."""
+    """A closure for `and` or `or` over `parts`, evaluated from left to right, no further than needed."""
 
     def evaluate(names: Namespace) -> Any:
         result: Any = None
@@ -320,7 +322,7 @@ def _chain(parts: Sequence[Evaluate], *, stops_at: bool) -> Evaluate:
 
 
 @dataclass(frozen=True, slots=True)
-class _Bound:
+class _WithVariable:
     """A namespace with the variable of a list comprehension in front."""
 
     outer: Namespace
@@ -338,7 +340,7 @@ class _Bound:
 
 
 def _no_value(name: str, span: Span, names: Namespace) -> NoReturn:
-    """Names that nothing declares were refused before: this one has no value where it is read."""
+    """Refuse a name that is declared (others were refused before) but has no value where it is read."""
     if name == "x":
         hint = "with several inputs, start with `from: =name` or a tap"
         fail("E0312", "`x` has no value here", span, help=hint)
@@ -349,8 +351,8 @@ def _no_value(name: str, span: Span, names: Namespace) -> NoReturn:
 
 
 def _reason(error: Exception, what: str, values: Sequence[Any]) -> str:
-    """Why an operation failed, in the words of the language and not of this Python's version."""
-    if isinstance(error, Refused):
+    """Reason for a failed operation, in the words of the language instead of this Python's version."""
+    if isinstance(error, RefusedComputation):
         return str(error)
     if isinstance(error, ZeroDivisionError):
         return "division by zero"
@@ -370,7 +372,7 @@ def _reason(error: Exception, what: str, values: Sequence[Any]) -> str:
 
 
 def _operands(node: ast.expr, names: Namespace) -> str:
-    """What the names of a failed operation were: `groups is 0`."""
+    """Values of the names in a failed operation: `groups is 0`."""
     read = dict.fromkeys(n.id for n in ast.walk(node) if isinstance(n, ast.Name))
     found = []
     for name in read:

@@ -1,4 +1,4 @@
-"""Formulas and templates as values: what they read, and how their values are described."""
+"""Formulas and templates, what they read, and values in the words of messages."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ __all__ = [
 
 
 class Overspent(Exception):
-    """The budget of a compilation is used up; the text says what it was."""
+    """Raised where the budget of a compilation is used up; the text says which."""
 
 
 class Poisoned(Exception):
-    """The value stands behind a mistake that is already reported."""
+    """Raised where a value is needed that stands behind a mistake, which is reported already."""
 
 
 class LimitError(DiagnosticError):
@@ -37,7 +37,7 @@ class LimitError(DiagnosticError):
 
 
 class Namespace(Protocol):
-    """What the names of a formula mean, innermost first."""
+    """Meaning of the names in a formula, innermost first."""
 
     def lookup(self, name: str) -> Any:
         """Value of `name`. Raises `KeyError`, or `Poisoned`."""
@@ -62,7 +62,7 @@ Evaluate = Callable[[Namespace], Any]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Formula:
-    """`=source` in a spec. `names` are the free names that it reads, `attributes` what it reads of them."""
+    """A formula, `=source` in a spec, with the free `names` it reads and the `attributes` read of them."""
 
     source: str
     span: Span
@@ -107,7 +107,7 @@ def _name_part(formula: Formula, value: Any) -> str:
 
 
 def read_attribute(record: Any, name: str, span: Span) -> Any:
-    """`record.name`, of a row, a tensor or a set of counts. Raises E0302 or E0305."""
+    """Value of `record.name`, of a row, a tensor or a set of counts. Raises E0302 or E0305."""
     if isinstance(record, Mapping):
         if name in record:
             return record[name]

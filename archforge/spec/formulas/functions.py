@@ -1,4 +1,4 @@
-"""What formulas compute with: allow-listed functions and operators, none of which can run away."""
+"""Functions and operators of formulas: an allow-list, whose every call is bounded in time and memory."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ __all__ = [
     "FUNCTIONS",
     "MAX_NUMBER",
     "UNARY",
-    "Function",
-    "Refused",
+    "FormulaFunction",
+    "RefusedComputation",
     "bounded",
 ]
 
@@ -27,12 +27,12 @@ MAX_DIGITS = 18
 MANY = 1_000
 
 
-class Refused(Exception):
-    """A computation that formulas may not make; the text says why."""
+class RefusedComputation(Exception):
+    """Raised for a computation that formulas may not make; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
-class Function:
+class FormulaFunction:
     """A function that formulas may call. `says` is printed by the language reference."""
 
     call: Callable[..., Any]
@@ -43,11 +43,11 @@ class Function:
 
 def _refuse_size(size: int) -> None:
     if size > MAX_ITEMS:
-        raise Refused(f"a list or text of more than {MAX_ITEMS:,} items")
+        raise RefusedComputation(f"a list or text of more than {MAX_ITEMS:,} items")
 
 
 def bounded(items: Any) -> Any:
-    """`items`, unless it holds too many, counting those of lists in lists. Raises `Refused`."""
+    """Return `items`. Raises `RefusedComputation` for too many, those of lists in lists counted."""
     pending, size = [items], 0
     while pending:
         part = pending.pop()
@@ -59,7 +59,7 @@ def bounded(items: Any) -> Any:
 
 
 def _divisible(value: float, divisor: int = 8) -> int:
-    """`value` rounded to a multiple of `divisor`, never down by more than a tenth (MobileNet)."""
+    """Round `value` to a multiple of `divisor`, never down by more than a tenth (MobileNet)."""
     rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * value else rounded
 
@@ -72,7 +72,7 @@ def _range(*bounds: int) -> list[int]:
 
 def _round(value: float, digits: int = 0) -> float:
     if abs(digits) > MAX_DIGITS:
-        raise Refused(f"`round` to more than {MAX_DIGITS} digits")
+        raise RefusedComputation(f"`round` to more than {MAX_DIGITS} digits")
     return round(value, digits) if digits else round(value)
 
 
@@ -88,49 +88,49 @@ def _unique(items: list[Any]) -> list[Any]:
 
 def _zip(*lists: list[Any]) -> list[list[Any]]:
     if len({len(items) for items in lists}) > 1:
-        raise Refused("`zip` takes lists of equal length")
+        raise RefusedComputation("`zip` takes lists of equal length")
     return [list(row) for row in zip(*lists, strict=True)]
 
 
-FUNCTIONS: dict[str, Function] = {
-    "abs": Function(abs, 1, 1, "absolute value"),
-    "all": Function(all, 1, 1, "whether all items of a list are true"),
-    "any": Function(any, 1, 1, "whether any item of a list is true"),
-    "ceil": Function(math.ceil, 1, 1, "smallest whole number not below"),
-    "count": Function(lambda items, item: items.count(item), 2, 2, "how often an item is in a list"),
-    "divisible": Function(
+FUNCTIONS: dict[str, FormulaFunction] = {
+    "abs": FormulaFunction(abs, 1, 1, "absolute value"),
+    "all": FormulaFunction(all, 1, 1, "whether all items of a list are true"),
+    "any": FormulaFunction(any, 1, 1, "whether any item of a list is true"),
+    "ceil": FormulaFunction(math.ceil, 1, 1, "smallest whole number not below"),
+    "count": FormulaFunction(lambda items, item: items.count(item), 2, 2, "how often an item is in a list"),
+    "divisible": FormulaFunction(
         _divisible,
         1,
         2,
         "nearest multiple of a divisor (8), never more than a tenth below: MobileNet's rule",
     ),
-    "float": Function(float, 1, 1, "as a number with a fraction"),
-    "floor": Function(math.floor, 1, 1, "largest whole number not above"),
-    "int": Function(int, 1, 1, "the whole part"),
-    "len": Function(len, 1, 1, "number of items"),
-    "log": Function(math.log, 1, 2, "natural logarithm, or to the base in second place"),
-    "log2": Function(math.log2, 1, 1, "logarithm to base 2"),
-    "max": Function(max, 1, MANY, "the largest of its arguments, or of a list"),
-    "min": Function(min, 1, MANY, "the smallest of its arguments, or of a list"),
-    "range": Function(_range, 1, 3, "whole numbers from 0, or from the first, up to the last but one"),
-    "reversed": Function(lambda items: list(reversed(items)), 1, 1, "a list from its end"),
-    "round": Function(_round, 1, 2, "nearest whole number, halves to even; to digits in second place"),
-    "sorted": Function(sorted, 1, 1, "a list in rising order"),
-    "sqrt": Function(math.sqrt, 1, 1, "square root"),
-    "str": Function(_text, 1, 1, "a number, true or false as text"),
-    "sum": Function(sum, 1, 1, "sum of a list"),
-    "unique": Function(_unique, 1, 1, "a list without repeats, in its order"),
-    "zip": Function(_zip, 1, MANY, "rows made of equally long lists"),
+    "float": FormulaFunction(float, 1, 1, "as a number with a fraction"),
+    "floor": FormulaFunction(math.floor, 1, 1, "largest whole number not above"),
+    "int": FormulaFunction(int, 1, 1, "the whole part"),
+    "len": FormulaFunction(len, 1, 1, "number of items"),
+    "log": FormulaFunction(math.log, 1, 2, "natural logarithm, or to the base in second place"),
+    "log2": FormulaFunction(math.log2, 1, 1, "logarithm to base 2"),
+    "max": FormulaFunction(max, 1, MANY, "the largest of its arguments, or of a list"),
+    "min": FormulaFunction(min, 1, MANY, "the smallest of its arguments, or of a list"),
+    "range": FormulaFunction(_range, 1, 3, "whole numbers from 0, or from the first, up to the last but one"),
+    "reversed": FormulaFunction(lambda items: list(reversed(items)), 1, 1, "a list from its end"),
+    "round": FormulaFunction(_round, 1, 2, "nearest whole number, halves to even; to digits in second place"),
+    "sorted": FormulaFunction(sorted, 1, 1, "a list in rising order"),
+    "sqrt": FormulaFunction(math.sqrt, 1, 1, "square root"),
+    "str": FormulaFunction(_text, 1, 1, "a number, true or false as text"),
+    "sum": FormulaFunction(sum, 1, 1, "sum of a list"),
+    "unique": FormulaFunction(_unique, 1, 1, "a list without repeats, in its order"),
+    "zip": FormulaFunction(_zip, 1, MANY, "rows made of equally long lists"),
 }
 CONSTANTS = {"true": True, "false": False, "null": None, "True": True, "False": False, "None": None}
 
 
 def _power(base: float, exponent: float) -> Any:
     if abs(exponent) > 64 or abs(base) > MAX_NUMBER:
-        raise Refused("an exponent of more than 64")
+        raise RefusedComputation("an exponent of more than 64")
     result = base**exponent
     if isinstance(result, complex):
-        raise Refused("the root of a negative number")
+        raise RefusedComputation("the root of a negative number")
     return result
 
 

@@ -1,4 +1,4 @@
-"""A block by itself, as a spec: to show it, run it, and hold it against its own `expect`.
+"""Spec of one block by itself: to show it, run it, and hold it against its own `expect`.
 
 Each case of the block's `expect` is a profile: `{input: [...], with: {...}, defaults: {...}, profile:,
 source:, CELL: ...}`, on top of the spec's profile of that name.

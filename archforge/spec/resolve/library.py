@@ -1,4 +1,4 @@
-"""Where specs come from: files, the shipped zoo, text, a mapping, standard input."""
+"""Library of documents: found and read from files, the shipped zoo, text, a mapping, or standard input."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def find_spec(name: str) -> Path:
 
 
 def _is_there(path: Path) -> bool:
-    """Whether there is something to read: a file, or a pipe such as bash's `<(...)`."""
+    """True if there is something to read: a file, or a pipe such as bash's `<(...)`."""
     try:
         return path.exists() and not path.is_dir()
     except PermissionError:  # reading it says so
@@ -60,7 +60,7 @@ def _is_there(path: Path) -> bool:
 
 
 class Library:
-    """Reads documents, each file once."""
+    """Reader of documents, which reads each file once."""
 
     def __init__(self) -> None:
         self._documents: dict[Path, SpecDocument] = {}
@@ -95,7 +95,7 @@ class Library:
         return document
 
     def reference(self, name: str, document: SpecDocument, span: Span) -> SpecDocument:
-        """What `extends: name` or `imports: [name]` in `document` means. Raises E0316.
+        """Find the document that `extends: name` or `imports: [name]` in `document` means. Raises E0316.
 
         Specs are untrusted: the name cannot leave the spec's folder or the shipped zoo.
         """
@@ -133,7 +133,7 @@ def _beside(folder: Path) -> list[Path]:
 
 
 def _shown(path: Path) -> str:
-    """The path as messages print it: below the current folder relative to it."""
+    """Path for messages: relative where it is below the current folder."""
     try:
         return path.resolve().relative_to(Path.cwd()).as_posix()
     except ValueError:

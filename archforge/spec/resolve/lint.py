@@ -60,7 +60,7 @@ _NOTHING = Env(Budget(), args=NO_ARGS)
 
 
 @dataclass(frozen=True, slots=True)
-class _Scope:
+class _VisibleNames:
     """The names that formulas of a place may use. `made` are taps whose names formulas make, `hidden`
     the spec's arguments where an imported block cannot see them."""
 
@@ -71,8 +71,8 @@ class _Scope:
     def sees(self, name: str) -> bool:
         return name in self.known or any(_can_give(template, name) for template in self.made)
 
-    def plus(self, names: Iterable[str]) -> _Scope:
-        return _Scope(self.known.union(names), self.made, self.hidden)
+    def plus(self, names: Iterable[str]) -> _VisibleNames:
+        return _VisibleNames(self.known.union(names), self.made, self.hidden)
 
     def names(self) -> frozenset[str]:
         return self.known
@@ -86,6 +86,8 @@ def lint(spec: Spec) -> list[Diagnostic]:
 
 
 class _Linter:
+    """One pass over a merged spec, which collects its mistakes."""
+
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
         self.mistakes = Mistakes()
@@ -106,7 +108,7 @@ class _Linter:
 
     def run(self) -> None:
         spec = self.spec
-        args = _Scope(frozenset(spec.args))
+        args = _VisibleNames(frozenset(spec.args))
         given = self._given()
         steps = self._with_names(args.plus(("x",)), (a for d, a in given if d and self._is_steps(a, (d,))))
         for decl, argument in given:
@@ -132,7 +134,7 @@ class _Linter:
             given += [(spec.args.get(key), argument) for key, argument in owner.values.items()]
         return given
 
-    def _defaults(self, defaults: Defaults, args: _Scope) -> None:
+    def _defaults(self, defaults: Defaults, args: _VisibleNames) -> None:
         for target, values in defaults.items():
             blocks = self.blocks.get(target, [])
             if not blocks and target not in self.ops:  # the resolver knows where it stands
@@ -142,16 +144,16 @@ class _Linter:
                 scope = scope.plus(("input", *(name for block in blocks for name in block.args)))
             self._arguments(target, values, None, scope)
 
-    def _block(self, block: BlockDecl, args: _Scope) -> None:
+    def _block(self, block: BlockDecl, args: _VisibleNames) -> None:
         own = frozenset((*block.args, "x", "input"))
-        scope = _Scope(own, hidden=args.known) if block.imported else args.plus(own)
+        scope = _VisibleNames(own, hidden=args.known) if block.imported else args.plus(own)
         defaults = [(d, d.default) for d in block.args.values() if d.default]
         scope = self._with_names(scope, (a for d, a in defaults if self._is_steps(a, (d,))), block.body)
         for decl, argument in defaults:
             self._argument(argument, (decl,), scope, scope, f"`{block.name}`")
         self._body(block.body, scope)
 
-    def _graph(self, scope: _Scope) -> None:
+    def _graph(self, scope: _VisibleNames) -> None:
         if self.spec.graph is not None:
             scope = self._with_names(scope, (), self.spec.graph)
             self._body(self.spec.graph, scope)
@@ -162,7 +164,9 @@ class _Linter:
 
     # Bodies
 
-    def _with_names(self, scope: _Scope, arguments: Iterable[Argument], *bodies: Body) -> _Scope:
+    def _with_names(
+        self, scope: _VisibleNames, arguments: Iterable[Argument], *bodies: Body
+    ) -> _VisibleNames:
         """`scope` with the taps and lets of bodies, and of arguments that are steps."""
         found: list[str] = []
         made: list[Template] = []
@@ -183,11 +187,11 @@ class _Linter:
             except DiagnosticError:  # steps in an argument that do not parse: reported where they stand
                 continue
 
-    def _body(self, body: Body, scope: _Scope) -> None:
+    def _body(self, body: Body, scope: _VisibleNames) -> None:
         for step in body.steps:
             self._step(step, scope)
 
-    def _step(self, step: Step, scope: _Scope) -> None:
+    def _step(self, step: Step, scope: _VisibleNames) -> None:
         modifiers = step.modifiers
         if modifiers.when:
             self._value(modifiers.when, scope, check_truth)
@@ -214,7 +218,7 @@ class _Linter:
             case Call():
                 self._call(step, inner)
 
-    def _for(self, step: For, scope: _Scope) -> None:
+    def _for(self, step: For, scope: _VisibleNames) -> None:
         for value in (*step.values.values(), *((step.rows,) if step.rows else ())):
             self._value(value, scope)
         inner = scope.plus((*_LOOP, *(name for name, _ in step.columns)))
@@ -222,7 +226,7 @@ class _Linter:
             self._template(step.modifiers.name, inner)
         self._body(step.body, inner)
 
-    def _merge(self, step: Merge, scope: _Scope) -> None:
+    def _merge(self, step: Merge, scope: _VisibleNames) -> None:
         if isinstance(step.branches, Formula):
             self._formula(step.branches, scope)
             return
@@ -235,7 +239,7 @@ class _Linter:
 
     # Calls
 
-    def _call(self, call: Call, scope: _Scope) -> None:
+    def _call(self, call: Call, scope: _VisibleNames) -> None:
         given = call.arguments.entries | call.modifiers.first
         bare = call.arguments.bare
         if isinstance(call.target, Formula):
@@ -256,16 +260,16 @@ class _Linter:
             self._arguments(call.target, given, call.span, scope)
 
     def _names(self, target: str) -> list[str]:
-        """The arguments that some block of that name has, or the op's attributes."""
+        """Names of the arguments that some block of that name has, or of the op's attributes."""
         blocks = self.blocks.get(target)
         if blocks is None:
             return list(self.ops[target].model_fields)
         return list(dict.fromkeys(name for block in blocks for name in block.args))
 
     def _arguments(
-        self, target: str, given: Mapping[str, Argument], call: Span | None, scope: _Scope
+        self, target: str, given: Mapping[str, Argument], call: Span | None, scope: _VisibleNames
     ) -> None:
-        """What stands behind an op or block. Without the span of a call nothing can be missing."""
+        """Check the arguments behind an op or block. Without the span of a call nothing can be missing."""
         names, blocks = self._names(target), self.blocks.get(target, [])
         for key, argument in given.items():
             if key not in names:
@@ -285,9 +289,9 @@ class _Linter:
                 self.mistakes.add(missing_argument(name, target, call, blocks[0]))
 
     def _attributes(
-        self, target: str, given: Mapping[str, Argument], call: Span | None, scope: _Scope
+        self, target: str, given: Mapping[str, Argument], call: Span | None, scope: _VisibleNames
     ) -> None:
-        """The constant attributes of an op."""
+        """Check the constant attributes of an op."""
         cls = self.ops[target]
         values: dict[str, Any] = {}
         spans: dict[str, Span] = {}
@@ -316,9 +320,14 @@ class _Linter:
         return any(d.takes_steps for d in decls) and not self._is_formula(argument)
 
     def _argument(
-        self, argument: Argument, decls: tuple[ArgDecl, ...], scope: _Scope, steps: _Scope, owner: str
+        self,
+        argument: Argument,
+        decls: tuple[ArgDecl, ...],
+        scope: _VisibleNames,
+        steps: _VisibleNames,
+        owner: str,
     ) -> None:
-        """A value that sees `scope`, or steps that see `steps`."""
+        """Check an argument: a value that sees `scope`, or steps that see `steps`."""
         if self._is_steps(argument, decls):
             body = self.attempt(lambda: argument.body) if argument.tree.plain() is not None else None
             if body:
@@ -329,15 +338,15 @@ class _Linter:
             content = value.evaluate(_NOTHING)
             self.attempt(lambda: check_kind(decls[0], content, value.span, owner, lambda: scope.known))
 
-    def _value_of(self, argument: Argument, scope: _Scope) -> Value | None:
+    def _value_of(self, argument: Argument, scope: _VisibleNames) -> Value | None:
         """The value of an argument, its formulas checked; None if they do not parse."""
         value = self.attempt(lambda: argument.value)
         if value:
             self._value(value, scope)
         return value
 
-    def _value(self, value: Value, scope: _Scope, check: Check | None = None) -> None:
-        """The formulas in a value; a constant must be what `check` demands."""
+    def _value(self, value: Value, scope: _VisibleNames, check: Check | None = None) -> None:
+        """Check the formulas in a value; a constant must pass `check`."""
         constant = True
         for formula in formulas_in(value):
             self._formula(formula, scope)
@@ -345,12 +354,12 @@ class _Linter:
         if check and constant:
             self.attempt(lambda: check(value.evaluate(_NOTHING), value.span, scope.names))
 
-    def _template(self, template: Template, scope: _Scope) -> None:
+    def _template(self, template: Template, scope: _VisibleNames) -> None:
         for part in template.parts:
             if isinstance(part, Formula):
                 self._formula(part, scope)
 
-    def _formula(self, formula: Formula, scope: _Scope) -> None:
+    def _formula(self, formula: Formula, scope: _VisibleNames) -> None:
         for name, span in formula.names:
             if not scope.sees(name):
                 self.mistakes.add(self._unknown(name, span, scope))
@@ -358,7 +367,7 @@ class _Linter:
             if name in ("x", "input") and attribute not in TENSOR_ATTRIBUTES:
                 self.attempt(lambda a=attribute, s=span: no_attribute(a, s, TENSOR_ATTRIBUTES))  # type: ignore[misc]
 
-    def _unknown(self, name: str, span: Span, scope: _Scope) -> Diagnostic:
+    def _unknown(self, name: str, span: Span, scope: _VisibleNames) -> Diagnostic:
         message, hint = unknown_name(name, sorted(scope.known))
         if name in scope.hidden:
             hint = f"an imported block sees its own arguments only: add `{name}` to its `args`"
@@ -383,7 +392,7 @@ class _Linter:
 
 
 def _can_give(template: Template, name: str) -> bool:
-    """Whether `name` is what a template gives, if its formulas give what fits."""
+    """True if a template can give `name`, were its formulas to give fitting texts."""
     parts = [part if isinstance(part, str) else "" for part in template.parts]
     first, *middle, last = parts if len(parts) > 1 else [*parts, ""]
     if not (name.startswith(first) and name[len(first) :].endswith(last)):

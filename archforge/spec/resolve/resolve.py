@@ -34,7 +34,7 @@ def resolve(document: SpecDocument, library: Library, name: str) -> Spec:
     """The whole spec. Raises E0316 for what it cannot extend or import, else all mistakes that show
     without running it: see `lint`."""
     chain = _chain(document, library)
-    merged = _Merge()
+    merged = _MergedDocuments()
     for link in chain:
         merged.imports(link, library, ())
         merged.document(link)
@@ -61,7 +61,7 @@ def resolve(document: SpecDocument, library: Library, name: str) -> Spec:
 
 
 def _chain(document: SpecDocument, library: Library) -> list[SpecDocument]:
-    """What `document` extends, farthest first, then itself."""
+    """Documents that `document` extends, the farthest first, then itself."""
     chain = [document]
     while (name := chain[0].header.extends) is not None:
         entry = chain[0].tree.entries["extends"]
@@ -72,8 +72,8 @@ def _chain(document: SpecDocument, library: Library) -> list[SpecDocument]:
     return chain
 
 
-class _Merge:
-    """What the links of a chain say, later ones over earlier ones, by name."""
+class _MergedDocuments:
+    """Sections of the documents of a chain, merged by name; later ones win over earlier ones."""
 
     def __init__(self) -> None:
         self.args: dict[str, ArgDecl] = {}
@@ -116,6 +116,7 @@ class _Merge:
 
 
 def merge_defaults(base: Defaults, over: Defaults) -> Defaults:
+    """Defaults of both, where those of `over` win."""
     return base | {op: base.get(op, {}) | values for op, values in over.items()}
 
 
@@ -131,7 +132,7 @@ def _merge_profiles(base: ProfileDecl, over: ProfileDecl) -> ProfileDecl:
 
 
 def _check_keys(spec: Spec, chain: list[SpecDocument]) -> list[Diagnostic]:
-    """Keys that name an argument, a profile or a block must name one that exists."""
+    """Diagnostics for keys that name an argument, a profile or a block that does not exist."""
     found: list[Diagnostic] = []
 
     def need(key: str, span: Span, known: Mapping[str, Any], code: str, what: str, where: str) -> None:
@@ -188,7 +189,7 @@ def _default_targets(document: SpecDocument) -> Iterator[Entry]:
 
 
 def _is_spec_name(name: str) -> bool:
-    """Whether `recommended` names another spec of the zoo, as `SPEC` or `SPEC/PROFILE`."""
+    """True if `recommended` names another spec of the zoo, as `SPEC` or `SPEC/PROFILE`."""
     from archforge.resources import zoo_folder
 
     return (zoo_folder() / f"{name.partition('/')[0]}.yaml").is_file()

@@ -1,4 +1,4 @@
-"""What users name, opened: specs by name, path, text or mapping, folders of them, values of arguments."""
+"""Sources that users name, opened: specs by name, path, text or mapping, folders, values of arguments."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def zoo_paths(paths: str | Path | Iterable[str | Path] = ()) -> list[Path]:
 def _parts(source: str) -> tuple[str, str]:
     """The name or path, and the block behind a colon, if there is one: a path may hold colons itself."""
     name, _, block = source.partition(BLOCK_MARK)
-    if block and not os.path.exists(source):  # noqa: PTH110  as above
+    if block and not os.path.exists(source):  # noqa: PTH110  pathlib raises where a name is too long
         return name, block
     return source, ""
 

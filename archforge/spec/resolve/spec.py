@@ -1,4 +1,4 @@
-"""The whole of a spec: its own document merged with what it extends and imports."""
+"""Spec: a document merged with all that it extends and imports."""
 
 from __future__ import annotations
 

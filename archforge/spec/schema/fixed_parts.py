@@ -1,4 +1,4 @@
-"""The parts of the schema that are the same for every spec: header, modifiers, structures, cells."""
+"""Parts of the schema that are the same for every spec: header, modifiers, structures, cells."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = [
 
 
 def ref(definition: str, description: str = "") -> Json:
-    """What `definition` says. Draft-07 ignores a description beside it; editors show it."""
+    """Reference to a definition. Draft-07 ignores a description beside it; editors show it."""
     told = {"description": description} if description else {}
     return {**told, "$ref": f"#/definitions/{definition}"}
 

@@ -50,7 +50,7 @@ _PLAIN = tuple(m for m in MODIFIERS if m not in ("in", "do"))
 
 @dataclass(frozen=True)
 class _Vocabulary:
-    """What a schema knows beside the ops. `closed`: there is nothing else."""
+    """Names that a schema knows beside the ops. `closed`: it refuses all others."""
 
     closed: bool = False
     blocks: Mapping[str, Json] = field(default_factory=dict)
@@ -60,12 +60,12 @@ class _Vocabulary:
 
     @property
     def other(self) -> Any:
-        """What may stand behind a name that the schema does not know."""
+        """Schema behind a name that the schema does not know."""
         return False if self.closed else ref("argument")
 
     @property
     def calls(self) -> dict[str, Json]:
-        """Each op and block with what may stand behind it."""
+        """Schema behind each op and block, by its name."""
         ops = {word: ref(f"op-{word}") for word in all_ops() if word not in MERGES}
         return ops | {name: ref(f"block-{_pointer(name)}") for name in self.blocks}
 
@@ -95,7 +95,7 @@ def spec_schema(spec: Spec) -> Json:
 
 
 def _block_call(variants: Sequence[BlockDecl]) -> Json:
-    """What stands behind a call of a block, of which profiles may have their own variants."""
+    """Schema of the arguments of a block, of which profiles may have their own variants."""
     name = variants[0].name
     named: dict[str, Json] = {}
     for variant in variants:
@@ -210,7 +210,7 @@ def _operation(known: _Vocabulary) -> Json:
 
 
 def _alone(word: str, modifiers: Sequence[str]) -> Json:
-    """Beside the op of a step go modifiers only."""
+    """Rule that beside the op of a step stand modifiers only."""
     told = f"the op of this step is `{word}`; beside it go {', '.join(modifiers)}"
     return {"propertyNames": {"enum": [word, *modifiers], "errorMessage": told}}
 

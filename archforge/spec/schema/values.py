@@ -66,12 +66,12 @@ def flag() -> Json:
 
 
 def plain_text(value: Any) -> str:
-    """A plain value as a spec writes it, on one line."""
+    """Text of a plain value in a spec, on one line."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def op_of(word: str, cls: type[Op]) -> Json:
-    """What may stand behind the op `word`."""
+    """Schema of the arguments of the op `word`."""
     attributes: dict[str, Json] = {}
     meanings = attribute_meanings(cls)
     for name, fragment in cls.model_json_schema().get("properties", {}).items():
@@ -86,7 +86,7 @@ def op_of(word: str, cls: type[Op]) -> Json:
 
 
 def call_of(description: str, named: Mapping[str, Json]) -> Json:
-    """What stands behind an op or block: nothing, `named` values, or a bare one for the first of them.
+    """Schema of arguments behind an op or block: none, `named` ones, or a bare value for the first of them.
 
     A formula in place of all may give a row: a mapping of values by name.
     """
@@ -107,7 +107,7 @@ def call_of(description: str, named: Mapping[str, Json]) -> Json:
 
 
 def _value(fragment: Json, expected: str) -> Json:
-    """What pydantic says of one attribute (2020-12), as draft-07, with formulas and grouped numbers."""
+    """Schema of one attribute: pydantic's (2020-12) as draft-07, with formulas and grouped numbers."""
     words: list[Any] = []
     merged: Json = {}
     types: list[str] = []
@@ -154,7 +154,7 @@ _KINDS: dict[str | None, tuple[str, Json]] = {
 
 
 def argument_of(decl: ArgDecl, owner: str) -> Json:
-    """What may be given for an argument of a block or spec."""
+    """Schema of the values of one argument of a block or spec."""
     kind, schema = _KINDS[decl.kind]
     told = ""
     if decl.default is not None:

@@ -1,4 +1,4 @@
-"""What the parsers of documents and steps share: collecting mistakes, and refusing what has another form."""
+"""Helpers of the parsers: they collect mistakes, and refuse trees of the wrong kind."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Mistakes:
-    """Collects diagnostics, so that one mistake does not hide the next; at fifty it gives up."""
+    """Collector of diagnostics, so that one mistake does not hide the next; at fifty it gives up."""
 
     def __init__(self) -> None:
         self.found: list[Diagnostic] = []
@@ -33,7 +33,7 @@ class Mistakes:
             return otherwise
 
     def each(self, entries: Iterable[Entry], parse: Callable[[Entry], T]) -> dict[str, T]:
-        """`parse` of each entry by its key; the ones with mistakes are left out."""
+        """Results of `parse` on each entry, by key; entries with mistakes are left out."""
         out: dict[str, T] = {}
         for entry in entries:
             try:
@@ -58,14 +58,14 @@ def refuse_unknown(tree: Mapping, known: Collection[str], foreign: dict[str, str
 
 
 def mapping_of(tree: Tree, what: str, example: str = "") -> Mapping:
-    """`tree`, if it is a mapping such as the `example`. Raises E0203."""
+    """Return `tree` if it is a mapping such as the `example`. Raises E0203."""
     if not isinstance(tree, Mapping):
         fail("E0203", f"{what} is a mapping, found {shown(tree)}", tree.span, help=example)
     return tree
 
 
 def word_of(tree: Tree, what: str) -> str:
-    """The text that `tree` is. Raises E0203."""
+    """Return the text that `tree` is. Raises E0203 if it is something else."""
     if isinstance(tree, Scalar) and isinstance(tree.value, str):
         return tree.value
     hint = ""
@@ -75,7 +75,7 @@ def word_of(tree: Tree, what: str) -> str:
 
 
 def shown(tree: Tree) -> str:
-    """A tree as messages print it."""
+    """Description of a tree for messages."""
     if isinstance(tree, Scalar):
         return describe(tree.value)
     return "a list" if isinstance(tree, Sequence) else "a mapping"

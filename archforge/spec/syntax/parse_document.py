@@ -1,4 +1,4 @@
-"""From a tree to syntax: the form of documents, blocks and steps. All mistakes of a file together."""
+"""Parser of documents: a tree becomes a document of sections, with all mistakes of a file found together."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ _FOREIGN_KINDS = {
 
 
 def parse_document(source: SourceFile) -> SpecDocument:
-    """The document of one file. Raises all its mistakes of form at once."""
+    """Parse the text of one file. Raises all its mistakes of form at once."""
     tree = parse_yaml(source)
     if not isinstance(tree, Mapping):
         found = "the file is empty" if _is_null(tree) else f"a spec is a mapping, found {shown(tree)}"
@@ -219,7 +219,7 @@ def _declared(entry: Entry) -> ArgDecl:
 
 
 def parse_defaults(entry: Entry) -> Defaults:
-    """A section of defaults inside another one."""
+    """Parse a section of defaults inside another one."""
     return _entries(entry, _default)
 
 
@@ -247,7 +247,7 @@ def _profile(entry: Entry) -> ProfileDecl:
 
 
 def _entries(section: Entry, parse: Callable[[Entry], T]) -> dict[str, T]:
-    """`parse` of each entry of a section within a block or profile."""
+    """Results of `parse` on each entry of a section within a block or profile."""
     if _is_null(section.value):
         return {}
     mistakes = Mistakes()

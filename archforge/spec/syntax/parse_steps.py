@@ -1,4 +1,4 @@
-"""From a tree to steps: bodies, calls, merges, branches, loops. All mistakes of a body together."""
+"""Parser of steps: a tree becomes bodies, calls, merges and loops, with all mistakes found together."""
 
 from __future__ import annotations
 
@@ -80,8 +80,8 @@ def _step(tree: Tree) -> Step:
 
 
 def _nothing_behind(kind: str, span: Span) -> NoReturn:
-    form = {"for": "{for: {width: [64, 128]}, do: [...]}", "let": "{let: {name: =x}}"}
-    fail("E0204", f"`{kind}` needs something behind it", span, help=form.get(kind, f"{{{kind}: [...]}}"))
+    examples = {"for": "{for: {width: [64, 128]}, do: [...]}", "let": "{let: {name: =x}}"}
+    fail("E0204", f"`{kind}` needs something behind it", span, help=examples.get(kind, f"{{{kind}: [...]}}"))
 
 
 def _operator(tree: Mapping) -> Entry:
@@ -99,7 +99,7 @@ def _operator(tree: Mapping) -> Entry:
 
 
 def _several_operators(operators: list[Entry]) -> NoReturn:
-    """Attributes beside their op instead of below it, a missing `- `, or a modifier misspelled."""
+    """Refuse a step with two ops: attributes beside their op, a missing `- `, or a misspelled modifier."""
     ops = all_ops()
     first = next((e for e in operators if e.key in ops), operators[0])
     second = next(e for e in operators if e is not first)
@@ -119,7 +119,7 @@ def _several_operators(operators: list[Entry]) -> NoReturn:
 
 
 def _beside(op: Entry, attributes: list[Entry], bare: str) -> NoReturn:
-    """Refuse `- conv: 64` with `kernel: 3` on the same level."""
+    """Refuse an attribute beside its op: `- conv: 64` with `kernel: 3` on the same level."""
     given = [f"{e.key}: {_short(e.value)}" for e in attributes]
     if isinstance(op.value, Scalar) and op.value.value is not None:
         given.insert(0, f"{bare}: {_short(op.value)}")
@@ -300,7 +300,7 @@ def _for(tree: Mapping, operator: Entry, modifiers: Modifiers) -> For:
 
 
 class _Columns(NamedTuple):
-    """What a loop runs over: values by column, or rows of named columns."""
+    """Table of a loop: values by column, or rows of named columns."""
 
     names: tuple[tuple[str, Span], ...]
     values: dict[str, Value]

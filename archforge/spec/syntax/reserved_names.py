@@ -30,7 +30,7 @@ def check_name(name: str, span: Span, what: str) -> None:
 
 
 def _meaning(name: str, what: str) -> str:
-    """What the language itself means by `name`, if it does."""
+    """Meaning of `name` in the language itself; empty if it has none."""
     if name in CONSTANTS or iskeyword(name):
         return "a word of formulas"
     if name in all_ops() or name in MERGES:

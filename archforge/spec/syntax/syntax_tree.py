@@ -1,7 +1,7 @@
-"""The language's syntax as frozen data: values, steps, blocks, documents. No behaviour but evaluation.
+"""Syntax of the language as frozen data: values, steps, blocks, documents. No behaviour but evaluation.
 
-What there are many kinds of is a named tuple: a frozen dataclass takes ten times longer to define, which
-every command would pay.
+Steps and their parts are named tuples: a frozen dataclass takes ten times longer to define, which every
+command would pay.
 """
 
 from __future__ import annotations
@@ -96,12 +96,12 @@ class Value(NamedTuple):
 
     @property
     def is_constant(self) -> bool:
-        """Whether it is a number, a text, true, false or null that is written out."""
+        """True if this is a number, a text, true, false or null that is written out."""
         return self.content.__class__ in CONSTANTS
 
 
 def value_of(tree: Tree) -> Value:
-    """The value that `tree` writes. Raises E0303 or E0304 for a formula that is none."""
+    """Value that `tree` writes. Raises E0303 or E0304 for a formula that is none."""
     if isinstance(tree, Scalar):
         span = tree.formula_span
         return Value(parse_formula(tree.value[1:], span) if span else tree.value, tree.span)
@@ -122,7 +122,7 @@ def formulas_in(value: Value) -> Iterator[Formula]:
 
 @dataclass(frozen=True, eq=False)
 class Argument:
-    """`key: tree`: a value, or steps where the callee declares so. Either is parsed when first asked."""
+    """An argument: a value, or steps where the callee declares so. Either is parsed when first asked for."""
 
     key: str
     key_span: Span
@@ -140,12 +140,13 @@ class Argument:
 
     @cached_property
     def looks_like_steps(self) -> bool:
-        """A list that holds a mapping can only be steps: values are scalars and lists of them."""
+        """True for a list that holds a mapping, which can only be steps: values are scalars and lists of
+        them."""
         return isinstance(self.tree, Sequence) and any(isinstance(i, Mapping) for i in self.tree.items)
 
 
 class Arguments(NamedTuple):
-    """What stands behind an op or block: named `entries`, or one `bare` value (None: nothing)."""
+    """Arguments behind an op or block: named `entries`, or one `bare` value, or neither."""
 
     span: Span
     entries: dict[str, Argument]
@@ -153,6 +154,8 @@ class Arguments(NamedTuple):
 
 
 class Modifiers(NamedTuple):
+    """Modifiers that stand beside the operator of a step; `tap` is `as`, `source` is `from`."""
+
     name: Template | None = None
     tap: Template | None = None  # `as`
     append: Template | None = None
@@ -172,7 +175,8 @@ class Modifiers(NamedTuple):
 
 
 class Body(NamedTuple):
-    """Steps in order. `is_list` is false for one step written without a list: a name on it is its own."""
+    """Steps in order. `is_list` is false for one step written without a list: a name on the body is that
+    step's."""
 
     steps: tuple[Step, ...]
     span: Span
@@ -180,7 +184,7 @@ class Body(NamedTuple):
 
 
 class Tap(NamedTuple):
-    """`=expr`: a value to go on with, steps to run, or the name of an op or block."""
+    """A formula as a step: it gives a value to go on with, steps to run, or the name of an op or block."""
 
     span: Span
     modifiers: Modifiers
@@ -197,6 +201,8 @@ class Call(NamedTuple):
 
 
 class Branch(NamedTuple):
+    """A branch of a merge; without `when` it is always there."""
+
     span: Span
     body: Body
     name: Template | None = None
@@ -204,7 +210,8 @@ class Branch(NamedTuple):
 
 
 class Merge(NamedTuple):
-    """Branches that all start from the current value, and what joins them."""
+    """A merge: branches that all start from the current value, and `kind`, the op that takes their
+    results."""
 
     span: Span
     modifiers: Modifiers
@@ -213,7 +220,7 @@ class Merge(NamedTuple):
 
 
 class Group(NamedTuple):
-    """`seq`, or `side`, which leaves the current value as it was."""
+    """A group of steps: `seq`, or `side`, which leaves the current value as it was."""
 
     span: Span
     modifiers: Modifiers
@@ -233,6 +240,8 @@ class For(NamedTuple):
 
 
 class Let(NamedTuple):
+    """Names for values, for the steps that follow."""
+
     span: Span
     modifiers: Modifiers
     values: dict[str, Argument]
@@ -301,6 +310,9 @@ Defaults = dict[str, dict[str, Argument]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ProfileDecl:
+    """A version of a spec: values of arguments, defaults and blocks of its own. `model` is a library's id of
+    it."""
+
     name: str
     span: Span
     values: dict[str, Argument]
@@ -309,20 +321,22 @@ class ProfileDecl:
     model: str | None = None
 
     def changes(self) -> str:
-        """What it changes of its spec: profiles of equal changes have equal graphs."""
+        """Text of all that the profile changes in its spec: profiles of equal text have equal graphs."""
         values = {k: a.tree.plain() for k, a in self.values.items()}
         defaults = {t: {k: a.tree.plain() for k, a in v.items()} for t, v in self.defaults.items()}
         return repr((values, defaults, list(map(id, self.blocks.values()))))
 
 
 class OutputDecl(NamedTuple):
+    """A named output of the graph, left out if `when` is false."""
+
     value: Value
     when: Value | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RuleDecl:
-    """How somebody counted layers: `says` in words, `count` as a formula over named constants."""
+    """A way in which somebody counted layers: `says` in words, `count` as a formula over named constants."""
 
     name: str
     span: Span
@@ -364,6 +378,6 @@ class SpecDocument:
     expect: Mapping | None
 
     def span_of(self, key: str) -> Span:
-        """Where the top-level `key` stands; the document's first key if it does not."""
+        """Span of the top-level `key`, or of the first key if there is no such one."""
         entry = self.tree.entries.get(key)
         return entry.key_span if entry else self.tree.span

@@ -1,5 +1,8 @@
-"""What an author did when libyaml complains: its words name the token that it stumbled over, which is
-seldom the one to change."""
+"""Diagnostics for text that is not YAML, in the words of its author.
+
+The YAML parser names the token that it stumbled over, which is seldom the one to change: each rule here knows
+one slip and the place of it.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,8 @@ def _quoted(text: str) -> str:
 
 
 class _Complaint:
-    """Where libyaml stopped (`line`, `column`), what it was reading since (`context`), what it says."""
+    """A complaint of the YAML parser: where it stopped (`line`, `column`), where that which it was reading
+    starts (`context`), and its words (`problem`)."""
 
     def __init__(self, source: SourceFile, error: yaml.MarkedYAMLError) -> None:
         self.source = source
@@ -121,7 +125,7 @@ class _Complaint:
         return None
 
     def template(self) -> Diagnostic | None:
-        """`name: layer{i}` in a flow collection, or `name: {i}x` anywhere."""
+        """A template that must be quoted: `name: layer{i}` in a flow collection, or `name: {i}x` anywhere."""
         if not re.search(r"',' or '}'|expected key", self.problem):
             return None
         for word in re.finditer(r"[\w.{+*/-]*\{[^{}:,]*\}[\w.-]*(?:\{[^{}:,]*\}[\w.-]*)*", self.text):
@@ -142,7 +146,7 @@ class _Complaint:
         return self.at(self.context.line, self.context.column, "a quote that is never closed")
 
     def is_inline(self) -> bool:
-        """Whether the collection that is being read starts on this line."""
+        """True if the collection that is being read starts on this line."""
         return self.context is not None and self.context.line == self.line
 
     def unclosed(self) -> Diagnostic | None:
@@ -168,7 +172,7 @@ class _Complaint:
         return self.at(self.line, column, "a comma is missing before this", length=length)
 
     def colon_in_text(self) -> Diagnostic | None:
-        """`title: ResNet: the best`."""
+        """A text that holds `: `, as in `title: ResNet: the best`, or two keys on one line."""
         if "mapping values are not allowed" not in self.problem:
             return None
         value = re.match(r"\s*(?:- +)*[\w=.]+: +(?=\S)", self.text)
@@ -187,7 +191,7 @@ class _Complaint:
         return self.at(self.line, value.end(), message, length=len(text), help=_quoted(text))
 
     def missing_space(self) -> Diagnostic | None:
-        """`-relu` and `conv:64`, which YAML takes for words that go on in the next line."""
+        """A missing space in `-relu` or `conv:64`, which YAML takes for words that go on in the next line."""
         line = self.line_above()
         above = self.source.line(line)
         word = re.match(r"\s*(?:- +)*(?:-(?=[A-Za-z_={])|[A-Za-z_]\w*:(?=\w))", above)
@@ -228,8 +232,8 @@ class _Complaint:
         return self.at(self.line, own, "the indentation fits nothing above", length=length, help=help)
 
     def starts_above(self) -> list[tuple[int, bool, int]]:
-        """Where this line may start: columns of items and keys above that are still open, nearest
-        first, each with whether it is an item of a list, and its line."""
+        """Starts above to which this line could belong: columns of items and keys that are still open,
+        nearest first, each with True for an item of a list, and its line."""
         found: list[tuple[int, bool, int]] = []
         for line in range(self.line - 1, -1, -1):
             text = self.source.line(line)
@@ -242,7 +246,7 @@ class _Complaint:
         return found
 
     def text_behind(self) -> Diagnostic | None:
-        """`'quoted' and more`, `{i}x`, `[a] b`."""
+        """Text behind a closing quote or bracket: `'quoted' and more`, `{i}x`, `[a] b`."""
         closing = re.search(r"['\"}\]]\s*$", self.before)
         if not closing or "expected key" not in self.problem:
             return None

@@ -1,4 +1,4 @@
-"""Where each character of a text stands that YAML wrote with escapes, folded or on several lines."""
+"""Places of the characters of a text that YAML writes with escapes, folded, or on several lines."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ _WORDS = {"true": True, "True": True, "false": False, "False": False, "null": No
 
 @dataclass(frozen=True, eq=False)
 class Scalar:
-    """A number, text, true, false or null. `quoted` text is never read as anything else."""
+    """A number, text, true, false or null. A text that is `quoted` is never read as anything else."""
 
     value: Any
     span: Span
@@ -53,12 +53,12 @@ class Scalar:
 
     @property
     def text_span(self) -> Span:
-        """Where the characters of a text stand, without its quotes."""
+        """Span of the text without its quotes."""
         return place_text(self.value, self.span, quoted=self.quoted, end=self.end)
 
     @cached_property
     def formula_span(self) -> Span | None:
-        """The stretch of a formula behind its `=`, or None if this is not one."""
+        """Span of the formula behind its `=`; None if this is no formula."""
         if isinstance(self.value, str) and self.value.startswith("="):
             return self.text_span.part(1, len(self.value) - 1)
         return None
@@ -84,7 +84,7 @@ class Entry:
 
     @property
     def text_span(self) -> Span:
-        """Where the characters of the key stand, without its quotes."""
+        """Span of the key without its quotes."""
         return place_text(self.key, self.key_span, quoted=self.quoted, end=None)
 
 
@@ -108,7 +108,7 @@ Tree = Scalar | Sequence | Mapping
 
 
 def parse_yaml(source: SourceFile) -> Tree:
-    """The document's tree. Raises its mistakes; of those in the form of the YAML, the first."""
+    """Tree of a document. Raises all its mistakes, but of those that make it no YAML only the first."""
     if len(source.text) > MAX_CHARACTERS:
         fail("E0107", f"{source.name} has more than {MAX_CHARACTERS:,} characters")
     found: list[Diagnostic] = []
@@ -151,7 +151,7 @@ def _up_to(event: Any, start: Span) -> Span:
 
 
 class _Builder:
-    """Reads events into a tree. What can be read on is noted in `found`."""
+    """Builder of a tree from the events of the YAML parser. `found` takes mistakes that it reads past."""
 
     def __init__(self, source: SourceFile, found: list[Diagnostic]) -> None:
         self.source = source
@@ -216,7 +216,8 @@ class _Builder:
             self.check_escapes(event.value, span)
 
     def check_escapes(self, text: str, span: Span) -> None:
-        """An escape may write what the file itself must not hold; a terminal would obey it."""
+        """Refuse escapes of characters that the file itself must not hold, since a terminal would obey
+        them."""
         found = _UNPRINTABLE.search(text)
         if found:
             self.note("E0106", f"the character U+{ord(found[0]):04X} is not allowed, not even escaped", span)
@@ -262,12 +263,13 @@ class _Builder:
         return Scalar(self.resolve(text, span), span, end=end)
 
     def refuse_torn_formula(self, text: str, span: Span) -> None:
-        """YAML ends a plain scalar in a flow collection at `, [ ] { }`: half a formula is left."""
+        """Refuse half a formula: in a flow collection YAML ends a plain scalar at `, [ ] { }`."""
         if self.flow and any(text.count(a) > text.count(b) for a, b in ("()", "[]", "{}")):
             fail_torn_formula(span.source, span.line, span.column)
 
     def resolve(self, text: str, span: Span) -> Any:
-        """The value of a plain scalar; 0 for a number that is none everywhere."""
+        """The value of a plain scalar; 0, and a mistake, for a number that other readers of YAML take
+        otherwise."""
         if text in _WORDS:
             return _WORDS[text]
         if not (text[0].isdigit() or text[0] in "-+."):
