@@ -134,3 +134,5 @@ def test_where_branches_meet_the_largest_field_counts_and_a_gate_sees_all() -> N
     fields = receptive_fields(typed)
     assert [field.elements for field in fields["sum"]] == [5, 5]
     assert [field.elements for field in fields["gated"]] == [None, None]
+    assert [field.stride for field in fields["gated"]] == [1, 1]
+    assert [field.stride for field in fields["mean"]] == [None, None]

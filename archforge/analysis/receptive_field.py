@@ -17,11 +17,12 @@ class Field:
     """The part of an axis of the network's input that one element of a value depends on.
 
     extent: elements side by side, those outside the input counted; None for all of the input. stride:
-    elements of the input from the part of one element of the value to that of the next.
+    elements of the input from the part of one element of the value to that of the next; None where all
+    elements depend on the same part.
     """
 
     extent: Fraction | None
-    stride: Fraction
+    stride: Fraction | None
 
     @property
     def elements(self) -> int | None:
@@ -29,7 +30,7 @@ class Field:
         return None if self.extent is None else math.ceil(self.extent)
 
 
-_ALL = Field(None, Fraction(1))
+_ALL = Field(None, None)
 # Of each axis of a value: the axis of the network's input that it follows, and the field along it.
 _Axes = tuple[tuple[int, Field] | None, ...]
 
@@ -71,9 +72,9 @@ def _reached(axes: _Axes, axis: int, reach: Reach) -> tuple[int, Field] | None:
     if before is None:
         return None
     followed, field = before
-    if field.extent is None or reach.elements is None:
+    if field.stride is None or reach.elements is None:
         return followed, _ALL
-    extent = field.extent + (reach.elements - 1) * field.stride
+    extent = None if field.extent is None else field.extent + (reach.elements - 1) * field.stride
     return followed, Field(extent, field.stride * Fraction(reach.inputs, reach.outputs))
 
 
@@ -83,6 +84,8 @@ def _joined(found: list[tuple[int, Field] | None]) -> tuple[int, Field] | None:
     if not known:
         return None
     extents = [field.extent for _, field in known]
+    extent = max((e for e in extents if e is not None), default=None)
     if len(known) < len(found) or None in extents:
-        return known[0][0], _ALL
-    return max(known, key=lambda axis: (axis[1].extent or 0, axis[1].stride))
+        extent = None
+    stride = max((field.stride for _, field in known if field.stride is not None), default=None)
+    return known[0][0], Field(extent, stride)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from archforge.analysis.counts import count
+from archforge.cli.layer_rows import EXTRA_COLUMNS, LayerTable, joined_rows, node_rows, step_rows
 from archforge.cli.options import (
+    BackendOption,
     InputOption,
     JsonOption,
     ProfileOption,
@@ -19,7 +22,12 @@ from archforge.cli.output import print_json, table
 from archforge.errors import did_you_mean, fail
 from archforge.ir import Node, TypedGraph
 
+if TYPE_CHECKING:
+    from archforge.plan import Plan
+
 __all__ = ["show"]
+
+ALL = "all"
 
 
 def show(
@@ -37,25 +45,83 @@ def show(
             "--block", "-b", metavar="NAME", help="Only this block or scope: `bottleneck`, `layer1.0`."
         ),
     ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option("--with", metavar="COLUMN,...", help=f"Also {', '.join(EXTRA_COLUMNS)}, {ALL}."),
+    ] = None,
+    after: Annotated[
+        str | None,
+        typer.Option("--after", metavar="PASS", help="The graph after this pass and those before it."),
+    ] = None,
+    as_plan: Annotated[
+        bool, typer.Option("--plan", help="The steps that a backend runs, and what is fused into each.")
+    ] = False,
+    backend: BackendOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Print every layer with its output, parameters and multiply-accumulates."""
+    """Print every layer with its inputs, output, parameters and multiply-accumulates.
+
+    Inputs are left out where they are the line above.
+    """
+    if depth is not None and as_json:
+        fail("E0001", "`--depth` does not go with `--json`", help="each row has its full name to join by")
+    if as_plan and (after or block or depth):
+        help = "leave out --after, --block and --depth"
+        fail("E0001", "`--plan` shows every step, after all passes", help=help)
+    extra = _extra(columns)
     network = network_of(spec, profile, input, set)
-    nodes = list(network.graph.nodes) if block is None else _of_block(network.graph, block)
+    title = f"{network.spec.header.title or network.name}, profile {network.profile}"
+    typed = network.graph
+    if as_plan:
+        typed, plan = _planned(typed, backend)
+        rows = step_rows(plan)
+        title += f", {len(rows)} steps on {plan.backend.name}"
+    else:
+        if after is not None:
+            typed = _after(typed, after)
+            title += f", after {after}"
+        nodes = list(typed.nodes) if block is None else _of_block(typed, block)
+        rows = joined_rows(nodes, depth) if depth else node_rows(nodes)
+    shown = LayerTable(typed, rows, extra)
     if as_json:
-        if depth is not None:
-            fail("E0001", "`--depth` does not go with `--json`", help="each row has its full name to join by")
-        print_json([_row_json(network.graph, n) for n in nodes])
+        print_json(shown.json_rows())
         return
-    rows = list(_collapsed(network.graph, nodes, depth) if depth else _rows(network.graph, nodes))
-    counts = network.counts
-    if block is None:
-        rows.append(("total", "", "", "", f"{counts.params:,}", f"{counts.macs:,}"))
-    print(f"{network.spec.header.title or network.name}, profile {network.profile}")
-    print(table(("name", "op", "attributes", "output", "params", "MACs"), rows, right=(4, 5)))
-    beside = sum(n.op.macs(*network.graph.input_types(n)) for n in network.graph.nodes) - counts.macs
+    print(title)
+    totals = [shown.total()] if block is None else []
+    print(table(shown.header, [*shown.lines(), *totals], right=shown.numbers))
+    beside = sum(map(shown.macs, rows)) - count(typed).macs
     if block is None and beside:
         print(f"the total leaves out {beside:,} MACs that the first output does not need")
+
+
+def _extra(columns: str | None) -> Sequence[str]:
+    """The names of the columns of `--with`, in the order of the table. Raises E0001."""
+    named = [name.strip() for name in columns.split(",")] if columns is not None else []
+    for name in named:
+        if name not in (*EXTRA_COLUMNS, ALL):
+            help = did_you_mean(name, (*EXTRA_COLUMNS, ALL), what="columns")
+            fail("E0001", f"there is no column `{name}` to show", help=help)
+    return [name for name in EXTRA_COLUMNS if name in named or ALL in named]
+
+
+def _after(typed: TypedGraph, name: str) -> TypedGraph:
+    """The graph after a pass and those before it. Raises E0001 for a pass that does not exist."""
+    from archforge.passes import all_passes, optimise
+
+    names = list(all_passes())
+    if name not in names:
+        fail("E0001", f"there is no pass `{name}`", help=did_you_mean(name, names, what="passes"))
+    return optimise(typed, without=names[names.index(name) + 1 :]).graph
+
+
+def _planned(typed: TypedGraph, backend: str) -> tuple[TypedGraph, Plan]:
+    """The graph after all passes, and its plan for a backend. Raises E0701."""
+    from archforge import backends
+    from archforge.passes import optimise
+    from archforge.plan import plan
+
+    optimised = optimise(typed).graph
+    return optimised, plan(optimised, backends.get(backend), "float32")
 
 
 def _of_block(typed: TypedGraph, block: str) -> list[Node]:
@@ -77,75 +143,3 @@ def _of_block(typed: TypedGraph, block: str) -> list[Node]:
         if scope.parent in inside:
             inside.add(scope.index)
     return [n for n in typed.nodes if n.scope in inside]
-
-
-def _params(typed: TypedGraph, node: Node) -> int:
-    """Parameters that the node owns: shared ones count where they are used first."""
-    if _shares(typed, node):
-        return 0
-    decls = node.op.params(*typed.input_types(node)).values()
-    return sum(d.size for d in decls if d.role != "buffer")
-
-
-def _shares(typed: TypedGraph, node: Node) -> bool:
-    return node.params_of not in ("", node.name) and bool(node.op.params(*typed.input_types(node)))
-
-
-def _attributes(typed: TypedGraph, node: Node) -> str:
-    """The attributes that differ from their defaults, and whose parameters the node uses."""
-    op = node.op
-    defaults = {n: f.default for n, f in getattr(type(op), "model_fields", {}).items()}
-    given = {n: v for n, v in op.attributes().items() if v != defaults[n]}
-    shared = [f"share={node.params_of}"] if _shares(typed, node) else []
-    return " ".join([*(f"{n}={_short(v)}" for n, v in given.items()), *shared])
-
-
-def _short(value: object) -> str:
-    if isinstance(value, tuple):
-        return f"[{','.join(map(_short, value))}]"
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _rows(typed: TypedGraph, nodes: list[Node]) -> Iterator[tuple[str, ...]]:
-    for node in nodes:
-        macs = node.op.macs(*typed.input_types(node))
-        params = _params(typed, node)
-        yield (
-            node.name,
-            node.op.kind,
-            _attributes(typed, node),
-            str(typed.types[node.name]),
-            f"{params:,}" if params else "",
-            f"{macs:,}" if macs else "",
-        )
-
-
-def _collapsed(typed: TypedGraph, nodes: list[Node], depth: int) -> Iterator[tuple[str, ...]]:
-    """One row for neighbours whose names agree in their first `depth` parts."""
-    groups: list[tuple[str, list[Node]]] = []
-    for node in nodes:
-        key = ".".join(node.name.split(".")[:depth])
-        if groups and groups[-1][0] == key:
-            groups[-1][1].append(node)
-        else:
-            groups.append((key, [node]))
-    for key, group in groups:
-        if len(group) == 1:
-            yield from _rows(typed, group)
-            continue
-        params = sum(_params(typed, n) for n in group)
-        macs = sum(n.op.macs(*typed.input_types(n)) for n in group)
-        layers = sum(n.op.counts_as_layer for n in group)
-        yield (key, f"{layers} layers", "", str(typed.types[group[-1].name]), f"{params:,}", f"{macs:,}")
-
-
-def _row_json(typed: TypedGraph, node: Node) -> dict[str, object]:
-    return {
-        "name": node.name,
-        "op": node.op.kind,
-        "attributes": node.op.attributes(),
-        "inputs": list(node.inputs),
-        "output": list(typed.types[node.name].shape),
-        "params": _params(typed, node),
-        "macs": node.op.macs(*typed.input_types(node)),
-    }

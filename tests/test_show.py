@@ -1,0 +1,159 @@
+"""`archforge show`: what feeds what, the columns on request, graphs after a pass, and plans."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from archforge.backends import get
+from archforge.cli.layer_rows import EXTRA_COLUMNS, LayerTable, step_rows
+from archforge.passes import all_passes
+from archforge.plan import plan
+from tests.conftest import Run
+from tests.graphs import graph, node
+
+FORK = """\
+archforge: 1
+title: Fork
+input: [3, 8, 8]
+graph:
+  - {conv: {out: 4, kernel: 3, padding: 1, bias: false}, name: stem}
+  - {bn: {}, name: norm}
+  - add:
+      - [{conv: {out: 4, kernel: 3, padding: 1}, name: left}]
+      - []
+  - {relu: {}, name: last}
+  - {max_pool: 2, name: pool}
+"""
+
+
+@pytest.fixture
+def fork(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.chdir(tmp_path)
+    Path("fork.yaml").write_text(FORK)
+    return "fork.yaml"
+
+
+def cells(run: Run, *arguments: str) -> dict[str, dict[str, str]]:
+    """The cells that a command prints, by row and column. Those of numbers end where their head ends."""
+    code, out, _ = run("show", *arguments)
+    assert code == 0
+    head, *lines = out.splitlines()[1:]
+    columns = list(re.finditer(r"\S+(?: \S+)*", head))
+    edges = [0] * (len(columns) + 1)
+    for at, column in enumerate(columns[1:], start=1):
+        numeric = at > NAMED
+        edges[at] = columns[at - 1].end() if numeric else column.start()
+    edges[-1] = max(map(len, lines))
+    found = {}
+    for line in lines:
+        parts = [line[a:b].strip() for a, b in pairwise(edges)]
+        found[parts[0]] = dict(zip((column[0] for column in columns), parts, strict=True))
+    return found
+
+
+NAMED = 4  # the last column of names; behind it are numbers, whose columns are aligned to the right
+
+
+def test_inputs_are_shown_where_they_are_not_the_line_above(run: Run, fork: str) -> None:
+    inputs = {name: row["inputs"] for name, row in cells(run, fork).items()}
+    assert inputs.pop("add") == "left, norm"
+    assert {*inputs.values()} == {""}
+
+
+def test_joined_layers_read_what_is_outside_of_them(run: Run) -> None:
+    rows = cells(run, "inception_v1", "--depth", "2")
+    assert rows["inception3a.branch1"]["inputs"] == ""
+    assert rows["inception3a.branch2"]["inputs"] == "maxpool2"
+    assert rows["inception3a.concat"]["inputs"].split(", ")[0] == "inception3a.branch1"
+    assert {row["inputs"] for row in cells(run, "resnet_18", "--depth", "1").values()} == {""}
+
+
+def test_columns_on_request(run: Run, fork: str) -> None:
+    rows = cells(run, fork, "--with", "all")
+    assert rows["stem"]["FLOPs"] == f"{2 * 4 * 8 * 8 * 3 * 9:,}"
+    assert rows["left"]["receptive field"] == "5x5"
+    assert rows["pool"]["receptive field"] == "6x6"
+    assert rows["pool"]["stride"] == "2x2"
+    assert rows["pool"]["bytes"] == f"{4 * 4 * 4 * 4}"
+    # At the sum three maps are alive: both branches and the sum.
+    assert rows["total"]["bytes"] == f"peak {3 * 4 * 8 * 8 * 4:,}"
+    objects = json.loads(run("show", fork, "--with", "all", "--json")[1])
+    assert objects[-1]["receptive_field"] == [6, 6]
+    assert objects[-1]["stride"] == ["2", "2"]
+    assert objects[0]["flops"] == 2 * objects[0]["macs"]
+
+
+@pytest.mark.parametrize("name", EXTRA_COLUMNS)
+def test_a_column_is_shown_alone(run: Run, fork: str, name: str) -> None:
+    plain, more = cells(run, fork), cells(run, fork, "--with", name)
+    for row, expected in plain.items():
+        assert more[row].keys() - expected.keys() == {EXTRA_COLUMNS[name].head}
+        assert {key: more[row][key] for key in expected} == expected
+
+
+@pytest.mark.parametrize("name", all_passes())
+def test_the_graph_after_each_pass(run: Run, fork: str, name: str) -> None:
+    code, out, _ = run("show", fork, "--after", name)
+    assert code == 0
+    assert out.startswith(f"Fork, profile default, after {name}\n")
+
+
+def test_a_batch_norm_is_gone_after_it_was_folded(run: Run, fork: str) -> None:
+    _, out, _ = run("show", fork, "--after", "fold_batch_norm", "--json")
+    rows = json.loads(out)
+    assert [row["op"] for row in rows] == ["conv", "conv", "add", "relu", "max_pool"]
+    assert rows[0]["params"] == 4 * 3 * 9 + 4
+
+
+def test_a_plan_shows_what_is_fused_and_what_runs_on_the_reference(run: Run, fork: str) -> None:
+    code, out, _ = run("show", fork, "--plan", "--backend", "numpy")
+    assert code == 0
+    assert out.startswith("Fork, profile default, 3 steps on numpy\n")
+    assert [row["op"] for row in cells(run, fork, "--plan", "--backend", "numpy").values()] == [
+        "conv", "conv+add+relu", "max_pool", "",
+    ]  # fmt: skip
+    rows = json.loads(run("show", fork, "--plan", "--backend", "numpy", "--json")[1])
+    assert [row.get("fused", []) for row in rows] == [[], ["add", "last"], []]
+    assert sum(row["macs"] for row in rows) == sum(
+        row["macs"] for row in json.loads(run("show", fork, "--json")[1])
+    )
+
+
+def test_a_step_on_a_reference_kernel_is_marked() -> None:
+    typed = graph(node("relu", "relu", "input"))
+    planned = plan(typed, get("numpy"), "float32")
+    steps = tuple(replace(step, is_fallback=True) for step in planned.steps)
+    table = LayerTable(typed, step_rows(replace(planned, steps=steps)))
+    assert [line[1] for line in table.lines()] == ["relu (reference)"]
+    assert [row["on_reference"] for row in table.json_rows()] == [True]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "help"),
+    [
+        (["--with", "macs_"], "there is no column `macs_` to show", "columns: "),
+        (["--with", ""], "there is no column `` to show", "columns: "),
+        (["--with", "strid"], "there is no column `strid` to show", "did you mean `stride`?"),
+        (
+            ["--after", "fold_batchnorm"],
+            "there is no pass `fold_batchnorm`",
+            "did you mean `fold_batch_norm`?",
+        ),
+        (["--plan", "--depth", "1"], "`--plan` shows every step, after all passes", "leave out --after"),
+        (["--plan", "--backend", "nunpy"], "there is no backend `nunpy`", "did you mean `numpy`?"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_shown_is_said(
+    run: Run, fork: str, arguments: list[str], message: str, help: str
+) -> None:
+    code, out, err = run("show", fork, *arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert help in err
