@@ -1,13 +1,44 @@
-"""The records of machine code are tables whose every field is explained."""
+"""Records of machine code: every field is explained, set by a family and read by a unit or a microkernel."""
 
 from __future__ import annotations
 
+import ast
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
 import pytest
 
-from archforge.backends import available
+from archforge.backends import available, get
+from archforge.ir import TypedGraph
+from archforge.plan import load, plan
+from archforge.weights import rule_weights
+from tests.graphs import GRAPHS, graph, node, one_op
+from tests.op_examples import EXAMPLES
 
 pytestmark = pytest.mark.skipif("numba" not in available(), reason="numba is not installed")
 records = pytest.importorskip("archforge.backends.numba.runtime.records")
+
+NUMBA = "archforge.backends.numba"
+
+# What the examples of ops lack: sums and activations behind a convolution, each kind of it.
+GEOMETRIES: dict[str, dict[str, Any]] = {
+    "direct": {"kernel": 3, "padding": 1, "groups": 5},
+    "depthwise": {"kernel": 3, "padding": 1, "groups": 40},
+    "winograd": {"kernel": 3, "padding": 1},
+}
+WITH_EPILOGUES = {
+    kind: graph(
+        node("conv", "conv", "input", out=40, **attributes),
+        node("sum", "add", "conv", "other"),
+        node("act", "silu", "sum"),
+        inputs={"input": (40, 40, 40), "other": (40, 40, 40)},
+    )
+    for kind, attributes in GEOMETRIES.items()
+}
 
 
 @pytest.mark.parametrize("name", records.RECORDS)
@@ -15,3 +46,115 @@ def test_every_field_has_a_name_of_its_own_a_unit_and_a_meaning(name: str) -> No
     fields = records.RECORDS[name].fields
     assert len({field.name for field in fields}) == len(fields)
     assert all(field.unit and field.meaning.strip() for field in fields)
+
+
+@pytest.mark.parametrize("name", records.RECORDS)
+def test_every_field_is_set_by_a_family_and_read_by_machine_code(name: str) -> None:
+    names = {field.name for field in records.RECORDS[name].fields}
+    if name != "STEP":  # which the workspace makes, all fields at once
+        assert names - fields_set()[name] == set(), "no family sets these"
+    assert names - fields_read()[name] == set(), "no unit or microkernel reads these"
+
+
+def starts_with_geometry(name: str) -> bool:
+    head = records.GEOMETRY.fields
+    return bool(records.RECORDS[name].fields[: len(head)] == head)
+
+
+@cache
+def fields_set() -> dict[str, set[str]]:
+    """The fields that calls set, by record, over the examples of all ops and graphs with epilogues."""
+    found: dict[str, set[str]] = defaultdict(set)
+    # An address of nothing: records are made, not run, so that nothing must be compiled.
+    with mock.patch(f"{NUMBA}.families.common.address", return_value=1):
+        calls = [*calls_of(sampled())]
+        with mock.patch(f"{NUMBA}.families.winograd._chunks", return_value=0):  # each stage is a call
+            calls += calls_of([WITH_EPILOGUES["winograd"]])
+    for call in calls:
+        found[name_of(call.record)] |= set(call.fields)
+    for name in filter(starts_with_geometry, records.RECORDS):
+        found["GEOMETRY"] |= found[name]
+    return found
+
+
+def calls_of(graphs: Iterable[TypedGraph]) -> Iterator[Any]:
+    for typed in graphs:
+        run = load(plan(typed, get("numba"), "float32"), rule_weights(typed.params()))
+        program: Any = run.program
+        yield from (call for call in program.recorded(2).tape.calls if not isinstance(call, tuple))
+
+
+def sampled() -> list[TypedGraph]:
+    examples = (one_op(e.op, tuple(t.shape for t in e.types)) for e in EXAMPLES)
+    return [*examples, *GRAPHS.values(), *WITH_EPILOGUES.values()]
+
+
+def name_of(table: Any) -> str:
+    return next(str(name) for name, known in records.RECORDS.items() if known == table)
+
+
+@cache
+def fields_read() -> dict[str, set[str]]:
+    """The fields that units and microkernels read, by record."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for name, names in read_by_microkernels():
+        for record in records.RECORDS:
+            if record == name or (name == "GEOMETRY" and starts_with_geometry(record)):
+                found[record] |= names
+    folder = Path(records.__file__).parents[1] / "units"
+    modules = {path.stem: ast.parse(path.read_text("utf-8")) for path in folder.glob("*.py")}
+    for name in records.RECORDS:
+        for tree in modules.values():
+            if f"{name.lower()}_record" in imported_from(tree, "basics"):
+                found[name] |= attributes_of_records(tree)
+                for other in modules:
+                    if other != "basics" and imported_from(tree, other):
+                        found[name] |= attributes_of_records(modules[other])
+    for name in filter(starts_with_geometry, records.RECORDS):  # a unit reads where its tiles prefetch
+        found["GEOMETRY"] |= found[name]
+    return found
+
+
+def read_by_microkernels() -> list[tuple[str, set[str]]]:
+    """The fields whose places the code of each kind of microkernel takes, with the record's name."""
+    from archforge.backends.numba.microkernels.tiles import Product
+    from archforge.backends.numba.microkernels.window_tiles import Reduction, Window
+    from archforge.backends.numba.microkernels.winograd_transforms import OutputTransform
+    from archforge.backends.numba.toolchain.machine_code import Recipe
+    from archforge.backends.winograd_forms import Axis, Form
+
+    microkernels: list[Recipe] = [
+        Product(4, 2, 1, 4, 1),
+        Window(4, 2, 3, 1, (1, 1), 1, 1, "dot"),
+        Window(4, 2, 3, 1, (1, 1), 1, 1, "mean"),
+        Reduction(4, "mean"),
+        OutputTransform(4, Form(Axis(2, 3), Axis(2, 3))),
+    ]
+    read: list[tuple[str, set[str]]] = []
+    offset = records.RecordTable.offset
+
+    def noted(table: Any, name: str) -> int:
+        read.append((name_of(table), {name}))
+        return int(offset(table, name))
+
+    with mock.patch.object(records.RecordTable, "offset", noted):
+        for microkernel in microkernels:
+            microkernel.module()
+    return read
+
+
+def imported_from(tree: ast.Module, module: str) -> set[str]:
+    """The names that a module takes from another one of its folder."""
+    imports = (
+        n for n in tree.body if isinstance(n, ast.ImportFrom) and n.module == f"{NUMBA}.units.{module}"
+    )
+    return {alias.name for statement in imports for alias in statement.names}
+
+
+def attributes_of_records(tree: ast.Module) -> set[str]:
+    """The attributes of the variables `r` and `step`, which are records in every unit."""
+    return {
+        n.attr
+        for n in ast.walk(tree)
+        if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name) and n.value.id in ("r", "step")
+    }

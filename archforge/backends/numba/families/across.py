@@ -94,7 +94,6 @@ def _record(name: str, x: Value, by: Mapping[str, Any] | None = None, out: Value
     chunk = min(max(CHUNK // width, 1), x.pixels)
     chunks = -(-x.pixels // chunk)
     fields = {
-        "batch": x.tape.batch,
         "blocks": x.blocks,
         "pixels": x.pixels,
         "chunk": chunk,

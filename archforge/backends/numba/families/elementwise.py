@@ -181,7 +181,6 @@ def record(
     chunk = by["chunk"] if by and "chunk" in by else min(CHUNK, count)
     chunks = -(-count // chunk)
     fields = {
-        "batch": x.tape.batch,
         "chunks": chunks,
         "chunk": chunk,
         "count": count,

@@ -154,7 +154,6 @@ def _vector(x: Value, *, is_result: bool) -> Value:
         return x.seen_as(shape)
     out = x.tape.output(shape) if is_result else x.tape.temporary(shape)
     fields = {
-        "batch": x.tape.batch,
         "blocks": x.blocks,
         "pixels": x.pixels,
         "channels": x.channels,
@@ -206,7 +205,6 @@ def _moved(x: Value, out: Value, offsets: Sequence[Offsets], fill: float = 0.0) 
     chunk = min(CHUNK, out.pixels)
     chunks = -(-out.pixels // chunk)
     fields = {
-        "batch": x.tape.batch,
         "blocks": out.blocks,
         "pixels": out.pixels,
         "chunk": chunk,

@@ -81,7 +81,6 @@ def _kernel(op: Op, axes: Sequence[Axis]) -> Kernel:
         out = x.tape.output(op.infer(TensorType(x.shape)).shape)
         vector = machine().vector
         fields = {
-            "batch": x.tape.batch,
             "blocks": x.blocks,
             "height": out.area[0],
             "width": out.area[1],

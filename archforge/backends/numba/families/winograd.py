@@ -236,11 +236,14 @@ def _product_fields(layout: Layout, cut: _Cut) -> dict[str, Any]:
         "planes": layout.planes,
         "plane": cut.chunk * vector,
         "rows": 1,
+        "row": 0,
         "columns": 1,
+        "column": 0,
         "run": machine().lanes,
         "depth": layout.depth(1),
         "out_pixel": vector,
         "out_block": cut.chunk * vector,
+        "residual_pixel": 0,
     }
     return {
         **geometry,
@@ -251,6 +254,7 @@ def _product_fields(layout: Layout, cut: _Cut) -> dict[str, Any]:
         "zeros": aligned((layout.panel_blocks * machine().lanes,)),
         "low": -math.inf,
         "high": math.inf,
+        "activation": 0,
     }
 
 

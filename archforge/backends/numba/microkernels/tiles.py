@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from archforge.backends.numba.microkernels.vectors import Function, Variable
 
-__all__ = ["LINE", "Geometry", "Product", "steps", "write"]
+__all__ = ["LINE", "Product", "RecordReader", "steps", "write"]
 
 LINE = 64  # bytes of a cache line
 ARGUMENTS = ("geometry", "source", "weight", "bias", "out", "residual", "ahead")
@@ -68,7 +68,7 @@ class Product:
         bias = [f.load(f.arguments["bias"], q * vector) for q in range(self.blocks)]
         sums = [[f.variable(bias[q]) for q in range(self.blocks)] for _ in range(self.pixels)]
         weight = f.variable(f.arguments["weight"])
-        geometry = Geometry(f)
+        geometry = RecordReader(f, GEOMETRY)
         run, left = geometry["run"], f.variable(geometry["depth"])
         ahead, lines = f.variable(f.arguments["ahead"]), geometry["prefetch_lines"]
         with geometry.places() as place:
@@ -92,10 +92,10 @@ class Product:
         return f.finish()
 
 
-class Geometry:
-    """The fields of the record that the first argument points to, which begins as `GEOMETRY`."""
+class RecordReader:
+    """The fields of the record at the address that a function has as its argument `geometry`."""
 
-    def __init__(self, f: Function, record: RecordTable = GEOMETRY) -> None:
+    def __init__(self, f: Function, record: RecordTable) -> None:
         self._f = f
         self._record = record
         self.address = f.arguments["geometry"]
@@ -131,7 +131,7 @@ def _advance(f: Function, place: Variable, stride: Any) -> None:
     place.set(f.add(place.get(), stride))
 
 
-def write(f: Function, geometry: Geometry, sums: list[list[Variable]], out: Any, residual: Any) -> None:
+def write(f: Function, geometry: RecordReader, sums: list[list[Variable]], out: Any, residual: Any) -> None:
     """The epilogue: add the residual if there is one, clamp, store."""
     low, high = geometry.spread("low"), geometry.spread("high")
     with f.when_not_zero(residual):
@@ -142,7 +142,7 @@ def write(f: Function, geometry: Geometry, sums: list[list[Variable]], out: Any,
 
 
 def _outputs(
-    f: Function, sums: list[list[Variable]], start: Any, pixel: Any, geometry: Geometry
+    f: Function, sums: list[list[Variable]], start: Any, pixel: Any, geometry: RecordReader
 ) -> list[tuple[Variable, Any]]:
     """Each accumulator with the address of its place."""
     places = []

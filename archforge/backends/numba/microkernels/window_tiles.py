@@ -20,7 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from archforge.backends.numba.microkernels.tiles import Geometry, write
+from archforge.backends.numba.microkernels.tiles import RecordReader, write
 from archforge.backends.numba.runtime.records import POOL
 from archforge.backends.numba.toolchain.machine import FLOAT
 
@@ -76,7 +76,7 @@ class Window:
         from archforge.backends.numba.microkernels.vectors import Function
 
         f = Function(self.name, ARGUMENTS, self.lanes)
-        g = Geometry(f, POOL)
+        g = RecordReader(f, POOL)
         y, out, residual = (f.variable(f.arguments[name]) for name in ("top", "out", "residual"))
         with f.loop(f.arguments["rows"]):
             row = self._row(f, g, y.get(), out.get(), residual.get())
@@ -90,7 +90,7 @@ class Window:
                 residual.set(f.add(residual.get(), g["residual_row"]))
         return f.finish()
 
-    def _row(self, f: Function, g: Geometry, y: Any, out: Any, residual: Any) -> _Row:
+    def _row(self, f: Function, g: RecordReader, y: Any, out: Any, residual: Any) -> _Row:
         apart = f.word(self.dilation[0])
 
         def windows(rows: Any) -> Any:
@@ -113,7 +113,7 @@ class Window:
             residual,
         )
 
-    def _tile(self, f: Function, g: Geometry, row: _Row, x: Any) -> None:
+    def _tile(self, f: Function, g: RecordReader, row: _Row, x: Any) -> None:
         """`pixels` from x on."""
         vector = self.lanes * FLOAT
         first = f.load(f.arguments["bias"]) if self.kind == "dot" else self._nothing(f)
@@ -144,7 +144,9 @@ class Window:
         residual = f.when_less(f.word(0), row.residual, f.add(row.residual, offset), f.word(0))
         write(f, g, [[total] for total in sums], f.add(row.out, offset), residual)
 
-    def _inside(self, f: Function, g: Geometry, column: Any, places: list[int]) -> dict[int, tuple[Any, Any]]:
+    def _inside(
+        self, f: Function, g: RecordReader, column: Any, places: list[int]
+    ) -> dict[int, tuple[Any, Any]]:
         """For each of the places that may lie beyond the source an offset that does not, and whether the
         place itself does not. `column` is where the first place is."""
         vector, inside = self.lanes * FLOAT, {}
@@ -179,7 +181,7 @@ def seen_places(pixels: int, columns: int, stride: int, apart: int) -> dict[int,
 
 @dataclass(frozen=True, slots=True)
 class Reduction:
-    """The mean, the largest or the sum of squares of the geometry's `columns` vectors, `column` apart: one
+    """The mean, the largest or the sum of squares of the record's `columns` vectors, `column` apart: one
     pixel of output.
 
     Eight accumulators take turns, so that none waits for the addition before it. `weight` holds the
@@ -200,7 +202,7 @@ class Reduction:
         join = f.larger if self.kind == "max" else f.plus
         start = f.lowest() if self.kind == "max" else f.constant(0.0)
         sums = [f.variable(start) for _ in range(TURNS)]
-        geometry = Geometry(f)
+        geometry = RecordReader(f, POOL)
         count, stride = geometry["columns"], geometry["column"]
         at = f.variable(f.arguments["source"])
         for turns, times in (

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from archforge.backends.numba.microkernels.tiles import Geometry, steps
+from archforge.backends.numba.microkernels.tiles import RecordReader, steps
+from archforge.backends.numba.runtime.records import GEOMETRY
 from archforge.backends.numba.toolchain.machine import FLOAT
 from archforge.backends.winograd_forms import Axis, Form, Row
 
@@ -76,7 +77,7 @@ class OutputTransform:
         for y in range(rows.outputs):
             row = _outputs_of(f, self.form.columns, [column[y] for column in columns])
             results.append([f.variable(f.plus(value, bias)) for value in row])
-        geometry = Geometry(f)
+        geometry = RecordReader(f, GEOMETRY)
         low, high = geometry.spread("low"), geometry.spread("high")
 
         def each(start: Any, stride: Any, do: Callable[[Any, Any, int], None]) -> None:

@@ -175,8 +175,15 @@ CONV = _record(
 
 # Windows over each channel by itself. A unit is a band of rows of one block of channels of one image.
 POOL = _record(
-    GEOMETRY,
-    RecordField("batch", "images", "images of the batch"),
+    RecordField("rows", "rows", "rows of the window"),
+    RecordField("row", "bytes", "from where one row of the window lies in the source to the next"),
+    RecordField("columns", "columns", "columns of the window"),
+    RecordField("column", "bytes", "from where one column of the window lies in the source to the next"),
+    RecordField("out_pixel", "bytes", "from a pixel of the results to the next"),
+    RecordField("out_block", "bytes", "from a block of channels of the results to the next"),
+    RecordField("residual_pixel", "bytes", "from a pixel of the value to add to the next"),
+    RecordField("low", "value", "the least result; smaller ones become it", "f4"),
+    RecordField("high", "value", "the greatest result; larger ones become it", "f4"),
     RecordField("blocks", "blocks", "blocks of channels"),
     RecordField("height", "pixels", "height of the output"),
     RecordField("width", "pixels", "width of the output"),
@@ -212,7 +219,6 @@ POOL = _record(
 
 # Element by element, x op y. A unit is a chunk of one image.
 ELEMENTS = _record(
-    RecordField("batch", "images", "images of the batch"),
     RecordField("chunks", "chunks", "chunks into which an image is cut"),
     RecordField("chunk", "floats", "elements of a chunk; the last one may have fewer"),
     RecordField("count", "floats", "elements of an image"),
@@ -231,7 +237,6 @@ ELEMENTS = _record(
 # `lane_offsets[channel] + pixel_offsets[pixel]` bytes from the source's first. An offset may be one of
 # `opcodes.py` instead. A unit is a chunk of the pixels of one block of channels of one image.
 MOVE = _record(
-    RecordField("batch", "images", "images of the batch"),
     RecordField("blocks", "blocks", "blocks of channels of the output"),
     RecordField("pixels", "pixels", "pixels of the output"),
     RecordField("chunk", "pixels", "pixels of a chunk; the last one may have fewer"),
@@ -248,7 +253,6 @@ MOVE = _record(
 
 # Operations over all channels of a pixel. A unit is a chunk of the pixels of one image.
 ACROSS = _record(
-    RecordField("batch", "images", "images of the batch"),
     RecordField("blocks", "blocks", "blocks of channels"),
     RecordField("pixels", "pixels", "pixels of an image"),
     RecordField("chunk", "pixels", "pixels of a chunk; the last one may have fewer"),
@@ -271,7 +275,6 @@ ACROSS = _record(
 # from `row_begins[i]` on, each times its share; columns likewise. A unit is one row of one block of channels
 # of one image.
 RESAMPLE = _record(
-    RecordField("batch", "images", "images of the batch"),
     RecordField("blocks", "blocks", "blocks of channels"),
     RecordField("height", "pixels", "height of the output"),
     RecordField("width", "pixels", "width of the output"),
