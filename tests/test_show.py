@@ -47,7 +47,7 @@ def cells(run: Run, *arguments: str) -> dict[str, dict[str, str]]:
     columns = list(re.finditer(r"\S+(?: \S+)*", head))
     edges = [0] * (len(columns) + 1)
     for at, column in enumerate(columns[1:], start=1):
-        numeric = at > NAMED
+        numeric = column[0] not in NAMES
         edges[at] = columns[at - 1].end() if numeric else column.start()
     edges[-1] = max(map(len, lines))
     found = {}
@@ -57,7 +57,7 @@ def cells(run: Run, *arguments: str) -> dict[str, dict[str, str]]:
     return found
 
 
-NAMED = 4  # the last column of names; behind it are numbers, whose columns are aligned to the right
+NAMES = ("name", "op", "attributes", "inputs", "output")
 
 
 def test_inputs_are_shown_where_they_are_not_the_line_above(run: Run, fork: str) -> None:
@@ -71,7 +71,7 @@ def test_joined_layers_read_what_is_outside_of_them(run: Run) -> None:
     assert rows["inception3a.branch1"]["inputs"] == ""
     assert rows["inception3a.branch2"]["inputs"] == "maxpool2"
     assert rows["inception3a.concat"]["inputs"].split(", ")[0] == "inception3a.branch1"
-    assert {row["inputs"] for row in cells(run, "resnet_18", "--depth", "1").values()} == {""}
+    assert "inputs" not in cells(run, "resnet_18", "--depth", "1")["layer1"]
 
 
 def test_columns_on_request(run: Run, fork: str) -> None:
@@ -130,7 +130,7 @@ def test_a_step_on_a_reference_kernel_is_marked() -> None:
     planned = plan(typed, get("numpy"), "float32")
     steps = tuple(replace(step, is_fallback=True) for step in planned.steps)
     table = LayerTable(typed, step_rows(replace(planned, steps=steps)))
-    assert [line[1] for line in table.lines()] == ["relu (reference)"]
+    assert "relu (reference)" in table.text(with_total=False)
     assert [row["on_reference"] for row in table.json_rows()] == [True]
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from archforge.analysis.activation_memory import BYTES_PER_ELEMENT, activation_peak
 from archforge.analysis.counts import count
+from archforge.cli.output import table
 from archforge.ir import Node, TypedGraph
 
 if TYPE_CHECKING:
@@ -73,57 +74,53 @@ def step_rows(plan: Plan) -> list[LayerRow]:
 
 
 class LayerTable:
-    """Rows of one graph as text or JSON, with the columns of `extra` from `EXTRA_COLUMNS`."""
+    """Rows of one graph as text or JSON, with the columns of `extra` from `EXTRA_COLUMNS`.
+
+    The text has a column of inputs where a row reads anything but the row above.
+    """
 
     def __init__(self, typed: TypedGraph, rows: Sequence[LayerRow], extra: Sequence[str] = ()) -> None:
         self.typed = typed
         self.rows = rows
         self.extra = tuple(EXTRA_COLUMNS[name] for name in extra)
-        self._owner = {node.name: row.name for row in rows for node in (*row.nodes, *row.fused)}
+        self._inputs = [*self._named_inputs()]
+        self._forks = any(self._inputs)
         self._first = {node.params_of: node for node in reversed(typed.nodes)}
         self._fields: Mapping[str, tuple[Field, ...]] | None = None
 
-    @property
-    def header(self) -> tuple[str, ...]:
-        return (
-            "name",
-            "op",
-            "attributes",
-            "inputs",
-            "output",
-            "params",
-            "MACs",
-            *(c.head for c in self.extra),
-        )
+    def text(self, *, with_total: bool) -> str:
+        """The table, with a last line for the whole graph if that is asked for."""
+        names = ("name", "op", "attributes", *(["inputs"] if self._forks else []), "output")
+        numbers = ("params", "MACs", *(column.head for column in self.extra))
+        lines = [*self._lines(), *([self._total(len(names))] if with_total else [])]
+        return table((*names, *numbers), lines, right=range(len(names), len(names) + len(numbers)))
 
-    @property
-    def numbers(self) -> range:
-        """The columns of numbers."""
-        return range(5, len(self.header))
-
-    def lines(self) -> Iterator[tuple[str, ...]]:
-        """The cells of each row. The inputs are left out where they are the row above, or the network's
-        first input, alone."""
-        above = next(iter(self.typed.inputs), "")
-        for row in self.rows:
-            inputs = tuple(dict.fromkeys(self._owner.get(value, value) for value in row.inputs))
+    def _lines(self) -> Iterator[tuple[str, ...]]:
+        for row, inputs in zip(self.rows, self._inputs, strict=True):
             yield (
                 row.name,
                 row.op + (" (reference)" if row.on_reference else ""),
                 self._attributes(row),
-                "" if inputs == (above,) else ", ".join(inputs),
+                *([inputs] if self._forks else []),
                 str(self.typed.types[row.value]),
                 _figure(self.params(row)),
                 _figure(self.macs(row)),
                 *(column.text(column.value(self, row)) for column in self.extra),
             )
-            above = row.name
 
-    def total(self) -> tuple[str, ...]:
-        """The cells of the last line, for a whole graph."""
+    def _total(self, names: int) -> tuple[str, ...]:
         counts = count(self.typed)
-        cells = (f"{counts.params:,}", f"{counts.macs:,}")
-        return ("total", "", "", "", "", *cells, *(column.total(self) for column in self.extra))
+        figures = (f"{counts.params:,}", f"{counts.macs:,}", *(column.total(self) for column in self.extra))
+        return ("total", *[""] * (names - 1), *figures)
+
+    def _named_inputs(self) -> Iterator[str]:
+        """The inputs of each row; none where they are the row above, or the network's first input, alone."""
+        owner = {node.name: row.name for row in self.rows for node in (*row.nodes, *row.fused)}
+        above = next(iter(self.typed.inputs), "")
+        for row in self.rows:
+            inputs = tuple(dict.fromkeys(owner.get(value, value) for value in row.inputs))
+            yield "" if inputs == (above,) else ", ".join(inputs)
+            above = row.name
 
     def json_rows(self) -> list[dict[str, Any]]:
         """An object for each row; a row of several nodes has no attributes."""

@@ -18,7 +18,7 @@ from archforge.cli.options import (
     SpecArgument,
     network_of,
 )
-from archforge.cli.output import print_json, table
+from archforge.cli.output import print_json
 from archforge.errors import did_you_mean, fail
 from archforge.ir import Node, TypedGraph
 
@@ -61,7 +61,7 @@ def show(
 ) -> None:
     """Print every layer with its inputs, output, parameters and multiply-accumulates.
 
-    Inputs are left out where they are the line above.
+    Inputs are named where they are not the line above.
     """
     if depth is not None and as_json:
         fail("E0001", "`--depth` does not go with `--json`", help="each row has its full name to join by")
@@ -87,8 +87,7 @@ def show(
         print_json(shown.json_rows())
         return
     print(title)
-    totals = [shown.total()] if block is None else []
-    print(table(shown.header, [*shown.lines(), *totals], right=shown.numbers))
+    print(shown.text(with_total=block is None))
     beside = sum(map(shown.macs, rows)) - count(typed).macs
     if block is None and beside:
         print(f"the total leaves out {beside:,} MACs that the first output does not need")
