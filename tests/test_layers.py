@@ -27,7 +27,7 @@ LAYERS = (
     ("passes", "spec", "weights"),
     ("data",),
     ("ops",),
-    ("atomic_files", "hardware", "ir", "resources"),
+    ("atomic_files", "hardware", "ir", "lifetimes", "resources"),
     ("errors",),
     ("codes",),
 )

@@ -56,7 +56,7 @@ def test_a_watched_call_names_a_step_for_each_image() -> None:
     seen: list[str] = []
     with mock.patch("archforge.backends.numba.program.CACHES", 0):
         run.program.watched(inputs_of(WITH_BRANCHES, batch=3), seen.append)
-    (inside, *_) = (s for s in sections(planned.steps, planned.types, 3, 0) if s.image_by_image)
+    (inside, *_) = (s for s in sections(planned, 3, 0) if s.image_by_image)
     times = [seen.count(step.output) for step in planned.steps[inside.first : inside.end]]
     assert any(times)
     assert all(n % 3 == 0 for n in times)
@@ -68,7 +68,7 @@ def test_only_what_overflows_the_caches_is_done_image_by_image() -> None:
     planned = plan(WITH_BRANCHES, get("numba"), "float32")
 
     def by_image(batch: int, cache_bytes: int) -> list[tuple[int, int]]:
-        found = sections(planned.steps, planned.types, batch, cache_bytes)
+        found = sections(planned, batch, cache_bytes)
         return [(s.first, s.end) for s in found if s.image_by_image]
 
     assert by_image(1, 0) == []
@@ -93,7 +93,7 @@ def test_a_value_that_waits_for_its_gate_does_so_for_one_image_only() -> None:
         inputs={"input": (16, 16, 16)},
     )
     planned = plan(gated, get("numba"), "float32")
-    (whole,) = (s for s in sections(planned.steps, planned.types, 2, 0) if s.image_by_image)
+    (whole,) = (s for s in sections(planned, 2, 0) if s.image_by_image)
     assert (whole.first, whole.end) == (0, len(planned.steps))
 
 
@@ -105,7 +105,7 @@ def test_the_memory_of_what_is_done_image_by_image_does_not_grow_with_its_depth(
         chain = (node(name, "conv", x, out=16) for x, name in pairwise(names))
         typed = graph(*chain, inputs={"input": (16, 16, 16)})
         with mock.patch("archforge.backends.numba.program.CACHES", 0):
-            return lay_out(recorded(typed, batch=3).lifetimes())[1]
+            return lay_out(recorded(typed, batch=3).buffers())[1]
 
     assert arena_bytes(9) == arena_bytes(4)
 
@@ -126,7 +126,7 @@ def test_what_planning_does_shows_in_the_number_of_calls_and_the_memory() -> Non
     assert len(recorded(WITH_BRANCHES, ("fuse_epilogues",)).calls) == len(whole.calls) + 3
     # `joint` lies in place but for `stem`, which two others read too and which it can hold all the same.
     assert len(recorded(WITH_BRANCHES, ("concat_in_place",)).calls) == len(whole.calls) + 5
-    assert lay_out(whole.lifetimes())[1] < lay_out(whole.lifetimes(), share=False)[1]
+    assert lay_out(whole.buffers())[1] < lay_out(whole.buffers(), share=False)[1]
 
 
 def test_low_memory_packs_weights_once_over_and_outputs_stay() -> None:

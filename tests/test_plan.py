@@ -17,10 +17,11 @@ from archforge.backends import get
 from archforge.backends.numpy import NumpyBackend
 from archforge.errors import DiagnosticError, InternalError
 from archforge.ir import Graph, Node, TensorType, infer
+from archforge.lifetimes import Lifetime
 from archforge.ops.base import Array, Op
 from archforge.passes import optimise
 from archforge.plan import Epilogue, Executable, Kernel, Lowering, load, plan, resolve_taps
-from archforge.plan.arena import Lifetime, lay_out
+from archforge.plan.arena import Buffer, lay_out
 from archforge.plan.concat_in_place import inside_concats
 from tests.graphs import GRAPHS, WEIGHTS, evaluate, graph, inputs_of, node
 
@@ -180,27 +181,27 @@ def test_what_is_read_twice_or_activated_before_the_sum_is_not_fused() -> None:
     assert fusions(*three) == ["a", "add"]
 
 
-lifetimes = st.builds(
-    lambda size, first, length: Lifetime(size, first, first + length),
+buffers_in_use = st.builds(
+    lambda size, first, length: Buffer(size, Lifetime(first, first + length)),
     st.integers(0, 50),
     st.integers(0, 8),
     st.integers(0, 5),
 )
 
 
-@given(st.lists(lifetimes, max_size=20), st.booleans())
-def test_buffers_that_are_alive_together_do_not_overlap(buffers: list[Lifetime], share: bool) -> None:
+@given(st.lists(buffers_in_use, max_size=20), st.booleans())
+def test_buffers_that_are_alive_together_do_not_overlap(buffers: list[Buffer], share: bool) -> None:
     offsets, size = lay_out(buffers, share=share)
     placed = list(zip(buffers, offsets, strict=True))
     for i, (a, at) in enumerate(placed):
         assert 0 <= at <= at + a.size <= size
         for b, there in placed[:i]:
-            assert at + a.size <= there or there + b.size <= at or (share and not a.meets(b))
+            assert at + a.size <= there or there + b.size <= at or (share and not a.life.meets(b.life))
     assert size <= sum(b.size for b in buffers)
 
 
 def test_a_chain_of_buffers_takes_the_room_of_two() -> None:
-    assert lay_out([Lifetime(8, i, i + 1) for i in range(50)])[1] == 16
+    assert lay_out([Buffer(8, Lifetime(i, i + 1)) for i in range(50)])[1] == 16
 
 
 def test_branches_that_end_at_whole_blocks_lie_in_their_concatenation() -> None:
@@ -216,8 +217,8 @@ def test_branches_that_end_at_whole_blocks_lie_in_their_concatenation() -> None:
     )
     made = plan(typed, NUMPY, "float64")
     # `a` and `c` are read by two concatenations each.
-    assert inside_concats(made.steps, typed.types, 4) == {"inner": ("outer", 8), "b": ("outer", 8)}
-    assert inside_concats(made.steps, typed.types, 8) == {"inner": ("outer", 8)}
+    assert inside_concats(made, 4) == {"inner": ("outer", 8), "b": ("outer", 8)}
+    assert inside_concats(made, 8) == {"inner": ("outer", 8)}
 
 
 def test_one_output_is_an_array_several_are_a_dict_and_taps_come_second() -> None:

@@ -1,26 +1,23 @@
-"""Buffers of one arena: those that are never alive together share their place."""
+"""The layout of an arena: one block of memory, in which buffers share a place unless both are alive."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
-__all__ = ["Lifetime", "lay_out"]
+from archforge.lifetimes import Lifetime
+
+__all__ = ["Buffer", "lay_out"]
 
 
-@dataclass(frozen=True, slots=True)
-class Lifetime:
-    """A buffer of `size` units, alive from step `first` to step `last`, both included."""
+class Buffer(NamedTuple):
+    """Memory of `size` units that is in use during a lifetime."""
 
     size: int
-    first: int
-    last: int
-
-    def meets(self, other: Lifetime) -> bool:
-        return self.first <= other.last and other.first <= self.last
+    life: Lifetime
 
 
-def lay_out(buffers: Sequence[Lifetime], *, share: bool = True) -> tuple[list[int], int]:
+def lay_out(buffers: Sequence[Buffer], *, share: bool = True) -> tuple[list[int], int]:
     """An offset for each buffer, and the size of the arena.
 
     The largest first, each into the lowest gap between those placed already that it meets. Source:
@@ -29,7 +26,7 @@ def lay_out(buffers: Sequence[Lifetime], *, share: bool = True) -> tuple[list[in
     offsets = [0] * len(buffers)
     placed: list[int] = []
     for i in sorted(range(len(buffers)), key=lambda i: (-buffers[i].size, i)):
-        near = [j for j in placed if not share or buffers[i].meets(buffers[j])]
+        near = [j for j in placed if not share or buffers[i].life.meets(buffers[j].life)]
         offset = 0
         for j in sorted(near, key=lambda j: offsets[j]):
             if offset + buffers[i].size <= offsets[j]:

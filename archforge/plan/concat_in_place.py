@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from archforge.ir import TensorType
 from archforge.ops.base import resolve_axis
-from archforge.plan.contract import Step
+from archforge.plan.contract import Plan, Step
 
 __all__ = ["inside_concats"]
 
 
-def inside_concats(
-    steps: Sequence[Step], types: Mapping[str, TensorType], alignment: int
-) -> dict[str, tuple[str, int]]:
+def inside_concats(plan: Plan, alignment: int) -> dict[str, tuple[str, int]]:
     """For each value that can live inside a concatenation: which one, and from which of its channels on.
 
     Each branch must begin at a multiple of `alignment` channels and, but for the last, end at one, and
-    be read by one concatenation alone. A concatenation inside another lies in the outer one.
+    be read by one concatenation alone. A concatenation inside another lies in the outer one. Nothing lies
+    inside where the plan is without `concat_in_place`.
     """
+    if "concat_in_place" in plan.without:
+        return {}
+    steps, types = plan.steps, plan.types
     concats = {s.output: s for s in steps if s.node.op.kind == "concat" and _along_channels(s, types)}
     branches = Counter(v for s in concats.values() for v in s.inputs)
     made = {s.output for s in steps if not s.is_fallback}

@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from archforge.errors import InternalError
 from archforge.ir import Node, ParamDecl, TensorType
+from archforge.lifetimes import Lifetime, lifetimes
 from archforge.ops.base import Array, Op
 
 __all__ = [
@@ -82,8 +83,9 @@ class Chain:
     then: tuple[Node, ...] = ()
 
     @property
-    def last(self) -> Node:
-        return (self.node, *self.then)[-1]
+    def output(self) -> str:
+        """The value that the chain leaves."""
+        return (self.node, *self.then)[-1].name
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -124,7 +126,7 @@ class Step:
 
     @property
     def output(self) -> str:
-        return Chain(self.node, self.then).last.name
+        return Chain(self.node, self.then).output
 
     def epilogue(self) -> dict[str, Epilogue]:
         """The keyword for `kernel.run`; none for a node by itself."""
@@ -155,6 +157,12 @@ class Plan:
     def wanted(self) -> frozenset[str]:
         """The values that a caller sees."""
         return frozenset((*self.outputs.values(), *self.taps.values()))
+
+    def lifetimes(self) -> dict[str, Lifetime]:
+        """The steps at which each value must be there: inputs from -1 on, and what a caller sees up to the
+        number of steps."""
+        reads = ((step.output, step.inputs) for step in self.steps)
+        return lifetimes(reads, self.inputs, self.wanted)
 
     @property
     def fallbacks(self) -> tuple[Node, ...]:

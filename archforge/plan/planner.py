@@ -8,6 +8,7 @@ from typing import Any
 
 from archforge.errors import Diagnostic, DiagnosticError, did_you_mean, fail
 from archforge.ir import Node, TypedGraph
+from archforge.lifetimes import lifetimes
 from archforge.ops.base import Array, Op
 from archforge.plan.contract import Backend, Chain, Kernel, Lowering, Plan, Step, has_reference, op_of
 from archforge.plan.fusion import fused
@@ -79,7 +80,7 @@ def plan(
             is_fallback=kernels[chain.node.name] is None,
             then=chain.then,
         )
-        for chain, frees in zip(chains, _frees(chains, wanted), strict=True)
+        for chain, frees in zip(chains, _frees(chains, typed.inputs, wanted), strict=True)
     )
     graph = typed.graph
     return Plan(
@@ -95,14 +96,13 @@ def plan(
     )
 
 
-def _frees(chains: list[Chain], wanted: frozenset[str]) -> list[tuple[str, ...]]:
+def _frees(chains: list[Chain], inputs: Iterable[str], wanted: Iterable[str]) -> list[tuple[str, ...]]:
     """The values whose last use each chain is, unless a caller wants them."""
-    used = set(wanted)
-    frees = []
-    for chain in reversed(chains):
-        frees.append(tuple(v for v in dict.fromkeys(chain.inputs) if v not in used))
-        used.update(chain.inputs)
-    return frees[::-1]
+    lives = lifetimes(((chain.output, chain.inputs) for chain in chains), inputs, wanted)
+    return [
+        tuple(v for v in dict.fromkeys(chain.inputs) if lives[v].last == place)
+        for place, chain in enumerate(chains)
+    ]
 
 
 def _lowered(node: Node, typed: TypedGraph, table: Mapping[str, Lowering]) -> Kernel | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -79,18 +78,13 @@ class NumbaProgram:
     def recorded(self, batch: int) -> Sized:
         """The calls for one size of batch, and where the wanted values lie."""
         plan = self._plan
-        in_place = "concat_in_place" not in plan.without
-        one_by_one = "image_by_image" not in plan.without
-        in_concats = inside_concats(plan.steps, plan.types, machine().lanes) if in_place else {}
-        tape = Tape(batch, plan.types, in_concats)
+        tape = Tape(batch, plan.types, inside_concats(plan, machine().lanes))
         values = {name: tape.input(name, t.shape) for name, t in plan.inputs.items()}
         cache = CACHES * machine().threads * machine().l2_bytes
-        for section in sections(plan.steps, plan.types, batch, cache if one_by_one else math.inf):
+        for section in sections(plan, batch, cache):
             tape.image_by_image, first = section.image_by_image, len(tape.calls)
             tape.of_one_image = (
-                values_within(section, plan.steps, plan.wanted, tape.inside_concats)
-                if section.image_by_image
-                else frozenset()
+                values_within(section, plan, tape.inside_concats) if section.image_by_image else frozenset()
             )
             for i in range(section.first, section.end):
                 values[plan.steps[i].output] = self._step(tape, i, values)

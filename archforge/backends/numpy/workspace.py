@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from archforge.lifetimes import Lifetime
 from archforge.ops.base import Array
 from archforge.plan import Plan
-from archforge.plan.arena import Lifetime, lay_out
+from archforge.plan.arena import Buffer, lay_out
 from archforge.plan.concat_in_place import inside_concats
 
 __all__ = ["Layout", "Scratch", "Workspace"]
@@ -56,25 +57,14 @@ class Layout:
     """Where each value of a plan lies in an arena: offsets are those of one image, times the batch."""
 
     def __init__(self, plan: Plan) -> None:
-        inside = {} if "concat_in_place" in plan.without else inside_concats(plan.steps, plan.types, 1)
+        inside = inside_concats(plan, 1)
         root = {name: inside.get(name, (name, 0))[0] for name in plan.types}
-        ends: dict[str, tuple[int, int]] = {}
-
-        def touch(name: str, at: int) -> None:
-            first, last = ends.get(root[name], (at, at))
-            ends[root[name]] = (min(first, at), max(last, at))
-
-        for name in plan.inputs:
-            touch(name, -1)
-        for i, step in enumerate(plan.steps):
-            for name in (*step.inputs, step.output):
-                touch(name, i)
-        for name in plan.wanted:
-            touch(name, len(plan.steps))
-        sizes = {name: -(-plan.types[name].size // LINE) * LINE for name in ends}
-        lifetimes = [Lifetime(sizes[name], *ends[name]) for name in ends]
-        offsets, self.size = lay_out(lifetimes, share="share_memory" not in plan.without)
-        starts = dict(zip(ends, offsets, strict=True))
+        lives: dict[str, Lifetime] = {}
+        for name, life in plan.lifetimes().items():
+            lives[root[name]] = life.joined(lives.get(root[name], life))
+        buffers = [Buffer(-(-plan.types[name].size // LINE) * LINE, life) for name, life in lives.items()]
+        offsets, self.size = lay_out(buffers, share="share_memory" not in plan.without)
+        starts = dict(zip(lives, offsets, strict=True))
         self.places = {
             name: Place(
                 starts[root[name]],
@@ -83,7 +73,7 @@ class Layout:
                 plan.types[root[name]].channels,
             )
             for name in plan.types
-            if root[name] in ends
+            if root[name] in lives
         }
 
     def views(self, batch: int, arena: Array) -> Mapping[str, Array]:

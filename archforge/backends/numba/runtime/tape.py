@@ -17,9 +17,10 @@ from archforge.backends.numba.runtime.records import RecordTable
 from archforge.backends.numba.toolchain.machine import FLOAT, machine
 from archforge.backends.numba.toolchain.recipes import Unit
 from archforge.ir import TensorType
+from archforge.lifetimes import Lifetime
 from archforge.ops.base import Array
 from archforge.plan import Step
-from archforge.plan.arena import Lifetime
+from archforge.plan.arena import Buffer
 
 __all__ = ["ALIGNMENT", "Call", "Place", "Tape", "Value", "aligned"]
 
@@ -130,7 +131,7 @@ class Tape:
     image_by_image: bool = False
     _roots: dict[str, int] = field(default_factory=dict)
     _blocked: dict[Place, Value] = field(default_factory=dict)
-    _lifetimes: dict[int, tuple[int, int]] = field(default_factory=dict)
+    _lifetimes: dict[int, Lifetime] = field(default_factory=dict)
     _strides: dict[int, int] = field(default_factory=dict)  # of buffers for all images, bytes of one
 
     @property
@@ -205,7 +206,7 @@ class Tape:
                 fields = {name: self._of_image(image, value) for name, value in call.fields.items()}
                 self.calls.append(replace(call, fields=fields))
         for buffer in self._strides.keys() & self._lifetimes.keys():
-            if self._lifetimes[buffer][1] >= first:
+            if self._lifetimes[buffer].last >= first:
                 self._touch(buffer, first)
                 self._touch(buffer, len(self.calls) - 1)
 
@@ -218,11 +219,10 @@ class Tape:
         """Let the value live to the end."""
         self._touch(value.place.buffer, len(self.calls))
 
-    def lifetimes(self) -> list[Lifetime]:
-        """One for each buffer."""
-        nowhere = (0, -1)
-        ends = [self._lifetimes.get(i, nowhere) for i in range(len(self.sizes))]
-        return [Lifetime(size, *end) for size, end in zip(self.sizes, ends, strict=True)]
+    def buffers(self) -> list[Buffer]:
+        """The size of each buffer, and the calls between which it is in use."""
+        unused = Lifetime(0, -1)
+        return [Buffer(size, self._lifetimes.get(i, unused)) for i, size in enumerate(self.sizes)]
 
     def _images(self, name: str) -> int:
         return 1 if name in self.of_one_image else self.images
@@ -239,8 +239,8 @@ class Tape:
         return any(root == name for root, _ in self.inside_concats.values())
 
     def _touch(self, buffer: int, at: int) -> None:
-        first, last = self._lifetimes.get(buffer, (at, at))
-        self._lifetimes[buffer] = (min(first, at), max(last, at))
+        now = Lifetime(at, at)
+        self._lifetimes[buffer] = now.joined(self._lifetimes.get(buffer, now))
 
 
 def aligned(shape: tuple[int, ...], dtype: Any = np.float32) -> Array:

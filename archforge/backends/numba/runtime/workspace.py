@@ -36,8 +36,8 @@ class Workspace:
             value.place.buffer: [] for _, value in tape.inputs if not value.is_blocked
         }
         self._given: dict[int, Array] = {}  # by buffer, during a call
-        lifetimes = [t for i, t in enumerate(tape.lifetimes()) if i not in self._outside]
-        placed, size = lay_out(lifetimes, share=share_memory)
+        inside = [buffer for i, buffer in enumerate(tape.buffers()) if i not in self._outside]
+        placed, size = lay_out(inside, share=share_memory)
         at = iter(placed)
         offsets = [0 if i in self._outside else next(at) for i in range(len(tape.sizes))]
         self._tape = tape
