@@ -25,6 +25,7 @@ __all__ = [
     "TypedGraph",
     "by_x",
     "infer",
+    "shape_text",
 ]
 
 Role = Literal["weight", "bias", "buffer"]
@@ -33,6 +34,11 @@ Role = Literal["weight", "bias", "buffer"]
 def by_x(shape: Iterable[int]) -> str:
     """A shape as messages and files print it: 3x224x224; nothing for no axes."""
     return "x".join(map(str, shape))
+
+
+def shape_text(shape: Iterable[int]) -> str:
+    """A shape as sentences name it: 3x224x224; `a scalar` for no axes."""
+    return by_x(shape) or "a scalar"
 
 
 class TensorType(NamedTuple):

@@ -71,7 +71,7 @@ def check_cells(expansion: Expansion, counts: Counts, *, changed: bool = False) 
         return ()
     if not isinstance(profile, MappingTree):
         fail("E0507", f"`{expansion.profile}` in `expect` is a mapping of cells", profile.span)
-    names = _Names(expansion, counts)
+    names = _Known.of(expansion, counts)
     source = profile.get("source")
     default = _text(source) if source else ""
     cells: list[Cell] = []
@@ -105,30 +105,38 @@ class _Set:
         return sorted(self.known)
 
 
-class _Names:
-    """What formulas in `expect` and in rules see: counts, `ops`, `uses`, the spec's arguments."""
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """The names that formulas in `expect` and in rules see: counts, `ops`, `uses`, the spec's arguments.
 
-    def __init__(self, expansion: Expansion, counts: Counts) -> None:
-        self.expansion = expansion
+    `computed` are the figures of the cells by name.
+    """
+
+    expansion: Expansion
+    computed: Mapping[str, int | str]
+    values: Mapping[str, Any]
+    budget: Budget
+
+    @classmethod
+    def of(cls, expansion: Expansion, counts: Counts) -> _Known:
         typed = expansion.graph
         kinds = Counter(node.op.kind for node in typed.nodes)
-        self.computed: dict[str, int | str] = {
+        computed: dict[str, int | str] = {
             **counts.by_cell(),
             "input": _shapes(typed.inputs.values()),
             "output": _shapes(typed.types[v] for v in typed.outputs.values()),
         }
-        self.values: dict[str, Any] = {
+        values = {
             **expansion.args,
-            **self.computed,
+            **computed,
             "ops": _Set(kinds, all_ops()),
             "uses": _Set(expansion.uses, expansion.blocks),
         }
-        self.budget = Budget()
+        return cls(expansion, computed, values, Budget())
 
-    def with_constants(self, constants: Mapping[str, int]) -> _Names:
-        names = object.__new__(_Names)
-        names.__dict__ = {**self.__dict__, "values": self.values | dict(constants)}
-        return names
+    def with_constants(self, constants: Mapping[str, int]) -> _Known:
+        """These names and the constants of a rule, on the same budget."""
+        return replace(self, values={**self.values, **constants})
 
     def lookup(self, name: str) -> Any:
         return self.values[name]
@@ -144,7 +152,7 @@ def _shapes(types: Iterable[TensorType]) -> str:
     return ", ".join(map(str, types))
 
 
-def _cell(entry: Entry, source: str, names: _Names) -> Cell:
+def _cell(entry: Entry, source: str, names: _Known) -> Cell:
     """One cell, judged. Its forms are those of docs/language.md, section `expect`."""
     if entry.key not in CELLS:
         hint = did_you_mean(entry.key, CELLS, what="cells")
@@ -198,14 +206,14 @@ def _judged(cell: Cell) -> Cell:
 
 
 def _in_range(documented: int | str, computed: int | str) -> bool:
-    """Whether a count is in a documented range: `2~3`, or `7~` without an end."""
+    """True if a count is in a documented range: `2~3`, or `7~` without an end."""
     match = RANGE.match(documented) if isinstance(documented, str) else None
     if match is None or isinstance(computed, str):
         return False
     return int(match[1]) <= computed <= int(match[2] or computed)
 
 
-def _by_rule(entry: Entry, documented: int | str, rule: str, span: Span, source: str, names: _Names) -> Cell:
+def _by_rule(entry: Entry, documented: int | str, rule: str, span: Span, source: str, names: _Known) -> Cell:
     rules = names.expansion.spec.rules
     if rule not in rules:
         fail("E0505", f"there is no rule `{rule}`", span, help=did_you_mean(rule, rules, what="rules"))
@@ -217,7 +225,7 @@ def _by_rule(entry: Entry, documented: int | str, rule: str, span: Span, source:
 
 
 def _explained(
-    entry: Entry, documented: int | str, fields: Mapping[str, Entry], source: str, names: _Names
+    entry: Entry, documented: int | str, fields: Mapping[str, Entry], source: str, names: _Known
 ) -> Cell:
     """A cell that differs for stated reasons, which must add up to documented - computed."""
     computed = names.computed[entry.key]
@@ -246,8 +254,8 @@ def _explained(
     return replace(cell, status="mismatch", problem=problem)
 
 
-def _share(reason: Entry, cell: str, names: _Names) -> int | str:
-    """What a reason for `cell` adds: a number, a formula, {printed:, for:}, or `misprint` for a text."""
+def _share(reason: Entry, cell: str, names: _Known) -> int | str:
+    """The share of a reason for `cell`: a number, a formula, {printed:, for:}, or `misprint` for a text."""
     tree = reason.value
     if isinstance(tree, MappingTree):
         printed, meant = tree.get("printed"), tree.get("for")
@@ -268,7 +276,7 @@ def _share(reason: Entry, cell: str, names: _Names) -> int | str:
     fail("E0507", f"a reason is worth a whole number, found {describe(share)}", tree.span)
 
 
-def _approximate(entry: Entry, tree: Tree, source: str, names: _Names) -> Cell:
+def _approximate(entry: Entry, tree: Tree, source: str, names: _Known) -> Cell:
     """A figure at a paper's precision: half a unit of its last place either way."""
     text = _text(tree) if not isinstance(tree, Scalar) else str(tree.value)
     match = _APPROXIMATE.match(text)

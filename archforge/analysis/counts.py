@@ -63,7 +63,7 @@ def count(typed: TypedGraph) -> Counts:
 
 
 class _Tally(NamedTuple):
-    """What one node adds."""
+    """The counts that one node adds."""
 
     layers: int
     macs: int

@@ -1,4 +1,4 @@
-"""Which of several networks given weights belong to."""
+"""The profile of a spec that given weights belong to."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from archforge.analysis.network import Network
 from archforge.errors import fail
-from archforge.ir import by_x
+from archforge.ir import shape_text
 from archforge.ops.lazy_numpy import np
 from archforge.passes import optimise
 from archforge.weights.bind import COUNTER
@@ -45,13 +45,9 @@ def _first_misfit(network: Network, given: Mapping[str, Any]) -> str:
             return f"`{name}` is not in the weights"
         shape = tuple(np.shape(given[name]))
         if shape != decl.shape:
-            return f"`{name}` is {_by_x(shape)} in the weights, {_by_x(decl.shape)} here"
+            return f"`{name}` is {shape_text(shape)} in the weights, {shape_text(decl.shape)} here"
     extra = next((n for n in given if n not in network.params and not n.endswith(COUNTER)), None)
     return f"the weights hold `{extra}` besides" if extra else ""
-
-
-def _by_x(shape: tuple[int, ...]) -> str:
-    return by_x(shape) or "a number"
 
 
 def _wiring(network: Network) -> list[tuple[Any, ...]]:

@@ -20,7 +20,7 @@ __all__ = ["Network", "Report"]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Network:
-    """What `archforge.load` gives. `cells` is empty for a profile without `expect`: it is unchecked."""
+    """One profile of a spec, analysed. `cells` is empty for a profile without `expect`: it is unchecked."""
 
     expansion: Expansion
     counts: Counts
@@ -63,7 +63,7 @@ class Network:
 
     @property
     def problems(self) -> list[Diagnostic]:
-        """What keeps the network from equalling its documented figures."""
+        """Diagnostics for the cells that differ from their documented figures."""
         return [cell.problem for cell in self.cells if cell.problem]
 
     @property
@@ -77,7 +77,7 @@ class Network:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Report:
-    """What came of checking one file: its networks by profile, or what is wrong with it."""
+    """The result of checking one file: its networks by profile, or diagnostics where it is broken."""
 
     name: str
     path: str
@@ -88,12 +88,12 @@ class Report:
 
     @property
     def is_network(self) -> bool:
-        """Whether the file is a network, or broken so that nobody knows."""
+        """True if the file is a network, or broken so that nobody knows."""
         return self.spec is None or self.spec.header.kind == "network"
 
     @property
     def is_counted(self) -> bool:
-        """Whether the file has counts, or should: templates and blocks without `expect` have none."""
+        """True if the file has counts, or should: templates and blocks without `expect` have none."""
         return self.is_network or bool(self.networks)
 
     @property

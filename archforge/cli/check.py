@@ -52,7 +52,7 @@ def check(
         from archforge.cli.record import record_all
 
         record_all(paths or [], quiet=as_json)
-    tally = _Tally()
+    tally = _Totals()
     with Progress("reading specs") as progress:
         for report in reports_on(paths or [], progress, profile, require_expect=require_expect):
             tally.add(report)
@@ -72,8 +72,8 @@ def check(
 
 
 @dataclass
-class _Tally:
-    """What is kept of many reports, whose graphs would fill the memory."""
+class _Totals:
+    """Sums over many reports, whose graphs together would fill the memory."""
 
     networks: int = 0
     profiles: int = 0
@@ -90,7 +90,8 @@ class _Tally:
         cells = [cell for network in report.networks for cell in network.cells]
         cases = sum(bool(network.spec.block) for network in report.networks)
         is_block = report.spec and report.spec.block
-        self.networks += report.is_network and not is_block and bool(report.networks or report.diagnostics)
+        if report.is_network and not is_block and (report.networks or report.diagnostics):
+            self.networks += 1
         self.profiles += len(report.networks) - cases
         self.cases += cases
         self.unchecked += sum(not network.cells for network in report.networks)
@@ -133,15 +134,17 @@ def _told(report: Report) -> str:
     return ", ".join(parts)
 
 
-def _summary(tally: _Tally) -> str:
+def _summary(tally: _Totals) -> str:
     cells = tally.cells
     parts = [f"{cells['ok']:,} ok" + (f" ({tally.by_rule} by rule)" if tally.by_rule else "")]
     statuses: tuple[Status, ...] = ("explained", "mismatch")
     parts += [f"{cells[status]:,} {status}" for status in statuses if cells[status]]
     parts += [f"{counted(tally.unchecked, 'profile')} unchecked"] if tally.unchecked else []
     parts += [counted(tally.broken, "broken spec")] if tally.broken else []
-    numbers = {"network": tally.networks, "profile": tally.profiles, "cell": cells.total()}
-    numbers = numbers if tally.networks or not tally.cases else {"cell": cells.total()}
-    counts = [counted(n, word) for word, n in numbers.items()]
-    counts[-1:-1] = [counted(tally.cases, "case") + " of blocks"] if tally.cases else []
+    counts = []
+    if tally.networks or not tally.cases:
+        counts += [counted(tally.networks, "network"), counted(tally.profiles, "profile")]
+    if tally.cases:
+        counts.append(counted(tally.cases, "case") + " of blocks")
+    counts.append(counted(cells.total(), "cell"))
     return f"{', '.join(counts)}: {', '.join(parts)}"

@@ -1,4 +1,4 @@
-"""What `archforge run` makes of files before the network sees them, and of classes before a reader does."""
+"""Inputs of `archforge run`: pictures and arrays from files, preprocessed, and the names of classes."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ __all__ = ["Preparation", "prepared", "read_labels"]
 
 
 class Preparation(NamedTuple):
-    """How a file becomes arrays float[*shape], and that in words."""
+    """A function from a file to arrays float[*shape], and a description of it."""
 
     read: Callable[[Path], Collection[NDArray[Any]]]
     words: str
 
 
 def prepared(paths: Sequence[Path], shape: tuple[int, ...], name: str | None) -> Preparation:
-    """For pictures, preprocessed as `name` says or as is usual for their channels, and for .npy files.
+    """A reader of pictures, preprocessed as `name` says or as is usual for their channels, and of .npy files.
 
     Raises E0001 for a preprocessing that does not exist or fit, and what `image_reader` raises.
     """

@@ -1,4 +1,4 @@
-"""What commands print: colour on a terminal only, and nothing that the stream cannot show."""
+"""Printing for commands: colour on a terminal only, and nothing that the stream cannot show."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _nowhere(mode: Literal["r", "w"]) -> TextIO:
 
 
 def coloured(stream: TextIO) -> bool:
-    """Whether `stream` shows colours: a terminal that can, and NO_COLOR is not set (no-color.org)."""
+    """True if `stream` shows colours: a terminal that can, and NO_COLOR is not set (no-color.org)."""
     return stream.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("NO_COLOR")
 
 

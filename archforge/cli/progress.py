@@ -1,4 +1,4 @@
-"""What a long command is doing, on a terminal only and gone when it is done."""
+"""The progress of a long command: a line on a terminal only, gone when the command is done."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ class Progress:
             self._hide()
 
     def say(self, text: str) -> None:
-        """What is being done from now on."""
+        """Replace the text of the line by that of what is done from now on."""
         self._text = text
         self.show(text)
 
     def tell(self, detail: str) -> None:
-        """What is being done of it."""
+        """Show a detail behind the current text."""
         self.show(f"{self._text}: {detail}")
 
     def show(self, description: str) -> None:
@@ -67,7 +67,7 @@ class Progress:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Without the line, for something else to be printed."""
+        """Hide the line within the block, for something else to be printed."""
         with self._lock:
             if self._line:
                 self._line.stop()

@@ -20,13 +20,13 @@ from archforge.ir import by_x
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["OUTPUTS", "Result", "Teller", "keeping"]
+__all__ = ["OUTPUTS", "Result", "ResultPrinter", "keeping"]
 
 OUTPUTS = (".csv", ".npz")  # the files that can be written
 
 
 class Result(NamedTuple):
-    """What a network makes of one input: outputs and taps by name, without the batch axis."""
+    """Outputs and taps of a network for one input, by name, without the batch axis."""
 
     name: str
     outputs: Mapping[str, NDArray[Any]]
@@ -38,7 +38,7 @@ class Result(NamedTuple):
         return next(iter(self.outputs.values()))
 
 
-class Ranked(NamedTuple):
+class RankedValue(NamedTuple):
     """One of the largest values of a vector."""
 
     number: int  # of the class, from 0
@@ -46,7 +46,7 @@ class Ranked(NamedTuple):
     value: float
 
 
-class Teller(NamedTuple):
+class ResultPrinter(NamedTuple):
     """Prints each result as it comes. `width` is that of the longest name; `labels` may be empty."""
 
     top: int
@@ -54,7 +54,7 @@ class Teller(NamedTuple):
     as_json: bool
     width: int
 
-    def tell(self, result: Result | Failure) -> None:
+    def print(self, result: Result | Failure) -> None:
         if self.as_json:
             print(json.dumps(self._json(result)), flush=True)
         elif isinstance(result, Failure):
@@ -62,10 +62,10 @@ class Teller(NamedTuple):
         else:
             print("  ".join([result.name.ljust(self.width), *self._words(result.main)]), flush=True)
 
-    def ranked(self, vector: NDArray[Any]) -> list[Ranked]:
-        """Its largest values, the largest first."""
+    def ranked(self, vector: NDArray[Any]) -> list[RankedValue]:
+        """The largest values of a vector, the largest first."""
         return [
-            Ranked(i, self.labels[i] if self.labels else "", float(vector[i]))
+            RankedValue(i, self.labels[i] if self.labels else "", float(vector[i]))
             for i in map(int, vector.argsort()[::-1][: self.top])
         ]
 
@@ -84,7 +84,7 @@ class Teller(NamedTuple):
         return {"file": result.name, "top": [_plain(ranked) for ranked in self.ranked(main)]}
 
 
-def _plain(ranked: Ranked) -> dict[str, Any]:
+def _plain(ranked: RankedValue) -> dict[str, Any]:
     label = {"label": ranked.label} if ranked.label else {}
     return {"class": ranked.number, **label, "value": _number(ranked.value)}
 
@@ -95,7 +95,7 @@ def _number(value: float) -> float | None:
 
 
 @contextmanager
-def keeping(path: Path, teller: Teller) -> Iterator[Callable[[Result], None]]:
+def keeping(path: Path, printer: ResultPrinter) -> Iterator[Callable[[Result], None]]:
     """A function that writes a result to a .csv file, the largest values in a row, or to an .npz file, whole,
     as FILE/OUTPUT. The file is there once the block has been left. Raises E0705."""
     if path.suffix == ".npz":
@@ -109,13 +109,13 @@ def keeping(path: Path, teller: Teller) -> Iterator[Callable[[Result], None]]:
         return
     with written_beside(path) as file, io.TextIOWrapper(file, "utf-8", newline="") as text:
         rows = csv.writer(text, lineterminator="\n")
-        labelled = ("label",) if teller.labels else ()
-        ranks = range(1, teller.top + 1)
+        labelled = ("label",) if printer.labels else ()
+        ranks = range(1, printer.top + 1)
         rows.writerow(["file", *(f"{word}_{n}" for n in ranks for word in ("class", *labelled, "value"))])
 
         def keep_row(result: Result) -> None:
             fields = (
-                (p.number, *((p.label,) if labelled else ()), p.value) for p in teller.ranked(result.main)
+                (p.number, *((p.label,) if labelled else ()), p.value) for p in printer.ranked(result.main)
             )
             rows.writerow([result.name, *(field for group in fields for field in group)])
 

@@ -26,7 +26,7 @@ from archforge.cli.options import (
 )
 from archforge.cli.output import with_fallbacks
 from archforge.cli.progress import Progress
-from archforge.cli.run_many import OUTPUTS, open_stream
+from archforge.cli.run_many import OUTPUTS, open_many
 from archforge.cli.run_one import MADE, inputs, origin, print_results
 from archforge.data.arrays import write_arrays
 from archforge.errors import fail
@@ -132,7 +132,7 @@ def run(
     is_made = weights in ("fresh", "rule")
     with Progress("making weights" if is_made else "loading weights") as progress:
         network, arrays = _loaded(spec, weights, profile, input_shape(shape), settings(set))
-        stream = open_stream(network, sources, preprocess, labels, target, bool(tap)) if many else None
+        many_inputs = open_many(network, sources, preprocess, labels, target, bool(tap)) if many else None
         given = {} if many else inputs(network, sources[0], seed, dtype)
         executable = driver.compile(
             network,
@@ -149,13 +149,13 @@ def run(
         heading = [
             f"{network.name}, profile {network.profile}, on {computing} in {dtype}",
             f"weights {origin(weights, seed)}, "
-            + (stream.words if stream else f"input {origin(sources[0], seed)}"),
+            + (many_inputs.words if many_inputs else f"input {origin(sources[0], seed)}"),
         ]
         progress.say(f"running {network.name} on {plan.backend.name}")
-        if stream:
+        if many_inputs:
             with progress.paused():
                 print(*heading, sep="\n", file=sys.stderr)
-            raise typer.Exit(stream.run(executable, batch or BATCH, top, progress, as_json=as_json))
+            raise typer.Exit(many_inputs.run(executable, batch or BATCH, top, progress, as_json=as_json))
         results = executable.run(given)
     print(*heading, sep="\n")
     print_results(results, top)
@@ -165,7 +165,7 @@ def run(
 
 
 def _is_many(sources: Sequence[str]) -> bool:
-    """Whether the inputs are files to go through, rather than one input of any number of arrays."""
+    """True if the inputs are files to go through, rather than one input of any number of arrays."""
     first = Path(sources[0])
     is_one = sources[0] in MADE or (
         first.suffix in ARRAYS and not first.is_dir() and not has_magic(sources[0])
@@ -181,7 +181,7 @@ def _refuse_options_of_many(**options: Any) -> None:
 
 
 def _target(output: str | None, suffixes: Sequence[str]) -> Path | None:
-    """Where to write. Raises E0705 before anything is computed in vain."""
+    """The file to write. Raises E0705 before anything is computed in vain."""
     if output is None:
         return None
     path = Path(output)

@@ -1,4 +1,4 @@
-"""A network on many files, in batches: each is told as it is done, whatever becomes of the others."""
+"""A network on many files, in batches: each result is printed as it comes, whatever fails beside it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from archforge.cli import CHECK_FAILED, INTERRUPTED
 from archforge.cli.inputs import Preparation, prepared, read_labels
 from archforge.cli.output import counted
 from archforge.cli.progress import Progress
-from archforge.cli.results import OUTPUTS, Result, Teller, keeping
+from archforge.cli.results import OUTPUTS, Result, ResultPrinter, keeping
 from archforge.data.samples import Failure, Sample, batches, find_files, read_ahead
 from archforge.errors import Diagnostic, DiagnosticError, fail
 from archforge.ir import by_x
@@ -23,7 +23,7 @@ from archforge.ops.lazy_numpy import np
 if TYPE_CHECKING:
     from archforge.plan import Executable
 
-__all__ = ["OUTPUTS", "Stream", "open_stream", "results"]
+__all__ = ["OUTPUTS", "ManyInputs", "open_many", "results"]
 
 AHEAD = 2  # batches that are read while one is computed
 WIDEST = 40  # of the column of names
@@ -32,7 +32,7 @@ WIDEST = 40  # of the column of names
 def results(
     executable: Executable, samples: Iterable[Sample | Failure], batch: int
 ) -> Iterator[Result | Failure]:
-    """What the network makes of each sample, `batch` of them at a time."""
+    """The result of each sample, of which `batch` are computed at a time."""
     (name,) = executable.plan.inputs
     for group in batches(samples, batch):
         if isinstance(group, Failure):
@@ -56,7 +56,7 @@ def _misfit(sample: Sample, executable: Executable, reason: Diagnostic) -> Failu
     return Failure(sample.name, Diagnostic(reason.code, message, help=reason.help, notes=reason.notes))
 
 
-class Stream(NamedTuple):
+class ManyInputs(NamedTuple):
     """Files that are all to go through a network. `labels` may be empty."""
 
     files: Sequence[Path]
@@ -69,18 +69,20 @@ class Stream(NamedTuple):
         return f"{counted(len(self.files), 'file')}, {self.preparation.words}"
 
     def run(self, executable: Executable, batch: int, top: int, progress: Progress, *, as_json: bool) -> int:
-        """Tell all results, keep them in `output`, and say at the end how many there were. Returns the
-        exit code; what was done before an interruption has been told and kept."""
-        teller = Teller(top, self.labels, as_json, min(max(len(f.as_posix()) for f in self.files), WIDEST))
+        """Print all results, keep them in `output`, and say at the end how many there were. Returns the
+        exit code; results from before an interruption have been printed and kept."""
+        printer = ResultPrinter(
+            top, self.labels, as_json, min(max(len(f.as_posix()) for f in self.files), WIDEST)
+        )
         samples = read_ahead(self.files, self.preparation.read, AHEAD * batch)
         done = failed = code = 0
         start = time.monotonic()
         with ExitStack() as stack:
-            keep = stack.enter_context(keeping(self.output, teller)) if self.output else None
+            keep = stack.enter_context(keeping(self.output, printer)) if self.output else None
             try:
                 for result in results(executable, samples, batch):
                     with progress.paused():
-                        teller.tell(result)
+                        printer.print(result)
                     if isinstance(result, Failure):
                         failed, code = failed + 1, CHECK_FAILED
                         continue
@@ -98,14 +100,14 @@ class Stream(NamedTuple):
         return code
 
 
-def open_stream(
+def open_many(
     network: Network,
     sources: Sequence[str],
     preprocess: str | None,
     labels: str | None,
     output: Path | None,
     has_taps: bool,
-) -> Stream:
+) -> ManyInputs:
     """The files behind `sources` for a network. Raises what is wrong before anything is computed."""
     graph = network.graph
     made = graph.types[next(iter(graph.outputs.values()))]
@@ -119,4 +121,4 @@ def open_stream(
     names = read_labels(labels, made) if labels else []
     files = find_files(sources)
     (shape,) = (t.shape for t in graph.inputs.values())
-    return Stream(files, prepared(files, shape, preprocess), names, output)
+    return ManyInputs(files, prepared(files, shape, preprocess), names, output)

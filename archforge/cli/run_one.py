@@ -1,4 +1,4 @@
-"""A network on one array, or one of each of its inputs: what comes out, in a few figures."""
+"""A network on one array, or one for each of its inputs: the outputs in a few figures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MADE = ("random", "rule")  # inputs that are no files
 
 
 def origin(source: str, seed: int) -> str:
-    """Where weights or inputs come from, in words."""
+    """The source of weights or inputs, in words."""
     made = {"fresh": f"fresh, seed {seed}", "random": f"random, seed {seed}", "rule": "by rule"}
     return made.get(source, source)
 

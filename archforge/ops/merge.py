@@ -19,7 +19,7 @@ _EQUAL = (
 )
 
 
-class _Merge(Op):
+class _MergeOp(Op):
     """A chain of one binary operator over branches of equal shapes, from left to right."""
 
     arity: ClassVar[int | None] = None
@@ -41,21 +41,21 @@ class _Merge(Op):
         return reduce(type(self).operator, inputs)
 
 
-class Add(_Merge):
+class Add(_MergeOp):
     """x + y + ..."""
 
     op: ClassVar[str] = "add"
     operator: ClassVar[Callable[[Array, Array], Array]] = operator.add
 
 
-class Subtract(_Merge):
+class Subtract(_MergeOp):
     """x - y - ..."""
 
     op: ClassVar[str] = "subtract"
     operator: ClassVar[Callable[[Array, Array], Array]] = operator.sub
 
 
-class Multiply(_Merge):
+class Multiply(_MergeOp):
     """x * y * ...; factors are aligned at the channels, and one is repeated along the axes that
     it lacks or where its extent is 1: that is how a gate of (C,) or (C, 1, 1) weighs a map."""
 

@@ -35,7 +35,7 @@ _WINDOWS: tuple[tuple[dict[str, Any], tuple[int, ...], str], ...] = (
 _EXAMPLES = tuple(Example(attributes, (shape,), note) for attributes, shape, note in _WINDOWS)
 
 
-class _Pool(Op):
+class _PoolOp(Op):
     """A pool over sliding windows. x: float[N, C, *spatial] with 1 to 3 spatial axes.
 
     Attributes:
@@ -79,7 +79,7 @@ class _Pool(Op):
         return (ELEMENTWISE, *self.window(*inputs).reaches())
 
 
-class MaxPool(_Pool):
+class MaxPool(_PoolOp):
     """Largest element of each window. Padding counts as -inf, not 0.
 
     Attributes:
@@ -108,7 +108,7 @@ class MaxPool(_Pool):
         return y
 
 
-class AvgPool(_Pool):
+class AvgPool(_PoolOp):
     """Mean of each window: its sum over the number of its elements.
 
     Padding counts as elements of value 0 if `count_include_pad`; what a partial window of `ceil`
@@ -135,7 +135,7 @@ class AvgPool(_Pool):
         return window_sums(x, window) / counts.astype(x.dtype)
 
 
-class LpPool(_Pool):
+class LpPool(_PoolOp):
     """Lp norm of each window: the sum of |x|^norm, to the power 1 / norm.
 
     Padding counts as 0. A partial window of `ceil` is scaled up to the extent of a full one, as in

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from archforge.errors import Diagnostic, DiagnosticError, Note, did_you_mean
-from archforge.ir import TensorType, by_x
+from archforge.ir import TensorType, shape_text
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 from archforge.passes import ParamTransform
@@ -136,7 +136,7 @@ def _misfits(
         help = "add a batch axis: `x[None]`" if lacks_batch else ""
         yield Diagnostic(
             "E0607",
-            f"the input `{name}` has shape {_shape(array.shape)}, expected Nx{types[name]}",
+            f"the input `{name}` has shape {shape_text(array.shape)}, expected Nx{types[name]}",
             help=help,
         )
 
@@ -146,7 +146,3 @@ def _one_array_given(names: list[str]) -> Diagnostic:
     return Diagnostic(
         "E0607", "inputs are one positional array or all by name", help=f"call it with {keywords}"
     )
-
-
-def _shape(shape: tuple[int, ...]) -> str:
-    return by_x(shape) or "none"

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from archforge.errors import Diagnostic, DiagnosticError, closest, fail
-from archforge.ir import ParamDecl, by_x
+from archforge.ir import ParamDecl, shape_text
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 
@@ -63,7 +63,7 @@ def _missing(missing: Shapes, extra: Shapes) -> Iterator[Diagnostic]:
     for name, shape in missing.items():
         near = _near(name, shape, extra)
         help = f"the weights hold `{near}` of this shape" if near else ""
-        yield Diagnostic("E0602", f"the weights lack `{name}`, {_shape(shape)}", help=help)
+        yield Diagnostic("E0602", f"the weights lack `{name}`, {shape_text(shape)}", help=help)
 
 
 def _extra(extra: Shapes, missing: Shapes) -> Iterator[Diagnostic]:
@@ -82,7 +82,9 @@ def _misfits(decls: Mapping[str, ParamDecl], arrays: Mapping[str, Array]) -> Ite
     shapes = [n for n, a in arrays.items() if a.shape != decls[n].shape]
     yield from _listed(
         (
-            Diagnostic("E0604", f"`{n}` is {_shape(arrays[n].shape)}, expected {_shape(decls[n].shape)}")
+            Diagnostic(
+                "E0604", f"`{n}` is {shape_text(arrays[n].shape)}, expected {shape_text(decls[n].shape)}"
+            )
             for n in shapes
         ),
         len(shapes),
@@ -104,7 +106,3 @@ def _listed(found: Iterator[Diagnostic], total: int, code: str, rest: str) -> It
         yield diagnostic
     if total > LISTED:
         yield Diagnostic(code, f"{total - LISTED} more {rest}")
-
-
-def _shape(shape: tuple[int, ...]) -> str:
-    return by_x(shape) or "a scalar"
