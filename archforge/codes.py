@@ -1,7 +1,8 @@
 """The stable codes of diagnostics and what each means; `docs/errors.md` is generated from this.
 
 E00: the command. E01: reading and YAML. E02: the document's form. E03: names, formulas, expansion.
-E04: attributes and shapes. E05: checks. E06: weights and data. E07: backends and export.
+E04: attributes and shapes. E05: checks. E06: weights and data. E07: backends and export. E08: files of
+other formats.
 """
 
 CODES: dict[str, str] = {
@@ -67,4 +68,7 @@ CODES: dict[str, str] = {
     "E0703": "a dtype that the backend cannot take",
     "E0704": "an op that the export target lacks",
     "E0705": "an output that cannot be written",
+    "E0801": "a file of another format that cannot be read",
+    "E0802": "a key of such a file is missing, unknown or wrong",
+    "E0803": "such a file contradicts its own graph",
 }

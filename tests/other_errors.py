@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,7 @@ from archforge.errors import Diagnostic, DiagnosticError
 from archforge.export import Subject
 from archforge.export.module import bodies, model_source
 from archforge.export.module.kernels import KernelFile
+from archforge.interchange.graph_json import graph_json_text, read_graph_json, stored
 from archforge.plan import plan
 from archforge.plan.contract import Lowering
 from archforge.spec.resolve.library import find_spec
@@ -62,6 +65,14 @@ def _export() -> None:
         model_source(Subject(network, (network,)))
 
 
+def _read_graph(edit: Callable[[dict[str, Any]], object]) -> None:
+    document = json.loads(graph_json_text(stored(archforge.load(SPEC))))
+    edit(document)
+    with TemporaryDirectory() as folder, contextlib.chdir(folder):
+        Path("graph.json").write_text(json.dumps(document), "utf-8")
+        read_graph_json("graph.json")
+
+
 def _check_without_expect() -> None:
     with TemporaryDirectory() as folder:
         path = Path(folder, "tiny.yaml")
@@ -87,6 +98,9 @@ OTHERS: dict[str, Callable[[], object]] = {
     "E0703": lambda: _compile(backend="numpy", dtype="int8"),
     "E0704": _export,
     "E0705": lambda: write_arrays("weights.txt", FITTING),
+    "E0801": lambda: read_graph_json("missing.json"),
+    "E0802": lambda: _read_graph(lambda document: document.pop("counts")),
+    "E0803": lambda: _read_graph(lambda document: document["counts"].update(macs=1)),
 }
 
 

@@ -10,7 +10,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import jinja2
 import jinja2.nodes as jn
@@ -20,13 +19,11 @@ from archforge import driver
 from archforge.errors import DiagnosticError
 from archforge.export import Subject, export
 from archforge.export.card import model_card
-from archforge.export.graph_json import graph_json
 from archforge.export.ledgers import ledger_csv, ledger_json
 from archforge.export.module import bodies, model_source
 from archforge.export.module.kernels import KernelFile, kernel_file
 from archforge.export.render import render
-from archforge.ir import Graph, Node, TensorType, TypedGraph, infer
-from archforge.ops import all_ops, op_class
+from archforge.ops import all_ops
 from archforge.resources import templates_folder
 from tests.small import each_network
 from tests.zoo import networks
@@ -70,52 +67,6 @@ def test_another_process_in_another_folder_writes_the_same_bytes(name: str, tmp_
         here = export(subject(name)).files
         hashes = {file: hashlib.sha256(content).hexdigest() for file, content in here.items()}
         assert dict(line.split() for line in run.stdout.splitlines()) == hashes
-
-
-# graph.json
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
-
-
-def graph_of(document: dict[str, Any]) -> TypedGraph:
-    """The graph that a graph.json describes, by nothing but what it says."""
-    nodes = []
-    for entry in document["nodes"]:
-        attributes = {name: _tuples(value) for name, value in entry["attributes"].items()}
-        nodes.append(Node(entry["name"], op_class(entry["op"])(**attributes), tuple(entry["inputs"]), 0))
-    inputs = {entry["name"]: TensorType(tuple(entry["shape"])) for entry in document["inputs"]}
-    outputs = {entry["name"]: entry["value"] for entry in document["outputs"]}
-    return infer(Graph(document["name"], inputs, tuple(nodes), outputs))
-
-
-@each_network
-def test_graph_json_says_all_there_is_to_a_network(name: str, profile: str) -> None:
-    network = driver.analyse(networks()[name], profile)
-    document = json.loads(graph_json(Subject(network, ())))
-    read, typed = graph_of(document), network.graph
-    assert {n: t.shape for n, t in read.types.items()} == {n: t.shape for n, t in typed.types.items()}
-    shapes = {entry["name"]: tuple(entry["shape"]) for entry in document["nodes"]}
-    assert shapes == {n.name: typed.types[n.name].shape for n in typed.nodes}
-    arrays = {entry["name"]: (tuple(entry["shape"]), entry["role"]) for entry in document["parameters"]}
-    assert arrays == {n: (d.shape, d.role) for n, d in network.params.items()}
-    used = {full for entry in document["nodes"] for full in entry["parameters"].values()}
-    assert used == set(arrays)
-    scopes = document["scopes"]
-    assert all(0 <= entry["scope"] < len(scopes) for entry in document["nodes"])
-    assert document["counts"]["params"] == network.counts.params
-
-
-def test_the_form_of_graph_json_is_documented() -> None:
-    page = (Path(__file__).parents[1] / "docs" / "graph_json.md").read_text("utf-8")
-    document = json.loads(graph_json(alone("resnet_18", "torchvision")))
-    keys = {*document, *document["counts"]}
-    keys |= {
-        key for part in ("inputs", "outputs", "parameters", "nodes", "scopes") for key in document[part][0]
-    }
-    assert [key for key in sorted(keys) if f"`{key}`" not in page] == []
-    assert f"`archforge_graph` | version of this form: {document['archforge_graph']}." in page
 
 
 # The ledger

@@ -22,12 +22,13 @@ LAYERS = (
     ("cli", "__init__"),  # `__init__` holds the Python API
     ("bench",),
     ("driver",),
-    ("export", "interchange", "backends"),
+    ("export", "backends"),
+    ("interchange",),
     ("plan", "analysis"),
     ("passes", "spec", "weights"),
     ("data",),
     ("ops",),
-    ("atomic_files", "hardware", "ir", "lifetimes", "resources"),
+    ("atomic_files", "hardware", "ir", "json_text", "lifetimes", "resources"),
     ("errors",),
     ("codes",),
 )
@@ -160,6 +161,7 @@ def test_imports_point_down_and_are_light() -> None:
         ("archforge.passes.bad", "import archforge.spec.yaml.tree", "spec.yaml.tree, which is beside it"),
         ("archforge.plan.bad", "import archforge.analysis", "archforge.analysis, which is beside it"),
         ("archforge.export.bad", "import archforge.backends.mlx", "backends.mlx, which is beside it"),
+        ("archforge.interchange.bad", "from archforge import export", "archforge.export, which is above it"),
         ("archforge.spec.bad", "import archforge", "imports archforge, which is above it"),
         ("archforge.spec.bad", "from archforge import load", "imports archforge.load, which is above it"),
         (

@@ -8,9 +8,9 @@ import json
 from typing import Any
 
 from archforge.analysis.ledger import LedgerRow
-from archforge.export.json_text import json_lines
 from archforge.export.target import Subject, Target
 from archforge.ir import by_x
+from archforge.json_text import json_lines
 
 __all__ = ["TARGETS"]
 

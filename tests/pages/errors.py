@@ -38,6 +38,7 @@ _GROUPS = {
     "E05": "Figures",
     "E06": "Weights and data",
     "E07": "Backends and export",
+    "E08": "Files of other formats",
 }
 _INTRODUCTION = """\
 # Messages
