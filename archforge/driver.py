@@ -297,22 +297,20 @@ def warm(
 def verify(
     network: Network, golden: Golden, *, backend: str = "auto", dtype: str = "float64"
 ) -> tuple[Deviation, list[Deviation]]:
-    """How far the network's output and its taps are from golden ones, on weights and input by rule."""
+    """Deviations of the network's output and of the golden's taps, on weights and input made by rule."""
+    from archforge.plan import named_values
     from archforge.weights.rule_made import rule_input, rule_weights
 
-    named = {s.name for s in network.graph.scopes} | set(network.graph.types)
-    # A norm of timm's holds its activation, which is the node `NAME.act`: that is the module's output.
-    places = {name: f"{name}.act" if f"{name}.act" in named else name for name in golden.taps}
-    places = {name: place for name, place in places.items() if place in named}
+    names = golden.names(named_values(network.graph))
     executable = compile(
         network,
         backend=backend,
         dtype=dtype,
         weights=rule_weights(network.params),
-        taps=tuple(places.values()),
+        taps=tuple(names.values()),
     )
     outputs, taps = executable.run({next(iter(network.graph.inputs)): rule_input(golden.input_shape)})
-    found = golden.compare_taps({name: taps[place] for name, place in places.items()})
+    found = golden.compare_taps({tap: taps[name] for tap, name in names.items()})
     return golden.compare_output(next(iter(outputs.values()))), found
 
 

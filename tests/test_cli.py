@@ -311,6 +311,15 @@ def test_json_also_tells_of_a_wrong_command(run: Run) -> None:
     assert json.loads(out)["ok"] is False
 
 
+def golden_file(taps: dict[str, list[int]], **more: Any) -> str:
+    """A golden file of `TINY` with taps of those shapes, whose figures are all wrong."""
+    figures = {"mean": 9, "std": 1}
+    output = {"shape": [1, 4], **figures, "values": []}
+    content = {"model": "lib.tiny", "input": [1, 3, 8, 8], "output": output}
+    tapped = {tap: {"shape": shape, **figures, "first": []} for tap, shape in taps.items()}
+    return json.dumps({**content, "taps": tapped, **more})
+
+
 @pytest.mark.parametrize(
     "golden",
     [
@@ -324,6 +333,11 @@ def test_json_also_tells_of_a_wrong_command(run: Run) -> None:
             '{"model": "m", "input": [1, 3, 8, 8], "taps": {},'
             ' "output": {"shape": [1, 1], "mean": 0, "std": 1, "values": [1, 2]}}'
         ),
+        golden_file({"fc": [4]}, idle=["drop"]),
+        golden_file({"fc": [4]}, idle=3),
+        golden_file({"fc": [4]}, aliases={"linear": "head"}),
+        golden_file({"fc": [4]}, aliases={"fc": 3}),
+        golden_file({"fc": [4]}, aliases=["fc"]),
     ],
 )
 def test_a_malformed_golden_file_is_refused(run: Run, tmp_path: Path, golden: str) -> None:
@@ -345,6 +359,19 @@ def test_verify_takes_the_profile_of_the_golden_model(run: Run, tmp_path: Path) 
     assert "tiny, profile theirs, against lib.tiny" in out
     assert "3 values compared" in out
     assert "another shape" in run("verify", "tiny.yaml", "golden.json", "-p", "ours")[1]
+
+
+def test_verify_looks_for_taps_under_the_names_that_the_golden_file_gives(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    taps = {"stem": [5, 6, 6], "drop": [4], "act": [5, 6, 6], "view": [180], "fc": [4]}
+    golden = golden_file(taps, aliases={"act": None, "view": "flatten", "fc": "head"}, idle=["drop"])
+    (tmp_path / "golden.json").write_text(golden)
+    code, out, _ = run("verify", "tiny.yaml", "golden.json")
+    assert (code, "3 layers compared" in out, "not here" in out) == (1, True, False)
+    (tmp_path / "golden.json").write_text(golden_file(taps))
+    _, out, _ = run("verify", "tiny.yaml", "golden.json")
+    assert "1 layer compared" in out
+    assert "no value here for `drop`, `act`, `view` and 1 more" in out
 
 
 def test_parameters_that_are_shared_are_shown_once(run: Run, tmp_path: Path) -> None:

@@ -13,9 +13,10 @@ from archforge.spec.resolve.library import Library, spec_files
 from archforge.spec.resolve.resolve import resolve
 from archforge.spec.resolve.spec import Spec
 
-__all__ = ["DATA", "expected", "family", "networks", "reference"]
+__all__ = ["DATA", "expected", "family", "networks", "reference", "unpacked", "write_packed"]
 
 DATA = Path(__file__).parent / "data"
+PACKED = ".json.gz"
 
 
 @cache
@@ -43,7 +44,21 @@ def expected(name: str, profile: str) -> dict[str, Any]:
 
 def reference(path: str) -> dict[str, Any]:
     """The packed JSON at `path` below the data folder. Fails with the way out if it is missing."""
-    file = DATA / f"{path}.json.gz"
-    assert file.is_file(), f"the spec needs {file.relative_to(DATA.parent)}, see data/README.md"
+    data = unpacked(path)
+    assert data is not None, f"the spec needs data/{path}{PACKED}, see data/README.md"
+    return data
+
+
+def unpacked(path: str) -> dict[str, Any] | None:
+    """The packed JSON at `path` below the data folder, if it is there."""
+    file = DATA / f"{path}{PACKED}"
+    if not file.is_file():
+        return None
     data: dict[str, Any] = json.loads(gzip.decompress(file.read_bytes()))
     return data
+
+
+def write_packed(path: str, content: dict[str, Any]) -> None:
+    """JSON at `path` below the data folder, packed: the same content gives the same bytes."""
+    with (DATA / f"{path}{PACKED}").open("wb") as file, gzip.GzipFile("", "wb", 9, file, mtime=0) as pack:
+        pack.write(json.dumps(content, separators=(",", ":")).encode())

@@ -60,6 +60,9 @@ def verify(
     if worst:
         layers = counted(len(taps), "layer")
         print(f"  taps   {worst.distance:.1e} at most, at `{worst.name}`; {layers} compared")
+    if missing := wanted.missing({d.name for d in taps}):
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        print(f"  no value here for {', '.join(f'`{tap}`' for tap in missing[:3])}{more}")
     if first_off:
         print(f"  first layer apart: `{first_off.name}`, {first_off.distance:.1e}")
     raise typer.Exit(0 if held else CHECK_FAILED)

@@ -16,7 +16,7 @@ from archforge.plan.contract import (
 from archforge.plan.executable import Executable, Results, load
 from archforge.plan.interpreter import Interpreter
 from archforge.plan.other_sizes import OtherSizes, Shapes, packed_alike
-from archforge.plan.planner import MEMORY_FOR_SPEED, SWITCHES, plan, resolve_taps
+from archforge.plan.planner import MEMORY_FOR_SPEED, SWITCHES, named_values, plan, resolve_taps
 
 __all__ = [
     "MEMORY_FOR_SPEED",
@@ -38,6 +38,7 @@ __all__ = [
     "Step",
     "Tunable",
     "load",
+    "named_values",
     "packed_alike",
     "plan",
     "resolve_taps",

@@ -13,7 +13,7 @@ from archforge.ops.base import Array, Op
 from archforge.plan.contract import Backend, Chain, Kernel, Lowering, Plan, Step, has_reference, op_of
 from archforge.plan.fusion import fused
 
-__all__ = ["MEMORY_FOR_SPEED", "SWITCHES", "plan", "resolve_taps"]
+__all__ = ["MEMORY_FOR_SPEED", "SWITCHES", "named_values", "plan", "resolve_taps"]
 
 # Parts of planning that can be left out; outputs stay.
 SWITCHES = ("fuse_epilogues", "concat_in_place", "share_memory", "winograd", "image_by_image")
@@ -22,14 +22,16 @@ SWITCHES = ("fuse_epilogues", "concat_in_place", "share_memory", "winograd", "im
 MEMORY_FOR_SPEED = frozenset({"winograd"})
 
 
-def resolve_taps(typed: TypedGraph, names: Iterable[str]) -> dict[str, str]:
-    """The value behind each name: a node's, an input's, or that which a scope leaves.
-
-    Raises E0608 for names that do not exist, all together.
-    """
+def named_values(typed: TypedGraph) -> dict[str, str]:
+    """The value behind each name that can be tapped: a node's, an input's, or that which a scope leaves."""
     # A block without a name of its own has its caller's, and stands behind it in the list.
-    known = {s.name: s.output for s in reversed(typed.scopes) if s.name and s.output}
-    known |= {value: value for value in typed.types}
+    known = {s.name: s.output for s in reversed(typed.graph.scopes) if s.name and s.output}
+    return known | {value: value for value in typed.types}
+
+
+def resolve_taps(typed: TypedGraph, names: Iterable[str]) -> dict[str, str]:
+    """The value behind each of `names`. Raises E0608 for names that do not exist, all together."""
+    known = named_values(typed)
     names = list(names)
     unknown = [
         Diagnostic(
