@@ -182,13 +182,13 @@ def test_chains_equal_the_reference(name: str, batch: int) -> None:
 
 def test_moving_the_channels_last_and_back_moves_nothing() -> None:
     from archforge.backends.numba.program import NumbaProgram
-    from archforge.backends.numba.runtime.tape import Call
+    from archforge.backends.numba.runtime.tape import TapeCall
 
     typed = CHAINS["channels last"]
     run = load(plan(typed, get("numba"), "float32"), rule_weights(typed.params()))
     assert isinstance(run.program, NumbaProgram)
     calls = run.program.recorded(2).tape.calls
-    units = [call.unit.name for call in calls if isinstance(call, Call)]
+    units = [call.unit.name for call in calls if isinstance(call, TapeCall)]
     assert units == ["pool", "layer_norm", "conv", "conv", "pool"]
 
 

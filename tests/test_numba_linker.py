@@ -14,9 +14,9 @@ from unittest import mock
 import pytest
 
 from archforge.backends import available
-from archforge.backends.numba.toolchain.linker import Refused
+from archforge.backends.numba.toolchain.linker import CodeRefused
 from archforge.backends.numba.toolchain.machine import machine
-from archforge.backends.numba.toolchain.machine_code import _Library
+from archforge.backends.numba.toolchain.machine_code import _LoadedCode
 
 if TYPE_CHECKING:
     import llvmlite.binding as llvm
@@ -60,9 +60,9 @@ class Text:
 
 
 @pytest.fixture
-def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> _Library:
+def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> _LoadedCode:
     monkeypatch.setenv("ARCHFORGE_CACHE", str(tmp_path))
-    made = _Library(machine())
+    made = _LoadedCode(machine())
     made.symbols["given"] = ctypes.cast(ctypes.CDLL(None).labs, ctypes.c_void_p).value or 0
     return made
 
@@ -74,21 +74,21 @@ def written_by(address: int) -> int:
 
 
 @pytest.mark.parametrize("known", KNOWN)
-def test_code_reaches_what_it_refers_to(known: str, library: _Library) -> None:
+def test_code_reaches_what_it_refers_to(known: str, library: _LoadedCode) -> None:
     code = library.compiler.object_code(Text(*KNOWN[known]).module())
     assert written_by(library.linker.load(code, "f")) == 7
     assert library.linker.load(code, "g") == 0
 
 
-def test_constants_lie_at_multiples_of_their_alignment(library: _Library) -> None:
+def test_constants_lie_at_multiples_of_their_alignment(library: _LoadedCode) -> None:
     code = library.compiler.object_code(Text(TABLE, "%y = ptrtoint ptr @table to i64").module())
     assert written_by(library.linker.load(code, "f")) % 64 == 0
 
 
 @pytest.mark.parametrize("before_body", [VARIABLE, COMMON])
-def test_what_is_refused_is_loaded_by_llvm(before_body: tuple[str, str], library: _Library) -> None:
+def test_what_is_refused_is_loaded_by_llvm(before_body: tuple[str, str], library: _LoadedCode) -> None:
     code = library.compiler.object_code(Text(*before_body).module())
-    with pytest.raises(Refused):
+    with pytest.raises(CodeRefused):
         library.linker.load(code, "f")
     assert written_by(library.address(Text(*before_body))) == 7
 
@@ -103,7 +103,7 @@ def small(module: llvm.ModuleRef) -> bytes:
     return code
 
 
-def test_other_code_is_refused(library: _Library) -> None:
+def test_other_code_is_refused(library: _LoadedCode) -> None:
     compiled = library.compiler.object_code
     refused = {
         "relocation of kind": small(Text(*CONSTANT).module()),
@@ -115,22 +115,22 @@ def test_other_code_is_refused(library: _Library) -> None:
         "no relocatable ELF": b"",
     }
     for reason, code in refused.items():
-        with pytest.raises(Refused, match=reason):
+        with pytest.raises(CodeRefused, match=reason):
             library.linker.load(code, "f")
 
 
-def test_where_memory_cannot_be_made_executable_llvm_loads(library: _Library) -> None:
+def test_where_memory_cannot_be_made_executable_llvm_loads(library: _LoadedCode) -> None:
     code = library.compiler.object_code(Text(*CONSTANT).module())
     with mock.patch("archforge.backends.numba.toolchain.linker._process") as process:
         process().mprotect.return_value = -1
-        with pytest.raises(Refused, match="no memory executable"):
+        with pytest.raises(CodeRefused, match="no memory executable"):
             library.linker.load(code, "f")
         assert written_by(library._loaded(code, "f")) == 7
-    with mock.patch("sys.platform", "darwin"), pytest.raises(Refused, match="elsewhere"):
+    with mock.patch("sys.platform", "darwin"), pytest.raises(CodeRefused, match="elsewhere"):
         library.linker.load(code, "f")
 
 
-def test_no_memory_is_writable_and_executable(library: _Library) -> None:
+def test_no_memory_is_writable_and_executable(library: _LoadedCode) -> None:
     code = library.compiler.object_code(Text(*CONSTANT).module())
     before = set(rights())
     address = library.linker.load(code, "f")

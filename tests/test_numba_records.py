@@ -66,7 +66,10 @@ def fields_set() -> dict[str, set[str]]:
     """The fields that calls set, by record, over the examples of all ops and graphs with epilogues."""
     found: dict[str, set[str]] = defaultdict(set)
     # An address of nothing: records are made, not run, so that nothing must be compiled.
-    with mock.patch(f"{NUMBA}.families.common.address", return_value=1):
+    with (
+        mock.patch(f"{NUMBA}.families.epilogues.address", return_value=1),
+        mock.patch(f"{NUMBA}.families.tile_tables.address", return_value=1),
+    ):
         calls = [*calls_of(sampled())]
         with mock.patch(f"{NUMBA}.families.winograd._chunks", return_value=0):  # each stage is a call
             calls += calls_of([WITH_EPILOGUES["winograd"]])
@@ -105,10 +108,10 @@ def fields_read() -> dict[str, set[str]]:
     modules = {path.stem: ast.parse(path.read_text("utf-8")) for path in folder.glob("*.py")}
     for name in records.RECORDS:
         for tree in modules.values():
-            if f"{name.lower()}_record" in imported_from(tree, "basics"):
+            if f"{name.lower()}_record" in imported_from(tree, "intrinsics"):
                 found[name] |= attributes_of_records(tree)
                 for other in modules:
-                    if other != "basics" and imported_from(tree, other):
+                    if other != "intrinsics" and imported_from(tree, other):
                         found[name] |= attributes_of_records(modules[other])
     for name in filter(starts_with_geometry, records.RECORDS):  # a unit reads where its tiles prefetch
         found["GEOMETRY"] |= found[name]
@@ -117,18 +120,18 @@ def fields_read() -> dict[str, set[str]]:
 
 def read_by_microkernels() -> list[tuple[str, set[str]]]:
     """The fields whose places the code of each kind of microkernel takes, with the record's name."""
-    from archforge.backends.numba.microkernels.tiles import Product
-    from archforge.backends.numba.microkernels.window_tiles import Reduction, Window
+    from archforge.backends.numba.microkernels.product_tiles import Product
+    from archforge.backends.numba.microkernels.window_tiles import Reduction, WindowTile
     from archforge.backends.numba.microkernels.winograd_transforms import OutputTransform
     from archforge.backends.numba.toolchain.machine_code import Recipe
-    from archforge.backends.winograd_forms import Axis, Form
+    from archforge.backends.winograd_forms import WinogradAxis, WinogradForm
 
     microkernels: list[Recipe] = [
         Product(4, 2, 1, 4, 1),
-        Window(4, 2, 3, 1, (1, 1), 1, 1, "dot"),
-        Window(4, 2, 3, 1, (1, 1), 1, 1, "mean"),
+        WindowTile(4, 2, 3, 1, (1, 1), 1, 1, "dot"),
+        WindowTile(4, 2, 3, 1, (1, 1), 1, 1, "mean"),
         Reduction(4, "mean"),
-        OutputTransform(4, Form(Axis(2, 3), Axis(2, 3))),
+        OutputTransform(4, WinogradForm(WinogradAxis(2, 3), WinogradAxis(2, 3))),
     ]
     read: list[tuple[str, set[str]]] = []
     offset = records.RecordTable.offset

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 
 from archforge.backends import get
 from archforge.backends.numpy import winograd
-from archforge.backends.numpy.workspace import Layout, Scratch
+from archforge.backends.numpy.call_memory import ArenaLayout, Scratch
 from archforge.ir import TensorType, TypedGraph
 from archforge.ops.conv import Conv
 from archforge.plan import load, plan
@@ -67,8 +67,8 @@ def test_columns_of_a_convolution_are_never_whole() -> None:
     ("switch", "in_place"), [("", True), ("concat_in_place", False), ("share_memory", True)]
 )
 def test_what_planning_does_shows_in_where_values_lie(switch: str, in_place: bool) -> None:
-    whole = Layout(plan(WITH_BRANCHES, get("numpy"), "float32"))
-    layout = Layout(plan(WITH_BRANCHES, get("numpy"), "float32", without=[switch]))
+    whole = ArenaLayout(plan(WITH_BRANCHES, get("numpy"), "float32"))
+    layout = ArenaLayout(plan(WITH_BRANCHES, get("numpy"), "float32", without=[switch]))
     values = layout.views(2, np.empty(2 * layout.size, np.float32))
     assert np.shares_memory(values["joint"], values["both"]) is in_place
     assert (layout.size > whole.size) is (switch == "share_memory")

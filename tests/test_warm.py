@@ -73,7 +73,7 @@ def test_what_is_compiled_is_logged_for_whoever_listens(
     from archforge.backends.numba.toolchain.machine import machine
 
     monkeypatch.setenv("ARCHFORGE_CACHE", str(tmp_path))
-    library = native._Library(machine())
+    library = native._LoadedCode(machine())
     with caplog.at_level("INFO", "archforge"):
         library.address(Reduction(machine().lanes, "max"))
         library.address(Reduction(machine().lanes, "max"))

@@ -23,7 +23,14 @@ from functools import cached_property
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 
-__all__ = ["Axis", "Form", "Row", "input_transform", "output_transform", "transformed_weights"]
+__all__ = [
+    "Coefficients",
+    "WinogradAxis",
+    "WinogradForm",
+    "input_transform",
+    "output_transform",
+    "transformed_weights",
+]
 
 # The positive ones of each pair, by the number of all points.
 PAIRS = {
@@ -35,13 +42,13 @@ PAIRS = {
     12: ("3/8", "3/4", "1", "3/2", "5/2"),
 }
 
-Row = Sequence[Fraction]
+Coefficients = Sequence[Fraction]
 
 PIECE = 128  # pairs of channels whose weights are transformed at once
 
 
 @dataclass(frozen=True)
-class Axis:
+class WinogradAxis:
     """F(outputs, taps) along one axis."""
 
     outputs: int
@@ -72,23 +79,23 @@ class Axis:
         made: Array = np.array([*rows, [0.0] * (self.taps - 1) + [1.0]])
         return made
 
-    def values(self) -> list[Row]:
+    def values(self) -> list[Coefficients]:
         """B^T: for each point the coefficients, from the constant on, of the product of x - q over the
         other finite points."""
         return [_polynomial([q for q in self.finite if q != p]) for p in (*self.finite, None)]
 
-    def sums(self) -> list[Row]:
+    def sums(self) -> list[Coefficients]:
         """A^T: for each output i the powers p^i of the points; infinity goes to the last alone."""
         last = self.outputs - 1
         return [[*(p**i for p in self.finite), Fraction(i == last)] for i in range(self.outputs)]
 
 
 @dataclass(frozen=True)
-class Form:
+class WinogradForm:
     """A tile: F along the rows' axis and along the columns'."""
 
-    rows: Axis
-    columns: Axis
+    rows: WinogradAxis
+    columns: WinogradAxis
 
     def __str__(self) -> str:
         rows, columns = self.rows, self.columns
@@ -104,14 +111,14 @@ class Form:
         return self.rows.points * self.columns.points
 
 
-def _polynomial(roots: Sequence[Fraction]) -> Row:
+def _polynomial(roots: Sequence[Fraction]) -> Coefficients:
     made = [Fraction(1)]
     for q in roots:
         made = [low - q * high for low, high in zip([Fraction(0), *made], [*made, Fraction(0)], strict=True)]
     return made
 
 
-def transformed_weights(weight: Array, form: Form) -> Array:
+def transformed_weights(weight: Array, form: WinogradForm) -> Array:
     """U float32[frequencies, O, I] of weights [O, I, KH, KW], computed in float64."""
     wide = np.asarray(weight, np.float64).reshape(-1, form.rows.taps * form.columns.taps)
     g = np.kron(form.rows.weights(), form.columns.weights())  # G w G^T is linear in w
@@ -122,17 +129,17 @@ def transformed_weights(weight: Array, form: Form) -> Array:
     return made.reshape(-1, *weight.shape[:2])
 
 
-def input_transform(form: Form) -> Array:
+def input_transform(form: WinogradForm) -> Array:
     """float32[frequencies, inputs] from a tile's inputs, row by row, to its values."""
     return _over_both(form.rows.values(), form.columns.values())
 
 
-def output_transform(form: Form) -> Array:
+def output_transform(form: WinogradForm) -> Array:
     """float32[outputs, frequencies] from a tile's sums to its outputs, row by row."""
     return _over_both(form.rows.sums(), form.columns.sums())
 
 
-def _over_both(rows: list[Row], columns: list[Row]) -> Array:
+def _over_both(rows: list[Coefficients], columns: list[Coefficients]) -> Array:
     """Two matrices, each along one axis, as one over both. Coefficients that are not given are 0."""
     both = []
     for matrix in (rows, columns):

@@ -12,7 +12,7 @@ from functools import reduce
 
 import mlx.core as mx
 
-from archforge.backends.mlx.layout import Params
+from archforge.backends.mlx.channels_last import Params
 from archforge.ir import TensorType
 from archforge.ops.activations import SELU_ALPHA, SELU_SCALE, Elu, Gelu, LeakyRelu
 from archforge.ops.merge import Multiply

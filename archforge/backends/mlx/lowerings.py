@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import mlx.core as mx
 
 from archforge.backends.mlx import elementwise, recurrent, windows
-from archforge.backends.mlx.layout import Params, axis_of, channels_first, channels_last, padded
+from archforge.backends.mlx.channels_last import Params, axis_of, channels_first, channels_last, padded
 from archforge.ir import TensorType
 from archforge.ops.base import Array, Op, resolve_axis
 from archforge.ops.batch_norm import BatchNorm

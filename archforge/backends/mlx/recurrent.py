@@ -11,7 +11,7 @@ from typing import Any
 
 import mlx.core as mx
 
-from archforge.backends.mlx.layout import Params, channels_first, channels_last
+from archforge.backends.mlx.channels_last import Params, channels_first, channels_last
 from archforge.ir import TensorType
 from archforge.ops.base import Array
 from archforge.ops.recurrent import Gru, Lstm, Rnn

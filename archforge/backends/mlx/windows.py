@@ -8,7 +8,7 @@ from functools import reduce
 
 import mlx.core as mx
 
-from archforge.backends.mlx.layout import Params, padded
+from archforge.backends.mlx.channels_last import Params, padded
 from archforge.ir import TensorType
 from archforge.ops.adaptive_pool import AdaptiveAvgPool
 from archforge.ops.base import Array

@@ -20,7 +20,7 @@ from archforge.backends.numba.families import winograd
 from archforge.backends.numba.toolchain.code_cache import cache_folder
 from archforge.backends.numba.toolchain.machine import machine
 from archforge.backends.numba.toolchain.machine_code import code_key
-from archforge.backends.winograd_forms import Form
+from archforge.backends.winograd_forms import WinogradForm
 from archforge.ir import TensorType
 from archforge.ops.base import Op
 from archforge.ops.conv import Conv
@@ -46,7 +46,7 @@ def alternatives(op: Op, *inputs: TensorType) -> tuple[str, ...]:
     return tuple(dict.fromkeys((str(default) if default else DIRECT, *others)))
 
 
-def form_of(op: Conv, x: TensorType, choices: Mapping[str, str]) -> Form | None:
+def form_of(op: Conv, x: TensorType, choices: Mapping[str, str]) -> WinogradForm | None:
     """Winograd's form that is chosen for a convolution; None for the direct one."""
     name = choices.get(use_of(op, x)) if choices else None
     if name == DIRECT:

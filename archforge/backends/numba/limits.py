@@ -16,7 +16,7 @@ from typing import Any
 import llvmlite.binding as llvm
 import numpy as np
 
-from archforge.backends.numba.microkernels.vectors import Function
+from archforge.backends.numba.microkernels.vectors import IrFunction
 from archforge.backends.numba.runtime.tape import aligned
 from archforge.backends.numba.toolchain.machine import FLOAT, machine
 from archforge.backends.numba.toolchain.machine_code import Recipe, address
@@ -34,7 +34,7 @@ FMA_TIMES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Multiply:
+class MultiplyLoop:
     """`times` times SUMS * TURNS multiply-adds of vectors; nothing is read meanwhile."""
 
     lanes: int
@@ -44,7 +44,7 @@ class Multiply:
         return f"limit_multiply_{self.lanes}"
 
     def module(self) -> llvm.ModuleRef:
-        f = Function(self.name, ("data", "times", "out"), self.lanes)
+        f = IrFunction(self.name, ("data", "times", "out"), self.lanes)
         x, w = f.load(f.arguments["data"]), f.load(f.arguments["data"], self.lanes * FLOAT)
         sums = [f.variable(f.constant(float(i))) for i in range(SUMS)]
         with f.loop(f.arguments["times"]):
@@ -56,7 +56,7 @@ class Multiply:
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class ReadLoop:
     """Reads `times` times SUMS vectors, one behind the other, and adds them up."""
 
     lanes: int
@@ -66,7 +66,7 @@ class Read:
         return f"limit_read_{self.lanes}"
 
     def module(self) -> llvm.ModuleRef:
-        f = Function(self.name, ("data", "times", "out"), self.lanes)
+        f = IrFunction(self.name, ("data", "times", "out"), self.lanes)
         vector = self.lanes * FLOAT
         sums = [f.variable(f.constant(0.0)) for _ in range(SUMS)]
         at = f.variable(f.arguments["data"])
@@ -82,7 +82,7 @@ class Read:
 def measure(threads: int) -> Limits:
     """The limits with so many threads, the best of several tries; takes about a second."""
     lanes, vector = machine().lanes, machine().vector
-    multiply, read = _function(Multiply(lanes)), _function(Read(lanes))
+    multiply, read = _function(MultiplyLoop(lanes)), _function(ReadLoop(lanes))
     data = aligned((BYTES // FLOAT,))
     data[:] = 1e-3  # written, since pages never written are one page of zeros
     out = aligned((threads, SUMS, lanes))

@@ -10,16 +10,16 @@ from functools import partial
 
 from archforge.backends.numba.choices import form_of, kept
 from archforge.backends.numba.families import (
-    across,
-    conv,
+    across_channels,
+    channel_windows,
+    direct_conv,
     elementwise,
     moves,
     resample,
-    transposed,
-    windows,
+    transposed_conv,
     winograd,
 )
-from archforge.backends.numba.families.common import ACTIVATIONS
+from archforge.backends.numba.families.epilogues import ACTIVATIONS
 from archforge.ir import TensorType
 from archforge.ops.conv import Conv
 from archforge.plan import Kernel, Lowering
@@ -43,30 +43,30 @@ def convolution(choices: Mapping[str, str], op: Conv, x: TensorType) -> Kernel |
 def direct_convolution(op: Conv, x: TensorType) -> Kernel | None:
     """The family that takes it, but for Winograd's."""
     if op.groups == op.out == x.channels > 1:
-        return windows.depthwise(op, x)
-    return conv.direct(op, x)
+        return channel_windows.depthwise(op, x)
+    return direct_conv.direct(op, x)
 
 
 LOWERINGS: dict[str, Lowering] = {
     **dict.fromkeys(ACTIVATIONS, elementwise.activation),
     **dict.fromkeys(("channel_dropout", "dropout", "identity", "stochastic_depth"), elementwise.alias),
     **elementwise.MERGES,
-    "adaptive_avg_pool": windows.adaptive_avg_pool,
-    "avg_pool": windows.avg_pool,
+    "adaptive_avg_pool": channel_windows.adaptive_avg_pool,
+    "avg_pool": channel_windows.avg_pool,
     "bn": elementwise.batch_norm,
     "concat": moves.concat,
     "conv": direct_convolution,
-    "conv_transpose": transposed.conv_transpose,
+    "conv_transpose": transposed_conv.conv_transpose,
     "flatten": moves.flatten,
-    "global_avg_pool": windows.global_pool,
-    "global_max_pool": windows.global_pool,
-    "global_response_norm": across.global_response_norm,
-    "layer_norm": across.layer_norm,
+    "global_avg_pool": channel_windows.global_pool,
+    "global_max_pool": channel_windows.global_pool,
+    "global_response_norm": across_channels.global_response_norm,
+    "layer_norm": across_channels.layer_norm,
     "layer_scale": elementwise.layer_scale,
-    "linear": conv.linear,
-    "log_softmax": across.softmax,
-    "lrn": across.lrn,
-    "max_pool": windows.max_pool,
+    "linear": direct_conv.linear,
+    "log_softmax": across_channels.softmax,
+    "lrn": across_channels.lrn,
+    "max_pool": channel_windows.max_pool,
     "multiply": elementwise.multiply,
     "pad": moves.pad,
     "permute": moves.permute,
@@ -75,6 +75,6 @@ LOWERINGS: dict[str, Lowering] = {
     "scale": elementwise.scale,
     "shuffle": moves.shuffle,
     "slice": moves.slice_,
-    "softmax": across.softmax,
+    "softmax": across_channels.softmax,
     "upsample": resample.upsample,
 }

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from threading import Lock
 
 from archforge.backends.numba.families import elementwise
-from archforge.backends.numba.families.common import AnyAxis
+from archforge.backends.numba.families.channel_blocks import AnyAxis
 from archforge.backends.numba.families.moves import along
 from archforge.backends.numba.runtime.opcodes import COPY
-from archforge.backends.numba.runtime.tape import Tape, Value
+from archforge.backends.numba.runtime.tape import Tape, TapeValue
 from archforge.backends.numba.runtime.workspace import Workspace
 from archforge.backends.numba.toolchain.machine import machine
 from archforge.errors import InternalError
@@ -21,7 +21,7 @@ from archforge.plan import Plan
 from archforge.plan.concat_in_place import inside_concats
 from archforge.plan.image_by_image import sections, values_within
 
-__all__ = ["NumbaProgram", "Sized"]
+__all__ = ["BatchTape", "NumbaProgram"]
 
 MOST_BATCHES = 4  # sizes of batch that are kept
 
@@ -30,11 +30,11 @@ CACHES = 0.5
 
 
 @dataclass(slots=True, eq=False)
-class Sized:
+class BatchTape:
     """What one size of batch needs. Calls at the same time have a workspace each, kept for the next."""
 
     tape: Tape
-    wanted: Mapping[str, Value]
+    wanted: Mapping[str, TapeValue]
     idle: list[Workspace] = field(default_factory=list)
 
 
@@ -44,7 +44,7 @@ class NumbaProgram:
     def __init__(self, plan: Plan, params: tuple[Mapping[str, Array], ...]) -> None:
         self._plan = plan
         self._params = params
-        self._sizes: OrderedDict[int, Sized] = OrderedDict()
+        self._sizes: OrderedDict[int, BatchTape] = OrderedDict()
         self._lock = Lock()
 
     def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -56,9 +56,9 @@ class NumbaProgram:
             return workspace.watched(inputs, wanted, done)
 
     @contextmanager
-    def _workspace(self, inputs: Mapping[str, Array]) -> Iterator[tuple[Workspace, Mapping[str, Value]]]:
+    def _workspace(self, inputs: Mapping[str, Array]) -> Iterator[tuple[Workspace, Mapping[str, TapeValue]]]:
         """A workspace that no other call uses meanwhile, and where in it the wanted values lie."""
-        sized = self._sized(len(next(iter(inputs.values()))))
+        sized = self._tape_of(len(next(iter(inputs.values()))))
         try:
             workspace = sized.idle.pop()
         except IndexError:
@@ -66,7 +66,7 @@ class NumbaProgram:
         yield workspace, sized.wanted
         sized.idle.append(workspace)
 
-    def _sized(self, batch: int) -> Sized:
+    def _tape_of(self, batch: int) -> BatchTape:
         with self._lock:
             if batch not in self._sizes:
                 self._sizes[batch] = self.recorded(batch)
@@ -75,7 +75,7 @@ class NumbaProgram:
                 self._sizes.popitem(last=False)
             return self._sizes[batch]
 
-    def recorded(self, batch: int) -> Sized:
+    def recorded(self, batch: int) -> BatchTape:
         """The calls for one size of batch, and where the wanted values lie."""
         plan = self._plan
         tape = Tape(batch, plan.types, inside_concats(plan, machine().lanes))
@@ -93,9 +93,9 @@ class NumbaProgram:
         wanted = {name: values[name] for name in plan.wanted}
         for value in wanted.values():
             tape.keep(value)
-        return Sized(tape, wanted)
+        return BatchTape(tape, wanted)
 
-    def _step(self, tape: Tape, index: int, values: Mapping[str, Value]) -> Value:
+    def _step(self, tape: Tape, index: int, values: Mapping[str, TapeValue]) -> TapeValue:
         """What the step makes, its calls on the tape."""
         step, params = self._plan.steps[index], self._params[index]
         tape.current = step.output

@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from archforge.backends.numpy.workspace import Scratch
+from archforge.backends.numpy.call_memory import Scratch
 from archforge.ops.activations import ACTIVATIONS, CLAMPS
 from archforge.ops.base import Array, Op
 from archforge.ops.window import Window

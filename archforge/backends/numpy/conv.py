@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from archforge.backends.numpy.bands import BAND_BYTES, Part, Reader, bands, in_parts, pixels, windows
-from archforge.backends.numpy.workspace import Scratch
+from archforge.backends.numpy.call_memory import Scratch
 from archforge.ir import TensorType
 from archforge.ops.base import Array
 from archforge.ops.conv import Conv

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from archforge.backends.numpy.bands import ABSORBED, Part, activate, bands, finish, in_parts
-from archforge.backends.numpy.workspace import Scratch
+from archforge.backends.numpy.call_memory import Scratch
 from archforge.ir import TensorType
 from archforge.ops.base import Array, Op, resolve_axis
 from archforge.ops.batch_norm import BatchNorm

@@ -10,7 +10,7 @@ import numpy as np
 
 from archforge.backends.numpy import conv, elementwise, windows, winograd
 from archforge.backends.numpy.bands import ACTIVATION_KINDS
-from archforge.backends.numpy.workspace import Scratch
+from archforge.backends.numpy.call_memory import Scratch
 from archforge.ir import TensorType
 from archforge.ops import all_ops
 from archforge.ops.base import Array, Op

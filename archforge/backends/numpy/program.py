@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from archforge.backends.numpy.workspace import Layout, Workspace
+from archforge.backends.numpy.call_memory import ArenaLayout, CallMemory
 from archforge.ops.base import Array
 from archforge.plan import Plan
 
@@ -14,34 +14,34 @@ __all__ = ["NumpyProgram"]
 
 
 class NumpyProgram:
-    """Runs a plan; threads may call it together. Calls at the same time have a workspace each, kept for
+    """Runs a plan; threads may call it together. Calls at the same time have memory of their own, kept for
     the next."""
 
     def __init__(self, plan: Plan, params: tuple[Mapping[str, Array], ...]) -> None:
         self._plan = plan
         self._params = params
-        self._layout = Layout(plan)
-        self._idle: list[Workspace] = []
+        self._layout = ArenaLayout(plan)
+        self._idle: list[CallMemory] = []
 
     def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         return self.watched(inputs, lambda name: None)
 
     def watched(self, inputs: Mapping[str, Array], done: Callable[[str], None]) -> dict[str, Array]:
         try:
-            workspace = self._idle.pop()
+            memory = self._idle.pop()
         except IndexError:
-            workspace = Workspace()
-        values = workspace.values(self._layout, len(next(iter(inputs.values()))))
+            memory = CallMemory()
+        values = memory.values(self._layout, len(next(iter(inputs.values()))))
         for name, array in inputs.items():
             np.copyto(values[name], np.moveaxis(array, 1, -1), casting="same_kind")
         done("")
         for step, params in zip(self._plan.steps, self._params, strict=True):
             given = (values[name] for name in step.inputs)
             step.kernel.run(
-                params, *given, out=values[step.output], scratch=workspace.scratch, **step.epilogue()
+                params, *given, out=values[step.output], scratch=memory.scratch, **step.epilogue()
             )
             done(step.output)
         left = {name: np.moveaxis(values[name], -1, 1).copy() for name in self._plan.wanted}
         done("")
-        self._idle.append(workspace)
+        self._idle.append(memory)
         return left

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from archforge.backends.numpy.bands import Part, Reader, bands, in_parts
-from archforge.backends.numpy.workspace import Scratch
+from archforge.backends.numpy.call_memory import Scratch
 from archforge.ir import TensorType
 from archforge.ops.base import Array
 from archforge.ops.conv import Conv

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from archforge.backends.numpy.bands import Part, bands, fill_band, in_parts
-from archforge.backends.numpy.workspace import Scratch
+from archforge.backends.numpy.call_memory import Scratch
 from archforge.backends.winograd_forms import (
-    Axis,
-    Form,
+    WinogradAxis,
+    WinogradForm,
     input_transform,
     output_transform,
     transformed_weights,
@@ -24,7 +24,7 @@ from archforge.plan import Kernel
 
 __all__ = ["convolution", "pays"]
 
-FORM = Form(Axis(4, 3), Axis(4, 3))
+FORM = WinogradForm(WinogradAxis(4, 3), WinogradAxis(4, 3))
 OUT, IN, FREQUENCIES = FORM.rows.outputs, FORM.rows.points, FORM.frequencies
 
 BAND_BYTES = 12 << 20  # values and products of a band

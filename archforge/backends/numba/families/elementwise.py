@@ -8,15 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from archforge.backends.numba.families.common import (
-    ABSORBED,
-    ACTIVATIONS,
-    AnyAxis,
-    activation_fields,
-    lanes_of,
-)
+from archforge.backends.numba.families.channel_blocks import AnyAxis, lanes_of
+from archforge.backends.numba.families.channel_windows import weighed
+from archforge.backends.numba.families.epilogues import ABSORBED, ACTIVATIONS, activation_fields
 from archforge.backends.numba.families.moves import along, stretched
-from archforge.backends.numba.families.windows import weighed
 from archforge.backends.numba.runtime.opcodes import (
     ADD,
     COPY,
@@ -25,11 +20,11 @@ from archforge.backends.numba.runtime.opcodes import (
     SUBTRACT,
 )
 from archforge.backends.numba.runtime.records import ELEMENTS
-from archforge.backends.numba.runtime.tape import Value
+from archforge.backends.numba.runtime.tape import Params, TapeValue
+from archforge.backends.numba.runtime.unit_recipe import UnitRecipe
 from archforge.backends.numba.toolchain.machine import machine
-from archforge.backends.numba.toolchain.recipes import Unit
 from archforge.ir import TensorType
-from archforge.ops.base import Array, Op
+from archforge.ops.base import Op
 from archforge.ops.batch_norm import BatchNorm
 from archforge.ops.prelu import Prelu
 from archforge.ops.scale import LayerScale, Scale
@@ -47,7 +42,7 @@ __all__ = [
     "scale",
 ]
 
-ELEMENTWISE = Unit("elementwise", "elementwise")
+ELEMENTWISE = UnitRecipe("elementwise", "elementwise")
 CHUNK = 1 << 14  # floats of a unit
 
 
@@ -57,7 +52,7 @@ def alias(op: Op, *inputs: TensorType) -> Kernel:
 
 
 def activation(op: Op, x: TensorType) -> Kernel:
-    def run(params: Mapping[str, Array], x: Value) -> Value:
+    def run(params: Params, x: TapeValue) -> TapeValue:
         return record(COPY, x.blocked(), activation=op)
 
     return AnyAxis(run)
@@ -68,9 +63,7 @@ def merge(kind: int) -> Lowering:
     return lambda op, *inputs: AnyAxis(partial(_merged, kind), absorbs=ACTIVATIONS)
 
 
-def _merged(
-    kind: int, params: Mapping[str, Array], *inputs: Value, epilogue: Epilogue | None = None
-) -> Value:
+def _merged(kind: int, params: Params, *inputs: TapeValue, epilogue: Epilogue | None = None) -> TapeValue:
     return _chain(kind, inputs, epilogue)
 
 
@@ -88,9 +81,7 @@ def multiply(op: Op, *inputs: TensorType) -> Kernel:
     return Kernel(partial(_stretched, joint.shape), absorbs=ACTIVATIONS)
 
 
-def _weighed(
-    which: int, params: Mapping[str, Array], *inputs: Value, epilogue: Epilogue | None = None
-) -> Value:
+def _weighed(which: int, params: Params, *inputs: TapeValue, epilogue: Epilogue | None = None) -> TapeValue:
     """A map, number `which` of the first two inputs, by its gate; the third is to be added."""
     gate = inputs[1 - which].blocked()
     residual = inputs[2] if len(inputs) == 3 else None
@@ -98,12 +89,12 @@ def _weighed(
 
 
 def _stretched(
-    shape: tuple[int, ...], params: Mapping[str, Array], *inputs: Value, epilogue: Epilogue | None = None
-) -> Value:
+    shape: tuple[int, ...], params: Params, *inputs: TapeValue, epilogue: Epilogue | None = None
+) -> TapeValue:
     return _chain(MULTIPLY, [stretched(x, shape) for x in inputs], epilogue)
 
 
-def _chain(kind: int, inputs: Sequence[Value], epilogue: Epilogue | None) -> Value:
+def _chain(kind: int, inputs: Sequence[TapeValue], epilogue: Epilogue | None) -> TapeValue:
     first = inputs[0].blocked()
     others = [along(x, first.axis) for x in inputs[1:]]
     then = epilogue.activation if epilogue else None
@@ -120,20 +111,26 @@ def scale(op: Scale, x: TensorType) -> Kernel:
     factor = lanes_of(np.full(x.channels, op.factor))
 
     def run(
-        params: Mapping[str, Array], x: Value, residual: Value | None = None, epilogue: Epilogue | None = None
-    ) -> Value:
+        params: Params,
+        x: TapeValue,
+        residual: TapeValue | None = None,
+        epilogue: Epilogue | None = None,
+    ) -> TapeValue:
         return weighed(x, factor, 0, None, residual, epilogue)
 
     return Kernel(run, absorbs=ABSORBED)
 
 
 def layer_scale(op: LayerScale, x: TensorType) -> Kernel:
-    def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
+    def pack(params: Params) -> Params:
         return {"factor": lanes_of(params[""].reshape(-1))}
 
     def run(
-        params: Mapping[str, Array], x: Value, residual: Value | None = None, epilogue: Epilogue | None = None
-    ) -> Value:
+        params: Params,
+        x: TapeValue,
+        residual: TapeValue | None = None,
+        epilogue: Epilogue | None = None,
+    ) -> TapeValue:
         return weighed(x, params["factor"], 0, None, residual, epilogue)
 
     return Kernel(run, pack, ABSORBED, packing=op.kind)
@@ -142,25 +139,28 @@ def layer_scale(op: LayerScale, x: TensorType) -> Kernel:
 def batch_norm(op: BatchNorm, x: TensorType) -> Kernel:
     """One that no convolution could take in."""
 
-    def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
+    def pack(params: Params) -> Params:
         wide = {name: array.astype(np.float64) for name, array in params.items()}
         factor = wide.get("weight", 1.0) / np.sqrt(wide["running_var"] + op.eps)
         shift = wide.get("bias", 0.0) - wide["running_mean"] * factor
         return {"factor": lanes_of(factor), "shift": lanes_of(shift)}
 
     def run(
-        params: Mapping[str, Array], x: Value, residual: Value | None = None, epilogue: Epilogue | None = None
-    ) -> Value:
+        params: Params,
+        x: TapeValue,
+        residual: TapeValue | None = None,
+        epilogue: Epilogue | None = None,
+    ) -> TapeValue:
         return weighed(x, params["factor"], 0, params["shift"], residual, epilogue)
 
     return Kernel(run, pack, ABSORBED, packing=op.kind)
 
 
 def prelu(op: Prelu, x: TensorType) -> Kernel:
-    def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
+    def pack(params: Params) -> Params:
         return {"slopes": lanes_of(np.broadcast_to(params["weight"], x.channels))}
 
-    def run(params: Mapping[str, Array], x: Value) -> Value:
+    def run(params: Params, x: TapeValue) -> TapeValue:
         x = x.blocked()
         by = {"y": params["slopes"], "chunk": x.pixels * machine().lanes}
         return record(SLOPES, x, by)
@@ -170,11 +170,11 @@ def prelu(op: Prelu, x: TensorType) -> Kernel:
 
 def record(
     kind: int,
-    x: Value,
+    x: TapeValue,
     by: Mapping[str, Any] | None = None,
-    out: Value | None = None,
+    out: TapeValue | None = None,
     activation: Op | None = None,
-) -> Value:
+) -> TapeValue:
     """One call over all of `x`."""
     out = out or x.tape.output(x.shape, x.axis)
     count = x.blocks * x.pixels * machine().lanes

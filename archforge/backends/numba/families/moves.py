@@ -7,20 +7,20 @@ list of them for each axis of the result says all.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
 
-from archforge.backends.numba.families.common import AnyAxis
+from archforge.backends.numba.families.channel_blocks import AnyAxis
 from archforge.backends.numba.runtime.opcodes import BLANK, KEEP
 from archforge.backends.numba.runtime.records import MOVE
-from archforge.backends.numba.runtime.tape import Value, aligned
+from archforge.backends.numba.runtime.tape import Params, TapeValue, aligned
+from archforge.backends.numba.runtime.unit_recipe import UnitRecipe
 from archforge.backends.numba.toolchain.machine import FLOAT, machine
-from archforge.backends.numba.toolchain.recipes import Unit
 from archforge.ir import TensorType
-from archforge.ops.base import Array, Op, per_axis, resolve_axis
+from archforge.ops.base import Op, per_axis, resolve_axis
 from archforge.ops.concat import Concat
 from archforge.ops.pad import Pad
 from archforge.ops.permute import Permute
@@ -42,13 +42,13 @@ __all__ = [
     "stretched",
 ]
 
-MOVING, FLATTENING = Unit("moves", "move"), Unit("moves", "flatten")
+MOVING, FLATTENING = UnitRecipe("moves", "move"), UnitRecipe("moves", "flatten")
 CHUNK = 1 << 10  # pixels of a unit
 
 Offsets = NDArray[np.int64]  # of the entries of one axis, in bytes
 
 
-def along(x: Value, axis: int) -> Value:
+def along(x: TapeValue, axis: int) -> TapeValue:
     """`x` in blocks of the entries of an axis."""
     x = x.blocked()
     if x.axis == axis:
@@ -60,7 +60,7 @@ def concat(op: Concat, *inputs: TensorType) -> Kernel:
     """Branches that already lie in place are not copied."""
     axis = resolve_axis(op.axis, inputs[0])
 
-    def run(params: Mapping[str, Array], *inputs: Value) -> Value:
+    def run(params: Params, *inputs: TapeValue) -> TapeValue:
         blocked = [x.blocked() for x in inputs]
         out = inputs[0].tape.output(op.infer(*(TensorType(x.shape) for x in inputs)).shape)
         first = 0
@@ -93,7 +93,7 @@ def pad(op: Pad, x: TensorType) -> Kernel:
         wide = np.pad(offsets, (max(before, 0), max(after, 0)), constant_values=BLANK)
         return wide[max(-before, 0) : len(wide) - max(-after, 0)]
 
-    def offsets(x: Value) -> list[Offsets]:
+    def offsets(x: TapeValue) -> list[Offsets]:
         channels, *spatial = _offsets(x)
         sides = op.widths(TensorType(x.shape))
         return [channels, *(padded(o, *s) for o, s in zip(spatial, sides, strict=True))]
@@ -110,7 +110,7 @@ def repeat(op: Upsample, x: TensorType) -> Kernel:
 def permute(op: Permute, x: TensorType) -> Kernel:
     """Nothing moves where the pixels keep their order."""
 
-    def run(params: Mapping[str, Array], x: Value) -> Value:
+    def run(params: Params, x: TapeValue) -> TapeValue:
         x = x.blocked()
         shape, axis = tuple(x.shape[a] for a in op.order), op.order.index(x.axis)
         if [a for a in op.order if a != x.axis] == sorted({*op.order} - {x.axis}):
@@ -131,14 +131,14 @@ def reshape(op: Op, x: TensorType) -> Kernel:
     if len(shape) == 1:
         return flatten(op, x)
 
-    def run(params: Mapping[str, Array], x: Value) -> Value:
+    def run(params: Params, x: TapeValue) -> TapeValue:
         vector = _vector(x.blocked(), is_result=False)
         return _moved(vector, x.tape.output(shape), _in_order(shape, FLOAT))
 
     return Kernel(run)
 
 
-def stretched(x: Value, shape: tuple[int, ...]) -> Value:
+def stretched(x: TapeValue, shape: tuple[int, ...]) -> TapeValue:
     """`x` repeated over the axes that it lacks, or where its extent is 1."""
     if x.shape == shape:
         return x.blocked()
@@ -147,7 +147,7 @@ def stretched(x: Value, shape: tuple[int, ...]) -> Value:
     return _moved(x, x.tape.temporary(shape), whole)
 
 
-def _vector(x: Value, *, is_result: bool) -> Value:
+def _vector(x: TapeValue, *, is_result: bool) -> TapeValue:
     """All elements in the reference's order; a map of one pixel is one already."""
     shape = (math.prod(x.shape),)
     if x.pixels == 1:
@@ -166,17 +166,17 @@ def _vector(x: Value, *, is_result: bool) -> Value:
     return out
 
 
-def _kernel(op: Op, offsets: Callable[[Value], list[Offsets]], fill: float = 0.0) -> Kernel:
+def _kernel(op: Op, offsets: Callable[[TapeValue], list[Offsets]], fill: float = 0.0) -> Kernel:
     """A result whose elements lie at `offsets(x)` of its input."""
 
-    def run(params: Mapping[str, Array], x: Value) -> Value:
+    def run(params: Params, x: TapeValue) -> TapeValue:
         x = x.blocked()
         return _moved(x, x.tape.output(op.infer(TensorType(x.shape)).shape), offsets(x), fill)
 
     return Kernel(run)
 
 
-def _offsets(x: Value) -> list[Offsets]:
+def _offsets(x: TapeValue) -> list[Offsets]:
     """int64[extent] for each axis: bytes from the first of its entries to each."""
     lanes, entries = machine().lanes, np.arange(x.channels)
     by_channel = entries // lanes * x.plane + entries % lanes * FLOAT if x.is_blocked else entries * x.plane
@@ -193,7 +193,7 @@ def _with_axis(offsets: list[Offsets], axis: int, change: Callable[[Offsets], Of
     return [change(o) if a == axis else o for a, o in enumerate(offsets)]
 
 
-def _moved(x: Value, out: Value, offsets: Sequence[Offsets], fill: float = 0.0) -> Value:
+def _moved(x: TapeValue, out: TapeValue, offsets: Sequence[Offsets], fill: float = 0.0) -> TapeValue:
     """One call. `KEEP` in place of an offset leaves what is there, `BLANK` puts `fill` there."""
     lanes = aligned((out.blocks * machine().lanes,), np.int64)
     lanes[:] = BLANK  # beyond the last channel

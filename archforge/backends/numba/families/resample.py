@@ -3,7 +3,7 @@ pools whose windows are not all of one size."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,22 +11,22 @@ import numpy as np
 
 from archforge.backends.numba.families import moves
 from archforge.backends.numba.runtime.records import RESAMPLE
-from archforge.backends.numba.runtime.tape import Value, aligned
+from archforge.backends.numba.runtime.tape import Params, TapeValue, aligned
+from archforge.backends.numba.runtime.unit_recipe import UnitRecipe
 from archforge.backends.numba.toolchain.machine import machine
-from archforge.backends.numba.toolchain.recipes import Unit
 from archforge.ir import TensorType
 from archforge.ops.adaptive_pool import AdaptiveAvgPool
-from archforge.ops.base import Array, Op, per_axis
+from archforge.ops.base import Op, per_axis
 from archforge.ops.upsample import Upsample
 from archforge.plan import Kernel
 
 __all__ = ["adaptive_avg_pool", "upsample"]
 
-RESAMPLING = Unit("resample", "resample")
+RESAMPLING = UnitRecipe("resample", "resample")
 
 
 @dataclass(frozen=True, slots=True)
-class Axis:
+class AxisShares:
     """Output i is the sum of the inputs from `begins[i]` on, each times its share of `shares[i]`."""
 
     begins: Sequence[int]
@@ -51,10 +51,10 @@ def upsample(op: Upsample, x: TensorType) -> Kernel | None:
     if len(x.spatial) > 2:
         return None
 
-    def axis(size: int, factor: int) -> Axis:
+    def axis(size: int, factor: int) -> AxisShares:
         low, high, share = op.sources(size, factor)
         shares = [[1 - s, s] if b > a else [1.0] for a, b, s in zip(low, high, share, strict=True)]
-        return Axis(low.tolist(), shares)
+        return AxisShares(low.tolist(), shares)
 
     factors = per_axis(op.factor, len(x.spatial), "factor")
     return _kernel(op, [axis(*both) for both in zip(x.spatial, factors, strict=True)])
@@ -64,19 +64,19 @@ def adaptive_avg_pool(op: AdaptiveAvgPool, x: TensorType) -> Kernel | None:
     if len(x.spatial) > 2:
         return None
 
-    def axis(size: int, count: int) -> Axis:
+    def axis(size: int, count: int) -> AxisShares:
         ends = [-(-(i + 1) * size // count) for i in range(count)]
         begins = [i * size // count for i in range(count)]
-        return Axis(begins, [[1 / (b - a)] * (b - a) for a, b in zip(begins, ends, strict=True)])
+        return AxisShares(begins, [[1 / (b - a)] * (b - a) for a, b in zip(begins, ends, strict=True)])
 
     sizes = per_axis(op.size, len(x.spatial), "size")
     return _kernel(op, [axis(*both) for both in zip(x.spatial, sizes, strict=True)])
 
 
-def _kernel(op: Op, axes: Sequence[Axis]) -> Kernel:
-    rows, columns = [Axis([0], [[1.0]]), *axes][-2:]
+def _kernel(op: Op, axes: Sequence[AxisShares]) -> Kernel:
+    rows, columns = [AxisShares([0], [[1.0]]), *axes][-2:]
 
-    def run(params: Mapping[str, Array], x: Value) -> Value:
+    def run(params: Params, x: TapeValue) -> TapeValue:
         x = x.blocked()
         out = x.tape.output(op.infer(TensorType(x.shape)).shape)
         vector = machine().vector

@@ -4,38 +4,33 @@ times the weights. Weights lie as those of pointwise convolutions, one for each 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from archforge.backends.numba.families.common import (
-    ABSORBED,
-    Area,
-    area_of,
-    blocks_of,
-    clamp_fields,
-)
-from archforge.backends.numba.families.conv import prefetch_fields, tile_fields
-from archforge.backends.numba.families.layout import Layout
-from archforge.backends.numba.families.work_units import most_pixels
+from archforge.backends.numba.families.channel_blocks import blocks_of
+from archforge.backends.numba.families.direct_conv import prefetch_fields, tile_fields
+from archforge.backends.numba.families.epilogues import ABSORBED, clamp_fields
+from archforge.backends.numba.families.tile_tables import most_pixels
+from archforge.backends.numba.families.weight_layout import WeightLayout
+from archforge.backends.numba.families.window_2d import Area, area_of
 from archforge.backends.numba.microkernels.winograd_transforms import InputTransform, OutputTransform
 from archforge.backends.numba.runtime.opcodes import CHUNKS, INPUTS, OUTPUTS, PRODUCTS
 from archforge.backends.numba.runtime.records import GEOMETRY, WINOGRAD
-from archforge.backends.numba.runtime.tape import Value, aligned
+from archforge.backends.numba.runtime.tape import Params, TapeValue, aligned
+from archforge.backends.numba.runtime.unit_recipe import UnitRecipe
 from archforge.backends.numba.runtime.weight_memory import in_large_pages
 from archforge.backends.numba.toolchain.machine import machine
-from archforge.backends.numba.toolchain.recipes import Unit
-from archforge.backends.winograd_forms import Axis, Form, transformed_weights
+from archforge.backends.winograd_forms import WinogradAxis, WinogradForm, transformed_weights
 from archforge.data.memory_map import forget
 from archforge.ir import TensorType
-from archforge.ops.base import Array
 from archforge.ops.conv import Conv
 from archforge.plan import Epilogue, Kernel
 
 __all__ = ["convolution", "form_of", "forms"]
 
-WINOGRAD_UNIT = Unit("winograd", "winograd")
+WINOGRAD_UNIT = UnitRecipe("winograd", "winograd")
 
 # Outputs of a tile by the taps of an axis, for kernels of two axes and of one: as many as keep the rounding
 # error near that of F(4x4, 3x3).
@@ -51,7 +46,7 @@ MULTIPLY_ADDS, VECTOR_CYCLES, BYTES_PER_CYCLE = 1.8, 3.0, 8.0
 CHUNK_TILES, MOST_READ_AGAIN = 84, 4
 
 
-def forms(op: Conv, x: TensorType) -> Iterator[Form]:
+def forms(op: Conv, x: TensorType) -> Iterator[WinogradForm]:
     """The tiles by which Winograd can compute it; none where it cannot."""
     window = op.window(x)
     ones = (1,) * len(window.kernel)
@@ -63,10 +58,10 @@ def forms(op: Conv, x: TensorType) -> Iterator[Form]:
         return
     table = SINGLE if 1 in (rows, columns) else SQUARE
     for height, width in product(table.get(rows, ()), table.get(columns, ())):
-        yield Form(Axis(height, rows), Axis(width, columns))
+        yield WinogradForm(WinogradAxis(height, rows), WinogradAxis(width, columns))
 
 
-def form_of(op: Conv, x: TensorType) -> Form | None:
+def form_of(op: Conv, x: TensorType) -> WinogradForm | None:
     """The tile that is expected to be fastest for one image, if any beats the direct convolution: by the
     cycles of products and transforms, and of reading more weights."""
     candidates = [*forms(op, x)]
@@ -77,7 +72,7 @@ def form_of(op: Conv, x: TensorType) -> Form | None:
     pairs = blocks_in * machine().lanes * blocks_out  # vectors of weights for one place of the kernel
     taps = math.prod(op.window(x).kernel)
 
-    def cycles(form: Form) -> float:
+    def cycles(form: WinogradForm) -> float:
         tiles = -(-height // form.rows.outputs) * -(-width // form.columns.outputs)
         products = form.frequencies * tiles * pairs / MULTIPLY_ADDS
         outputs = form.rows.outputs * form.columns.outputs
@@ -90,14 +85,14 @@ def form_of(op: Conv, x: TensorType) -> Form | None:
     return best if cycles(best) < direct else None
 
 
-def convolution(op: Conv, x: TensorType, form: Form) -> Kernel:
+def convolution(op: Conv, x: TensorType, form: WinogradForm) -> Kernel:
     """The kernel for one of its `forms`, whether it pays or not."""
     area = area_of(op.window(x), x)
     assert area is not None
     # As pointwise convolutions, one for each frequency.
-    layout = Layout(1, x.channels, op.out, 1, min(2, blocks_of(op.out)), thin=False)
+    layout = WeightLayout(1, x.channels, op.out, 1, min(2, blocks_of(op.out)), thin=False)
 
-    def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
+    def pack(params: Params) -> Params:
         weight, lanes = params["weight"], machine().lanes
         packed = in_large_pages((form.frequencies, layout.blocks * lanes * layout.depth(1)))
         for first in range(0, layout.blocks, layout.panel_blocks):
@@ -109,29 +104,32 @@ def convolution(op: Conv, x: TensorType, form: Form) -> Kernel:
         return {"weight": packed, "bias": layout.pack_bias(params.get("bias"))}
 
     def run(
-        params: Mapping[str, Array], x: Value, residual: Value | None = None, epilogue: Epilogue | None = None
-    ) -> Value:
+        params: Params,
+        x: TapeValue,
+        residual: TapeValue | None = None,
+        epilogue: Epilogue | None = None,
+    ) -> TapeValue:
         return _record(form, area, layout, params, x, op.infer(TensorType(x.shape)).shape, residual, epilogue)
 
     return Kernel(run, pack, ABSORBED, packing=("winograd", form, layout))
 
 
 def _record(
-    form: Form,
+    form: WinogradForm,
     area: Area,
-    layout: Layout,
-    params: Mapping[str, Array],
-    x: Value,
+    layout: WeightLayout,
+    params: Params,
+    x: TapeValue,
     shape: tuple[int, ...],
-    residual: Value | None,
+    residual: TapeValue | None,
     epilogue: Epilogue | None,
-) -> Value:
+) -> TapeValue:
     """One call for all tiles in chunks, or one for each of the stages, by what reads less memory."""
     tape, x = x.tape, x.blocked()
     out = tape.output(shape)
     weights = params["weight"].nbytes
     per_tile = form.frequencies * (x.blocks + out.blocks) * machine().vector  # bytes of values and products
-    cut = _Cut.of(form, area, tape.batch, per_tile, weights)
+    cut = _TileChunks.of(form, area, tape.batch, per_tile, weights)
     values, products = (_frequency_stride(v.blocks * cut.chunk) for v in (x, out))
     fields = {
         **_form_fields(form),
@@ -170,7 +168,7 @@ def _record(
 
 
 @dataclass(frozen=True, slots=True)
-class _Cut:
+class _TileChunks:
     """The tiles of all images, in rows and columns, and into how many chunks they are cut; 0 to do stage by
     stage."""
 
@@ -180,7 +178,7 @@ class _Cut:
     chunks: int
 
     @classmethod
-    def of(cls, form: Form, area: Area, batch: int, per_tile: int, weights: int) -> _Cut:
+    def of(cls, form: WinogradForm, area: Area, batch: int, per_tile: int, weights: int) -> _TileChunks:
         rows, columns = -(-area.output[0] // form.rows.outputs), -(-area.output[1] // form.columns.outputs)
         tiles = batch * rows * columns
         return cls(rows, columns, tiles, _chunks(tiles, per_tile, weights))
@@ -214,7 +212,7 @@ def _chunks(tiles: int, per_tile: int, weights: int) -> int:
     return chunks if tiles >= chunks and read_again <= MOST_READ_AGAIN * tiles * per_tile else 0
 
 
-def _form_fields(form: Form) -> dict[str, Any]:
+def _form_fields(form: WinogradForm) -> dict[str, Any]:
     outputs = form.rows.outputs * form.columns.outputs
     return {
         "frequencies": form.frequencies,
@@ -229,7 +227,7 @@ def _form_fields(form: Form) -> dict[str, Any]:
     }
 
 
-def _product_fields(layout: Layout, cut: _Cut) -> dict[str, Any]:
+def _product_fields(layout: WeightLayout, cut: _TileChunks) -> dict[str, Any]:
     """The products of one frequency, a pointwise convolution of a chunk's tiles."""
     vector = machine().vector
     geometry = {
@@ -269,7 +267,7 @@ def _epilogue_fields(epilogue: Epilogue | None) -> dict[str, Any]:
     }
 
 
-def _residual(residual: Value | None) -> dict[str, Any]:
+def _residual(residual: TapeValue | None) -> dict[str, Any]:
     if residual is None:
         return {"residual": 0}
     residual = residual.blocked()

@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from archforge.backends.numba.families.common import Area
-from archforge.backends.numba.families.layout import Layout
+from archforge.backends.numba.families.tile_tables import most_pixels
+from archforge.backends.numba.families.weight_layout import WeightLayout
+from archforge.backends.numba.families.window_2d import Area
 from archforge.backends.numba.toolchain.machine import FLOAT, machine
 
-__all__ = ["cut_of", "most_pixels"]
+__all__ = ["cut_into_units"]
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class WorkUnits:
     """How the output of one image is cut into units: bands of rows, strips of columns, parts of panels."""
 
     bands: int
@@ -22,18 +23,13 @@ class Cut:
     parts_first: bool
 
 
-def most_pixels(blocks: int) -> int:
-    """Pixels of a tile. Beyond 14 the code of a tile is long, and no faster."""
-    return min(machine().most_pixels(blocks), 14)
-
-
 # Multiply-adds below which a unit is not cut further, and what part of the L2 cache its source may fill.
 LEAST_WORK, SOURCE_SHARE = 1 << 17, 2
 LEAST_WEIGHTS = 1 << 13  # those of a unit for one pixel, whose time is that of reading them
 UNITS_PER_THREAD = 4
 
 
-def cut_of(area: Area, layout: Layout, batch: int, pixel: int) -> Cut:
+def cut_into_units(area: Area, layout: WeightLayout, batch: int, pixel: int) -> WorkUnits:
     """Bands or strips whose source fits the L2 cache beside a panel; then more of them, or parts of the
     panels, until there is enough for all threads. Where weights outweigh the source, parts come first, so
     that each thread reads its share of the weights once."""
@@ -66,7 +62,7 @@ def cut_of(area: Area, layout: Layout, batch: int, pixel: int) -> Cut:
         # A number of parts that threads cannot share equally: areas, then, of which each does its own.
         strips = -(-strips // threads) * threads
     areas = batch * bands * strips
-    return Cut(bands, strips, _parts(panels, areas, enough), parts_first)
+    return WorkUnits(bands, strips, _parts(panels, areas, enough), parts_first)
 
 
 def _parts(panels: int, areas: int, enough: int) -> int:

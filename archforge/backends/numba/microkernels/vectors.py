@@ -12,7 +12,7 @@ from llvmlite import ir
 
 from archforge.backends.numba.toolchain.machine import FLOAT
 
-__all__ = ["Function", "Variable"]
+__all__ = ["IrFunction", "Variable"]
 
 WORD = ir.IntType(64)
 SCALAR = ir.FloatType()
@@ -21,7 +21,7 @@ SCALAR = ir.FloatType()
 class Variable:
     """A place that the optimiser turns into a register."""
 
-    def __init__(self, function: Function, kind: ir.Type, value: Any) -> None:
+    def __init__(self, function: IrFunction, kind: ir.Type, value: Any) -> None:
         self._b = function.builder
         with self._b.goto_entry_block():
             self._place = self._b.alloca(kind)
@@ -35,7 +35,7 @@ class Variable:
         self._b.store(value, self._place)
 
 
-class Function:
+class IrFunction:
     """A function of 64-bit integers, most of them addresses, under construction."""
 
     def __init__(self, name: str, arguments: Sequence[str], lanes: int) -> None:

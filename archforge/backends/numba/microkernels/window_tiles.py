@@ -1,7 +1,7 @@
 """Microkernels of what keeps channels apart: depthwise convolutions, pools, factors of channels.
 
-`Window` makes rows of outputs of one block of channels: R pixels by one vector. For each row of the window
-the weights of its K columns are loaded; then every vector of the source once, from left to right, is
+`WindowTile` makes rows of outputs of one block of channels: R pixels by one vector. For each row of the
+window the weights of its K columns are loaded; then every vector of the source once, from left to right, is
 multiplied and added wherever a window of the R pixels sees it. With K = 3 and a stride of 1:
 
                    w[0]    w[1]    w[2]                3 registers (depthwise)
@@ -20,16 +20,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from archforge.backends.numba.microkernels.tiles import RecordReader, write
+from archforge.backends.numba.microkernels.product_tiles import RecordReader, write
 from archforge.backends.numba.runtime.records import POOL
 from archforge.backends.numba.toolchain.machine import FLOAT
 
 if TYPE_CHECKING:
     import llvmlite.binding as llvm
 
-    from archforge.backends.numba.microkernels.vectors import Function, Variable
+    from archforge.backends.numba.microkernels.vectors import IrFunction, Variable
 
-__all__ = ["Reduction", "Window", "seen_places"]
+__all__ = ["Reduction", "WindowTile", "seen_places"]
 
 TURNS = 8
 # `source` is the block's first pixel, `out` and `residual` are the first of `rows` rows from `top` on.
@@ -37,7 +37,7 @@ ARGUMENTS = ("geometry", "source", "weight", "bias", "out", "residual", "top", "
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class _OutputRow:
     """Of outputs: how many rows of the window lie in the source, where the first of them begins there and in
     the weights, and where results go. Addresses."""
 
@@ -49,7 +49,7 @@ class _Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class WindowTile:
     """`pixels` accumulators of one vector, for windows of so many `columns`, `stride` pixels apart. Of the
     vectors that a tile sees, so many on its `left` and on its `right` may lie beyond the source.
 
@@ -73,9 +73,9 @@ class Window:
         return f"{self.kind}_{self.lanes}_{self.pixels}_columns{self.columns}_step{self.stride}{apart}{edges}"
 
     def module(self) -> llvm.ModuleRef:
-        from archforge.backends.numba.microkernels.vectors import Function
+        from archforge.backends.numba.microkernels.vectors import IrFunction
 
-        f = Function(self.name, ARGUMENTS, self.lanes)
+        f = IrFunction(self.name, ARGUMENTS, self.lanes)
         g = RecordReader(f, POOL)
         y, out, residual = (f.variable(f.arguments[name]) for name in ("top", "out", "residual"))
         with f.loop(f.arguments["rows"]):
@@ -90,7 +90,7 @@ class Window:
                 residual.set(f.add(residual.get(), g["residual_row"]))
         return f.finish()
 
-    def _row(self, f: Function, g: RecordReader, y: Any, out: Any, residual: Any) -> _Row:
+    def _row(self, f: IrFunction, g: RecordReader, y: Any, out: Any, residual: Any) -> _OutputRow:
         apart = f.word(self.dilation[0])
 
         def windows(rows: Any) -> Any:
@@ -105,7 +105,7 @@ class Window:
             weight = f.add(weight, f.times(begin, self.columns * self.lanes * FLOAT))
         elif self.kind == "mean":
             weight = f.add(weight, f.builder.mul(y, g["weight_row"]))
-        return _Row(
+        return _OutputRow(
             f.builder.sub(end, begin),
             f.add(f.arguments["source"], f.builder.mul(line, g["source_row"])),
             weight,
@@ -113,7 +113,7 @@ class Window:
             residual,
         )
 
-    def _tile(self, f: Function, g: RecordReader, row: _Row, x: Any) -> None:
+    def _tile(self, f: IrFunction, g: RecordReader, row: _OutputRow, x: Any) -> None:
         """`pixels` from x on."""
         vector = self.lanes * FLOAT
         first = f.load(f.arguments["bias"]) if self.kind == "dot" else self._nothing(f)
@@ -145,7 +145,7 @@ class Window:
         write(f, g, [[total] for total in sums], f.add(row.out, offset), residual)
 
     def _inside(
-        self, f: Function, g: RecordReader, column: Any, places: list[int]
+        self, f: IrFunction, g: RecordReader, column: Any, places: list[int]
     ) -> dict[int, tuple[Any, Any]]:
         """For each of the places that may lie beyond the source an offset that does not, and whether the
         place itself does not. `column` is where the first place is."""
@@ -157,10 +157,10 @@ class Window:
             inside[place] = f.builder.select(is_inside, f.word(place * vector), start), is_inside
         return inside
 
-    def _nothing(self, f: Function) -> Any:
+    def _nothing(self, f: IrFunction) -> Any:
         return f.lowest() if self.kind == "max" else f.constant(0.0)
 
-    def _take(self, f: Function, total: Variable, x: Any, w: Any) -> None:
+    def _take(self, f: IrFunction, total: Variable, x: Any, w: Any) -> None:
         if self.kind == "dot":
             total.set(f.multiply_add(x, w, total.get()))
         elif self.kind == "max":
@@ -196,9 +196,9 @@ class Reduction:
         return f"global_{self.kind}_{self.lanes}"
 
     def module(self) -> llvm.ModuleRef:
-        from archforge.backends.numba.microkernels.vectors import Function
+        from archforge.backends.numba.microkernels.vectors import IrFunction
 
-        f = Function(self.name, ARGUMENTS, self.lanes)
+        f = IrFunction(self.name, ARGUMENTS, self.lanes)
         join = f.larger if self.kind == "max" else f.plus
         start = f.lowest() if self.kind == "max" else f.constant(0.0)
         sums = [f.variable(start) for _ in range(TURNS)]

@@ -6,15 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from archforge.backends.numba.microkernels.tiles import RecordReader, steps
+from archforge.backends.numba.microkernels.product_tiles import RecordReader, steps
 from archforge.backends.numba.runtime.records import GEOMETRY
 from archforge.backends.numba.toolchain.machine import FLOAT
-from archforge.backends.winograd_forms import Axis, Form, Row
+from archforge.backends.winograd_forms import Coefficients, WinogradAxis, WinogradForm
 
 if TYPE_CHECKING:
     import llvmlite.binding as llvm
 
-    from archforge.backends.numba.microkernels.vectors import Function
+    from archforge.backends.numba.microkernels.vectors import IrFunction
 
 __all__ = ["InputTransform", "OutputTransform"]
 
@@ -26,16 +26,16 @@ class InputTransform:
     """(source, bytes of its row, out, bytes from a frequency to the next): a tile's inputs to its values."""
 
     lanes: int
-    form: Form
+    form: WinogradForm
 
     @property
     def name(self) -> str:
         return f"winograd_in_{self.lanes}_{self.form.symbol}"
 
     def module(self) -> llvm.ModuleRef:
-        from archforge.backends.numba.microkernels.vectors import Function
+        from archforge.backends.numba.microkernels.vectors import IrFunction
 
-        f = Function(self.name, ("source", "source_row", "out", "stride"), self.lanes)
+        f = IrFunction(self.name, ("source", "source_row", "out", "stride"), self.lanes)
         vector, (height, width) = self.lanes * FLOAT, (self.form.rows.points, self.form.columns.points)
         rows = steps(f, f.arguments["source"], f.arguments["source_row"], height)
         columns = [
@@ -55,17 +55,17 @@ class OutputTransform:
     bytes of its row): a tile's sums to its outputs, with the epilogue of a tile."""
 
     lanes: int
-    form: Form
+    form: WinogradForm
 
     @property
     def name(self) -> str:
         return f"winograd_out_{self.lanes}_{self.form.symbol}"
 
     def module(self) -> llvm.ModuleRef:
-        from archforge.backends.numba.microkernels.vectors import Function
+        from archforge.backends.numba.microkernels.vectors import IrFunction
 
         names = ("geometry", "source", "stride", "bias", "out", "out_row", "residual", "residual_row")
-        f = Function(self.name, names, self.lanes)
+        f = IrFunction(self.name, names, self.lanes)
         vector, (rows, points) = self.lanes * FLOAT, (self.form.rows, self.form.columns.points)
         at = steps(f, f.arguments["source"], f.arguments["stride"], self.form.frequencies)
         columns = [
@@ -99,7 +99,7 @@ class OutputTransform:
         return f.finish()
 
 
-def _values_at_points(f: Function, axis: Axis, d: Vectors) -> Vectors:
+def _values_at_points(f: IrFunction, axis: WinogradAxis, d: Vectors) -> Vectors:
     """B^T d along one axis. The rows of p and -p have equal even coefficients and opposite odd ones."""
     if axis.points == 1:
         return d
@@ -111,7 +111,7 @@ def _values_at_points(f: Function, axis: Axis, d: Vectors) -> Vectors:
     return [*values, _dot(f, infinity, d)]
 
 
-def _outputs_of(f: Function, axis: Axis, m: Vectors) -> Vectors:
+def _outputs_of(f: IrFunction, axis: WinogradAxis, m: Vectors) -> Vectors:
     """A^T m along one axis: output i is the sum of p^i m over the points, infinity's going to the last
     alone."""
     if axis.points == 1:
@@ -127,7 +127,7 @@ def _outputs_of(f: Function, axis: Axis, m: Vectors) -> Vectors:
     return outputs
 
 
-def _dot(f: Function, coefficients: Row, vectors: Vectors) -> Any:
+def _dot(f: IrFunction, coefficients: Coefficients, vectors: Vectors) -> Any:
     """The sum of the vectors times their coefficients, the last of which is not 0."""
     *terms, (last, total) = zip(coefficients, vectors, strict=False)
     if last != 1:

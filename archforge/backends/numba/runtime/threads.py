@@ -12,7 +12,7 @@ from archforge.backends.numba.toolchain.machine import machine
 __all__ = ["help_with"]
 
 
-class _Pool:
+class _ThreadPool:
     """Started when first needed, and again in a forked child, whose threads are gone."""
 
     def __init__(self) -> None:
@@ -41,12 +41,12 @@ class _Pool:
         return jobs
 
 
-_pool = _Pool()
+_pool = _ThreadPool()
 
 
 def _forget() -> None:
     global _pool
-    _pool = _Pool()
+    _pool = _ThreadPool()
 
 
 if hasattr(os, "register_at_fork"):

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from archforge.backends.numba.runtime.records import STEP
-from archforge.backends.numba.runtime.tape import Call, Fallback, Place, Tape, Value, aligned
+from archforge.backends.numba.runtime.tape import BufferPlace, Fallback, Tape, TapeCall, TapeValue, aligned
 from archforge.backends.numba.runtime.threads import help_with
+from archforge.backends.numba.runtime.unit_recipe import SCHEDULER
 from archforge.backends.numba.toolchain.machine import FLOAT, machine
 from archforge.backends.numba.toolchain.machine_code import address
-from archforge.backends.numba.toolchain.recipes import SCHEDULER
 from archforge.ops.base import Array, Op
 from archforge.plan.arena import lay_out
 
@@ -46,13 +46,13 @@ class Workspace:
         self._scratch = aligned((machine().threads, tape.scratch), np.uint8)
         self._scratch_of = [scratch.ctypes.data for scratch in self._scratch]  # by thread
         self._records: list[Array] = []
-        self._seen: dict[Value, Array] = {}  # views on the arena, which take longer to make than to copy
+        self._seen: dict[TapeValue, Array] = {}  # views on the arena, which take longer to make than to copy
         self._stretch = FEW_STEPS
         # Stretches of steps that machine code does without Python in between, and what Python does.
         self._segments: list[Array | Fallback] = []
         steps: list[tuple[int, int, int]] = []
         for call in [*tape.calls, None]:
-            if isinstance(call, Call):
+            if isinstance(call, TapeCall):
                 steps.append((address(call.unit), self._record(call), call.units))
                 continue
             if steps:
@@ -61,7 +61,7 @@ class Workspace:
             if call is not None:
                 self._segments.append(call)
 
-    def run(self, inputs: Mapping[str, Array], wanted: Mapping[str, Value]) -> dict[str, Array]:
+    def run(self, inputs: Mapping[str, Array], wanted: Mapping[str, TapeValue]) -> dict[str, Array]:
         """The wanted values as arrays, for float arrays [N, *shape]."""
         self._take_in(inputs)
         start = time.perf_counter()
@@ -71,14 +71,14 @@ class Workspace:
         return self._left(wanted)
 
     def watched(
-        self, inputs: Mapping[str, Array], wanted: Mapping[str, Value], done: Callable[[str], None]
+        self, inputs: Mapping[str, Array], wanted: Mapping[str, TapeValue], done: Callable[[str], None]
     ) -> dict[str, Array]:
         """The same, one call of the tape after the other; see `Program.watched`."""
         self._take_in(inputs)
         done("")
         for call, piece in zip(self._tape.calls, self._pieces(), strict=True):
             self._do(piece)
-            done(call.step if isinstance(call, Call) else call[0].output)
+            done(call.step if isinstance(call, TapeCall) else call[0].output)
         outputs = self._left(wanted)
         done("")
         return outputs
@@ -92,7 +92,7 @@ class Workspace:
             for record, field, offset in self._outside[value.place.buffer]:
                 record[0][field] = array.ctypes.data + offset
 
-    def _left(self, wanted: Mapping[str, Value]) -> dict[str, Array]:
+    def _left(self, wanted: Mapping[str, TapeValue]) -> dict[str, Array]:
         outputs = {name: self._array(value) for name, value in wanted.items()}
         self._given.clear()
         return outputs
@@ -125,10 +125,10 @@ class Workspace:
 
         help_with(job)
 
-    def _record(self, call: Call) -> int:
+    def _record(self, call: TapeCall) -> int:
         record = aligned((1,), call.record.dtype)
         for name, value in call.fields.items():
-            if isinstance(value, Place) and value.buffer in self._outside:
+            if isinstance(value, BufferPlace) and value.buffer in self._outside:
                 self._outside[value.buffer].append((record, name, value.offset))
             else:
                 record[0][name] = self._resolved(value)
@@ -136,13 +136,13 @@ class Workspace:
         return int(record.ctypes.data)
 
     def _resolved(self, value: Any) -> Any:
-        if isinstance(value, Place):
+        if isinstance(value, BufferPlace):
             return self._arena.ctypes.data + self._offsets[value.buffer] + value.offset
         if isinstance(value, np.ndarray):
             return value.ctypes.data
         return value if isinstance(value, int | float) else address(value)
 
-    def _view(self, value: Value) -> Array:
+    def _view(self, value: TapeValue) -> Array:
         """float32[N, C, *others], or [N, blocks, lanes, *others], on the arena."""
         lanes = machine().lanes
         others = value.others
@@ -158,7 +158,7 @@ class Workspace:
             (value.image, *steps, *strides),
         )
 
-    def _array(self, value: Value) -> Array:
+    def _array(self, value: TapeValue) -> Array:
         """A copy of the value in the reference's order."""
         seen = self._seen.get(value)
         if seen is None:
@@ -167,7 +167,7 @@ class Workspace:
                 self._seen[value] = seen
         return np.array(seen, order="C")
 
-    def _ordered(self, value: Value) -> Array:
+    def _ordered(self, value: TapeValue) -> Array:
         """The value in the reference's order; a view on the arena where its channels lie in one run."""
         view = self._view(value)
         if not value.is_blocked:
@@ -175,7 +175,7 @@ class Workspace:
         whole = view.reshape(self._tape.images, -1, *value.others)
         return np.moveaxis(whole[:, : value.channels], 1, value.axis + 1)
 
-    def _fill(self, value: Value, array: Array) -> None:
+    def _fill(self, value: TapeValue, array: Array) -> None:
         view = self._view(value)
         if not value.is_blocked:
             view[...] = array

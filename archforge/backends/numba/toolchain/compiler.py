@@ -16,10 +16,10 @@ import llvmlite.binding as llvm
 
 from archforge.backends.numba.toolchain.machine import Machine
 
-__all__ = ["Compiler", "ir_from_numba"]
+__all__ = ["LlvmCompiler", "ir_from_numba"]
 
 
-class Compiler:
+class LlvmCompiler:
     """LLVM for a machine: its optimiser, and its loader, whose code may call these `symbols`."""
 
     def __init__(self, made_for: Machine, symbols: Mapping[str, int]) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import NamedTuple
 
-__all__ = ["Linker", "Refused"]
+__all__ = ["CodeRefused", "Linker"]
 
 HEADER = struct.Struct("<7s9xHH20xQ12xH2x")  # format, type, machine, offset and number of the sections
 RELOCATABLE_X86_64 = (b"\x7fELF\x02\x01\x01", 1, 62)  # of 64 bits, little-endian, version 1
@@ -34,11 +34,11 @@ UNDEFINED = 0  # the section of symbols that are elsewhere
 R_X86_64_64 = 1  # a symbol's address plus the addend
 
 
-class Refused(Exception):
+class CodeRefused(Exception):
     """Why this must be left to LLVM."""
 
 
-class _Section(NamedTuple):
+class _ElfSection(NamedTuple):
     kind: int
     flags: int
     start: int
@@ -48,7 +48,7 @@ class _Section(NamedTuple):
     alignment: int
 
 
-class _Symbol(NamedTuple):
+class _ElfSymbol(NamedTuple):
     name: str
     section: int
     value: int  # its place there
@@ -62,7 +62,7 @@ class Linker:
         self._memory: list[mmap.mmap] = []  # is given back when the process ends
 
     def load(self, code: bytes, function: str) -> int:
-        """The address of a function of this object code, 0 if there is none. Raises Refused."""
+        """The address of a function of this object code, 0 if there is none. Raises CodeRefused."""
         sections = _sections(code)
         symbols = _symbols(code, sections)
         places, size = _layout(sections)
@@ -72,11 +72,11 @@ class Linker:
         for i, place in places.items():
             memory[place : place + sections[i].size] = _contents(code, sections[i])
 
-        def address(symbol: _Symbol) -> int:
+        def address(symbol: _ElfSymbol) -> int:
             if symbol.section in places:
                 return base + places[symbol.section] + symbol.value
             if symbol.section != UNDEFINED:
-                raise Refused(f"symbol of section {symbol.section}")
+                raise CodeRefused(f"symbol of section {symbol.section}")
             return self._outside(symbol.name)
 
         for place, symbol, addend in _relocations(code, sections, places):
@@ -91,27 +91,27 @@ class Linker:
         try:
             function = _process()[name]
         except AttributeError:
-            raise Refused(f"this process has no {name}") from None
+            raise CodeRefused(f"this process has no {name}") from None
         return ctypes.cast(function, ctypes.c_void_p).value or 0
 
 
-def _sections(code: bytes) -> list[_Section]:
+def _sections(code: bytes) -> list[_ElfSection]:
     if sys.platform != "linux":
-        raise Refused("elsewhere memory becomes executable in other ways")
+        raise CodeRefused("elsewhere memory becomes executable in other ways")
     *kind, start, number = HEADER.unpack_from(code) if len(code) >= HEADER.size else (0, 0)
     if tuple(kind) != RELOCATABLE_X86_64:
-        raise Refused("no relocatable ELF file for x86-64")
+        raise CodeRefused("no relocatable ELF file for x86-64")
     headers = code[start : start + number * SECTION.size]
-    sections = [_Section(*fields) for fields in SECTION.iter_unpack(headers)]
+    sections = [_ElfSection(*fields) for fields in SECTION.iter_unpack(headers)]
     for section in sections:
         if section.kind not in KNOWN or section.flags & (WRITABLE | OF_THREAD):
-            raise Refused(f"section of kind {section.kind:#x} and flags {section.flags:#x}")
+            raise CodeRefused(f"section of kind {section.kind:#x} and flags {section.flags:#x}")
         if section.alignment > mmap.PAGESIZE:
-            raise Refused(f"section at multiples of {section.alignment} bytes")
+            raise CodeRefused(f"section at multiples of {section.alignment} bytes")
     return sections
 
 
-def _layout(sections: list[_Section]) -> tuple[dict[int, int], int]:
+def _layout(sections: list[_ElfSection]) -> tuple[dict[int, int], int]:
     """Where in memory each section that belongs there begins, and the bytes of all."""
     places, size = {}, 0
     for i, section in enumerate(sections):
@@ -121,35 +121,35 @@ def _layout(sections: list[_Section]) -> tuple[dict[int, int], int]:
     return places, size
 
 
-def _contents(code: bytes, section: _Section) -> bytes:
+def _contents(code: bytes, section: _ElfSection) -> bytes:
     return code[section.start : section.start + section.size]
 
 
-def _symbols(code: bytes, sections: list[_Section]) -> list[_Symbol]:
+def _symbols(code: bytes, sections: list[_ElfSection]) -> list[_ElfSymbol]:
     table = next(section for section in sections if section.kind == SYMBOLS)
     names = _contents(code, sections[table.link])
     return [
-        _Symbol(names[start : names.index(0, start)].decode(), section, value)
+        _ElfSymbol(names[start : names.index(0, start)].decode(), section, value)
         for start, section, value in SYMBOL.iter_unpack(_contents(code, table))
     ]
 
 
 def _relocations(
-    code: bytes, sections: list[_Section], places: Mapping[int, int]
+    code: bytes, sections: list[_ElfSection], places: Mapping[int, int]
 ) -> Iterator[tuple[int, int, int]]:
     """Where in memory the address of which symbol belongs, and what is added to it."""
     for section in sections:
         if section.kind == RELOCATIONS and section.info in places:
             for place, kind, symbol, addend in RELOCATION.iter_unpack(_contents(code, section)):
                 if kind != R_X86_64_64:
-                    raise Refused(f"relocation of kind {kind}")
+                    raise CodeRefused(f"relocation of kind {kind}")
                 yield places[section.info] + place, symbol, addend
 
 
 def _make_executable(base: int, size: int) -> None:
     rights = mmap.PROT_READ | mmap.PROT_EXEC
     if _process().mprotect(ctypes.c_void_p(base), ctypes.c_size_t(size), rights):
-        raise Refused("this system makes no memory executable")
+        raise CodeRefused("this system makes no memory executable")
 
 
 @cache

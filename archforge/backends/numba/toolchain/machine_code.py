@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from archforge import __version__
 from archforge.backends.numba.toolchain.code_cache import read_code, write_code
-from archforge.backends.numba.toolchain.linker import Linker, Refused
+from archforge.backends.numba.toolchain.linker import CodeRefused, Linker
 from archforge.backends.numba.toolchain.machine import Machine, machine
 from archforge.errors import InternalError
 
 if TYPE_CHECKING:
     import llvmlite.binding as llvm
 
-    from archforge.backends.numba.toolchain.compiler import Compiler
+    from archforge.backends.numba.toolchain.compiler import LlvmCompiler
 
 __all__ = ["Recipe", "address", "code_key", "compiled_here"]
 
@@ -45,7 +45,7 @@ class Recipe(Protocol):
         ...
 
 
-class _Library:
+class _LoadedCode:
     """Functions loaded into this process."""
 
     def __init__(self, made_for: Machine) -> None:
@@ -58,10 +58,10 @@ class _Library:
         self.key = _key(made_for)
 
     @cached_property
-    def compiler(self) -> Compiler:
-        from archforge.backends.numba.toolchain.compiler import Compiler
+    def compiler(self) -> LlvmCompiler:
+        from archforge.backends.numba.toolchain.compiler import LlvmCompiler
 
-        return Compiler(self.machine, self.symbols)
+        return LlvmCompiler(self.machine, self.symbols)
 
     def address(self, recipe: Recipe) -> int:
         with self.lock:
@@ -83,7 +83,7 @@ class _Library:
     def _loaded(self, code: bytes, name: str) -> int:
         try:
             address = self.linker.load(code, name)
-        except Refused as reason:
+        except CodeRefused as reason:
             _log.debug("%s is loaded by LLVM: %s", name, reason)
             address = self.compiler.load(code, name)
         if not address:
@@ -120,8 +120,8 @@ def code_key() -> str:
 
 
 @cache
-def _library() -> _Library:
-    return _Library(machine())
+def _library() -> _LoadedCode:
+    return _LoadedCode(machine())
 
 
 def address(recipe: Recipe) -> int:

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from archforge.backends.numba.units.basics import bits_of, device, exp2_of, float_of, floats
+from archforge.backends.numba.units.intrinsics import bits_of, device, exp2_of, float_of, floats
 from archforge.ops.activations import SELU_ALPHA, SELU_SCALE
 
 # Names are those of the ops; `gelu_tanh` is `gelu` with `approximate: tanh`.

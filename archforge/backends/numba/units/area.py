@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from archforge.backends.numba.units.basics import (
+from archforge.backends.numba.units.intrinsics import (
     LANES,
     VECTOR,
     call_tile,

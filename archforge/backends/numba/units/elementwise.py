@@ -10,7 +10,14 @@ from archforge.backends.numba.runtime.opcodes import (
     SUBTRACT,
 )
 from archforge.backends.numba.units.area import copy
-from archforge.backends.numba.units.basics import LANES, VECTOR, call_unit, device, elements_record, floats
+from archforge.backends.numba.units.intrinsics import (
+    LANES,
+    VECTOR,
+    call_unit,
+    device,
+    elements_record,
+    floats,
+)
 
 __all__ = ["elementwise"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from archforge.backends.numba.units.area import fill
-from archforge.backends.numba.units.basics import (
+from archforge.backends.numba.units.intrinsics import (
     LANES,
     VECTOR,
     device,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from archforge.backends.numba.runtime.opcodes import CHUNKS, INPUTS, OUTPUTS, PRODUCTS
 from archforge.backends.numba.units.area import copy, fill, run_tiles
-from archforge.backends.numba.units.basics import (
+from archforge.backends.numba.units.intrinsics import (
     LANES,
     VECTOR,
     call_in,

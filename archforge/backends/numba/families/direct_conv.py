@@ -8,34 +8,26 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from archforge.backends.numba.families.common import (
-    ABSORBED,
-    AnyAxis,
-    Area,
-    Phase,
-    area_of,
-    blocks_of,
-    clamp_fields,
-    residual_fields,
-    tile_table,
-)
-from archforge.backends.numba.families.layout import MOST_UNROLLED, Layout
+from archforge.backends.numba.families.channel_blocks import AnyAxis, blocks_of
+from archforge.backends.numba.families.epilogues import ABSORBED, clamp_fields, residual_fields
 from archforge.backends.numba.families.moves import along
-from archforge.backends.numba.families.work_units import cut_of, most_pixels
-from archforge.backends.numba.microkernels.tiles import LINE, Product
+from archforge.backends.numba.families.tile_tables import most_pixels, tile_table
+from archforge.backends.numba.families.weight_layout import MOST_UNROLLED, WeightLayout
+from archforge.backends.numba.families.window_2d import Area, Phase, area_of
+from archforge.backends.numba.families.work_units import cut_into_units
+from archforge.backends.numba.microkernels.product_tiles import LINE, Product
 from archforge.backends.numba.runtime.records import CONV
-from archforge.backends.numba.runtime.tape import Value
+from archforge.backends.numba.runtime.tape import Params, TapeValue
+from archforge.backends.numba.runtime.unit_recipe import UnitRecipe
 from archforge.backends.numba.toolchain.machine import FLOAT, machine
-from archforge.backends.numba.toolchain.recipes import Unit
 from archforge.ir import TensorType
-from archforge.ops.base import Array
 from archforge.ops.conv import Conv
 from archforge.ops.linear import Linear
 from archforge.plan import Epilogue, Kernel
 
 __all__ = ["direct", "linear", "prefetch_fields", "record", "tile_fields"]
 
-DIRECT = Unit("conv", "conv")
+DIRECT = UnitRecipe("direct_conv", "conv")
 
 
 def direct(op: Conv, x: TensorType) -> Kernel | None:
@@ -43,11 +35,14 @@ def direct(op: Conv, x: TensorType) -> Kernel | None:
     if area is None:
         return None
     pixels = math.prod(area.output) if area.is_pointwise else area.output[1]
-    layout = Layout.of(op, x, pixels)
+    layout = WeightLayout.of(op, x, pixels)
 
     def run(
-        params: Mapping[str, Array], x: Value, residual: Value | None = None, epilogue: Epilogue | None = None
-    ) -> Value:
+        params: Params,
+        x: TapeValue,
+        residual: TapeValue | None = None,
+        epilogue: Epilogue | None = None,
+    ) -> TapeValue:
         out = x.tape.output(op.infer(TensorType(x.shape)).shape)
         return record(area, layout, params, x, out, residual, epilogue)
 
@@ -59,13 +54,16 @@ def linear(op: Linear, x: TensorType) -> Kernel:
     axis = op.feature_axis(x)
     features, pixels = x.shape[axis], x.size // x.shape[axis]
     # Two blocks, so that the vectors of a batch make one tile, and weights are read once.
-    layout = Layout(1, features, op.out, 1, min(2, blocks_of(op.out)), thin=False)
+    layout = WeightLayout(1, features, op.out, 1, min(2, blocks_of(op.out)), thin=False)
     one, row = (1, 1), (1, pixels)
     area = Area(one, one, one, (0, 0), one, row, row)
 
     def run(
-        params: Mapping[str, Array], x: Value, residual: Value | None = None, epilogue: Epilogue | None = None
-    ) -> Value:
+        params: Params,
+        x: TapeValue,
+        residual: TapeValue | None = None,
+        epilogue: Epilogue | None = None,
+    ) -> TapeValue:
         x, shape = along(x, axis), op.infer(TensorType(x.shape)).shape
         residual = along(residual, axis) if residual else None
         return record(area, layout, params, x, x.tape.output(shape, axis), residual, epilogue)
@@ -75,14 +73,14 @@ def linear(op: Linear, x: TensorType) -> Kernel:
 
 def record(
     area: Area,
-    layout: Layout,
-    params: Mapping[str, Array],
-    x: Value,
-    out: Value,
-    residual: Value | None,
+    layout: WeightLayout,
+    params: Params,
+    x: TapeValue,
+    out: TapeValue,
+    residual: TapeValue | None,
     epilogue: Epilogue | None,
     phase: Phase | None = None,
-) -> Value:
+) -> TapeValue:
     """One call for the whole convolution, or for those pixels of `out` that a phase names."""
     tape = x.tape
     x = x if layout.thin else x.blocked()
@@ -99,7 +97,7 @@ def record(
         places |= phase.fields(out, "out")
         places |= phase.fields(residual, "residual") if residual else {}
 
-    cut = cut_of(area, layout, batch, x.pixel)
+    cut = cut_into_units(area, layout, batch, x.pixel)
     height, width = area.output
     band, strip = -(-height // cut.bands), -(-width // cut.strips)  # the longest
     needs_patch = area.overhangs or places["source_pixel"] != x.pixel
@@ -131,10 +129,12 @@ def record(
     return out
 
 
-def _places(area: Area, x: Value, out: Value, residual: Value | None, *, by_image: bool) -> dict[str, Any]:
+def _places(
+    area: Area, x: TapeValue, out: TapeValue, residual: TapeValue | None, *, by_image: bool
+) -> dict[str, Any]:
     """Where the source, the results and what is added to them lie; `by_image`, each image is a pixel."""
 
-    def step(value: Value) -> int:
+    def step(value: TapeValue) -> int:
         return value.image if by_image else value.pixel
 
     places = {
@@ -160,7 +160,7 @@ def _patch_fields(area: Area, band: int, strip: int, pixel: int) -> dict[str, in
     return {"patch": 1, "patch_row": columns * pixel, "patch_plane": rows * columns * pixel}
 
 
-def _weight_fields(layout: Layout, params: Mapping[str, Array]) -> dict[str, Any]:
+def _weight_fields(layout: WeightLayout, params: Params) -> dict[str, Any]:
     return {
         "weight": params["weight"],
         "bias": params["bias"],
@@ -172,7 +172,7 @@ def _weight_fields(layout: Layout, params: Mapping[str, Array]) -> dict[str, Any
     }
 
 
-def _geometry(area: Area, layout: Layout, x: Value, places: Mapping[str, Any]) -> dict[str, int]:
+def _geometry(area: Area, layout: WeightLayout, x: TapeValue, places: Mapping[str, Any]) -> dict[str, int]:
     """How a tile walks: planes, rows of the kernel, and its columns in one run where they are adjacent."""
     seen = "patch" if places["patch"] else "source"
     plane, row = places[f"{seen}_plane"], places[f"{seen}_row"]
@@ -197,7 +197,7 @@ def _geometry(area: Area, layout: Layout, x: Value, places: Mapping[str, Any]) -
 AHEAD = 1 << 11
 
 
-def prefetch_fields(layout: Layout, geometry: Mapping[str, int], tiles: int) -> dict[str, int]:
+def prefetch_fields(layout: WeightLayout, geometry: Mapping[str, int], tiles: int) -> dict[str, int]:
     """What tiles have prefetched: so many together the next panel, one by itself the weights that follow."""
     places = geometry["planes"] * geometry["rows"] * geometry["columns"]
     lines = geometry["run"] * layout.panel_blocks * machine().vector // LINE  # of the panel at a place
@@ -209,7 +209,9 @@ def prefetch_fields(layout: Layout, geometry: Mapping[str, int], tiles: int) -> 
     }
 
 
-def tile_fields(layout: Layout, step: int, geometry: Mapping[str, int], counts: set[int]) -> dict[str, Any]:
+def tile_fields(
+    layout: WeightLayout, step: int, geometry: Mapping[str, int], counts: set[int]
+) -> dict[str, Any]:
     """Tables of functions for whole panels and for the last one of a group, if that is smaller, over rows
     of so many pixels, `step` floats apart."""
     lanes = machine().lanes

@@ -33,7 +33,7 @@ from archforge.backends.numba.toolchain.machine import FLOAT
 if TYPE_CHECKING:
     import llvmlite.binding as llvm
 
-    from archforge.backends.numba.microkernels.vectors import Function, Variable
+    from archforge.backends.numba.microkernels.vectors import IrFunction, Variable
 
 __all__ = ["LINE", "Product", "RecordReader", "steps", "write"]
 
@@ -61,9 +61,9 @@ class Product:
         return f"product_{self.lanes}_{self.pixels}x{self.blocks}_step{self.step}_unroll{self.unroll}"
 
     def module(self) -> llvm.ModuleRef:
-        from archforge.backends.numba.microkernels.vectors import Function
+        from archforge.backends.numba.microkernels.vectors import IrFunction
 
-        f = Function(self.name, ARGUMENTS, self.lanes)
+        f = IrFunction(self.name, ARGUMENTS, self.lanes)
         vector = self.lanes * FLOAT
         bias = [f.load(f.arguments["bias"], q * vector) for q in range(self.blocks)]
         sums = [[f.variable(bias[q]) for q in range(self.blocks)] for _ in range(self.pixels)]
@@ -95,7 +95,7 @@ class Product:
 class RecordReader:
     """The fields of the record at the address that a function has as its argument `geometry`."""
 
-    def __init__(self, f: Function, record: RecordTable) -> None:
+    def __init__(self, f: IrFunction, record: RecordTable) -> None:
         self._f = f
         self._record = record
         self.address = f.arguments["geometry"]
@@ -119,7 +119,7 @@ class RecordReader:
             yield at
 
 
-def steps(f: Function, start: Any, stride: Any, count: int) -> list[Any]:
+def steps(f: IrFunction, start: Any, stride: Any, count: int) -> list[Any]:
     """`count` addresses, `stride` apart."""
     places = [start]
     for _ in range(count - 1):
@@ -127,11 +127,11 @@ def steps(f: Function, start: Any, stride: Any, count: int) -> list[Any]:
     return places
 
 
-def _advance(f: Function, place: Variable, stride: Any) -> None:
+def _advance(f: IrFunction, place: Variable, stride: Any) -> None:
     place.set(f.add(place.get(), stride))
 
 
-def write(f: Function, geometry: RecordReader, sums: list[list[Variable]], out: Any, residual: Any) -> None:
+def write(f: IrFunction, geometry: RecordReader, sums: list[list[Variable]], out: Any, residual: Any) -> None:
     """The epilogue: add the residual if there is one, clamp, store."""
     low, high = geometry.spread("low"), geometry.spread("high")
     with f.when_not_zero(residual):
@@ -142,7 +142,7 @@ def write(f: Function, geometry: RecordReader, sums: list[list[Variable]], out: 
 
 
 def _outputs(
-    f: Function, sums: list[list[Variable]], start: Any, pixel: Any, geometry: RecordReader
+    f: IrFunction, sums: list[list[Variable]], start: Any, pixel: Any, geometry: RecordReader
 ) -> list[tuple[Variable, Any]]:
     """Each accumulator with the address of its place."""
     places = []

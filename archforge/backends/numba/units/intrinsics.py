@@ -126,13 +126,13 @@ def _call(arguments: int) -> Any:
 
 @intrinsic
 def call_tile(typing, function, geometry, source, weight, bias, out, residual, ahead):
-    """A microkernel of `microkernels/tiles.py`."""
+    """A microkernel of `microkernels/product_tiles.py`."""
     return _call(7)(typing)
 
 
 @intrinsic
 def call_window(typing, function, geometry, source, weight, bias, out, residual, top, rows):
-    """A microkernel of `window_tiles.py`."""
+    """A microkernel of `microkernels/window_tiles.py`."""
     return _call(8)(typing)
 
 

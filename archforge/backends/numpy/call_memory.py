@@ -14,7 +14,7 @@ from archforge.plan import Plan
 from archforge.plan.arena import Buffer, lay_out
 from archforge.plan.concat_in_place import inside_concats
 
-__all__ = ["Layout", "Scratch", "Workspace"]
+__all__ = ["ArenaLayout", "CallMemory", "Scratch"]
 
 LINE = 16  # floats of a cache line
 
@@ -44,7 +44,7 @@ class Scratch:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ArenaPlace:
     """Floats of a value: from an offset on, and from a channel on of pixels that hold `channels`."""
 
     offset: int
@@ -53,7 +53,7 @@ class Place:
     channels: int
 
 
-class Layout:
+class ArenaLayout:
     """Where each value of a plan lies in an arena: offsets are those of one image, times the batch."""
 
     def __init__(self, plan: Plan) -> None:
@@ -66,7 +66,7 @@ class Layout:
         offsets, self.size = lay_out(buffers, share="share_memory" not in plan.without)
         starts = dict(zip(lives, offsets, strict=True))
         self.places = {
-            name: Place(
+            name: ArenaPlace(
                 starts[root[name]],
                 (*plan.types[name].spatial, plan.types[name].channels),
                 inside.get(name, (name, 0))[1],
@@ -87,7 +87,7 @@ class Layout:
         return found
 
 
-class Workspace:
+class CallMemory:
     """The memory of one call at a time."""
 
     def __init__(self) -> None:
@@ -95,7 +95,7 @@ class Workspace:
         self._arena = np.empty(0, np.float32)
         self._views: tuple[int, Mapping[str, Array]] = (0, {})
 
-    def values(self, layout: Layout, batch: int) -> Mapping[str, Array]:
+    def values(self, layout: ArenaLayout, batch: int) -> Mapping[str, Array]:
         """An array for each value; the layout is the same in each call."""
         if self._views[0] != batch:
             if self._arena.size < layout.size * batch:

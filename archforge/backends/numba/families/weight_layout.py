@@ -7,14 +7,13 @@ multiplies no zeros; the last of a pointwise kernel is not filled up.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 
-from archforge.backends.numba.families.common import blocks_of
-from archforge.backends.numba.runtime.tape import aligned
+from archforge.backends.numba.families.channel_blocks import blocks_of
+from archforge.backends.numba.runtime.tape import Params, aligned
 from archforge.backends.numba.runtime.weight_memory import in_large_pages
 from archforge.backends.numba.toolchain.machine import machine
 from archforge.data.memory_map import forget
@@ -22,13 +21,13 @@ from archforge.ir import TensorType
 from archforge.ops.base import Array
 from archforge.ops.conv import Conv
 
-__all__ = ["MOST_UNROLLED", "Layout"]
+__all__ = ["MOST_UNROLLED", "WeightLayout"]
 
 MOST_UNROLLED = 4  # floats of a run that a tile unrolls, which divide the lanes of every width
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class WeightLayout:
     """How a convolution's weights lie. Groups too narrow for whole blocks are joined, with zeros between
     them, until they fill some."""
 
@@ -40,7 +39,7 @@ class Layout:
     thin: bool
 
     @classmethod
-    def of(cls, op: Conv, x: TensorType, pixels: int) -> Layout:
+    def of(cls, op: Conv, x: TensorType, pixels: int) -> WeightLayout:
         lanes = machine().lanes
         inputs, outputs = x.channels // op.groups, op.out // op.groups
         joined = next(
@@ -80,7 +79,7 @@ class Layout:
     def panels(self) -> int:
         return -(-self.blocks // self.panel_blocks)
 
-    def pack(self, params: Mapping[str, Array]) -> Mapping[str, Array]:
+    def pack(self, params: Params) -> Params:
         """`weight` and `bias` as tiles read them."""
         weight = params["weight"]
         packed = in_large_pages((self.groups, self.blocks * self._block_size(weight)))

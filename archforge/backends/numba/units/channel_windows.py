@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from archforge.backends.numba.units.basics import LANES, VECTOR, call_unit, call_window, pool_record
+from archforge.backends.numba.units.intrinsics import LANES, VECTOR, call_unit, call_window, pool_record
 
 __all__ = ["pool"]
 

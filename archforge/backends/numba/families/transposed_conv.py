@@ -7,16 +7,15 @@ phase is a convolution of stride 1 over the input, written to pixels that are th
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 
-from archforge.backends.numba.families.common import ABSORBED, Area, Phase
-from archforge.backends.numba.families.conv import record
-from archforge.backends.numba.families.layout import Layout
-from archforge.backends.numba.runtime.tape import Value, aligned
+from archforge.backends.numba.families.direct_conv import record
+from archforge.backends.numba.families.epilogues import ABSORBED
+from archforge.backends.numba.families.weight_layout import WeightLayout
+from archforge.backends.numba.families.window_2d import Area, Phase
+from archforge.backends.numba.runtime.tape import Params, TapeValue, aligned
 from archforge.ir import TensorType
-from archforge.ops.base import Array
 from archforge.ops.conv import Conv
 from archforge.ops.conv_transpose import ConvTranspose
 from archforge.plan import Epilogue, Kernel
@@ -25,7 +24,7 @@ __all__ = ["conv_transpose"]
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class PhaseAxis:
     """One phase along one axis: every `stride`-th of the output's pixels from `first` on, `size` of them,
     and the window that a convolution passes over the input for them."""
 
@@ -37,7 +36,7 @@ class Line:
     before: int
 
     @classmethod
-    def of(cls, first: int, *, size: int, kernel: int, stride: int, dilation: int, cut: int) -> Line:
+    def of(cls, first: int, *, size: int, kernel: int, stride: int, dilation: int, cut: int) -> PhaseAxis:
         """Output o takes input i times kernel place k where o + cut = i * stride + k * dilation."""
         at = first + cut
         places = [k for k in reversed(range(kernel)) if (at - k * dilation) % stride == 0]
@@ -57,9 +56,9 @@ def conv_transpose(op: ConvTranspose, x: TensorType) -> Kernel | None:
         return None
     phases = _phases(op, x)
     pixels = min(rows.size * columns.size for rows, columns in phases)
-    layout = replace(Layout.of(Conv(out=op.out, kernel=1, groups=op.groups), x, pixels), thin=False)
+    layout = replace(WeightLayout.of(Conv(out=op.out, kernel=1, groups=op.groups), x, pixels), thin=False)
 
-    def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
+    def pack(params: Params) -> Params:
         inputs, outputs = x.channels // op.groups, op.out // op.groups
         grouped = params["weight"].reshape(op.groups, inputs, outputs, *_kernel(op, x)).swapaxes(1, 2)
         weight = grouped.reshape(op.out, inputs, *_kernel(op, x))
@@ -71,8 +70,11 @@ def conv_transpose(op: ConvTranspose, x: TensorType) -> Kernel | None:
         return packed
 
     def run(
-        params: Mapping[str, Array], x: Value, residual: Value | None = None, epilogue: Epilogue | None = None
-    ) -> Value:
+        params: Params,
+        x: TapeValue,
+        residual: TapeValue | None = None,
+        epilogue: Epilogue | None = None,
+    ) -> TapeValue:
         x = x.blocked()
         residual = residual.blocked() if residual else None
         out = x.tape.output(op.infer(TensorType(x.shape)).shape)
@@ -85,12 +87,12 @@ def conv_transpose(op: ConvTranspose, x: TensorType) -> Kernel | None:
     return Kernel(run, pack, ABSORBED, packing=layout)
 
 
-def _phases(op: ConvTranspose, x: TensorType) -> list[tuple[Line, Line]]:
+def _phases(op: ConvTranspose, x: TensorType) -> list[tuple[PhaseAxis, PhaseAxis]]:
     """Of rows and of columns; one axis is the columns of a single row."""
     window, output = op.window(x), op.infer(x).spatial
     lines = [
         [
-            Line.of(first, size=size, kernel=k, stride=s, dilation=d, cut=before)
+            PhaseAxis.of(first, size=size, kernel=k, stride=s, dilation=d, cut=before)
             for first in range(min(s, size))
         ]
         for size, k, s, d, (before, _) in zip(
@@ -98,7 +100,7 @@ def _phases(op: ConvTranspose, x: TensorType) -> list[tuple[Line, Line]]:
         )
     ]
     if len(lines) == 1:
-        lines.insert(0, [Line.of(0, size=1, kernel=1, stride=1, dilation=1, cut=0)])
+        lines.insert(0, [PhaseAxis.of(0, size=1, kernel=1, stride=1, dilation=1, cut=0)])
     rows, columns = lines
     return list(product(rows, columns))
 
@@ -109,7 +111,7 @@ def _kernel(op: ConvTranspose, x: TensorType) -> tuple[int, ...]:
     return (1,) * (2 - len(kernel)) + kernel
 
 
-def _area(rows: Line, columns: Line, x: Value) -> Area:
+def _area(rows: PhaseAxis, columns: PhaseAxis, x: TapeValue) -> Area:
     return Area(
         kernel=(len(rows.places), len(columns.places)),
         stride=(1, 1),

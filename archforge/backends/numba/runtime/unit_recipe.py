@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import llvmlite.binding as llvm
 
-__all__ = ["SCHEDULER", "Unit"]
+__all__ = ["SCHEDULER", "UnitRecipe"]
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
+class UnitRecipe:
     """The function `name` of `units/file.py`, which takes `arguments` integers."""
 
     file: str
@@ -27,4 +27,4 @@ class Unit:
         return ir_from_numba(function, self.name, self.arguments)
 
 
-SCHEDULER = Unit("scheduler", "run_steps", 6)
+SCHEDULER = UnitRecipe("scheduler", "run_steps", 6)

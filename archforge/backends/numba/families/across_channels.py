@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from archforge.backends.numba.families.common import AnyAxis, lanes_of
+from archforge.backends.numba.families.channel_blocks import AnyAxis, lanes_of
+from archforge.backends.numba.families.channel_windows import square_sums, weighed
 from archforge.backends.numba.families.moves import along
-from archforge.backends.numba.families.windows import square_sums, weighed
 from archforge.backends.numba.runtime.records import ACROSS
-from archforge.backends.numba.runtime.tape import Value
+from archforge.backends.numba.runtime.tape import Params, TapeValue
+from archforge.backends.numba.runtime.unit_recipe import UnitRecipe
 from archforge.backends.numba.toolchain.machine import FLOAT, machine
-from archforge.backends.numba.toolchain.recipes import Unit
 from archforge.ir import TensorType
-from archforge.ops.base import Array, resolve_axis
+from archforge.ops.base import resolve_axis
 from archforge.ops.global_response_norm import GlobalResponseNorm
 from archforge.ops.layer_norm import LayerNorm
 from archforge.ops.lrn import Lrn
@@ -42,7 +42,7 @@ def layer_norm(op: LayerNorm, x: TensorType) -> Kernel | None:
     if len(axes) > 1:
         return None
 
-    def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
+    def pack(params: Params) -> Params:
         (axis,) = axes
         ones, zeros = np.ones(x.shape[axis]), np.zeros(x.shape[axis])
         return {
@@ -50,7 +50,7 @@ def layer_norm(op: LayerNorm, x: TensorType) -> Kernel | None:
             "bias": lanes_of(params.get("bias", zeros)),
         }
 
-    def run(params: Mapping[str, Array], x: Value) -> Value:
+    def run(params: Params, x: TapeValue) -> TapeValue:
         return _record("layer_norm", along(x, axes[0]), {**params, "constant": op.eps})
 
     return AnyAxis(run, pack, packing=op.kind if op.affine else None)
@@ -74,10 +74,10 @@ def global_response_norm(op: GlobalResponseNorm, x: TensorType) -> Kernel:
     """The sums of squares, then a factor for each channel, then the product with it."""
     axis = resolve_axis(op.axis, x)
 
-    def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
+    def pack(params: Params) -> Params:
         return {name: lanes_of(array) for name, array in params.items()}
 
-    def run(params: Mapping[str, Array], x: Value) -> Value:
+    def run(params: Params, x: TapeValue) -> TapeValue:
         x = along(x, axis)
         sums = square_sums(x)
         by = {"weight": params["weight"], "constant": op.eps}
@@ -87,7 +87,9 @@ def global_response_norm(op: GlobalResponseNorm, x: TensorType) -> Kernel:
     return AnyAxis(run, pack, packing=op.kind)
 
 
-def _record(name: str, x: Value, by: Mapping[str, Any] | None = None, out: Value | None = None) -> Value:
+def _record(
+    name: str, x: TapeValue, by: Mapping[str, Any] | None = None, out: TapeValue | None = None
+) -> TapeValue:
     """One call over all pixels."""
     out = out or x.tape.output(x.shape, x.axis)
     width = x.blocks * machine().lanes
@@ -108,5 +110,5 @@ def _record(name: str, x: Value, by: Mapping[str, Any] | None = None, out: Value
     scratch = (
         3 * width + fields.get("size", 0)
     ) * FLOAT  # a pixel, what is made of it, and a window's margin
-    x.tape.call(Unit("across", name), ACROSS, fields, x.tape.batch * chunks, scratch)
+    x.tape.call(UnitRecipe("across_channels", name), ACROSS, fields, x.tape.batch * chunks, scratch)
     return out

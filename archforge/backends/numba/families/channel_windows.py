@@ -9,20 +9,14 @@ from typing import Any, Literal
 import numpy as np
 
 from archforge.backends.numba.families import resample
-from archforge.backends.numba.families.common import (
-    ABSORBED,
-    Area,
-    area_of,
-    blocks_of,
-    clamp_fields,
-    residual_fields,
-)
-from archforge.backends.numba.microkernels.window_tiles import Reduction, seen_places
-from archforge.backends.numba.microkernels.window_tiles import Window as WindowTile
+from archforge.backends.numba.families.channel_blocks import blocks_of
+from archforge.backends.numba.families.epilogues import ABSORBED, clamp_fields, residual_fields
+from archforge.backends.numba.families.window_2d import Area, area_of
+from archforge.backends.numba.microkernels.window_tiles import Reduction, WindowTile, seen_places
 from archforge.backends.numba.runtime.records import POOL
-from archforge.backends.numba.runtime.tape import Place, Value, aligned
+from archforge.backends.numba.runtime.tape import BufferPlace, Params, TapeValue, aligned
+from archforge.backends.numba.runtime.unit_recipe import UnitRecipe
 from archforge.backends.numba.toolchain.machine import FLOAT, machine
-from archforge.backends.numba.toolchain.recipes import Unit
 from archforge.ir import TensorType
 from archforge.ops.adaptive_pool import AdaptiveAvgPool
 from archforge.ops.base import Array, per_axis
@@ -34,7 +28,7 @@ from archforge.plan import Epilogue, Kernel
 
 __all__ = ["adaptive_avg_pool", "avg_pool", "depthwise", "global_pool", "max_pool", "square_sums", "weighed"]
 
-POOLING = Unit("pool", "pool")
+POOLING = UnitRecipe("channel_windows", "pool")
 
 # Pixels of a tile, and multiply-adds that it unrolls; pixels whose activation is done together, in the L1
 # cache.
@@ -49,7 +43,7 @@ def depthwise(op: Conv, x: TensorType) -> Kernel | None:
     if area is None:
         return None
 
-    def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
+    def pack(params: Params) -> Params:
         lanes, blocks = machine().lanes, blocks_of(op.out)
         places = math.prod(area.kernel)
         weight, bias = aligned((blocks, places, lanes)), aligned((blocks, lanes))
@@ -61,8 +55,11 @@ def depthwise(op: Conv, x: TensorType) -> Kernel | None:
         return {"weight": weight, "bias": bias}
 
     def run(
-        params: Mapping[str, Array], x: Value, residual: Value | None = None, epilogue: Epilogue | None = None
-    ) -> Value:
+        params: Params,
+        x: TapeValue,
+        residual: TapeValue | None = None,
+        epilogue: Epilogue | None = None,
+    ) -> TapeValue:
         by = {**params, "block_weight": math.prod(area.kernel) * machine().vector}
         out = x.tape.output(op.infer(TensorType(x.shape)).shape)
         return _record(_window("dot", area), area, x, out, by, residual, epilogue)
@@ -75,7 +72,7 @@ def max_pool(op: MaxPool, x: TensorType) -> Kernel | None:
     if area is None:
         return None
 
-    def run(params: Mapping[str, Array], x: Value) -> Value:
+    def run(params: Params, x: TapeValue) -> TapeValue:
         out = x.tape.output(op.infer(TensorType(x.shape)).shape)
         return _record(_window("max", area), area, x, out, {})
 
@@ -102,13 +99,13 @@ def adaptive_avg_pool(op: AdaptiveAvgPool, x: TensorType) -> Kernel | None:
 
 
 def weighed(
-    x: Value,
-    factor: Place | Array,
+    x: TapeValue,
+    factor: BufferPlace | Array,
     factor_image: int,
     shift: Array | None = None,
-    residual: Value | None = None,
+    residual: TapeValue | None = None,
     epilogue: Epilogue | None = None,
-) -> Value:
+) -> TapeValue:
     """Each channel times its factor, plus its shift: a depthwise convolution with a kernel of one place.
     Factors of an image are `factor_image` bytes apart."""
     x = x.blocked()
@@ -127,7 +124,7 @@ def global_pool(op: GlobalAvgPool | GlobalMaxPool, x: TensorType) -> Kernel:
     return _reduction("max" if isinstance(op, GlobalMaxPool) else "mean", op.infer(x).shape)
 
 
-def square_sums(x: Value) -> Value:
+def square_sums(x: TapeValue) -> TapeValue:
     """The sum of squares of each channel, for the step being recorded."""
     return _reduced("squares", x.blocked(), x.tape.temporary((x.channels,)))
 
@@ -137,7 +134,7 @@ def _reduction(kind: Literal["max", "mean"], shape: tuple[int, ...]) -> Kernel:
     return Kernel(lambda params, x: _reduced(kind, x.blocked(), x.tape.output(shape)))
 
 
-def _reduced(kind: Literal["max", "mean", "squares"], x: Value, out: Value) -> Value:
+def _reduced(kind: Literal["max", "mean", "squares"], x: TapeValue, out: TapeValue) -> TapeValue:
     one, whole = (1, 1), (1, x.pixels)
     area = Area(whole, one, one, (0, 0), whole, whole, one)
     share = aligned((1,))
@@ -152,7 +149,7 @@ def _mean(window: Window, x: TensorType, counts: Array) -> Kernel | None:
     shares = aligned(area.output)
     shares[:] = 1 / counts.reshape(area.output)
 
-    def run(params: Mapping[str, Array], x: Value) -> Value:
+    def run(params: Params, x: TapeValue) -> TapeValue:
         by = {"weight": shares, "weight_row": area.output[1] * FLOAT}
         return _record(_window("mean", area), area, x, x.tape.output((x.channels, *window.output)), by)
 
@@ -176,12 +173,12 @@ def _window(kind: Literal["dot", "max", "mean"], area: Area) -> dict[str, Any]:
 def _record(
     tile_fields: Mapping[str, Any],
     area: Area,
-    x: Value,
-    out: Value,
+    x: TapeValue,
+    out: TapeValue,
     by: Mapping[str, Any],
-    residual: Value | None = None,
+    residual: TapeValue | None = None,
     epilogue: Epilogue | None = None,
-) -> Value:
+) -> TapeValue:
     """One call for all blocks of channels."""
     tape, x = x.tape, x.blocked()
     if residual is not None:

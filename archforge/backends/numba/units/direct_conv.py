@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from archforge.backends.numba.units.area import fill_patch, run_tiles
-from archforge.backends.numba.units.basics import VECTOR, conv_record, device
+from archforge.backends.numba.units.intrinsics import VECTOR, conv_record, device
 
 __all__ = ["conv"]
 
