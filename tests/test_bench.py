@@ -122,7 +122,7 @@ def test_deviations_are_in_standard_deviations_of_the_first(tmp_path: Path) -> N
 # The roofline -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("backend", [b for b in ("numpy", "numba") if b in available()])
+@pytest.mark.parametrize("backend", available())
 @pytest.mark.parametrize("name", ["resnet_18", "mobilenet_v2"])
 def test_the_work_of_the_steps_is_that_of_the_network(name: str, backend: str) -> None:
     network = load(name, "torchvision")

@@ -1,4 +1,4 @@
-"""Backends, each in a folder of its own with its `BACKEND`; they are found by being there."""
+"""Backends: each is a package in this one's path that holds its `BACKEND`, and is found by being there."""
 
 from __future__ import annotations
 

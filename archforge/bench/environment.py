@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 from collections.abc import Mapping
 
-from archforge import __version__
+from archforge import __version__, backends
 from archforge.hardware import cpu_name, memory_bytes
 
 __all__ = ["environment", "load_average", "variables"]
 
-VARIABLES = re.compile("OPENBLAS_|OMP_|MKL_|GOTO_|ARCHFORGE_|ORT_|OV_|NUMBA_|MALLOC_")
+# Prefixes of variables that change how fast networks run, besides those of the backends' libraries: of
+# matrix products and threads, archforge, onnxruntime, openvino, the memory's allocator.
+PREFIXES = ("OPENBLAS_", "OMP_", "MKL_", "GOTO_", "ARCHFORGE_", "ORT_", "OV_", "MALLOC_")
 
 
 def environment(threads: int) -> dict[str, str]:
@@ -32,8 +33,9 @@ def environment(threads: int) -> dict[str, str]:
 
 
 def variables() -> dict[str, str]:
-    """What is set of that which changes how fast networks run."""
-    return {name: value for name, value in sorted(os.environ.items()) if VARIABLES.match(name)}
+    """Environment variables that are set and change how fast networks run, in the order of their names."""
+    prefixes = (*PREFIXES, *(f"{name.upper()}_" for name in backends.all_backends()))
+    return {name: value for name, value in sorted(os.environ.items()) if name.startswith(prefixes)}
 
 
 def load_average() -> str:
@@ -43,6 +45,4 @@ def load_average() -> str:
 
 def _kernels() -> Mapping[str, str]:
     """Properties of the machine that compiled kernels are made for; none if no backend here compiles."""
-    from archforge.backends import compiling
-
-    return next((backend.machine() for backend in compiling()), {})
+    return next((backend.machine() for backend in backends.compiling()), {})

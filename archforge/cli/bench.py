@@ -11,17 +11,14 @@ import typer
 
 from archforge import hardware
 from archforge.cli import CHECK_FAILED
-from archforge.cli.options import (
-    InputOption,
-    JsonOption,
+from archforge.cli.compile_options import (
+    BackendsOption,
+    BatchesOption,
     LowMemoryOption,
     NoWinogradOption,
-    ProfileOption,
-    SetOption,
-    SpecArgument,
     compile_options,
-    network_of,
 )
+from archforge.cli.options import InputOption, JsonOption, ProfileOption, SetOption, SpecArgument, network_of
 from archforge.cli.output import counted, print_json, table, with_fallbacks
 from archforge.cli.progress import Progress
 from archforge.spec.resolve.sources import STDIN
@@ -38,21 +35,8 @@ def bench(
     profile: ProfileOption = None,
     shape: InputOption = None,
     set: SetOption = None,
-    batch: Annotated[
-        list[int] | None,
-        typer.Option(
-            "--batch", "-b", min=1, metavar="N", help="Images in a call; may be repeated. Default: 1."
-        ),
-    ] = None,
-    backend: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--backend",
-            metavar="NAME",
-            help="What of archforge takes part: numba, numpy, mlx; may be repeated. "
-            "Default: all that `auto` would take here.",
-        ),
-    ] = None,
+    batch: BatchesOption = None,
+    backend: BackendsOption = None,
     threads: Annotated[
         int | None,
         typer.Option(

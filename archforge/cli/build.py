@@ -12,14 +12,13 @@ from archforge import driver
 from archforge.analysis.checks import Cell
 from archforge.analysis.network import Network
 from archforge.cli import CHECK_FAILED
+from archforge.cli.compile_options import BackendOption, StrictOption
 from archforge.cli.options import (
-    BackendOption,
     InputOption,
     JsonOption,
     ProfileOption,
     SetOption,
     SpecArgument,
-    StrictOption,
     input_shape,
     settings,
 )

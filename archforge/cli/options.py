@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -15,16 +15,11 @@ from archforge.spec.resolve.sources import setting
 from archforge.spec.syntax.syntax_tree import Argument
 
 __all__ = [
-    "BackendOption",
     "InputOption",
     "JsonOption",
-    "LowMemoryOption",
-    "NoWinogradOption",
     "ProfileOption",
     "SetOption",
     "SpecArgument",
-    "StrictOption",
-    "compile_options",
     "input_shape",
     "network_of",
     "settings",
@@ -63,33 +58,12 @@ SetOption = Annotated[
     typer.Option("--set", metavar="NAME=VALUE", help="A value for an argument of the spec; may be repeated."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
-BackendOption = Annotated[
-    str,
-    typer.Option(
-        "--backend",
-        metavar="NAME",
-        help="What computes: auto, numpy, numba, mlx (`archforge info` says more).",
-    ),
-]
-
-StrictOption = Annotated[
-    bool, typer.Option("--strict-backend", help="Refuse ops that the backend has no kernel for.")
-]
-LowMemoryOption = Annotated[
-    bool, typer.Option("--low-memory", help="Leave out what takes memory for speed: Winograd's weights.")
-]
-NoWinogradOption = Annotated[bool, typer.Option("--no-winograd", help="Compute all convolutions directly.")]
 
 
 def network_of(spec: str, profile: str | None, input: str | None, set: Sequence[str] | None) -> Network:
     """The network that these options name. Raises `DiagnosticError`."""
     opened = driver.open_spec(spec)
     return driver.analyse(opened, profile, settings=settings(set), input_shape=input_shape(input))
-
-
-def compile_options(low_memory: bool, no_winograd: bool) -> dict[str, Any]:
-    """What `driver.compile` is told of these options."""
-    return {"low_memory": low_memory, "without": ["winograd"] if no_winograd else []}
 
 
 def input_shape(text: str | None) -> dict[str, Sequence[int]] | tuple[int, ...] | None:

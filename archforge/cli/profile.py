@@ -7,18 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from archforge import driver, hardware
-from archforge.cli.options import (
-    BackendOption,
-    InputOption,
-    JsonOption,
-    LowMemoryOption,
-    NoWinogradOption,
-    ProfileOption,
-    SetOption,
-    SpecArgument,
-    compile_options,
-    network_of,
-)
+from archforge.cli.compile_options import BackendOption, LowMemoryOption, NoWinogradOption, compile_options
+from archforge.cli.options import InputOption, JsonOption, ProfileOption, SetOption, SpecArgument, network_of
 from archforge.cli.output import counted, print_json, table
 from archforge.cli.progress import Progress
 from archforge.ir import by_x

@@ -12,18 +12,14 @@ import typer
 
 from archforge import driver
 from archforge.analysis.network import Network
-from archforge.cli.options import (
+from archforge.cli.compile_options import (
     BackendOption,
     LowMemoryOption,
     NoWinogradOption,
-    ProfileOption,
-    SetOption,
-    SpecArgument,
     StrictOption,
     compile_options,
-    input_shape,
-    settings,
 )
+from archforge.cli.options import ProfileOption, SetOption, SpecArgument, input_shape, settings
 from archforge.cli.output import with_fallbacks
 from archforge.cli.progress import Progress
 from archforge.cli.run_many import OUTPUTS, open_many

@@ -7,14 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from archforge import backends
-from archforge.cli.options import (
-    BackendOption,
-    InputOption,
-    JsonOption,
-    ProfileOption,
-    SetOption,
-    network_of,
-)
+from archforge.cli.compile_options import BackendOption
+from archforge.cli.options import InputOption, JsonOption, ProfileOption, SetOption, network_of
 from archforge.cli.output import counted, print_json, table
 from archforge.cli.progress import Progress
 from archforge.errors import fail

@@ -8,7 +8,8 @@ import typer
 
 from archforge import driver
 from archforge.cli import CHECK_FAILED
-from archforge.cli.options import BackendOption, SpecArgument
+from archforge.cli.compile_options import BackendOption
+from archforge.cli.options import SpecArgument
 from archforge.cli.output import counted, mark
 from archforge.cli.progress import Progress
 from archforge.spec.resolve.spec import Spec

@@ -8,16 +8,8 @@ from typing import Annotated
 import typer
 
 from archforge import backends, driver
-from archforge.cli.options import (
-    InputOption,
-    LowMemoryOption,
-    NoWinogradOption,
-    ProfileOption,
-    SetOption,
-    compile_options,
-    input_shape,
-    settings,
-)
+from archforge.cli.compile_options import BatchesOption, LowMemoryOption, NoWinogradOption, compile_options
+from archforge.cli.options import InputOption, ProfileOption, SetOption, input_shape, settings
 from archforge.cli.output import counted
 from archforge.cli.progress import Progress
 from archforge.hardware import short_bytes
@@ -33,12 +25,7 @@ def warm(
             help="Specs, folders or names. Default: ./zoo_specs if it is there, else the shipped zoo.",
         ),
     ] = None,
-    batch: Annotated[
-        list[int] | None,
-        typer.Option(
-            "--batch", "-b", min=1, metavar="N", help="Images in a call; may be repeated. Default: 1."
-        ),
-    ] = None,
+    batch: BatchesOption = None,
     profile: ProfileOption = None,
     input: InputOption = None,
     set: SetOption = None,

@@ -1,0 +1,53 @@
+"""Options of the commands that compile a network: the backend, and what a plan does without."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from archforge.backends import AUTO, all_backends
+
+__all__ = [
+    "BackendOption",
+    "BackendsOption",
+    "BatchesOption",
+    "LowMemoryOption",
+    "NoWinogradOption",
+    "StrictOption",
+    "compile_options",
+]
+
+BackendOption = Annotated[
+    str,
+    typer.Option(
+        "--backend",
+        metavar="NAME",
+        help=f"What computes: {', '.join([AUTO, *all_backends()])} (`archforge info` says more).",
+    ),
+]
+BackendsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--backend",
+        metavar="NAME",
+        help=f"What of archforge takes part: {', '.join(all_backends())}; may be repeated. "
+        "Default: all that `auto` would take here.",
+    ),
+]
+BatchesOption = Annotated[
+    list[int] | None,
+    typer.Option("--batch", "-b", min=1, metavar="N", help="Images in a call; may be repeated. Default: 1."),
+]
+StrictOption = Annotated[
+    bool, typer.Option("--strict-backend", help="Refuse ops that the backend has no kernel for.")
+]
+LowMemoryOption = Annotated[
+    bool, typer.Option("--low-memory", help="Leave out what takes memory for speed: Winograd's weights.")
+]
+NoWinogradOption = Annotated[bool, typer.Option("--no-winograd", help="Compute all convolutions directly.")]
+
+
+def compile_options(low_memory: bool, no_winograd: bool) -> dict[str, Any]:
+    """The keywords of `driver.compile` that stand for these options."""
+    return {"low_memory": low_memory, "without": ["winograd"] if no_winograd else []}
