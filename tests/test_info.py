@@ -149,6 +149,6 @@ def test_the_machine_code_that_is_kept_is_counted(
 ) -> None:
     monkeypatch.setenv("ARCHFORGE_CACHE", str(tmp_path / "cache"))
     assert f"0 functions, 0 bytes of at most 256 MiB, in {tmp_path}" in info()
-    (tmp_path / "cache" / "code").mkdir(parents=True)
+    (tmp_path / "cache" / "code").mkdir(parents=True, exist_ok=True)
     (tmp_path / "cache" / "code" / "f-0.o").write_bytes(bytes(2048))
     assert f"1 function, 2 KiB of at most 256 MiB, in {tmp_path}" in info()
