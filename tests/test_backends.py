@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from archforge.backends import all_backends, available, get
+from archforge.backends import all_backends, available, get, names
 from archforge.driver import load as load_network
 from archforge.driver import verify
 from archforge.errors import DiagnosticError
@@ -41,6 +41,10 @@ each_dtype = pytest.mark.parametrize(
 def assert_close(found: Array, expected: Array, tolerance: float) -> None:
     assert found.shape == expected.shape
     np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * max(float(expected.std()), 1e-9))
+
+
+def test_a_backend_has_the_name_of_its_package() -> None:
+    assert [backend.name for backend in all_backends().values()] == names()
 
 
 def test_the_backends_of_this_machine_are_tested() -> None:

@@ -5,20 +5,27 @@ from __future__ import annotations
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
+from typing import TYPE_CHECKING
 
 from archforge.errors import Diagnostic, DiagnosticError, Note, did_you_mean, fail
-from archforge.plan import Backend, Compiling
 
-__all__ = ["AUTO", "all_backends", "available", "compiling", "get", "get_compiling", "preferred"]
+if TYPE_CHECKING:
+    from archforge.plan import Backend, Compiling
+
+__all__ = ["AUTO", "all_backends", "available", "compiling", "get", "get_compiling", "names", "preferred"]
 
 AUTO = "auto"
+
+
+def names() -> list[str]:
+    """The names of all backends, installed or not: those of their packages, none of which is imported."""
+    return [module.name for module in iter_modules(__path__) if module.ispkg]
 
 
 @cache
 def all_backends() -> dict[str, Backend]:
     """Every backend by name, installed or not; each imports its library when it is first used."""
-    modules = [import_module(f"{__name__}.{m.name}") for m in iter_modules(__path__) if m.ispkg]
-    return {m.BACKEND.name: m.BACKEND for m in modules}
+    return {name: import_module(f"{__name__}.{name}").BACKEND for name in names()}
 
 
 def available() -> list[str]:
@@ -53,6 +60,8 @@ def get_compiling() -> Compiling:
 
 
 def _all_compiling() -> list[Compiling]:
+    from archforge.plan import Compiling
+
     return [backend for backend in all_backends().values() if isinstance(backend, Compiling)]
 
 
@@ -74,10 +83,10 @@ def get(name: str = AUTO, dtype: str = "float32") -> Backend:
     if name == AUTO:
         able = [b for b in preferred() if dtype in b.dtypes]
         if not able:
-            names = [name for name, b in backends.items() if dtype in b.dtypes]
-            if names:
+            others = [name for name, b in backends.items() if dtype in b.dtypes]
+            if others:
                 message = f"`auto` takes no backend here that computes in {dtype}"
-                fail("E0703", message, help=f"name one that does: {', '.join(names)}")
+                fail("E0703", message, help=f"name one that does: {', '.join(others)}")
             dtypes = sorted({d for b in backends.values() for d in b.dtypes})
             fail("E0703", f"no backend here computes in {dtype}", help=f"dtypes: {', '.join(dtypes)}")
         return able[0]

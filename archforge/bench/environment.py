@@ -34,7 +34,7 @@ def environment(threads: int) -> dict[str, str]:
 
 def variables() -> dict[str, str]:
     """Environment variables that are set and change how fast networks run, in the order of their names."""
-    prefixes = (*PREFIXES, *(f"{name.upper()}_" for name in backends.all_backends()))
+    prefixes = (*PREFIXES, *(f"{name.upper()}_" for name in backends.names()))
     return {name: value for name, value in sorted(os.environ.items()) if name.startswith(prefixes)}
 
 

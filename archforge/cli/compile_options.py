@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from archforge.backends import AUTO, all_backends
+from archforge.backends import AUTO, names
 
 __all__ = [
     "BackendOption",
@@ -23,7 +23,7 @@ BackendOption = Annotated[
     typer.Option(
         "--backend",
         metavar="NAME",
-        help=f"What computes: {', '.join([AUTO, *all_backends()])} (`archforge info` says more).",
+        help=f"What computes: {', '.join([AUTO, *names()])} (`archforge info` says more).",
     ),
 ]
 BackendsOption = Annotated[
@@ -31,7 +31,7 @@ BackendsOption = Annotated[
     typer.Option(
         "--backend",
         metavar="NAME",
-        help=f"What of archforge takes part: {', '.join(all_backends())}; may be repeated. "
+        help=f"What of archforge takes part: {', '.join(names())}; may be repeated. "
         "Default: all that `auto` would take here.",
     ),
 ]

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from archforge.analysis.counts import count
+from archforge.cli.compile_options import BackendOption
 from archforge.cli.layer_rows import EXTRA_COLUMNS, LayerTable, joined_rows, node_rows, step_rows
 from archforge.cli.options import (
-    BackendOption,
     InputOption,
     JsonOption,
     ProfileOption,
