@@ -1,4 +1,5 @@
-# `make demo` and `make test` need Python 3.11+ and nothing else: each creates .venv and fills it.
+# `make demo` and `make test` need Python 3.11+ and nothing else: each creates .venv and fills it with the
+# versions of requirements/, by their hashes.
 
 # What `make demo` shows.
 DEMO = $(BIN)/archforge build resnet_50.yaml
@@ -7,12 +8,19 @@ DEMO_CHECK = $(BIN)/archforge verify resnet_50.yaml tests/data/golden/torchvisio
 VENV ?= .venv
 JOBS ?= 2
 BIN = $(VENV)/bin
-PYTHONS = python3 python3.13 python3.12 python3.11
-RECENT = import sys; sys.exit(sys.version_info < (3, 11))
-PYTHON ?= $(shell for p in $(PYTHONS); do "$$p" -c '$(RECENT)' 2>/dev/null && echo "$$p" && break; done)
+LOCKED = $(notdir $(wildcard requirements/3.*))
+PYTHONS = python3 $(addprefix python,$(LOCKED))
+IS_LOCKED = import os, sys; sys.exit(not os.path.isdir("requirements/%d.%d" % sys.version_info[:2]))
+PYTHON ?= $(shell for p in $(PYTHONS); do "$$p" -c '$(IS_LOCKED)' 2>/dev/null && echo "$$p" && break; done)
 VERSION := $(shell $(or $(PYTHON),false) -c 'import platform; print(platform.python_version())' 2>/dev/null)
+SERIES = $(basename $(VERSION))
 
-# Each stamp says what .venv holds, for which Python; a change of pyproject.toml makes it anew.
+LOCK = requirements/$(SERIES)
+PIP = -m pip --disable-pip-version-check install --quiet
+INSTALL = $(BIN)/python $(PIP) --require-hashes
+UV = $(VENV)-lock/bin/uv
+
+# Each stamp says what .venv holds, for which Python; a change of pyproject.toml or of a version makes it anew.
 RUN = $(VENV)/.run-$(VERSION)
 DEV = $(VENV)/.dev-$(VERSION)
 BENCH = $(VENV)-bench/.bench-$(VERSION)
@@ -23,7 +31,8 @@ TEST = OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 # Figures of `make bench`; `make bench ARGS="resnet_50 --batch 1"` measures less, `ARGS=--resume` goes on.
 BENCH_OUT ?= build/bench
 
-.PHONY: demo test test-slow test-wheel test-lowest check lint format generated bench bench-compiler clean
+.PHONY: demo test test-slow test-wheel test-newest test-lowest check lint format lock generated bench \
+  bench-compiler clean
 
 demo: $(RUN)
 	$(DEMO)
@@ -39,13 +48,12 @@ test-slow: $(DEV)
 test-wheel: $(DEV)
 	$(TEST) -m 'slow or not slow' tests/test_packaging.py
 
-# The tests with the oldest versions that pyproject.toml allows.
-test-lowest: $(DEV)
-	$(BIN)/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
-	print(*(d.replace(">=", "==") for d in p["dependencies"]), sep="\n")' > $(VENV)/lowest.txt
-	rm -f $(VENV)/.run-* $(VENV)/.dev-*
-	$(BIN)/python -m pip install --quiet --requirement $(VENV)/lowest.txt
-	$(TEST) -n $(JOBS) $(ARGS)
+# The tests with the newest and the oldest versions that pyproject.toml allows.
+test-newest: RESOLUTION = highest
+test-lowest: RESOLUTION = lowest-direct
+test-newest test-lowest: test-%: $(UV)
+	$(PYTHON) requirements/resolve.py $(UV) build/$*/$(SERIES) $(SERIES) --resolution $(RESOLUTION)
+	$(MAKE) test VENV=.venv-$* LOCK=build/$*/$(SERIES)
 
 check: lint test
 
@@ -57,6 +65,11 @@ lint: $(DEV)
 format: $(DEV)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# The newest versions from now on, for each Python that requirements/ has a folder for.
+lock: $(UV)
+	for python in $(LOCKED); do \
+	  $(PYTHON) requirements/resolve.py $(UV) requirements/$$python $$python || exit 1; done
 
 # All that is generated from the code: pages, the schema of zoo_specs/, messages of bad specs, pinned graphs.
 generated: $(DEV)
@@ -71,33 +84,38 @@ bench-compiler: $(BENCH)
 	$(VENV)-bench/bin/python benchmarks/compiler.py $(ARGS)
 
 clean:
-	rm -rf $(VENV) $(VENV)-bench build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-* build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-$(RUN): pyproject.toml
-	@test -n "$(VERSION)" && $(PYTHON) -c '$(RECENT)' || { \
-	  echo "archforge needs Python 3.11 or later, found: $(or $(PYTHON),none) $(VERSION)."; \
+$(RUN): pyproject.toml $(wildcard $(LOCK)/run.txt)
+	@test -n "$(VERSION)" -a -f $(LOCK)/run.txt || { \
+	  echo "requirements/ is for Python $(LOCKED); found: $(or $(PYTHON),none) $(VERSION)."; \
 	  echo "Name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	$(INSTALL) -r $(LOCK)/run.txt
+	$(BIN)/python $(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# MLX has wheels for macOS on Apple silicon and for recent Linux only, Numba not for every Python; without
+# MLX has wheels for macOS on Apple silicon and for recent Linux only, Numba not for every machine; without
 # one of them the tests of its backend are skipped.
-$(DEV): $(RUN)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary mlx,mlx-cpu,mlx-metal \
-	  --editable '.[mlx]' || echo "no MLX for this machine: the tests of its backend will be skipped"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary numba,llvmlite \
-	  --editable '.[fast]' || echo "no Numba for this machine: the tests of its backend will be skipped"
+$(DEV): $(RUN) $(wildcard $(LOCK)/*.txt)
+	$(INSTALL) -r $(LOCK)/run.txt -r $(LOCK)/dev.txt
+	$(INSTALL) --only-binary :all: -r $(LOCK)/run.txt -r $(LOCK)/mlx.txt \
+	  || echo "no MLX for this machine: the tests of its backend will be skipped"
+	$(INSTALL) --only-binary :all: -r $(LOCK)/run.txt -r $(LOCK)/fast.txt \
+	  || echo "no Numba for this machine: the tests of its backend will be skipped"
 	@touch $@
+
+$(UV):
+	$(PYTHON) -m venv --clear $(VENV)-lock
+	$(VENV)-lock/bin/python $(PIP) uv
 
 # The other libraries have an environment of their own, so that the tests stay without them. The index of
 # builds for CPUs saves gigabytes; where a library has no wheel, the benchmark runs without it and says so.
 $(BENCH): $(RUN)
 	$(PYTHON) -m venv --clear $(VENV)-bench
-	$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[fast]'
-	$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check --only-binary :all: \
+	$(VENV)-bench/bin/python $(PIP) --editable '.[fast]'
+	$(VENV)-bench/bin/python $(PIP) --only-binary :all: \
 	  --retries 2 --extra-index-url https://download.pytorch.org/whl/cpu --editable '.[bench]' \
 	  || echo "not all libraries can be installed here: the benchmark will leave them out"
 	@touch $@
