@@ -86,7 +86,7 @@ def test_the_wheel_works_in_an_empty_environment(wheel: Path, tmp_path: Path) ->
     venv.create(tmp_path / "empty", with_pip=True)
     bin_ = tmp_path / "empty" / "bin"
     locked = ROOT / "requirements" / f"{sys.version_info[0]}.{sys.version_info[1]}" / "run.txt"
-    install = [bin_ / "python", "-m", "pip", "install", "--quiet"]
+    install = (bin_ / "python", "-m", "pip", "install", "--quiet")
     run(*install, "--require-hashes", "--requirement", locked, cwd=tmp_path)
     run(*install, "--no-index", wheel, cwd=tmp_path)  # nothing that is not locked is needed
     build_resnet_50(bin_ / "archforge", folder=tmp_path / "elsewhere")
