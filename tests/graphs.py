@@ -8,9 +8,10 @@ from typing import Any
 from archforge.ir import Graph, Node, Scope, TensorType, TypedGraph, infer
 from archforge.ops import op_class
 from archforge.ops.base import Array, Op
+from archforge.plan import Watcher
 from archforge.weights import rule_input, rule_weights
 
-__all__ = ["GRAPHS", "evaluate", "graph", "inputs_of", "node", "one_op"]
+__all__ = ["GRAPHS", "Events", "evaluate", "graph", "inputs_of", "node", "one_op"]
 
 
 def node(name: str, kind: str, *inputs: str, params_of: str = "", scope: int = 0, **attributes: Any) -> Node:
@@ -49,6 +50,22 @@ def evaluate(typed: TypedGraph, params: Mapping[str, Array], inputs: Mapping[str
         own = {name: params[n.param_name(name)] for name in n.op.params(*typed.input_types(n))}
         values[n.name] = n.op.reference(own, *(values[v] for v in n.inputs))
     return values
+
+
+class Events(Watcher):
+    """Everything that a watched call tells, in order."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def took_inputs(self) -> None:
+        self.seen.append("inputs")
+
+    def made(self, value: str) -> None:
+        self.seen.append(f"made {value}")
+
+    def gave_outputs(self) -> None:
+        self.seen.append("outputs")
 
 
 CONV: dict[str, Any] = {"out": 4, "kernel": 3, "padding": 1}

@@ -25,7 +25,7 @@ from archforge.plan import Compiling, Limits, plan
 from archforge.plan import load as bind_plan
 from archforge.weights import rule_input
 from tests.conftest import TINY, Run
-from tests.graphs import GRAPHS, WEIGHTS, inputs_of
+from tests.graphs import GRAPHS, WEIGHTS, Events, inputs_of
 
 
 @pytest.fixture
@@ -180,15 +180,16 @@ def test_a_watched_call_computes_the_same_and_names_only_steps(name: str, backen
     typed = GRAPHS[name]
     executable = bind_plan(plan(typed, get(backend), "float32"), WEIGHTS[name])
     inputs = inputs_of(typed)
-    seen: list[str] = []
-    values = executable.program.watched(inputs, seen.append)
+    events = Events()
+    values = executable.program.watched(inputs, events)
     expected = executable.program(inputs)
     for key, y in expected.items():
         np.testing.assert_array_equal(values[key], y)
     steps = [step.output for step in executable.plan.steps]
-    assert (seen[0], seen[-1]) == ("", "")
-    assert set(seen[1:-1]) <= set(steps)
-    assert sorted(seen[1:-1], key=steps.index) == seen[1:-1]
+    assert (events.seen[0], events.seen[-1]) == ("inputs", "outputs")
+    made = [value.removeprefix("made ") for value in events.seen[1:-1]]
+    assert set(made) <= set(steps)
+    assert sorted(made, key=steps.index) == made
 
 
 # The command --------------------------------------------------------------------------------------------

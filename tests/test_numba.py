@@ -25,7 +25,7 @@ from archforge.ops import all_ops
 from archforge.ops.base import Array
 from archforge.plan import Executable, load, plan
 from archforge.weights import rule_weights
-from tests.graphs import GRAPHS, WEIGHTS, graph, inputs_of, node
+from tests.graphs import GRAPHS, WEIGHTS, Events, graph, inputs_of, node
 from tests.kernels import TOLERANCE, WITH_BRANCHES
 
 pytestmark = pytest.mark.skipif("numba" not in available(), reason="numba is not installed")
@@ -59,11 +59,11 @@ def test_a_watched_call_names_a_step_for_each_image() -> None:
 
     planned = plan(WITH_BRANCHES, get("numba"), "float32")
     run = load(planned, rule_weights(WITH_BRANCHES.params()))
-    seen: list[str] = []
+    events = Events()
     with mock.patch("archforge.backends.numba.program.CACHES", 0):
-        run.program.watched(inputs_of(WITH_BRANCHES, batch=3), seen.append)
+        run.program.watched(inputs_of(WITH_BRANCHES, batch=3), events)
     (inside, *_) = (s for s in sections(planned, 3, 0) if s.image_by_image)
-    times = [seen.count(step.output) for step in planned.steps[inside.first : inside.end]]
+    times = [events.seen.count(f"made {step.output}") for step in planned.steps[inside.first : inside.end]]
     assert any(times)
     assert all(n % 3 == 0 for n in times)
 

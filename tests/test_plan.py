@@ -262,7 +262,7 @@ MISFITS: dict[str, tuple[str, Callable[[Executable], object]]] = {
     "has shape 1x4x6x7, expected Nx4x6x6": ("chain", lambda run: run(np.ones((1, 4, 6, 7)))),
     "add a batch axis": ("chain", lambda run: run(np.ones((4, 6, 6)))),
     "has shape 0x4x6x6, expected Nx4x6x6": ("chain", lambda run: run(np.ones((0, 4, 6, 6)))),
-    "has shape none": ("chain", lambda run: run(1.0)),
+    "has shape a scalar": ("chain", lambda run: run(1.0)),
     "is int64, expected floating-point": ("chain", lambda run: run(np.ones((1, 4, 6, 6), np.int64))),
     "is complex128": ("chain", lambda run: run(np.ones((1, 4, 6, 6), complex))),
     "cannot be read as an array": ("chain", lambda run: run([[1.0], [2.0, 3.0]])),

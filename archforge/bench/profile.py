@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from archforge.bench.roofline import Bound, Work, bound, measured_limits, work_of
-from archforge.plan import Executable, Limits
+from archforge.plan import Executable, Limits, Watcher
 
 __all__ = ["Profile", "StepTime", "elapsed_by_step", "profile"]
 
@@ -97,7 +97,7 @@ def profile(
     batch = len(next(iter(inputs.values())))
     say("calling it for the first time")
     executable.run(inputs)
-    pieces: list[dict[str, float]] = []
+    pieces: list[Elapsed] = []
     calls: list[float] = []
     for round_ in range(rounds):
         say(f"round {round_ + 1} of {rounds}")
@@ -114,27 +114,46 @@ def profile(
             tuple(node.op.kind for node in (step.node, *step.then)),
             plan.types[step.output].shape,
             work,
-            statistics.median(piece.get(step.output, 0.0) for piece in pieces),
+            statistics.median(piece.by_step.get(step.output, 0.0) for piece in pieces),
             step.is_fallback,
         )
         for step, work in zip(plan.steps, work_of(plan, batch), strict=True)
     )
-    around_s = statistics.median(piece[""] for piece in pieces)
+    around_s = statistics.median(piece.around_s for piece in pieces)
     return Profile(steps, around_s, statistics.median(calls), measured_limits(threads))
+
+
+class Elapsed(Watcher):
+    """Seconds of one watched call: by the value that a step makes, and of what comes before and after the
+    steps."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.by_step: dict[str, float] = {}
+        self.around_s = 0.0
+        self._clock = clock
+        self._last = clock()
+
+    def took_inputs(self) -> None:
+        self.around_s += self._lap()
+
+    def made(self, value: str) -> None:
+        self.by_step[value] = self.by_step.get(value, 0.0) + self._lap()
+        # What it takes to write that down is no part of the next step.
+        self._last = self._clock()
+
+    def gave_outputs(self) -> None:
+        self.around_s += self._lap()
+
+    def _lap(self) -> float:
+        """Seconds since the last one."""
+        begin, self._last = self._last, self._clock()
+        return self._last - begin
 
 
 def elapsed_by_step(
     executable: Executable, inputs: Mapping[str, Any], clock: Callable[[], float] = time.perf_counter
-) -> dict[str, float]:
-    """Seconds by the value that a step makes; those around them under no name."""
-    elapsed: dict[str, float] = {}
-    last = clock()
-
-    def done(name: str) -> None:
-        nonlocal last
-        now = clock()
-        elapsed[name] = elapsed.get(name, 0.0) + now - last
-        last = clock()
-
-    executable.program.watched(inputs, done)
+) -> Elapsed:
+    """The time of one call, step by step."""
+    elapsed = Elapsed(clock)
+    executable.program.watched(inputs, elapsed)
     return elapsed

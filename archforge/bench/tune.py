@@ -115,7 +115,7 @@ def _uses(plan: Plan, backend: Tunable) -> dict[str, _Uses]:
 def _least_by_step(run: Executable, inputs: Mapping[str, Any], rounds: int, clock: Clock) -> dict[str, float]:
     """Seconds by the value that a step makes, the least of each; the first call is not counted."""
     run.run(inputs)
-    times = [elapsed_by_step(run, inputs, clock) for _ in range(rounds)]
+    times = [elapsed_by_step(run, inputs, clock).by_step for _ in range(rounds)]
     return {value: min(elapsed[value] for elapsed in times) for value in times[0]}
 
 

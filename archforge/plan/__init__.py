@@ -12,6 +12,7 @@ from archforge.plan.contract import (
     Program,
     Step,
     Tunable,
+    Watcher,
 )
 from archforge.plan.executable import Executable, Results, load
 from archforge.plan.interpreter import Interpreter
@@ -37,6 +38,7 @@ __all__ = [
     "Shapes",
     "Step",
     "Tunable",
+    "Watcher",
     "load",
     "named_values",
     "packed_alike",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -26,6 +27,7 @@ __all__ = [
     "Program",
     "Step",
     "Tunable",
+    "Watcher",
     "has_reference",
     "op_of",
     "unpacked",
@@ -75,48 +77,80 @@ class Kernel:
 Lowering = Callable[..., Kernel | None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Chain:
-    """A node and those that its kernel applies to its result: none, a merge, an activation, or both."""
+    """A node, and the nodes that its kernel applies to the result before it writes it: a merge with one more
+    value, an activation, or the merge and then the activation."""
 
     node: Node
-    then: tuple[Node, ...] = ()
+    merge: Node | None = None
+    activation: Node | None = None
 
-    @property
+    @cached_property
+    def then(self) -> tuple[Node, ...]:
+        """The nodes after the first, in order."""
+        return tuple(node for node in (self.merge, self.activation) if node is not None)
+
+    @cached_property
     def output(self) -> str:
         """The value that the chain leaves."""
         return (self.node, *self.then)[-1].name
 
-    @property
+    @cached_property
     def inputs(self) -> tuple[str, ...]:
-        """The values that the chain reads from outside: its node's, then the residual's."""
-        inside = {self.node.name, *(n.name for n in self.then)}
-        return (*self.node.inputs, *(v for n in self.then for v in n.inputs if v not in inside))
+        """The values that the chain reads: its node's, then the other one of the merge."""
+        merged = self.merge.inputs if self.merge else ()
+        return (*self.node.inputs, *(value for value in merged if value != self.node.name))
 
-    def takes(self, node: Node) -> bool:
-        """Whether `node` can come next: one merge of two values at most, before one activation."""
-        if any(len(n.inputs) == 1 for n in self.then):
-            return False
-        is_merge = isinstance(node.op, Op) and node.op.arity is None
-        return len(node.inputs) == 2 and not self.then if is_merge else len(node.inputs) == 1
+    @cached_property
+    def epilogue(self) -> Epilogue | None:
+        """The ops after the first; None for a node by itself."""
+        if not self.then:
+            return None
+        return Epilogue(
+            merge=op_of(self.merge) if self.merge else None,
+            activation=op_of(self.activation) if self.activation else None,
+        )
+
+    def followed_by(self, node: Node) -> Chain | None:
+        """The chain with `node` as its next one: a merge of two values, which must be the first after the
+        chain's own node, or an activation, which ends the chain. None for any other node."""
+        if self.activation:
+            return None
+        if op_of(node).arity is None:
+            return replace(self, merge=node) if len(node.inputs) == 2 and not self.merge else None
+        return replace(self, activation=node) if len(node.inputs) == 1 else None
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A kernel bound to its place. `frees` are the values that no later step or output reads; `then`
-    are the nodes that the kernel does besides, as its epilogue."""
+    """A kernel bound to its place. `frees` are the values that no later step or output reads."""
 
-    node: Node
+    chain: Chain
     kernel: Kernel
     params: Mapping[str, ParamDecl]
     frees: tuple[str, ...]
     is_fallback: bool
-    then: tuple[Node, ...] = ()
+
+    @property
+    def node(self) -> Node:
+        """The node whose parameters the kernel has."""
+        return self.chain.node
+
+    @property
+    def then(self) -> tuple[Node, ...]:
+        """The nodes that the kernel computes besides, as its epilogue."""
+        return self.chain.then
 
     @property
     def inputs(self) -> tuple[str, ...]:
         """The values that it reads: its node's, then the one that its epilogue merges."""
-        return Chain(self.node, self.then).inputs
+        return self.chain.inputs
+
+    @property
+    def output(self) -> str:
+        """The value that it makes."""
+        return self.chain.output
 
     @property
     def layer(self) -> str:
@@ -124,16 +158,11 @@ class Step:
         # Folding a batch norm joins its name to the convolution's by a plus.
         return self.node.params_of.partition("+")[0] if self.params else self.node.name
 
-    @property
-    def output(self) -> str:
-        return Chain(self.node, self.then).output
-
-    def epilogue(self) -> dict[str, Epilogue]:
-        """The keyword for `kernel.run`; none for a node by itself."""
-        if not self.then:
-            return {}
-        ops = {len(n.inputs): op_of(n) for n in self.then}
-        return {"epilogue": Epilogue(merge=ops.get(2), activation=ops.get(1))}
+    def run(self, params: Mapping[str, Any], *inputs: Any, **options: Any) -> Any:
+        """The value that it makes, from the packed parameters and what it reads, in the backend's form."""
+        if self.chain.epilogue is not None:
+            options["epilogue"] = self.chain.epilogue
+        return self.kernel.run(params, *inputs, **options)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -175,15 +204,27 @@ class Plan:
         return tuple(dict.fromkeys(node.op.kind for node in self.fallbacks))
 
 
+class Watcher:
+    """Told what a watched call has just done; a subclass overrides what it wants to know."""
+
+    def took_inputs(self) -> None:
+        """The inputs are where the steps read them."""
+
+    def made(self, value: str) -> None:
+        """A part of the step that makes `value` is done: all of it, or the part for one image."""
+
+    def gave_outputs(self) -> None:
+        """The outputs are arrays of the caller's."""
+
+
 class Program(Protocol):
     """A loaded plan: arrays of the inputs to the arrays that are wanted, by the names of values. Threads
     may call it together."""
 
     def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]: ...
 
-    def watched(self, inputs: Mapping[str, Array], done: Callable[[str], None]) -> dict[str, Array]:
-        """The same, one piece after the other. `done` is called when one is over, with the value that its
-        step makes, or with nothing when the inputs were taken in and when the outputs are out."""
+    def watched(self, inputs: Mapping[str, Array], watcher: Watcher) -> dict[str, Array]:
+        """A call that does one step after the other, and tells `watcher` when each is done."""
         ...
 
 

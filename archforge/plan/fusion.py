@@ -31,21 +31,21 @@ def fused(
         # The latest producer first: an earlier one would have to wait, and keep its inputs alive.
         for value in sorted(node.inputs, key=lambda v: -place.get(v, -1)):
             before = chains.get(value)
-            if before and uses[value] == 1 and _absorbs(before, node, typed, kernels):
-                chain = Chain(before.node, (*before.then, node))
+            longer = before.followed_by(node) if before and uses[value] == 1 else None
+            if longer and _can_absorb(kernels[longer.node.name], node, typed):
+                chain = longer
                 del chains[value]
                 break
         chains[node.name] = chain
     return list(chains.values())
 
 
-def _absorbs(chain: Chain, node: Node, typed: TypedGraph, kernels: Mapping[str, Kernel | None]) -> bool:
-    kernel = kernels[chain.node.name]
+def _can_absorb(kernel: Kernel | None, node: Node, typed: TypedGraph) -> bool:
+    """True if the kernel has the node's op for its epilogue, on values of one type and without parameters."""
     types = {typed.types[v] for v in (node.name, *node.inputs)}
     return (
         kernel is not None
         and node.op.kind in kernel.absorbs
-        and chain.takes(node)
         and len(types) == 1
         and not node.op.params(*typed.input_types(node))
     )

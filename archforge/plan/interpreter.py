@@ -8,46 +8,49 @@ from typing import Any
 
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
-from archforge.plan.contract import Plan
+from archforge.plan.contract import Plan, Watcher
 
 __all__ = ["Interpreter"]
 
 
+def _nothing(value: Any) -> None:
+    """Values that kernels return are computed already."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Interpreter:
-    """Keeps no state between calls, so that threads can share it. `settle` waits for a value to be there,
-    where values are lazy."""
+    """A program that keeps no state between calls, so that threads can share it. Where values are lazy,
+    `settle` computes one; a watched call does so after each step."""
 
     plan: Plan
     params: tuple[Mapping[str, Any], ...]
-    settle: Callable[[Any], object] | None = None
+    settle: Callable[[Any], object] = _nothing
 
     def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        return self._run(inputs, lambda name, value: None)
+        return self._run(inputs, _nothing, Watcher())
 
-    def watched(self, inputs: Mapping[str, Array], done: Callable[[str], None]) -> dict[str, Array]:
-        def settled(name: str, value: Any) -> None:
-            if self.settle is not None and value is not None:
-                self.settle(value)
-            done(name)
+    def watched(self, inputs: Mapping[str, Array], watcher: Watcher) -> dict[str, Array]:
+        return self._run(inputs, self.settle, watcher)
 
-        outputs = self._run(inputs, settled)
-        done("")
-        return outputs
-
-    def _run(self, inputs: Mapping[str, Array], done: Callable[[str, Any], None]) -> dict[str, Array]:
+    def _run(
+        self, inputs: Mapping[str, Array], settle: Callable[[Any], object], watcher: Watcher
+    ) -> dict[str, Array]:
         plan, backend = self.plan, self.plan.backend
         values = {name: backend.enter(array, plan.dtype) for name, array in inputs.items()}
-        done("", None)
+        for value in values.values():
+            settle(value)
+        watcher.took_inputs()
         for step, params in zip(plan.steps, self.params, strict=True):
-            given = (values[v] for v in step.inputs)
-            values[step.output] = step.kernel.run(params, *given, **step.epilogue())
-            done(step.output, values[step.output])
+            made = values[step.output] = step.run(params, *(values[v] for v in step.inputs))
+            settle(made)
+            watcher.made(step.output)
             for name in step.frees:
                 del values[name]
         # Ops such as `flatten` return views; what a caller then writes must not reach its input.
         left = {name: backend.leave(values[name]) for name in plan.wanted}
-        return {
+        outputs = {
             name: a.copy() if any(np.may_share_memory(a, x) for x in inputs.values()) else a
             for name, a in left.items()
         }
+        watcher.gave_outputs()
+        return outputs

@@ -75,12 +75,11 @@ def plan(
         chains = fused(nodes, typed, kernels, wanted)
     steps = tuple(
         Step(
-            node=chain.node,
+            chain=chain,
             kernel=kernels[chain.node.name] or _through_numpy(op_of(chain.node), backend, dtype),
             params=chain.node.op.params(*typed.input_types(chain.node)),
             frees=frees,
             is_fallback=kernels[chain.node.name] is None,
-            then=chain.then,
         )
         for chain, frees in zip(chains, _frees(chains, typed.inputs, wanted), strict=True)
     )

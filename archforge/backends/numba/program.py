@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Lock
@@ -17,7 +17,7 @@ from archforge.backends.numba.runtime.workspace import Workspace
 from archforge.backends.numba.toolchain.machine import machine
 from archforge.errors import InternalError
 from archforge.ops.base import Array
-from archforge.plan import Plan
+from archforge.plan import Plan, Watcher
 from archforge.plan.concat_in_place import inside_concats
 from archforge.plan.image_by_image import sections, values_within
 
@@ -51,9 +51,9 @@ class NumbaProgram:
         with self._workspace(inputs) as (workspace, wanted):
             return workspace.run(inputs, wanted)
 
-    def watched(self, inputs: Mapping[str, Array], done: Callable[[str], None]) -> dict[str, Array]:
+    def watched(self, inputs: Mapping[str, Array], watcher: Watcher) -> dict[str, Array]:
         with self._workspace(inputs) as (workspace, wanted):
-            return workspace.watched(inputs, wanted, done)
+            return workspace.watched(inputs, wanted, watcher)
 
     @contextmanager
     def _workspace(self, inputs: Mapping[str, Array]) -> Iterator[tuple[Workspace, Mapping[str, TapeValue]]]:
@@ -102,10 +102,7 @@ class NumbaProgram:
         given = tuple(values[v] for v in step.inputs)
         if not isinstance(step.kernel, AnyAxis):
             given = tuple(along(v, 0) if v.axis else v for v in given)
-        if step.is_fallback:
-            made = tape.fall_back(step, params, given)
-        else:
-            made = step.kernel.run(params, *given, **step.epilogue())
+        made = tape.fall_back(step, params, given) if step.is_fallback else step.run(params, *given)
         if made.shape != self._plan.types[step.output].shape:
             raise InternalError(f"{step.output} was recorded as {made.shape}")
         if tape.is_whole(made) or step.output in tape.of_one_image:

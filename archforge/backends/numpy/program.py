@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
 from archforge.backends.numpy.call_memory import ArenaLayout, CallMemory
 from archforge.ops.base import Array
-from archforge.plan import Plan
+from archforge.plan import Plan, Watcher
 
 __all__ = ["NumpyProgram"]
 
@@ -24,9 +24,9 @@ class NumpyProgram:
         self._idle: list[CallMemory] = []
 
     def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        return self.watched(inputs, lambda name: None)
+        return self.watched(inputs, Watcher())
 
-    def watched(self, inputs: Mapping[str, Array], done: Callable[[str], None]) -> dict[str, Array]:
+    def watched(self, inputs: Mapping[str, Array], watcher: Watcher) -> dict[str, Array]:
         try:
             memory = self._idle.pop()
         except IndexError:
@@ -34,14 +34,12 @@ class NumpyProgram:
         values = memory.values(self._layout, len(next(iter(inputs.values()))))
         for name, array in inputs.items():
             np.copyto(values[name], np.moveaxis(array, 1, -1), casting="same_kind")
-        done("")
+        watcher.took_inputs()
         for step, params in zip(self._plan.steps, self._params, strict=True):
             given = (values[name] for name in step.inputs)
-            step.kernel.run(
-                params, *given, out=values[step.output], scratch=memory.scratch, **step.epilogue()
-            )
-            done(step.output)
+            step.run(params, *given, out=values[step.output], scratch=memory.scratch)
+            watcher.made(step.output)
         left = {name: np.moveaxis(values[name], -1, 1).copy() for name in self._plan.wanted}
-        done("")
+        watcher.gave_outputs()
         self._idle.append(memory)
         return left

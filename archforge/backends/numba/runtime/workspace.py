@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -18,6 +18,7 @@ from archforge.backends.numba.runtime.unit_recipe import SCHEDULER
 from archforge.backends.numba.toolchain.machine import FLOAT, machine
 from archforge.backends.numba.toolchain.machine_code import address
 from archforge.ops.base import Array, Op
+from archforge.plan import Watcher
 from archforge.plan.arena import lay_out
 
 __all__ = ["Workspace"]
@@ -71,16 +72,16 @@ class Workspace:
         return self._left(wanted)
 
     def watched(
-        self, inputs: Mapping[str, Array], wanted: Mapping[str, TapeValue], done: Callable[[str], None]
+        self, inputs: Mapping[str, Array], wanted: Mapping[str, TapeValue], watcher: Watcher
     ) -> dict[str, Array]:
-        """The same, one call of the tape after the other; see `Program.watched`."""
+        """What `run` gives, one call of the tape after the other."""
         self._take_in(inputs)
-        done("")
+        watcher.took_inputs()
         for call, piece in zip(self._tape.calls, self._pieces(), strict=True):
             self._do(piece)
-            done(call.step if isinstance(call, TapeCall) else call[0].output)
+            watcher.made(call.step if isinstance(call, TapeCall) else call[0].output)
         outputs = self._left(wanted)
-        done("")
+        watcher.gave_outputs()
         return outputs
 
     def _take_in(self, inputs: Mapping[str, Array]) -> None:
