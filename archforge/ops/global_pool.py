@@ -35,6 +35,10 @@ class _GlobalPool(Op):
     def reach(self, *inputs: TensorType) -> tuple[Reach, ...]:
         return (ELEMENTWISE, *(WHOLE,) * len(self.infer(*inputs).spatial))
 
+    def _kept(self, y: Array) -> Array:
+        """The axes of `y` that stay: without `keep` those of the batch and the channels."""
+        return y if self.keep else y.reshape(y.shape[:2])
+
 
 class GlobalAvgPool(_GlobalPool):
     """Mean of each channel. Source: arXiv:1312.4400, section 3.2."""
@@ -43,8 +47,7 @@ class GlobalAvgPool(_GlobalPool):
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         (x,) = inputs
-        y: Array = x.mean(tuple(range(2, x.ndim)), keepdims=self.keep)
-        return y
+        return self._kept(x.mean(tuple(range(2, x.ndim)), keepdims=True))
 
 
 class GlobalMaxPool(_GlobalPool):
@@ -54,5 +57,4 @@ class GlobalMaxPool(_GlobalPool):
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         (x,) = inputs
-        y: Array = x.max(tuple(range(2, x.ndim)), keepdims=self.keep)
-        return y
+        return self._kept(x.max(tuple(range(2, x.ndim)), keepdims=True))
