@@ -88,6 +88,7 @@ class ParamDecl(NamedTuple):
 
     @property
     def size(self) -> int:
+        """Number of elements."""
         return math.prod(self.shape)
 
 

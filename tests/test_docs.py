@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from archforge.spec.resolve.library import Library
 from archforge.spec.schema.schema import general_schema, spec_schema
 from archforge.spec.syntax.parse_document import SECTIONS
 from archforge.spec.syntax.syntax_tree import KINDS, MODIFIERS, STRUCTURES, Header
-from tests.pages import PAGES, REGENERATE, ROOT
+from tests.pages import DOCS, PAGES, REGENERATE, ROOT
+from tests.pages.api import API_PARTS
 from tests.pages.reference import LANGUAGE, Example, examples
 
 MARKDOWN = sorted(
@@ -24,6 +26,8 @@ MARKDOWN = sorted(
     for folder in (".", "docs", "docs/decisions", "benchmarks", "benchmarks/results", "tests/data")
     for path in (ROOT / folder).glob("*.md")
 )
+# Files that archforge writes.
+WRITTEN = {"model.py"}
 EXAMPLES = [pytest.param(example, id=f"line {example.line}") for example in examples(LANGUAGE)]
 
 
@@ -55,6 +59,33 @@ def _anchors(text: str) -> set[str]:
     """The anchors of the headings of a Markdown page, as GitHub makes them."""
     headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", MARKDOWN, ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_and_folders_that_a_page_names_are_there(page: Path) -> None:
+    named = set(re.findall(r"`(\w[\w/.]*(?:\.py|/))`", page.read_text("utf-8"))) - WRITTEN
+    there = [f"/{path.relative_to(ROOT).as_posix()}" for path in _files()]
+    missing = {name for name in named if not any(f"/{name}" in path for path in there)}
+    assert {name for name in missing if "NAME" not in name} == set()
+
+
+def _files() -> Iterator[Path]:
+    """Every file of the repository that is not made by a tool."""
+    for folder in ("archforge", "benchmarks", "docs", "requirements", "templates", "tests", "zoo_specs"):
+        yield from (ROOT / folder).rglob("*")
+
+
+def test_every_public_name_has_its_place_on_the_page_of_the_api() -> None:
+    text = (DOCS / "python_api.md").read_text("utf-8")
+    assert [name for name in API_PARTS if f"<!-- generated: {name} -->" not in text] == []
+
+
+def test_every_variable_of_the_environment_is_on_the_page_of_running() -> None:
+    text = (DOCS / "runtime.md").read_text("utf-8").replace("`, `_L", "`, `ARCHFORGE_L")
+    sources = "".join(p.read_text("utf-8") for p in (ROOT / "archforge").rglob("*.py"))
+    assert {
+        name for name in re.findall(r"ARCHFORGE_\w*[A-Z]{2}\w*", sources) if f"`{name}`" not in text
+    } == set()
 
 
 def test_every_word_of_the_language_is_explained() -> None:

@@ -48,6 +48,7 @@ class Cell:
     problem: Diagnostic | None = None
 
     def to_json(self) -> dict[str, Any]:
+        """The cell as plain data."""
         return {
             "cell": self.cell,
             "source": self.source,

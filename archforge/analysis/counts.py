@@ -27,6 +27,7 @@ class Counts:
 
     @property
     def params(self) -> int:
+        """Weights and biases together."""
         return self.weights + self.biases
 
     def by_cell(self) -> dict[str, int]:

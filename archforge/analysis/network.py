@@ -31,14 +31,17 @@ class Network:
 
     @property
     def spec(self) -> Spec:
+        """The spec, merged with what it extends and imports."""
         return self.expansion.spec
 
     @property
     def name(self) -> str:
+        """The name of the spec."""
         return self.spec.name
 
     @property
     def profile(self) -> str:
+        """The name of the profile."""
         return self.expansion.profile
 
     @property
@@ -49,6 +52,7 @@ class Network:
 
     @property
     def graph(self) -> TypedGraph:
+        """The nodes, and the type of every value."""
         return self.expansion.graph
 
     @property
@@ -68,9 +72,11 @@ class Network:
 
     @property
     def ok(self) -> bool:
+        """True if no documented figure differs."""
         return not self.problems
 
     def to_json(self) -> dict[str, Any]:
+        """Profile, counts and cells as plain data."""
         cells = [cell.to_json() for cell in self.cells]
         return {"profile": self.profile, **self.counts.by_cell(), "cells": cells}
 
@@ -107,9 +113,11 @@ class Report:
 
     @property
     def ok(self) -> bool:
+        """True if the spec is well formed, all cells hold and all demands are met."""
         return not self.diagnostics and not self.failures
 
     def to_json(self) -> dict[str, Any]:
+        """The report as plain data, as `archforge check --json` prints it."""
         header = self.spec.header if self.spec else None
         out: dict[str, Any] = {
             "name": self.name,

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from tests.pages import errors, reference
+from tests.pages.api import API_PARTS
 from tests.pages.coverage import coverage
 from tests.pages.markdown import with_parts
 from tests.pages.sessions import refreshed
@@ -25,7 +26,7 @@ README = ROOT / "README.md"
 REGENERATE = "not what the code gives now: run `make generated` and read the diff"
 
 
-PARTS: Mapping[str, Callable[[], str]] = {**reference.LANGUAGE_PARTS, "coverage": coverage}
+PARTS: Mapping[str, Callable[[], str]] = {**reference.LANGUAGE_PARTS, **API_PARTS, "coverage": coverage}
 
 
 def _page(name: str) -> str:
@@ -45,7 +46,14 @@ def _graphs_without_golden() -> str:
     return pinned_text()
 
 
-IN_PART = ("README.md", "docs/coverage.md", "docs/language.md")
+IN_PART = (
+    "README.md",
+    "docs/coverage.md",
+    "docs/language.md",
+    "docs/life_of_a_network.md",
+    "docs/python_api.md",
+    "docs/tutorial.md",
+)
 
 # The pages of docs/ and README.md, and the schema, by path; one test holds them all.
 PAGES: Mapping[Path, Callable[[], str]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 
-__all__ = ["table", "with_parts"]
+__all__ = ["escaped", "table", "with_parts"]
 
 _PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -15,6 +15,12 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     head = list(head)
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(c.replace("|", "\\|") for c in line) + " |" for line in lines)
+
+
+def escaped(text: str) -> str:
+    """Text whose asterisks are products, or parts of shapes, unless they enclose a word."""
+    parts = re.split(r"(`[^`]*`|\*\w+\*)", text)
+    return "".join(p if p[:1] in ("`", "*") else p.replace("*", "\\*") for p in parts)
 
 
 def with_parts(text: str, parts: Mapping[str, Callable[[], str]]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from archforge.spec.schema.schema import general_schema
 from archforge.spec.schema.values import plain_text
 from archforge.spec.syntax.syntax_tree import CELLS
 from archforge.spec.yaml import tree
-from tests.pages.markdown import table
+from tests.pages.markdown import escaped, table
 from tests.pages.sessions import fences
 
 __all__ = [
@@ -122,7 +121,7 @@ def _section(word: str, cls: type[Op]) -> str:
     meanings = attribute_meanings(cls)
     for name, fragment in cls.model_json_schema()["properties"].items():
         default = f"`{plain_text(fragment['default'])}`" if "default" in fragment else "required"
-        rows.append((f"`{name}`", _escaped(meanings[name]), fragment["description"], default))
+        rows.append((f"`{name}`", escaped(meanings[name]), fragment["description"], default))
     attributes = table(("attribute", "meaning", "is", "default"), rows)
     return f"## {word}\n\n{_meaning(cls)}\n\n{attributes}"
 
@@ -133,13 +132,7 @@ def _words(cls: type[Op]) -> str:
 
 def _meaning(cls: type[Op]) -> str:
     """The text of an op's docstring."""
-    return _escaped(op_text(cls))
-
-
-def _escaped(text: str) -> str:
-    """Text whose asterisks are products unless they enclose a word."""
-    parts = re.split(r"(`[^`]*`|\*\w+\*)", text)
-    return "".join(p if p[:1] in ("`", "*") else p.replace("*", "\\*") for p in parts)
+    return escaped(op_text(cls))
 
 
 # Examples

@@ -1,6 +1,6 @@
 """The fast path on CPUs, in float32: machine code made by Numba and LLVM, without a C compiler.
 
-Values lie in blocks of channels as wide as a vector register; `docs/runtime.md` has the picture. What it
+Values lie in blocks of channels as wide as a vector register; `docs/runtime_design.md` explains. What it
 lacks runs on the reference. Executables are re-entrant: each call at the same time has memory of its own.
 """
 

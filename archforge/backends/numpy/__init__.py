@@ -1,5 +1,5 @@
 """Plain NumPy. In float64 it is the reference: every op runs on the kernel of its own file. In float32 it has
-kernels that spend their time in NumPy's matrix products; `docs/runtime.md` explains them."""
+kernels that spend their time in NumPy's matrix products; `docs/runtime_design.md` explains them."""
 
 from __future__ import annotations
 
