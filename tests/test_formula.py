@@ -15,7 +15,8 @@ from archforge.errors import Diagnostic, DiagnosticError, SourceFile, Span
 from archforge.spec.binding.environment import MAX_WORK, Budget, Env
 from archforge.spec.binding.tensors import POISON
 from archforge.spec.formulas.compiler import parse_formula, parse_template
-from archforge.spec.formulas.formula import Formula, LimitError, Poisoned
+from archforge.spec.formulas.failures import LimitError, Poisoned
+from archforge.spec.formulas.formula import Formula
 from archforge.spec.formulas.functions import FUNCTIONS, MAX_ITEMS, MAX_NUMBER
 
 VALUES: dict[str, Any] = {

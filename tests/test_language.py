@@ -93,6 +93,16 @@ def test_a_row_may_come_beside_first() -> None:
     assert attribute(text, "kernel") == [1, 3]
 
 
+def test_a_row_keeps_what_first_does_not_replace() -> None:
+    text = """
+    - for: [out, kernel]
+      in: [[8, 3]]
+      do: {conv: =row, repeat: 2, first: {out: 4}}
+    """
+    assert attribute(text, "out") == [4, 8]
+    assert attribute(text, "kernel") == [3, 3]
+
+
 def test_lists_reach_attributes_as_tuples() -> None:
     text = "- conv: {out: 4, kernel: [1, 3], padding: [0, [0, 2]], stride: '=[1, 2]'}"
     (conv,) = nodes(text)

@@ -14,6 +14,7 @@ from archforge.ir import TensorType
 from archforge.ops import all_ops
 from archforge.spec.binding.environment import Budget
 from archforge.spec.expand.expand import Expansion
+from archforge.spec.formulas.failures import LimitError
 from archforge.spec.formulas.formula import describe
 from archforge.spec.syntax.syntax_tree import CELLS, RANGE, RuleDecl, Value, formulas_in, value_of
 from archforge.spec.yaml.tree import Entry, Scalar, Tree
@@ -82,7 +83,7 @@ def check_cells(expansion: Expansion, counts: Counts, *, changed: bool = False) 
             continue
         try:
             cell = _cell(entry, default, names)
-        except DiagnosticError as error:
+        except (DiagnosticError, LimitError) as error:
             mistakes += error.diagnostics
         else:
             cells.append(replace(cell, status="not_applicable", problem=None) if changed else cell)

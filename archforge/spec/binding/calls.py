@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any, NoReturn
@@ -13,11 +13,28 @@ from archforge.errors import Diagnostic, DiagnosticError, Note, Span, did_you_me
 from archforge.ir import ShapeError
 from archforge.ops import all_ops
 from archforge.ops.base import Op
-from archforge.spec.binding.environment import NO_ARGS, ArgFrame, Env, check_kind, evaluate_argument
+from archforge.spec.binding.environment import (
+    NO_ARGS,
+    NOTHING,
+    ArgFrame,
+    Env,
+    Evaluated,
+    Given,
+    evaluate_argument,
+)
 from archforge.spec.binding.suggestions import argument_hint, target_hint, value_hint
 from archforge.spec.binding.tensors import POISON, Tensor
-from archforge.spec.formulas.formula import Formula, LimitError, Poisoned, describe
-from archforge.spec.syntax.syntax_tree import CONSTANTS, MODIFIERS, Argument, BlockDecl, Call, Defaults
+from archforge.spec.formulas.failures import Noting, Poisoned
+from archforge.spec.formulas.formula import Formula, describe
+from archforge.spec.syntax.syntax_tree import (
+    CONSTANTS,
+    MODIFIERS,
+    Argument,
+    BlockDecl,
+    Call,
+    Defaults,
+    Value,
+)
 
 __all__ = [
     "OpCall",
@@ -66,45 +83,42 @@ def is_meant(name: str, given: Iterable[str], known: Iterable[str]) -> bool:
     return any(f"`{name}`" in argument_hint(key, names) for key in given if key not in names)
 
 
-class _Evaluated:
-    """A value that came by a row."""
-
-    def __init__(self, value: Any, span: Span) -> None:
-        self.value, self.span = value, span
-
-
-def _entries(
-    call: Call, is_first: bool, names: Sequence[str], target: str, env: Env
-) -> dict[str, Argument | _Evaluated]:
-    """What the call gives by name: arguments, a bare value for the first name, or a row's values."""
-    given: dict[str, Argument | _Evaluated] = dict(call.arguments.entries)
-    bare = call.arguments.bare
-    if bare is not None:
-        row = None if bare.looks_like_steps or not bare.value.is_formula else bare.value.evaluate(env)
-        if isinstance(row, Mapping):
-            given |= {str(key): _Evaluated(value, bare.tree.span) for key, value in row.items()}
-        elif names:
-            given[names[0]] = bare  # the same one for each call: its formula is parsed once
-        else:
-            refuse_bare(target, bare)
+def _given(
+    call: Call, bare: Given | None, names: Sequence[str], target: str, *, is_first: bool
+) -> dict[str, Given]:
+    """Arguments of a call by name: those that it names, or `bare` for the first of `names`, or, if `bare` is
+    a row, one for each name in it. Those of `first` win."""
+    given: dict[str, Given] = dict(call.arguments.entries)
+    if isinstance(bare, Evaluated) and isinstance(bare.value, dict):
+        given |= {str(key): Evaluated(value, bare.span) for key, value in bare.value.items()}
+    elif bare is not None and names:
+        given[names[0]] = bare
+    elif bare is not None:
+        refuse_bare(target, bare.span)
     if is_first:
         given |= call.modifiers.first
     return given
 
 
-def refuse_bare(target: str, bare: Argument) -> NoReturn:
+def _bare_formula(call: Call) -> Argument | None:
+    """The bare argument of a call if it is a formula, which may give a row."""
+    bare = call.arguments.bare
+    return bare if bare is not None and not bare.looks_like_steps and bare.value.is_formula else None
+
+
+def refuse_bare(target: str, span: Span) -> NoReturn:
     """Raise E0308 for a value behind an op or block that takes none."""
-    fail("E0308", f"`{target}` takes no argument", bare.tree.span, help=f"write `{target}` alone")
+    fail("E0308", f"`{target}` takes no argument", span, help=f"write `{target}` alone")
 
 
 def _unknown(
-    given: Mapping[str, Argument | _Evaluated], names: Collection[str], target: str, block: BlockDecl | None
+    given: Mapping[str, Given], names: Collection[str], target: str, block: BlockDecl | None
 ) -> list[Diagnostic]:
     found = []
     for key, argument in given.items():
         if key in names:
             continue
-        if isinstance(argument, _Evaluated):
+        if isinstance(argument, Evaluated):
             message = f"the row has `{key}`, which `{target}` does not take"
             hint = did_you_mean(key, names, what="it takes")
             found.append(Diagnostic("E0306", message, argument.span, help=hint))
@@ -121,7 +135,9 @@ def bind_block(
     spec: the spec's own scope. `defaults` see it behind the block's arguments; so does the block,
     unless it is imported.
     """
-    given = _entries(call, is_first, tuple(block.args), block.name, env)
+    formula = _bare_formula(call)
+    bare = Evaluated(formula.value.evaluate(env), formula.span) if formula else call.arguments.bare
+    given = _given(call, bare, tuple(block.args), block.name, is_first=is_first)
     mistakes = _unknown(given, block.args, block.name, block)
     owner = f"`{block.name}`"
     fallback = defaults.get(block.name, {})
@@ -130,105 +146,121 @@ def bind_block(
     frame = ArgFrame(values, pending, block.args, given)
     outer = Env(env.budget, env.x, env.x, {}, {}, frame, spec.spec)
     inner = Env(env.budget, env.x, env.x, {}, {}, frame, NO_ARGS) if block.imported else outer
+    noting = Noting(mistakes.extend)
     for name, decl in block.args.items():
         argument = given.get(name)
         default = fallback.get(name)
-        try:
-            if isinstance(argument, _Evaluated):
-                values[name] = check_kind(decl, argument.value, argument.span, owner)
-            elif argument is not None:
-                values[name] = evaluate_argument(decl, argument, env, owner)
-            elif default is not None:
-                pending[name] = partial(evaluate_argument, decl, default, outer, owner)
-            elif decl.default is not None:
-                pending[name] = partial(evaluate_argument, decl, decl.default, inner, owner)
-            elif not decl.required:
-                values[name] = None
-            else:
-                values[name] = POISON
-                if not is_meant(name, given, block.args):
-                    mistakes.append(missing_argument(name, block.name, call.span, block))
-        except LimitError:
-            raise
-        except DiagnosticError as error:
-            mistakes += error.diagnostics
-        except Poisoned:
+        if argument is not None:
+            value: Any = POISON
+            with noting:
+                value = evaluate_argument(decl, argument, env, owner)
+            values[name] = value
+        elif default is not None:
+            pending[name] = partial(evaluate_argument, decl, default, outer, owner)
+        elif decl.default is not None:
+            pending[name] = partial(evaluate_argument, decl, decl.default, inner, owner)
+        elif not decl.required:
+            values[name] = None
+        else:
             values[name] = POISON
+            if not is_meant(name, given, block.args):
+                mistakes.append(missing_argument(name, block.name, call.span, block))
     mistakes += [] if mistakes else frame.settle()
     if mistakes:
         raise DiagnosticError(tuple(mistakes))
     return inner
 
 
+class _WrittenAttributes:
+    """Attributes that a call and the defaults write: `constants`, and those that are `computed` at each use,
+    with True for those that see the names of the call, not of the spec.
+
+    bare: the attribute that the bare formula of the call stands for, if there is one.
+    """
+
+    def __init__(
+        self,
+        names: Collection[str],
+        given: Mapping[str, Given],
+        defaults: Mapping[str, Argument],
+        formula: Argument | None,
+        unknown: list[Diagnostic],
+    ) -> None:
+        self.given, self.unknown = given, unknown
+        self.arguments = {name: a for name, a in {**defaults, **given}.items() if name in names}
+        self.bare: str | None = None
+        self.constants: dict[str, Any] = {}
+        self.computed: list[tuple[str, Value | Evaluated, bool]] = []
+        for name, argument in self.arguments.items():
+            content = argument if isinstance(argument, Evaluated) else argument.value
+            if argument is formula:
+                self.bare = name
+            elif isinstance(content, Evaluated) or not content.is_constant:
+                self.computed.append((name, content, name in given))
+            else:
+                self.constants[name] = as_attribute(content.evaluate(NOTHING))
+
+
 class OpCall:
-    """A call of an op, read once: the attributes that it and the defaults write out, and the others."""
+    """A call of an op, read once. `written` is what its arguments and the defaults say, where a bare formula
+    stands for one attribute; where that gives a row, the call is read anew with the row."""
 
     def __init__(self, kind: str, call: Call, defaults: Defaults, *, is_first: bool) -> None:
-        self.kind, self.call, self.defaults, self.is_first = kind, call, defaults, is_first
-        given = dict(call.arguments.entries)
-        if call.arguments.bare is not None:
-            first, *_ = (*all_ops()[kind].attribute_names(), "")  # of an op that takes none: refused
-            given[first] = call.arguments.bare
-        if is_first:
-            given |= call.modifiers.first
-        written = {name: (a.value, name in given) for name, a in (defaults.get(kind, {}) | given).items()}
-        self.constants = {name: v.content for name, (v, _) in written.items() if v.is_constant}
-        self.others = [(name, v, own) for name, (v, own) in written.items() if not v.is_constant]
+        self.kind, self.op = kind, all_ops()[kind]
+        self.call, self.is_first = call, is_first
+        self.defaults = defaults.get(kind, {})
+        self.formula = _bare_formula(call)
+        self.written = self._read(call.arguments.bare)
         self.bound: Op | None = None  # one for all uses, where nothing is computed
+
+    def _read(self, bare: Given | None) -> _WrittenAttributes:
+        names = self.op.attribute_names()
+        given = _given(self.call, bare, names, self.kind, is_first=self.is_first)
+        unknown = _unknown(given, names, self.kind, None)
+        return _WrittenAttributes(names, given, self.defaults, self.formula, unknown)
 
     def bind(self, env: Env, spec: Env) -> Op:
         """The op with its attributes. Raises all that do not fit, each at its own place."""
         if self.bound is not None:
             return self.bound
-        values = dict(self.constants)
+        written = self.written
+        values = dict(written.constants)
+        if self.formula is not None:
+            value = self.formula.value.evaluate(env)
+            if isinstance(value, dict):
+                written = self._read(Evaluated(value, self.formula.span))
+                values = dict(written.constants)
+            elif written.bare is not None:
+                values[written.bare] = as_attribute(value)
+        mistakes = list(written.unknown)
+        noting = Noting(mistakes.extend)
+        for name, content, own in written.computed:
+            with noting:
+                values[name] = as_attribute(content.evaluate(env if own else spec.at(env.x)))
         try:
-            for name, value, own in self.others:
-                values[name] = as_attribute(value.evaluate(env if own else spec.at(env.x)))
-            op = _made(all_ops()[self.kind], values)
-        except LimitError:
-            raise
-        except (DiagnosticError, Poisoned, ValidationError):  # or a row of several attributes
-            return _bind_op(self.kind, self.call, env, spec, self.defaults, is_first=self.is_first)
-        if not self.others:
+            op = _made(self.op, values)
+        except ValidationError as error:
+            mistakes += self._refused(error, written, values, env)
+        if mistakes:
+            raise DiagnosticError(tuple(mistakes))
+        if len(values) < len(written.arguments):
+            raise Poisoned
+        if not written.computed and self.formula is None:
             self.bound = op
         return op
 
-
-def _bind_op(kind: str, call: Call, env: Env, spec: Env, defaults: Defaults, *, is_first: bool) -> Op:
-    """The op with its attributes. Raises all that do not fit, each at its own place."""
-    cls = all_ops()[kind]
-    names = cls.attribute_names()
-    given = _entries(call, is_first, names, kind, env)
-    mistakes = _unknown(given, names, kind, None)
-    values: dict[str, Any] = {}
-    spans: dict[str, Span] = {}
-    poisoned = False
-    fallback = defaults.get(kind, {})
-    for name in (*given, *fallback):
-        argument = given.get(name) or fallback[name]
-        if name not in names or name in spans:
-            continue
-        spans[name] = argument.span if isinstance(argument, _Evaluated) else argument.tree.span
-        try:
-            values[name] = _attribute(argument, env if name in given else spec.at(env.x))
-        except LimitError:
-            raise
-        except DiagnosticError as error:
-            mistakes += error.diagnostics
-        except Poisoned:
-            poisoned = True
-    try:
-        op = _made(cls, values)
-    except ValidationError as error:
-        written = (*given, *spans)
-        found = attribute_mistakes(cls, error, values, spans, call.span, given=written, names=env.names)
-        formulas = {spans[name]: _formula(given.get(name)) for name in values}
-        mistakes += [_with_origins(d, formulas.get(d.span) if d.span else None, env) for d in found]
-    if mistakes:
-        raise DiagnosticError(tuple(mistakes))
-    if poisoned:
-        raise Poisoned
-    return op
+    def _refused(
+        self, error: ValidationError, written: _WrittenAttributes, values: Mapping[str, Any], env: Env
+    ) -> Iterator[Diagnostic]:
+        """Diagnostics for attributes that do not fit, with what the names in their formulas are."""
+        spans = {name: argument.span for name, argument in written.arguments.items()}
+        present = (*written.given, *spans)
+        for found in attribute_mistakes(
+            self.op, error, values, spans, self.call.span, given=present, names=env.names
+        ):
+            formula = next((_formula(a) for a in written.given.values() if a.span is found.span), None)
+            notes = tuple(env.origins(formula)) if formula else ()
+            yield replace(found, notes=(*found.notes, *notes))
 
 
 def _made(cls: type[Op], values: dict[str, Any]) -> Op:
@@ -245,19 +277,9 @@ def _op(cls: type[Op], **values: Any) -> Op:
     return cls(**values)
 
 
-def _formula(argument: Argument | _Evaluated | None) -> Formula | None:
+def _formula(argument: Given | None) -> Formula | None:
     content = argument.value.content if isinstance(argument, Argument) else None
     return content if isinstance(content, Formula) else None
-
-
-def _with_origins(diagnostic: Diagnostic, formula: Formula | None, env: Env) -> Diagnostic:
-    """The same, with what the arguments in the formula are and where they were given."""
-    notes = tuple(env.origins(formula)) if formula else ()
-    return replace(diagnostic, notes=(*diagnostic.notes, *notes))
-
-
-def _attribute(argument: Argument | _Evaluated, env: Env) -> Any:
-    return as_attribute(argument.value if isinstance(argument, _Evaluated) else argument.value.evaluate(env))
 
 
 def as_attribute(value: Any) -> Any:
@@ -295,23 +317,18 @@ def attribute_mistakes(
 
 
 def shape_mistake(
-    op: Op, error: ShapeError, call: Call, values: tuple[Tensor, ...], env: Env, defaults: Defaults
+    op: Op, error: ShapeError, span: Span, values: tuple[Tensor, ...], env: Env, call: OpCall | None
 ) -> Diagnostic:
     """A shape that does not fit, at the attribute that says so, with where its values came from."""
-    span = call.span
     notes: list[Note] = []
-    attribute = error.attribute
-    if attribute:
-        written = call.modifiers.first.get(attribute) or call.arguments.entries.get(attribute)
-        if written is None and attribute == next(iter(type(op).model_fields)):
-            written = call.arguments.bare
-        default = defaults.get(op.kind, {}).get(attribute)
-        formula = _formula(written)
-        if written is not None:
-            span = written.tree.span
+    if call is not None and error.attribute in call.written.arguments:
+        argument = call.written.arguments[error.attribute]
+        if error.attribute in call.written.given:
+            span = argument.span
+            formula = _formula(argument)
             notes += env.origins(formula) if formula else ()
-        elif default is not None:
-            notes.append(Note(f"`{attribute}` comes from the defaults", default.tree.span))
+        else:
+            notes.append(Note(f"`{error.attribute}` comes from the defaults", argument.span))
     if len(values) == 1:
         draft, shape = values[0].draft, values[0].type
         source = f"from `{draft.kind}`" if draft else f"`{values[0].input_name}` of the graph"

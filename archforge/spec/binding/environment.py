@@ -9,10 +9,22 @@ from typing import Any
 from archforge.errors import Diagnostic, DiagnosticError, Note, Span, fail
 from archforge.spec.binding.suggestions import value_hint
 from archforge.spec.binding.tensors import POISON, Tensor
-from archforge.spec.formulas.formula import Formula, LimitError, Overspent, Poisoned, describe
+from archforge.spec.formulas.failures import Noting, Overspent, Poisoned
+from archforge.spec.formulas.formula import Formula, Namespace, describe
 from archforge.spec.syntax.syntax_tree import ArgDecl, Argument, Body
 
-__all__ = ["NO_ARGS", "ArgFrame", "Budget", "Env", "Steps", "check_kind", "evaluate_argument"]
+__all__ = [
+    "NOTHING",
+    "NO_ARGS",
+    "ArgFrame",
+    "Budget",
+    "Env",
+    "Evaluated",
+    "Given",
+    "Steps",
+    "check_kind",
+    "evaluate_argument",
+]
 
 MAX_WORK = 1_000_000
 
@@ -40,6 +52,20 @@ class Steps:
         return "steps"
 
 
+@dataclass(slots=True, eq=False)
+class Evaluated:
+    """An argument whose value is known: the value of a bare formula, or one of a row."""
+
+    value: Any
+    span: Span
+
+    def evaluate(self, names: Namespace) -> Any:
+        return self.value
+
+
+Given = Argument | Evaluated
+
+
 class ArgFrame:
     """Arguments of one call. Those that are pending are evaluated when first asked for, since a default may
     use other arguments in any order. `given` holds the arguments that the call itself gives."""
@@ -49,7 +75,7 @@ class ArgFrame:
         values: dict[str, Any],
         pending: dict[str, Callable[[], Any]],
         decls: Mapping[str, ArgDecl],
-        given: Mapping[str, object] | None = None,
+        given: Mapping[str, Given] | None = None,
     ) -> None:
         self.values = values
         self.pending = pending
@@ -88,15 +114,10 @@ class ArgFrame:
     def settle(self) -> list[Diagnostic]:
         """Evaluate all that is pending, and return the mistakes that were not raised before."""
         found: list[Diagnostic] = []
+        noting = Noting(found.extend)
         for name in self.pending:
-            try:
+            with noting:
                 self[name]
-            except LimitError:
-                raise
-            except DiagnosticError as error:
-                found += error.diagnostics
-            except Poisoned:
-                continue
         # What was pending holds the scope that holds it; without it all goes when the last user does.
         self.pending.clear()
         return found
@@ -143,8 +164,7 @@ class Env:
         for name, _ in dict.fromkeys(formula.names):
             frame = next((f for f in (self.args, self.spec) if name in f), None)
             if frame is not None and not (name in self.loop or name in self.body):
-                argument = frame.given.get(name)
-                span = argument.tree.span if isinstance(argument, Argument) else frame.decls[name].span
+                span = frame.given[name].span if name in frame.given else frame.decls[name].span
                 yield Note(f"`{name}` is {describe(frame[name])}", span)
 
     def at(self, x: Tensor | None) -> Env:
@@ -159,6 +179,10 @@ class Env:
         """Environment with loop variables in front of the same names."""
         loop = self.loop | variables
         return Env(self.budget, self.x, self.input, loop, self.body, self.args, self.spec)
+
+
+# The environment of constants.
+NOTHING = Env(Budget())
 
 
 _KIND_TESTS: dict[str, tuple[Callable[[Any], bool], str]] = {
@@ -186,10 +210,12 @@ def check_kind(
     return value
 
 
-def evaluate_argument(decl: ArgDecl, argument: Argument, env: Env, owner: str) -> Any:
+def evaluate_argument(decl: ArgDecl, argument: Given, env: Env, owner: str) -> Any:
     """The value of an argument in the scope where it is written, of the declared kind."""
-    if argument.looks_like_steps or (decl.takes_steps and not argument.value.is_formula):
-        value: Any = Steps(argument.body, env) if argument.tree.plain() is not None else None
+    if isinstance(argument, Evaluated):
+        value: Any = argument.value
+    elif argument.looks_like_steps or (decl.takes_steps and not argument.value.is_formula):
+        value = Steps(argument.body, env) if argument.tree.plain() is not None else None
     else:
         value = argument.value.evaluate(env)
-    return check_kind(decl, value, argument.tree.span, owner, env.names)
+    return check_kind(decl, value, argument.span, owner, env.names)

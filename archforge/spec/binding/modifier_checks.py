@@ -9,7 +9,8 @@ from typing import Any
 from archforge.errors import Span, fail
 from archforge.spec.binding.suggestions import value_hint
 from archforge.spec.binding.tensors import POISON, Tensor
-from archforge.spec.formulas.formula import Poisoned, describe
+from archforge.spec.formulas.failures import Poisoned
+from archforge.spec.formulas.formula import describe
 
 __all__ = ["check_count", "check_label", "check_tensor", "check_truth"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from archforge.errors import Span
 from archforge.ir import Operator, TensorType
-from archforge.spec.formulas.formula import Poisoned
+from archforge.spec.formulas.failures import Poisoned
 
 __all__ = ["POISON", "TENSOR_ATTRIBUTES", "Draft", "Tensor"]
 

@@ -16,7 +16,8 @@ from archforge.spec.binding.tensors import POISON, Tensor
 from archforge.spec.expand.assemble import ScopeDraft, assemble
 from archforge.spec.expand.naming import NameScope, assign_names
 from archforge.spec.expand.walk import At, Walk
-from archforge.spec.formulas.formula import LimitError, Poisoned, describe
+from archforge.spec.formulas.failures import LimitError
+from archforge.spec.formulas.formula import describe
 from archforge.spec.resolve.resolve import merge_defaults
 from archforge.spec.resolve.spec import Spec
 from archforge.spec.syntax.syntax_tree import Argument, ProfileDecl, Value
@@ -119,8 +120,8 @@ class _Expander:
         outputs: dict[str, Tensor] = {}
         inputs: dict[str, Tensor] = {}
         try:
-            walk.note(*self._missing())
-            walk.note(*self.env.spec.settle())
+            walk.note(self._missing())
+            walk.note(self.env.spec.settle())
             inputs = self._inputs(input_shape)
             single = None if isinstance(self.spec.input, dict) else inputs["input"]
             root = NameScope("graph", None, None)
@@ -130,10 +131,10 @@ class _Expander:
             walk.places[0].output = x
             outputs = self._outputs(x, env)
             assign_names(root)
-        except DiagnosticError as error:
-            walk.note(*error.diagnostics)
+        except (DiagnosticError, LimitError) as error:
+            walk.note(error.diagnostics)
         except RecursionError:
-            walk.note(Diagnostic("E0317", "steps are nested too deeply", self.spec.graph.span))
+            walk.note([Diagnostic("E0317", "steps are nested too deeply", self.spec.graph.span)])
         fail_all(self._with_batch_note(walk.found.values()))
         return Expansion(
             self.spec,
@@ -161,7 +162,7 @@ class _Expander:
         if declared is None and given is None:
             hint = "input: [3, 224, 224], or --input 3x224x224"
             span = self.spec.document.span_of("graph")
-            self.walk.note(Diagnostic("E0202", f"{self.spec.name} has no `input`", span, help=hint))
+            self.walk.note([Diagnostic("E0202", f"{self.spec.name} has no `input`", span, help=hint)])
             return {"input": POISON}
         bare = declared is None
         declared = declared or Value((), self.spec.document.span_of("input"))
@@ -172,17 +173,11 @@ class _Expander:
         for name, value in named.items():
             override = given.get(name) if isinstance(given, Mapping) else given
             out[name] = POISON
-            try:
+            with self.walk.noting:
                 shape = [] if bare else value.evaluate(self.env)
                 if override is not None:
                     shape = _overridden(name, shape, list(override))
                 out[name] = Tensor(_input_type(shape, value.span), None, name)
-            except LimitError:
-                raise
-            except DiagnosticError as error:
-                self.walk.note(*error.diagnostics)
-            except Poisoned:
-                continue
         return out
 
     def _outputs(self, x: Tensor | None, env: Env) -> dict[str, Tensor]:
@@ -193,16 +188,10 @@ class _Expander:
         out: dict[str, Tensor] = {}
         env = env.at(x)
         for name, decl in self.spec.outputs.items():
-            try:
+            with self.walk.noting:
                 if decl.when is None or check_truth(decl.when.evaluate(env), decl.when.span, env.names):
                     what = f"output `{name}`"
                     out[name] = check_tensor(decl.value.evaluate(env), decl.value.span, what, env.names)
-            except LimitError:
-                raise
-            except DiagnosticError as error:
-                self.walk.note(*error.diagnostics)
-            except Poisoned:
-                continue
         if not out and not self.walk.found:
             fail("E0312", "every output is left out by its `when`", self.spec.document.span_of("outputs"))
         return out

@@ -8,7 +8,8 @@ from typing import Any
 from archforge.errors import Note, Span, fail
 from archforge.spec.binding.environment import Env
 from archforge.spec.binding.tensors import POISON
-from archforge.spec.formulas.formula import Poisoned, describe
+from archforge.spec.formulas.failures import Poisoned
+from archforge.spec.formulas.formula import describe
 from archforge.spec.syntax.syntax_tree import For
 
 __all__ = ["rows_of"]

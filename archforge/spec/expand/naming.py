@@ -66,21 +66,21 @@ def _named(scope: NameScope) -> Iterator[tuple[str, Draft | NameScope]]:
     uses: dict[str, int] = {}  # of each kind, among the unnamed
     for item in scope.items:
         if item.given is None:
-            uses[item.kind] = uses.get(item.kind, 0) + 1
+            kind = item.kind
+            uses[kind] = uses.get(kind, 0) + 1
     seen: dict[str, int] = {}
     position = 0
     for item in scope.items:
         merges = isinstance(item, Draft) and not item.op.counts_as_layer
-        kind = item.kind
         if item.given is not None:
             name = item.given
         elif scope.style == "position" and not merges:
             name = str(position)
-        elif uses[kind] > 1:
-            seen[kind] = seen.get(kind, 0) + 1
-            name = f"{kind}{seen[kind]}"
         else:
-            name = kind
+            name = kind = item.kind
+            if uses[kind] > 1:
+                seen[kind] = seen.get(kind, 0) + 1
+                name = f"{kind}{seen[kind]}"
         position += not merges
         yield name, item
 

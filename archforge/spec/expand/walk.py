@@ -7,7 +7,7 @@ noted, the value behind it is poison, and the walk goes on: all mistakes of a gr
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn, cast
 
@@ -22,7 +22,8 @@ from archforge.spec.binding.tensors import POISON, Draft, Tensor
 from archforge.spec.expand.assemble import ScopeDraft
 from archforge.spec.expand.for_rows import rows_of
 from archforge.spec.expand.naming import NameScope, Style
-from archforge.spec.formulas.formula import Formula, LimitError, Poisoned, Template, describe
+from archforge.spec.formulas.failures import LimitError, Noting, Poisoned
+from archforge.spec.formulas.formula import Formula, Template, describe
 from archforge.spec.formulas.functions import MAX_ITEMS
 from archforge.spec.syntax.reserved_names import check_name
 from archforge.spec.syntax.syntax_tree import (
@@ -86,10 +87,15 @@ class Walk:
         self.steps_taken = 0
         self.mistakes_made = 0
 
-    def note(self, *diagnostics: Diagnostic) -> None:
+    @property
+    def noting(self) -> Noting:
+        """Context whose mistakes are kept."""
+        return Noting(self.note)
+
+    def note(self, diagnostics: Iterable[Diagnostic]) -> None:
         """Keep each mistake once, with the calls that led to it the first time."""
-        self.mistakes_made += len(diagnostics)
         for diagnostic in diagnostics:
+            self.mistakes_made += 1
             key = (diagnostic.code, diagnostic.span, diagnostic.message if diagnostic.span is None else "")
             self.found.setdefault(key, diagnostic.within(self.calls))
 
@@ -119,8 +125,6 @@ class Walk:
         for step in body.steps:
             try:
                 x = self._step(step, x, env, at)
-            except LimitError:
-                raise
             except (DiagnosticError, Poisoned) as error:
                 x = self._mistaken(step, env, error)
         if at is not outer:
@@ -129,8 +133,8 @@ class Walk:
 
     def _mistaken(self, step: Step, env: Env, error: DiagnosticError | Poisoned) -> Tensor:
         """Note the step's mistakes, and return poison, which all that it would have set is too."""
-        if isinstance(error, DiagnosticError):
-            self.note(*error.diagnostics)
+        with self.noting:
+            raise error
         if self.mistakes_made > MAX_MISTAKES:  # a loop that makes the same ones over and over
             raise LimitError
         self._poison(step, env)
@@ -197,15 +201,10 @@ class Walk:
     def _let(self, step: Let, env: Env) -> None:
         self.count(step.span, len(step.values))
         for key, argument in step.values.items():
-            try:
-                env.body[key] = argument.value.evaluate(env)
-            except LimitError:
-                raise
-            except DiagnosticError as error:
-                env.body[key] = POISON
-                self.note(*error.diagnostics)
-            except Poisoned:
-                env.body[key] = POISON
+            value: Any = POISON
+            with self.noting:
+                value = argument.value.evaluate(env)
+            env.body[key] = value
 
     def _named(self, modifiers: Modifiers, env: Env, at: At) -> At:
         """Position `at` under the step's own name, if it has one."""
@@ -286,15 +285,16 @@ class Walk:
             if isinstance(call.target, Formula):
                 found = replace(found, notes=tuple(env.origins(call.target)))
             raise DiagnosticError((found,))
-        return self._place(self._op(target, call, env, is_first=is_first), (x,), call, env, at)
+        op_call = self._op_call(target, call, is_first=is_first)
+        return self._place(op_call.bind(env, self.spec), (x,), call.span, env, at, op_call)
 
-    def _op(self, kind: str, call: Call, env: Env, *, is_first: bool) -> Op:
-        """The op with its attributes bound. A call may name its op by a formula."""
+    def _op_call(self, kind: str, call: Call, *, is_first: bool) -> OpCall:
+        """The call as one of op `kind`, which a formula may have named."""
         key = (kind, id(call), is_first)
         found = self.op_calls.get(key)
         if found is None:  # which holds the call, so that its id is no other's
             found = self.op_calls[key] = OpCall(kind, call, self.defaults, is_first=is_first)
-        return found.bind(env, self.spec)
+        return found
 
     def _call_block(self, block: BlockDecl, call: Call, x: Flow, env: Env, at: At, *, is_first: bool) -> Flow:
         if len(self.calls) >= MAX_DEPTH:
@@ -350,9 +350,8 @@ class Walk:
             fail("E0405", f"`{step.kind}` has no branch left", step.span, help=hint)
         if len(values) == 1:
             return values[0][0]
-        call = Call(step.span, Modifiers(), step.kind, Arguments(step.span, {}))
         try:
-            return self._place(self.ops[step.kind](), tuple(v for v, _ in values), call, env, at)
+            return self._place(self.ops[step.kind](), tuple(v for v, _ in values), step.span, env, at)
         except DiagnosticError as error:
             notes = tuple(Note(f"branch {i + 1} is {v.type}", s) for i, (v, s) in enumerate(values))
             raise DiagnosticError(tuple(replace(d, notes=notes) for d in error.diagnostics)) from None
@@ -373,21 +372,23 @@ class Walk:
             fail("E0312", f"a branch of `{kind}` has no value", branch.span, help=hint)
         return value
 
-    def _place(self, op: Op, inputs: tuple[Flow, ...], call: Call, env: Env, at: At) -> Tensor:
+    def _place(
+        self, op: Op, inputs: tuple[Flow, ...], span: Span, env: Env, at: At, call: OpCall | None = None
+    ) -> Tensor:
         """A node of the graph, its output inferred."""
         if None in inputs:
             hint = "with several inputs the first step says `from: =name`"
-            fail("E0312", f"`{op.kind}` has no current value to work on", call.span, help=hint)
+            fail("E0312", f"`{op.kind}` has no current value to work on", span, help=hint)
         if POISON in inputs:
             return POISON
         values = cast("tuple[Tensor, ...]", inputs)
         try:
             output = op.infer(*[v.type for v in values])
         except ShapeError as error:
-            raise DiagnosticError((shape_mistake(op, error, call, values, env, self.defaults),)) from None
+            raise DiagnosticError((shape_mistake(op, error, span, values, env, call),)) from None
         if len(self.drafts) >= MAX_NODES:
-            self.stop(f"the graph has more than {MAX_NODES:,} nodes", call.span)
-        draft = Draft(op, values, output, call.span, at.place, at.given, at.shared)
+            self.stop(f"the graph has more than {MAX_NODES:,} nodes", span)
+        draft = Draft(op, values, output, span, at.place, at.given, at.shared)
         at.names.items.append(draft)
         self.drafts.append(draft)
         return Tensor(output, draft)

@@ -14,13 +14,11 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from archforge.errors import Diagnostic, Span, did_you_mean, fail
+from archforge.spec.formulas.failures import LimitError, Overspent, Poisoned
 from archforge.spec.formulas.formula import (
     Evaluate,
     Formula,
-    LimitError,
     Namespace,
-    Overspent,
-    Poisoned,
     Template,
     describe,
     read_attribute,

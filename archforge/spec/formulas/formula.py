@@ -6,15 +6,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
 
-from archforge.errors import DiagnosticError, Span, did_you_mean, fail
+from archforge.errors import Span, did_you_mean, fail
 
 __all__ = [
     "Evaluate",
     "Formula",
-    "LimitError",
     "Namespace",
-    "Overspent",
-    "Poisoned",
     "Record",
     "Template",
     "describe",
@@ -22,18 +19,6 @@ __all__ = [
     "read_attribute",
     "unknown_name",
 ]
-
-
-class Overspent(Exception):
-    """Raised where the budget of a compilation is used up; the text says which."""
-
-
-class Poisoned(Exception):
-    """Raised where a value is needed that stands behind a mistake, which is reported already."""
-
-
-class LimitError(DiagnosticError):
-    """A limit is exceeded: there is no point in going on."""
 
 
 class Namespace(Protocol):

@@ -22,7 +22,7 @@ from archforge.spec.binding.calls import (
     unknown_argument,
     unknown_target,
 )
-from archforge.spec.binding.environment import NO_ARGS, Budget, Env, check_kind
+from archforge.spec.binding.environment import NOTHING, check_kind
 from archforge.spec.binding.modifier_checks import check_count, check_tensor, check_truth
 from archforge.spec.binding.tensors import TENSOR_ATTRIBUTES
 from archforge.spec.formulas.formula import Formula, Template, no_attribute, unknown_name
@@ -56,7 +56,6 @@ Check = Callable[[Any, Span, Callable[[], Iterable[str]]], object]
 # What formulas in `rules` see besides their constants and the spec's arguments.
 COUNTS = (*(cell for cell in CELLS if cell != "leaf_layers"), "ops", "uses")
 _LOOP = ("i", "key", "row")
-_NOTHING = Env(Budget(), args=NO_ARGS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +253,7 @@ class _Linter:
         else:
             names = self._names(call.target)
             if bare is not None and not names:
-                self.attempt(lambda: refuse_bare(str(call.target), bare))
+                self.attempt(lambda: refuse_bare(str(call.target), bare.span))
             elif bare is not None:
                 given = {names[0]: bare, **given}
             self._arguments(call.target, given, call.span, scope)
@@ -297,8 +296,8 @@ class _Linter:
         spans: dict[str, Span] = {}
         for key, argument in given.items():
             value = self._value_of(argument, scope)
-            if key in cls.model_fields and value and not any(formulas_in(value)):
-                values[key] = as_attribute(value.evaluate(_NOTHING))
+            if key in cls.model_fields and value and value.is_constant:
+                values[key] = as_attribute(value.evaluate(NOTHING))
                 spans[key] = argument.tree.span
         try:
             cls(**values)
@@ -334,8 +333,8 @@ class _Linter:
                 self._body(body, steps)
             return
         value = self._value_of(argument, scope)
-        if len(decls) == 1 and value and not any(formulas_in(value)):
-            content = value.evaluate(_NOTHING)
+        if len(decls) == 1 and value and value.is_constant:
+            content = value.evaluate(NOTHING)
             self.attempt(lambda: check_kind(decls[0], content, value.span, owner, lambda: scope.known))
 
     def _value_of(self, argument: Argument, scope: _VisibleNames) -> Value | None:
@@ -352,7 +351,7 @@ class _Linter:
             self._formula(formula, scope)
             constant = False
         if check and constant:
-            self.attempt(lambda: check(value.evaluate(_NOTHING), value.span, scope.names))
+            self.attempt(lambda: check(value.evaluate(NOTHING), value.span, scope.names))
 
     def _template(self, template: Template, scope: _VisibleNames) -> None:
         for part in template.parts:

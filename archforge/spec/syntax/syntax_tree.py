@@ -96,8 +96,8 @@ class Value(NamedTuple):
 
     @property
     def is_constant(self) -> bool:
-        """True if this is a number, a text, true, false or null that is written out."""
-        return self.content.__class__ in CONSTANTS
+        """True if there is no formula in it."""
+        return self.content.__class__ in CONSTANTS or not any(formulas_in(self))
 
 
 def value_of(tree: Tree) -> Value:
@@ -127,6 +127,10 @@ class Argument:
     key: str
     key_span: Span
     tree: Tree
+
+    @property
+    def span(self) -> Span:
+        return self.tree.span
 
     @cached_property
     def value(self) -> Value:
