@@ -36,19 +36,12 @@ def main() -> None:
 
 def _run() -> None:
     from archforge.cli.app import app_for
-    from archforge.cli.output import adapt_streams, print_diagnostics, print_json
-    from archforge.errors import DiagnosticError
+    from archforge.cli.output import adapt_streams
 
     adapt_streams()
     try:
         try:
             app_for(sys.argv[1:])()
-        except DiagnosticError as error:
-            if "--json" in sys.argv:
-                told = {"diagnostics": [d.to_json() for d in error.diagnostics], "ok": False}
-                print_json(told, indent=None if sys.argv[1] == "run" else 2)  # which prints JSON by lines
-            print_diagnostics(error.diagnostics)
-            sys.exit(USER_ERROR)
         finally:
             sys.stdout.flush()  # here, where what goes wrong can still be told
     except BrokenPipeError:  # the reader, such as `head`, has seen enough

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from archforge import __version__
+from archforge.cli import USER_ERROR
+from archforge.cli.output import print_diagnostics
+from archforge.errors import DiagnosticError
 
 __all__ = ["app_for"]
 
@@ -31,6 +35,20 @@ COMMANDS = {
 }
 
 
+class Command(TyperCommand):
+    """A command that tells of mistakes in its input on standard error, and in JSON too if it prints JSON:
+    the context's `obj` is then the function that prints it (`options.json_option`)."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except DiagnosticError as error:
+            if ctx.obj is not None:
+                ctx.obj({"diagnostics": [d.to_json() for d in error.diagnostics], "ok": False})
+            print_diagnostics(error.diagnostics)
+            raise typer.Exit(USER_ERROR) from error
+
+
 def app_for(arguments: Sequence[str]) -> typer.Typer:
     """The application that runs these arguments: with the one command that they name, else with all."""
     app = typer.Typer(
@@ -45,7 +63,7 @@ def app_for(arguments: Sequence[str]) -> typer.Typer:
     named = [a for a in arguments[:1] if a in COMMANDS]
     for command in named or COMMANDS:
         module, _, function = COMMANDS[command].partition(".")
-        app.command(command)(getattr(import_module(f"archforge.cli.{module}"), function))
+        app.command(command, cls=Command)(getattr(import_module(f"archforge.cli.{module}"), function))
     return app
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
 
 import typer
 
 from archforge import driver
 from archforge.analysis.network import Network
+from archforge.cli.output import print_json
 from archforge.errors import fail
 from archforge.spec.resolve.sources import setting
 from archforge.spec.syntax.syntax_tree import Argument
@@ -21,6 +22,7 @@ __all__ = [
     "SetOption",
     "SpecArgument",
     "input_shape",
+    "json_option",
     "network_of",
     "settings",
 ]
@@ -57,7 +59,19 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="A value for an argument of the spec; may be repeated."),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+def json_option(help: str, tell: Callable[[Any], None]) -> Any:
+    """The option `--json` of a command. Mistakes in its input are then told by `tell` besides."""
+
+    def remember(context: typer.Context, wanted: bool) -> bool:
+        context.obj = tell if wanted else None  # `Command` reads it
+        return wanted
+
+    return typer.Option("--json", help=help, callback=remember)
+
+
+JsonOption = Annotated[bool, json_option("Print JSON instead of text.", print_json)]
 
 
 def network_of(spec: str, profile: str | None, input: str | None, set: Sequence[str] | None) -> Network:

@@ -21,6 +21,7 @@ __all__ = [
     "paint",
     "print_diagnostics",
     "print_json",
+    "print_json_line",
     "table",
     "with_fallbacks",
 ]
@@ -87,7 +88,17 @@ def _can_show(text: str) -> bool:
     return True
 
 
-def print_json(data: Any, indent: int | None = 2) -> None:
+def print_json(data: Any) -> None:
+    """Print data as JSON that is indented."""
+    _print_json(data, indent=2)
+
+
+def print_json_line(data: Any) -> None:
+    """Print data as JSON on a line of its own."""
+    _print_json(data, indent=None)
+
+
+def _print_json(data: Any, indent: int | None) -> None:
     text = json.dumps(data, indent=indent, ensure_ascii=False)
     print(text if _can_show(text) else json.dumps(data, indent=indent))
 

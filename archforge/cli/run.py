@@ -19,8 +19,8 @@ from archforge.cli.compile_options import (
     StrictOption,
     compile_options,
 )
-from archforge.cli.options import ProfileOption, SetOption, SpecArgument, input_shape, settings
-from archforge.cli.output import with_fallbacks
+from archforge.cli.options import ProfileOption, SetOption, SpecArgument, input_shape, json_option, settings
+from archforge.cli.output import print_json_line, with_fallbacks
 from archforge.cli.progress import Progress
 from archforge.cli.run_many import OUTPUTS, open_many
 from archforge.cli.run_one import MADE, inputs, origin, print_results
@@ -110,7 +110,7 @@ def run(
         typer.Option("--labels", metavar="FILE", help="Names of the classes, a line for each, to print."),
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Of many inputs: a JSON object for each, on a line of its own.")
+        bool, json_option("Of many inputs: a JSON object for each, on a line of its own.", print_json_line)
     ] = False,
     low_memory: LowMemoryOption = False,
     no_winograd: NoWinogradOption = False,
