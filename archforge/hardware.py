@@ -1,7 +1,7 @@
-"""The machine as its system describes it: CPU, cores, caches, memory. What is wrong can be overridden.
+"""The machine as its system describes it: CPU, cores, caches, memory. Variables correct wrong descriptions.
 
-ARCHFORGE_THREADS: how many threads compute. ARCHFORGE_L1, ARCHFORGE_L2, ARCHFORGE_L3: bytes of a cache, or
-`48K`, `1M`.
+ARCHFORGE_THREADS: the number of threads that compute. ARCHFORGE_L1, ARCHFORGE_L2, ARCHFORGE_L3: the size of a
+data cache, in bytes or as `48K`, `1M`.
 """
 
 from __future__ import annotations
@@ -37,14 +37,15 @@ APPLE = {1: "hw.perflevel0.l1dcachesize", 2: "hw.perflevel0.l2cachesize"}
 
 
 class Threads(NamedTuple):
-    """How many threads compute, and why so many."""
+    """The number of threads that compute, and the reason for it in words."""
 
     number: int
     reason: str
 
 
 def threads() -> Threads:
-    """ARCHFORGE_THREADS; else the physical cores that this process may use. Raises E0701."""
+    """ARCHFORGE_THREADS if it is set, else the physical cores that this process may use. Raises E0701 for a
+    value that is no number."""
     given = os.environ.get("ARCHFORGE_THREADS", "")
     if given:
         if not re.fullmatch(r"[1-9]\d{0,3}", given):
@@ -60,7 +61,8 @@ def threads() -> Threads:
 
 
 def physical_cores() -> int:
-    """Cores that do not share their execution units, as Linux lists them; else every CPU counts."""
+    """The number of cores that do not share their execution units, if the system (Linux) lists them; else of
+    all CPUs."""
     listed = (int(path.name[3:]) for path in CPUS.glob("cpu[0-9]*") if path.name[3:].isdigit())
     siblings = {text for cpu in listed if (text := _siblings(cpu))}
     return len(siblings) or os.cpu_count() or 1
@@ -73,18 +75,18 @@ def _allowed_cpus() -> set[int]:
 
 
 def _siblings(cpu: int) -> str:
-    """The CPUs that share a core with this one."""
+    """The list of CPUs that share a core with this one, as Linux writes it."""
     return _read(CPUS / f"cpu{cpu}/topology/thread_siblings_list")
 
 
 def _quota() -> int:
-    """The CPUs' worth of time that a container may use, at least 1; 0 for no limit."""
+    """The number of CPUs whose time a container may use, at least 1; 0 for no limit."""
     found = re.fullmatch(r"(\d+) (\d+)", _read(QUOTA))
     return max(int(found[1]) // int(found[2]), 1) if found else 0
 
 
 def cache_bytes(level: int) -> int:
-    """Bytes of the data cache of level 1, 2 or 3. Raises E0701 for an override that is no size."""
+    """The size in bytes of the data cache of level 1, 2 or 3. Raises E0701 for a variable that is no size."""
     name = f"ARCHFORGE_L{level}"
     given = os.environ.get(name, "")
     if given:
@@ -106,13 +108,13 @@ def _told_by_macos(name: str) -> str:
 
 
 def _size(text: str) -> int:
-    """`48K`, `1M` or a number of bytes; 0 for anything else."""
+    """The bytes that `48K`, `1M` or a number stands for; 0 for other texts."""
     found = re.fullmatch(r"(\d{1,12})([KMG]?)", text)
     return int(found[1]) * UNITS[found[2]] if found else 0
 
 
 def short_bytes(size: int) -> str:
-    """1536 as 1.5 KiB."""
+    """A size in words: 1536 is `1.5 KiB`."""
     for unit, name in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
         if size >= unit:
             return f"{size / unit:.3g} {name}"
@@ -120,14 +122,14 @@ def short_bytes(size: int) -> str:
 
 
 def cpu_name() -> str:
-    """As its maker calls it, where the system knows."""
+    """The maker's name of the CPU if the system tells it, else the architecture."""
     found = re.search(r"model name\s*: (.*)", _read(CPU_INFO))
     return found[1] if found else platform.processor() or platform.machine()
 
 
 def cpu_identity() -> str:
-    """What machine code for this very CPU depends on: its model and what it can do, as Linux says on x86;
-    empty elsewhere."""
+    """The model and the abilities of the CPU, which machine code for this very CPU depends on, as Linux lists
+    them on x86; empty elsewhere."""
     first, _, _ = _read(CPU_INFO).partition("\n\n")
     names = "vendor_id|cpu family|model|model name|stepping|microcode|flags"
     lines = re.findall(rf"(?m)^(?:{names})\s*:.*", first)
@@ -135,7 +137,7 @@ def cpu_identity() -> str:
 
 
 def memory_bytes() -> int:
-    """Of the whole machine; 0 where the system does not say."""
+    """The size of the machine's memory in bytes; 0 where the system does not tell it."""
     found = re.search(r"MemTotal:\s*(\d+) kB", _read(MEMORY))
     return int(found[1]) << 10 if found else 0
 

@@ -1,4 +1,4 @@
-"""Where the shipped specs and templates are: beside the package in a checkout, inside it once installed."""
+"""The folders of shipped specs and templates: beside the package in a checkout, inside it once installed."""
 
 from __future__ import annotations
 

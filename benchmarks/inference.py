@@ -32,7 +32,7 @@ from archforge import driver, hardware
 from archforge.backends import available
 from archforge.bench.compare import compare, wrong_outputs
 from archforge.bench.environment import environment
-from archforge.bench.race import PEERS, Entry, LeftOut, started
+from archforge.bench.race import PEERS, Entrant, LeftOut, started
 from archforge.bench.task import Task
 
 OURS = "numba"
@@ -74,21 +74,21 @@ CASES = {
 }
 
 
-def entries(case: Case, peer_python: str) -> list[Entry]:
+def entrants(case: Case, peer_python: str) -> list[Entrant]:
     """Who takes part in the race, the one that outputs are compared with first."""
-    ours = [Entry(OURS), *(numpy_entries() if case.numpy else [])]
-    return [*(Entry(peer, python=peer_python) for peer in PEERS), *ours]
+    ours = [Entrant(OURS), *(numpy_entrants() if case.numpy else [])]
+    return [*(Entrant(peer, python=peer_python) for peer in PEERS), *ours]
 
 
-def numpy_entries() -> list[Entry]:
+def numpy_entrants() -> list[Entrant]:
     """NumPy as it is here, and if variables hold OpenBLAS to something, without them."""
     held = [name for name in os.environ if name.startswith("OPENBLAS_") and "THREADS" not in name]
-    free = Entry(report.NUMPY, report.NUMPY_FREE, environment=dict.fromkeys(held, ""))
-    return [Entry(report.NUMPY), *([free] if held else [])]
+    free = Entrant(report.NUMPY, report.NUMPY_FREE, environment=dict.fromkeys(held, ""))
+    return [Entrant(report.NUMPY), *([free] if held else [])]
 
 
-def low_memory() -> Entry:
-    return Entry(OURS, LOW_MEMORY, options={"low_memory": True})
+def low_memory() -> Entrant:
+    return Entrant(OURS, LOW_MEMORY, options={"low_memory": True})
 
 
 def measured(case: Case, batch: int, options: argparse.Namespace) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def measured(case: Case, batch: int, options: argparse.Namespace) -> dict[str, A
             model_options=case.model_options,
         )
         busy = BUSY if (case.spec, batch) == CONTENTION else 0
-        who = entries(case, options.peer_python)
+        who = entrants(case, options.peer_python)
         row = compare(network, batch, who, task, rounds=options.rounds, busy=busy)
         if wrong := wrong_outputs(row):
             raise LeftOut(f"the outputs differ: {wrong}")
@@ -124,21 +124,21 @@ def fresh(case: Case, task: Task, options: argparse.Namespace) -> dict[str, dict
     names = ("imports_s", "load_s", "first_call_s", "ready_s", "imports_kib", "peak_kib")
     found: dict[str, list[dict[str, Any]]] = {}
     for _ in range(options.fresh):
-        for entry in [*entries(case, options.peer_python), low_memory()]:
-            if facts := fresh_facts(entry, task):
-                found.setdefault(entry.label, []).append(facts)
+        for entrant in [*entrants(case, options.peer_python), low_memory()]:
+            if facts := fresh_facts(entrant, task):
+                found.setdefault(entrant.label, []).append(facts)
     medians = {
         label: {name: statistics.median(f[name] for f in facts) for name in names}
         for label, facts in found.items()
     }
     with tempfile.TemporaryDirectory() as cache:
-        compiling = fresh_facts(Entry(OURS, "compiling", environment={"ARCHFORGE_CACHE": cache}), task)
+        compiling = fresh_facts(Entrant(OURS, "compiling", environment={"ARCHFORGE_CACHE": cache}), task)
     return medians | ({"compiling": {n: compiling[n] for n in names}} if compiling else {})
 
 
-def fresh_facts(entry: Entry, task: Task) -> dict[str, Any] | None:
+def fresh_facts(entrant: Entrant, task: Task) -> dict[str, Any] | None:
     """What one new process said; None if it cannot run here."""
-    with started([entry], task) as (running, _):
+    with started([entrant], task) as (running, _):
         return next(({**c.facts, **c.run(FRESH_CALLS)} for c in running), None)
 
 

@@ -17,7 +17,7 @@ from archforge.backends import available, compiling, get
 from archforge.backends.numpy import NumpyBackend
 from archforge.bench.compare import compare, wrong_outputs
 from archforge.bench.profile import profile
-from archforge.bench.race import Contestant, Entry, deviations
+from archforge.bench.race import Contestant, Entrant, deviations
 from archforge.bench.roofline import Work, bound, work_of
 from archforge.bench.task import Task
 from archforge.passes import optimise
@@ -54,13 +54,13 @@ def tiny(folder: Path, batch: int = 1) -> tuple[Any, Task]:
 
 def test_a_row_has_each_contestant_and_why_others_are_left_out(tmp_path: Path) -> None:
     network, task = tiny(tmp_path, batch=3)
-    entries = [
-        Entry("numpy"),
-        Entry("numpy", "again", environment={"OPENBLAS_NUM_THREADS": "1"}),
-        Entry("numpy", "wrong", options={"without": ["nonsense"]}),
-        Entry("no_backend"),
+    entrants = [
+        Entrant("numpy"),
+        Entrant("numpy", "again", environment={"OPENBLAS_NUM_THREADS": "1"}),
+        Entrant("numpy", "wrong", options={"without": ["nonsense"]}),
+        Entrant("no_backend"),
     ]
-    row = compare(network, 3, entries, task, rounds=2)
+    row = compare(network, 3, entrants, task, rounds=2)
     assert row["median_s"].keys() == row["least_s"].keys() == row["versions"].keys() == {"numpy", "again"}
     assert row["deviation"] == {"numpy": 0.0, "again": 0.0}
     assert row["left_out"].keys() == {"wrong", "no_backend"}
@@ -78,7 +78,7 @@ def test_peers_are_left_out_where_torch_exports_nothing(tmp_path: Path) -> None:
     (blocked / "torch.py").write_text("raise ImportError('there is no torch')")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(blocked))
-        row = compare(network, 1, [Entry("numpy"), Entry("torch"), Entry("openvino")], task, rounds=1)
+        row = compare(network, 1, [Entrant("numpy"), Entrant("torch"), Entrant("openvino")], task, rounds=1)
     assert row["left_out"] == dict.fromkeys(
         ("torch", "openvino"), "torch exported no network: ImportError: there is no torch"
     )
@@ -97,7 +97,7 @@ def test_a_contestant_that_ends_while_it_is_measured_is_left_out(
         measure(self)
 
     monkeypatch.setattr(Contestant, "measure", measured)
-    row = compare(network, 1, [Entry("numpy"), Entry("numpy", "weak")], task, rounds=2)
+    row = compare(network, 1, [Entrant("numpy"), Entrant("numpy", "weak")], task, rounds=2)
     assert [*row["median_s"]] == ["numpy"]
     assert row["left_out"] == {"weak": "it ended with -9 while it was measured"}
 
@@ -106,7 +106,7 @@ def test_nothing_is_timed_where_outputs_differ(tmp_path: Path) -> None:
     network, task = tiny(tmp_path)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("archforge.bench.compare.deviations", lambda running, folder: {"numpy": 0.0, "b": 2e-4})
-        row = compare(network, 1, [Entry("numpy")], task, rounds=1)
+        row = compare(network, 1, [Entrant("numpy")], task, rounds=1)
     assert wrong_outputs(row) == {"b": 2e-4}
     assert "median_s" not in row
 

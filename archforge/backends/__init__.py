@@ -75,9 +75,9 @@ def _hindrances(backend: Backend) -> tuple[Diagnostic, ...]:
 
 
 def get(name: str = AUTO, dtype: str = "float32") -> Backend:
-    """The backend of that name; `auto` is the preferred one of those that can run here in `dtype`.
+    """The backend of that name; `auto` stands for the preferred one of those that can run here in `dtype`.
 
-    Raises E0701 for a name that is unknown or a backend that cannot run here, E0703 if `auto` finds none.
+    Raises E0701 for an unknown name and for a backend that cannot run here, E0703 if `auto` finds none.
     """
     backends = all_backends()
     if name == AUTO:

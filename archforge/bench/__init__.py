@@ -1,4 +1,4 @@
-"""Measuring inference beside other libraries: each contestant in a process of its own, all in turn.
+"""Inference measured beside other libraries: each contestant in a process of its own, all taking turns.
 
-`archforge bench` and `benchmarks/inference.py` both measure with what is here.
+`archforge bench` and `benchmarks/inference.py` both measure with this package.
 """

@@ -13,7 +13,7 @@ from archforge.bench.race import (
     PEERS,
     TOLERANCE,
     Contestant,
-    Entry,
+    Entrant,
     LeftOut,
     deviations,
     export,
@@ -39,16 +39,17 @@ Row = dict[str, Any]
 def compare(
     network: Network,
     batch: int,
-    entries: Sequence[Entry],
+    entrants: Sequence[Entrant],
     task: Task,
     *,
     rounds: int,
     busy: int = 0,
     say: Callable[[str], None] = lambda text: None,
 ) -> Row:
-    """A row. Nothing is timed where outputs differ: `wrong_outputs` then says which.
+    """Measure one network at one size of batch. Nothing is timed if outputs differ (`wrong_outputs`).
 
-    With `busy`, all are timed once more beside so many processes that never rest: `contended_s`.
+    busy: if not 0, all contestants are timed once more beside so many processes that never rest, which gives
+    `contended_s`.
     """
     row: Row = {
         "network": network.name,
@@ -60,13 +61,13 @@ def compare(
         "work": asdict(sum(work_of(_planned(network), batch), Work(0, 0, 0))),
     }
     say("exporting what the other libraries load")
-    entries, unexported = _exported(entries, task)
+    entrants, unexported = _exported(entrants, task)
     before = measured_limits(task.threads)
     say("starting the contestants")
-    with started(entries, task) as (running, left_out):
+    with started(entrants, task) as (running, left_out):
         row["left_out"] = unexported | left_out
         row["versions"] = {c.label: c.facts["version"] for c in running}
-        ours = {c.label: c.entry.kind for c in running if c.entry.kind not in PEERS}
+        ours = {c.label: c.entrant.kind for c in running if c.entrant.kind not in PEERS}
         row["fallbacks"] = {label: _planned(network, kind).fallback_kinds for label, kind in ours.items()}
         row["deviation"] = deviations(running, task.folder)
         if running and not wrong_outputs(row):
@@ -79,14 +80,15 @@ def compare(
 
 
 def wrong_outputs(row: Row) -> Mapping[str, float]:
-    """Whose outputs differ from the first one's, and by how many of its standard deviations."""
+    """The contestants whose outputs differ from the first one's, and by how many of its standard
+    deviations."""
     return {label: error for label, error in row["deviation"].items() if not error < TOLERANCE}
 
 
 def _timed(
     running: Sequence[Contestant], rounds: int, busy: int, say: Callable[[str], None]
 ) -> tuple[Row, dict[str, str]]:
-    """The times, and why some contestants have none."""
+    """The times of the contestants, and the reasons why some have none."""
     ended = race(running, rounds, say)
     running = [c for c in running if c.label not in ended]
     row: Row = {
@@ -103,21 +105,24 @@ def _timed(
     return row, ended
 
 
-def _exported(entries: Sequence[Entry], task: Task) -> tuple[Sequence[Entry], dict[str, str]]:
-    """The entries that can begin, once torch has made what the peers load, and why others cannot."""
-    pythons = {entry.python for entry in entries if entry.kind in PEERS}
+def _exported(entrants: Sequence[Entrant], task: Task) -> tuple[Sequence[Entrant], dict[str, str]]:
+    """The entrants that can begin, once torch has exported the network for the peers, and the reasons why
+    others cannot."""
+    pythons = {entrant.python for entrant in entrants if entrant.kind in PEERS}
     failed: dict[str, str] = {}
     for python in pythons:
         try:
             export(python, task)
         except LeftOut as reason:
             failed[python] = str(reason)
-    able = [e for e in entries if e.kind not in PEERS or e.python not in failed]
-    return able, {e.label: f"torch exported no network: {failed[e.python]}" for e in entries if e not in able}
+    able = [e for e in entrants if e.kind not in PEERS or e.python not in failed]
+    return able, {
+        e.label: f"torch exported no network: {failed[e.python]}" for e in entrants if e not in able
+    }
 
 
 def _planned(network: Network, backend: str = "auto") -> Plan:
-    """Its steps on a backend; where several are fused into one, there is less work."""
+    """The steps of the network on a backend. Steps that are fused move less memory."""
     from archforge.passes import optimise
     from archforge.plan import plan
 
@@ -125,7 +130,7 @@ def _planned(network: Network, backend: str = "auto") -> Plan:
 
 
 def _greater(before: Limits | None, after: Limits | None) -> Limits | None:
-    """The greater of each two rates: a slow moment of the machine is no limit."""
+    """The greater of both measurements of each rate, since a slow moment of the machine is no limit."""
     if before is None or after is None:
         return None
     return Limits(

@@ -1,4 +1,4 @@
-"""The machine, and what changes its speed: printed with every measurement."""
+"""Facts about the machine and about what changes its speed, printed with every measurement."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PREFIXES = ("OPENBLAS_", "OMP_", "MKL_", "GOTO_", "ARCHFORGE_", "ORT_", "OV_", "
 
 
 def environment(threads: int) -> dict[str, str]:
-    """Facts by name, in words."""
+    """The facts by name, in words. threads: how many compute."""
     facts = {"cpu": cpu_name(), "threads": f"{threads} of {os.cpu_count()} CPUs"}
     return {
         **facts,
@@ -39,7 +39,7 @@ def variables() -> dict[str, str]:
 
 
 def load_average() -> str:
-    """Processes that wanted to run, over the last 1, 5 and 15 minutes."""
+    """The mean number of processes that wanted to run, over the last 1, 5 and 15 minutes."""
     return " ".join(f"{x:.2f}" for x in os.getloadavg()) if hasattr(os, "getloadavg") else "unknown"
 
 

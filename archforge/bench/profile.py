@@ -1,4 +1,5 @@
-"""Where the time of a call goes: each step of a plan alone, beside the least that the machine would need."""
+"""The time of a call, step by step: each step of a plan alone, beside the least time that the machine
+needs."""
 
 from __future__ import annotations
 
@@ -16,10 +17,11 @@ __all__ = ["Profile", "StepTime", "elapsed_by_step", "profile"]
 
 @dataclass(frozen=True, slots=True)
 class StepTime:
-    """One step: its ops, the first one's own and those fused into it, and how long it takes alone.
+    """One step of a plan, and how long it takes alone.
 
-    `name` is its layer's, as in a weights file; `value` is what it makes.
-    `elapsed_s` is 0 where nothing had to be done: a concatenation that lies in place, a view.
+    `name` is its layer's, as in a weights file, `value` the name of its result. `ops` are the kinds of its
+    own op and of those that are fused into it. `elapsed_s` is 0 where nothing had to be done: a view, or a
+    concatenation whose parts lie in place.
     """
 
     name: str
@@ -35,14 +37,17 @@ class StepTime:
         return self.work.flops / self.elapsed_s if self.work.macs and self.elapsed_s else None
 
     def bound(self, limits: Limits | None) -> Bound | None:
-        """The least time that the machine needs; None if its limits are not known."""
+        """The least time that the machine needs for the step; None if the machine's limits are not known."""
         return bound(self.work, limits) if limits else None
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Steps in the order of the plan; medians. `around_s` goes into taking in the inputs and giving out the
-    outputs; `call_s` is a whole call, which saves what it takes to stop after each step."""
+    """The steps in the order of the plan; all times are medians.
+
+    `around_s` goes into taking in the inputs and giving out the outputs. `call_s` is a whole call, which does
+    not stop after each step.
+    """
 
     steps: tuple[StepTime, ...]
     around_s: float
@@ -51,7 +56,7 @@ class Profile:
 
     @property
     def elapsed_s(self) -> float:
-        """Of all pieces together, each alone."""
+        """The sum of all steps, each alone, and of `around_s`."""
         return sum(step.elapsed_s for step in self.steps) + self.around_s
 
     @property
@@ -93,7 +98,7 @@ def profile(
     rounds: int,
     say: Callable[[str], None] = lambda text: None,
 ) -> Profile:
-    """Medians over `rounds` calls that stop after each step, and as many whole ones, in turn."""
+    """Measure `rounds` calls that stop after each step, and as many whole ones, in turn."""
     batch = len(next(iter(inputs.values())))
     say("calling it for the first time")
     executable.run(inputs)
@@ -124,8 +129,7 @@ def profile(
 
 
 class Elapsed(Watcher):
-    """Seconds of one watched call: by the value that a step makes, and of what comes before and after the
-    steps."""
+    """Seconds of one watched call: of each step, by the value that it makes, and around the steps."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.by_step: dict[str, float] = {}
@@ -145,7 +149,7 @@ class Elapsed(Watcher):
         self.around_s += self._lap()
 
     def _lap(self) -> float:
-        """Seconds since the last one."""
+        """Seconds since the lap before."""
         begin, self._last = self._last, self._clock()
         return self._last - begin
 
@@ -153,7 +157,7 @@ class Elapsed(Watcher):
 def elapsed_by_step(
     executable: Executable, inputs: Mapping[str, Any], clock: Callable[[], float] = time.perf_counter
 ) -> Elapsed:
-    """The time of one call, step by step."""
+    """Run once, and measure the seconds of each step."""
     elapsed = Elapsed(clock)
     executable.program.watched(inputs, elapsed)
     return elapsed

@@ -21,7 +21,7 @@ __all__ = [
     "PEERS",
     "TOLERANCE",
     "Contestant",
-    "Entry",
+    "Entrant",
     "LeftOut",
     "deviations",
     "export",
@@ -38,14 +38,15 @@ PACKAGE_FOLDER = Path(__file__).parents[2]
 
 
 class LeftOut(Exception):
-    """A contestant cannot run here; says why."""
+    """A contestant cannot run here; the text is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """Who takes part: a backend of archforge (`numba`) or a peer, under a name of its own, run by a Python.
+class Entrant:
+    """An entrant of the race: a backend of archforge or a peer (`kind`), and the Python that runs it.
 
-    `options` go to `archforge.compile`, `environment` to the process.
+    `name` tells entrants of one kind apart. `options` go to `archforge.compile`, `environment` to the
+    process.
     """
 
     kind: str
@@ -59,6 +60,7 @@ class Entry:
         return self.name or self.kind
 
     def command(self, task: Task, kind: str = "") -> list[str]:
+        """The command line of the process, which does what `worker.py` says of `kind`."""
         arguments = [
             kind or self.kind,
             str(task.folder),
@@ -78,7 +80,7 @@ class Entry:
 
 
 class Labelled(Protocol):
-    """Whoever left outputs under its label."""
+    """A contestant whose outputs lie in a file of its label."""
 
     @property
     def label(self) -> str: ...
@@ -86,43 +88,48 @@ class Labelled(Protocol):
 
 @dataclass(slots=True)
 class Contestant:
-    """A process that waits for the number of calls to time. `facts` are what it said when it was ready."""
+    """The process of an entrant, which waits for numbers of calls to time.
 
-    entry: Entry
+    `facts` are what it said when it was ready; `elapsed_s` are the seconds of each call that counts.
+    """
+
+    entrant: Entrant
     process: subprocess.Popen[str]
     facts: dict[str, Any]
     elapsed_s: list[float] = field(default_factory=list)
 
     @classmethod
-    def start(cls, entry: Entry, task: Task) -> Contestant:
-        """Raises LeftOut with its last words if it cannot run."""
-        log = task.folder / f"{entry.label}.log"
+    def start(cls, entrant: Entrant, task: Task) -> Contestant:
+        """Start the process and wait until it has computed once. Raises LeftOut with its last words if it
+        cannot run."""
+        log = task.folder / f"{entrant.label}.log"
         begin = time.perf_counter()
         with log.open("w") as errors:
             process = subprocess.Popen(
-                entry.command(task),
+                entrant.command(task),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
-                env=entry.variables(),
+                env=entrant.variables(),
             )
         facts = _answer(process)
         if facts is None:
             process.communicate()
             raise LeftOut(_last_words(log.read_text(errors="replace")))
-        return cls(entry, process, {**facts, "ready_s": time.perf_counter() - begin})
+        return cls(entrant, process, {**facts, "ready_s": time.perf_counter() - begin})
 
     @property
     def label(self) -> str:
-        return self.entry.label
+        return self.entrant.label
 
     @property
     def median_s(self) -> float:
         return statistics.median(self.elapsed_s)
 
     def run(self, calls: int) -> dict[str, Any]:
-        """Seconds of each call, and the peak of the process so far. Raises LeftOut if it has ended."""
+        """Time so many calls: `elapsed_s` of each, and `peak_kib` of the process so far. Raises LeftOut if
+        the process has ended."""
         assert self.process.stdin
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.write(f"{calls}\n")
@@ -134,6 +141,7 @@ class Contestant:
 
     def measure(self) -> None:
         # The first call is not counted: the caches still hold another contestant's data.
+        """Take a turn: about `SECONDS` of calls, at least one. Raises LeftOut."""
         (last,) = self.run(1)["elapsed_s"]
         self.elapsed_s += self.run(max(1, min(MOST_CALLS, round(SECONDS / last))))["elapsed_s"]
 
@@ -142,7 +150,8 @@ class Contestant:
 
 
 def _answer(process: subprocess.Popen[str]) -> dict[str, Any] | None:
-    """The next line of JSON; libraries may print others. None when the process has ended."""
+    """The next line of JSON that the process prints, passing over what libraries print; None if it has
+    ended."""
     assert process.stdout
     for line in process.stdout:
         if line.startswith("{"):
@@ -152,35 +161,34 @@ def _answer(process: subprocess.Popen[str]) -> dict[str, Any] | None:
 
 
 def _last_words(text: str) -> str:
-    """The last line of a traceback that is not indented: the exception."""
+    """The last line of a traceback that is not indented, which holds the exception."""
     lines = [line for line in text.splitlines() if line.strip() and not line[0].isspace()]
     return lines[-1] if lines else "it ended without a word"
 
 
 def export(python: str, task: Task) -> None:
-    """Let torch in that Python make what the peers load, in a process that is over before they begin.
-
-    Raises LeftOut.
-    """
-    entry = Entry("torch", python=python)
+    """Let torch in that Python write the files that the peers load, in a process of its own that ends before
+    they begin. Raises LeftOut."""
+    entrant = Entrant("torch", python=python)
     done = subprocess.run(
-        entry.command(task, "export"), capture_output=True, text=True, check=False, env=entry.variables()
+        entrant.command(task, "export"), capture_output=True, text=True, check=False, env=entrant.variables()
     )
     if done.returncode:
         raise LeftOut(_last_words(done.stderr))
 
 
 @contextlib.contextmanager
-def started(entries: Iterable[Entry], task: Task) -> Iterator[tuple[list[Contestant], dict[str, str]]]:
-    """The contestants that can run, and why others cannot, by label."""
+def started(entrants: Iterable[Entrant], task: Task) -> Iterator[tuple[list[Contestant], dict[str, str]]]:
+    """Start all entrants: the contestants that run, and the reasons why others cannot, by label. At the end
+    of the block all are stopped."""
     running: list[Contestant] = []
     left_out: dict[str, str] = {}
     try:
-        for entry in entries:
+        for entrant in entrants:
             try:
-                running.append(Contestant.start(entry, task))
+                running.append(Contestant.start(entrant, task))
             except LeftOut as reason:
-                left_out[entry.label] = str(reason)
+                left_out[entrant.label] = str(reason)
         yield running, left_out
     finally:
         for contestant in running:
@@ -190,8 +198,8 @@ def started(entries: Iterable[Entry], task: Task) -> Iterator[tuple[list[Contest
 def race(
     contestants: Sequence[Contestant], rounds: int, say: Callable[[str], None] = lambda text: None
 ) -> dict[str, str]:
-    """Each round times all in turn, beginning with another one, so that a slow moment of the machine hits
-    all alike. Returns why some could not go on, by label."""
+    """Time all contestants in turn, in each round beginning with another one, so that a slow moment of the
+    machine hits all alike. Returns the reasons why some could not go on, by label."""
     ended: dict[str, str] = {}
     for round_ in range(rounds):
         say(f"round {round_ + 1} of {rounds}")
@@ -207,7 +215,8 @@ def race(
 
 
 def deviations(contestants: Iterable[Labelled], folder: Path) -> dict[str, float]:
-    """How far each one's outputs are from the first one's, in their standard deviations."""
+    """The largest difference of each one's outputs from the first one's, in standard deviations of those, by
+    label. Outputs of other shapes are infinitely far."""
     import numpy as np
 
     outputs: dict[str, list[Any]] = {}
@@ -229,7 +238,7 @@ def deviations(contestants: Iterable[Labelled], folder: Path) -> dict[str, float
 
 @contextlib.contextmanager
 def under_load(processes: int) -> Iterator[None]:
-    """So many other processes that never rest."""
+    """Keep so many other processes busy during the block."""
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(processes)]
     try:
         time.sleep(0.2)

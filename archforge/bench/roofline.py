@@ -1,9 +1,9 @@
-"""What a plan has to compute and to move at least, beside what the machine can: the roofline.
+"""The roofline: the least time of a plan, by what it has to compute and to move, and by the machine's limits.
 
 The limit on arithmetic counts direct convolutions: Winograd's do with fewer multiplications, and may go
 beyond it. That on memory lets every weight be read once and every value between steps be written once and
-read once by each step that needs it; caches that hold some of them may go beyond it.
-Source of the model: doi:10.1145/1498765.1498785.
+read once by each step that needs it; caches that hold some of them may go beyond it. Source of the model:
+doi:10.1145/1498765.1498785.
 """
 
 from __future__ import annotations
@@ -49,18 +49,19 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """The least seconds by each limit."""
+    """The least seconds that each limit allows."""
 
     compute_s: float
     memory_s: float
 
     @property
     def s(self) -> float:
+        """The seconds that both limits allow."""
         return max(self.compute_s, self.memory_s)
 
     @property
     def by(self) -> str:
-        """Which limit binds."""
+        """The limit that binds: `compute` or `memory`."""
         return "compute" if self.compute_s >= self.memory_s else "memory"
 
 
@@ -70,13 +71,12 @@ def work_of(plan: Plan, batch: int) -> list[Work]:
 
 
 def bound(work: Work, limits: Limits) -> Bound:
-    """The least time for some work, done by all threads."""
+    """The least time that some work takes, if all threads do it."""
     return Bound(work.flops / limits.all_flops, work.bytes / limits.read_bytes)
 
 
 def measured_limits(threads: int) -> Limits | None:
-    """The peak rates of this machine, measured now; None if no backend that compiles machine code runs here,
-    since that code measures them."""
+    """Measure the peak rates of this machine, with code that a backend compiles; None if none here does."""
     able = backends.compiling()
     return able[0].limits(threads) if able else None
 

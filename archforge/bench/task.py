@@ -1,4 +1,5 @@
-"""What contestants run: a network on weights and inputs made by rule, in a folder that they all read."""
+"""The task of a benchmark: a network, weights and inputs made by rule, in a folder that all contestants
+read."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ __all__ = ["Task"]
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """The folder, and how many threads compute."""
+    """A folder with the files that `worker.py` reads, and the number of threads that compute."""
 
     folder: Path
     threads: int
@@ -33,10 +34,11 @@ class Task:
         model: str | None = None,
         model_options: Mapping[str, Any] | None = None,
     ) -> Task:
-        """The files of `worker.py`.
+        """Write the files of a network at one size of batch.
 
-        `source` is what `network` was opened from, a name, a path or a text, and `settings` are the texts of
-        its arguments. Peers run a library's `model`, made with `model_options`; without one, the same graph.
+        source: the name, the path or the text that `network` was opened from. settings: the texts of its
+        arguments. model: a library's network that the peers run, made with `model_options`; by default the
+        same graph.
         """
         import numpy as np
 

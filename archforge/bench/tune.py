@@ -1,4 +1,4 @@
-"""Which of the kernels that can compute an op is the fastest in its network, by the clock."""
+"""Tuning: for each op that several kernels can compute, the fastest one in its network, by the clock."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True, slots=True)
 class UseTime:
-    """Seconds of each kernel for one use of an op, the cost model's first, in all steps that have it."""
+    """Seconds of each kernel for one use of an op, summed over all steps that have this use.
+
+    The kernel that the cost model takes is the first.
+    """
 
     use: str
     layers: tuple[str, ...]
@@ -33,14 +36,15 @@ class UseTime:
 
     @property
     def best(self) -> str:
-        """The fastest, or the cost model's where that is hardly slower."""
+        """The fastest kernel, or the cost model's if that is hardly slower."""
         fastest = min(self.elapsed_s, key=lambda name: self.elapsed_s[name])
         return fastest if self.elapsed_s[fastest] < WORTH * self.elapsed_s[self.default] else self.default
 
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """What tuning found; seconds of a whole call with the cost model's kernels and with the best ones."""
+    """The result of tuning: the times of each use, and seconds of a whole call with the cost model's kernels
+    and with the best ones."""
 
     uses: tuple[UseTime, ...]
     default_s: float
@@ -54,6 +58,7 @@ class Tuning:
 
     @property
     def changed(self) -> tuple[UseTime, ...]:
+        """The uses whose choice is not the cost model's."""
         return tuple(use for use in self.uses if self.choices[use.use] != use.default)
 
 
@@ -66,8 +71,10 @@ def tune(
     clock: Clock = time.perf_counter,
     say: Callable[[str], None] = lambda text: None,
 ) -> Tuning:
-    """Least times over `rounds` calls, of each step with each of its kernels in the whole network, where
-    the caches are as they will be. Nothing is stored."""
+    """Take the least time of each step over `rounds` calls, with each of its kernels. Nothing is stored.
+
+    All are timed in the whole network, where the caches are as they will be.
+    """
 
     def compiled(choices: Mapping[str, str]) -> Executable:
         return driver.compile(network, backend=backend.choosing(choices))
@@ -92,8 +99,8 @@ def tune(
 
 
 class _Uses(NamedTuple):
-    """Steps with one use: their layers as parameters name them, the values that they make, and the kernels
-    that can make them, the cost model's first."""
+    """The steps with one use: their layers as parameters name them, the values that they make, and the
+    kernels that can make them, the cost model's first."""
 
     layers: list[str]
     values: list[str]
@@ -101,6 +108,7 @@ class _Uses(NamedTuple):
 
 
 def _uses(plan: Plan, backend: Tunable) -> dict[str, _Uses]:
+    """The steps of the plan that run on kernels of the backend, by their use."""
     found: dict[str, _Uses] = {}
     for step in plan.steps:
         op, types = step.node.op, tuple(plan.types[value] for value in step.node.inputs)

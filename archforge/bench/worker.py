@@ -2,11 +2,13 @@
 
     python -P worker.py KIND FOLDER THREADS NAME OPTIONS
 
-KIND: torch, onnxruntime, openvino, a backend of archforge, or `export`, which makes what the peers load
-and ends. FOLDER holds task.json, weights.safetensors and inputs.npz; OPTIONS are, in JSON, what a backend
-of archforge is compiled with. Answers with one line of JSON when it has computed once and left its outputs
-as NAME.npz, then with one for each line with a number of calls; ends with its input. Imports nothing of
-archforge by itself, so that a Python of the peers' own can run it.
+KIND: torch, onnxruntime, openvino, a backend of archforge, or `export`, which makes the files that the peers
+load, and ends. FOLDER holds task.json, weights.safetensors and inputs.npz. OPTIONS: JSON, the options that a
+backend of archforge is compiled with.
+
+The process answers with one line of JSON when it has computed once and left its outputs as NAME.npz, then
+with one for each line with a number of calls; it ends with its input. It imports nothing of archforge by
+itself, so that a Python of the peers' own can run it.
 """
 
 from __future__ import annotations
@@ -28,11 +30,11 @@ START = time.perf_counter()
 Arrays = Mapping[str, Any]
 Call = Callable[[], Any]
 # What a kind does: imports its library and says its version; then, given the task, loads the network.
-Loader = Callable[["Task"], Call]
+Loader = Callable[["LoadedTask"], Call]
 
 
-class Task:
-    """What to run, on what."""
+class LoadedTask:
+    """A task as it is read from its folder: the network, and the arrays of its inputs."""
 
     def __init__(self, folder: Path, threads: int, options: Mapping[str, Any]) -> None:
         import numpy as np
@@ -46,12 +48,12 @@ class Task:
 
 
 def archforge(backend: str) -> tuple[str, Loader]:
-    """Loads as a program does that has a spec and a weights file."""
+    """A backend of archforge, which loads the network from a spec and a weights file."""
     from archforge import __version__, backends, driver
 
     backends.get(backend).lowerings("float32")
 
-    def load(task: Task) -> Call:
+    def load(task: LoadedTask) -> Call:
         weights = task.folder / "weights.safetensors"
         run = driver.compile(analysed(task), backend=backend, weights=weights, **task.options)
         return lambda: run.run(task.inputs).outputs
@@ -59,8 +61,8 @@ def archforge(backend: str) -> tuple[str, Loader]:
     return __version__, load
 
 
-def analysed(task: Task) -> Any:
-    """The spec's network, as it was given."""
+def analysed(task: LoadedTask) -> Any:
+    """The network of the task's spec, with its profile, arguments and input sizes."""
     from archforge import driver
     from archforge.spec.resolve.sources import setting
 
@@ -83,9 +85,10 @@ def library(name: str) -> Any:
 
 
 def torch(_: str) -> tuple[str, Loader]:
+    """The network as a module of torch, with the same weights."""
     package = library("torch")
 
-    def load(task: Task) -> Call:
+    def load(task: LoadedTask) -> Call:
         package.set_num_threads(task.threads)
         state = package.load(task.folder / "state.pt", mmap=True, weights_only=True)
         made = network(task, state)
@@ -101,9 +104,10 @@ def torch(_: str) -> tuple[str, Loader]:
 
 
 def onnxruntime(_: str) -> tuple[str, Loader]:
+    """The exported network in onnxruntime, on the CPU."""
     package = library("onnxruntime")
 
-    def load(task: Task) -> Call:
+    def load(task: LoadedTask) -> Call:
         options = package.SessionOptions()
         options.intra_op_num_threads = task.threads
         # Its threads would otherwise go on spinning while another contestant is measured.
@@ -116,9 +120,10 @@ def onnxruntime(_: str) -> tuple[str, Loader]:
 
 
 def openvino(_: str) -> tuple[str, Loader]:
+    """The exported network in openvino, tuned for latency."""
     package = library("openvino")
 
-    def load(task: Task) -> Call:
+    def load(task: LoadedTask) -> Call:
         hints = {
             "INFERENCE_NUM_THREADS": task.threads,
             "PERFORMANCE_HINT": "LATENCY",
@@ -132,8 +137,8 @@ def openvino(_: str) -> tuple[str, Loader]:
     return package.__version__.split("-")[0], load
 
 
-def export(task: Task) -> None:
-    """model.onnx for those that read it, and state.pt for torch."""
+def export(task: LoadedTask) -> None:
+    """Write model.onnx for the peers that read it, and state.pt for torch."""
     package = library("torch")
     read = library("safetensors.torch").load_file
     state = read(task.folder / "weights.safetensors")
@@ -148,8 +153,8 @@ def export(task: Task) -> None:
     )
 
 
-def network(task: Task, state: Arrays) -> Any:
-    """The library's network, `LIBRARY.NAME`, or without one the spec's, with the given weights."""
+def network(task: LoadedTask, state: Arrays) -> Any:
+    """The library's network, `LIBRARY.NAME`, or the spec's if the task names none, with the given weights."""
     if task.what["model"] is None:
         from archforge.interchange.torch_network import Unsupported, torch_network
 
@@ -177,7 +182,7 @@ PEERS = {"torch": torch, "onnxruntime": onnxruntime, "openvino": openvino}
 
 
 def saved(outputs: Any) -> list[Any]:
-    """The arrays of what a network gave, in order."""
+    """The arrays that a network returned, in order."""
     import numpy as np
 
     if isinstance(outputs, Mapping):
@@ -198,6 +203,7 @@ def peak_kib() -> int:
 
 
 def answer(**facts: Any) -> None:
+    """Print one line of JSON."""
     print(json.dumps(facts), flush=True)
 
 
@@ -206,13 +212,13 @@ def main() -> None:
     os.environ["ARCHFORGE_THREADS"] = threads
     os.environ.setdefault("OPENBLAS_NUM_THREADS", threads)  # NumPy reads it when it is imported
     if kind == "export":
-        export(Task(Path(folder), int(threads), {}))
+        export(LoadedTask(Path(folder), int(threads), {}))
         return
     version, load = PEERS.get(kind, archforge)(kind)
     import numpy as np
 
     imported, imports_kib = time.perf_counter(), peak_kib()
-    task = Task(Path(folder), int(threads), json.loads(options))
+    task = LoadedTask(Path(folder), int(threads), json.loads(options))
     begin = time.perf_counter()
     call = load(task)
     loaded = time.perf_counter()

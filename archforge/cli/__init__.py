@@ -1,7 +1,7 @@
-"""The command line. `main` turns what goes wrong into a message and an exit code.
+"""The command line. `main` turns all that goes wrong into a message and an exit code.
 
-0: fine. 1: a check failed. 2: the spec, the data or the command is wrong. 70: a bug of archforge.
-130 and 141 are the shell's: interrupted, and the reader of the output has gone.
+0: fine. 1: a check failed. 2: the spec, the data or the command is wrong. 70: a bug of archforge. 130 and 141
+are a shell's codes: the command was interrupted, and the reader of the output has gone.
 """
 
 from __future__ import annotations
@@ -62,5 +62,5 @@ def _run() -> None:
 
 
 def _drop_output() -> None:
-    """Python writes what is left when it ends: nowhere."""
+    """Let the output that is left, which Python writes when it ends, go nowhere."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

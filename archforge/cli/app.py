@@ -1,4 +1,4 @@
-"""The commands, one file each. Only the file of the command that is asked for is loaded."""
+"""The application: its commands are in one file each, and only the file of the wanted command is loaded."""
 
 from __future__ import annotations
 
@@ -36,8 +36,10 @@ COMMANDS = {
 
 
 class Command(TyperCommand):
-    """A command that tells of mistakes in its input on standard error, and in JSON too if it prints JSON:
-    the context's `obj` is then the function that prints it (`options.json_option`)."""
+    """A command that tells of mistakes in its input on standard error, and as JSON too if it prints JSON.
+
+    The context's `obj` is then the function that prints it: `options.json_option` sets it.
+    """
 
     def invoke(self, ctx: Any) -> Any:
         try:

@@ -25,7 +25,7 @@ from archforge.spec.resolve.sources import STDIN
 
 if TYPE_CHECKING:
     from archforge.analysis.network import Network
-    from archforge.bench.race import Entry
+    from archforge.bench.race import Entrant
 
 __all__ = ["bench"]
 
@@ -68,14 +68,14 @@ def bench(
     network = network_of(spec, profile, shape, set)
     source = f"{network.spec.document.source.text}\n" if spec == STDIN else spec
     texts = dict(text.split("=", 1) for text in set or ())
-    entries = _entries(backend, compile_options(low_memory, no_winograd))
+    entrants = _entrants(backend, compile_options(low_memory, no_winograd))
     count = threads or hardware.threads().number
     rows = []
     with Progress("making weights") as progress, tempfile.TemporaryDirectory() as folder:
         for size in batch or [1]:
             where = Path(folder, str(size))
             task = Task.write(network, size, folder=where, threads=count, source=source, settings=texts)
-            rows.append(compare(network, size, entries, task, rounds=rounds, say=progress.say))
+            rows.append(compare(network, size, entrants, task, rounds=rounds, say=progress.say))
     facts = environment(count)
     wrong = {label for row in rows for label in wrong_outputs(row)}
     if json:
@@ -85,19 +85,19 @@ def bench(
     raise typer.Exit(CHECK_FAILED if wrong else 0)
 
 
-def _entries(names: Iterable[str] | None, options: Mapping[str, Any]) -> list[Entry]:
-    """Who takes part; ours first, as the outputs of the others are compared with those of the first.
+def _entrants(names: Iterable[str] | None, options: Mapping[str, Any]) -> list[Entrant]:
+    """The entrants, ours first: the outputs of the others are compared with those of the first.
 
     Raises E0701 for a backend that is not there.
     """
     from archforge import backends
-    from archforge.bench.race import PEERS, Entry
+    from archforge.bench.race import PEERS, Entrant
 
     if names:
         ours = [backends.get(name).name for name in dict.fromkeys(names)]
     else:
         ours = [backend.name for backend in backends.preferred()]
-    return [*(Entry(name, options=options) for name in ours), *map(Entry, PEERS)]
+    return [*(Entrant(name, options=options) for name in ours), *map(Entrant, PEERS)]
 
 
 def _print(network: Network, facts: Mapping[str, str], rows: list[dict[str, Any]]) -> None:
@@ -112,14 +112,14 @@ def _print(network: Network, facts: Mapping[str, str], rows: list[dict[str, Any]
 
 
 def _print_left_out(left_out: Mapping[str, str]) -> None:
-    """A line for each reason."""
+    """Print each reason once, behind the contestants that have it."""
     for reason in dict.fromkeys(left_out.values()):
         labels = ", ".join(label for label, other in left_out.items() if other == reason)
         print(f"  left out: {labels}: {reason}")
 
 
 def _print_times(row: dict[str, Any]) -> None:
-    """The contestants' times, or whose outputs differ."""
+    """Print the contestants' times, or those whose outputs differ."""
     from archforge.bench.compare import wrong_outputs
 
     if wrong := wrong_outputs(row):
@@ -150,7 +150,7 @@ def _print_times(row: dict[str, Any]) -> None:
 
 
 def _print_limits(row: Mapping[str, Any]) -> None:
-    """The roofline beside the time of the first contestant."""
+    """Print the roofline, and how near to it the first contestant is."""
     from archforge.bench.roofline import Work, bound
     from archforge.plan import Limits
 

@@ -1,4 +1,4 @@
-"""Options of the commands that compile a network: the backend, and what a plan does without."""
+"""Options of the commands that compile networks: backends, sizes of batches, Winograd's method or none."""
 
 from __future__ import annotations
 

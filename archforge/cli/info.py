@@ -47,7 +47,7 @@ def _machine() -> dict[str, Any]:
 
 
 def _auto() -> dict[str, str]:
-    """The backend that `auto` takes for each dtype that any of those here computes in."""
+    """The backend that `auto` takes, for each dtype that some backend computes in."""
     taken = {}
     for dtype in dict.fromkeys(dtype for b in all_backends().values() for dtype in b.dtypes):
         try:
@@ -58,7 +58,7 @@ def _auto() -> dict[str, str]:
 
 
 def _backend(name: str, backend: Backend) -> dict[str, Any]:
-    """What a backend tells of itself, or why it cannot run."""
+    """The facts that a backend tells of itself, or the reason why it cannot run."""
     about: dict[str, Any] = {"name": name, "dtypes": list(backend.dtypes)}
     try:
         backend.require()

@@ -62,7 +62,7 @@ SetOption = Annotated[
 
 
 def json_option(help: str, tell: Callable[[Any], None]) -> Any:
-    """The option `--json` of a command. Mistakes in its input are then told by `tell` besides."""
+    """The option `--json` of a command, whose mistakes are then printed by `tell` too."""
 
     def remember(context: typer.Context, wanted: bool) -> bool:
         context.obj = tell if wanted else None  # `Command` reads it
@@ -81,7 +81,7 @@ def network_of(spec: str, profile: str | None, input: str | None, set: Sequence[
 
 
 def input_shape(text: str | None) -> dict[str, Sequence[int]] | tuple[int, ...] | None:
-    """`3x224x224`, or `left=3x64x64,right=3x64x64` for several inputs. Raises E0001."""
+    """Parse `3x224x224`, or for several inputs `left=3x64x64,right=3x64x64`. Raises E0001."""
     if text is None:
         return None
     if "=" not in text:
@@ -105,7 +105,7 @@ def _dims(text: str) -> tuple[int, ...]:
 
 
 def settings(given: Sequence[str] | None) -> dict[str, Argument]:
-    """`--set name=value` as arguments. Raises E0001 for one without a name or a value."""
+    """Parse the texts of `--set name=value` to arguments. Raises E0001 for one without a name or a value."""
     out: dict[str, Argument] = {}
     for text in given or ():
         name, _, value = text.partition("=")

@@ -37,7 +37,8 @@ _COLOURS = {"red": 31, "green": 32, "yellow": 33, "cyan": 36, "bright_black": 90
 
 
 def adapt_streams() -> None:
-    """Make the standard streams safe to use: there, UTF-8 to read, and escaping what they cannot write."""
+    """Make the standard streams safe: each is there, input is UTF-8, and output escapes what it cannot
+    write."""
     sys.stdin = sys.stdin or _nowhere("r")
     sys.stdout = sys.stdout or _nowhere("w")
     sys.stderr = sys.stderr or _nowhere("w")
@@ -57,12 +58,12 @@ def coloured(stream: TextIO) -> bool:
 
 
 def counted(number: int, word: str) -> str:
-    """`1 layer`, `18 layers`."""
+    """Number and noun: `1 layer`, `18 layers`."""
     return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 def with_fallbacks(backend: str, kinds: Iterable[str]) -> str:
-    """`numba (lstm on reference kernels)`: what computes, and the ops that it leaves to the reference."""
+    """The backend, and in brackets the kinds of ops that it leaves to the reference kernels."""
     told = ", ".join(kinds)
     return f"{backend} ({told} on reference kernels)" if told else backend
 
@@ -104,7 +105,7 @@ def _print_json(data: Any, indent: int | None) -> None:
 
 
 def print_diagnostics(diagnostics: Iterable[Diagnostic]) -> None:
-    """Diagnostics on standard error, a blank line between them."""
+    """Print diagnostics to standard error, a blank line between them."""
     sys.stdout.flush()  # what came before stays before
     for index, diagnostic in enumerate(diagnostics):
         text = diagnostic.render()
@@ -115,7 +116,7 @@ def print_diagnostics(diagnostics: Iterable[Diagnostic]) -> None:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, right: Iterable[int] = ()) -> str:
-    """Columns of text, two blanks apart; those in `right` are aligned to the right."""
+    """Columns of text, two blanks apart. right: the indices of columns that are aligned to the right."""
     cells = [list(header), *map(list, rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
     to_right = set(right)

@@ -97,7 +97,7 @@ class Progress:
 
 
 class _Listener(Handler):
-    """Hands on what archforge logs."""
+    """A handler that shows what archforge logs."""
 
     def __init__(self, progress: Progress) -> None:
         super().__init__(INFO)

@@ -1,7 +1,8 @@
-"""The fast path on CPUs, in float32: machine code made by Numba and LLVM, without a C compiler.
+"""The fast backend on CPUs, in float32: its machine code is made by Numba and LLVM, without a C compiler.
 
-Values lie in blocks of channels as wide as a vector register; `docs/runtime_design.md` explains. What it
-lacks runs on the reference. Executables are re-entrant: each call at the same time has memory of its own.
+Values lie in blocks of channels as wide as a vector register; `docs/runtime_design.md` explains. Ops without
+a kernel here run on the reference. Executables are re-entrant: each call at the same time has memory of its
+own.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ __all__ = ["BACKEND"]
 
 @dataclass(frozen=True, slots=True)
 class NumbaBackend:
-    """Values are places on a tape; see `runtime/tape.py`."""
+    """Float32 on the CPU. Values are places on a tape (`runtime/tape.py`)."""
 
     name: str = "numba"
     dtypes: tuple[str, ...] = ("float32",)
