@@ -20,6 +20,7 @@ from archforge.spec.syntax.syntax_tree import KINDS, MODIFIERS, STRUCTURES, Head
 from tests.pages import DOCS, PAGES, REGENERATE, ROOT
 from tests.pages.api import API_PARTS
 from tests.pages.reference import LANGUAGE, Example, examples
+from tests.test_layers import LAYERS
 
 MARKDOWN = sorted(
     path
@@ -73,6 +74,16 @@ def _files() -> Iterator[Path]:
     """Every file of the repository that is not made by a tool."""
     for folder in ("archforge", "benchmarks", "docs", "requirements", "templates", "tests", "zoo_specs"):
         yield from (ROOT / folder).rglob("*")
+
+
+def test_the_map_for_contributors_has_every_layer_and_folder() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    folders = {path.parent.name for path in (ROOT / "archforge").glob("*/__init__.py")}
+    shown = (
+        tuple(part for part in layer if part in {*folders, "driver", "errors", "ir"}) for layer in LAYERS
+    )
+    assert f"\n    {' > '.join(', '.join(layer) for layer in shown if layer)}\n" in text
+    assert {folder for folder in folders if f"`archforge/{folder}/`" not in text} == set()
 
 
 def test_every_public_name_has_its_place_on_the_page_of_the_api() -> None:

@@ -93,7 +93,7 @@ class _Session:
         return fence.text
 
     def _shell(self, command: str) -> str:
-        """What a command prints, both streams as they come."""
+        """The output of a command, both streams as they come."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("ARCHFORGE_", "COLUMNS"))}
         path = f"{self._commands}{os.pathsep}{os.environ.get('PATH', '')}"
         done = subprocess.run(
@@ -109,7 +109,7 @@ class _Session:
         return _ended(done.stdout)
 
     def _python(self, source: str) -> str:
-        """What a statement prints, the value of an expression included; of an exception its last lines."""
+        """The output of a statement, the value of an expression included; of an exception its last lines."""
         printed = io.StringIO()
         with contextlib.chdir(self._folder), contextlib.redirect_stdout(printed):
             try:
