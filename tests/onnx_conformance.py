@@ -12,7 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from tests.onnx_nodes import TRANSLATORS, WITHOUT_COUNTERPART, LeftOut, NodeCase
+from archforge.interchange.onnx.nodes import OnnxNode, OnnxTranslation, require
+from archforge.interchange.onnx.ops import ONNX_OPS, WITHOUT_ONNX_OP
+from archforge.interchange.unsupported import Unsupported
+from archforge.ops.base import Array
 
 __all__ = ["Result", "cases", "render", "run"]
 
@@ -20,6 +23,40 @@ __all__ = ["Result", "cases", "render", "run"]
 # one case needs: its expected values are printed with four digits.
 RTOL, ATOL = 1e-5, 1e-6
 FOUR_DIGITS = {"test_averagepool_2d_ceil_last_window_starts_on_pad": 1e-3}
+
+
+@dataclass(frozen=True, slots=True)
+class NodeCase:
+    """One test of ONNX: a node, and arrays by position, None for an input or output left empty."""
+
+    name: str
+    onnx_op: str
+    attributes: Mapping[str, Any]
+    inputs: tuple[Any, ...]
+    outputs: tuple[Any, ...]
+
+    def node(self) -> OnnxNode:
+        """The node with all inputs known. Raises `Unsupported` for values that our kernels do not take."""
+        x = self.inputs[0]
+        require(isinstance(x, np.ndarray), "a sequence or an optional value, not an array")
+        require(x.dtype in ("float32", "float64"), "a dtype other than float32 and float64")
+        require(x.size > 0, "an empty array")
+        shapes, results = (
+            tuple(None if a is None else np.shape(a) for a in arrays)
+            for arrays in (self.inputs, self.outputs)
+        )
+        known = {position: array for position, array in enumerate(self.inputs) if array is not None}
+        return OnnxNode(self.attributes, shapes, results, known)
+
+    def computed(self, translation: OnnxTranslation) -> Array:
+        """An output by the reference kernels of our ops."""
+        given = (translation.arrange(self.inputs[position]) for position in translation.inputs)
+        values = tuple(given) if translation.is_batched else tuple(x[None] for x in given)
+        first, *others = translation.ops
+        y = first.reference(translation.params, *values)
+        for op in others:
+            y = op.reference({}, y)
+        return translation.restore(y if translation.is_batched else y[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +70,7 @@ class Result:
 
 @cache
 def cases() -> dict[str, list[NodeCase]]:
-    """The cases of each ONNX op of `TRANSLATORS`, without their `_expanded` twins, which say the same
+    """The cases of each ONNX op of `ONNX_OPS`, without their `_expanded` twins, which say the same
     node with other ops."""
     from onnx.backend.test.loader import load_model_tests
 
@@ -44,7 +81,7 @@ def cases() -> dict[str, list[NodeCase]]:
     for test in loaded:
         assert test.model is not None
         nodes = test.model.graph.node
-        if len(nodes) == 1 and nodes[0].op_type in TRANSLATORS and "_expanded" not in test.name:
+        if len(nodes) == 1 and nodes[0].op_type in ONNX_OPS and "_expanded" not in test.name:
             found[nodes[0].op_type].append(_case(test))
     return dict(found)
 
@@ -53,27 +90,30 @@ def _case(test: Any) -> NodeCase:
     from onnx.helper import get_attribute_value
 
     node, ((inputs, outputs),) = test.model.graph.node[0], test.data_sets
-    given = iter(inputs)
+    given, computed = iter(inputs), iter(outputs)
     attributes = {a.name: get_attribute_value(a) for a in node.attribute}
     return NodeCase(
         test.name,
         node.op_type,
         {k: v.decode() if isinstance(v, bytes) else v for k, v in attributes.items()},
         tuple(next(given) if name else None for name in node.input),
-        tuple(outputs),
+        tuple(next(computed) if name else None for name in node.output),
     )
 
 
 def run(case: NodeCase) -> Result:
     """Compute a case with the reference kernels and compare."""
     try:
-        calls = TRANSLATORS[case.onnx_op][1](case)
-    except LeftOut as reason:
+        translations = ONNX_OPS[case.onnx_op].translate(case.node())
+    except Unsupported as reason:
         return Result(case, left_out=str(reason))
-    for call, expected in zip(calls, case.outputs, strict=False):
+    asked = (array for array in case.outputs if array is not None)
+    for translation, expected in zip(translations, asked, strict=False):
         try:
             rtol = FOUR_DIGITS.get(case.name, RTOL)
-            np.testing.assert_allclose(call.compute(), expected, rtol=rtol, atol=ATOL, strict=True)
+            np.testing.assert_allclose(
+                case.computed(translation), expected, rtol=rtol, atol=ATOL, strict=True
+            )
         except AssertionError as error:
             return Result(case, failure=str(error))
     return Result(case)
@@ -90,7 +130,7 @@ def render() -> str:
         atol=ATOL,
         table="\n".join(_rows(results)),
         reasons="\n".join(_reasons(results)),
-        others="\n".join(f"- `{kind}`: {why}" for kind, why in sorted(WITHOUT_COUNTERPART.items())),
+        others="\n".join(f"- `{kind}`: {why}" for kind, why in sorted(WITHOUT_ONNX_OP.items())),
     )
 
 
@@ -103,7 +143,7 @@ def _counts(results: Iterable[Result]) -> str:
 
 def _rows(results: Mapping[str, list[Result]]) -> Iterable[str]:
     for onnx_op, found in results.items():
-        yield f"| {onnx_op} | `{TRANSLATORS[onnx_op][0]}` | {_counts(found)} |"
+        yield f"| {onnx_op} | `{ONNX_OPS[onnx_op].kind}` | {_counts(found)} |"
     yield f"| **all** | | {_counts(r for found in results.values() for r in found)} |"
 
 

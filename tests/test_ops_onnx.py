@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from archforge.interchange.onnx.ops import ONNX_OPS, WITHOUT_ONNX_OP
 from archforge.ops import all_ops
 from tests import onnx_conformance
-from tests.onnx_nodes import TRANSLATORS, WITHOUT_COUNTERPART
 
 onnx = pytest.importorskip("onnx", reason="onnx is an extra of the tests")
 
 PAGE = Path(__file__).parents[1] / "docs" / "onnx_conformance.md"
 
 
-@pytest.mark.parametrize("onnx_op", TRANSLATORS)
+@pytest.mark.parametrize("onnx_op", ONNX_OPS)
 def test_onnx_node_cases_pass(onnx_op: str) -> None:
     results = [onnx_conformance.run(case) for case in onnx_conformance.cases()[onnx_op]]
     assert results
@@ -24,9 +24,9 @@ def test_onnx_node_cases_pass(onnx_op: str) -> None:
 
 def test_every_op_is_compared_or_excused() -> None:
     kinds = {cls.op for cls in all_ops().values()}
-    compared = {kind for kind, _ in TRANSLATORS.values()}
-    assert compared | set(WITHOUT_COUNTERPART) == kinds
-    assert not compared & set(WITHOUT_COUNTERPART)
+    compared = {row.kind for row in ONNX_OPS.values()}
+    assert compared | set(WITHOUT_ONNX_OP) == kinds
+    assert not compared & set(WITHOUT_ONNX_OP)
 
 
 def test_the_page_is_what_was_found() -> None:

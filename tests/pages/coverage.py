@@ -83,6 +83,6 @@ def _in_torch(cls: type[Op]) -> str:
 
 def _in_onnx(kind: str) -> list[str]:
     """The ONNX ops that mean the op named `kind`."""
-    from tests.onnx_nodes import TRANSLATORS
+    from archforge.interchange.onnx.ops import ONNX_OPS
 
-    return [onnx_op for onnx_op, (ours, _) in TRANSLATORS.items() if ours == kind]
+    return [onnx_op for onnx_op, row in ONNX_OPS.items() if row.kind == kind]

@@ -1,0 +1,80 @@
+"""Nodes of ONNX in our ops where ONNX's own tests have no case; these need no package onnx."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from archforge.interchange.onnx.nodes import OnnxNode
+from archforge.interchange.onnx.ops import ONNX_OPS
+from archforge.interchange.unsupported import Unsupported
+from tests.op_examples import bind
+
+IMAGE = (1, 4, 6, 6)
+WEIGHT = np.zeros((8, 4, 3, 3))
+
+
+def node(*constants: Any, outputs: int = 1, shape: tuple[int, ...] = IMAGE, **attributes: Any) -> OnnxNode:
+    """A node whose first input is computed and whose others are these arrays, None for one left empty."""
+    known = {position: array for position, array in enumerate(constants, 1) if array is not None}
+    shapes = (shape, *(None if array is None else np.shape(array) for array in constants))
+    return OnnxNode(attributes, shapes, (shape,) * outputs, known)
+
+
+def test_a_clip_from_0_to_6_is_relu6() -> None:
+    by_inputs, by_attributes = node(np.array(0.0), np.array(6.0)), node(min=0.0, max=6.0)
+    for each in (by_inputs, by_attributes):
+        (found,) = ONNX_OPS["Clip"].translate(each)
+        assert found.ops == (bind("relu6"),)
+
+
+@pytest.mark.parametrize("bounds", [(0.0, 1.0), (None, 6.0), (0.0, None), (None, None)])
+def test_another_clip_is_refused(bounds: tuple[float | None, ...]) -> None:
+    arrays = (None if bound is None else np.array(bound) for bound in bounds)
+    with pytest.raises(Unsupported, match="bounds other than 0 and 6"):
+        ONNX_OPS["Clip"].translate(node(*arrays))
+
+
+def test_a_convolution_takes_its_attributes_from_its_weight() -> None:
+    (found,) = ONNX_OPS["Conv"].translate(node(WEIGHT, np.zeros(8), pads=(1, 1, 1, 1), strides=(2, 2)))
+    (op,) = found.ops
+    assert op.attributes() == bind("conv", out=8, kernel=(3, 3), stride=(2, 2), padding=((1, 1), (1, 1)),
+                                   dilation=(1, 1)).attributes()  # fmt: skip
+    assert list(found.params) == ["weight", "bias"]
+    assert found.is_batched
+
+
+@pytest.mark.parametrize(
+    ("onnx_op", "position"),
+    [("Conv", 1), ("Conv", 2), ("Gemm", 1), ("MatMul", 1), ("BatchNormalization", 3), ("Reshape", 1)],
+)
+def test_weights_that_another_node_computes_are_refused(onnx_op: str, position: int) -> None:
+    arrays = {p: WEIGHT if p == 1 else np.zeros(8) for p in range(1, 5) if p != position}
+    shapes = (IMAGE, *((8, 4, 3, 3) if p == 1 else (8,) for p in range(1, 5)))
+    with pytest.raises(Unsupported, match=f"an input {position} that another node computes"):
+        ONNX_OPS[onnx_op].translate(OnnxNode({}, shapes, (IMAGE,), arrays))
+
+
+def test_an_input_that_is_left_out_is_refused() -> None:
+    with pytest.raises(Unsupported, match="no input 1"):
+        ONNX_OPS["Conv"].translate(node())
+
+
+def test_what_our_op_cannot_take_is_refused() -> None:
+    with pytest.raises(Unsupported, match=r"`padding` = .*, which `conv` cannot take"):
+        ONNX_OPS["Conv"].translate(node(WEIGHT, pads=(-1, 0, 0, 0)))
+
+
+def test_a_transposed_convolution_keeps_its_bias() -> None:
+    (found,) = ONNX_OPS["ConvTranspose"].translate(node(np.zeros((4, 2, 3, 3)), np.zeros(2)))
+    assert list(found.params) == ["weight", "bias"]
+
+
+def test_the_outputs_that_are_asked_for_come_in_order() -> None:
+    arrays = [np.zeros((1, 5, 4)), np.zeros((1, 5, 5))]
+    shapes = ((7, 1, 4), *(a.shape for a in arrays))
+    for outputs, kinds in (((IMAGE, IMAGE), [1, 2]), ((IMAGE, None), [1]), ((None, IMAGE), [2])):
+        found = ONNX_OPS["RNN"].translate(OnnxNode({}, shapes, outputs, dict(enumerate(arrays, 1))))
+        assert [len(each.ops) for each in found] == kinds
