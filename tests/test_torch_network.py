@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from archforge.interchange.torch_network import Unsupported, torch_network
-from tests.graphs import one_op
+from archforge.interchange.torch.network import torch_network
+from archforge.interchange.unsupported import Unsupported
+from archforge.weights import rule_weights
+from tests.graphs import GRAPHS, evaluate, graph, inputs_of, node, one_op
 from tests.op_examples import EXAMPLES, OpExample
 
 torch = pytest.importorskip("torch")
@@ -23,3 +25,30 @@ def test_an_op_in_torch_equals_its_reference(example: OpExample) -> None:
     with torch.inference_mode():
         (y,) = made(*map(torch.from_numpy, example.inputs("float64")))
     np.testing.assert_allclose(y.numpy(), example.reference("float64"), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_a_graph_in_torch_gives_its_outputs_in_order(name: str) -> None:
+    typed = GRAPHS[name]
+    params, inputs = rule_weights(typed.params()), inputs_of(typed)
+    made = torch_network(typed, {name: torch.from_numpy(a) for name, a in params.items()})
+    with torch.inference_mode():
+        found = made(*map(torch.from_numpy, inputs.values()))
+    expected = evaluate(typed, params, inputs)
+    for y, value in zip(found, typed.outputs.values(), strict=True):
+        np.testing.assert_allclose(y.numpy(), expected[value], rtol=1e-10, atol=1e-10)
+
+
+def test_all_that_torch_lacks_is_said_at_once() -> None:
+    typed = graph(
+        node("lp", "lp_pool", "input", kernel=2),
+        node("again", "lp_pool", "lp", kernel=2),
+        node("pool", "avg_pool", "input", kernel=3, padding=((0, 1), (0, 1))),
+        node("flat", "flatten", "pool"),
+        outputs={"one": "again", "two": "flat"},
+    )
+    with pytest.raises(Unsupported) as caught:
+        torch_network(typed, {})
+    assert str(caught.value) == (
+        "torch has no function for `lp_pool`; `avg_pool` that pads one side more than the other"
+    )

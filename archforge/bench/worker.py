@@ -156,7 +156,8 @@ def export(task: LoadedTask) -> None:
 def network(task: LoadedTask, state: Arrays) -> Any:
     """The library's network, `LIBRARY.NAME`, or the spec's if the task names none, with the given weights."""
     if task.what["model"] is None:
-        from archforge.interchange.torch_network import Unsupported, torch_network
+        from archforge.interchange.torch.network import torch_network
+        from archforge.interchange.unsupported import Unsupported
 
         try:
             return torch_network(analysed(task).graph, state)

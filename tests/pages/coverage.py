@@ -76,7 +76,7 @@ def _in_module(example: OpExample) -> bool:
 
 
 def _in_torch(cls: type[Op]) -> str:
-    from archforge.interchange.torch_network import TORCH_OPS
+    from archforge.interchange.torch.ops import TORCH_OPS
 
     return "yes" if cls.op in TORCH_OPS or cls.is_identity else ""
 
