@@ -13,6 +13,7 @@ from textwrap import dedent
 import pytest
 
 import archforge
+from archforge.backends import names
 
 PACKAGE = Path(archforge.__file__).parent
 
@@ -210,6 +211,25 @@ def test_a_bad_module_is_refused(module: str, source: str, complaint: str) -> No
 )
 def test_a_good_module_passes(module: str, source: str) -> None:
     assert faults(source, module, is_package=module == "archforge") == []
+
+
+def test_nothing_but_a_backend_names_it() -> None:
+    """Others ask what a backend can do. NumPy is a library of all, and its backend the reference."""
+    optional = {name for name in names() if name != "numpy"}
+    found = []
+    for module, path in modules():
+        if module.startswith("archforge.backends."):
+            continue
+        source = path.read_text("utf-8")
+        words = {node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant)}
+        imported = {i.module for i in imports_of(source, module, is_package=path.name == "__init__.py")}
+        inside = {
+            name
+            for name in names()
+            if any(f"{i}.".startswith(f"archforge.backends.{name}.") for i in imported)
+        }
+        found += [f"{module} names the backend {name}" for name in inside | (optional & words)]
+    assert not found, "\n".join(found)
 
 
 def parts() -> list[str]:
