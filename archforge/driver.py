@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +26,7 @@ from archforge.spec.syntax.syntax_tree import Argument
 
 if TYPE_CHECKING:
     from archforge.export import Refusal, Target
-    from archforge.passes import ParamTransform
-    from archforge.plan import Backend, Compiling, Executable, Plan, Shapes
+    from archforge.plan import Backend, Compiling, Executable, Shapes
     from archforge.weights.golden import Deviation, Golden
 
 __all__ = ["analyse", "check", "compile", "load", "open_spec", "warm", "zoo_paths"]
@@ -55,8 +55,7 @@ def analyse(
         counts = count(expansion.graph)
     else:
         expansion, counts = replace(twin.expansion, profile=spec.profile(profile).name), twin.counts
-    changed = bool(settings) or input_shape is not None
-    return Network(expansion, counts, check_cells(expansion, counts, changed=changed))
+    return Network(expansion, counts, check_cells(expansion, counts))
 
 
 def _every_profile(
@@ -179,37 +178,24 @@ def compile(
     """
     from archforge import backends
     from archforge.data.arrays import read_weights
-    from archforge.passes import optimise
-    from archforge.plan import MEMORY_FOR_SPEED, SWITCHES, OtherSizes, packed_alike, plan, resolve_taps
-    from archforge.plan import load as bind_plan
+    from archforge.plan import MEMORY_FOR_SPEED, GraphCompiler
     from archforge.weights.bind import bind
     from archforge.weights.init import fresh_weights
 
     given = read_weights(weights) if isinstance(weights, str | Path) else weights
     network = _network(source, profile, given, input, params)
-    chosen = backends.get(backend, dtype) if isinstance(backend, str) else backend
-    left_out = frozenset(without) | (MEMORY_FOR_SPEED if low_memory else frozenset())
-    unplanned = left_out.intersection(SWITCHES)
-    bound = None if given is None else bind(network.params, given, ignorable=_other_heads(network))
-
-    def planned(graph: TypedGraph) -> tuple[Plan, tuple[ParamTransform, ...]]:
-        tapped = resolve_taps(graph, [taps] if isinstance(taps, str) else taps)
-        done = optimise(graph, frozenset(tapped.values()), left_out - unplanned)
-        steps = plan(done.graph, chosen, dtype, tapped, strict=strict, without=unplanned)
-        return steps, done.transforms
-
-    def arrays() -> Mapping[str, Any]:
-        return fresh_weights(network.params, seed) if bound is None else bound
-
-    def at(shapes: Shapes) -> Executable:
-        """Shares with the first what it has packed alike."""
-        steps, changes = planned(_resized(network, shapes))
-        alike = packed_alike(first.plan, first.params, steps) if changes == transforms else {}
-        return bind_plan(steps, arrays(), changes, alike)
-
-    steps, transforms = planned(network.graph)
-    first = bind_plan(steps, arrays(), transforms)
-    return replace(first, others=OtherSizes(at))
+    resized = partial(_resized, network)
+    compiler = GraphCompiler(
+        backends.get(backend, dtype) if isinstance(backend, str) else backend,
+        dtype,
+        taps=(taps,) if isinstance(taps, str) else tuple(taps),
+        strict=strict,
+        without=frozenset(without) | (MEMORY_FOR_SPEED if low_memory else frozenset()),
+    )
+    if given is None:
+        return compiler.executable(network.graph, partial(fresh_weights, network.params, seed), resized)
+    bound = bind(network.params, given, ignorable=_other_heads(network))
+    return compiler.executable(network.graph, lambda: bound, resized)
 
 
 def _network(
@@ -242,9 +228,9 @@ def _profile_for(
 
 
 def _resized(network: Network, shapes: Shapes) -> TypedGraph:
-    """The network's graph at other sizes of its inputs. Raises where it cannot take them, and E0607 where
-    it would need other parameters."""
-    graph = expand(network.spec, network.profile, network.expansion.settings, shapes).graph
+    """The network's graph for inputs of other shapes. Raises what makes them unfit, and E0607 where it would
+    need other parameters."""
+    graph = expand(network.spec, network.profile, network.expansion.settings, dict(shapes)).graph
     have, needed = network.params, graph.params()
     for name in have | needed:
         now, then = (by_x(of[name].shape) if name in of else "absent" for of in (have, needed))
@@ -266,8 +252,10 @@ def fitting_profile(
 
 
 def _other_heads(network: Network) -> set[str]:
-    """Scopes that hold parameters in the profile as its spec has it, but not as it is set here."""
-    plain = analyse(network.spec, network.profile).params
+    """Scopes that hold parameters in the profile as its spec has it, but not as a caller has set it."""
+    if not network.expansion.is_changed:
+        return set()
+    plain = expand(network.spec, network.profile).graph.params()
     own = {name.split(".")[0] for name in network.params}
     return {name.split(".")[0] for name in plain} - own
 
@@ -368,13 +356,12 @@ def build(
     other file from being written. Raises `DiagnosticError`.
     """
     from archforge import backends
-    from archforge.passes import optimise
-    from archforge.plan import plan
+    from archforge.plan import GraphCompiler
 
     chosen = analyse(spec, profile, settings=settings, input_shape=input_shape)
     networks = _every_profile(spec, settings, input_shape, chosen)
     target = backends.get(backend, "float32")
-    planned = plan(optimise(chosen.graph).graph, target, "float32", strict=strict)
+    planned = GraphCompiler(target, strict=strict).plan(chosen.graph)
     made = Build(chosen, networks, target.name, len(planned.steps), planned.fallback_kinds)
     if not made.ok and not keep_going:
         return made

@@ -18,8 +18,7 @@ from archforge.errors import DiagnosticError
 from archforge.ir import TypedGraph
 from archforge.ops import all_ops
 from archforge.ops.base import Array
-from archforge.passes import optimise
-from archforge.plan import Executable, load, plan
+from archforge.plan import Executable, GraphCompiler, load, plan
 from archforge.plan.contract import op_of
 from archforge.weights import rule_weights
 from archforge.weights.golden import read_golden
@@ -71,11 +70,9 @@ def test_every_value_of_the_hand_made_graphs_equals_the_reference(
 ) -> None:
     typed, inputs = GRAPHS[name], inputs_of(GRAPHS[name], batch=3)
     expected = evaluate(typed, WEIGHTS[name], inputs)
-    for taps in ({}, {value: value for value in typed.types}):
-        done = optimise(typed, taps)
-        outputs, tapped = load(
-            plan(done.graph, get(backend), dtype, taps), WEIGHTS[name], done.transforms
-        ).run(inputs)
+    for taps in ((), tuple(typed.types)):
+        planned = GraphCompiler(get(backend), dtype, taps).plan(typed)
+        outputs, tapped = load(planned, WEIGHTS[name]).run(inputs)
         for key, value in typed.outputs.items():
             assert_close(outputs[key], expected[value], 2 * TOLERANCE[dtype])
         for key, array in tapped.items():
@@ -93,13 +90,12 @@ def test_every_network_equals_the_reference(name: str, profile: str) -> None:
     weights, inputs = damped(rule_weights(typed.params())), inputs_of(typed, batch=1)
     taps = {s.name: s.output for s in typed.scopes if s.name and s.output}
     expected = load(plan(typed, get("numpy"), "float64", taps), weights).run(inputs)
-    done = optimise(typed, taps.values())
     for backend in available():
-        planned = plan(done.graph, get(backend), "float32", taps)
+        planned = GraphCompiler(get(backend), taps=tuple(taps)).plan(typed)
         # In a network only what a backend's table lacks falls back, and all of that is told.
         kinds = {op_of(step.node).kind for step in planned.steps}
         assert set(planned.fallback_kinds) == kinds - get(backend).lowerings("float32").keys()
-        found = load(planned, weights, done.transforms).run(inputs)
+        found = load(planned, weights).run(inputs)
         for key, y in (expected.outputs | expected.taps).items():
             assert_close((found.outputs | found.taps)[key], y, NETWORK_TOLERANCE)
 
@@ -192,8 +188,7 @@ def test_mlx_pads_and_strides_as_the_reference(attributes: dict[str, Any]) -> No
 @each_dtype
 @pytest.mark.parametrize("name", ["chain", "residual", "several"])
 def test_threads_can_share_an_executable(name: str, backend: str, dtype: str) -> None:
-    done = optimise(GRAPHS[name])
-    run: Executable = load(plan(done.graph, get(backend), dtype), WEIGHTS[name], done.transforms)
+    run: Executable = load(GraphCompiler(get(backend), dtype).plan(GRAPHS[name]), WEIGHTS[name])
     batches = [inputs_of(GRAPHS[name], batch) for batch in range(1, 9)]
     with ThreadPoolExecutor(2) as pool:  # first, while nothing has been computed in the thread that loaded
         together = list(pool.map(run.run, batches * 3))

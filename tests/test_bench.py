@@ -20,8 +20,7 @@ from archforge.bench.profile import profile
 from archforge.bench.race import Contestant, Entrant, deviations
 from archforge.bench.roofline import Work, bound, work_of
 from archforge.bench.task import Task
-from archforge.passes import optimise
-from archforge.plan import Compiling, Limits, plan
+from archforge.plan import Compiling, GraphCompiler, Limits, plan
 from archforge.plan import load as bind_plan
 from archforge.weights import rule_input
 from tests.conftest import TINY, Run
@@ -126,7 +125,7 @@ def test_deviations_are_in_standard_deviations_of_the_first(tmp_path: Path) -> N
 @pytest.mark.parametrize("name", ["resnet_18", "mobilenet_v2"])
 def test_the_work_of_the_steps_is_that_of_the_network(name: str, backend: str) -> None:
     network = load(name, "torchvision")
-    planned = plan(optimise(network.graph).graph, get(backend), "float32")
+    planned = GraphCompiler(get(backend)).plan(network.graph)
     work = work_of(planned, 2)
     assert len(work) == len(planned.steps)
     assert sum(w.macs for w in work) == 2 * network.counts.macs

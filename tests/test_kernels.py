@@ -9,8 +9,7 @@ from hypothesis import given, settings
 
 from archforge.backends import available, get
 from archforge.ir import TypedGraph
-from archforge.passes import optimise
-from archforge.plan import SWITCHES, load, plan
+from archforge.plan import SWITCHES, GraphCompiler, load, plan
 from archforge.weights import rule_weights
 from tests.deviation import deviation
 from tests.graphs import GRAPHS, WEIGHTS, graph, inputs_of, node
@@ -58,8 +57,7 @@ def test_linear_layers_equal_the_reference(features: int, out: int, batch: int, 
 def test_outputs_stay_whatever_part_of_planning_is_left_out(name: str, switch: str, backend: str) -> None:
     typed = WITH_BRANCHES if name == "branches" else GRAPHS[name]
     weights = rule_weights(typed.params()) if name == "branches" else WEIGHTS[name]
-    done = optimise(typed)
-    run = load(plan(done.graph, get(backend), "float32", without=[switch]), weights, done.transforms)
+    run = load(GraphCompiler(get(backend), without=frozenset({switch} - {""})).plan(typed), weights)
     expected = load(plan(typed, get("numpy"), "float64"), weights)
     inputs = inputs_of(typed, batch=2)
     for key, y in expected.run(inputs).outputs.items():

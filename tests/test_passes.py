@@ -15,7 +15,7 @@ from archforge.ir import Graph, TypedGraph
 from archforge.ops.base import Array
 from archforge.passes import Pass, Rewrite, all_passes, optimise
 from archforge.passes.fold_batch_norm import FoldBatchNorm
-from archforge.plan import Results, load, plan
+from archforge.plan import GraphCompiler, Results, load
 from archforge.weights import rule_weights
 from tests.graphs import CONV, GRAPHS, WEIGHTS, evaluate, graph, inputs_of, node
 from tests.small import each_network, small_network
@@ -62,8 +62,9 @@ def test_networks_keep_their_outputs_and_taps(name: str, profile: str) -> None:
     taps = {s.name: s.output for s in typed.scopes if s.name and s.output}
 
     def results(enabled: tuple[str, ...], asked: dict[str, str]) -> Results:
-        done = optimise(typed, asked.values(), without=set(all_passes()) - set(enabled))
-        return load(plan(done.graph, get("numpy"), "float64", asked), weights, done.transforms).run(inputs)
+        without = frozenset(all_passes()) - set(enabled)
+        compiler = GraphCompiler(get("numpy"), "float64", tuple(asked), without=without)
+        return load(compiler.plan(typed), weights).run(inputs)
 
     expected = results((), taps)
     for enabled in EACH[1:]:

@@ -14,8 +14,7 @@ from archforge import DiagnosticError
 from archforge.backends import available
 from archforge.ir import TensorType
 from archforge.ops.base import Array
-from archforge.plan import Executable, OtherSizes, Shapes
-from archforge.plan.other_sizes import MOST_SIZES
+from archforge.plan import Executable, LastUsed
 from archforge.weights import rule_input, rule_weights
 
 each_backend = pytest.mark.parametrize("backend", available())
@@ -138,7 +137,7 @@ def test_an_image_of_another_size_lacks_the_batch_axis_too() -> None:
 
 def resized(run: Executable, size: tuple[int, int]) -> Executable:
     assert run.others
-    return run.others.at({"input": (3, *size)})
+    return run.others.at((("input", (3, *size)),))
 
 
 def shared(first: Executable, other: Executable) -> set[str]:
@@ -169,47 +168,43 @@ def test_parameters_that_lie_differently_are_not_shared(monkeypatch: pytest.Monk
     np.testing.assert_allclose(first(image((10, 10))), expected(image((10, 10))), rtol=0, atol=1e-5)
 
 
-def test_the_sizes_used_last_are_kept() -> None:
-    made: list[Shapes] = []
-    run = archforge.compile(PYRAMID, backend="numpy")
+def test_what_was_used_last_is_kept() -> None:
+    made: list[int] = []
 
-    def make(shapes: Shapes) -> Executable:
-        made.append(shapes)
-        return run
+    def make(size: int) -> str:
+        made.append(size)
+        return f"size {size}"
 
-    sizes = OtherSizes(make)
-    wanted: list[Shapes] = [{"input": (3, n, n)} for n in range(MOST_SIZES + 1)]
-    for shapes in [*wanted[:MOST_SIZES], wanted[0], wanted[MOST_SIZES], wanted[0]]:
-        sizes.at(shapes)
-    assert made == wanted
-    sizes.at(wanted[1])
-    assert made == [*wanted, wanted[1]]
+    kept = LastUsed(make, most=2)
+    assert [kept.at(size) for size in (0, 1, 0, 2, 0)] == ["size 0", "size 1", "size 0", "size 2", "size 0"]
+    assert made == [0, 1, 2]
+    kept.at(1)
+    assert made == [0, 1, 2, 1]
 
 
 def test_threads_that_ask_for_one_size_share_it_and_a_failure_is_not_kept() -> None:
-    made: list[Shapes] = []
-    run = archforge.compile(PYRAMID, backend="numpy")
+    made: list[int] = []
     together = threading.Barrier(4)
 
-    def make(shapes: Shapes) -> Executable:
-        made.append(shapes)
+    def make(size: int) -> str:
+        made.append(size)
         if len(made) == 1:
             raise ValueError("once")
-        return run
+        return f"size {size}"
 
-    sizes = OtherSizes(make)
+    kept = LastUsed(make)
 
-    def ask(_: int) -> Executable | None:
+    def ask(_: int) -> str:
         together.wait()
         try:
-            return sizes.at({"input": (3, 9, 9)})
+            return kept.at(9)
         except ValueError:
-            return None
+            return "refused"
 
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(ask, range(4)))
-    assert sorted(found, key=id) == sorted([None, run, run, run], key=id)
-    assert len(made) == 2
+    assert sorted(found) == ["refused", "size 9", "size 9", "size 9"]
+    assert made == [9, 9]
 
 
 @each_backend

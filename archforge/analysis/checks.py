@@ -61,10 +61,10 @@ class Cell:
         }
 
 
-def check_cells(expansion: Expansion, counts: Counts, *, changed: bool = False) -> tuple[Cell, ...]:
+def check_cells(expansion: Expansion, counts: Counts) -> tuple[Cell, ...]:
     """The cells of the expansion's profile; none if it has no `expect`.
 
-    With `changed` (an argument or the input was set by hand) every cell is `not_applicable`.
+    Where an argument or the input was set by hand every cell is `not_applicable`.
     Raises E0502, E0505 and E0507 for cells that are not well formed, all together.
     """
     expect = expansion.spec.expect
@@ -86,7 +86,9 @@ def check_cells(expansion: Expansion, counts: Counts, *, changed: bool = False) 
         except (DiagnosticError, LimitError) as error:
             mistakes += error.diagnostics
         else:
-            cells.append(replace(cell, status="not_applicable", problem=None) if changed else cell)
+            if expansion.is_changed:
+                cell = replace(cell, status="not_applicable", problem=None)
+            cells.append(cell)
     if mistakes:
         raise DiagnosticError(tuple(mistakes))
     return tuple(cells)

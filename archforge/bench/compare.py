@@ -123,10 +123,9 @@ def _exported(entrants: Sequence[Entrant], task: Task) -> tuple[Sequence[Entrant
 
 def _planned(network: Network, backend: str = "auto") -> Plan:
     """The steps of the network on a backend. Steps that are fused move less memory."""
-    from archforge.passes import optimise
-    from archforge.plan import plan
+    from archforge.plan import GraphCompiler
 
-    return plan(optimise(network.graph).graph, backends.get(backend), "float32")
+    return GraphCompiler(backends.get(backend)).plan(network.graph)
 
 
 def _greater(before: Limits | None, after: Limits | None) -> Limits | None:

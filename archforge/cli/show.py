@@ -73,7 +73,8 @@ def show(
     title = f"{network.spec.header.title or network.name}, profile {network.profile}"
     typed = network.graph
     if as_plan:
-        typed, plan = _planned(typed, backend)
+        plan = _planned(typed, backend)
+        typed = plan.graph
         rows = step_rows(plan)
         title += f", {len(rows)} steps on {plan.backend.name}"
     else:
@@ -113,14 +114,12 @@ def _after(typed: TypedGraph, name: str) -> TypedGraph:
     return optimise(typed, without=names[names.index(name) + 1 :]).graph
 
 
-def _planned(typed: TypedGraph, backend: str) -> tuple[TypedGraph, Plan]:
-    """The graph after all passes, and its plan for a backend. Raises E0701."""
+def _planned(typed: TypedGraph, backend: str) -> Plan:
+    """The plan of the graph after all passes. Raises E0701."""
     from archforge import backends
-    from archforge.passes import optimise
-    from archforge.plan import plan
+    from archforge.plan import GraphCompiler
 
-    optimised = optimise(typed).graph
-    return optimised, plan(optimised, backends.get(backend), "float32")
+    return GraphCompiler(backends.get(backend)).plan(typed)
 
 
 def _of_block(typed: TypedGraph, block: str) -> list[Node]:

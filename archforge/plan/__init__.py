@@ -14,9 +14,10 @@ from archforge.plan.contract import (
     Tunable,
     Watcher,
 )
-from archforge.plan.executable import Executable, Results, load
+from archforge.plan.executable import Executable, Results, Shapes, load
+from archforge.plan.graph_compiler import GraphCompiler
 from archforge.plan.interpreter import Interpreter
-from archforge.plan.other_sizes import OtherSizes, Shapes, packed_alike
+from archforge.plan.last_used import LastUsed
 from archforge.plan.planner import MEMORY_FOR_SPEED, SWITCHES, named_values, plan, resolve_taps
 
 __all__ = [
@@ -27,11 +28,12 @@ __all__ = [
     "Compiling",
     "Epilogue",
     "Executable",
+    "GraphCompiler",
     "Interpreter",
     "Kernel",
+    "LastUsed",
     "Limits",
     "Lowering",
-    "OtherSizes",
     "Plan",
     "Program",
     "Results",
@@ -41,7 +43,6 @@ __all__ = [
     "Watcher",
     "load",
     "named_values",
-    "packed_alike",
     "plan",
     "resolve_taps",
 ]

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from archforge.errors import InternalError
-from archforge.ir import Node, ParamDecl, TensorType
+from archforge.ir import Node, ParamDecl, TensorType, TypedGraph
 from archforge.lifetimes import Lifetime, lifetimes
 from archforge.ops.base import Array, Op
+from archforge.passes import ParamTransform
 
 __all__ = [
     "Backend",
@@ -167,17 +168,33 @@ class Step:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Plan:
-    """Steps in order. `outputs` and `taps` map the names that a caller sees to values."""
+    """The steps, in order, that compute the outputs of a graph and `taps`, values by the names that a caller
+    gave them. `transforms`, in order, make the parameters of the graph from those before its passes.
+    `without` are the parts of planning that were left out."""
 
-    name: str
+    graph: TypedGraph
     backend: Backend
     dtype: str
-    inputs: Mapping[str, TensorType]
     steps: tuple[Step, ...]
-    outputs: Mapping[str, str]
     taps: Mapping[str, str]
-    types: Mapping[str, TensorType]
+    transforms: tuple[ParamTransform, ...] = ()
     without: frozenset[str] = frozenset()
+
+    @property
+    def name(self) -> str:
+        return self.graph.graph.name
+
+    @property
+    def inputs(self) -> Mapping[str, TensorType]:
+        return self.graph.inputs
+
+    @property
+    def outputs(self) -> Mapping[str, str]:
+        return self.graph.outputs
+
+    @property
+    def types(self) -> Mapping[str, TensorType]:
+        return self.graph.types
 
     def __repr__(self) -> str:
         return f"<plan of {self.name}: {len(self.steps)} steps on {self.backend.name} in {self.dtype}>"

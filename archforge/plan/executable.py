@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -11,13 +11,15 @@ from archforge.errors import Diagnostic, DiagnosticError, Note, did_you_mean
 from archforge.ir import TensorType, shape_text
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
-from archforge.passes import ParamTransform
 from archforge.plan.contract import Plan, Program
-from archforge.plan.other_sizes import OtherSizes
+from archforge.plan.last_used import LastUsed
 from archforge.plan.packing import packed_params
 from archforge.weights.bind import as_array
 
-__all__ = ["Executable", "Results", "load"]
+__all__ = ["Executable", "Results", "Shapes", "load"]
+
+# Of each input, by its name, without the batch axis.
+Shapes = tuple[tuple[str, tuple[int, ...]], ...]
 
 
 class Results(NamedTuple):
@@ -34,7 +36,7 @@ class Executable:
     plan: Plan
     params: tuple[Mapping[str, Any], ...]  # of each step, in the backend's form
     program: Program
-    others: OtherSizes[Executable] | None = None
+    others: LastUsed[Shapes, Executable] | None = None
 
     def __repr__(self) -> str:
         return f"<executable of {self.plan!r}>"
@@ -66,10 +68,10 @@ class Executable:
             {name: values[value] for name, value in plan.taps.items()},
         )
 
-    def _at_size_of(self, arrays: Mapping[str, Array], others: OtherSizes[Executable]) -> Executable:
+    def _at_size_of(self, arrays: Mapping[str, Array], others: LastUsed[Shapes, Executable]) -> Executable:
         """Raises E0607, with the reason, where the network cannot take inputs of these sizes."""
         try:
-            return others.at({name: arrays[name].shape[1:] for name in self.plan.inputs})
+            return others.at(tuple((name, arrays[name].shape[1:]) for name in self.plan.inputs))
         except DiagnosticError as error:
             notes = tuple(Note(d.message, d.span) for d in error.diagnostics[:1])
             misfits = _misfits(self.plan.inputs, arrays)
@@ -79,16 +81,15 @@ class Executable:
 def load(
     plan: Plan,
     arrays: Mapping[str, Array],
-    transforms: Iterable[ParamTransform] = (),
     packed_before: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
 ) -> Executable:
     """The plan with its parameters. `arrays` hold all that the graph before its passes declared;
-    `transforms` are what the passes recorded; `packed_before` are the parameters of steps, by their
-    outputs, that another plan of the same arrays has packed alike.
+    `packed_before` are the parameters of steps, by what these make, that another plan of the same arrays
+    has packed alike.
 
     An array that is in the plan's dtype already is kept rather than copied: do not write to it.
     """
-    params = packed_params(plan, arrays, transforms, packed_before)
+    params = packed_params(plan, arrays, packed_before)
     return Executable(plan, params, plan.backend.program(plan, params))
 
 

@@ -14,20 +14,19 @@ from archforge.errors import InternalError
 from archforge.ir import ParamDecl
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
-from archforge.passes import ParamTransform
 from archforge.plan.contract import Plan, Step
 
-__all__ = ["packed_params"]
+__all__ = ["packed_alike", "packed_params"]
 
 
 def packed_params(
     plan: Plan,
     arrays: Mapping[str, Array],
-    transforms: Iterable[ParamTransform],
     packed_before: Mapping[str, Mapping[str, Any]],
 ) -> tuple[Mapping[str, Any], ...]:
-    """What `load` says, for each step in the backend's form."""
-    source = _Source(plan, arrays, transforms)
+    """The parameters of each step in the backend's form: those of `packed_before`, by what the step makes, or
+    else packed from `arrays`."""
+    source = _Source(plan, arrays)
     with _ending_at_once(ThreadPoolExecutor(max_workers=plan.backend.packers())) as pool:
         packed = {
             step.output: pool.submit(source.packed, step)
@@ -40,6 +39,30 @@ def packed_params(
             else packed_before[step.output]
             for step in plan.steps
         )
+
+
+def packed_alike(
+    done: Plan, packed: tuple[Mapping[str, Any], ...], plan: Plan
+) -> dict[str, Mapping[str, Any]]:
+    """The parameters `packed` for the steps of `done` that serve another plan for the same arrays, by the
+    values that its steps make."""
+    if done.transforms != plan.transforms:
+        return {}
+    known = {step.output: (step, params) for step, params in zip(done.steps, packed, strict=True)}
+    return {
+        step.output: known[step.output][1]
+        for step in plan.steps
+        if step.output in known and _serves(known[step.output][0], step)
+    }
+
+
+def _serves(old: Step, new: Step) -> bool:
+    """True if both steps pack equal parameters equally."""
+    return (
+        (old.node.op, old.node.params_of, old.params) == (new.node.op, new.node.params_of, new.params)
+        and old.is_fallback == new.is_fallback
+        and (old.is_fallback or old.kernel.packs_like(new.kernel))
+    )
 
 
 def _taken_over(params: Mapping[str, Array], step: Step, plan: Plan) -> Mapping[str, Any]:
@@ -61,9 +84,9 @@ def _ending_at_once(pool: ThreadPoolExecutor) -> Iterator[ThreadPoolExecutor]:
 class _Source:
     """Parameters as steps read them. Threads may share it."""
 
-    def __init__(self, plan: Plan, arrays: Mapping[str, Array], transforms: Iterable[ParamTransform]) -> None:
+    def __init__(self, plan: Plan, arrays: Mapping[str, Array]) -> None:
         self._arrays = arrays
-        self._makers = {name: transform for transform in transforms for name in transform.makes}
+        self._makers = {name: transform for transform in plan.transforms for name in transform.makes}
         self._dtype = "float64" if plan.dtype == "float64" else "float32"
         uses = Counter(step.node.param_name(name) for step in plan.steps for name in step.params)
         self._shared = {name for name, count in uses.items() if count > 1}

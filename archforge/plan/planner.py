@@ -10,6 +10,7 @@ from archforge.errors import Diagnostic, DiagnosticError, did_you_mean, fail
 from archforge.ir import Node, TypedGraph
 from archforge.lifetimes import lifetimes
 from archforge.ops.base import Array, Op
+from archforge.passes import ParamTransform
 from archforge.plan.contract import Backend, Chain, Kernel, Lowering, Plan, Step, has_reference, op_of
 from archforge.plan.fusion import fused
 
@@ -53,8 +54,10 @@ def plan(
     *,
     strict: bool = False,
     without: Collection[str] = (),
+    transforms: tuple[ParamTransform, ...] = (),
 ) -> Plan:
-    """Steps for what the outputs and `taps` (name -> value) need, `without` some of `SWITCHES`.
+    """Steps for what the outputs and `taps` (name -> value) need, `without` some of `SWITCHES`. `transforms`
+    are those of the passes that the graph has gone through.
 
     Raises E0701 where the backend cannot run, E0703 for a dtype that it lacks, and E0702, all together,
     for ops that nothing can run or, if `strict`, that the backend has no kernel for.
@@ -83,18 +86,7 @@ def plan(
         )
         for chain, frees in zip(chains, _frees(chains, typed.inputs, wanted), strict=True)
     )
-    graph = typed.graph
-    return Plan(
-        graph.name,
-        backend,
-        dtype,
-        graph.inputs,
-        steps,
-        graph.outputs,
-        taps,
-        typed.types,
-        frozenset(without),
-    )
+    return Plan(typed, backend, dtype, steps, taps, transforms, frozenset(without))
 
 
 def _frees(chains: list[Chain], inputs: Iterable[str], wanted: Iterable[str]) -> list[tuple[str, ...]]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from threading import Lock
 
 from archforge.backends.numba.families import elementwise
 from archforge.backends.numba.families.channel_blocks import AnyAxis
@@ -17,13 +15,11 @@ from archforge.backends.numba.runtime.workspace import Workspace
 from archforge.backends.numba.toolchain.machine import machine
 from archforge.errors import InternalError
 from archforge.ops.base import Array
-from archforge.plan import Plan, Watcher
+from archforge.plan import LastUsed, Plan, Watcher
 from archforge.plan.concat_in_place import inside_concats
 from archforge.plan.image_by_image import sections, values_within
 
 __all__ = ["BatchTape", "NumbaProgram"]
-
-MOST_BATCHES = 4  # sizes of batch that are kept
 
 # Values of a batch that go beyond this part of the L2 caches are better computed image by image.
 CACHES = 0.5
@@ -44,8 +40,7 @@ class NumbaProgram:
     def __init__(self, plan: Plan, params: tuple[Mapping[str, Array], ...]) -> None:
         self._plan = plan
         self._params = params
-        self._sizes: OrderedDict[int, BatchTape] = OrderedDict()
-        self._lock = Lock()
+        self._tapes = LastUsed(self.recorded)  # by the size of the batch
 
     def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         with self._workspace(inputs) as (workspace, wanted):
@@ -58,22 +53,13 @@ class NumbaProgram:
     @contextmanager
     def _workspace(self, inputs: Mapping[str, Array]) -> Iterator[tuple[Workspace, Mapping[str, TapeValue]]]:
         """A workspace that no other call uses meanwhile, and where in it the wanted values lie."""
-        sized = self._tape_of(len(next(iter(inputs.values()))))
+        sized = self._tapes.at(len(next(iter(inputs.values()))))
         try:
             workspace = sized.idle.pop()
         except IndexError:
             workspace = Workspace(sized.tape, share_memory="share_memory" not in self._plan.without)
         yield workspace, sized.wanted
         sized.idle.append(workspace)
-
-    def _tape_of(self, batch: int) -> BatchTape:
-        with self._lock:
-            if batch not in self._sizes:
-                self._sizes[batch] = self.recorded(batch)
-            self._sizes.move_to_end(batch)
-            if len(self._sizes) > MOST_BATCHES:
-                self._sizes.popitem(last=False)
-            return self._sizes[batch]
 
     def recorded(self, batch: int) -> BatchTape:
         """The calls for one size of batch, and where the wanted values lie."""

@@ -41,6 +41,12 @@ class Expansion:
     uses: Mapping[str, int]  # calls of a block that left at least one op
     blocks: frozenset[str]
     settings: Mapping[str, Argument]  # values that a caller gave
+    input_shape: InputShape | None  # that a caller gave
+
+    @property
+    def is_changed(self) -> bool:
+        """True if a caller gave arguments or an input that may differ from those of the profile."""
+        return bool(self.settings) or self.input_shape is not None
 
 
 def expand(
@@ -144,6 +150,7 @@ class _Expander:
             walk.uses,
             frozenset(walk.blocks),
             self.overrides,
+            input_shape,
         )
 
     def _with_batch_note(self, found: Iterable[Diagnostic]) -> list[Diagnostic]:

@@ -1,0 +1,75 @@
+"""From a graph to an executable: the graph's passes, then a plan, then its parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+from archforge.ir import TypedGraph
+from archforge.ops.base import Array
+from archforge.passes import optimise
+from archforge.plan.contract import Backend, Plan
+from archforge.plan.executable import Executable, Shapes, load
+from archforge.plan.last_used import LastUsed
+from archforge.plan.packing import packed_alike
+from archforge.plan.planner import SWITCHES, plan, resolve_taps
+
+__all__ = ["GraphCompiler"]
+
+
+@dataclass(frozen=True, slots=True)
+class GraphCompiler:
+    """A backend and a dtype to compile graphs for, and what is asked of each plan.
+
+    taps: names of nodes, inputs or scopes whose values are returned besides the outputs. strict: refuse
+    ops that the backend has no kernel for. without: graph passes, and parts of planning, to leave out.
+    """
+
+    backend: Backend
+    dtype: str = "float32"
+    taps: tuple[str, ...] = ()
+    strict: bool = False
+    without: frozenset[str] = frozenset()
+
+    def plan(self, graph: TypedGraph) -> Plan:
+        """The steps of the graph after its passes.
+
+        Raises E0608 for unknown taps, E0001 for an unknown name in `without`, and what `plan` raises.
+        """
+        taps = resolve_taps(graph, self.taps)
+        passed = optimise(graph, frozenset(taps.values()), self.without.difference(SWITCHES))
+        return plan(
+            passed.graph,
+            self.backend,
+            self.dtype,
+            taps,
+            strict=self.strict,
+            without=self.without.intersection(SWITCHES),
+            transforms=passed.transforms,
+        )
+
+    def executable(
+        self,
+        graph: TypedGraph,
+        arrays: Callable[[], Mapping[str, Array]],
+        resized: Callable[[Shapes], TypedGraph],
+    ) -> Executable:
+        """The graph with its parameters, which `arrays` returns by their names whenever they are needed.
+
+        Inputs of other shapes are computed by the graph that `resized` returns for them, with the same
+        parameters; it raises `DiagnosticError` for shapes that cannot be.
+        """
+        first = load(self.plan(graph), arrays())
+        return replace(first, others=LastUsed(partial(self._resized, first, arrays, resized)))
+
+    def _resized(
+        self,
+        first: Executable,
+        arrays: Callable[[], Mapping[str, Array]],
+        resized: Callable[[Shapes], TypedGraph],
+        shapes: Shapes,
+    ) -> Executable:
+        """The executable for inputs of other shapes, which shares with the first one what is packed alike."""
+        found = self.plan(resized(shapes))
+        return load(found, arrays(), packed_alike(first.plan, first.params, found))

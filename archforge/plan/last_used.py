@@ -1,0 +1,49 @@
+"""A cache of what was used last, whose entries are made once, also when threads ask for one together."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from threading import Lock
+from typing import Generic, TypeVar
+
+__all__ = ["LastUsed"]
+
+Key = TypeVar("Key", bound=Hashable)
+Made = TypeVar("Made")
+
+
+class _Entry(Generic[Made]):
+    """An object that the first thread to ask for it makes, while others wait for the lock."""
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self.made: Made | None = None
+
+
+class LastUsed(Generic[Key, Made]):
+    """Objects that `make` returns for keys, of which the `most` used last are kept. Threads may share it."""
+
+    def __init__(self, make: Callable[[Key], Made], most: int = 4) -> None:
+        self._make = make
+        self._most = most
+        self._entries: OrderedDict[Key, _Entry[Made]] = OrderedDict()
+        self._lock = Lock()
+
+    def at(self, key: Key) -> Made:
+        """The object for this key. Raises what `make` raises, and then keeps nothing."""
+        with self._lock:
+            entry = self._entries.setdefault(key, _Entry())
+            self._entries.move_to_end(key)
+        with entry.lock:
+            if entry.made is None:
+                try:
+                    entry.made = self._make(key)
+                except BaseException:
+                    with self._lock:
+                        self._entries.pop(key, None)
+                    raise
+        with self._lock:
+            while len(self._entries) > self._most:
+                self._entries.popitem(last=False)
+        return entry.made
