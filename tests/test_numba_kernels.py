@@ -19,7 +19,7 @@ from tests.graphs import graph, node
 from tests.kernels import TOLERANCE, WINOGRAD_TOLERANCE, tiled, with_epilogue
 
 pytestmark = pytest.mark.skipif("numba" not in available(), reason="numba is not installed")
-winograd = pytest.importorskip("archforge.backends.numba.families.winograd")
+cost = pytest.importorskip("archforge.backends.numba.families.winograd_cost")
 
 
 @st.composite
@@ -87,16 +87,16 @@ def test_rows_of_several_tiles_equal_the_reference(case: tuple[TypedGraph, int])
 
 # Winograd -----------------------------------------------------------------------------------------------
 
-FAMILY = "archforge.backends.numba.families.winograd"
+FAMILIES = "archforge.backends.numba.families"
 
 
 def first_form(op: Conv, x: TensorType) -> Any:
     """Takes the first tile of Winograd, whether it pays or not."""
-    return next(winograd.forms(op, x), None)
+    return next(cost.possible_forms(op, x), None)
 
 
 def last_form(op: Conv, x: TensorType) -> Any:
-    return [*winograd.forms(op, x), None][-2]
+    return [*cost.possible_forms(op, x), None][-2]
 
 
 @pytest.mark.parametrize("choice", [first_form, last_form])
@@ -105,7 +105,7 @@ def last_form(op: Conv, x: TensorType) -> Any:
 def test_winograd_equals_the_reference_whether_it_pays_or_not(
     choice: Callable[[Conv, TensorType], Any], case: tuple[TypedGraph, int]
 ) -> None:
-    with mock.patch(f"{FAMILY}.form_of", choice):
+    with mock.patch(f"{FAMILIES}.winograd_cost.expected_form", choice):
         distance, planned = deviation(*case)
     assert distance < WINOGRAD_TOLERANCE
     assert len(planned.steps) == 1
@@ -114,16 +114,19 @@ def test_winograd_equals_the_reference_whether_it_pays_or_not(
 @pytest.mark.parametrize("chunks", [0, 1, 3])
 def test_winograd_computes_the_same_in_chunks_and_stage_by_stage(chunks: int) -> None:
     typed = graph(node("conv", "conv", "input", out=33, kernel=3, padding=1), inputs={"input": (20, 18, 21)})
-    with mock.patch(f"{FAMILY}.form_of", last_form), mock.patch(f"{FAMILY}._chunks", return_value=chunks):
+    with (
+        mock.patch(f"{FAMILIES}.winograd_cost.expected_form", last_form),
+        mock.patch(f"{FAMILIES}.winograd._chunks", return_value=chunks),
+    ):
         assert deviation(typed, 2)[0] < WINOGRAD_TOLERANCE
 
 
 def test_the_cost_model_takes_winograd_for_large_maps_and_not_for_large_weights() -> None:
     conv = Conv(out=512, kernel=3, padding=1)
-    assert str(winograd.form_of(conv, TensorType((512, 28, 28)))) == "F(4x4, 3x3)"
-    assert str(winograd.form_of(conv, TensorType((512, 3, 3)))) != "F(4x4, 3x3)"
+    assert str(cost.expected_form(conv, TensorType((512, 28, 28)))) == "F(4x4, 3x3)"
+    assert str(cost.expected_form(conv, TensorType((512, 3, 3)))) != "F(4x4, 3x3)"
     wide = Conv(out=160, kernel=(1, 7), padding=((0, 0), (3, 3)))
-    assert str(winograd.form_of(wide, TensorType((160, 17, 17)))) == "F(1x6, 1x7)"
-    assert not winograd.form_of(Conv(out=512, kernel=3, stride=2, padding=1), TensorType((512, 28, 28)))
-    assert not winograd.form_of(Conv(out=512, kernel=3, padding=1, groups=2), TensorType((512, 28, 28)))
-    assert not winograd.form_of(Conv(out=512, kernel=1), TensorType((512, 28, 28)))
+    assert str(cost.expected_form(wide, TensorType((160, 17, 17)))) == "F(1x6, 1x7)"
+    assert not cost.expected_form(Conv(out=512, kernel=3, stride=2, padding=1), TensorType((512, 28, 28)))
+    assert not cost.expected_form(Conv(out=512, kernel=3, padding=1, groups=2), TensorType((512, 28, 28)))
+    assert not cost.expected_form(Conv(out=512, kernel=1), TensorType((512, 28, 28)))

@@ -155,12 +155,12 @@ def test_parameters_that_lie_the_same_are_packed_once(backend: str) -> None:
 
 @pytest.mark.skipif("numba" not in available(), reason="numba is not installed")
 def test_parameters_that_lie_differently_are_not_shared(monkeypatch: pytest.MonkeyPatch) -> None:
-    from archforge.backends.numba.families import winograd
+    from archforge.backends.numba.families import winograd_cost
 
-    def form_of(op: Any, x: TensorType) -> Any:
-        return next(winograd.forms(op, x), None) if x.spatial == (10, 10) else None
+    def expected_form(op: Any, x: TensorType) -> Any:
+        return next(winograd_cost.possible_forms(op, x), None) if x.spatial == (10, 10) else None
 
-    monkeypatch.setattr(winograd, "form_of", form_of)
+    monkeypatch.setattr(winograd_cost, "expected_form", expected_form)
     first = archforge.compile(PYRAMID, backend="numba")
     other = resized(first, (10, 10))
     assert shared(first, other) == {"bn", "linear"}

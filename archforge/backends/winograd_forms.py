@@ -107,7 +107,13 @@ class WinogradForm:
         return f"{self.rows.outputs}of{self.rows.taps}x{self.columns.outputs}of{self.columns.taps}"
 
     @property
+    def outputs(self) -> int:
+        """Outputs of a tile."""
+        return self.rows.outputs * self.columns.outputs
+
+    @property
     def frequencies(self) -> int:
+        """Products of a tile for each pair of channels."""
         return self.rows.points * self.columns.points
 
 

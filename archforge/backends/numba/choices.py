@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from archforge.atomic_files import made_folder, written_beside
-from archforge.backends.numba.families import winograd
+from archforge.backends.numba.families import winograd_cost
 from archforge.backends.numba.toolchain.code_cache import cache_folder
 from archforge.backends.numba.toolchain.machine import machine
 from archforge.backends.numba.toolchain.machine_code import code_key
@@ -25,7 +25,7 @@ from archforge.ir import TensorType
 from archforge.ops.base import Op
 from archforge.ops.conv import Conv
 
-__all__ = ["alternatives", "clear", "form_of", "kept", "store", "use_of"]
+__all__ = ["alternatives", "chosen_form", "clear", "kept", "store", "use_of"]
 
 DIRECT = "direct"
 PREFIX = "tuned-"
@@ -41,18 +41,18 @@ def alternatives(op: Op, *inputs: TensorType) -> tuple[str, ...]:
     """The kernels that can compute it, the cost model's first."""
     if not isinstance(op, Conv):
         return (DIRECT,)
-    default = winograd.form_of(op, *inputs)
-    others = [DIRECT, *map(str, winograd.forms(op, *inputs))]
+    default = winograd_cost.expected_form(op, *inputs)
+    others = [DIRECT, *map(str, winograd_cost.possible_forms(op, *inputs))]
     return tuple(dict.fromkeys((str(default) if default else DIRECT, *others)))
 
 
-def form_of(op: Conv, x: TensorType, choices: Mapping[str, str]) -> WinogradForm | None:
-    """Winograd's form that is chosen for a convolution; None for the direct one."""
+def chosen_form(op: Conv, x: TensorType, choices: Mapping[str, str]) -> WinogradForm | None:
+    """The Winograd form that is chosen for a convolution; None for the direct one."""
     name = choices.get(use_of(op, x)) if choices else None
     if name == DIRECT:
         return None
-    named = (form for form in winograd.forms(op, x) if str(form) == name)
-    return next(named, None) or winograd.form_of(op, x)
+    named = (form for form in winograd_cost.possible_forms(op, x) if str(form) == name)
+    return next(named, None) or winograd_cost.expected_form(op, x)
 
 
 def kept() -> Mapping[str, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from archforge.backends.numba.choices import form_of, kept
+from archforge.backends.numba.choices import chosen_form, kept
 from archforge.backends.numba.families import (
     across_channels,
     channel_windows,
@@ -35,13 +35,13 @@ def lowerings(without: frozenset[str], choices: Mapping[str, str] | None = None)
 
 
 def convolution(choices: Mapping[str, str], op: Conv, x: TensorType) -> Kernel | None:
-    """The family that takes it."""
-    form = form_of(op, x, choices)
+    """A kernel for a convolution: Winograd's by the chosen form, or a direct one."""
+    form = chosen_form(op, x, choices)
     return winograd.convolution(op, x, form) if form else direct_convolution(op, x)
 
 
 def direct_convolution(op: Conv, x: TensorType) -> Kernel | None:
-    """The family that takes it, but for Winograd's."""
+    """A kernel for a convolution without Winograd's method."""
     if op.groups == op.out == x.channels > 1:
         return channel_windows.depthwise(op, x)
     return direct_conv.direct(op, x)

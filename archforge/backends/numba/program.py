@@ -94,4 +94,4 @@ class NumbaProgram:
         if tape.is_whole(made) or step.output in tape.of_one_image:
             return made
         # It is one of its inputs, which only this section reads, under another name.
-        return elementwise.record(COPY, made.blocked(), out=tape.output(made.shape, made.axis))
+        return elementwise.record_elements(COPY, made.blocked(), out=tape.output(made.shape, made.axis))

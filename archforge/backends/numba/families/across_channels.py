@@ -13,7 +13,7 @@ import numpy as np
 from archforge.backends.numba.families.channel_blocks import AnyAxis, lanes_of
 from archforge.backends.numba.families.channel_windows import square_sums, weighed
 from archforge.backends.numba.families.moves import along
-from archforge.backends.numba.runtime.records import ACROSS
+from archforge.backends.numba.runtime.records import ACROSS, merged
 from archforge.backends.numba.runtime.tape import Params, TapeValue
 from archforge.backends.numba.runtime.unit_recipe import UnitRecipe
 from archforge.backends.numba.toolchain.machine import FLOAT, machine
@@ -33,7 +33,7 @@ CHUNK = 1 << 13  # floats of a unit
 def softmax(op: Softmax, x: TensorType) -> Kernel:
     """And its logarithm, by the op's kind."""
     axis = resolve_axis(op.axis, x)
-    return AnyAxis(lambda params, x: _record(op.kind, along(x, axis)))
+    return AnyAxis(lambda params, x: _record_pixels(op.kind, along(x, axis)))
 
 
 def layer_norm(op: LayerNorm, x: TensorType) -> Kernel | None:
@@ -51,7 +51,7 @@ def layer_norm(op: LayerNorm, x: TensorType) -> Kernel | None:
         }
 
     def run(params: Params, x: TapeValue) -> TapeValue:
-        return _record("layer_norm", along(x, axes[0]), {**params, "constant": op.eps})
+        return _record_pixels("layer_norm", along(x, axes[0]), {**params, "constant": op.eps})
 
     return AnyAxis(run, pack, packing=op.kind if op.affine else None)
 
@@ -60,14 +60,14 @@ def lrn(op: Lrn, x: TensorType) -> Kernel | None:
     """Where its root is of positive numbers."""
     if op.k <= 0 or op.alpha < 0:
         return None
-    by = {
+    numbers = {
         "before": op.size // 2,
         "size": op.size,
         "constant": op.k,
         "factor": op.alpha / op.size,
         "power": -op.beta,
     }
-    return Kernel(lambda params, x: _record("lrn", x.blocked(), by))
+    return Kernel(lambda params, x: _record_pixels("lrn", x.blocked(), numbers))
 
 
 def global_response_norm(op: GlobalResponseNorm, x: TensorType) -> Kernel:
@@ -80,35 +80,32 @@ def global_response_norm(op: GlobalResponseNorm, x: TensorType) -> Kernel:
     def run(params: Params, x: TapeValue) -> TapeValue:
         x = along(x, axis)
         sums = square_sums(x)
-        by = {"weight": params["weight"], "constant": op.eps}
-        factors = _record("responses", sums, by, x.tape.temporary(sums.shape))
-        return weighed(x, factors.place, factors.image, params["bias"])
+        numbers = {"weight": params["weight"], "constant": op.eps}
+        factors = _record_pixels("responses", sums, numbers, x.tape.temporary(sums.shape))
+        return weighed(x, factors.place, params["bias"], factor_image=factors.image)
 
     return AnyAxis(run, pack, packing=op.kind)
 
 
-def _record(
-    name: str, x: TapeValue, by: Mapping[str, Any] | None = None, out: TapeValue | None = None
+def _record_pixels(
+    name: str, x: TapeValue, numbers: Mapping[str, Any] | None = None, out: TapeValue | None = None
 ) -> TapeValue:
-    """One call over all pixels."""
+    """Record one call of the unit `name` over all pixels, with fields of ACROSS that are its own.
+
+    Without `out` the result is that of the step being recorded.
+    """
     out = out or x.tape.output(x.shape, x.axis)
     width = x.blocks * machine().lanes
     chunk = min(max(CHUNK // width, 1), x.pixels)
     chunks = -(-x.pixels // chunk)
-    fields = {
-        "blocks": x.blocks,
-        "pixels": x.pixels,
-        "chunk": chunk,
-        "chunks": chunks,
-        "channels": x.channels,
-        "source": x.place,
-        "source_image": x.image,
-        "out": out.place,
-        "out_image": out.image,
-        **(by or {}),
-    }
-    scratch = (
-        3 * width + fields.get("size", 0)
-    ) * FLOAT  # a pixel, what is made of it, and a window's margin
+    fields = merged(
+        {"pixels": x.pixels, "chunk": chunk, "chunks": chunks},
+        {"channels": x.channels, "blocks": x.blocks},
+        {"source": x.place, "source_image": x.image},
+        {"out": out.place, "out_image": out.image},
+        numbers or {},
+    )
+    # A pixel, what is made of it, and a window's margin.
+    scratch = (3 * width + fields.get("size", 0)) * FLOAT
     x.tape.call(UnitRecipe("across_channels", name), ACROSS, fields, x.tape.batch * chunks, scratch)
     return out

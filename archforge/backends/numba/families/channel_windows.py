@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from archforge.backends.numba.families import resample
 from archforge.backends.numba.families.channel_blocks import blocks_of
-from archforge.backends.numba.families.epilogues import ABSORBED, clamp_fields, residual_fields
-from archforge.backends.numba.families.window_2d import Area, area_of
+from archforge.backends.numba.families.epilogues import ABSORBED, Ending
+from archforge.backends.numba.families.map_pixels import MapPixels
+from archforge.backends.numba.families.window_2d import Window2d
 from archforge.backends.numba.microkernels.window_tiles import Reduction, WindowTile, seen_places
-from archforge.backends.numba.runtime.records import POOL
+from archforge.backends.numba.runtime.records import POOL, merged
 from archforge.backends.numba.runtime.tape import BufferPlace, Params, TapeValue, aligned
 from archforge.backends.numba.runtime.unit_recipe import UnitRecipe
 from archforge.backends.numba.toolchain.machine import FLOAT, machine
+from archforge.backends.numba.toolchain.machine_code import Recipe
 from archforge.ir import TensorType
 from archforge.ops.adaptive_pool import AdaptiveAvgPool
 from archforge.ops.base import Array, per_axis
@@ -38,14 +40,15 @@ LEAST_WORK, UNITS_PER_THREAD = 1 << 12, 8
 
 
 def depthwise(op: Conv, x: TensorType) -> Kernel | None:
-    """As many groups as channels, in and out. Weights lie as [block][row][column][lane]."""
-    area = area_of(op.window(x), x)
-    if area is None:
+    """A convolution with as many groups as channels, in and out, over one or two axes."""
+    window = Window2d.of(op.window(x), x)
+    if window is None:
         return None
 
     def pack(params: Params) -> Params:
+        """`weight` as [block][row][column][lane], and `bias`, in whole blocks."""
         lanes, blocks = machine().lanes, blocks_of(op.out)
-        places = math.prod(area.kernel)
+        places = math.prod(window.kernel)
         weight, bias = aligned((blocks, places, lanes)), aligned((blocks, lanes))
         by_channel = np.zeros((blocks * lanes, places), np.float32)
         by_channel[: op.out] = params["weight"].reshape(op.out, places)
@@ -55,38 +58,37 @@ def depthwise(op: Conv, x: TensorType) -> Kernel | None:
         return {"weight": weight, "bias": bias}
 
     def run(
-        params: Params,
-        x: TapeValue,
-        residual: TapeValue | None = None,
-        epilogue: Epilogue | None = None,
+        params: Params, x: TapeValue, residual: TapeValue | None = None, epilogue: Epilogue | None = None
     ) -> TapeValue:
-        by = {**params, "block_weight": math.prod(area.kernel) * machine().vector}
-        out = x.tape.output(op.infer(TensorType(x.shape)).shape)
-        return _record(_window("dot", area), area, x, out, by, residual, epilogue)
+        weights = _Weights(params["weight"], params["bias"], math.prod(window.kernel) * machine().vector)
+        ending = Ending.of(x.tape.output(op.infer(TensorType(x.shape)).shape), residual, epilogue)
+        return _record_windows(_RowTiles.of("dot", window), window, weights, x, ending)
 
     return Kernel(run, pack, ABSORBED, packing=op.kind)
 
 
 def max_pool(op: MaxPool, x: TensorType) -> Kernel | None:
-    area = area_of(op.window(x), x)
-    if area is None:
+    """The largest of each window, over one or two axes."""
+    window = Window2d.of(op.window(x), x)
+    if window is None:
         return None
 
     def run(params: Params, x: TapeValue) -> TapeValue:
-        out = x.tape.output(op.infer(TensorType(x.shape)).shape)
-        return _record(_window("max", area), area, x, out, {})
+        ending = Ending.of(x.tape.output(op.infer(TensorType(x.shape)).shape))
+        return _record_windows(_RowTiles.of("max", window), window, _Weights(), x, ending)
 
     return Kernel(run)
 
 
 def avg_pool(op: AvgPool, x: TensorType) -> Kernel | None:
+    """The mean of each window, over one or two axes."""
     window = op.window(x)
     counts = window_counts(window, x.spatial, include_padding=op.count_include_pad)
     return _mean(window, x, counts)
 
 
 def adaptive_avg_pool(op: AdaptiveAvgPool, x: TensorType) -> Kernel | None:
-    """A window where all means are of equally many pixels, without overlap."""
+    """Means over parts of a map: windows side by side where all parts are of one size."""
     sizes = per_axis(op.size, len(x.spatial), "size")
     if set(sizes) == {1}:
         return _reduction("mean", op.infer(x).shape)
@@ -101,26 +103,26 @@ def adaptive_avg_pool(op: AdaptiveAvgPool, x: TensorType) -> Kernel | None:
 def weighed(
     x: TapeValue,
     factor: BufferPlace | Array,
-    factor_image: int,
     shift: Array | None = None,
     residual: TapeValue | None = None,
     epilogue: Epilogue | None = None,
+    *,
+    factor_image: int = 0,
 ) -> TapeValue:
     """Each channel times its factor, plus its shift: a depthwise convolution with a kernel of one place.
-    Factors of an image are `factor_image` bytes apart."""
+
+    Factors of an image are `factor_image` bytes from those of the next.
+    """
     x = x.blocked()
-    one, whole = (1, 1), (1, x.pixels)
-    area = Area(one, one, one, (0, 0), one, whole, whole)
-    by = {
-        "weight": factor,
-        "block_weight": machine().vector,
-        "weight_image": factor_image,
-        "bias": aligned((x.blocks, machine().lanes)) if shift is None else shift,
-    }
-    return _record(_window("dot", area), area, x, x.tape.output(x.shape, x.axis), by, residual, epilogue)
+    window = Window2d.of_one_pixel(x.pixels)
+    bias = aligned((x.blocks, machine().lanes)) if shift is None else shift
+    weights = _Weights(factor, bias, machine().vector, image=factor_image)
+    ending = Ending.of(x.tape.output(x.shape, x.axis), residual, epilogue)
+    return _record_windows(_RowTiles.of("dot", window), window, weights, x, ending)
 
 
 def global_pool(op: GlobalAvgPool | GlobalMaxPool, x: TensorType) -> Kernel:
+    """The mean or the largest of each whole map."""
     return _reduction("max" if isinstance(op, GlobalMaxPool) else "mean", op.infer(x).shape)
 
 
@@ -130,101 +132,135 @@ def square_sums(x: TapeValue) -> TapeValue:
 
 
 def _reduction(kind: Literal["max", "mean"], shape: tuple[int, ...]) -> Kernel:
-    """Whole maps to one value of each channel."""
+    """A kernel from whole maps to one value of each channel."""
     return Kernel(lambda params, x: _reduced(kind, x.blocked(), x.tape.output(shape)))
 
 
 def _reduced(kind: Literal["max", "mean", "squares"], x: TapeValue, out: TapeValue) -> TapeValue:
-    one, whole = (1, 1), (1, x.pixels)
-    area = Area(whole, one, one, (0, 0), whole, whole, one)
+    row = (1, x.pixels)
+    window = replace(Window2d.of_one_pixel(x.pixels), kernel=row, reach=row, output=(1, 1))
     share = aligned((1,))
     share[:] = 1 / x.pixels
-    return _record({"tile": Reduction(machine().lanes, kind)}, area, x, out, {"weight": share})
+    tiles = _RowTiles(Reduction(machine().lanes, kind))
+    return _record_windows(tiles, window, _Weights(share), x, Ending.of(out))
 
 
 def _mean(window: Window, x: TensorType, counts: Array) -> Kernel | None:
-    area = area_of(window, x)
+    """A kernel for the sum of each window over its count."""
+    area = Window2d.of(window, x)
     if area is None:
         return None
     shares = aligned(area.output)
     shares[:] = 1 / counts.reshape(area.output)
+    weights = _Weights(shares, row=area.output[1] * FLOAT)
 
     def run(params: Params, x: TapeValue) -> TapeValue:
-        by = {"weight": shares, "weight_row": area.output[1] * FLOAT}
-        return _record(_window("mean", area), area, x, x.tape.output((x.channels, *window.output)), by)
+        ending = Ending.of(x.tape.output((x.channels, *window.output)))
+        return _record_windows(_RowTiles.of("mean", area), area, weights, x, ending)
 
     return Kernel(run)
 
 
-def _window(kind: Literal["dot", "max", "mean"], area: Area) -> dict[str, Any]:
-    """The tile, and how a row of outputs is cut into tiles of nearly equal size."""
-    width, columns, stride = area.output[1], area.kernel[1], area.stride[1]
-    most = max(min(MOST_PIXELS, machine().registers - columns - 2, MOST_UNROLLED // columns), 1)
-    tiles = -(-width // most)
-    pixels = -(-width // tiles)
-    starts = {min(i * pixels, width - pixels) * stride - area.before[1] for i in range(tiles)}
-    seen = seen_places(pixels, columns, stride, area.dilation[1])
-    left = sum(place + min(starts) < 0 for place in seen)
-    right = sum(place + max(starts) >= area.source[1] for place in seen)
-    tile = WindowTile(machine().lanes, pixels, columns, stride, area.dilation, left, right, kind)
-    return {"tile": tile, "row_tiles": tiles, "last_tile": width - pixels}
+@dataclass(frozen=True, slots=True)
+class _Weights:
+    """Weights and biases of windows, or factors of results, and bytes from one block of channels, row of
+    results or image to the next."""
+
+    weight: BufferPlace | Array | int = 0
+    bias: Array | int = 0
+    block: int = 0
+    row: int = 0
+    image: int = 0
+
+    def fields(self) -> dict[str, Any]:
+        return {
+            "weight": self.weight,
+            "bias": self.bias,
+            "block_weight": self.block,
+            "weight_row": self.row,
+            "weight_image": self.image,
+        }
 
 
-def _record(
-    tile_fields: Mapping[str, Any],
-    area: Area,
-    x: TapeValue,
-    out: TapeValue,
-    by: Mapping[str, Any],
-    residual: TapeValue | None = None,
-    epilogue: Epilogue | None = None,
+@dataclass(frozen=True, slots=True)
+class _RowTiles:
+    """The tile of a row of outputs: how often it is repeated, and at which pixel the last one begins."""
+
+    tile: Recipe
+    number: int = 1
+    last: int = 0
+
+    @classmethod
+    def of(cls, kind: Literal["dot", "max", "mean"], window: Window2d) -> _RowTiles:
+        """The fewest tiles for a row, of nearly equal size; the last one may overlap the one before."""
+        width, columns, stride = window.output[1], window.kernel[1], window.stride[1]
+        most = max(min(MOST_PIXELS, machine().registers - columns - 2, MOST_UNROLLED // columns), 1)
+        tiles = -(-width // most)
+        pixels = -(-width // tiles)
+        starts = {min(i * pixels, width - pixels) * stride - window.before[1] for i in range(tiles)}
+        seen = seen_places(pixels, columns, stride, window.dilation[1])
+        left = sum(place + min(starts) < 0 for place in seen)
+        right = sum(place + max(starts) >= window.source[1] for place in seen)
+        tile = WindowTile(machine().lanes, pixels, columns, stride, window.dilation, left, right, kind)
+        return cls(tile, tiles, width - pixels)
+
+    def fields(self) -> dict[str, Any]:
+        return {"tile": self.tile, "row_tiles": self.number, "last_tile": self.last}
+
+
+def _record_windows(
+    tiles: _RowTiles, window: Window2d, weights: _Weights, x: TapeValue, ending: Ending
 ) -> TapeValue:
-    """One call for all blocks of channels."""
+    """Record one call for all blocks of channels."""
     tape, x = x.tape, x.blocked()
-    if residual is not None:
-        residual = residual.blocked()
-    (height, width), vector = area.output, machine().vector
-    rows, bands = _cut(area, tape.batch * x.blocks)
-    source_row = area.source[1] * vector
-    fields = {
-        **residual_fields(residual, width=width),
-        **clamp_fields(epilogue),
-        **tile_fields,
-        "rows": area.kernel[0],
-        "row": area.dilation[0] * source_row,
-        "columns": area.kernel[1],
-        "column": area.dilation[1] * vector,
-        "out_pixel": vector,
-        "out_block": out.plane,
-        "height": height,
-        "width": width,
-        "bands": bands,
-        "band_rows": rows,
-        "activated_rows": max(GROUP_PIXELS // width, 1),
-        "stride_y": area.stride[0],
-        "pad_y": area.before[0],
-        "pad_x": area.before[1],
-        "source_height": area.source[0],
-        "source_width": area.source[1],
-        "source": x.place,
-        "source_image": x.image,
-        "source_plane": x.plane,
-        "source_row": source_row,
-        "out": out.place,
-        "out_image": out.image,
-        "out_row": width * vector,
-        "blocks": x.blocks,
-        **by,
-    }
+    rows, bands = _bands(window, tape.batch * x.blocks)
+    source = MapPixels.in_rows(x, window.source[1])
+    out = MapPixels.in_rows(ending.out, window.output[1])
+    residual = {"residual": 0}
+    if ending.residual:
+        pixels = MapPixels.in_rows(ending.residual, window.output[1])
+        residual = pixels.fields("residual", "image", "row", "pixel")
+    fields = merged(
+        tiles.fields(),
+        weights.fields(),
+        _window_fields(window, source),
+        source.fields("source", "image", "plane", "row"),
+        out.fields("out", "image", "plane", "row", "pixel"),
+        residual,
+        ending.fields(),
+        {
+            "blocks": x.blocks,
+            "bands": bands,
+            "band_rows": rows,
+            "activated_rows": max(GROUP_PIXELS // window.output[1], 1),
+        },
+    )
     tape.call(POOLING, POOL, fields, tape.batch * x.blocks * bands)
-    return out
+    return ending.out
 
 
-def _cut(area: Area, maps: int) -> tuple[int, int]:
+def _window_fields(window: Window2d, source: MapPixels) -> dict[str, int]:
+    """The fields of POOL for a window and how it lies over the source."""
+    return {
+        "rows": window.kernel[0],
+        "row": window.dilation[0] * source.row,
+        "columns": window.kernel[1],
+        "column": window.dilation[1] * source.pixel,
+        "height": window.output[0],
+        "width": window.output[1],
+        "stride_y": window.stride[0],
+        "pad_y": window.before[0],
+        "pad_x": window.before[1],
+        "source_height": window.source[0],
+        "source_width": window.source[1],
+    }
+
+
+def _bands(window: Window2d, maps: int) -> tuple[int, int]:
     """Rows of a band, and bands into which each of so many maps is cut, so that threads share them evenly."""
-    height, width = area.output
+    height, width = window.output
     wanted = -(-machine().threads * UNITS_PER_THREAD // maps)
-    least = -(-LEAST_WORK // (width * math.prod(area.kernel)))
+    least = -(-LEAST_WORK // (width * math.prod(window.kernel)))
     rows = min(max(-(-height // wanted), least), height)
     bands = -(-height // rows)
     return -(-height // bands), bands

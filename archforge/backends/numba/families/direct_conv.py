@@ -1,236 +1,220 @@
-"""Convolutions that mix channels, directly, and linear layers, which are convolutions of one pixel."""
+"""Direct convolutions that mix channels, and linear layers, which are convolutions of one pixel."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from archforge.backends.numba.families.channel_blocks import AnyAxis, blocks_of
-from archforge.backends.numba.families.epilogues import ABSORBED, clamp_fields, residual_fields
+from archforge.backends.numba.families.epilogues import ABSORBED, Ending
+from archforge.backends.numba.families.map_pixels import MapPixels, Phase
 from archforge.backends.numba.families.moves import along
-from archforge.backends.numba.families.tile_tables import most_pixels, tile_table
-from archforge.backends.numba.families.weight_layout import MOST_UNROLLED, WeightLayout
-from archforge.backends.numba.families.window_2d import Area, Phase, area_of
-from archforge.backends.numba.families.work_units import cut_into_units
-from archforge.backends.numba.microkernels.product_tiles import LINE, Product
-from archforge.backends.numba.runtime.records import CONV
+from archforge.backends.numba.families.tile_geometry import TileGeometry
+from archforge.backends.numba.families.tile_tables import most_pixels, tile_fields
+from archforge.backends.numba.families.weight_layout import WeightLayout
+from archforge.backends.numba.families.window_2d import Window2d
+from archforge.backends.numba.families.work_units import WorkUnits, cut_into_units
+from archforge.backends.numba.runtime.records import CONV, merged
 from archforge.backends.numba.runtime.tape import Params, TapeValue
 from archforge.backends.numba.runtime.unit_recipe import UnitRecipe
-from archforge.backends.numba.toolchain.machine import FLOAT, machine
+from archforge.backends.numba.toolchain.machine import FLOAT
 from archforge.ir import TensorType
+from archforge.ops.base import Array
 from archforge.ops.conv import Conv
 from archforge.ops.linear import Linear
 from archforge.plan import Epilogue, Kernel
 
-__all__ = ["direct", "linear", "prefetch_fields", "record", "tile_fields"]
+__all__ = ["PackedConv", "direct", "linear", "record_conv"]
 
 DIRECT = UnitRecipe("direct_conv", "conv")
 
 
 def direct(op: Conv, x: TensorType) -> Kernel | None:
-    area = area_of(op.window(x), x)
-    if area is None:
+    """A convolution over one or two axes."""
+    window = Window2d.of(op.window(x), x)
+    if window is None:
         return None
-    pixels = math.prod(area.output) if area.is_pointwise else area.output[1]
+    pixels = math.prod(window.output) if window.is_pointwise else window.output[1]
     layout = WeightLayout.of(op, x, pixels)
 
     def run(
-        params: Params,
-        x: TapeValue,
-        residual: TapeValue | None = None,
-        epilogue: Epilogue | None = None,
+        params: Params, x: TapeValue, residual: TapeValue | None = None, epilogue: Epilogue | None = None
     ) -> TapeValue:
         out = x.tape.output(op.infer(TensorType(x.shape)).shape)
-        return record(area, layout, params, x, out, residual, epilogue)
+        conv = PackedConv(window, layout, params["weight"], params["bias"])
+        return record_conv(conv, x, Ending.of(out, residual, epilogue))
 
     return Kernel(run, layout.pack, ABSORBED, packing=layout)
 
 
 def linear(op: Linear, x: TensorType) -> Kernel:
-    """A pointwise convolution of what lies in blocks of the features, whose pixels make one row."""
+    """A linear layer over any axis, as a pointwise convolution of what lies in blocks of its features."""
     axis = op.feature_axis(x)
     features, pixels = x.shape[axis], x.size // x.shape[axis]
     # Two blocks, so that the vectors of a batch make one tile, and weights are read once.
     layout = WeightLayout(1, features, op.out, 1, min(2, blocks_of(op.out)), thin=False)
-    one, row = (1, 1), (1, pixels)
-    area = Area(one, one, one, (0, 0), one, row, row)
+    window = Window2d.of_one_pixel(pixels)
 
     def run(
-        params: Params,
-        x: TapeValue,
-        residual: TapeValue | None = None,
-        epilogue: Epilogue | None = None,
+        params: Params, x: TapeValue, residual: TapeValue | None = None, epilogue: Epilogue | None = None
     ) -> TapeValue:
         x, shape = along(x, axis), op.infer(TensorType(x.shape)).shape
         residual = along(residual, axis) if residual else None
-        return record(area, layout, params, x, x.tape.output(shape, axis), residual, epilogue)
+        conv = PackedConv(window, layout, params["weight"], params["bias"])
+        return record_conv(conv, x, Ending.of(x.tape.output(shape, axis), residual, epilogue))
 
     return AnyAxis(run, layout.pack, ABSORBED, packing=layout)
 
 
-def record(
-    area: Area,
-    layout: WeightLayout,
-    params: Params,
-    x: TapeValue,
-    out: TapeValue,
-    residual: TapeValue | None,
-    epilogue: Epilogue | None,
-    phase: Phase | None = None,
-) -> TapeValue:
-    """One call for the whole convolution, or for those pixels of `out` that a phase names."""
-    tape = x.tape
+@dataclass(frozen=True, slots=True)
+class PackedConv:
+    """A convolution with its packed weights."""
+
+    window: Window2d
+    layout: WeightLayout
+    weight: Array
+    bias: Array
+
+    def fields(self) -> dict[str, Any]:
+        """The fields of CONV for the window and the weights."""
+        window, layout = self.window, self.layout
+        return {
+            "stride_y": window.stride[0],
+            "stride_x": window.stride[1],
+            "pad_y": window.before[0],
+            "pad_x": window.before[1],
+            "reach_y": window.reach[0],
+            "reach_x": window.reach[1],
+            "source_height": window.source[0],
+            "source_width": window.source[1],
+            "height": window.output[0],
+            "width": window.output[1],
+            "weight": self.weight,
+            "bias": self.bias,
+            "block_weight": self.weight.nbytes // (layout.groups * layout.blocks),
+            "group_blocks": layout.blocks,
+            "group_panels": layout.panels,
+            "panels": layout.groups * layout.panels,
+            "panel_blocks": layout.panel_blocks,
+        }
+
+
+def record_conv(conv: PackedConv, x: TapeValue, ending: Ending, phase: Phase | None = None) -> TapeValue:
+    """Record one call for the whole convolution, or for those pixels of its output that a phase names."""
+    layout = conv.layout
     x = x if layout.thin else x.blocked()
-    residual = residual.blocked() if residual else None
-    batch, by_image = tape.batch, False
-    if phase is None and area.is_pointwise:  # all pixels in one row
-        width = math.prod(area.source)
-        by_image = width == 1 and batch > 1  # and all images, each a pixel
-        if by_image:
-            width, batch = batch, 1
-        area = replace(area, source=(1, width), output=(1, width))
-    places = _places(area, x, out, residual, by_image=by_image)
-    if phase is not None:
-        places |= phase.fields(out, "out")
-        places |= phase.fields(residual, "residual") if residual else {}
-
-    cut = cut_into_units(area, layout, batch, x.pixel)
-    height, width = area.output
-    band, strip = -(-height // cut.bands), -(-width // cut.strips)  # the longest
-    needs_patch = area.overhangs or places["source_pixel"] != x.pixel
-    patch = _patch_fields(area, band, strip, x.pixel) if needs_patch else {"patch": 0}
+    maps = _ConvMaps.of(conv.window, x, ending, phase)
+    window = maps.window
+    units = cut_into_units(window, layout, maps.batch, x.pixel)
+    reading = _Reading.of(maps, units, x.pixel)
+    geometry = _geometry(window, layout, x, reading)
+    row_tiles = -(-units.strip // most_pixels(layout.panel_blocks))
     planes = 1 if layout.thin and x.is_blocked else layout.planes
-    geometry = _geometry(area, layout, x, {**places, **patch})
-    row_tiles = -(-strip // most_pixels(layout.panel_blocks))
-    fields = {
-        **geometry,
-        **places,
-        **patch,
-        **area.fields(),
-        **clamp_fields(epilogue),
-        **_weight_fields(layout, params),
-        **prefetch_fields(layout, geometry, band * row_tiles),
-        **tile_fields(layout, area.stride[1] * x.pixel // FLOAT, geometry, {strip, width // cut.strips}),
-        "batch": batch,
-        "height": height,
-        "width": width,
-        "bands": cut.bands,
-        "strips": cut.strips,
-        "parts": cut.parts,
-        "parts_first": int(cut.parts_first),
-        "read_pixel": x.pixel,
-        "group_planes": planes,
-    }
-    units = batch * cut.bands * cut.strips * cut.parts
-    tape.call(DIRECT, CONV, fields, units, planes * patch["patch_plane"] if needs_patch else 0)
-    return out
+    fields = merged(
+        geometry.fields(),
+        geometry.prefetch_fields(layout, units.band * row_tiles),
+        tile_fields(layout, geometry.run, window.stride[1] * x.pixel // FLOAT, units.strip_sizes()),
+        maps.fields(),
+        reading.fields(),
+        replace(conv, window=window).fields(),
+        units.fields(),
+        ending.fields(),
+        {"group_planes": planes},
+    )
+    scratch = planes * reading.plane if reading.is_patch else 0
+    x.tape.call(DIRECT, CONV, fields, maps.batch * units.number, scratch)
+    return ending.out
 
 
-def _places(
-    area: Area, x: TapeValue, out: TapeValue, residual: TapeValue | None, *, by_image: bool
-) -> dict[str, Any]:
-    """Where the source, the results and what is added to them lie; `by_image`, each image is a pixel."""
+@dataclass(frozen=True, slots=True)
+class _ConvMaps:
+    """The maps of one call and the window over them: its source, its results, the value that is added."""
 
-    def step(value: TapeValue) -> int:
-        return value.image if by_image else value.pixel
+    window: Window2d
+    batch: int
+    source: MapPixels
+    out: MapPixels
+    residual: MapPixels | None
 
-    places = {
-        "source": x.place,
-        "source_image": x.image,
-        "source_plane": x.plane,
-        "source_row": area.source[1] * step(x),
-        "source_pixel": step(x),
-        "out": out.place,
-        "out_image": out.image,
-        "out_block": out.plane,
-        "out_row": area.output[1] * step(out),
-        "out_pixel": step(out),
-        **residual_fields(residual, width=area.output[1]),
-    }
-    return places | ({"residual_pixel": step(residual)} if residual else {})
+    @classmethod
+    def of(cls, window: Window2d, x: TapeValue, ending: Ending, phase: Phase | None) -> _ConvMaps:
+        """The maps of a convolution. All pixels of a pointwise one make a single row, and images of one pixel
+        the row of one image. Results are the pixels of the phase, if there is one."""
+        batch = x.tape.batch
+        source: Callable[[TapeValue], MapPixels] = MapPixels.of
+        result = source
+        if phase is not None:
+            result = partial(_pixels_at, phase)
+        elif window.is_pointwise:
+            row = (1, x.pixels)
+            source = result = MapPixels.in_one_row
+            if x.pixels == 1 and batch > 1:
+                row, batch = (1, batch), 1
+                source = result = MapPixels.of_images
+            window = replace(window, source=row, output=row)
+        residual = result(ending.residual) if ending.residual else None
+        return cls(window, batch, source(x), result(ending.out), residual)
+
+    def fields(self) -> dict[str, Any]:
+        """The fields of CONV for the maps."""
+        residual = {"residual": 0}
+        if self.residual:
+            residual = self.residual.fields("residual", "image", "row", "pixel")
+        return merged(
+            {"batch": self.batch},
+            self.source.fields("source", "image", "plane", "row", "pixel"),
+            self.out.fields("out", "image", "plane", "row", "pixel"),
+            residual,
+        )
 
 
-def _patch_fields(area: Area, band: int, strip: int, pixel: int) -> dict[str, int]:
-    """The memory for what a unit of so many rows and columns sees, with what is beyond the source."""
-    rows = (band - 1) * area.stride[0] + area.reach[0]
-    columns = (strip - 1) * area.stride[1] + area.reach[1]
-    return {"patch": 1, "patch_row": columns * pixel, "patch_plane": rows * columns * pixel}
+def _pixels_at(phase: Phase, value: TapeValue) -> MapPixels:
+    return MapPixels.of(value).at(phase)
 
 
-def _weight_fields(layout: WeightLayout, params: Params) -> dict[str, Any]:
-    return {
-        "weight": params["weight"],
-        "bias": params["bias"],
-        "block_weight": params["weight"].nbytes // (layout.groups * layout.blocks),
-        "group_blocks": layout.blocks,
-        "group_panels": layout.panels,
-        "panels": layout.groups * layout.panels,
-        "panel_blocks": layout.panel_blocks,
-    }
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """Where tiles read: from the source itself, or from a patch, a copy in scratch memory of what one unit
+    sees of it, with its padding."""
+
+    is_patch: bool
+    plane: int  # bytes from one to the next, as the others
+    row: int
+    pixel: int
+
+    @classmethod
+    def of(cls, maps: _ConvMaps, units: WorkUnits, pixel: int) -> _Reading:
+        """Patches where a window reaches beyond the source, or its pixels do not lie side by side."""
+        window, source = maps.window, maps.source
+        if not window.overhangs and source.pixel == pixel:
+            return cls(False, source.plane, source.row, pixel)
+        rows = (units.band - 1) * window.stride[0] + window.reach[0]
+        columns = (units.strip - 1) * window.stride[1] + window.reach[1]
+        return cls(True, rows * columns * pixel, columns * pixel, pixel)
+
+    def fields(self) -> dict[str, int]:
+        """The fields of CONV for patches."""
+        patch = {"patch_plane": self.plane, "patch_row": self.row} if self.is_patch else {}
+        return {"read_pixel": self.pixel, "patch": int(self.is_patch), **patch}
 
 
-def _geometry(area: Area, layout: WeightLayout, x: TapeValue, places: Mapping[str, Any]) -> dict[str, int]:
-    """How a tile walks: planes, rows of the kernel, and its columns in one run where they are adjacent."""
-    seen = "patch" if places["patch"] else "source"
-    plane, row = places[f"{seen}_plane"], places[f"{seen}_row"]
-    height, width = area.kernel
+def _geometry(window: Window2d, layout: WeightLayout, x: TapeValue, reading: _Reading) -> TileGeometry:
+    """The way of a tile: planes, rows of the kernel, and its columns in one run where they are adjacent."""
+    height, width = window.kernel
     run = layout.plane_channels
-    if layout.thin and x.is_blocked:
-        plane = FLOAT  # a channel is a lane of the one block
-    adjacent = area.dilation[1] == 1 and run * FLOAT == x.pixel
-    return {
-        "planes": layout.planes,
-        "plane": plane,
-        "rows": height,
-        "row": area.dilation[0] * row,
-        "columns": 1 if adjacent else width,
-        "column": area.dilation[1] * x.pixel,
-        "run": run * width if adjacent else run,
-        "depth": layout.depth(height * width) * height * width,
-    }
-
-
-# Bytes by which weights that are read but once are prefetched: with 8 KiB, reading them took 6 % longer.
-AHEAD = 1 << 11
-
-
-def prefetch_fields(layout: WeightLayout, geometry: Mapping[str, int], tiles: int) -> dict[str, int]:
-    """What tiles have prefetched: so many together the next panel, one by itself the weights that follow."""
-    places = geometry["planes"] * geometry["rows"] * geometry["columns"]
-    lines = geometry["run"] * layout.panel_blocks * machine().vector // LINE  # of the panel at a place
-    each = -(-lines // tiles)
-    return {
-        "prefetch_ahead": geometry["depth"] * layout.panel_blocks * machine().vector if tiles > 1 else AHEAD,
-        "prefetch_lines": each,
-        "prefetch_step": places * each * LINE,
-    }
-
-
-def tile_fields(
-    layout: WeightLayout, step: int, geometry: Mapping[str, int], counts: set[int]
-) -> dict[str, Any]:
-    """Tables of functions for whole panels and for the last one of a group, if that is smaller, over rows
-    of so many pixels, `step` floats apart."""
-    lanes = machine().lanes
-    sizes = {"tile": layout.panel_blocks}
-    if layout.blocks % layout.panel_blocks:
-        sizes["tail"] = layout.blocks % layout.panel_blocks
-    fields: dict[str, Any] = {}
-    for name, blocks in sizes.items():
-        most = most_pixels(blocks)
-        fields[f"{name}_pixels"] = most
-        tile = partial(_product, lanes, blocks, step, _unrolled(geometry["run"], step))
-        fields[f"{name}_table"] = tile_table(tile, most, counts)
-    return fields
-
-
-def _unrolled(run: int, step: int) -> int:
-    """Of a run; see `Product`."""
-    return max(n for n in range(1, min(MOST_UNROLLED, step) + 1) if run % n == 0)
-
-
-def _product(lanes: int, blocks: int, step: int, unroll: int, pixels: int) -> Product:
-    return Product(lanes, pixels, blocks, step, unroll)
+    adjacent = window.dilation[1] == 1 and run * FLOAT == x.pixel
+    return TileGeometry(
+        planes=layout.planes,
+        plane=FLOAT
+        if layout.thin and x.is_blocked
+        else reading.plane,  # a channel is a lane of the one block
+        rows=height,
+        row=window.dilation[0] * reading.row,
+        columns=1 if adjacent else width,
+        column=window.dilation[1] * x.pixel,
+        run=run * width if adjacent else run,
+        depth=layout.depth(height * width) * height * width,
+    )

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 from archforge.backends.numba.families.channel_blocks import AnyAxis, lanes_of
 from archforge.backends.numba.families.channel_windows import weighed
 from archforge.backends.numba.families.epilogues import ABSORBED, ACTIVATIONS, activation_fields
-from archforge.backends.numba.families.moves import along, stretched
+from archforge.backends.numba.families.moves import along, broadcast
 from archforge.backends.numba.runtime.opcodes import (
     ADD,
     COPY,
@@ -19,12 +18,12 @@ from archforge.backends.numba.runtime.opcodes import (
     SLOPES,
     SUBTRACT,
 )
-from archforge.backends.numba.runtime.records import ELEMENTS
+from archforge.backends.numba.runtime.records import ELEMENTS, merged
 from archforge.backends.numba.runtime.tape import Params, TapeValue
 from archforge.backends.numba.runtime.unit_recipe import UnitRecipe
 from archforge.backends.numba.toolchain.machine import machine
 from archforge.ir import TensorType
-from archforge.ops.base import Op
+from archforge.ops.base import Array, Op
 from archforge.ops.batch_norm import BatchNorm
 from archforge.ops.prelu import Prelu
 from archforge.ops.scale import LayerScale, Scale
@@ -47,13 +46,15 @@ CHUNK = 1 << 14  # floats of a unit
 
 
 def alias(op: Op, *inputs: TensorType) -> Kernel:
-    """What returns its input unchanged."""
+    """An op that returns its input unchanged: nothing is computed, and nothing copied."""
     return AnyAxis(lambda params, x: x)
 
 
 def activation(op: Op, x: TensorType) -> Kernel:
+    """An activation by itself, which no other kernel absorbed."""
+
     def run(params: Params, x: TapeValue) -> TapeValue:
-        return record(COPY, x.blocked(), activation=op)
+        return record_elements(COPY, x.blocked(), activation=op)
 
     return AnyAxis(run)
 
@@ -68,8 +69,10 @@ def _merged(kind: int, params: Params, *inputs: TapeValue, epilogue: Epilogue | 
 
 
 def multiply(op: Op, *inputs: TensorType) -> Kernel:
-    """A map and one factor for each of its channels take in a sum besides, as behind squeeze and
-    excitation; all else is stretched to the joint shape where it must be."""
+    """A product of values, each repeated over the axes that it lacks.
+
+    A map times one factor for each of its channels, as behind squeeze and excitation, absorbs a sum too.
+    """
     joint = op.infer(*inputs)
     if all(t == joint for t in inputs):
         return AnyAxis(partial(_merged, MULTIPLY), absorbs=ACTIVATIONS)
@@ -78,66 +81,64 @@ def multiply(op: Op, *inputs: TensorType) -> Kernel:
         which = inputs.index(joint)
         if inputs[1 - which].shape in gates:
             return Kernel(partial(_weighed, which), absorbs=ABSORBED)
-    return Kernel(partial(_stretched, joint.shape), absorbs=ACTIVATIONS)
+    return Kernel(partial(_broadcast, joint.shape), absorbs=ACTIVATIONS)
 
 
 def _weighed(which: int, params: Params, *inputs: TapeValue, epilogue: Epilogue | None = None) -> TapeValue:
     """A map, number `which` of the first two inputs, by its gate; the third is to be added."""
     gate = inputs[1 - which].blocked()
     residual = inputs[2] if len(inputs) == 3 else None
-    return weighed(inputs[which], gate.place, gate.image, residual=residual, epilogue=epilogue)
+    return weighed(inputs[which], gate.place, None, residual, epilogue, factor_image=gate.image)
 
 
-def _stretched(
+def _broadcast(
     shape: tuple[int, ...], params: Params, *inputs: TapeValue, epilogue: Epilogue | None = None
 ) -> TapeValue:
-    return _chain(MULTIPLY, [stretched(x, shape) for x in inputs], epilogue)
+    return _chain(MULTIPLY, [broadcast(x, shape) for x in inputs], epilogue)
 
 
 def _chain(kind: int, inputs: Sequence[TapeValue], epilogue: Epilogue | None) -> TapeValue:
+    """Record one call for each input after the first, in the same memory, the activation in the last one."""
     first = inputs[0].blocked()
     others = [along(x, first.axis) for x in inputs[1:]]
     then = epilogue.activation if epilogue else None
     if not others:
-        return record(COPY, first, activation=then)
+        return record_elements(COPY, first, activation=then)
     out = first.tape.output(first.shape, first.axis)
     for i, other in enumerate(others):
-        by = {"y": other.place, "y_image": other.image}
-        first = record(kind, first, by, out, activation=then if i == len(others) - 1 else None)
+        is_last = i == len(others) - 1
+        first = record_elements(kind, first, other, out=out, activation=then if is_last else None)
     return out
 
 
 def scale(op: Scale, x: TensorType) -> Kernel:
+    """A map times one number."""
     factor = lanes_of(np.full(x.channels, op.factor))
 
     def run(
-        params: Params,
-        x: TapeValue,
-        residual: TapeValue | None = None,
-        epilogue: Epilogue | None = None,
+        params: Params, x: TapeValue, residual: TapeValue | None = None, epilogue: Epilogue | None = None
     ) -> TapeValue:
-        return weighed(x, factor, 0, None, residual, epilogue)
+        return weighed(x, factor, None, residual, epilogue)
 
     return Kernel(run, absorbs=ABSORBED)
 
 
 def layer_scale(op: LayerScale, x: TensorType) -> Kernel:
+    """A map times one trained factor for each channel."""
+
     def pack(params: Params) -> Params:
         return {"factor": lanes_of(params[""].reshape(-1))}
 
     def run(
-        params: Params,
-        x: TapeValue,
-        residual: TapeValue | None = None,
-        epilogue: Epilogue | None = None,
+        params: Params, x: TapeValue, residual: TapeValue | None = None, epilogue: Epilogue | None = None
     ) -> TapeValue:
-        return weighed(x, params["factor"], 0, None, residual, epilogue)
+        return weighed(x, params["factor"], None, residual, epilogue)
 
     return Kernel(run, pack, ABSORBED, packing=op.kind)
 
 
 def batch_norm(op: BatchNorm, x: TensorType) -> Kernel:
-    """One that no convolution could take in."""
+    """A batch norm that no convolution could take in: a factor and a summand for each channel."""
 
     def pack(params: Params) -> Params:
         wide = {name: array.astype(np.float64) for name, array in params.items()}
@@ -146,52 +147,50 @@ def batch_norm(op: BatchNorm, x: TensorType) -> Kernel:
         return {"factor": lanes_of(factor), "shift": lanes_of(shift)}
 
     def run(
-        params: Params,
-        x: TapeValue,
-        residual: TapeValue | None = None,
-        epilogue: Epilogue | None = None,
+        params: Params, x: TapeValue, residual: TapeValue | None = None, epilogue: Epilogue | None = None
     ) -> TapeValue:
-        return weighed(x, params["factor"], 0, params["shift"], residual, epilogue)
+        return weighed(x, params["factor"], params["shift"], residual, epilogue)
 
     return Kernel(run, pack, ABSORBED, packing=op.kind)
 
 
 def prelu(op: Prelu, x: TensorType) -> Kernel:
+    """A slope for the negative numbers of each channel; a unit is one block of channels."""
+
     def pack(params: Params) -> Params:
         return {"slopes": lanes_of(np.broadcast_to(params["weight"], x.channels))}
 
     def run(params: Params, x: TapeValue) -> TapeValue:
         x = x.blocked()
-        by = {"y": params["slopes"], "chunk": x.pixels * machine().lanes}
-        return record(SLOPES, x, by)
+        return record_elements(SLOPES, x, params["slopes"], chunk=x.pixels * machine().lanes)
 
     return Kernel(run, pack, packing=(op.kind, x.channels))
 
 
-def record(
+def record_elements(
     kind: int,
     x: TapeValue,
-    by: Mapping[str, Any] | None = None,
+    y: TapeValue | Array | None = None,
+    *,
     out: TapeValue | None = None,
     activation: Op | None = None,
+    chunk: int = CHUNK,
 ) -> TapeValue:
-    """One call over all of `x`."""
+    """Record one call of an operator of `opcodes.py` over all of `x`, in chunks of at most so many floats.
+
+    Without `out` the result is that of the step being recorded.
+    """
     out = out or x.tape.output(x.shape, x.axis)
     count = x.blocks * x.pixels * machine().lanes
-    chunk = by["chunk"] if by and "chunk" in by else min(CHUNK, count)
+    chunk = min(chunk, count)
     chunks = -(-count // chunk)
-    fields = {
-        "chunks": chunks,
-        "chunk": chunk,
-        "count": count,
-        "kind": kind,
-        "x": x.place,
-        "x_image": x.image,
-        "out": out.place,
-        "out_image": out.image,
-        **activation_fields(activation),
-        **(by or {}),
-    }
+    fields = merged(
+        {"kind": kind, "count": count, "chunk": chunk, "chunks": chunks},
+        {"x": x.place, "x_image": x.image},
+        {"y": y.place, "y_image": y.image} if isinstance(y, TapeValue) else {"y": 0 if y is None else y},
+        {"out": out.place, "out_image": out.image},
+        activation_fields(activation),
+    )
     x.tape.call(ELEMENTWISE, ELEMENTS, fields, x.tape.batch * chunks)
     return out
 

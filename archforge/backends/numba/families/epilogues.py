@@ -1,21 +1,21 @@
-"""Epilogues: activations, clamps and values to add, as fields of records."""
+"""Epilogues: what is added to the results of a call, and the activations that follow."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from archforge.backends.numba.runtime.tape import TapeValue
 from archforge.backends.numba.runtime.unit_recipe import UnitRecipe
-from archforge.backends.numba.toolchain.machine import machine
 from archforge.backends.numba.toolchain.machine_code import address
 from archforge.ops.activations import CLAMPS, Elu, Gelu, LeakyRelu
 from archforge.ops.base import Op
 from archforge.plan import Epilogue
 
-__all__ = ["ABSORBED", "ACTIVATIONS", "activation_fields", "clamp_fields", "residual_fields"]
+__all__ = ["ABSORBED", "ACTIVATIONS", "Ending", "activation_fields"]
 
 # Ops whose function in `units/activation.py` has another name.
 _NAMES = {"abs": "abs_"}
@@ -28,34 +28,47 @@ ACTIVATIONS = frozenset(
 ABSORBED = ACTIVATIONS | {"add"}
 
 
-def clamp_fields(epilogue: Epilogue | None) -> dict[str, Any]:
-    """What a tile does with its results: clamping where that is the activation, else its function."""
-    op = epilogue.activation if epilogue else None
-    if op is not None and op.kind in CLAMPS:
-        return dict(zip(("low", "high"), CLAMPS[op.kind], strict=True))
-    return {"low": -math.inf, "high": math.inf, **activation_fields(op)}
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a call ends: where it writes its results, a value that it adds to them, and their activation."""
+
+    out: TapeValue
+    residual: TapeValue | None
+    activation: Op | None
+
+    @classmethod
+    def of(
+        cls, out: TapeValue, residual: TapeValue | None = None, epilogue: Epilogue | None = None
+    ) -> Ending:
+        """The ending of a kernel that was called with this residual and epilogue."""
+        return cls(out, residual.blocked() if residual else None, epilogue.activation if epilogue else None)
+
+    @property
+    def clamp(self) -> tuple[float, float]:
+        """The least and the greatest result that a tile writes: those of an activation that is a clamp."""
+        op = self.activation
+        return CLAMPS[op.kind] if op is not None and op.kind in CLAMPS else (-math.inf, math.inf)
+
+    def fields(self) -> dict[str, Any]:
+        """The fields of a record for the clamp, and for the activation that is none."""
+        low, high = self.clamp
+        return {"low": low, "high": high, **self.activation_fields()}
+
+    def activation_fields(self, name: str = "activation") -> dict[str, Any]:
+        """The fields of a record for an activation that is no clamp, whose address is the field `name`."""
+        is_clamp = self.activation is not None and self.activation.kind in CLAMPS
+        return activation_fields(None if is_clamp else self.activation, name)
 
 
-def activation_fields(op: Op | None) -> dict[str, Any]:
+def activation_fields(op: Op | None, name: str = "activation") -> dict[str, Any]:
+    """The fields of a record for an activation, whose address is the field `name`."""
     if op is None:
-        return {"activation": 0, "parameter": 0}
-    name = _NAMES.get(op.kind, op.kind)
+        return {name: 0, "parameter": 0}
+    function = _NAMES.get(op.kind, op.kind)
     if isinstance(op, Gelu) and op.approximate == "tanh":
-        name = "gelu_tanh"
+        function = "gelu_tanh"
     parameter = op.slope if isinstance(op, LeakyRelu) else op.alpha if isinstance(op, Elu) else 0.0
     return {
-        "activation": address(UnitRecipe("activation", name)),
+        name: address(UnitRecipe("activation", function)),
         "parameter": np.array([parameter], np.float32),
-    }
-
-
-def residual_fields(residual: TapeValue | None, *, width: int) -> dict[str, Any]:
-    """Where the value to add lies, `width` pixels to a row; 0 for none."""
-    if residual is None:
-        return {"residual": 0}
-    return {
-        "residual": residual.place,
-        "residual_image": residual.image,
-        "residual_row": width * machine().vector,
-        "residual_pixel": machine().vector,
     }

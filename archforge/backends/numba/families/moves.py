@@ -31,6 +31,7 @@ from archforge.plan import Kernel
 
 __all__ = [
     "along",
+    "broadcast",
     "concat",
     "flatten",
     "pad",
@@ -39,7 +40,6 @@ __all__ = [
     "reshape",
     "shuffle",
     "slice_",
-    "stretched",
 ]
 
 MOVING, FLATTENING = UnitRecipe("moves", "move"), UnitRecipe("moves", "flatten")
@@ -138,7 +138,7 @@ def reshape(op: Op, x: TensorType) -> Kernel:
     return Kernel(run)
 
 
-def stretched(x: TapeValue, shape: tuple[int, ...]) -> TapeValue:
+def broadcast(x: TapeValue, shape: tuple[int, ...]) -> TapeValue:
     """`x` repeated over the axes that it lacks, or where its extent is 1."""
     if x.shape == shape:
         return x.blocked()

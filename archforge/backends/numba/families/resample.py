@@ -82,20 +82,20 @@ def _kernel(op: Op, axes: Sequence[AxisShares]) -> Kernel:
         vector = machine().vector
         fields = {
             "blocks": x.blocks,
-            "height": out.area[0],
-            "width": out.area[1],
+            "height": out.map_size[0],
+            "width": out.map_size[1],
             "source": x.place,
             "source_image": x.image,
             "source_plane": x.plane,
-            "source_width": x.area[1],
+            "source_width": x.map_size[1],
             "out": out.place,
             "out_image": out.image,
             "out_plane": out.plane,
             **rows.fields("row"),
             **columns.fields("column"),
         }
-        units = x.tape.batch * x.blocks * out.area[0]
-        x.tape.call(RESAMPLING, RESAMPLE, fields, units, x.area[1] * vector)
+        units = x.tape.batch * x.blocks * out.map_size[0]
+        x.tape.call(RESAMPLING, RESAMPLE, fields, units, x.map_size[1] * vector)
         return out
 
     return Kernel(run)

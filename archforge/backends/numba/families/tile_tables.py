@@ -1,33 +1,61 @@
-"""Tables of the functions of tiles, by the number of pixels that a tile has."""
+"""Tables of tiles of products: the function for each number of pixels that a tile of a call has."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
 
 import numpy as np
 
+from archforge.backends.numba.families.weight_layout import MOST_UNROLLED, WeightLayout
+from archforge.backends.numba.microkernels.product_tiles import Product
 from archforge.backends.numba.runtime.tape import aligned
 from archforge.backends.numba.toolchain.machine import machine
 from archforge.backends.numba.toolchain.machine_code import Recipe, address
 from archforge.ops.base import Array
 
-__all__ = ["most_pixels", "tile_table"]
+__all__ = ["most_pixels", "tile_fields"]
 
 
 def most_pixels(blocks: int) -> int:
-    """Pixels of a tile. Beyond 14 the code of a tile is long, and no faster."""
+    """The most pixels of a tile with so many blocks of output channels. Beyond 14 the code of a tile is long,
+    and no faster."""
     return min(machine().most_pixels(blocks), 14)
 
 
-def pieces(count: int, most: int) -> set[int]:
-    """The sizes of tiles into which `run_tiles` cuts `count` pixels."""
-    number = -(-count // most)
-    return {count // number, -(-count // number)}
+def tile_fields(layout: WeightLayout, run: int, step: int, counts: set[int]) -> dict[str, Any]:
+    """The fields of a record for the tiles of whole panels, and of a group's last panel if it is smaller.
+
+    A tile reads `run` floats at each place of its window, its pixels lie `step` floats apart, and `counts`
+    are the numbers of pixels of the rows that are cut into tiles.
+    """
+    sizes = {"tile": layout.panel_blocks}
+    if layout.blocks % layout.panel_blocks:
+        sizes["tail"] = layout.blocks % layout.panel_blocks
+    unroll = max(n for n in range(1, min(MOST_UNROLLED, step) + 1) if run % n == 0)
+    fields: dict[str, Any] = {}
+    for name, blocks in sizes.items():
+        most = most_pixels(blocks)
+        fields[f"{name}_pixels"] = most
+        tile = partial(_product, machine().lanes, blocks, step, unroll)
+        fields[f"{name}_table"] = _table(tile, most, counts)
+    return fields
 
 
-def tile_table(tile: Callable[[int], Recipe], most: int, counts: Iterable[int]) -> Array:
-    """int64[most + 1], the functions for rows of so many pixels by the size of tile."""
+def _product(lanes: int, blocks: int, step: int, unroll: int, pixels: int) -> Product:
+    return Product(lanes, pixels, blocks, step, unroll)
+
+
+def _table(tile: Callable[[int], Recipe], most: int, counts: Iterable[int]) -> Array:
+    """int64[most + 1], the address of the tile for each size into which rows of `counts` pixels are cut."""
     table = aligned((most + 1,), np.int64)
-    for size in sorted(set().union(*(pieces(count, most) for count in counts))):
+    for size in sorted(set().union(*(_pieces(count, most) for count in counts))):
         table[size] = address(tile(size))
     return table
+
+
+def _pieces(count: int, most: int) -> set[int]:
+    """The sizes of tiles into which `run_tiles` in `units/tile_rows.py` cuts `count` pixels."""
+    number = -(-count // most)
+    return {count // number, -(-count // number)}

@@ -10,10 +10,11 @@ import math
 from dataclasses import dataclass, replace
 from itertools import product
 
-from archforge.backends.numba.families.direct_conv import record
-from archforge.backends.numba.families.epilogues import ABSORBED
+from archforge.backends.numba.families.direct_conv import PackedConv, record_conv
+from archforge.backends.numba.families.epilogues import ABSORBED, Ending
+from archforge.backends.numba.families.map_pixels import Phase
 from archforge.backends.numba.families.weight_layout import WeightLayout
-from archforge.backends.numba.families.window_2d import Area, Phase
+from archforge.backends.numba.families.window_2d import Window2d
 from archforge.backends.numba.runtime.tape import Params, TapeValue, aligned
 from archforge.ir import TensorType
 from archforge.ops.conv import Conv
@@ -25,8 +26,8 @@ __all__ = ["conv_transpose"]
 
 @dataclass(frozen=True, slots=True)
 class PhaseAxis:
-    """One phase along one axis: every `stride`-th of the output's pixels from `first` on, `size` of them,
-    and the window that a convolution passes over the input for them."""
+    """A phase along one axis: every `stride`-th pixel of the output from `first` on, `size` of them, and the
+    window that a convolution passes over the input for them."""
 
     first: int
     stride: int
@@ -37,7 +38,10 @@ class PhaseAxis:
 
     @classmethod
     def of(cls, first: int, *, size: int, kernel: int, stride: int, dilation: int, cut: int) -> PhaseAxis:
-        """Output o takes input i times kernel place k where o + cut = i * stride + k * dilation."""
+        """The phase from pixel `first` on, of an output from which `cut` pixels are cut off at the beginning.
+
+        Output o takes input i times place k of the kernel where o + cut = i * stride + k * dilation.
+        """
         at = first + cut
         places = [k for k in reversed(range(kernel)) if (at - k * dilation) % stride == 0]
         before = (places[0] * dilation - at) // stride if places else 0
@@ -46,12 +50,12 @@ class PhaseAxis:
 
     @property
     def reach(self) -> int:
-        """Extent of the window; of an empty one too, since a patch holds a pixel at least."""
+        """Extent of the window; 1 for an empty one, since a patch holds a pixel at least."""
         return self.dilation * max(len(self.places) - 1, 0) + 1
 
 
 def conv_transpose(op: ConvTranspose, x: TensorType) -> Kernel | None:
-    """In 1-D and 2-D. Each phase has its weights, [out, channels of a group, *places]."""
+    """A transposed convolution over one or two axes, a convolution for each phase of its output."""
     if len(x.spatial) > 2:
         return None
     phases = _phases(op, x)
@@ -59,6 +63,7 @@ def conv_transpose(op: ConvTranspose, x: TensorType) -> Kernel | None:
     layout = replace(WeightLayout.of(Conv(out=op.out, kernel=1, groups=op.groups), x, pixels), thin=False)
 
     def pack(params: Params) -> Params:
+        """`bias`, and for each phase i the packed `weight{i}` of the places of the kernel that it sees."""
         inputs, outputs = x.channels // op.groups, op.out // op.groups
         grouped = params["weight"].reshape(op.groups, inputs, outputs, *_kernel(op, x)).swapaxes(1, 2)
         weight = grouped.reshape(op.out, inputs, *_kernel(op, x))
@@ -70,25 +75,20 @@ def conv_transpose(op: ConvTranspose, x: TensorType) -> Kernel | None:
         return packed
 
     def run(
-        params: Params,
-        x: TapeValue,
-        residual: TapeValue | None = None,
-        epilogue: Epilogue | None = None,
+        params: Params, x: TapeValue, residual: TapeValue | None = None, epilogue: Epilogue | None = None
     ) -> TapeValue:
         x = x.blocked()
-        residual = residual.blocked() if residual else None
-        out = x.tape.output(op.infer(TensorType(x.shape)).shape)
+        ending = Ending.of(x.tape.output(op.infer(TensorType(x.shape)).shape), residual, epilogue)
         for i, (rows, columns) in enumerate(phases):
-            by = {"weight": params[f"weight{i}"], "bias": params["bias"]}
-            phase = Phase((rows.first, columns.first), (rows.stride, columns.stride))
-            record(_area(rows, columns, x), layout, by, x, out, residual, epilogue, phase)
-        return out
+            conv = PackedConv(_window(rows, columns, x), layout, params[f"weight{i}"], params["bias"])
+            record_conv(conv, x, ending, Phase((rows.first, columns.first), (rows.stride, columns.stride)))
+        return ending.out
 
     return Kernel(run, pack, ABSORBED, packing=layout)
 
 
 def _phases(op: ConvTranspose, x: TensorType) -> list[tuple[PhaseAxis, PhaseAxis]]:
-    """Of rows and of columns; one axis is the columns of a single row."""
+    """The phases of the output, each along the rows and along the columns; one axis is a single row."""
     window, output = op.window(x), op.infer(x).spatial
     lines = [
         [
@@ -111,13 +111,14 @@ def _kernel(op: ConvTranspose, x: TensorType) -> tuple[int, ...]:
     return (1,) * (2 - len(kernel)) + kernel
 
 
-def _area(rows: PhaseAxis, columns: PhaseAxis, x: TapeValue) -> Area:
-    return Area(
+def _window(rows: PhaseAxis, columns: PhaseAxis, x: TapeValue) -> Window2d:
+    """The window that makes the pixels of a phase."""
+    return Window2d(
         kernel=(len(rows.places), len(columns.places)),
         stride=(1, 1),
         dilation=(rows.dilation, columns.dilation),
         before=(rows.before, columns.before),
         reach=(rows.reach, columns.reach),
-        source=x.area,
+        source=x.map_size,
         output=(rows.size, columns.size),
     )

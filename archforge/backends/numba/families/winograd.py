@@ -4,95 +4,47 @@ times the weights. Weights lie as those of pointwise convolutions, one for each 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 from archforge.backends.numba.families.channel_blocks import blocks_of
-from archforge.backends.numba.families.direct_conv import prefetch_fields, tile_fields
-from archforge.backends.numba.families.epilogues import ABSORBED, clamp_fields
-from archforge.backends.numba.families.tile_tables import most_pixels
+from archforge.backends.numba.families.epilogues import ABSORBED, Ending
+from archforge.backends.numba.families.map_pixels import MapPixels
+from archforge.backends.numba.families.tile_geometry import TileGeometry
+from archforge.backends.numba.families.tile_tables import most_pixels, tile_fields
 from archforge.backends.numba.families.weight_layout import WeightLayout
-from archforge.backends.numba.families.window_2d import Area, area_of
+from archforge.backends.numba.families.window_2d import Window2d
 from archforge.backends.numba.microkernels.winograd_transforms import InputTransform, OutputTransform
 from archforge.backends.numba.runtime.opcodes import CHUNKS, INPUTS, OUTPUTS, PRODUCTS
-from archforge.backends.numba.runtime.records import GEOMETRY, WINOGRAD
+from archforge.backends.numba.runtime.records import GEOMETRY, WINOGRAD, merged
 from archforge.backends.numba.runtime.tape import Params, TapeValue, aligned
 from archforge.backends.numba.runtime.unit_recipe import UnitRecipe
 from archforge.backends.numba.runtime.weight_memory import in_large_pages
 from archforge.backends.numba.toolchain.machine import machine
-from archforge.backends.winograd_forms import WinogradAxis, WinogradForm, transformed_weights
+from archforge.backends.winograd_forms import WinogradForm, transformed_weights
 from archforge.data.memory_map import forget
 from archforge.ir import TensorType
 from archforge.ops.conv import Conv
 from archforge.plan import Epilogue, Kernel
 
-__all__ = ["convolution", "form_of", "forms"]
+__all__ = ["convolution"]
 
 WINOGRAD_UNIT = UnitRecipe("winograd", "winograd")
-
-# Outputs of a tile by the taps of an axis, for kernels of two axes and of one: as many as keep the rounding
-# error near that of F(4x4, 3x3).
-SQUARE = {2: (3,), 3: (2, 4), 4: (3,), 5: (2,)}
-SINGLE = {1: (1,), 2: (3, 5), 3: (4, 6), 4: (3, 5), 5: (4, 6), 6: (5,), 7: (4, 6)}
-
-# Of one core, for the choice: vector multiply-adds in a cycle, cycles of a transform for each vector that it
-# reads or writes, and bytes of weights in a cycle from beyond the L2 cache.
-MULTIPLY_ADDS, VECTOR_CYCLES, BYTES_PER_CYCLE = 1.8, 3.0, 8.0
 
 # The most tiles of a chunk: from 30 to 170 all are about as fast, whatever the L2 cache holds of them. And
 # how many bytes of weights read again are worth one that is written and read between stages.
 CHUNK_TILES, MOST_READ_AGAIN = 84, 4
 
 
-def forms(op: Conv, x: TensorType) -> Iterator[WinogradForm]:
-    """The tiles by which Winograd can compute it; none where it cannot."""
-    window = op.window(x)
-    ones = (1,) * len(window.kernel)
-    thin = x.channels <= machine().lanes // 2
-    if op.groups > 1 or thin or len(ones) != 2 or (window.stride, window.dilation) != (ones, ones):
-        return
-    rows, columns = window.kernel
-    if rows == columns == 1:
-        return
-    table = SINGLE if 1 in (rows, columns) else SQUARE
-    for height, width in product(table.get(rows, ()), table.get(columns, ())):
-        yield WinogradForm(WinogradAxis(height, rows), WinogradAxis(width, columns))
-
-
-def form_of(op: Conv, x: TensorType) -> WinogradForm | None:
-    """The tile that is expected to be fastest for one image, if any beats the direct convolution: by the
-    cycles of products and transforms, and of reading more weights."""
-    candidates = [*forms(op, x)]
-    if not candidates:
-        return None
-    height, width = op.infer(x).spatial
-    blocks_in, blocks_out = blocks_of(x.channels), blocks_of(op.out)
-    pairs = blocks_in * machine().lanes * blocks_out  # vectors of weights for one place of the kernel
-    taps = math.prod(op.window(x).kernel)
-
-    def cycles(form: WinogradForm) -> float:
-        tiles = -(-height // form.rows.outputs) * -(-width // form.columns.outputs)
-        products = form.frequencies * tiles * pairs / MULTIPLY_ADDS
-        outputs = form.rows.outputs * form.columns.outputs
-        vectors = blocks_in * 2 * form.frequencies + blocks_out * (form.frequencies + outputs)
-        weights = (form.frequencies - taps) * pairs * machine().vector / BYTES_PER_CYCLE
-        return products + tiles * vectors * VECTOR_CYCLES + weights
-
-    direct = taps * height * width * pairs / MULTIPLY_ADDS
-    best = min(candidates, key=cycles)
-    return best if cycles(best) < direct else None
-
-
 def convolution(op: Conv, x: TensorType, form: WinogradForm) -> Kernel:
-    """The kernel for one of its `forms`, whether it pays or not."""
-    area = area_of(op.window(x), x)
-    assert area is not None
-    # As pointwise convolutions, one for each frequency.
+    """A convolution by a form that can compute it."""
+    window = Window2d.of(op.window(x), x)
+    assert window is not None
+    # That of a pointwise convolution, for each frequency.
     layout = WeightLayout(1, x.channels, op.out, 1, min(2, blocks_of(op.out)), thin=False)
 
     def pack(params: Params) -> Params:
+        """`weight` as [frequency] of packed weights, and `bias` in whole blocks."""
         weight, lanes = params["weight"], machine().lanes
         packed = in_large_pages((form.frequencies, layout.blocks * lanes * layout.depth(1)))
         for first in range(0, layout.blocks, layout.panel_blocks):
@@ -104,73 +56,62 @@ def convolution(op: Conv, x: TensorType, form: WinogradForm) -> Kernel:
         return {"weight": packed, "bias": layout.pack_bias(params.get("bias"))}
 
     def run(
-        params: Params,
-        x: TapeValue,
-        residual: TapeValue | None = None,
-        epilogue: Epilogue | None = None,
+        params: Params, x: TapeValue, residual: TapeValue | None = None, epilogue: Epilogue | None = None
     ) -> TapeValue:
-        return _record(form, area, layout, params, x, op.infer(TensorType(x.shape)).shape, residual, epilogue)
+        ending = Ending.of(x.tape.output(op.infer(TensorType(x.shape)).shape), residual, epilogue)
+        return _record_tiles(form, window, layout, params, x, ending)
 
     return Kernel(run, pack, ABSORBED, packing=("winograd", form, layout))
 
 
-def _record(
-    form: WinogradForm,
-    area: Area,
-    layout: WeightLayout,
-    params: Params,
-    x: TapeValue,
-    shape: tuple[int, ...],
-    residual: TapeValue | None,
-    epilogue: Epilogue | None,
+def _record_tiles(
+    form: WinogradForm, window: Window2d, layout: WeightLayout, params: Params, x: TapeValue, ending: Ending
 ) -> TapeValue:
-    """One call for all tiles in chunks, or one for each of the stages, by what reads less memory."""
-    tape, x = x.tape, x.blocked()
-    out = tape.output(shape)
+    """Record one call for all tiles in chunks, or one for each of the stages, by what reads less memory."""
+    tape, x, out = x.tape, x.blocked(), ending.out
     weights = params["weight"].nbytes
     per_tile = form.frequencies * (x.blocks + out.blocks) * machine().vector  # bytes of values and products
-    cut = _TileChunks.of(form, area, tape.batch, per_tile, weights)
-    values, products = (_frequency_stride(v.blocks * cut.chunk) for v in (x, out))
-    fields = {
-        **_form_fields(form),
-        **_product_fields(layout, cut),
-        **cut.fields(),
-        **_residual(residual),
-        **_epilogue_fields(epilogue),
-        "height": area.output[0],
-        "width": area.output[1],
-        "source_height": area.source[0],
-        "source_width": area.source[1],
-        "pad_y": area.before[0],
-        "pad_x": area.before[1],
-        "source": x.place,
-        "source_image": x.image,
-        "in_blocks": x.blocks,
-        "values_stride": values,
-        "weight": params["weight"],
-        "block_weight": weights // (form.frequencies * out.blocks),
-        "bias": params["bias"],
-        "products_stride": products,
-        "out": out.place,
-        "out_image": out.image,
-        "out_blocks": out.blocks,
-    }
-    edge = fields["edge"]
-    if cut.chunks:
+    tiles = _TileChunks.of(form, window, tape.batch, per_tile, weights)
+    values, products = (_frequency_stride(v.blocks * tiles.chunk) for v in (x, out))
+    # Bytes of a tile at the border: its inputs, or its outputs and what is added to them.
+    edge = max(form.frequencies, 2 * form.outputs) * machine().vector
+    fields = merged(
+        _form_fields(form),
+        _product_fields(layout, tiles),
+        tiles.fields(),
+        _window_fields(window),
+        MapPixels.of(x).fields("source", "image"),
+        MapPixels.of(out).fields("out", "image"),
+        MapPixels.of(ending.residual).fields("residual", "image") if ending.residual else {"residual": 0},
+        _ending_fields(ending),
+        {
+            "in_blocks": x.blocks,
+            "out_blocks": out.blocks,
+            "weight": params["weight"],
+            "block_weight": weights // (form.frequencies * out.blocks),
+            "bias": params["bias"],
+            "values_stride": values,
+            "products_stride": products,
+            "edge": edge,
+        },
+    )
+    if tiles.chunks:
         scratch = edge + form.frequencies * (values + products)
-        tape.call(WINOGRAD_UNIT, WINOGRAD, fields | {"stage": CHUNKS}, cut.chunks, scratch)
+        tape.call(WINOGRAD_UNIT, WINOGRAD, merged(fields, {"stage": CHUNKS}), tiles.chunks, scratch)
         return out
-    fields["values"] = tape.buffer(form.frequencies * values)
-    fields["products"] = tape.buffer(form.frequencies * products)
+    between = {
+        "values": tape.buffer(form.frequencies * values),
+        "products": tape.buffer(form.frequencies * products),
+    }
     for stage, units in ((INPUTS, x.blocks), (PRODUCTS, form.frequencies), (OUTPUTS, out.blocks)):
-        tape.call(WINOGRAD_UNIT, WINOGRAD, fields | {"stage": stage}, units, edge)
+        tape.call(WINOGRAD_UNIT, WINOGRAD, merged(fields, between, {"stage": stage}), units, edge)
     return out
 
 
 @dataclass(frozen=True, slots=True)
 class _TileChunks:
-    """The tiles of all images, in rows and columns, and into how many chunks they are cut; 0 to do stage by
-    stage."""
+    """Tiles of an image in rows and columns, those of all images, and the number of chunks into which these
+    are cut; 0 if each stage is a call for all tiles."""
 
     rows: int
     columns: int
@@ -178,21 +119,25 @@ class _TileChunks:
     chunks: int
 
     @classmethod
-    def of(cls, form: WinogradForm, area: Area, batch: int, per_tile: int, weights: int) -> _TileChunks:
-        rows, columns = -(-area.output[0] // form.rows.outputs), -(-area.output[1] // form.columns.outputs)
+    def of(cls, form: WinogradForm, window: Window2d, batch: int, per_tile: int, weights: int) -> _TileChunks:
+        """The chunks where `per_tile` bytes of a tile lie between stages, and weights are `weights` bytes."""
+        rows, columns = (
+            -(-window.output[0] // form.rows.outputs),
+            -(-window.output[1] // form.columns.outputs),
+        )
         tiles = batch * rows * columns
         return cls(rows, columns, tiles, _chunks(tiles, per_tile, weights))
 
     @property
     def chunk(self) -> int:
-        """The most tiles that one has."""
+        """The most tiles of a chunk."""
         return -(-self.tiles // max(self.chunks, 1))
 
     def counts(self) -> set[int]:
         """The numbers of tiles that chunks have."""
         return {self.tiles // max(self.chunks, 1), self.chunk}
 
-    def fields(self) -> dict[str, Any]:
+    def fields(self) -> dict[str, int]:
         return {
             "tiles_y": self.rows,
             "tiles_x": self.columns,
@@ -203,8 +148,8 @@ class _TileChunks:
 
 
 def _chunks(tiles: int, per_tile: int, weights: int) -> int:
-    """Into how many chunks to cut the tiles; 0 to do stage by stage, where reading all weights again for
-    each chunk would cost more than what lies between stages, which is written and read."""
+    """The number of chunks for so many tiles. It is 0, and each stage a call, where to read all weights again
+    for each chunk would cost more than to write and read what lies between stages."""
     threads = machine().threads
     chunks = -(-tiles // CHUNK_TILES)
     chunks = -(-chunks // threads) * threads
@@ -213,7 +158,7 @@ def _chunks(tiles: int, per_tile: int, weights: int) -> int:
 
 
 def _form_fields(form: WinogradForm) -> dict[str, Any]:
-    outputs = form.rows.outputs * form.columns.outputs
+    """The fields of WINOGRAD for a form."""
     return {
         "frequencies": form.frequencies,
         "points_y": form.rows.points,
@@ -222,59 +167,64 @@ def _form_fields(form: WinogradForm) -> dict[str, Any]:
         "outputs_x": form.columns.outputs,
         "transform_in": InputTransform(machine().lanes, form),
         "transform_out": OutputTransform(machine().lanes, form),
-        # Bytes of a tile at the border: its inputs, or its outputs and what is added to them.
-        "edge": max(form.frequencies, 2 * outputs) * machine().vector,
     }
 
 
-def _product_fields(layout: WeightLayout, cut: _TileChunks) -> dict[str, Any]:
-    """The products of one frequency, a pointwise convolution of a chunk's tiles."""
-    vector = machine().vector
-    geometry = {
-        "planes": layout.planes,
-        "plane": cut.chunk * vector,
-        "rows": 1,
-        "row": 0,
-        "columns": 1,
-        "column": 0,
-        "run": machine().lanes,
-        "depth": layout.depth(1),
-        "out_pixel": vector,
-        "out_block": cut.chunk * vector,
-        "residual_pixel": 0,
-    }
+def _window_fields(window: Window2d) -> dict[str, int]:
+    """The fields of WINOGRAD for a window."""
     return {
-        **geometry,
-        **prefetch_fields(layout, geometry, -(-cut.chunk // most_pixels(layout.panel_blocks))),
-        **tile_fields(layout, machine().lanes, geometry, cut.counts()),
-        "panels": layout.panels,
-        "panel_blocks": layout.panel_blocks,
-        "zeros": aligned((layout.panel_blocks * machine().lanes,)),
-        "low": -math.inf,
-        "high": math.inf,
-        "activation": 0,
+        "height": window.output[0],
+        "width": window.output[1],
+        "source_height": window.source[0],
+        "source_width": window.source[1],
+        "pad_y": window.before[0],
+        "pad_x": window.before[1],
     }
 
 
-def _epilogue_fields(epilogue: Epilogue | None) -> dict[str, Any]:
-    then = clamp_fields(epilogue)
-    clamp: Any = aligned((1,), GEOMETRY.dtype)  # which says only between what the outputs are clamped
-    clamp["low"], clamp["high"] = then["low"], then["high"]
-    return {
-        "clamp": clamp,
-        "out_activation": then.get("activation", 0),
-        "parameter": then.get("parameter", 0),
-    }
+def _product_fields(layout: WeightLayout, tiles: _TileChunks) -> dict[str, Any]:
+    """The fields of WINOGRAD for the products of a frequency, a pointwise convolution of a chunk's tiles."""
+    vector, lanes = machine().vector, machine().lanes
+    plane = tiles.chunk * vector
+    geometry = TileGeometry(
+        planes=layout.planes,
+        plane=plane,
+        rows=1,
+        row=0,
+        columns=1,
+        column=0,
+        run=lanes,
+        depth=layout.depth(1),
+    )
+    return merged(
+        geometry.fields(),
+        geometry.prefetch_fields(layout, -(-tiles.chunk // most_pixels(layout.panel_blocks))),
+        tile_fields(layout, lanes, lanes, tiles.counts()),
+        {
+            "out_pixel": vector,
+            "out_plane": plane,
+            "residual_pixel": 0,
+            "low": -math.inf,
+            "high": math.inf,
+            "activation": 0,
+            "panels": layout.panels,
+            "panel_blocks": layout.panel_blocks,
+            "zeros": aligned((layout.panel_blocks * lanes,)),
+        },
+    )
 
 
-def _residual(residual: TapeValue | None) -> dict[str, Any]:
-    if residual is None:
-        return {"residual": 0}
-    residual = residual.blocked()
-    return {"residual": residual.place, "residual_image": residual.image}
+def _ending_fields(ending: Ending) -> dict[str, Any]:
+    """The fields of WINOGRAD for what follows the outputs."""
+    clamp: Any = aligned((1,), GEOMETRY.dtype)  # of which the transform of outputs reads the clamp alone
+    clamp["low"], clamp["high"] = ending.clamp
+    return {"clamp": clamp, **ending.activation_fields("out_activation")}
 
 
 def _frequency_stride(vectors: int) -> int:
-    """Bytes from a frequency of so many vectors to the next. The vectors of a tile, one of each frequency,
-    are an odd number of vectors apart: at a power of 2 few sets of the caches would have to hold them all."""
+    """Bytes from a frequency of so many vectors to the next.
+
+    The vectors of a tile, one of each frequency, are an odd number of vectors apart: at a power of 2 few sets
+    of the caches would have to hold them all.
+    """
     return (vectors | 1) * machine().vector

@@ -151,5 +151,5 @@ def _outputs(
         for row in sums:
             places.append((row[q], at))
             at = f.add(at, pixel)
-        start = f.add(start, geometry["out_block"])
+        start = f.add(start, geometry["out_plane"])
     return places

@@ -6,11 +6,14 @@ them, and so do the microkernels that it calls. An address of 0 says that there 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
+
+from archforge.errors import InternalError
 
 __all__ = [
     "ACROSS",
@@ -25,6 +28,7 @@ __all__ = [
     "WINOGRAD",
     "RecordField",
     "RecordTable",
+    "merged",
 ]
 
 # A `flag` is 0 or 1, an `opcode` one of the numbers of `opcodes.py`, a `value` a number without a unit. All
@@ -83,6 +87,17 @@ class RecordTable:
         return offset
 
 
+def merged(*parts: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a record, each given by one of the parts. Raises InternalError for one given by two."""
+    fields: dict[str, Any] = {}
+    for part in parts:
+        twice = fields.keys() & part.keys()
+        if twice:
+            raise InternalError(f"fields of a record are given twice: {', '.join(sorted(twice))}")
+        fields |= part
+    return fields
+
+
 def _record(*parts: RecordTable | RecordField) -> RecordTable:
     """A record of these fields, or of all fields of another record where that is a part."""
     tables = (part.fields if isinstance(part, RecordTable) else (part,) for part in parts)
@@ -108,7 +123,7 @@ GEOMETRY = _record(
     RecordField("run", "floats", "read at each place of the window"),
     RecordField("depth", "floats", "read at all places together; the last run may be shorter for it"),
     RecordField("out_pixel", "bytes", "from a pixel of the results to the next"),
-    RecordField("out_block", "bytes", "from a block of channels of the results to the next"),
+    RecordField("out_plane", "bytes", "from a block of channels of the results to the next"),
     RecordField("residual_pixel", "bytes", "from a pixel of the value to add to the next"),
     RecordField("prefetch_ahead", "bytes", "from a panel's weights to those that its tiles prefetch"),
     RecordField("prefetch_lines", "lines", "cache lines of weights that a tile prefetches at each place"),
@@ -180,7 +195,7 @@ POOL = _record(
     RecordField("columns", "columns", "columns of the window"),
     RecordField("column", "bytes", "from where one column of the window lies in the source to the next"),
     RecordField("out_pixel", "bytes", "from a pixel of the results to the next"),
-    RecordField("out_block", "bytes", "from a block of channels of the results to the next"),
+    RecordField("out_plane", "bytes", "from a block of channels of the results to the next"),
     RecordField("residual_pixel", "bytes", "from a pixel of the value to add to the next"),
     RecordField("low", "value", "the least result; smaller ones become it", "f4"),
     RecordField("high", "value", "the greatest result; larger ones become it", "f4"),

@@ -75,7 +75,7 @@ class TapeValue:
         return math.prod(self.others)
 
     @property
-    def area(self) -> tuple[int, int]:
+    def map_size(self) -> tuple[int, int]:
         """Height and width of a map; one axis is a width, none is one pixel."""
         return (self.others[0], self.others[1]) if len(self.others) == 2 else (1, self.pixels)
 

@@ -6,7 +6,7 @@ import numba
 import numpy as np
 
 from archforge.backends.numba.units.activation import exp32, log32
-from archforge.backends.numba.units.area import copy, fill
+from archforge.backends.numba.units.float_runs import copy, fill
 from archforge.backends.numba.units.intrinsics import LANES, VECTOR, across_record, device, floats
 
 __all__ = ["layer_norm", "log_softmax", "lrn", "responses", "softmax"]

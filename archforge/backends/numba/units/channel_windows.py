@@ -17,10 +17,10 @@ def pool(row: int, unit: int, scratch: int) -> None:
     bias = r.bias + block * VECTOR
     while top < bottom:
         rows = min(r.activated_rows, bottom - top)
-        out = r.out + image * r.out_image + block * r.out_block + top * r.out_row
+        out = r.out + image * r.out_image + block * r.out_plane + top * r.out_row
         residual = 0
         if r.residual:
-            residual = r.residual + image * r.residual_image + block * r.out_block + top * r.residual_row
+            residual = r.residual + image * r.residual_image + block * r.out_plane + top * r.residual_row
         call_window(r.tile, row, source, weight, bias, out, residual, top, rows)
         if r.activation:
             call_unit(r.activation, out, rows * r.width * LANES, r.parameter)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from archforge.backends.numba.units.area import fill_patch, run_tiles
+from archforge.backends.numba.units.float_runs import copy, fill
 from archforge.backends.numba.units.intrinsics import VECTOR, conv_record, device
+from archforge.backends.numba.units.tile_rows import run_tiles
 
 __all__ = ["conv"]
 
@@ -48,11 +49,11 @@ def one_group(r, row, area, group, panel, end, scratch):
             tiles, most = r.tail_table, r.tail_pixels
         block = group * r.group_blocks + first
         weight, bias = r.weight + block * r.block_weight, r.bias + block * VECTOR
-        offset = block * r.out_block + left * r.out_pixel
+        offset = block * r.out_plane + left * r.out_pixel
         out = r.out + image * r.out_image + offset
         residual = 0
         if r.residual:
-            residual = r.residual + image * r.residual_image + block * r.out_block + left * r.residual_pixel
+            residual = r.residual + image * r.residual_image + block * r.out_plane + left * r.residual_pixel
         ahead = weight + r.prefetch_ahead
         for y in range(top, bottom):
             ahead = run_tiles(
@@ -70,3 +71,32 @@ def one_group(r, row, area, group, panel, end, scratch):
                 residual + y * r.residual_row if residual else 0,
                 ahead,
             )
+
+
+@device
+def fill_patch(r, image, first_plane, planes, top, rows, left, columns, scratch):
+    """Copies rows x columns pixels of some planes to scratch, from (top, left), which may lie outside."""
+    begin = min(max(-left, 0), columns)
+    end = max(begin, min(columns, r.source_width - left))
+    for p in range(planes):
+        plane = r.source + image * r.source_image + (first_plane + p) * r.source_plane
+        for y in range(rows):
+            to = scratch + p * r.patch_plane + y * r.patch_row
+            line = top + y
+            if line < 0 or line >= r.source_height:
+                fill(to, columns * r.read_pixel // 4, 0.0)
+                continue
+            fill(to, begin * r.read_pixel // 4, 0.0)
+            source = plane + line * r.source_row + (left + begin) * r.source_pixel
+            copy_pixels(source, r.source_pixel, to + begin * r.read_pixel, r.read_pixel, end - begin)
+            fill(to + end * r.read_pixel, (columns - end) * r.read_pixel // 4, 0.0)
+
+
+@device
+def copy_pixels(source, source_pixel, to, pixel, count):
+    """`count` pixels that need not lie next to each other in the source."""
+    if source_pixel == pixel:
+        copy(source, to, count * pixel // 4)
+    else:
+        for i in range(count):
+            copy(source + i * source_pixel, to + i * pixel, pixel // 4)

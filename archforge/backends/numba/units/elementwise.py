@@ -9,7 +9,7 @@ from archforge.backends.numba.runtime.opcodes import (
     SLOPES,
     SUBTRACT,
 )
-from archforge.backends.numba.units.area import copy
+from archforge.backends.numba.units.float_runs import copy
 from archforge.backends.numba.units.intrinsics import (
     LANES,
     VECTOR,

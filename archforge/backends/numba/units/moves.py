@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from archforge.backends.numba.runtime.opcodes import BLANK, KEEP
-from archforge.backends.numba.units.area import copy, fill
+from archforge.backends.numba.units.float_runs import copy, fill
 from archforge.backends.numba.units.intrinsics import LANES, VECTOR, device, floats, integers, move_record
 
 __all__ = ["flatten", "move"]

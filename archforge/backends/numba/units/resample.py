@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from archforge.backends.numba.units.area import fill
+from archforge.backends.numba.units.float_runs import fill
 from archforge.backends.numba.units.intrinsics import (
     LANES,
     VECTOR,

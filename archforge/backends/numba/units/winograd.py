@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from archforge.backends.numba.runtime.opcodes import CHUNKS, INPUTS, OUTPUTS, PRODUCTS
-from archforge.backends.numba.units.area import copy, fill, run_tiles
+from archforge.backends.numba.units.float_runs import copy, fill
 from archforge.backends.numba.units.intrinsics import (
     LANES,
     VECTOR,
@@ -13,6 +13,7 @@ from archforge.backends.numba.units.intrinsics import (
     device,
     winograd_record,
 )
+from archforge.backends.numba.units.tile_rows import run_tiles
 
 __all__ = ["winograd"]
 

@@ -1,0 +1,64 @@
+"""Winograd forms for a convolution: those that can compute it, and the one expected to be fastest."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import product
+
+from archforge.backends.numba.families.channel_blocks import blocks_of
+from archforge.backends.numba.toolchain.machine import machine
+from archforge.backends.winograd_forms import WinogradAxis, WinogradForm
+from archforge.ir import TensorType
+from archforge.ops.conv import Conv
+
+__all__ = ["expected_form", "possible_forms"]
+
+# Outputs of a tile by the taps of an axis, for kernels of two axes and of one: as many as keep the rounding
+# error near that of F(4x4, 3x3).
+SQUARE = {2: (3,), 3: (2, 4), 4: (3,), 5: (2,)}
+SINGLE = {1: (1,), 2: (3, 5), 3: (4, 6), 4: (3, 5), 5: (4, 6), 6: (5,), 7: (4, 6)}
+
+# Of one core, for the choice: vector multiply-adds in a cycle, cycles of a transform for each vector that it
+# reads or writes, and bytes of weights in a cycle from beyond the L2 cache.
+MULTIPLY_ADDS, VECTOR_CYCLES, BYTES_PER_CYCLE = 1.8, 3.0, 8.0
+
+
+def possible_forms(op: Conv, x: TensorType) -> Iterator[WinogradForm]:
+    """The forms that can compute a convolution; none where Winograd's method cannot."""
+    window = op.window(x)
+    ones = (1,) * len(window.kernel)
+    thin = x.channels <= machine().lanes // 2
+    if op.groups > 1 or thin or len(ones) != 2 or (window.stride, window.dilation) != (ones, ones):
+        return
+    rows, columns = window.kernel
+    if rows == columns == 1:
+        return
+    table = SINGLE if 1 in (rows, columns) else SQUARE
+    for height, width in product(table.get(rows, ()), table.get(columns, ())):
+        yield WinogradForm(WinogradAxis(height, rows), WinogradAxis(width, columns))
+
+
+def expected_form(op: Conv, x: TensorType) -> WinogradForm | None:
+    """The form that is expected to be fastest for one image, None if the direct convolution is.
+
+    The estimate counts the cycles of products and transforms, and those of reading more weights.
+    """
+    candidates = [*possible_forms(op, x)]
+    if not candidates:
+        return None
+    height, width = op.infer(x).spatial
+    blocks_in, blocks_out = blocks_of(x.channels), blocks_of(op.out)
+    pairs = blocks_in * machine().lanes * blocks_out  # vectors of weights for one place of the kernel
+    taps = math.prod(op.window(x).kernel)
+
+    def cycles(form: WinogradForm) -> float:
+        tiles = -(-height // form.rows.outputs) * -(-width // form.columns.outputs)
+        products = form.frequencies * tiles * pairs / MULTIPLY_ADDS
+        vectors = blocks_in * 2 * form.frequencies + blocks_out * (form.frequencies + form.outputs)
+        weights = (form.frequencies - taps) * pairs * machine().vector / BYTES_PER_CYCLE
+        return products + tiles * vectors * VECTOR_CYCLES + weights
+
+    direct = taps * height * width * pairs / MULTIPLY_ADDS
+    best = min(candidates, key=cycles)
+    return best if cycles(best) < direct else None
