@@ -14,7 +14,7 @@ __all__ = ["made_folder", "reason_of", "written_beside"]
 
 
 def made_folder(folder: Path) -> Path:
-    """The folder, which is there now. Raises E0705."""
+    """Make a folder, with those around it, unless it is there; give it back. Raises E0705."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

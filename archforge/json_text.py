@@ -1,4 +1,4 @@
-"""JSON that people can compare line by line."""
+"""JSON in lines, so that two versions can be compared by `diff`."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ import pytest
 from archforge import driver
 from archforge.errors import DiagnosticError
 from archforge.export import Subject, export
+from archforge.export import render as render_module
 from archforge.export.card import model_card
 from archforge.export.ledgers import ledger_csv, ledger_json
 from archforge.export.module import bodies, model_source
@@ -208,6 +209,13 @@ def test_templates_print_and_exporters_decide(path: Path) -> None:
 def test_logic_in_a_template_is_seen() -> None:
     bad = "{% if a %}{% if b %}{{ c + 1 }}{% endif %}{% endif %}{{ f(x) }}"
     assert set(_logic(bad)) == {"Add", "Call", "nested if"}
+
+
+def test_templates_of_pages_escape_and_those_of_texts_do_not() -> None:
+    escapes = render_module.environment().autoescape
+    assert callable(escapes)
+    assert [escapes(name) for name in ("report.html.j2", "picture.svg.j2")] == [True, True]
+    assert [escapes(path.name) for path in TEMPLATES if ".html" not in path.name] == [False] * len(TEMPLATES)
 
 
 def test_a_template_that_is_given_too_little_fails() -> None:

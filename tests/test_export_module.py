@@ -27,7 +27,7 @@ from archforge.data.arrays import read_weights, write_arrays
 from archforge.export import Subject
 from archforge.export.module import model_source, module_of
 from archforge.export.module.kernels import kernel_file, kernel_name
-from archforge.export.module.loops import Loop, Parts, Ref, roll, split_name
+from archforge.export.module.loops import Loop, LoopReference, Parts, roll, split_name
 from archforge.ir import Node, Scope, TypedGraph
 from archforge.ops import all_ops
 from archforge.ops.base import Array, Example
@@ -422,7 +422,8 @@ def unrolled(items: tuple[Any, ...], values: tuple[int, ...] = ()) -> Iterator[t
                 yield from unrolled(item.body, (*values, value))
         else:
             parts = (
-                str(values[-1 - p.depth] + p.offset) if isinstance(p, Ref) else str(p) for p in item.parts
+                str(values[-1 - p.depth] + p.offset) if isinstance(p, LoopReference) else str(p)
+                for p in item.parts
             )
             yield "".join(parts), item.word
 

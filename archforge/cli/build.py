@@ -1,4 +1,4 @@
-"""`archforge build`: is this network what its documents say, and the files to use it."""
+"""`archforge build`: a network held against its documented figures, and the files to use it."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def build(
 
 
 def _tell_refused(built: driver.Build) -> None:
-    """The files that are not written, and why, on standard error."""
+    """Print the files that are not written, with the reasons, on standard error."""
     sys.stdout.flush()  # what came before stays before
     for path, refusal in built.refused:
         older = ", and the one there is of an earlier build" if path.exists() else ""

@@ -1,1 +1,1 @@
-"""Arrays from and to files: weights, inputs, pictures, samples."""
+"""Files of arrays, read and written: weights, inputs, pictures, samples."""

@@ -1,4 +1,4 @@
-"""Weights and data on disk: name -> array, as .safetensors or .npz, and inputs as .npy or .npz.
+"""Arrays by name on disk: weights as .safetensors or .npz, inputs as .npy or .npz.
 
 Nothing that a file holds is executed: pickles are refused.
 """
@@ -59,7 +59,7 @@ def read_inputs(path: str | Path, names: Sequence[str]) -> dict[str, Array]:
 
 
 def write_arrays(path: str | Path, arrays: Mapping[str, Array]) -> None:
-    """Arrays by name as .safetensors or .npz, the same bytes each time. Raises E0705."""
+    """Write arrays by name as .safetensors or .npz, the same bytes each time. Raises E0705."""
     path = Path(path)
     writers = {".safetensors": write_safetensors, ".npz": _write_npz}
     writer = writers.get(path.suffix)

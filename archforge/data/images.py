@@ -21,7 +21,7 @@ MODES = {1: "L", 3: "RGB"}  # Pillow's, by channels
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """From pixels to what a network was trained on: (pixel / 255 - mean) / std of each channel."""
+    """The preprocessing of pictures for a network: (pixel / 255 - mean) / std of each channel."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -48,7 +48,7 @@ PREPROCESSINGS: dict[str, Preprocessing | None] = {
 
 
 def image_reader(shape: tuple[int, ...], preprocessing: Preprocessing | None) -> Callable[[Path], Array]:
-    """What reads a picture as float32[C, H, W] for a network's input `shape`.
+    """A function that reads a picture as float32[C, H, W] for a network's input `shape`.
 
     Raises E0601 where Pillow is not installed, E0607 for an input that is no picture. The function itself
     raises E0601 for a file that it cannot read.
@@ -84,14 +84,14 @@ def image_reader(shape: tuple[int, ...], preprocessing: Preprocessing | None) ->
 
 
 def _in_mode(pillow: Any, image: Any, mode: str) -> Any:
-    """Grey or in colour, with 8 bits."""
+    """The picture in grey or in colour, with 8 bits a channel."""
     if image.mode.startswith("I;16"):  # Pillow would clip
         image = pillow.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     return image.convert(mode)
 
 
 def _cut(image: Any, size: tuple[int, int], filter: Any) -> Any:
-    """The centre, (height, width), of the picture at the scale at which it has a margin all around."""
+    """The centre of the picture, (height, width), scaled so that the usual margin is left around it."""
     height, width = size
     # Rounded as torchvision's Resize and CenterCrop do.
     if image.height * width <= image.width * height:

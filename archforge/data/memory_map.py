@@ -1,4 +1,4 @@
-"""Files that are read where they lie: their bytes come when they are looked at, and can be given back."""
+"""Memory-mapped files: bytes are read on first access, and their memory can be released."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ __all__ = ["forget", "mapped"]
 
 
 def mapped(file: BinaryIO) -> NDArray[np.uint8]:
-    """uint8[size], the bytes of a file that is not empty; they cannot be written to."""
+    """The bytes of a file that is not empty, uint8[size], which cannot be written to."""
     return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
 
 
 def forget(array: Array) -> None:
-    """Give back the memory of contiguous elements that lie in a mapped file; they are read again when they
-    are looked at. Does nothing for any other array, or where the system cannot."""
+    """Release the memory of contiguous elements that lie in a mapped file; they are read again on the next
+    access. Does nothing for any other array, or where the system cannot."""
     owner: object = array
     while isinstance(owner, np.ndarray | memoryview):
         owner, whole = (owner.obj if isinstance(owner, memoryview) else owner.base), owner

@@ -33,7 +33,7 @@ _NAMES = {code: name for name, code in _DTYPES.items() if name != "BF16"}
 
 
 def read_safetensors(file: BinaryIO) -> dict[str, Array]:
-    """Arrays by name, in the order of their data, where they lie in the file; bfloat16 as float32.
+    """Arrays by name, in the order of their data, mapped into memory; bfloat16 becomes float32.
 
     Raises ValueError if malformed.
     """
@@ -52,7 +52,7 @@ def read_safetensors(file: BinaryIO) -> dict[str, Array]:
 
 
 def write_safetensors(file: BinaryIO, arrays: Mapping[str, Array]) -> None:
-    """Arrays in their order. Raises ValueError for a dtype that the format lacks."""
+    """Write arrays in their order. Raises ValueError for a dtype that the format lacks."""
     header: dict[str, Any] = {}
     position = 0
     for name, array in arrays.items():

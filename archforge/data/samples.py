@@ -1,4 +1,4 @@
-"""Many inputs from many files: found, read ahead of their use, and put together into batches.
+"""Inputs from many files: found, read ahead of their use, and put together into batches.
 
 No more than a few batches are in memory, however many files there are.
 """
@@ -27,14 +27,14 @@ READERS = 2  # threads; a picture takes a few milliseconds to decode
 
 
 class Sample(NamedTuple):
-    """One input, float[*shape], by the name of its file."""
+    """One input of a network, float[*shape], with the name of its file."""
 
     name: str
     array: Array
 
 
 class Failure(NamedTuple):
-    """A file that cannot be an input, and why."""
+    """A file that cannot be an input, with the reason."""
 
     name: str
     reason: Diagnostic
@@ -72,7 +72,7 @@ def _is_sample(path: Path) -> bool:
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:
-    """Orders by numbers within names as numbers."""
+    """A key that sorts names with their numbers as numbers: 2 before 10."""
     parts = re.split(r"(\d+)", path.as_posix().casefold(), flags=re.ASCII)
     return [(int(part), "") if part.isdigit() and part.isascii() else (-1, part) for part in parts]
 
@@ -108,7 +108,7 @@ def read_rows(path: Path, shape: Sequence[int]) -> Array:
 def read_ahead(
     paths: Iterable[Path], read: Callable[[Path], Collection[Array]], ahead: int
 ) -> Iterator[Sample | Failure]:
-    """What `read` gives for each file, in order, while threads read the next `ahead` files."""
+    """The arrays that `read` gives for each file, in order, while threads read the next `ahead` files."""
 
     def settled(path: Path) -> Collection[Array] | Diagnostic:
         try:

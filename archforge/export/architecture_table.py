@@ -48,7 +48,7 @@ class _BlockOrLayer:
 
 
 def architecture_table(network: Network) -> list[ArchitectureRow]:
-    """The rows in the order of execution."""
+    """The rows of the table in the order of execution."""
     return [_row(group) for group in _groups(_blocks_and_layers(network))]
 
 
@@ -57,7 +57,7 @@ def _blocks_and_layers(network: Network) -> Iterator[_BlockOrLayer]:
     blocks = {(s.kind, s.name) for s in network.graph.scopes if s.is_block}
 
     def key(row: LedgerRow) -> tuple[str, str, str]:
-        """Kind and name of the outermost block call around a row, and what that stands in."""
+        """Kind and name of the outermost block call around a row, and the name of the scope around that."""
         parent = ""
         for kind, name in row.blocks:
             if (kind, name) in blocks:

@@ -67,12 +67,12 @@ def _recommended(network: Network) -> str:
 
 
 def _words(text: str) -> str:
-    """Words of a spec on one line, which no table of Markdown can be broken with."""
+    """Words of a spec on one line, in which nothing can break a table of Markdown."""
     return " ".join(text.split()).replace("|", "\\|")
 
 
 def _paper(paper: str) -> str:
-    """The paper with its address, where it is given by a known kind of number."""
+    """The paper as Markdown, a link where its number has a known kind."""
     for prefix, address in (("arXiv:", "https://arxiv.org/abs/"), ("doi:", "https://doi.org/")):
         if re.fullmatch(rf"{prefix}[\w./()-]+", paper):
             return f"[{paper}]({address}{paper.removeprefix(prefix)})"

@@ -16,7 +16,7 @@ __all__ = ["TARGETS"]
 
 
 def ledger_csv(subject: Subject) -> str:
-    """A header, one line for each node, and a line of totals."""
+    """The ledger as CSV: a header, one line for each node, and a line of totals."""
     book = subject.network.ledger
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -30,7 +30,7 @@ def ledger_csv(subject: Subject) -> str:
 
 
 def ledger_json(subject: Subject) -> str:
-    """One node on each line."""
+    """The ledger as JSON, with one node on each line."""
     book = subject.network.ledger
     return json_lines(
         {

@@ -1,4 +1,4 @@
-"""The one place that prints through Jinja; it is loaded when an export first prints."""
+"""Templates, printed through Jinja, which is imported when the first one is printed."""
 
 from __future__ import annotations
 
@@ -10,22 +10,25 @@ from archforge.resources import templates_folder
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["render"]
+__all__ = ["environment", "render"]
+
+ESCAPED = ("html.j2", "svg.j2", "xml.j2")  # ends of names of templates whose values are escaped
 
 
 def render(template: str, **context: Any) -> str:
-    """The text of a template; a name that it uses and that is not given is an error."""
-    return _environment().get_template(template).render(context)
+    """The text of a template of `templates/`. Raises UndefinedError for a name that is not given."""
+    return environment().get_template(template).render(context)
 
 
 @cache
-def _environment() -> Environment:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+def environment() -> Environment:
+    """The settings that all templates are printed with."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
     return Environment(
         loader=FileSystemLoader(templates_folder()),
         undefined=StrictUndefined,
-        autoescape=False,  # Markdown and Python, not HTML
+        autoescape=select_autoescape(ESCAPED, default=False),  # Markdown and Python stay as they are
         keep_trailing_newline=True,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -41,8 +41,8 @@ class Subject:
 class Target:
     """One kind of file that a network can be exported as: `archforge export SPEC --to NAME`.
 
-    `render` is a pure function, the same spec gives the same text or bytes. It raises `DiagnosticError`,
-    with all of E0704 at once, for ops that the target lacks.
+    `render` is a pure function: the same spec and weights give the same text or bytes. It raises
+    `DiagnosticError`, with all of E0704 at once, for ops that the target lacks.
     """
 
     name: str
@@ -67,7 +67,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A target that cannot express a network, and why."""
+    """A target that cannot express a network, with the reasons."""
 
     target: Target
     diagnostics: tuple[Diagnostic, ...]

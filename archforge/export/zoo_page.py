@@ -70,7 +70,7 @@ def _marks(network: Network) -> str:
 
 
 def _is_library(network: Network) -> bool:
-    """Whether the profile's figures are a library's own, which are true as it counts."""
+    """True if the profile's figures are a library's own, which are true as the library counts."""
     return network.spec.profile(network.profile).model is not None
 
 

@@ -1,4 +1,4 @@
-"""Given arrays against declared ones: all that does not fit, at once."""
+"""Arrays bound to the parameters of a network by name and shape; all that does not fit is told at once."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def bind(
 
 
 def as_array(value: Any, what: str, code: str) -> Array:
-    """The array that `value` is or can be read as. Raises a diagnostic about `what` if it cannot."""
+    """The array that `value` is or can be read as. Raises a diagnostic about `what` otherwise."""
     try:
         return np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as error:  # torch, of bfloat16 or tracked gradients

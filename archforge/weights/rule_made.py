@@ -1,5 +1,4 @@
-"""Weights and inputs made by rule, the same in every language: for outputs that can be compared
-without passing any weights around.
+"""Weights and inputs made by a rule that any language can follow, for comparing outputs without weight files.
 
 Rule v1: an array NAME is u = numpy.random.Generator(PCG64(crc32(NAME))).random(size), scaled by the
 kind of array that its name and shape tell.
@@ -24,8 +23,11 @@ def rule_weights(decls: Mapping[str, ParamDecl], dtype: str = "float64") -> dict
 
 
 def rule_array(name: str, shape: tuple[int, ...]) -> Array:
-    """float64[shape]: running_var 0.8+0.4u; running_mean and biases 0.2u-0.1; the gamma of a norm
-    0.6+0.4u; any other weight (2u-1) * sqrt(6/fan_in), fan_in = product of shape[1:]."""
+    """The array of that name, float64[shape].
+
+    running_var: 0.8 + 0.4u. running_mean and biases: 0.2u - 0.1. The gamma of a norm: 0.6 + 0.4u. Any other
+    weight: (2u - 1) * sqrt(6 / fan_in), fan_in = product of shape[1:].
+    """
     u = _uniform(name, shape)
     if name.endswith("running_var"):
         return 0.8 + 0.4 * u
@@ -41,7 +43,7 @@ def rule_array(name: str, shape: tuple[int, ...]) -> Array:
 
 
 def rule_input(shape: tuple[int, ...], name: str = "input") -> Array:
-    """float64[shape] in [-1, 1); `shape` has the batch axis."""
+    """An input of that name, float64[shape] in [-1, 1); `shape` has the batch axis."""
     return 2 * _uniform(name, shape) - 1
 
 

@@ -13,10 +13,10 @@ from itertools import groupby
 
 from archforge.analysis.network import Network
 from archforge.export.module.bodies import RegionTree
-from archforge.export.module.functions import Function, functions_of
-from archforge.export.module.kernels import REQUIRED, Kernel, kernel_file
+from archforge.export.module.functions import BlockFunction, functions_of
+from archforge.export.module.kernels import REQUIRED, ModuleKernel, kernel_file
 from archforge.export.module.loops import roll
-from archforge.export.module.names import Names
+from archforge.export.module.names import NameSupply
 from archforge.export.module.parameters import parameter_table
 from archforge.export.module.python_text import (
     INDENT,
@@ -36,8 +36,8 @@ __all__ = ["TARGETS", "model_source", "module_of"]
 
 
 @dataclass(frozen=True, slots=True)
-class Definition:
-    """A function as the template prints it, in lines."""
+class FunctionText:
+    """The text of one function, in the lines that the template prints."""
 
     head: list[str]
     says: str
@@ -55,7 +55,7 @@ def module_of(typed: TypedGraph, heading: str) -> str:
     `heading` goes into its docstring as it is.
     """
     tree = RegionTree(typed)
-    functions, main = functions_of(tree, Names(set(kernel_file().kernels)))
+    functions, main = functions_of(tree, NameSupply(set(kernel_file().kernels)))
     by_name = {f.name: f for f in functions}
     inputs = _input_names(typed)
     kernels = kernel_file().closure(name for f in (*functions, main) for name in f.callees)
@@ -72,14 +72,14 @@ def module_of(typed: TypedGraph, heading: str) -> str:
     )
 
 
-def _outer_first(functions: Sequence[Function]) -> list[Function]:
-    """As a reader meets them, the variants of a block in their order."""
+def _outer_first(functions: Sequence[BlockFunction]) -> list[BlockFunction]:
+    """The functions in the order in which a reader meets them, the variants of a block in theirs."""
     kinds = [list(group) for _, group in groupby(functions, key=lambda f: f.kind)]
     return [f for group in reversed(kinds) for f in group]
 
 
 def _heading(network: Network) -> str:
-    """Title, paper and profile, what goes in and comes out, counts, and how to use it."""
+    """The docstring of the module: title, paper and profile, inputs and outputs, counts, and its use."""
     header, counts, graph = network.spec.header, network.counts, network.graph
     paper = f" ({header.paper})" if header.paper else ""
     title = f"{header.title or network.name}{paper} in NumPy."
@@ -101,8 +101,8 @@ def _heading(network: Network) -> str:
 
 
 def _input_names(typed: TypedGraph) -> list[str]:
-    """What `forward` calls its inputs: as the spec does, and `x` a single one without a name."""
-    names = Names(set(kernel_file().kernels))
+    """The names of the inputs of `forward`: those of the spec, and `x` for a single input."""
+    names = NameSupply(set(kernel_file().kernels))
     graph_inputs = typed.inputs
     if len(graph_inputs) == 1:
         return ["x"]
@@ -119,8 +119,8 @@ def _inputs(typed: TypedGraph, names: Sequence[str]) -> str:
 
 
 def _forward(
-    typed: TypedGraph, main: Function, inputs: Sequence[str], functions: Mapping[str, Function]
-) -> Definition:
+    typed: TypedGraph, main: BlockFunction, inputs: Sequence[str], functions: Mapping[str, BlockFunction]
+) -> FunctionText:
     outputs = typed.outputs
     statements, left = statements_of(main, inputs, functions, outputs=list(outputs), shapes=True)
     lines = [f"{INDENT}check({', '.join(['p', *inputs])})"]
@@ -135,14 +135,14 @@ def _forward(
     )
     types = [typed.types[value] for value in outputs.values()]
     says = f"float[N, {_by_comma(types[0])}]" if len(types) == 1 else "Arrays by the names of outputs"
-    return Definition([*bracketed("def forward(", ["p", *inputs], "):", 0)], f"{says} for {arrays}.", lines)
+    return FunctionText([*bracketed("def forward(", ["p", *inputs], "):", 0)], f"{says} for {arrays}.", lines)
 
 
 def _by_comma(type_: TensorType) -> str:
     return ", ".join(map(str, type_.shape))
 
 
-def _block(function: Function, functions: Mapping[str, Function]) -> Definition:
+def _block(function: BlockFunction, functions: Mapping[str, BlockFunction]) -> FunctionText:
     """The function of a block: one input is `x`, more are `x`, `x2`, ..."""
     inputs = ["x", *(f"x{n}" for n in range(2, function.body.inputs + 1))][: function.body.inputs]
     statements, left = statements_of(function, inputs, functions)
@@ -154,10 +154,10 @@ def _block(function: Function, functions: Mapping[str, Function]) -> Definition:
     head = [*bracketed(f"def {function.name}(", ["p", "name", *inputs, *star, *params], "):", 0)]
     uses = function.uses
     where = f"{uses[0]} and {len(uses) - 1} more" if uses[2:] else " and ".join(uses)
-    return Definition(head, docstring(f"Block {function.kind}: {where}."), lines)
+    return FunctionText(head, docstring(f"Block {function.kind}: {where}."), lines)
 
 
-def _sections(kernels: Sequence[Kernel]) -> list[str]:
+def _sections(kernels: Sequence[ModuleKernel]) -> list[str]:
     """The layers under the headings of their file."""
     out: list[str] = []
     for heading, group in groupby(kernels, key=lambda k: k.heading):

@@ -1,4 +1,4 @@
-"""What kernels are called with: attributes as they are, and geometry in the form that most calls share.
+"""The arguments of kernels: attributes as they are, and geometry in the form that most calls share.
 
 Blocks of different size should be one function, so what follows from the input's size is said
 relative to it where that is as clear: one of two equal parts, not channels 64 to 128.
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from archforge.errors import InternalError
-from archforge.export.module.kernels import Kernel
+from archforge.export.module.kernels import ModuleKernel
 from archforge.ir import Node, TensorType
 from archforge.ops.reshape import Reshape
 from archforge.ops.slice import Slice
@@ -21,7 +21,7 @@ __all__ = ["arguments_of"]
 MAX_PARTS = 16  # beyond that many, `start` and `end` say more
 
 
-def arguments_of(node: Node, types: Sequence[TensorType], kernel: Kernel) -> dict[str, Any]:
+def arguments_of(node: Node, types: Sequence[TensorType], kernel: ModuleKernel) -> dict[str, Any]:
     """The value of each keyword argument of the kernel, for a node with inputs of these types."""
     known = node.op.attributes() | _window(node, types)
     if isinstance(node.op, Slice):
@@ -65,7 +65,8 @@ def _plain_sides(sides: Sequence[tuple[int, int]]) -> int | tuple[tuple[int, int
 
 
 def _part(op: Slice, x: TensorType) -> dict[str, Any]:
-    """`part`, which of how many equal parts a slice is, in place of `start` and `end`; None if none."""
+    """The argument `part`, (index, number) of equal parts, in place of `start` and `end`; None if a slice is
+    no such part."""
     axis, stretch = op.stretch(x)
     length = stretch.stop - stretch.start
     parts, rest = divmod(x.shape[axis], length)

@@ -1,4 +1,4 @@
-"""From a graph to bodies: what each block call computes, line by line, with values as numbers.
+"""The bodies of functions: the lines that each block call of a graph computes, with values as numbers.
 
 Named sequences, blocks without a name of their own and blocks of a single line are written out
 where they stand; identities and what no output needs are left out.
@@ -18,7 +18,7 @@ from archforge.export.module.kernels import kernel_file, kernel_name
 from archforge.ir import Node, Scope, TensorType, TypedGraph
 from archforge.passes.drop_identities import drop_identities
 
-__all__ = ["Body", "Call", "Line", "Prefix", "Region", "RegionTree", "body_of"]
+__all__ = ["BodyLine", "FunctionBody", "FunctionCall", "Prefix", "Region", "RegionTree", "body_of"]
 
 # Merges that Python has an operator for.
 INFIX = {"add": "+", "subtract": "-", "multiply": "*"}
@@ -28,17 +28,21 @@ _COPY = re.compile(r"@\d+(?=\.|$)")  # a scope that shares another's parameters:
 
 @dataclass(frozen=True, slots=True)
 class Prefix:
-    """What the names of a line's parameters start with; `relative` to the name of the block call."""
+    """The start of the names of a line's parameters; `relative` to the name of the block call."""
 
     text: str
     relative: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One call. `callee` is a kernel, an operator or a function; `label` the name of
-    the node or scope within the body, `kind` its op or block, `shape` what it gives. An activation
-    takes one value and gives one of its shape, without parameters or arguments."""
+class BodyLine:
+    """One call within a body.
+
+    callee: a kernel, an operator or a function. inputs: numbers of the values that it reads. outputs: the
+    number of values that it gives. label: the name of the node or scope, relative to the body. kind: its op
+    or block. shape: of the values that it gives. An activation takes one value and gives one of its shape,
+    without parameters or arguments.
+    """
 
     callee: str
     prefix: Prefix | None
@@ -57,27 +61,30 @@ class Line:
 
     @property
     def skeleton(self) -> tuple[object, ...]:
-        """What calls of one function must have in common: all but the values of arguments, and which
-        activation it is."""
+        """The part of a line that calls of one function have in common: not values of arguments, nor the name
+        of an activation."""
         callee = "" if self.is_activation else self.callee
         return callee, self.prefix, self.inputs, self.outputs, tuple(self.args)
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """The function that a region has become, and its arguments there."""
+class FunctionCall:
+    """The function that computes a region, and its arguments there."""
 
     function: str
     args: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Body:
-    """Lines in order. Values 0 to `inputs` - 1 come from outside, each line's outputs follow."""
+class FunctionBody:
+    """The lines of one block call in order.
+
+    Values are numbered: 0 to `inputs` - 1 come from outside, the outputs of each line follow.
+    """
 
     name: str
     inputs: int
-    lines: tuple[Line, ...]
+    lines: tuple[BodyLine, ...]
     outputs: tuple[int, ...]
 
     @property
@@ -87,7 +94,7 @@ class Body:
 
 @dataclass(slots=True, eq=False)
 class Region:
-    """A scope with what is inside it, in order."""
+    """A scope with the nodes and scopes inside it, in order; values that it reads and writes."""
 
     scope: Scope
     parent: Region | None
@@ -137,7 +144,7 @@ class RegionTree:
         return root
 
     def _connect(self, live: list[Node]) -> None:
-        """What each region reads from outside, in order, and which of its values are used there."""
+        """Set for each region what it reads from outside, in order, and its values that are used there."""
         users: defaultdict[str, list[Node]] = defaultdict(list)
         for node in live:
             for value in node.inputs:
@@ -175,7 +182,7 @@ class RegionTree:
         return {kind: rs for kind, rs in by_kind.items() if any(len([*r.nodes()]) > 1 for r in rs)}
 
     def items(self, region: Region) -> Iterator[Node | Region]:
-        """Nodes and calls in order, sequences written out."""
+        """The nodes and calls of a region in order, named sequences written out."""
         for item in region.items:
             if isinstance(item, Node) or item.scope.index in self._called:
                 yield item
@@ -183,11 +190,11 @@ class RegionTree:
                 yield from self.items(item)
 
 
-def body_of(tree: RegionTree, region: Region, call: Callable[[Region], Call]) -> Body:
+def body_of(tree: RegionTree, region: Region, call: Callable[[Region], FunctionCall]) -> FunctionBody:
     """The lines of a region, where `call` knows the function that each inner call has become."""
     numbers = {value: i for i, value in enumerate(_inputs(tree, region))}
     inputs = len(numbers)
-    lines: list[Line] = []
+    lines: list[BodyLine] = []
     for item in tree.items(region):
         reads = item.inputs if isinstance(item, Node) else item.reads
         values = tuple(numbers[v] for v in reads)
@@ -200,21 +207,21 @@ def body_of(tree: RegionTree, region: Region, call: Callable[[Region], Call]) ->
         for value in writes:
             numbers[value] = len(numbers)
     outputs = region.writes if region.parent else tuple(tree.typed.outputs.values())
-    return Body(region.scope.name, inputs, tuple(lines), tuple(numbers[v] for v in outputs))
+    return FunctionBody(region.scope.name, inputs, tuple(lines), tuple(numbers[v] for v in outputs))
 
 
 def _inputs(tree: RegionTree, region: Region) -> tuple[str, ...]:
     return region.reads if region.parent else tuple(tree.typed.inputs)
 
 
-def _op_line(tree: RegionTree, scope: Scope, node: Node, values: tuple[int, ...]) -> Line:
+def _op_line(tree: RegionTree, scope: Scope, node: Node, values: tuple[int, ...]) -> BodyLine:
     types = tree.typed.input_types(node)
     operator = _operator(node.op.kind, types)
     kernel = None if operator else kernel_file().kernels[kernel_name(node.op.kind)]
     args = arguments_of(node, types, kernel) if kernel else {}
     is_bare = kernel is not None and not kernel.takes_params and args == kernel.keywords
     is_activation = is_bare and types == (tree.typed.types[node.name],)
-    return Line(
+    return BodyLine(
         callee=operator or kernel_name(node.op.kind),
         prefix=_prefix(scope, node.params_of) if kernel and kernel.takes_params else None,
         inputs=values,
@@ -227,8 +234,10 @@ def _op_line(tree: RegionTree, scope: Scope, node: Node, values: tuple[int, ...]
     )
 
 
-def _call_line(tree: RegionTree, scope: Scope, region: Region, values: tuple[int, ...], call: Call) -> Line:
-    return Line(
+def _call_line(
+    tree: RegionTree, scope: Scope, region: Region, values: tuple[int, ...], call: FunctionCall
+) -> BodyLine:
+    return BodyLine(
         callee=call.function,
         prefix=_prefix(scope, _COPY.sub("", region.scope.name)),
         inputs=values,

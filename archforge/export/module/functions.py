@@ -14,11 +14,11 @@ from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from archforge.export.module.bodies import Body, Call, Line, Region, RegionTree, body_of
+from archforge.export.module.bodies import BodyLine, FunctionBody, FunctionCall, Region, RegionTree, body_of
 from archforge.export.module.kernels import REQUIRED
-from archforge.export.module.names import Names, word_of
+from archforge.export.module.names import NameSupply, word_of
 
-__all__ = ["Function", "Parameter", "Word", "functions_of"]
+__all__ = ["BlockFunction", "FunctionParameter", "FunctionWord", "functions_of"]
 
 # With more parameters or optional lines than this, two functions are easier to read; so they are where
 # more than a third of the lines would be optional.
@@ -30,27 +30,31 @@ MAX_COMPARED = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Parameter:
-    """Stands for the value of an argument that differs between calls."""
+class FunctionParameter:
+    """A parameter of a function, as the value of an argument that differs between calls."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
-    """A function as the value of an argument."""
+class FunctionWord:
+    """The name of a function, as the value of an argument."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Function:
-    """A body whose arguments may be parameters. `flags` names, for each line, the parameter that
-    switches it; without the line its value is that of the input `bypass`. `uses` are its calls."""
+class BlockFunction:
+    """A function of a generated module: a body in which values of arguments may be parameters.
+
+    params: the parameters with their defaults. flags: for a line that only some calls have, by its index, the
+    parameter that switches it; without the line its value is that of the input in `bypasses`. uses: the names
+    of the block calls that call the function.
+    """
 
     name: str
     kind: str
-    body: Body
+    body: FunctionBody
     params: Mapping[str, Any]
     flags: Mapping[int, str]
     bypasses: Mapping[int, int]
@@ -58,33 +62,35 @@ class Function:
 
     @property
     def callees(self) -> set[str]:
-        """All functions that it names: those that it calls and those among its values."""
+        """The names of all functions that the body calls or gives as an argument."""
         values = [*self.params.values(), *(v for line in self.body.lines for v in line.args.values())]
-        return {line.callee for line in self.body.lines} | {v.name for v in values if isinstance(v, Word)}
+        return {line.callee for line in self.body.lines} | {
+            v.name for v in values if isinstance(v, FunctionWord)
+        }
 
 
 @dataclass(slots=True, eq=False)
-class _Template:
-    """The longest body of a function, and for each call the lines of it that are absent there."""
+class _SharedBody:
+    """The longest body of the calls that share a function, and for each call the lines that it lacks."""
 
-    body: Body
+    body: FunctionBody
     members: dict[int, dict[int, int]]  # call -> absent line -> the input that passes by it
 
 
-def functions_of(tree: RegionTree, names: Names) -> tuple[list[Function], Function]:
+def functions_of(tree: RegionTree, names: NameSupply) -> tuple[list[BlockFunction], BlockFunction]:
     """The functions of a graph's blocks, inner ones first, and the whole graph as one."""
-    calls: dict[int, Call] = {}
-    functions: list[Function] = []
+    calls: dict[int, FunctionCall] = {}
+    functions: list[BlockFunction] = []
     for kind, regions in _groups(tree):
         bodies = [body_of(tree, r, lambda inner: calls[inner.scope.index]) for r in regions]
-        templates = _templates(bodies)
-        for template in sorted(templates, key=lambda t: min(t.members)):
-            function, arguments = _function(names.take(kind), kind, template, bodies)
+        shared_bodies = _shared_bodies(bodies)
+        for shared in sorted(shared_bodies, key=lambda t: min(t.members)):
+            function, arguments = _function(names.take(kind), kind, shared, bodies)
             functions.append(function)
             for member, values in arguments.items():
-                calls[regions[member].scope.index] = Call(function.name, values)
+                calls[regions[member].scope.index] = FunctionCall(function.name, values)
     main = body_of(tree, tree.root, lambda inner: calls[inner.scope.index])
-    return functions, Function("forward", "graph", main, {}, {}, {}, ())
+    return functions, BlockFunction("forward", "graph", main, {}, {}, {}, ())
 
 
 def _groups(tree: RegionTree) -> Iterator[tuple[str, list[Region]]]:
@@ -115,37 +121,37 @@ def _groups(tree: RegionTree) -> Iterator[tuple[str, list[Region]]]:
         yield kind, split[level, kind]
 
 
-def _templates(bodies: Sequence[Body]) -> list[_Template]:
-    """Bodies under the longest one that holds all their lines."""
+def _shared_bodies(bodies: Sequence[FunctionBody]) -> list[_SharedBody]:
+    """The bodies, each under the longest one that holds all its lines."""
     alike: dict[tuple[object, ...], list[int]] = {}
     for index, body in enumerate(bodies):
         alike.setdefault(body.skeleton, []).append(index)
-    templates: list[_Template] = []
+    shared_bodies: list[_SharedBody] = []
     for members in sorted(alike.values(), key=lambda m: -len(bodies[m[0]].lines)):
         body = bodies[members[0]]
-        joined = next(filter(None, (_joined(t, body, members, bodies) for t in templates)), None)
+        joined = next(filter(None, (_joined(t, body, members, bodies) for t in shared_bodies)), None)
         if joined:
-            templates = [joined if t.body is joined.body else t for t in templates]
+            shared_bodies = [joined if t.body is joined.body else t for t in shared_bodies]
         else:
-            templates.append(_Template(body, {m: {} for m in members}))
-    return templates
+            shared_bodies.append(_SharedBody(body, {m: {} for m in members}))
+    return shared_bodies
 
 
 def _joined(
-    template: _Template, body: Body, members: Sequence[int], bodies: Sequence[Body]
-) -> _Template | None:
-    """The template with these calls of one body too, if that takes few optional lines and parameters."""
-    absent = _absent_lines(template.body, body)
+    shared: _SharedBody, body: FunctionBody, members: Sequence[int], bodies: Sequence[FunctionBody]
+) -> _SharedBody | None:
+    """The shared body with these calls of one body too, if that takes few optional lines and parameters."""
+    absent = _absent_lines(shared.body, body)
     if absent is None or any(
-        absent.get(i, b) != b for other in template.members.values() for i, b in other.items()
+        absent.get(i, b) != b for other in shared.members.values() for i, b in other.items()
     ):
         return None
-    joined = _Template(template.body, template.members | dict.fromkeys(members, absent))
-    before, after = (len(_function("", "", t, bodies)[0].params) for t in (template, joined))
+    joined = _SharedBody(shared.body, shared.members | dict.fromkeys(members, absent))
+    before, after = (len(_function("", "", t, bodies)[0].params) for t in (shared, joined))
     return joined if after <= max(MAX_PARAMETERS, before + 1) else None
 
 
-def _absent_lines(whole: Body, part: Body) -> dict[int, int] | None:
+def _absent_lines(whole: FunctionBody, part: FunctionBody) -> dict[int, int] | None:
     """The lines that make `part` of `whole` when they are left out, each with the number of the input
     that then stands for its value; None if no few lines do."""
     extra = len(whole.lines) - len(part.lines)
@@ -155,7 +161,10 @@ def _absent_lines(whole: Body, part: Body) -> dict[int, int] | None:
         return None
 
     def search(at: int, to: int, values: tuple[int, ...]) -> dict[int, int] | None:
-        """`values` are those of `part` for each value of `whole` so far."""
+        """The absent lines from line `at` of `whole` and line `to` of `part` on; None if there is no way.
+
+        values: for each value of `whole` so far, the value of `part`.
+        """
         if at == len(whole.lines):
             return {} if tuple(values[v] for v in whole.outputs) == part.outputs else None
         line = whole.lines[at]
@@ -176,76 +185,79 @@ def _absent_lines(whole: Body, part: Body) -> dict[int, int] | None:
 
 
 def _function(
-    name: str, kind: str, template: _Template, bodies: Sequence[Body]
-) -> tuple[Function, dict[int, dict[str, Any]]]:
-    """The function of a template, and the arguments of each call."""
-    params = _Params(template.body)
+    name: str, kind: str, shared: _SharedBody, bodies: Sequence[FunctionBody]
+) -> tuple[BlockFunction, dict[int, dict[str, Any]]]:
+    """The function of a shared body, and the arguments of each call."""
+    params = _FunctionParameters(shared.body)
     flags: dict[int, str] = {}
-    lines: list[Line] = []
-    for index, line in enumerate(template.body.lines):
-        present = _lines_of(template, bodies, index)
+    lines: list[BodyLine] = []
+    for index, line in enumerate(shared.body.lines):
+        present = _lines_of(shared, bodies, index)
         if line.is_activation:
-            line, flag = _activation(line, present, template, params)
+            line, flag = _activation(line, present, shared, params)
         else:
-            flag = _flag(line, present, template, params)
+            flag = _flag(line, present, shared, params)
         if flag:
             flags[index] = flag
         args = {
             arg: params.value(arg, {m: other.args[arg] for m, other in present.items()}) for arg in line.args
         }
         lines.append(replace(line, args=args))
-    bypasses = {index: bypass for absent in template.members.values() for index, bypass in absent.items()}
+    bypasses = {index: bypass for absent in shared.members.values() for index, bypass in absent.items()}
     usual = params.usual()
-    uses = tuple(bodies[m].name for m in sorted(template.members))
-    function = Function(
-        name, kind, replace(template.body, lines=tuple(lines)), params.defaults(), flags, bypasses, uses
+    uses = tuple(bodies[m].name for m in sorted(shared.members))
+    function = BlockFunction(
+        name, kind, replace(shared.body, lines=tuple(lines)), params.defaults(), flags, bypasses, uses
     )
     return function, {
-        m: {p: values.get(m, usual[p]) for p, values in params.values.items()} for m in template.members
+        m: {p: values.get(m, usual[p]) for p, values in params.values.items()} for m in shared.members
     }
 
 
-def _lines_of(template: _Template, bodies: Sequence[Body], index: int) -> dict[int, Line]:
-    """A line of the template as each call that has it writes it."""
+def _lines_of(shared: _SharedBody, bodies: Sequence[FunctionBody], index: int) -> dict[int, BodyLine]:
+    """A line of the shared body as each call that has it writes it."""
     return {
         m: bodies[m].lines[index - sum(a < index for a in absent)]
-        for m, absent in template.members.items()
+        for m, absent in shared.members.items()
         if index not in absent
     }
 
 
-def _flag(line: Line, present: Mapping[int, Line], template: _Template, params: _Params) -> str:
+def _flag(
+    line: BodyLine, present: Mapping[int, BodyLine], shared: _SharedBody, params: _FunctionParameters
+) -> str:
     """The parameter that switches a line which some calls lack; empty if all have it."""
-    if len(present) == len(template.members):
+    if len(present) == len(shared.members):
         return ""
-    return params.flag(word_of(line.label) or line.kind, {m: m in present for m in template.members})
+    return params.flag(word_of(line.label) or line.kind, {m: m in present for m in shared.members})
 
 
 def _activation(
-    line: Line, present: Mapping[int, Line], template: _Template, params: _Params
-) -> tuple[Line, str]:
-    """An activation that is not the same in all calls is an argument, None where there is none."""
-    words: dict[int, Word | None] = {m: Word(other.callee) for m, other in present.items()}
-    if len(present) == len(template.members) and len(set(words.values())) == 1:
+    line: BodyLine, present: Mapping[int, BodyLine], shared: _SharedBody, params: _FunctionParameters
+) -> tuple[BodyLine, str]:
+    """The line of an activation, and its flag. One that differs between calls becomes a parameter, which is
+    None in calls without an activation."""
+    words: dict[int, FunctionWord | None] = {m: FunctionWord(other.callee) for m, other in present.items()}
+    if len(present) == len(shared.members) and len(set(words.values())) == 1:
         return line, ""
-    name = params.add("activation", dict.fromkeys(template.members) | words)
-    return replace(line, callee=name), name if len(present) < len(template.members) else ""
+    name = params.add("activation", dict.fromkeys(shared.members) | words)
+    return replace(line, callee=name), name if len(present) < len(shared.members) else ""
 
 
-class _Params:
-    """Parameters of a function with their value in each call; calls without the line know none."""
+class _FunctionParameters:
+    """The parameters of a function, with the value of each in every call that has its line."""
 
-    def __init__(self, body: Body) -> None:
+    def __init__(self, body: FunctionBody) -> None:
         self.values: dict[str, dict[int, Any]] = {}
         self.taken = {line.callee for line in body.lines} | {f"x{n}" for n in range(body.inputs + 1)}
 
     def value(self, wish: str, values: Mapping[int, Any]) -> Any:
-        """An argument with these values: the one that they all are, or a parameter."""
+        """The value of an argument: the one that all calls give, or a parameter."""
         distinct = set(values.values())
-        return distinct.pop() if len(distinct) == 1 else Parameter(self.add(wish, values))
+        return distinct.pop() if len(distinct) == 1 else FunctionParameter(self.add(wish, values))
 
     def add(self, wish: str, values: Mapping[int, Any]) -> str:
-        """The name of a parameter with these values: one of that wish that agrees, or a new one."""
+        """The name of a parameter with these values: a known one named `wish` that agrees, or a new one."""
         name, number = wish, 1
         while name in self.values or name in self.taken:
             known = self.values.get(name)
@@ -257,21 +269,21 @@ class _Params:
         return name
 
     def flag(self, wish: str, values: Mapping[int, bool]) -> str:
-        """The name of a switch with these values, whatever it is called if there is one."""
+        """The name of a switch with these values: any known parameter that has them, or a new one."""
         for name, known in self.values.items():
             if all(_same(known.get(m), v) for m, v in values.items()):
                 return name
         return self.add(f"with_{wish}" if wish in self.taken else wish, values)
 
     def usual(self) -> dict[str, Any]:
-        """The most common value of each."""
+        """The most common value of each parameter."""
         return {name: Counter(values.values()).most_common(1)[0][0] for name, values in self.values.items()}
 
     def defaults(self) -> dict[str, Any]:
-        """What a call may leave out. Defaults are evaluated above the layers, so none is a function."""
+        """The default of each parameter; never a function, since defaults are evaluated above the layers."""
         out = self.usual()
         for name, values in self.values.items():
-            if any(isinstance(value, Word) for value in values.values()):
+            if any(isinstance(value, FunctionWord) for value in values.values()):
                 out[name] = None if None in values.values() else REQUIRED
         return out
 

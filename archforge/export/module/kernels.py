@@ -15,16 +15,19 @@ from typing import Any
 
 from archforge.resources import templates_folder
 
-__all__ = ["REQUIRED", "Kernel", "KernelFile", "kernel_file", "kernel_name"]
+__all__ = ["REQUIRED", "KernelFile", "ModuleKernel", "kernel_file", "kernel_name"]
 
 FILE = "kernels.py"
 REQUIRED = object()  # stands for the default of a keyword argument that has none
 
 
 @dataclass(frozen=True, slots=True)
-class Kernel:
-    """One function. `keywords` are its keyword arguments with their defaults, `needs` all names that
-    it uses, `heading` the comment that opens its part of the file."""
+class ModuleKernel:
+    """One layer of generated modules: a function of `templates/kernels.py`.
+
+    source: its text. takes_params: its first arguments are `p, name`. keywords: its keyword arguments with
+    their defaults. needs: all names that it uses. heading: the comment that opens its part of the file.
+    """
 
     name: str
     source: str
@@ -36,12 +39,12 @@ class Kernel:
 
 @dataclass(frozen=True, slots=True)
 class KernelFile:
-    """Functions by name in the order of the file; imports by the name that they bind."""
+    """The functions of the file by name, in order; its import statements by the name that they bind."""
 
-    kernels: Mapping[str, Kernel]
+    kernels: Mapping[str, ModuleKernel]
     imports: Mapping[str, str]
 
-    def closure(self, names: Iterable[str]) -> list[Kernel]:
+    def closure(self, names: Iterable[str]) -> list[ModuleKernel]:
         """The kernels of these names and all that they use, in the order of the file."""
         found: set[str] = set()
         pending = [n for n in names if n in self.kernels]
@@ -52,7 +55,7 @@ class KernelFile:
                 pending += [n for n in self.kernels[name].needs if n in self.kernels]
         return [kernel for name, kernel in self.kernels.items() if name in found]
 
-    def imports_of(self, kernels: Iterable[Kernel]) -> list[str]:
+    def imports_of(self, kernels: Iterable[ModuleKernel]) -> list[str]:
         """The import statements that these kernels need."""
         used = frozenset[str]().union(*(k.needs for k in kernels))
         return [text for name, text in self.imports.items() if name in used]
@@ -66,10 +69,10 @@ def kernel_name(kind: str) -> str:
 
 @cache
 def kernel_file() -> KernelFile:
-    """The kernels that there are."""
+    """The kernels of `templates/kernels.py`."""
     text = (templates_folder() / FILE).read_text(encoding="utf-8")
     lines = text.splitlines()
-    kernels: dict[str, Kernel] = {}
+    kernels: dict[str, ModuleKernel] = {}
     imports: dict[str, str] = {}
     heading, end = "", 0
     for statement in ast.parse(text).body:
@@ -84,10 +87,10 @@ def kernel_file() -> KernelFile:
     return KernelFile(kernels, imports)
 
 
-def _kernel(function: ast.FunctionDef, source: str, heading: str) -> Kernel:
+def _kernel(function: ast.FunctionDef, source: str, heading: str) -> ModuleKernel:
     args = function.args
     defaults = (REQUIRED if d is None else ast.literal_eval(d) for d in args.kw_defaults)
-    return Kernel(
+    return ModuleKernel(
         name=function.name,
         source=source,
         takes_params=bool(args.args) and args.args[0].arg == "p",

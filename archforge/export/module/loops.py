@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
-__all__ = ["Loop", "Parts", "Ref", "is_run", "roll", "split_name"]
+__all__ = ["Loop", "LoopReference", "Parts", "is_run", "roll", "split_name"]
 
 MAX_BODY = 64  # statements of a loop's body; a longer one is found by nobody who reads it
 
@@ -19,20 +19,20 @@ _NUMBER = re.compile(r"(0|[1-9][0-9]*)(?![0-9])")
 
 
 @dataclass(frozen=True, slots=True)
-class Ref:
-    """A loop's variable plus `offset`; `depth` 0 is the innermost loop around."""
+class LoopReference:
+    """The variable of a loop plus `offset`, as a part of a name; `depth` 0 is the innermost loop around."""
 
     depth: int
     offset: int
 
 
-Parts = tuple[str | int | Ref, ...]
+Parts = tuple[str | int | LoopReference, ...]
 Item = Any  # a frozen dataclass with a field `parts`, or a Loop
 
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """The body once for each value, in order."""
+    """A loop: the body once for each value, in order."""
 
     values: tuple[int, ...]
     body: tuple[Item, ...]
@@ -41,7 +41,7 @@ class Loop:
 
 @dataclass(frozen=True, slots=True)
 class _Number:
-    """A number within a name, and what stands before it there."""
+    """A number within a name, and the parts of the name before it."""
 
     value: int
     before: Parts
@@ -67,7 +67,7 @@ def roll(items: Iterable[Item]) -> tuple[Item, ...]:
 
 
 def _pass(items: list[Item]) -> list[Item]:
-    table = _Table(items)
+    table = _RepeatFinder(items)
     out: list[Item] = []
     at = 0
     while at < len(items):
@@ -81,8 +81,8 @@ def _pass(items: list[Item]) -> list[Item]:
     return out
 
 
-class _Table:
-    """What is compared of a row of items, worked out once."""
+class _RepeatFinder:
+    """The search for repetitions in a list of items; what is compared of each is worked out once."""
 
     def __init__(self, items: list[Item]) -> None:
         ids: dict[Any, int] = {}
@@ -105,7 +105,7 @@ class _Table:
         return best
 
     def _rounds(self, at: int, length: int) -> int:
-        """How often the `length` items from `at` repeat, so that a reader sees what moves."""
+        """The number of rounds in which the `length` items from `at` repeat plainly; 0 for none."""
         if self.keys[at : at + length] != self.keys[at + length : at + 2 * length]:
             return 0
         first = self.numbers[at : at + length]
@@ -126,7 +126,7 @@ class _Table:
         return times if times > 1 else 0
 
     def _is_whole(self, start: int, moves: list[set[int]]) -> bool:
-        """Whether a round holds all of the scopes whose number moves: no loop may cut one in two."""
+        """True if a round holds all of the scopes whose number moves: no loop may cut one in two."""
         extents = [
             self.extent[self.numbers[start + i][place]] for i, places in enumerate(moves) for place in places
         ]
@@ -147,7 +147,7 @@ def _moves(first: Sequence[Numbers], here: Sequence[Numbers]) -> list[set[int]] 
 
 
 def _is_plain(first: Sequence[Numbers], moving: Sequence[set[int]]) -> bool:
-    """Whether the first item moves, no name has two numbers that do, and they are equal or stand
+    """True if the first item moves, no name has two numbers that do, and they are equal or stand
     behind the same text: `features.0` and `features.2`, not `layer1.1` and `layer2.0`."""
     moved = [item[i] for item, places in zip(first, moving, strict=True) for i in places]
     if moved and (not moving[0] or any(len(places) > 1 for places in moving)):
@@ -162,7 +162,7 @@ def _loop(rounds: list[list[Item]]) -> Loop:
     if not moving:
         return Loop(tuple(range(len(rounds))), roll(rounds[0]), uses_value=False)
     base = numbers[0][moving[0]]
-    offsets = iter(Ref(0, n - base) if i in set(moving) else None for i, n in enumerate(numbers[0]))
+    offsets = iter(LoopReference(0, n - base) if i in set(moving) else None for i, n in enumerate(numbers[0]))
     body = [_referring(item, offsets, 0) for item in rounds[0]]
     common = [_without_comment(item, [r[i] for r in rounds]) for i, item in enumerate(body)]
     return Loop(tuple(n[moving[0]] for n in numbers), roll(common), uses_value=True)
@@ -175,7 +175,7 @@ def _without_comment(item: Item, alike: list[Item]) -> Item:
 
 
 def _key(item: Item) -> Any:
-    """What must be equal in each round: everything but numbers and comments."""
+    """The part of an item that is equal in each round: everything but numbers and comments."""
     if isinstance(item, Loop):
         return item.values, tuple(map(_key, item.body))
     blank = replace(item, parts=tuple(0 if isinstance(p, int) else p for p in item.parts))
@@ -192,19 +192,19 @@ def _numbers(item: Item) -> Iterator[_Number]:
             yield _Number(part, item.parts[:index])
 
 
-def _referring(item: Item, refs: Iterator[Ref | None], depth: int) -> Item:
+def _referring(item: Item, refs: Iterator[LoopReference | None], depth: int) -> Item:
     """The item with each of its numbers replaced by the next of `refs`, where that is one."""
     if isinstance(item, Loop):
         return replace(item, body=tuple(_referring(inner, refs, depth + 1) for inner in item.body))
     parts = []
     for part in item.parts:
-        if isinstance(part, Ref) and part.depth >= depth:
-            part = Ref(part.depth + 1, part.offset)  # it means a loop farther out
+        if isinstance(part, LoopReference) and part.depth >= depth:
+            part = LoopReference(part.depth + 1, part.offset)  # it means a loop farther out
         ref = next(refs) if isinstance(part, int) else None
-        parts.append(Ref(depth, ref.offset) if ref else part)
+        parts.append(LoopReference(depth, ref.offset) if ref else part)
     return replace(item, parts=tuple(parts))
 
 
 def is_run(values: Sequence[int]) -> bool:
-    """Whether each value is one more than the last."""
+    """True if each value is one more than the last."""
     return all(b == a + 1 for a, b in pairwise(values))

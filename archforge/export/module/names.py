@@ -6,7 +6,7 @@ import builtins
 import keyword
 import re
 
-__all__ = ["Names", "identifier", "loop_variable", "word_of"]
+__all__ = ["NameSupply", "identifier", "loop_variable", "word_of"]
 
 # What a module's template, and every function, already means by a name.
 RESERVED = frozenset(
@@ -17,7 +17,7 @@ LOOP_VARIABLES = "ijkmn"
 
 
 def identifier(text: str) -> str:
-    """`text` as a name of Python; empty if nothing of it can be one."""
+    """A name of Python made of `text`; empty if nothing of it can be one."""
     word = re.sub(r"[^0-9a-zA-Z]+", "_", text).strip("_")
     return word if word and not word[0].isdigit() else ""
 
@@ -28,7 +28,7 @@ def loop_variable(depth: int) -> str:
 
 
 def is_taken(word: str) -> bool:
-    """Whether Python or every generated module means something by `word`."""
+    """True if Python or every generated module means something by `word`."""
     is_loop = word in LOOP_VARIABLES or re.fullmatch(r"i\d+", word) is not None
     return is_loop or keyword.iskeyword(word) or hasattr(builtins, word) or word in RESERVED
 
@@ -38,14 +38,14 @@ def word_of(label: str) -> str:
     return next((w for w in map(identifier, label.split(".")) if w and not is_taken(w)), "")
 
 
-class Names:
-    """Hands out names, each once."""
+class NameSupply:
+    """A supply of names, each of which is handed out once."""
 
     def __init__(self, taken: set[str]) -> None:
         self.taken = taken
 
     def take(self, wish: str) -> str:
-        """`wish` made a name, with a number where it is taken."""
+        """A name made of `wish`, with a number where that is taken."""
         base = identifier(wish).lower() or "block"
         name, number = base, 1
         while name in self.taken or is_taken(name):

@@ -10,7 +10,7 @@ from archforge.export.module.loops import Parts, roll, split_name
 from archforge.export.module.python_text import (
     INDENT,
     WIDTH,
-    Scope,
+    LoopVariables,
     bracketed,
     literal,
     loop_lines,
@@ -22,8 +22,11 @@ __all__ = ["parameter_table"]
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
-    """Arrays of one layer and one shape; `parts` is the layer's name, `arrays` as Python."""
+class _ParameterRow:
+    """The arrays of one layer that have one shape.
+
+    parts: the name of the layer. arrays: the expression of their names.
+    """
 
     parts: Parts
     arrays: str
@@ -31,8 +34,11 @@ class _Row:
 
 
 def parameter_table(typed: TypedGraph) -> dict[str, list[str]]:
-    """`constants`, the names of arrays that come together, by kind of layer; `rows`, the lines that
-    yield (layer, names of its arrays of one shape, that shape)."""
+    """The lines of a module's table of arrays.
+
+    `constants`: lines that name the arrays which come together, one for each kind of layer. `rows`: lines
+    that yield (layer, names of its arrays of one shape, that shape).
+    """
     constants: dict[str, str] = {}
     seen: set[str] = set()
     rows = [row for node in typed.nodes for row in _rows(typed, node, constants, seen)]
@@ -42,7 +48,9 @@ def parameter_table(typed: TypedGraph) -> dict[str, list[str]]:
     }
 
 
-def _rows(typed: TypedGraph, node: Node, constants: dict[str, str], seen: set[str]) -> Iterator[_Row]:
+def _rows(
+    typed: TypedGraph, node: Node, constants: dict[str, str], seen: set[str]
+) -> Iterator[_ParameterRow]:
     """The rows of a node; of arrays that it shares only what no node before it has."""
     decls = node.op.params(*typed.input_types(node)).items()
     own = [(name, decl.shape) for name, decl in decls if node.param_name(name) not in seen]
@@ -51,12 +59,12 @@ def _rows(typed: TypedGraph, node: Node, constants: dict[str, str], seen: set[st
         arrays = " ".join(name for name, _ in group)
         constant = node.op.kind.upper()
         if " " in arrays and constants.setdefault(constant, arrays) == arrays:
-            yield _Row(split_name(node.params_of), constant, shape)
+            yield _ParameterRow(split_name(node.params_of), constant, shape)
         else:
-            yield _Row(split_name(node.params_of), literal(arrays), shape)
+            yield _ParameterRow(split_name(node.params_of), literal(arrays), shape)
 
 
-def _lines(row: _Row, depth: int, scope: Scope) -> Iterator[str]:
-    items = [name_text(row.parts, scope), row.arrays, literal(row.shape)]
+def _lines(row: _ParameterRow, depth: int, variables: LoopVariables) -> Iterator[str]:
+    items = [name_text(row.parts, variables), row.arrays, literal(row.shape)]
     flat = f"{INDENT * depth}yield {', '.join(items)}"
     yield from [flat] if len(flat) <= WIDTH else bracketed(f"{INDENT * depth}yield (", items, ")", depth)

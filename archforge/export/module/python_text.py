@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from archforge.export.module.functions import Parameter, Word
-from archforge.export.module.loops import Loop, Parts, Ref, is_run
+from archforge.export.module.functions import FunctionParameter, FunctionWord
+from archforge.export.module.loops import Loop, LoopReference, Parts, is_run
 from archforge.export.module.names import loop_variable
 from archforge.export.module.statements import Statement
 
 __all__ = [
     "INDENT",
     "WIDTH",
-    "Scope",
+    "LoopVariables",
     "bracketed",
     "docstring",
     "literal",
@@ -30,20 +30,23 @@ WIDTH = 88
 INDENT = "    "
 MAX_LISTED = 8  # values of a loop that are written one by one
 
-Scope = tuple[str, ...]  # variables of the loops around, innermost last
+LoopVariables = tuple[str, ...]  # variables of the loops around, innermost last
 
 
 def loop_lines(
-    items: Sequence[Any], lines: Callable[[Any, int, Scope], Iterator[str]], depth: int, scope: Scope = ()
+    items: Sequence[Any],
+    lines: Callable[[Any, int, LoopVariables], Iterator[str]],
+    depth: int,
+    variables: LoopVariables = (),
 ) -> Iterator[str]:
-    """The lines of items, where `lines(item, depth, scope)` gives those of one that is no loop."""
+    """The lines of items; `lines(item, depth, variables)` gives those of an item that is no loop."""
     for item in items:
         if not isinstance(item, Loop):
-            yield from lines(item, depth, scope)
+            yield from lines(item, depth, variables)
             continue
-        variable = loop_variable(len(scope)) if item.uses_value else "_"
+        variable = loop_variable(len(variables)) if item.uses_value else "_"
         yield f"{INDENT * depth}for {variable} in {_values(item.values)}:"
-        yield from loop_lines(item.body, lines, depth + 1, (*scope, variable))
+        yield from loop_lines(item.body, lines, depth + 1, (*variables, variable))
 
 
 def _values(values: tuple[int, ...]) -> str:
@@ -56,13 +59,13 @@ def _values(values: tuple[int, ...]) -> str:
     return literal(values)
 
 
-def statement_lines(statement: Statement, depth: int, scope: Scope) -> Iterator[str]:
+def statement_lines(statement: Statement, depth: int, variables: LoopVariables) -> Iterator[str]:
     """The lines of one statement at a depth of blocks."""
     if not statement.flag:
-        yield from _plain_lines(statement, depth, scope)
+        yield from _plain_lines(statement, depth, variables)
         return
     indent = INDENT * depth
-    lines = [*_plain_lines(statement, depth + 1, scope)]
+    lines = [*_plain_lines(statement, depth + 1, variables)]
     if not statement.targets:
         yield from _either(statement, lines, indent)
         return
@@ -74,7 +77,7 @@ def statement_lines(statement: Statement, depth: int, scope: Scope) -> Iterator[
 
 
 def _either(statement: Statement, lines: list[str], indent: str) -> Iterator[str]:
-    """A function's end: what the lines return where the flag is true, the other value elsewhere."""
+    """The end of a function that returns the value of the lines if its flag is true, else another value."""
     flat = f"{indent}{lines[0].strip()} if {statement.flag} else {statement.otherwise}"
     if len(lines) == 1 and len(flat) <= WIDTH:
         yield flat
@@ -84,11 +87,11 @@ def _either(statement: Statement, lines: list[str], indent: str) -> Iterator[str
     yield f"{indent}return {statement.otherwise}"
 
 
-def _plain_lines(statement: Statement, depth: int, scope: Scope) -> Iterator[str]:
+def _plain_lines(statement: Statement, depth: int, variables: LoopVariables) -> Iterator[str]:
     head = f"{INDENT * depth}{', '.join(statement.targets)} = " if statement.targets else _return(depth)
     is_call = statement.callee.isidentifier()
     if is_call:
-        arguments = _arguments(statement, scope)
+        arguments = _arguments(statement, variables)
         flat = f"{statement.callee}({', '.join(arguments)})"
     else:
         flat = f" {statement.callee} ".join(statement.inputs)
@@ -97,7 +100,7 @@ def _plain_lines(statement: Statement, depth: int, scope: Scope) -> Iterator[str
     if len(line) <= WIDTH:
         yield line + comment if len(line + comment) <= WIDTH else line
     elif statement.wraps:
-        yield from _in_two(statement, depth, scope)
+        yield from _in_two(statement, depth, variables)
     elif is_call:
         yield from bracketed(f"{head}{statement.callee}(", arguments, ")", depth)
     else:
@@ -107,10 +110,10 @@ def _plain_lines(statement: Statement, depth: int, scope: Scope) -> Iterator[str
         yield f"{INDENT * depth})"
 
 
-def _in_two(statement: Statement, depth: int, scope: Scope) -> Iterator[str]:
-    """A statement too long for its wraps: they go on a line of their own."""
+def _in_two(statement: Statement, depth: int, variables: LoopVariables) -> Iterator[str]:
+    """The lines of a statement that is too long for its wraps, which go on a line of their own."""
     target = statement.targets[0] if statement.targets else "x"
-    yield from _plain_lines(replace(statement, targets=(target,), wraps=(), comment=""), depth, scope)
+    yield from _plain_lines(replace(statement, targets=(target,), wraps=(), comment=""), depth, variables)
     head = f"{INDENT * depth}{target} = " if statement.targets else _return(depth)
     yield head + _wrapped(target, statement)
 
@@ -125,8 +128,8 @@ def _wrapped(expression: str, statement: Statement) -> str:
 
 
 def bracketed(opening: str, items: Sequence[str], closing: str, depth: int) -> Iterator[str]:
-    """Items between brackets: on one line, else each on its own; those of a call first on one of their
-    own together."""
+    """The lines of items between brackets: one if they fit, else one for each item; those of a call all on
+    one line of their own if they fit there."""
     flat = f"{opening}{', '.join(items)}{closing}"
     inner = INDENT * (depth + 1)
     if len(flat) <= WIDTH:
@@ -140,27 +143,29 @@ def bracketed(opening: str, items: Sequence[str], closing: str, depth: int) -> I
     yield f"{INDENT * depth}{closing}"
 
 
-def _arguments(statement: Statement, scope: Scope) -> list[str]:
+def _arguments(statement: Statement, variables: LoopVariables) -> list[str]:
     named = (
-        ["p", name_text(statement.parts, scope, relative=statement.relative)] if statement.has_name else []
+        ["p", name_text(statement.parts, variables, relative=statement.relative)]
+        if statement.has_name
+        else []
     )
     return [*named, *statement.inputs, *(f"{name}={literal(value)}" for name, value in statement.args)]
 
 
-def name_text(parts: Parts, scope: Scope, *, relative: bool = False) -> str:
+def name_text(parts: Parts, variables: LoopVariables, *, relative: bool = False) -> str:
     """A name of parameters as Python: a string, one with loop variables in it, or `name` itself."""
     if relative and not parts:
         return "name"
-    if not relative and not any(isinstance(p, Ref) for p in parts):
+    if not relative and not any(isinstance(p, LoopReference) for p in parts):
         return json.dumps("".join(map(str, parts)), ensure_ascii=False)
     texts = ["{name}"] if relative else []
-    texts += [_part(p, scope) for p in parts]
+    texts += [_part(p, variables) for p in parts]
     return f'f"{"".join(texts)}"'
 
 
-def _part(part: str | int | Ref, scope: Scope) -> str:
-    if isinstance(part, Ref):
-        variable = scope[-1 - part.depth]
+def _part(part: str | int | LoopReference, variables: LoopVariables) -> str:
+    if isinstance(part, LoopReference):
+        variable = variables[-1 - part.depth]
         sign = "+" if part.offset > 0 else "-"
         return f"{{{variable} {sign} {abs(part.offset)}}}" if part.offset else f"{{{variable}}}"
     quoted = json.dumps(str(part), ensure_ascii=False)[1:-1]
@@ -170,7 +175,7 @@ def _part(part: str | int | Ref, scope: Scope) -> str:
 def literal(value: Any) -> str:
     """A value of an argument as Python."""
     match value:
-        case Parameter(name=name) | Word(name=name):
+        case FunctionParameter(name=name) | FunctionWord(name=name):
             return name
         case str():
             return json.dumps(value, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""Statements of a function: its values get variables that a reader can follow.
+"""The statements of a function in a generated module, with variables that a reader can follow.
 
 The main line of a network is `x`. A value that outlives its neighbours is called by its place in
 the spec if that has a name there; short side lines are `y`, `z`, ...
@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from archforge.export.module.bodies import Line
-from archforge.export.module.functions import Function
+from archforge.export.module.bodies import BodyLine
+from archforge.export.module.functions import BlockFunction
 from archforge.export.module.kernels import kernel_file
 from archforge.export.module.loops import Parts, split_name
 from archforge.export.module.names import word_of
@@ -26,7 +26,7 @@ MAX_WRAPS = 2
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """`targets = wraps(callee(p, name, inputs, args))`; no targets: it is returned.
+    """One statement, `targets = wraps(callee(p, name, inputs, args))`; without targets it returns the value.
 
     `parts` is the name that parameters start with, `relative` whether the function's `name` stands
     before it. With a `flag` the statement runs only where that is true, else `otherwise` is the value.
@@ -46,10 +46,10 @@ class Statement:
 
 
 @dataclass(slots=True, eq=False)
-class _Step:
-    """Lines that make one statement: `line`, then calls of one argument around it."""
+class _StatementDraft:
+    """Lines of a body that become one statement: `line`, and calls of one argument around it."""
 
-    line: Line
+    line: BodyLine
     wraps: list[str]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
@@ -59,9 +59,9 @@ class _Step:
 
 
 def statements_of(
-    function: Function,
+    function: BlockFunction,
     inputs: Sequence[str],
-    functions: Mapping[str, Function],
+    functions: Mapping[str, BlockFunction],
     *,
     outputs: Sequence[str] = (),
     shapes: bool = False,
@@ -69,30 +69,30 @@ def statements_of(
     """The statements of a function with these inputs, and the variables of what it gives; the latter
     are empty if the last statement returns it. `outputs` are names wished for these, the main one left
     out; `shapes` are noted behind statements that change them."""
-    steps = _steps(function, functions)
+    drafts = _drafts(function, functions)
     wishes = dict(zip(function.body.outputs[1:], outputs[1:], strict=False))
-    variables = _Variables(function, steps, inputs, wishes).assign()
-    comments = _new_shapes(steps) if shapes else [""] * len(steps)
+    variables = _VariableNames(function, drafts, inputs, wishes).assign()
+    comments = _new_shapes(drafts) if shapes else [""] * len(drafts)
     out = [
-        replace(_statement(step, variables, functions), comment=comment)
-        for step, comment in zip(steps, comments, strict=True)
+        replace(_statement(draft, variables, functions), comment=comment)
+        for draft, comment in zip(drafts, comments, strict=True)
     ]
-    if steps and steps[-1].outputs == function.body.outputs:
+    if drafts and drafts[-1].outputs == function.body.outputs:
         return [*out[:-1], replace(out[-1], targets=())], ()
     return out, tuple(variables[v] for v in function.body.outputs)
 
 
-def _new_shapes(steps: list[_Step]) -> list[str]:
-    """The shape that each step gives, where it is not that of its first input."""
+def _new_shapes(drafts: list[_StatementDraft]) -> list[str]:
+    """The shape that each statement gives, where it is not that of its first input; else empty text."""
     shapes: dict[int, str] = {}
     out = []
-    for step in steps:
-        out.append("" if step.inputs and shapes.get(step.inputs[0]) == step.shape else step.shape)
-        shapes |= dict.fromkeys(step.outputs, step.shape)
+    for draft in drafts:
+        out.append("" if draft.inputs and shapes.get(draft.inputs[0]) == draft.shape else draft.shape)
+        shapes |= dict.fromkeys(draft.outputs, draft.shape)
     return out
 
 
-def _steps(function: Function, functions: Mapping[str, Function]) -> list[_Step]:
+def _drafts(function: BlockFunction, functions: Mapping[str, BlockFunction]) -> list[_StatementDraft]:
     body = function.body
     uses: dict[int, int] = {}
     for line in body.lines:
@@ -100,25 +100,28 @@ def _steps(function: Function, functions: Mapping[str, Function]) -> list[_Step]
             uses[value] = uses.get(value, 0) + 1
     for value in body.outputs:
         uses[value] = uses.get(value, 0) + 1
-    steps: list[_Step] = []
+    drafts: list[_StatementDraft] = []
     value = body.inputs
     for index, line in enumerate(body.lines):
         outputs = tuple(range(value, value + line.outputs))
         value += line.outputs
         flag = function.flags.get(index, "")
-        last = steps[-1] if steps else None
+        last = drafts[-1] if drafts else None
         if last and not flag and _wraps(line, last, functions) and uses[line.inputs[0]] == 1:
             last.wraps.append(line.callee)
             last.outputs, last.shape = outputs, line.shape
             continue
         bypass = function.bypasses.get(index)
-        steps.append(_Step(line, [], line.inputs, outputs, flag, bypass, line.shape))
-    return steps
+        drafts.append(_StatementDraft(line, [], line.inputs, outputs, flag, bypass, line.shape))
+    return drafts
 
 
-def _wraps(line: Line, last: _Step, functions: Mapping[str, Function]) -> bool:
-    """Whether a line is a bare call on the value of the step before, which is no block's; if it changes
-    the shape, that must be a bare call too."""
+def _wraps(line: BodyLine, last: _StatementDraft, functions: Mapping[str, BlockFunction]) -> bool:
+    """True if a line can be written around the statement before it, as `relu(bn(...))`.
+
+    It must be a bare call on that statement's value, which must not come from a block; where it changes the
+    shape, the statement must be a bare call too.
+    """
     return (
         line.inputs == last.outputs
         and line.prefix is None
@@ -131,66 +134,72 @@ def _wraps(line: Line, last: _Step, functions: Mapping[str, Function]) -> bool:
     )
 
 
-def _given(line: Line, functions: Mapping[str, Function]) -> tuple[tuple[str, Any], ...]:
-    """The arguments that differ from their defaults."""
+def _given(line: BodyLine, functions: Mapping[str, BlockFunction]) -> tuple[tuple[str, Any], ...]:
+    """The arguments of a line that differ from the defaults of what it calls."""
     called = functions.get(line.callee)
     kernel = kernel_file().kernels.get(line.callee)
     defaults = called.params if called else kernel.keywords if kernel else {}
     return tuple((name, value) for name, value in line.args.items() if defaults[name] != value)
 
 
-def _statement(step: _Step, variables: Mapping[int, str], functions: Mapping[str, Function]) -> Statement:
-    prefix = step.line.prefix
+def _statement(
+    draft: _StatementDraft, variables: Mapping[int, str], functions: Mapping[str, BlockFunction]
+) -> Statement:
+    prefix = draft.line.prefix
     return Statement(
-        targets=tuple(variables[v] for v in step.outputs),
-        callee=step.line.callee,
+        targets=tuple(variables[v] for v in draft.outputs),
+        callee=draft.line.callee,
         has_name=prefix is not None,
         relative=prefix is not None and prefix.relative,
         parts=split_name(prefix.text) if prefix else (),
-        inputs=tuple(variables[v] for v in step.inputs),
-        args=_given(step.line, functions),
-        wraps=tuple(step.wraps),
-        flag=step.flag,
-        otherwise="" if step.bypass is None else variables[step.bypass],
+        inputs=tuple(variables[v] for v in draft.inputs),
+        args=_given(draft.line, functions),
+        wraps=tuple(draft.wraps),
+        flag=draft.flag,
+        otherwise="" if draft.bypass is None else variables[draft.bypass],
     )
 
 
-class _Variables:
-    """Gives each value a variable, taking one over from a value that is not needed any more."""
+class _VariableNames:
+    """A variable for each value of a function; a value that is needed no more hands its variable on."""
 
     def __init__(
-        self, function: Function, steps: list[_Step], inputs: Sequence[str], wishes: Mapping[int, str]
+        self,
+        function: BlockFunction,
+        drafts: list[_StatementDraft],
+        inputs: Sequence[str],
+        wishes: Mapping[int, str],
     ) -> None:
-        self.steps = steps
+        self.drafts = drafts
         self.wishes = wishes
         self.names: dict[int, str] = dict(enumerate(inputs))
         self.holds: dict[str, int] = {name: value for value, name in self.names.items()}
         self.last: dict[int, int] = {}
         self.users: dict[int, list[int]] = {}
-        for index, step in enumerate(steps):
-            for value in (*step.inputs, *(() if step.bypass is None else (step.bypass,))):
+        for index, draft in enumerate(drafts):
+            for value in (*draft.inputs, *(() if draft.bypass is None else (draft.bypass,))):
                 self.last[value] = index
                 self.users.setdefault(value, []).append(index)
-        self.last |= dict.fromkeys(function.body.outputs, len(steps))
+        self.last |= dict.fromkeys(function.body.outputs, len(drafts))
         self.taken = {*function.params, *function.callees}
         self.branches = self._branches()
 
     def assign(self) -> Mapping[int, str]:
-        for index, step in enumerate(self.steps):
-            for value in step.outputs:
-                name = self._choose(value, index, step)
+        for index, draft in enumerate(self.drafts):
+            for value in draft.outputs:
+                name = self._choose(value, index, draft)
                 self.names[value] = name
                 self.holds[name] = value
         return self.names
 
-    def _choose(self, value: int, index: int, step: _Step) -> str:
-        dying = [self.names[v] for v in step.inputs if self.last[v] <= index]
-        if step.bypass is not None and self.names[step.bypass] in dying:
-            return self.names[step.bypass]
+    def _choose(self, value: int, index: int, draft: _StatementDraft) -> str:
+        dying = [self.names[v] for v in draft.inputs if self.last[v] <= index]
+        if draft.bypass is not None and self.names[draft.bypass] in dying:
+            return self.names[draft.bypass]
         wishes = [
             word_of(self.wishes.get(value, "")),
-            self.branches.get(step.line.branch, ""),
-            self._kept_name(value, index, step),
+            self.branches.get(draft.line.branch, ""),
+            self._kept_name(value, index, draft),
         ]
         letters = [name for name in dying if name in LETTERS]
         numbered = [f"y{n}" for n in range(2, 2 + len(self.holds))]  # one more than can be held
@@ -201,35 +210,38 @@ class _Variables:
         held = self.holds.get(name)
         return name not in self.taken and (held is None or self.last.get(held, -1) <= index)
 
-    def _kept_name(self, value: int, index: int, step: _Step) -> str:
-        """The name of a value that is needed much later, or again after others were computed."""
-        word = word_of(step.line.label)
+    def _kept_name(self, value: int, index: int, draft: _StatementDraft) -> str:
+        """A name for a value that is needed much later, or again after others were computed; else empty."""
+        word = word_of(draft.line.label)
         last, uses = self.last.get(value, index), len(self.users.get(value, ()))
         if last > index + FAR:
             return word
         waits = uses > 1 and last > index + uses
-        return word if waits and not _is_automatic(word, step.line.kind) else ""
+        return word if waits and not _is_automatic(word, draft.line.kind) else ""
 
     def _branches(self) -> dict[str, str]:
         """A variable for each named branch that a merge reads from."""
-        origin = {value: step.line for step in self.steps for value in step.outputs}
+        origin = {value: draft.line for draft in self.drafts for value in draft.outputs}
         out: dict[str, str] = {}
-        for step in self.steps:
-            sources = [origin[v] for v in dict.fromkeys(step.inputs) if v in origin]
-            if len({*step.inputs}) > 1:
-                joins = step.line.callee.isidentifier()  # `concat`, not an operator
-                named = (s for s in sources if s.branch != step.line.branch and _is_branch(s, joins))
+        for draft in self.drafts:
+            sources = [origin[v] for v in dict.fromkeys(draft.inputs) if v in origin]
+            if len({*draft.inputs}) > 1:
+                is_concat = draft.line.callee.isidentifier()  # not an operator
+                named = (s for s in sources if s.branch != draft.line.branch and _is_branch(s, is_concat))
                 out |= {line.branch: word_of(line.branch) for line in named}
         return out
 
 
-def _is_branch(line: Line, joins: bool) -> bool:
-    """Whether the first part of a label is a name that the spec gives to a branch: to more than one op,
-    or to a single one that is joined to others."""
+def _is_branch(line: BodyLine, is_concat: bool) -> bool:
+    """True if the first part of a label is a name that the spec gives to a branch: to more than one op,
+    or to one op whose value is concatenated with others.
+
+    is_concat: the value is read by a concatenation.
+    """
     is_call = line.callee not in kernel_file().kernels
-    return not _is_automatic(line.branch, line.kind) and (joins or is_call or "." in line.label)
+    return not _is_automatic(line.branch, line.kind) and (is_concat or is_call or "." in line.label)
 
 
 def _is_automatic(word: str, kind: str) -> bool:
-    """Whether a name is made of the kind of what it names: `conv`, `conv3`."""
+    """True if a name is made of the kind of what it names: `conv`, `conv3`."""
     return re.fullmatch(rf"{re.escape(kind)}\d*", word) is not None

@@ -1,4 +1,4 @@
-"""From the bytes of a file to a document of the form of graph.json.
+"""The first half of reading a graph.json: the bytes of a file become a document of its form.
 
 Files come from anybody. Whatever one holds, the answer is a document or a `DiagnosticError` that names the
 file and the key: E0801 where the file is no graph.json, E0802 where a key is missing, unknown or wrong.

@@ -30,13 +30,13 @@ Shape = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False)]
 Names = Annotated[tuple[Name, ...], Field(strict=False)]
 
 
-class _Entry(BaseModel):
+class _JsonObject(BaseModel):
     """One object of the file, with these keys and no others."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", defer_build=True)
 
 
-class CountsEntry(_Entry):
+class CountsEntry(_JsonObject):
     """The counts of the network, as in its model card."""
 
     layers: Count
@@ -47,14 +47,14 @@ class CountsEntry(_Entry):
     macs: Count
 
 
-class InputEntry(_Entry):
+class InputEntry(_JsonObject):
     """An input of the network. Shapes leave out the batch axis."""
 
     name: Name
     shape: Shape
 
 
-class OutputEntry(_Entry):
+class OutputEntry(_JsonObject):
     """An output of the network: the value of a node, or an input."""
 
     name: Name
@@ -62,7 +62,7 @@ class OutputEntry(_Entry):
     shape: Shape
 
 
-class ParameterEntry(_Entry):
+class ParameterEntry(_JsonObject):
     """An array that the network owns, by its full name."""
 
     name: Name
@@ -70,7 +70,7 @@ class ParameterEntry(_Entry):
     role: Role
 
 
-class NodeEntry(_Entry):
+class NodeEntry(_JsonObject):
     """One use of an op. parameters: the op's own name of each array -> its full name."""
 
     name: Name
@@ -83,7 +83,7 @@ class NodeEntry(_Entry):
     line: str
 
 
-class ScopeEntry(_Entry):
+class ScopeEntry(_JsonObject):
     """A block call, a named sequence, or the graph itself, which stands first."""
 
     index: Count
@@ -95,7 +95,7 @@ class ScopeEntry(_Entry):
     output: str
 
 
-class GraphDocument(_Entry):
+class GraphDocument(_JsonObject):
     """The whole file."""
 
     archforge_graph: Literal[1] = VERSION

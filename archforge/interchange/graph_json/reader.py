@@ -32,10 +32,10 @@ def read_graph_json(path: str | Path) -> StoredNetwork:
     """
     path = Path(path)
     document = read_document(path)
-    return _Reader(path.as_posix(), document).network()
+    return _GraphReader(path.as_posix(), document).network()
 
 
-class _Reader:
+class _GraphReader:
     """Reads a document of the right form, noting all mistakes before it gives up.
 
     types: the type of each value so far. Where a node is wrong it is what the document says, so that one

@@ -17,7 +17,7 @@ __all__ = ["torch_network"]
 
 
 class _TorchCall(NamedTuple):
-    """What computes one value: a function of the values named in `inputs`."""
+    """The call that computes one value: a function of the values named in `inputs`."""
 
     output: str
     function: TorchFunction
