@@ -61,7 +61,7 @@ class NodeCase:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of a case: `left_out` and `failure` are empty if it passed."""
+    """The outcome of a case: `left_out` and `failure` are empty if it passed."""
 
     case: NodeCase
     left_out: str = ""

@@ -182,18 +182,22 @@ class Plan:
 
     @property
     def name(self) -> str:
+        """The name of the network."""
         return self.graph.graph.name
 
     @property
     def inputs(self) -> Mapping[str, TensorType]:
+        """The type of each input by its name."""
         return self.graph.inputs
 
     @property
     def outputs(self) -> Mapping[str, str]:
+        """The value of each output by its name."""
         return self.graph.outputs
 
     @property
     def types(self) -> Mapping[str, TensorType]:
+        """The type of every value, inputs included."""
         return self.graph.types
 
     def __repr__(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property, partial
@@ -36,7 +37,14 @@ def _part(name: str) -> str:
 
 
 def _function(function: Callable[..., Any]) -> str:
-    return f"```python\n{_head(function)}\n```\n\n{_says(function)}"
+    return f"```python\n{_head(function)}\n```\n\n{_parameters_listed(function, _says(function))}"
+
+
+def _parameters_listed(function: Callable[..., Any], text: str) -> str:
+    """The text with a line of a list for each parameter that it explains as `name: meaning.`"""
+    names = "|".join(inspect.signature(function).parameters)
+    listed = re.sub(rf"(?:^|(?<=\.) )({names}): ", r"\n- `\1`: ", text, flags=re.MULTILINE)
+    return listed.replace("\n\n\n", "\n\n")
 
 
 def _class(cls: type) -> str:

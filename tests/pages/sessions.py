@@ -19,7 +19,6 @@ import os
 import re
 import subprocess
 import sys
-import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -109,14 +108,10 @@ class _Session:
         return _ended(done.stdout)
 
     def _python(self, source: str) -> str:
-        """The output of a statement, the value of an expression included; of an exception its last lines."""
+        """The output of a statement, the value of an expression included. Raises what the statement does."""
         printed = io.StringIO()
         with contextlib.chdir(self._folder), contextlib.redirect_stdout(printed):
-            try:
-                exec(compile(source, "<page>", "single"), self._names)  # noqa: S102  a page of ours
-            except Exception as error:  # noqa: BLE001  it is what the page shows
-                printed.write("Traceback (most recent call last):\n  ...\n")
-                printed.write("".join(traceback.format_exception_only(error)))
+            exec(compile(source, "<page>", "single"), self._names)  # noqa: S102  a page of ours
         return _ended(printed.getvalue())
 
 
