@@ -31,8 +31,8 @@ TEST = OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 # Figures of `make bench`; `make bench ARGS="resnet_50 --batch 1"` measures less, `ARGS=--resume` goes on.
 BENCH_OUT ?= build/bench
 
-.PHONY: demo test test-slow test-wheel test-newest test-lowest check lint format lock generated bench \
-  bench-compiler clean
+.PHONY: demo test test-slow test-torch test-wheel test-newest test-lowest check lint format lock generated \
+  golden bench bench-compiler clean
 
 demo: $(RUN)
 	$(DEMO)
@@ -43,6 +43,12 @@ test: $(DEV)
 
 test-slow: $(DEV)
 	$(TEST) -n $(JOBS) -m slow $(ARGS)
+
+# What needs torch, in the environment that `make bench` makes.
+test-torch: $(BENCH)
+	$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(VENV)-bench/bin/python -m pytest \
+	  tests/test_torch_network.py tests/test_torch_modules.py tests/test_make_golden.py $(ARGS)
 
 # The wheel in an empty environment, which takes the network.
 test-wheel: $(DEV)
@@ -74,6 +80,10 @@ lock: $(UV)
 # All that is generated from the code: pages, the schema of zoo_specs/, messages of bad specs, pinned graphs.
 generated: $(DEV)
 	$(BIN)/python -m tests.pages
+
+# Reference data of a network of torchvision or timm, for tests/data: `make golden MODEL=timm.lcnet_050`.
+golden: $(BENCH)
+	$(VENV)-bench/bin/python -m tests.make_golden $(MODEL) $(ARGS)
 
 bench: $(BENCH)
 	mkdir -p $(BENCH_OUT)

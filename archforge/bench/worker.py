@@ -74,7 +74,7 @@ def analysed(task: LoadedTask) -> Any:
 
 
 def library(name: str) -> Any:
-    """A peer's module. Ends the process where it is not installed."""
+    """A peer's module. Ends the process with a way out where it cannot be imported."""
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -82,6 +82,13 @@ def library(name: str) -> Any:
         if error.name != top:
             raise
         raise SystemExit(f"{top} is not installed (pip install 'archforge-zoo[bench]')") from None
+    except RuntimeError as error:
+        # torchvision finds no operators of its own when it was built for another torch, one for GPUs perhaps.
+        if "torchvision::" not in str(error):
+            raise
+        raise SystemExit(
+            "torchvision and torch are of different builds: install both from one index"
+        ) from None
 
 
 def torch(_: str) -> tuple[str, Loader]:
@@ -164,8 +171,6 @@ def network(task: LoadedTask, state: Arrays) -> Any:
         except Unsupported as reason:
             raise SystemExit(str(reason)) from None
     maker, name = task.what["model"].split(".")
-    with suppress(ImportError):
-        importlib.import_module("torchvision_cpu")  # what a CPU-only torch lacks for torchvision
     if maker == "torchvision":
         models = library("torchvision").models
         made = models.get_model(name, weights=None, **task.what["model_options"])
