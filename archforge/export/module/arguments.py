@@ -67,12 +67,12 @@ def _plain_sides(sides: Sequence[tuple[int, int]]) -> int | tuple[tuple[int, int
 def _part(op: Slice, x: TensorType) -> dict[str, Any]:
     """The argument `part`, (index, number) of equal parts, in place of `start` and `end`; None if a slice is
     no such part."""
-    axis, stretch = op.stretch(x)
-    length = stretch.stop - stretch.start
+    axis, part = op.stretch(x)
+    length = part.stop - part.start
     parts, rest = divmod(x.shape[axis], length)
-    if rest or stretch.start % length or not 1 < parts <= MAX_PARTS:
+    if rest or part.start % length or not 1 < parts <= MAX_PARTS:
         return {"part": None}
-    return {"part": (stretch.start // length, parts), "start": 0, "end": None}
+    return {"part": (part.start // length, parts), "start": 0, "end": None}
 
 
 def _with_free_extent(shape: tuple[int, ...]) -> tuple[int, ...]:

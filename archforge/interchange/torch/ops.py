@@ -176,8 +176,8 @@ def _merge(function: TorchFunction) -> Translation:
 
 
 def _concat(use: TorchUse) -> TorchFunction:
-    join, axis = import_module("torch").cat, _axis(use.op.axis)
-    return lambda *xs: join(xs, axis)
+    function, axis = import_module("torch").cat, _axis(use.op.axis)
+    return lambda *xs: function(xs, axis)
 
 
 def _upsample(use: TorchUse) -> TorchFunction:
