@@ -24,9 +24,16 @@ def made_folder(folder: Path) -> Path:
 
 @contextmanager
 def written_beside(path: Path) -> Iterator[BinaryIO]:
-    """A file to write, renamed to `path` once it is whole; nothing is left when that fails. Raises E0705."""
+    """A file to write, renamed to `path` once it is whole; nothing is left when that fails. Raises E0705.
+
+    A device or a pipe is written to as it is: renaming would put a file in its place.
+    """
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            with path.open("wb") as file:
+                yield file
+            return
         with beside.open("xb") as file:
             yield file
         beside.replace(path)

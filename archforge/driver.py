@@ -360,9 +360,9 @@ def build(
 
     chosen = analyse(spec, profile, settings=settings, input_shape=input_shape)
     networks = _every_profile(spec, settings, input_shape, chosen)
-    target = backends.get(backend, "float32")
-    planned = GraphCompiler(target, strict=strict).plan(chosen.graph)
-    made = Build(chosen, networks, target.name, len(planned.steps), planned.fallback_kinds)
+    compiler = GraphCompiler(backends.get(backend, "float32"), strict=strict)
+    planned = compiler.plan(chosen.graph)
+    made = Build(chosen, networks, planned.backend.name, len(planned.steps), planned.fallback_kinds)
     if not made.ok and not keep_going:
         return made
     return _written(made, folder or default_folder(spec))
@@ -393,7 +393,7 @@ def _written(made: Build, folder: Path) -> Build:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Export:
-    """One network as one target has it. `content` is the bytes of the target's file."""
+    """A network as one target writes it: `content` is the bytes of the file."""
 
     network: Network
     content: bytes
@@ -409,7 +409,7 @@ def export(
     weights: str | Path | None = None,
     seed: int = 0,
 ) -> Export:
-    """One target's file of a network, not yet written; its figures are not checked.
+    """A network as the file of one target, not yet written. The network's figures are not checked.
 
     weights: a .safetensors or .npz file for a target that needs weights, or None for fresh ones from `seed`.
     Given weights and no profile, the one profile that they fit is taken. Raises `DiagnosticError`.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -266,6 +267,18 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
         raise KeyboardInterrupt
     assert path.read_text() == "before"
     assert [p.name for p in tmp_path.iterdir()] == ["model.py"]
+
+
+def test_a_pipe_is_written_to_and_stays_one(run: Run, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        assert run("export", "lenet_5", "--to", "ledger_csv", "-o", "pipe")[0] == 0
+        assert os.read(reader, 1 << 16) == all_targets()["ledger_csv"].content(subject())
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
 
 
 # Targets that refuse

@@ -71,10 +71,11 @@ def build(
 def _tell_refused(built: driver.Build) -> None:
     """Print the files that are not written, with the reasons, on standard error."""
     sys.stdout.flush()  # what came before stays before
-    for path, refusal in built.refused:
+    for index, (path, refusal) in enumerate(built.refused):
         older = ", and the one there is of an earlier build" if path.exists() else ""
         reason = f"the target `{refusal.target.name}` refuses the network"
-        print(f"{path.as_posix()} is not written{older}: {reason}", file=sys.stderr)
+        blank = "\n" if index else ""
+        print(f"{blank}{path.as_posix()} is not written{older}: {reason}", file=sys.stderr)
         print_diagnostics(refusal.diagnostics)
 
 

@@ -9,9 +9,9 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from archforge.errors import DiagnosticError, InternalError, did_you_mean, fail
-from archforge.export.target import Exports, Refusal, Subject, Target
+from archforge.export.target import BuildFiles, Refusal, Subject, Target
 
-__all__ = ["Exports", "Refusal", "Subject", "Target", "all_targets", "export", "files_of", "target_named"]
+__all__ = ["BuildFiles", "Refusal", "Subject", "Target", "all_targets", "export", "files_of", "target_named"]
 
 
 @cache
@@ -40,7 +40,7 @@ def files_of(targets: Iterable[Target]) -> dict[str, str]:
     return {t.file: t.says for t in targets if t.by_default}
 
 
-def export(subject: Subject) -> Exports:
+def export(subject: Subject) -> BuildFiles:
     """The content of each file of a build. A target that refuses the network keeps no other from being
     written, and no file names the one that it would have been."""
     targets = [t for t in all_targets().values() if t.by_default]
@@ -55,6 +55,6 @@ def export(subject: Subject) -> Exports:
             except DiagnosticError as error:
                 found.append(Refusal(target, error.diagnostics))
         if not found:
-            return Exports(files, refused)
+            return BuildFiles(files, refused)
         refused += tuple(found)
         targets = [t for t in targets if t.file in files]

@@ -11,7 +11,7 @@ from archforge.analysis.network import Network
 from archforge.errors import Diagnostic, InternalError
 from archforge.ops.base import Array
 
-__all__ = ["Exports", "Refusal", "Subject", "Target"]
+__all__ = ["BuildFiles", "Refusal", "Subject", "Target"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,8 +81,8 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class Exports:
-    """The files of a build by their names, and the targets that refuse the network."""
+class BuildFiles:
+    """The content of each file of a build, by its name, and the targets that refuse the network."""
 
     files: Mapping[str, bytes]
     refused: tuple[Refusal, ...]
