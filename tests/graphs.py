@@ -1,4 +1,5 @@
-"""Small graphs made by hand, one for each thing that a pass or a plan must get right."""
+"""Small graphs made by hand, one for each thing that a pass, a plan or a backend must get right; the examples
+of the passes are among them."""
 
 from __future__ import annotations
 
@@ -6,28 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from archforge.ir import Graph, Node, Scope, TensorType, TypedGraph, infer
-from archforge.ops import op_class
 from archforge.ops.base import Array, Op
+from archforge.passes import all_passes
+from archforge.passes.example_graphs import graph, node
 from archforge.plan import Watcher
 from archforge.weights import rule_input, rule_weights
 
 __all__ = ["GRAPHS", "Events", "evaluate", "graph", "inputs_of", "node", "one_op"]
-
-
-def node(name: str, kind: str, *inputs: str, params_of: str = "", scope: int = 0, **attributes: Any) -> Node:
-    """A node named `name` that reads the values `inputs`."""
-    return Node(name, op_class(kind)(**attributes), inputs, scope, None, params_of or name)
-
-
-def graph(
-    *nodes: Node,
-    inputs: Mapping[str, tuple[int, ...]] | None = None,
-    outputs: Mapping[str, str] | None = None,
-    scopes: tuple[Scope, ...] = (),
-) -> TypedGraph:
-    """The typed graph of `nodes`; the last value is its output and a 4x6x6 image its input unless given."""
-    types = {name: TensorType(shape) for name, shape in (inputs or {"input": (4, 6, 6)}).items()}
-    return infer(Graph("hand", types, nodes, outputs or {"output": nodes[-1].name}, scopes))
 
 
 def one_op(op: Op, shapes: tuple[tuple[int, ...], ...]) -> TypedGraph:
@@ -74,6 +60,23 @@ CONV: dict[str, Any] = {"out": 4, "kernel": 3, "padding": 1}
 def _scope(index: int, name: str, parent: int | None, reads: str, output: str) -> Scope:
     return Scope(
         index, name, "block" if parent is not None else "graph", True, parent, None, (reads,), output
+    )
+
+
+def _with_epilogues(kind: str, *shapes: tuple[int, ...], **attributes: Any) -> TypedGraph:
+    """An op three times: before a sum, before an activation, and before a sum and then an activation."""
+    inputs = {f"x{i}": shape for i, shape in enumerate(shapes)}
+    made = graph(node("op", kind, *inputs, **attributes), inputs=inputs).types["op"]
+    return graph(
+        node("summed", kind, *inputs, **attributes),
+        node("sum", "add", "other", "summed"),
+        node("activated", kind, *inputs, **attributes),
+        node("relu", "relu", "activated"),
+        node("both", kind, *inputs, **attributes),
+        node("both_sum", "add", "both", "other"),
+        node("both_relu", "relu6", "both_sum"),
+        inputs={**inputs, "other": made.shape},
+        outputs={"sum": "sum", "activation": "relu", "both": "both_relu"},
     )
 
 
@@ -171,6 +174,58 @@ GRAPHS: dict[str, TypedGraph] = {
             _scope(2, "stem.inner", 1, "input", "stem.conv"),
         ),
     ),
+    # A concatenation within another, and a branch that is read beside it.
+    "branches": graph(
+        node("stem", "conv", "input", out=32, kernel=3, padding=1),
+        node("left", "conv", "stem", out=16, kernel=1),
+        node("left_relu", "relu", "left"),
+        node("pool", "max_pool", "stem", kernel=3, stride=1, padding=1),
+        node("inner", "conv", "pool", out=16, kernel=3, padding=1),
+        node("narrow", "conv", "stem", out=5, kernel=1),
+        node("both", "concat", "inner", "narrow"),
+        node("joint", "concat", "left_relu", "stem", "both"),
+        node("mix", "conv", "joint", out=69, kernel=1),
+        node("sum", "add", "joint", "mix"),
+        node("end", "relu6", "sum"),
+        inputs={"input": (20, 9, 8)},
+    ),
+    # All four sides differ, of what is put around the map and of what the convolution adds.
+    "padded": graph(
+        node("pad", "pad", "input", sides=(1, 0, 3, 2)),
+        node("conv", "conv", "pad", out=5, kernel=(3, 2), padding=((0, 2), (1, 3)), stride=(1, 2)),
+        node("relu", "relu", "conv"),
+    ),
+    # The sum comes after the activation, which a kernel that sums first must not do besides.
+    "activated_first": graph(
+        node("conv", "conv", "input", **CONV),
+        node("relu", "relu", "conv"),
+        node("add", "add", "relu", "input"),
+    ),
+    "conv_epilogues": _with_epilogues("conv", (4, 6, 6), out=5, kernel=(2, 3), stride=(1, 2)),
+    "depthwise_epilogues": _with_epilogues("conv", (4, 6, 6), out=4, kernel=3, groups=4),
+    "transposed_epilogues": _with_epilogues("conv_transpose", (4, 6, 6), out=3, kernel=(2, 3), stride=2),
+    "linear_epilogues": _with_epilogues("linear", (7,), out=5),
+    "norm_epilogues": _with_epilogues("bn", (4, 6, 6)),
+    "product_epilogues": _with_epilogues("multiply", (4, 6, 6), (4, 6, 6)),
+    # Large enough for Winograd, with channels and maps that fill neither a block nor a tile.
+    "winograd_epilogues": _with_epilogues("conv", (20, 12, 11), out=33, kernel=3, padding=1),
+    "norms": graph(
+        node("lrn", "lrn", "input", size=3, alpha=0.5, k=2.0),
+        node("layer_norm", "layer_norm", "lrn", axis=0, eps=0.1),
+        node("responses", "global_response_norm", "layer_norm"),
+        node("softmax", "softmax", "responses", axis=0),
+        node("log_softmax", "log_softmax", "lrn", axis=0),
+        node("sum", "add", "softmax", "log_softmax"),
+    ),
+    "resized": graph(
+        node("up", "upsample", "input", factor=(2, 3), mode="bilinear"),
+        node("down", "adaptive_avg_pool", "up", size=(5, 7)),
+    ),
+    **{
+        f"{name}_example_{i}": example
+        for name, graph_pass in all_passes().items()
+        for i, example in enumerate(graph_pass.examples())
+    },
 }
 
 WEIGHTS: dict[str, dict[str, Array]] = {name: rule_weights(g.params()) for name, g in GRAPHS.items()}

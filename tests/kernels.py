@@ -12,7 +12,6 @@ from tests.graphs import graph, node
 __all__ = [
     "TOLERANCE",
     "WINOGRAD_TOLERANCE",
-    "WITH_BRANCHES",
     "convolutions",
     "pools",
     "tiled",
@@ -90,19 +89,3 @@ def tiled(draw: st.DrawFn) -> tuple[TypedGraph, int]:
     out = draw(st.sampled_from([1, 16, 40]))
     conv = node("conv", "conv", "input", out=out, kernel=kernel, padding=padding)
     return with_epilogue(draw, conv, (draw(st.sampled_from([9, 16, 35])), *size)), draw(st.integers(1, 3))
-
-
-WITH_BRANCHES = graph(
-    node("stem", "conv", "input", out=32, kernel=3, padding=1),
-    node("left", "conv", "stem", out=16, kernel=1),
-    node("left_relu", "relu", "left"),
-    node("pool", "max_pool", "stem", kernel=3, stride=1, padding=1),
-    node("inner", "conv", "pool", out=16, kernel=3, padding=1),
-    node("narrow", "conv", "stem", out=5, kernel=1),
-    node("both", "concat", "inner", "narrow"),
-    node("joint", "concat", "left_relu", "stem", "both"),
-    node("mix", "conv", "joint", out=69, kernel=1),
-    node("sum", "add", "joint", "mix"),
-    node("end", "relu6", "sum"),
-    inputs={"input": (20, 9, 8)},
-)

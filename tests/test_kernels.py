@@ -10,10 +10,9 @@ from hypothesis import given, settings
 from archforge.backends import available, get
 from archforge.ir import TypedGraph
 from archforge.plan import SWITCHES, GraphCompiler, load, plan
-from archforge.weights import rule_weights
 from tests.deviation import deviation
 from tests.graphs import GRAPHS, WEIGHTS, graph, inputs_of, node
-from tests.kernels import TOLERANCE, WITH_BRANCHES, convolutions, pools
+from tests.kernels import TOLERANCE, convolutions, pools
 
 each_backend = pytest.mark.parametrize(
     "backend", [name for name in ("numba", "numpy") if name in available()]
@@ -53,10 +52,9 @@ def test_linear_layers_equal_the_reference(features: int, out: int, batch: int, 
 
 @pytest.mark.parametrize("backend", available())
 @pytest.mark.parametrize("switch", ["", *SWITCHES])
-@pytest.mark.parametrize("name", [*GRAPHS, "branches"])
+@pytest.mark.parametrize("name", GRAPHS)
 def test_outputs_stay_whatever_part_of_planning_is_left_out(name: str, switch: str, backend: str) -> None:
-    typed = WITH_BRANCHES if name == "branches" else GRAPHS[name]
-    weights = rule_weights(typed.params()) if name == "branches" else WEIGHTS[name]
+    typed, weights = GRAPHS[name], WEIGHTS[name]
     run = load(GraphCompiler(get(backend), without=frozenset({switch} - {""})).plan(typed), weights)
     expected = load(plan(typed, get("numpy"), "float64"), weights)
     inputs = inputs_of(typed, batch=2)

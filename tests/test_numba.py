@@ -26,7 +26,7 @@ from archforge.ops.base import Array
 from archforge.plan import Executable, load, plan
 from archforge.weights import rule_weights
 from tests.graphs import GRAPHS, WEIGHTS, Events, graph, inputs_of, node
-from tests.kernels import TOLERANCE, WITH_BRANCHES
+from tests.kernels import TOLERANCE
 
 pytestmark = pytest.mark.skipif("numba" not in available(), reason="numba is not installed")
 
@@ -42,10 +42,9 @@ def test_every_op_but_these_has_a_kernel() -> None:
 
 
 @pytest.mark.parametrize("switch", ["", "concat_in_place", "fuse_epilogues"])
-@pytest.mark.parametrize("name", [*GRAPHS, "branches"])
+@pytest.mark.parametrize("name", GRAPHS)
 def test_outputs_stay_when_steps_are_done_image_by_image(name: str, switch: str) -> None:
-    typed = WITH_BRANCHES if name == "branches" else GRAPHS[name]
-    weights = rule_weights(typed.params()) if name == "branches" else WEIGHTS[name]
+    typed, weights = GRAPHS[name], WEIGHTS[name]
     inputs = inputs_of(typed, batch=3)
     expected = load(plan(typed, get("numpy"), "float64"), weights).run(inputs).outputs
     with mock.patch("archforge.backends.numba.program.CACHES", 0):
@@ -57,11 +56,11 @@ def test_outputs_stay_when_steps_are_done_image_by_image(name: str, switch: str)
 def test_a_watched_call_names_a_step_for_each_image() -> None:
     from archforge.plan.image_by_image import sections
 
-    planned = plan(WITH_BRANCHES, get("numba"), "float32")
-    run = load(planned, rule_weights(WITH_BRANCHES.params()))
+    planned = plan(GRAPHS["branches"], get("numba"), "float32")
+    run = load(planned, WEIGHTS["branches"])
     events = Events()
     with mock.patch("archforge.backends.numba.program.CACHES", 0):
-        run.program.watched(inputs_of(WITH_BRANCHES, batch=3), events)
+        run.program.watched(inputs_of(GRAPHS["branches"], batch=3), events)
     (inside, *_) = (s for s in sections(planned, 3, 0) if s.image_by_image)
     times = [events.seen.count(f"made {step.output}") for step in planned.steps[inside.first : inside.end]]
     assert any(times)
@@ -71,7 +70,7 @@ def test_a_watched_call_names_a_step_for_each_image() -> None:
 def test_only_what_overflows_the_caches_is_done_image_by_image() -> None:
     from archforge.plan.image_by_image import sections
 
-    planned = plan(WITH_BRANCHES, get("numba"), "float32")
+    planned = plan(GRAPHS["branches"], get("numba"), "float32")
 
     def by_image(batch: int, cache_bytes: int) -> list[tuple[int, int]]:
         found = sections(planned, batch, cache_bytes)
@@ -128,10 +127,10 @@ def recorded(typed: TypedGraph, without: tuple[str, ...] = (), batch: int = 1) -
 def test_what_planning_does_shows_in_the_number_of_calls_and_the_memory() -> None:
     from archforge.plan.arena import lay_out
 
-    whole = recorded(WITH_BRANCHES)
-    assert len(recorded(WITH_BRANCHES, ("fuse_epilogues",)).calls) == len(whole.calls) + 3
+    whole = recorded(GRAPHS["branches"])
+    assert len(recorded(GRAPHS["branches"], ("fuse_epilogues",)).calls) == len(whole.calls) + 3
     # `joint` lies in place but for `stem`, which two others read too and which it can hold all the same.
-    assert len(recorded(WITH_BRANCHES, ("concat_in_place",)).calls) == len(whole.calls) + 5
+    assert len(recorded(GRAPHS["branches"], ("concat_in_place",)).calls) == len(whole.calls) + 5
     assert lay_out(whole.buffers())[1] < lay_out(whole.buffers(), share=False)[1]
 
 

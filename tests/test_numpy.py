@@ -14,10 +14,9 @@ from archforge.backends.numpy.call_memory import ArenaLayout, Scratch
 from archforge.ir import TensorType, TypedGraph
 from archforge.ops.conv import Conv
 from archforge.plan import load, plan
-from archforge.weights import rule_weights
 from tests.deviation import deviation
-from tests.graphs import graph, inputs_of, node
-from tests.kernels import TOLERANCE, WINOGRAD_TOLERANCE, WITH_BRANCHES, convolutions, pools, tiled
+from tests.graphs import GRAPHS, WEIGHTS, graph, inputs_of, node
+from tests.kernels import TOLERANCE, WINOGRAD_TOLERANCE, convolutions, pools, tiled
 
 FOLDER = "archforge.backends.numpy"
 
@@ -67,16 +66,16 @@ def test_columns_of_a_convolution_are_never_whole() -> None:
     ("switch", "in_place"), [("", True), ("concat_in_place", False), ("share_memory", True)]
 )
 def test_what_planning_does_shows_in_where_values_lie(switch: str, in_place: bool) -> None:
-    whole = ArenaLayout(plan(WITH_BRANCHES, get("numpy"), "float32"))
-    layout = ArenaLayout(plan(WITH_BRANCHES, get("numpy"), "float32", without=[switch]))
+    whole = ArenaLayout(plan(GRAPHS["branches"], get("numpy"), "float32"))
+    layout = ArenaLayout(plan(GRAPHS["branches"], get("numpy"), "float32", without=[switch]))
     values = layout.views(2, np.empty(2 * layout.size, np.float32))
     assert np.shares_memory(values["joint"], values["both"]) is in_place
     assert (layout.size > whole.size) is (switch == "share_memory")
 
 
 def test_results_outlive_the_next_call() -> None:
-    run = load(plan(WITH_BRANCHES, get("numpy"), "float32"), rule_weights(WITH_BRANCHES.params()))
-    (x,) = inputs_of(WITH_BRANCHES).values()
+    run = load(plan(GRAPHS["branches"], get("numpy"), "float32"), WEIGHTS["branches"])
+    (x,) = inputs_of(GRAPHS["branches"]).values()
     first = run(x)
     kept = first.copy()
     run(-x)

@@ -206,7 +206,7 @@ BROKEN = {
 @pytest.mark.parametrize("complaint", BROKEN)
 def test_a_broken_pass_is_our_bug(complaint: str, monkeypatch: pytest.MonkeyPatch) -> None:
     rewrite: Callable[[TypedGraph], Graph] = BROKEN[complaint]
-    broken = Pass("broken", 0, lambda typed, taps: Rewrite(rewrite(typed)))
+    broken = Pass("broken", 0, lambda typed, taps: Rewrite(rewrite(typed)), list)
     monkeypatch.setattr(passes, "all_passes", lambda: {"broken": broken})
     with pytest.raises(InternalError, match=complaint):
         optimise(SMALL, {"relu"})

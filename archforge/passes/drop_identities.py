@@ -1,8 +1,11 @@
-"""Ops that return their input as it is at inference are gone: identities, dropout, pools to the same size."""
+"""A pass that drops ops which return their input at inference: identity, dropout, a pool to the same size."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from archforge.ir import TypedGraph
+from archforge.passes.example_graphs import graph, node
 from archforge.passes.graph_pass import Pass, Rewrite
 
 __all__ = ["PASS", "drop_identities"]
@@ -18,5 +21,19 @@ def drop_identities(typed: TypedGraph, taps: frozenset[str] = frozenset()) -> Re
     return Rewrite(typed.graph.replace_uses(dropped))
 
 
-# First: an identity between two ops would hide them from the passes that join them.
-PASS = Pass("drop_identities", 0, drop_identities)
+def _examples() -> Iterator[TypedGraph]:
+    yield graph(
+        node("conv", "conv", "input", out=4, kernel=(2, 3)),
+        node("drop", "dropout", "conv", rate=0.3),
+        node("id", "identity", "drop"),
+        node("relu", "relu", "id"),
+        node("pool", "adaptive_avg_pool", "relu", size=(5, 4)),  # of 5x4 already
+        node("difference", "subtract", "pool", "drop"),
+        node("end", "stochastic_depth", "difference", rate=0.1),
+        outputs={"output": "end", "again": "drop"},
+    )
+    yield graph(node("drop", "channel_dropout", "input", rate=0.2))
+
+
+# First: an identity between two ops would hide them from the passes that merge them.
+PASS = Pass("drop_identities", 0, drop_identities, _examples)

@@ -1,14 +1,16 @@
-"""Batch norm at inference is an affine map per channel, which the convolution before it can absorb."""
+"""A pass that folds batch norms, which are a factor and a shift for each channel, into ops before them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from archforge.ir import Node, TypedGraph
 from archforge.ops import op_class
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
+from archforge.passes.example_graphs import graph, node
 from archforge.passes.graph_pass import Pass, Rewrite
 
 __all__ = ["PASS", "FoldBatchNorm"]
@@ -115,5 +117,34 @@ def _join(source: Node, norm: Node, params_of: str) -> Node:
     return replace(source, name=norm.name, op=op, params_of=params_of)
 
 
+def _examples() -> Iterator[TypedGraph]:
+    window: dict[str, Any] = {
+        "kernel": (2, 3),
+        "stride": (1, 2),
+        "padding": ((0, 2), (3, 1)),
+        "dilation": (2, 1),
+    }
+    yield graph(
+        node("conv", "conv", "input", out=6, **window, groups=2, bias=False),
+        node("bn", "bn", "conv", eps=0.1, momentum=0.2),
+        node("flatten", "flatten", "bn"),
+        node("fc", "linear", "flatten", out=3, bias=False, axis=-1),
+        node("end", "bn", "fc", eps=0.2, scale=False),
+    )
+    yield graph(
+        node("up", "conv_transpose", "input", out=6, **window, output_padding=(0, 1), groups=2, bias=False),
+        node("bn", "bn", "up", eps=0.1, affine=False),
+    )
+    # Two uses of the same parameters.
+    yield graph(
+        node("left", "conv", "a", out=4, kernel=2, params_of="twin"),
+        node("left_bn", "bn", "left", params_of="bn"),
+        node("right", "conv", "b", out=4, kernel=2, params_of="twin"),
+        node("right_bn", "bn", "right", params_of="bn"),
+        node("product", "multiply", "left_bn", "right_bn"),
+        inputs={"a": (3, 4, 4), "b": (3, 4, 4)},
+    )
+
+
 # Second: after the identities between convolutions and norms are gone.
-PASS = Pass("fold_batch_norm", 1, fold_batch_norm)
+PASS = Pass("fold_batch_norm", 1, fold_batch_norm, _examples)

@@ -1,8 +1,8 @@
-"""What a pass is: a typed graph to a graph, with what must happen to its parameters."""
+"""Passes: functions from a typed graph to a graph and what must be done to its parameters."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,11 +13,14 @@ __all__ = ["ParamTransform", "Pass", "Rewrite"]
 
 
 class ParamTransform(Protocol):
-    """New parameters computed from old ones when the weights are loaded; weights are not there yet
-    while a graph is rewritten."""
+    """Parameters that are computed from others when weights are loaded: while a graph is rewritten there
+    are none yet."""
 
     @property
-    def reads(self) -> tuple[str, ...]: ...
+    def reads(self) -> tuple[str, ...]:
+        """Full names of the arrays that `apply` needs."""
+        ...
+
     @property
     def makes(self) -> Mapping[str, tuple[int, ...]]:
         """Full name and shape of each array that `apply` returns."""
@@ -30,7 +33,8 @@ class ParamTransform(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Rewrite:
-    """What a pass returns; the pipeline infers the types again and verifies them."""
+    """The result of a pass: a graph, whose types `optimise` infers and verifies, and how its new parameters
+    are made."""
 
     graph: Graph
     transforms: tuple[ParamTransform, ...] = ()
@@ -41,9 +45,12 @@ class Pass:
     """A rewrite that keeps the value of every output, every tap and every name that survives.
 
     `run` takes the graph and the names of tapped values, which are barriers. Passes run by rising
-    `rank`, then by name.
+    `rank`, then by name. `examples` returns graphs that it changes; tests hold each to the laws of
+    passes, and demand that a pass which got an attribute or a value wrong would be noticed in them:
+    so attributes are no defaults, and lists are not the same reversed.
     """
 
     name: str
     rank: int
     run: Callable[[TypedGraph, frozenset[str]], Rewrite]
+    examples: Callable[[], Iterable[TypedGraph]]
