@@ -13,7 +13,19 @@ from hypothesis import strategies as st
 from archforge.errors import Diagnostic, DiagnosticError, SourceFile, Span
 from archforge.resources import zoo_folder
 from archforge.spec.resolve.library import spec_files
+from archforge.spec.yaml import parsers
 from archforge.spec.yaml.tree import MAX_CHARACTERS, MAX_DEPTH, Mapping, Scalar, Sequence, Tree, parse_yaml
+
+
+@pytest.fixture(scope="module", autouse=True, params=["libyaml", "own parser"])
+def parser(request: pytest.FixtureRequest) -> Iterator[None]:
+    """All of this page holds with libyaml, and with a PyYAML that was built without it."""
+    if request.param == "libyaml" and parsers.LIBYAML is None:
+        pytest.skip("this PyYAML has no libyaml")
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "own parser":
+            patch.setattr(parsers, "LIBYAML", None)
+        yield
 
 
 def read(text: str) -> Tree:
@@ -114,9 +126,13 @@ def test_bombs_are_refused_before_they_go_off() -> None:
     assert len(refused("a: 1\n" * 10_000)) == 50
 
 
-def test_nesting_is_allowed_up_to_its_limit() -> None:
-    read("[" * MAX_DEPTH + "]" * MAX_DEPTH)
-    assert refused("[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1))[0].code == "E0107"
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ("{a: ", "}"), ("- ", "")])
+def test_nesting_is_allowed_up_to_its_limit(opening: str, closing: str) -> None:
+    read(opening * MAX_DEPTH + "1" + closing * MAX_DEPTH)
+    for depth in (MAX_DEPTH + 1, 20_000):  # versions of libyaml have limits of their own
+        (found,) = refused(opening * depth + "1" + closing * depth)
+        assert found.span
+        assert (found.code, found.span.column) == ("E0107", len(opening) * MAX_DEPTH)
 
 
 # Places

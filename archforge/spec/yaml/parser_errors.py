@@ -13,18 +13,32 @@ from typing import NoReturn
 
 import yaml
 
-from archforge.errors import Diagnostic, DiagnosticError, Note, SourceFile, Span, fail
+from archforge.errors import Diagnostic, Note, SourceFile, Span, fail
 
-__all__ = ["fail_syntax", "fail_torn_formula"]
+__all__ = ["fail_torn_formula", "syntax_error"]
 
 LONG = 2_000
 TEXTS = ("title", "paper", "departs", "repaired", "recommended", "says", "source")
 NO_ALIAS = "name the steps in `blocks:` and call them"
+NO_TAG = "plain YAML only; quote a text that starts with `!`"
+FOREIGN = {"*": ("alias", NO_ALIAS), "&": ("anchor", NO_ALIAS), "!": ("tag", NO_TAG)}
+PLAIN_WORDS = (
+    ("expected the node content, but found '<", "a value is missing where the text ends"),
+    ("expected the node content, but found '-'", "inside `{ }` and `[ ]` items have no `- `"),
+    ("expected the node content", "a value is missing before this"),
+    ("expected <block end>, but found ':'", "a key is missing before this"),
+    ("expected <block end>", "this fits nothing above"),
+    ("scanning a block scalar", "behind `|` and `>` only `-`, `+` and a digit may stand"),
+    ("scanning a directive", "a text cannot start with `%`"),
+    ("mapping values are not allowed", "a `:` is not possible here"),
+    ("mapping keys are not allowed", "a `?` is not possible here"),
+    ("could not find expected ':'", "a `:` is missing before this"),
+)
 
 
-def fail_syntax(source: SourceFile, error: yaml.MarkedYAMLError) -> NoReturn:
-    """Raise the diagnostic for a text that is not YAML."""
-    raise DiagnosticError((_Complaint(source, error).diagnostic(),))
+def syntax_error(source: SourceFile, error: yaml.MarkedYAMLError) -> Diagnostic:
+    """The diagnostic for a text that is not YAML, from the error of PyYAML's own parser."""
+    return _Complaint(source, error).diagnostic()
 
 
 def fail_torn_formula(source: SourceFile, line: int, column: int) -> NoReturn:
@@ -51,13 +65,14 @@ def _quoted(text: str) -> str:
 
 
 class _Complaint:
-    """A complaint of the YAML parser: where it stopped (`line`, `column`), where that which it was reading
+    """A complaint of the YAML parser: where it stopped (`line`, `column`), what it was `reading`, where that
     starts (`context`), and its words (`problem`)."""
 
     def __init__(self, source: SourceFile, error: yaml.MarkedYAMLError) -> None:
         self.source = source
         mark = error.problem_mark or error.context_mark
         self.line, self.column = (mark.line, mark.column) if mark else (0, 0)
+        self.reading = error.context or ""
         self.context = error.context_mark
         self.problem = error.problem or ""
         self.text = source.line(self.line)
@@ -65,16 +80,22 @@ class _Complaint:
 
     def diagnostic(self) -> Diagnostic:
         rules: list[Callable[[], Diagnostic | None]]
-        rules = [self.tab, self.alias, self.document, self.quote, self.unclosed]
+        rules = [self.tab, self.foreign, self.document, self.quote, self.unclosed]
         if len(self.text) <= LONG:  # the others search a line again and again
-            rules += [self.inline_list, self.template, self.formula, self.comma, self.colon_in_text]
+            rules += [self.inline_list, self.template, self.question_mark, self.formula, self.comma]
+            rules += [self.colon_in_text]
             rules += [self.missing_space, self.missing_colon, self.indentation, self.text_behind]
             rules += [self.first_character]
         for rule in rules:
             found = rule()
             if found:
                 return found
-        return self.at(self.line, self.column, self.problem or "not YAML")
+        return self.at(self.line, self.column, self.in_plain_words())
+
+    def in_plain_words(self) -> str:
+        """The parser's words, or plain ones where it names tokens."""
+        whole = f"{self.reading}: {self.problem}"
+        return next((plain for words, plain in PLAIN_WORDS if words in whole), self.problem or "not YAML")
 
     def at(self, line: int, column: int, message: str, *, length: int = 1, help: str = "") -> Diagnostic:
         """The diagnostic at a place; behind the end it is the end of the last line with text."""
@@ -89,7 +110,7 @@ class _Complaint:
         return self.at(self.line, self.column, "a spec is one YAML document", help="remove `---` or `...`")
 
     def inline_list(self) -> Diagnostic | None:
-        if "block sequence entries" not in self.problem:
+        if "sequence entries are not" not in self.problem:
             return None
         item = self.text[self.column + 1 :].split(" #")[0].strip()
         message = "a list with `- ` starts on a line of its own"
@@ -104,29 +125,34 @@ class _Complaint:
 
     def tab(self) -> Diagnostic | None:
         blank = self.text[: len(self.text) - len(self.text.lstrip())]
-        if "\t" not in blank or not re.search(r"tab|cannot start any token", self.problem):
+        if "\t" not in blank or "cannot start any token" not in self.problem:
             return None
         tab = blank.index("\t")
         return self.at(self.line, tab, "a tab where YAML takes spaces", help="indent with spaces")
 
-    def alias(self) -> Diagnostic | None:
-        if "undefined alias" not in self.problem:
+    def foreign(self) -> Diagnostic | None:
+        """An alias, an anchor or a tag that is none even in YAML."""
+        is_foreign = re.search(r"an alias|an anchor|a tag|tag handle", f"{self.reading} {self.problem}")
+        if not is_foreign or not self.context:
             return None
-        word = re.match(r"\*[^\s,\]}]*", self.text[self.column :])
-        name = word[0] if word else "*"
-        found = self.at(self.line, self.column, f"alias `{name}`", length=len(name), help=NO_ALIAS)
+        text = self.source.line(self.context.line)[self.context.column :]
+        kind, help = FOREIGN[text[0]]
+        name = re.split(r"[\s,\]}]", text, maxsplit=1)[0]
+        found = self.at(
+            self.context.line, self.context.column, f"{kind} `{name}`", length=len(name), help=help
+        )
         return replace(found, code="E0103")
 
     def formula(self) -> Diagnostic | None:
         """A formula in a flow collection: a plain scalar there ends at `, [ ] { }`."""
         starts = [m.start() for m in re.finditer(r"(?<=[:,{\[\s])=(?![=\s])", self.before)]
-        if starts and "did not find expected ',' or" in self.problem and self.is_inline():
+        if starts and "expected ',' or" in self.problem and self.is_inline():
             fail_torn_formula(self.source, self.line, starts[-1])
         return None
 
     def template(self) -> Diagnostic | None:
         """A template that must be quoted: `name: layer{i}` in a flow collection, or `name: {i}x` anywhere."""
-        if not re.search(r"',' or '}'|expected key", self.problem):
+        if not re.search(r"',' or '}'|expected <block end>", self.problem):
             return None
         for word in re.finditer(r"[\w.{+*/-]*\{[^{}:,]*\}[\w.-]*(?:\{[^{}:,]*\}[\w.-]*)*", self.text):
             is_formula = self.text[: word.start()].endswith("=")
@@ -141,7 +167,7 @@ class _Complaint:
         if "escape character" in self.problem:
             hint = "between \" a backslash starts an escape: use '...'"
             return self.at(self.line, self.column, "an unknown escape in a text", help=hint)
-        if not self.context or "end of stream" not in self.problem:
+        if not self.context or not re.search("unexpected (?:end of stream|document sep)", self.problem):
             return None
         return self.at(self.context.line, self.context.column, "a quote that is never closed")
 
@@ -150,12 +176,10 @@ class _Complaint:
         return self.context is not None and self.context.line == self.line
 
     def unclosed(self) -> Diagnostic | None:
-        if "did not find expected ',' or" in self.problem and self.context and not self.is_inline():
+        ends = "<stream end>" in self.problem
+        if "expected ',' or" in self.problem and self.context and (ends or not self.is_inline()):
             opening = self.source.line(self.context.line)[self.context.column : self.context.column + 1]
             found = self.at(self.context.line, self.context.column, f"`{opening}` is never closed")
-            ends = not any(
-                self.source.line(line).strip() for line in range(self.line, len(self.source.lines))
-            )
             place = self.at(self.line, self.column, "").span
             return replace(found, notes=(Note("the text ends" if ends else "something else starts", place),))
         if self.text[self.column : self.column + 1] in ("}", "]") and "expected" in self.problem:
@@ -163,8 +187,18 @@ class _Complaint:
             return self.at(self.line, self.column, f"`{char}` closes nothing", help="remove it")
         return None
 
+    def question_mark(self) -> Diagnostic | None:
+        """`{says: why?}`: in a flow collection `?` ends a text."""
+        if not re.search(r"expected ',' or .* got '\?'", self.problem):
+            return None
+        word = re.search(r"[^\s,:{}\[\]]*$", self.before)
+        column = word.start() if word else self.column
+        text = re.split(r"[,\]}]", self.text[column:], maxsplit=1)[0].rstrip()
+        message = "inside `{ }` or `[ ]` a text that holds `?` must be quoted"
+        return self.at(self.line, column, message, length=len(text), help=_quoted(text))
+
     def comma(self) -> Diagnostic | None:
-        if "did not find expected ',' or" not in self.problem:
+        if "expected ',' or" not in self.problem:
             return None
         word = re.search(r"[\w'\"]+\s*$", self.before)
         column = word.start() if word and self.text[self.column : self.column + 1] == ":" else self.column
@@ -213,7 +247,7 @@ class _Complaint:
 
     def indentation(self) -> Diagnostic | None:
         """A line that starts at a column where nothing above it can go on."""
-        if not re.search(r"expected key|expected '-'|mapping values", self.problem):
+        if not re.search(r"expected <block end>|mapping values", self.problem):
             return None
         own = len(self.text) - len(self.text.lstrip())
         above = self.starts_above()
@@ -248,7 +282,7 @@ class _Complaint:
     def text_behind(self) -> Diagnostic | None:
         """Text behind a closing quote or bracket: `'quoted' and more`, `{i}x`, `[a] b`."""
         closing = re.search(r"['\"}\]]\s*$", self.before)
-        if not closing or "expected key" not in self.problem:
+        if not closing or "expected <block end>" not in self.problem:
             return None
         message = f"text behind the closing `{self.before.rstrip()[-1]}`"
         rest = self.text[self.column :].split(" #")[0].rstrip()

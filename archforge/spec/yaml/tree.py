@@ -1,6 +1,6 @@
 """YAML text to a tree of plain values, each with its span.
 
-YAML 1.2 scalars over libyaml's events: `1e-5` is a number, `on` and `1:30` are text, integers may
+YAML 1.2 scalars over the parser's events: `1e-5` is a number, `on` and `1:30` are text, integers may
 be grouped by threes (`25_557_032`). Duplicate keys, anchors, aliases, merge keys and tags are refused.
 """
 
@@ -15,7 +15,8 @@ from typing import Any
 import yaml
 
 from archforge.errors import MAX_REPORTED, Diagnostic, DiagnosticError, Note, SourceFile, Span, fail, fail_all
-from archforge.spec.yaml.parser_errors import NO_ALIAS, fail_syntax, fail_torn_formula
+from archforge.spec.yaml.parser_errors import NO_ALIAS, NO_TAG, fail_torn_formula, syntax_error
+from archforge.spec.yaml.parsers import quick_events, sure_events
 from archforge.spec.yaml.text_positions import place_text
 
 __all__ = ["GROUPED", "Entry", "Mapping", "Scalar", "Sequence", "Tree", "parse_yaml", "span_at"]
@@ -25,8 +26,6 @@ MAX_DEPTH = 60
 MAX_DIGITS = 40
 MAX_NUMBER = 1e18
 
-_Loader: Any = getattr(yaml, "CLoader", yaml.Loader)  # libyaml: the same marks, ten times faster
-
 _INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)$")
 GROUPED = re.compile(r"[-+]?[1-9][0-9]{0,2}(?:_[0-9]{3})+$")
 _FLOAT = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$")
@@ -34,8 +33,8 @@ _FLOAT = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$
 _DOUBTFUL = re.compile(
     r"[-+]?(?:0[0-9]+|0[xob][0-9a-fA-F_]+|[0-9][0-9_]*_[0-9_]*|\.(?:inf|nan))$", re.IGNORECASE
 )
-# YAML 1.2, production 1, c-printable. libyaml says in bytes where it found another.
-_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# YAML 1.2, production 1, c-printable, without the byte order mark, which is no character of a text.
+_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 _WORDS = {"true": True, "True": True, "false": False, "False": False, "null": None, "~": None, "": None}
 
 
@@ -111,9 +110,29 @@ def parse_yaml(source: SourceFile) -> Tree:
     """Tree of a document. Raises all its mistakes, but of those that make it no YAML only the first."""
     if len(source.text) > MAX_CHARACTERS:
         fail("E0107", f"{source.name} has more than {MAX_CHARACTERS:,} characters")
+    # A BOM is no character of the document; keeping it out keeps the columns of line 1.
+    text = source.text.removeprefix("\ufeff")
+    return _read_flawless(source, quick_events(text)) or _read(source, text)
+
+
+def _read_flawless(source: SourceFile, events: Iterator[Any] | None) -> Tree | None:
+    """The tree, or None without events and for a text with any mistake."""
     found: list[Diagnostic] = []
     try:
-        tree = _read(source, found)
+        tree = _Builder(source, found, events).document() if events else None
+    except (yaml.YAMLError, UnicodeEncodeError, DiagnosticError):
+        return None
+    return None if found else tree
+
+
+def _read(source: SourceFile, text: str) -> Tree:
+    _check_characters(source)
+    found: list[Diagnostic] = []
+    try:
+        tree = _Builder(source, found, sure_events(text)).document()
+    except yaml.MarkedYAMLError as error:
+        fail_all([*found, syntax_error(source, error)])
+        raise
     except DiagnosticError as error:
         fail_all([*found, *error.diagnostics])
         raise
@@ -121,19 +140,14 @@ def parse_yaml(source: SourceFile) -> Tree:
     return tree
 
 
-def _read(source: SourceFile, notes: list[Diagnostic]) -> Tree:
-    try:
-        source.text.encode()
-        return _Builder(source, notes).document()
-    except yaml.MarkedYAMLError as error:
-        fail_syntax(source, error)
-    except UnicodeEncodeError as error:
-        fail("E0106", "half of a surrogate pair is no character", span_at(source, error.start))
-    except yaml.reader.ReaderError:
-        found = _UNPRINTABLE.search(source.text)
-        index = found.start() if found else 0
-        message = f"the character U+{ord(source.text[index]):04X} is not allowed in YAML"
-        fail("E0106", message, span_at(source, index))
+def _check_characters(source: SourceFile) -> None:
+    found = _UNPRINTABLE.search(source.text, source.text.startswith("\ufeff"))
+    if not found:
+        return
+    message = f"the character U+{ord(found[0]):04X} is not allowed in YAML"
+    if "\ud800" <= found[0] <= "\udfff":
+        message = "half of a surrogate pair is no character"
+    fail("E0106", message, span_at(source, found.start()))
 
 
 def span_at(source: SourceFile, index: int) -> Span:
@@ -150,16 +164,20 @@ def _up_to(event: Any, start: Span) -> Span:
     return Span(start.source, start.line, start.column, end.column - start.column)
 
 
+def _is_plain(event: Any) -> bool:
+    """True for a scalar without quotes, block header or tag; `!` alone says nothing."""
+    return not event.style and event.tag in (None, "!")
+
+
 class _Builder:
     """Builder of a tree from the events of the YAML parser. `found` takes mistakes that it reads past."""
 
-    def __init__(self, source: SourceFile, found: list[Diagnostic]) -> None:
+    def __init__(self, source: SourceFile, found: list[Diagnostic], events: Iterator[Any]) -> None:
         self.source = source
         self.found = found
+        self.events = events
         self.depth = 0
         self.flow = 0
-        # A BOM is no character of the document; keeping it out keeps the columns of line 1.
-        self.events = yaml.parse(source.text.removeprefix("\ufeff"), Loader=_Loader)
 
     def note(
         self, code: str, message: str, span: Span, *, help: str = "", notes: tuple[Note, ...] = ()
@@ -181,8 +199,20 @@ class _Builder:
 
     def span(self, event: Any) -> Span:
         start, end = event.start_mark, event.end_mark
+        if start.index == end.index and (self.flow or not self.depth):
+            return self.next_character(start.line, start.column)  # nothing stands before the next token
         last = end.column if end.line == start.line else len(self.source.line(start.line).rstrip())
         return Span(self.source, start.line, start.column, max(last - start.column, 1))
+
+    def next_character(self, line: int, column: int) -> Span:
+        """The next place that is neither blank nor in a comment; the end of the text if there is none."""
+        while line < len(self.source.lines):
+            rest = self.source.line(line)[column:].lstrip()
+            if rest and not rest.startswith("#"):
+                return Span(self.source, line, len(self.source.line(line)) - len(rest))
+            line, column = line + 1, 0
+        last = len(self.source.lines) - 1
+        return Span(self.source, last, len(self.source.line(last)))
 
     def node(self, event: Any) -> Tree:
         span = self.span(event)
@@ -194,11 +224,13 @@ class _Builder:
         self.depth += 1
         if self.depth > MAX_DEPTH:
             fail("E0107", f"nested deeper than {MAX_DEPTH} levels", span)
-        self.flow += event.flow_style
+        self.flow += bool(event.flow_style)  # PyYAML's own parser says None of a list in line with its key
         tree = (
-            self.sequence(span) if isinstance(event, yaml.SequenceStartEvent) else self.mapping(event, span)
+            self.sequence(event, span)
+            if isinstance(event, yaml.SequenceStartEvent)
+            else self.mapping(event, span)
         )
-        self.flow -= event.flow_style
+        self.flow -= bool(event.flow_style)
         self.depth -= 1
         return tree
 
@@ -209,9 +241,7 @@ class _Builder:
             name = span.part(0, 1 + len(event.anchor))
             self.note("E0103", f"anchor `&{event.anchor}`", name, help=NO_ALIAS)
         elif event.tag not in (None, "!"):
-            self.note(
-                "E0103", f"tag `{event.tag}`", span, help="plain YAML only; quote a text that starts with `!`"
-            )
+            self.note("E0103", f"tag `{event.tag}`", span, help=NO_TAG)
         elif isinstance(event, yaml.ScalarEvent) and event.style == '"':
             self.check_escapes(event.value, span)
 
@@ -222,11 +252,11 @@ class _Builder:
         if found:
             self.note("E0106", f"the character U+{ord(found[0]):04X} is not allowed, not even escaped", span)
 
-    def sequence(self, span: Span) -> Sequence:
+    def sequence(self, start: Any, span: Span) -> Sequence:
         items = []
         while not isinstance(event := next(self.events), yaml.SequenceEndEvent):
             items.append(self.node(event))
-        return Sequence(tuple(items), _up_to(event, span))
+        return Sequence(tuple(items), _up_to(event, span) if start.flow_style else span)
 
     def mapping(self, start: Any, span: Span) -> Mapping:
         entries: dict[str, Entry] = {}
@@ -236,7 +266,7 @@ class _Builder:
                 fail("E0101", "a key must be a word", key_span)
             self.check_foreign(event, key_span)
             key = event.value
-            if event.implicit[0] and key.startswith("="):
+            if _is_plain(event) and key.startswith("="):
                 self.refuse_torn_formula(key, key_span)
             value = self.node(next(self.events))
             if key == "<<":
@@ -246,7 +276,7 @@ class _Builder:
                 hint = "rename one of the two, or join them"
                 self.note("E0102", f"duplicate key `{key}`", key_span, help=hint, notes=(first,))
             else:
-                entries[key] = Entry(key, key_span, value, quoted=not event.implicit[0])
+                entries[key] = Entry(key, key_span, value, quoted=not _is_plain(event))
         if start.flow_style:
             return Mapping(entries, _up_to(event, span))
         # A block mapping has no token of its own: the first key stands for it.
@@ -254,8 +284,8 @@ class _Builder:
 
     def scalar(self, event: Any, span: Span) -> Scalar:
         text, mark = event.value, event.end_mark
-        end = (mark.line, mark.column) if mark.line != span.line else None
-        if not event.implicit[0]:
+        end = (mark.line, mark.column) if mark.line != event.start_mark.line else None
+        if not _is_plain(event):
             return Scalar(text, span, quoted=True, end=end)
         if text.startswith("="):
             self.refuse_torn_formula(text, span)
