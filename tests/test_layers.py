@@ -152,6 +152,26 @@ def test_imports_point_down_and_are_light() -> None:
     assert not found, "\n".join(found)
 
 
+# The folders of the backend numba, from the lowest; those of one line do not import each other.
+NUMBA_FOLDERS = (("toolchain",), ("runtime",), ("microkernels", "units"), ("families",))
+
+
+def test_folders_of_numba_import_only_those_below() -> None:
+    prefix = "archforge.backends.numba."
+    depth = {name: depth for depth, names in enumerate(NUMBA_FOLDERS) for name in names}
+    found = []
+    for module, path in modules():
+        folder = module.removeprefix(prefix).split(".")[0]
+        if not module.startswith(prefix) or folder not in depth:
+            continue
+        for imported in imports_of(path.read_text("utf-8"), module, is_package=path.name == "__init__.py"):
+            target = imported.module.removeprefix(prefix).split(".")[0]
+            is_below = target == folder or depth.get(target, len(depth)) < depth[folder]
+            if imported.module.startswith(prefix) and not is_below:
+                found.append(f"{module}:{imported.line}: imports {imported.module}")
+    assert not found, "\n".join(found)
+
+
 @pytest.mark.parametrize(
     ("module", "source", "complaint"),
     [

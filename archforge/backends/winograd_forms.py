@@ -49,22 +49,24 @@ PIECE = 128  # pairs of channels whose weights are transformed at once
 
 @dataclass(frozen=True)
 class WinogradAxis:
-    """F(outputs, taps) along one axis."""
+    """F(outputs, taps) along one axis: so many outputs of a kernel of so many taps."""
 
     outputs: int
     taps: int
 
     @property
     def points(self) -> int:
+        """Points at which the polynomials are multiplied."""
         return self.outputs + self.taps - 1
 
     @cached_property
     def pairs(self) -> list[Fraction]:
+        """The positive point of each pair."""
         return [Fraction(p) for p in PAIRS[self.points]]
 
     @cached_property
     def finite(self) -> list[Fraction]:
-        """All points but infinity; for a single one that is all there is."""
+        """All points but infinity, of which a single point is the only one."""
         return [Fraction(0), *(s * p for p in self.pairs for s in (1, -1))] if self.points > 1 else []
 
     def weights(self) -> Array:
@@ -80,8 +82,10 @@ class WinogradAxis:
         return made
 
     def values(self) -> list[Coefficients]:
-        """B^T: for each point the coefficients, from the constant on, of the product of x - q over the
-        other finite points."""
+        """B^T: for each point the coefficients of the product of x - q over the other finite points.
+
+        The constant's coefficient comes first.
+        """
         return [_polynomial([q for q in self.finite if q != p]) for p in (*self.finite, None)]
 
     def sums(self) -> list[Coefficients]:
@@ -92,7 +96,7 @@ class WinogradAxis:
 
 @dataclass(frozen=True)
 class WinogradForm:
-    """A tile: F along the rows' axis and along the columns'."""
+    """A form of Winograd's convolution: F along the rows' axis and along the columns'."""
 
     rows: WinogradAxis
     columns: WinogradAxis
@@ -118,6 +122,7 @@ class WinogradForm:
 
 
 def _polynomial(roots: Sequence[Fraction]) -> Coefficients:
+    """The coefficients of a polynomial with these roots, from the constant on."""
     made = [Fraction(1)]
     for q in roots:
         made = [low - q * high for low, high in zip([Fraction(0), *made], [*made, Fraction(0)], strict=True)]
@@ -146,7 +151,7 @@ def output_transform(form: WinogradForm) -> Array:
 
 
 def _over_both(rows: list[Coefficients], columns: list[Coefficients]) -> Array:
-    """Two matrices, each along one axis, as one over both. Coefficients that are not given are 0."""
+    """The matrix over both axes of a matrix along each of them. Coefficients that are not given are 0."""
     both = []
     for matrix in (rows, columns):
         width = max(map(len, matrix))

@@ -1,6 +1,7 @@
-"""Apple's MLX: Metal, CUDA, or a slow but exact CPU. Imported when it is first used.
+"""Apple's MLX: on Metal, on CUDA, or on a slow but exact CPU. Its library is imported when it is first used.
 
-Values lie channels-last, [N, *spatial, C], as MLX's convolutions want them.
+Values lie channels-last, [N, *spatial, C], as MLX's convolutions want them: `channels_last.py` has the rule,
+`lowerings.py` the table of kernels, of which the larger families have files of their own.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ PACKAGE = "mlx" if sys.platform == "darwin" else "mlx[cpu]"
 
 @dataclass(frozen=True, slots=True)
 class MlxBackend:
-    """Values are lazy `mlx.core.array`s until they leave."""
+    """The backend of MLX. Values are lazy `mlx.core.array`s until they leave."""
 
     name: str = "mlx"
     dtypes: tuple[str, ...] = ("float32", "float16", "bfloat16")
 
     def preference(self) -> int:
-        """Above NumPy where there is a GPU; its CPU build is some twenty times slower."""
+        """3 where there is a GPU, above NumPy; else 0, since MLX on the CPU is some twenty times slower."""
         try:
             mx = import_module("mlx.core")
         except ImportError:

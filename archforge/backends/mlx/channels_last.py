@@ -1,6 +1,6 @@
-"""Where the axes of a value lie: MLX's convolutions want [N, *spatial, C], the reference [N, C, *spatial].
+"""Values with their channels last: MLX's convolutions take [N, *spatial, C], the reference [N, C, *spatial].
 
-The rule needs the number of axes alone, so that (time, features) moves as a 1-D map does.
+Only the number of axes matters, so that a value (time, features) moves its axes as a 1-D map does.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Params = Mapping[str, mx.array]
 
 
 def axis_of(axis: int, x: TensorType) -> int:
-    """Where axis `axis` of `x`, counted from 0 without the batch, lies in its value."""
+    """The axis of a value that holds axis `axis` of `x`, which is counted from 0 without the batch."""
     return axis or len(x.shape)
 
 

@@ -88,13 +88,13 @@ def layer_scale(op: LayerScale, x: TensorType) -> Kernel:
 
 
 def merge(function: Callable[[mx.array, mx.array], mx.array]) -> Lowering:
-    """A chain of one operator over values of equal shapes."""
+    """A lowering that applies one operator to values of equal shapes, one after the other."""
     kernel = Kernel(lambda params, *inputs: reduce(function, inputs))
     return lambda op, *inputs: kernel
 
 
 def multiply(op: Multiply, *inputs: TensorType) -> Kernel:
-    """Factors are aligned at the channels, so that lacking axes come before the last."""
+    """A product of values with their channels aligned: axes that a value lacks come before its last one."""
     axes = max(len(x.shape) for x in inputs)
     ones = [(1,) * (axes - len(x.shape)) for x in inputs]
 

@@ -1,4 +1,5 @@
-"""The table of MLX kernels, by kind of op. What is missing, or returns None, runs on the reference.
+"""The table of MLX kernels, by kind of op. An op without one, or whose lowering is None, runs on the
+reference.
 
 Values are mlx.core.array [N, *spatial, C].
 """
@@ -111,7 +112,7 @@ def concat(op: Concat, *inputs: TensorType) -> Kernel:
 
 
 def reshape(op: Op, x: TensorType) -> Kernel:
-    """The elements keep the reference's order."""
+    """A new shape for elements that keep the reference's order."""
     shape = op.infer(x).shape
     return Kernel(lambda params, x: channels_last(channels_first(x).reshape(len(x), *shape)))
 
@@ -130,8 +131,8 @@ def shuffle(op: Shuffle, x: TensorType) -> Kernel:
 
 
 def slice_(op: Slice, x: TensorType) -> Kernel:
-    axis, stretch = op.stretch(x)
-    index = (slice(None),) * axis_of(axis, x) + (stretch,)
+    axis, part = op.stretch(x)
+    index = (slice(None),) * axis_of(axis, x) + (part,)
     return Kernel(lambda params, x: x[index])
 
 

@@ -33,6 +33,7 @@ __all__ = [
 
 
 def conv(op: Conv, x: TensorType) -> Kernel | None:
+    """A convolution over any number of axes; None where MLX has no groups for it."""
     window = op.window(x)
     if not _can_group(op.groups, window):
         return None
@@ -57,15 +58,18 @@ def conv(op: Conv, x: TensorType) -> Kernel | None:
 
 
 def conv_transpose(op: ConvTranspose, x: TensorType) -> Kernel | None:
-    """A convolution with the kernel turned round over the input with stride - 1 zeros between its
-    elements. Source: arXiv:1603.07285, chapter 4."""
+    """A transposed convolution, as a convolution with the kernel turned round, over the input with stride - 1
+    zeros between its elements.
+
+    None where MLX has no groups for it. Source: arXiv:1603.07285, chapter 4.
+    """
     window = op.window(x)
     if not _can_group(op.groups, window):
         return None
     inputs, outputs = x.channels // op.groups, op.out // op.groups
     margin = [reach - 1 for reach in window.reach]
     full = [(n - 1) * s + r for n, s, r in zip(x.spatial, window.stride, window.reach, strict=True)]
-    cut = [
+    crop = [
         (-before, size + before - whole)  # what `after` and `output_padding` come to
         for (before, _), size, whole in zip(window.padding, op.infer(x).spatial, full, strict=True)
     ]
@@ -80,7 +84,7 @@ def conv_transpose(op: ConvTranspose, x: TensorType) -> Kernel | None:
             groups=op.groups,
             flip=True,
         )
-        y = padded(y, cut)
+        y = padded(y, crop)
         return y + params["bias"] if op.bias else y
 
     def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
@@ -92,11 +96,12 @@ def conv_transpose(op: ConvTranspose, x: TensorType) -> Kernel | None:
 
 
 def _can_group(groups: int, window: Window) -> bool:
-    """MLX: "can only handle groups != 1 in 1D or 2D convolutions"."""
+    """True if MLX has it; it "can only handle groups != 1 in 1D or 2D convolutions"."""
     return groups == 1 or len(window.kernel) < 3
 
 
 def max_pool(op: MaxPool, x: TensorType) -> Kernel:
+    """The largest of each window."""
     window, sizes = op.window(x), x.spatial
 
     def run(params: Params, x: mx.array) -> mx.array:
@@ -106,6 +111,7 @@ def max_pool(op: MaxPool, x: TensorType) -> Kernel:
 
 
 def avg_pool(op: AvgPool, x: TensorType) -> Kernel:
+    """The mean of each window."""
     window, sizes = op.window(x), x.spatial
 
     def run(params: Params, x: mx.array) -> mx.array:
@@ -120,6 +126,7 @@ def avg_pool(op: AvgPool, x: TensorType) -> Kernel:
 
 
 def lp_pool(op: LpPool, x: TensorType) -> Kernel:
+    """The p-norm of each window."""
     window, sizes = op.window(x), x.spatial
 
     def run(params: Params, x: mx.array) -> mx.array:
@@ -134,22 +141,25 @@ def lp_pool(op: LpPool, x: TensorType) -> Kernel:
 
 
 def _taps(x: mx.array, window: Window, sizes: tuple[int, ...], value: float = 0.0) -> Iterator[mx.array]:
-    """What lies under each position inside the kernel, for all windows at once."""
+    """The elements under each position inside the kernel, for all windows at once."""
     x = padded(x, window.margins(sizes), value)
     return (x[(slice(None), *slices)] for _, slices in window.taps())
 
 
 def global_avg_pool(op: GlobalAvgPool, x: TensorType) -> Kernel:
+    """The mean of each whole map."""
     axes = list(range(1, len(x.shape)))
     return Kernel(lambda params, x: mx.mean(x, axes, keepdims=op.keep))
 
 
 def global_max_pool(op: GlobalMaxPool, x: TensorType) -> Kernel:
+    """The largest of each whole map."""
     axes = list(range(1, len(x.shape)))
     return Kernel(lambda params, x: mx.max(x, axes, keepdims=op.keep))
 
 
 def adaptive_avg_pool(op: AdaptiveAvgPool, x: TensorType) -> Kernel:
+    """Means over parts of a map, axis by axis."""
     sizes, counts = x.spatial, op.infer(x).spatial
 
     def run(params: Params, x: mx.array) -> mx.array:

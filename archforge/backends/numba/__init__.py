@@ -3,6 +3,11 @@
 Values lie in blocks of channels as wide as a vector register; `docs/runtime_design.md` explains. Ops without
 a kernel here run on the reference. Executables are re-entrant: each call at the same time has memory of its
 own.
+
+Read `program.py` first, which records a plan on a tape, then `lowerings.py`, the table of kernels. Folders
+import only those before them: `toolchain/` makes machine code, `runtime/` has the tape, records and threads,
+`microkernels/` and `units/` the code that computes, `families/` the kernels of ops and, in its docstring, how
+to add one. `choices.py`, `info.py` and `limits.py` are for tuning, `archforge info` and benchmarks.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Which kernel computes an op where several can: the cost model's, or the one that `archforge tune` found.
+"""Choices between kernels that compute the same op: the cost model's, or those that `archforge tune` found.
 
 Choices are kept beside the machine code, for one CPU, version and number of threads; they name kernels by the
 op and its input. Each network has a file of its own, so that those who tune at the same time lose nothing; of
-two choices for one op the newer holds. What cannot be read, or names no kernel of today, is passed over.
+two choices for one op the newer holds. A file that cannot be read, and a choice that names no kernel of
+today, is passed over.
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ PREFIX = "tuned-"
 
 
 def use_of(op: Op, *inputs: TensorType) -> str:
-    """What a choice is stored under: an op with its attributes, and the types of its inputs."""
+    """The key of a choice: an op with its attributes, and the types of its inputs."""
     attributes = " ".join(f"{name}={value}" for name, value in sorted(op.attributes().items()))
     return f"{op.kind} of {', '.join(map(str, inputs))}: {attributes}".replace("'", "")
 
 
 def alternatives(op: Op, *inputs: TensorType) -> tuple[str, ...]:
-    """The kernels that can compute it, the cost model's first."""
+    """The names of the kernels that can compute an op, the cost model's first."""
     if not isinstance(op, Conv):
         return (DIRECT,)
     default = winograd_cost.expected_form(op, *inputs)
@@ -56,7 +57,7 @@ def chosen_form(op: Conv, x: TensorType, choices: Mapping[str, str]) -> Winograd
 
 
 def kept() -> Mapping[str, str]:
-    """The stored choices for this machine; none if there are none."""
+    """The stored choices for this machine: names of kernels by use."""
     return _read(cache_folder())
 
 
@@ -72,7 +73,7 @@ def store(choices: Mapping[str, str]) -> Path:
 
 
 def clear() -> int:
-    """Forget all choices, those of other machines and versions too; how many files there were."""
+    """Forget all choices, those of other machines and versions too. Returns how many files held some."""
     paths = list(cache_folder().glob(f"{PREFIX}*.json"))
     for path in paths:
         path.unlink(missing_ok=True)
@@ -89,7 +90,7 @@ def _read(folder: Path) -> Mapping[str, str]:
 
 
 def _stored(folder: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """What each file holds, and when it was written."""
+    """The choices in each file, with the time when they were written in nanoseconds."""
     for path in folder.glob(f"{_prefix()}*.json"):
         with suppress(OSError, ValueError):
             found = json.loads(path.read_text("utf-8"))

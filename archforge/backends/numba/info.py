@@ -39,4 +39,5 @@ def machine_facts() -> dict[str, str]:
 
 
 def _counted(things: Sized, word: str) -> str:
+    """A number of things with their name, in the plural unless there is one."""
     return f"{len(things)} {word}{'s' * (len(things) != 1)}"

@@ -1,4 +1,4 @@
-"""What this machine can do at most, measured: multiply-adds of one core and of all, bytes read from memory.
+"""Limits of this machine, measured: multiply-adds of one core and of all, and bytes read from memory.
 
 A roofline (doi:10.1145/1498765.1498785) has these two limits. Both are measured with code of the same
 generator and the same vectors as the kernels.

@@ -28,7 +28,8 @@ __all__ = ["LOWERINGS", "lowerings"]
 
 
 def lowerings(without: frozenset[str], choices: Mapping[str, str] | None = None) -> Mapping[str, Lowering]:
-    """`choices` are the kernels by use; None for those that are kept."""
+    """The table of lowerings, but for `without`. `choices` are kernels by use; None for those that are
+    kept."""
     if "winograd" in without:
         return LOWERINGS
     return LOWERINGS | {"conv": partial(convolution, kept() if choices is None else choices)}

@@ -1,4 +1,4 @@
-"""A plan made into tapes, one for each size of batch, with workspaces that calls take turns at."""
+"""Programs of plans: tapes, one for each size of batch, with workspaces that calls take turns at."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CACHES = 0.5
 
 @dataclass(slots=True, eq=False)
 class BatchTape:
-    """What one size of batch needs. Calls at the same time have a workspace each, kept for the next."""
+    """The tape of one size of batch, the values that are wanted, and workspaces that no call uses now."""
 
     tape: Tape
     wanted: Mapping[str, TapeValue]
@@ -35,7 +35,7 @@ class BatchTape:
 
 
 class NumbaProgram:
-    """Runs a plan; threads may call it together."""
+    """A plan with its packed parameters. Threads may call it together: each has a workspace of its own."""
 
     def __init__(self, plan: Plan, params: tuple[Mapping[str, Array], ...]) -> None:
         self._plan = plan
@@ -82,7 +82,7 @@ class NumbaProgram:
         return BatchTape(tape, wanted)
 
     def _step(self, tape: Tape, index: int, values: Mapping[str, TapeValue]) -> TapeValue:
-        """What the step makes, its calls on the tape."""
+        """Record the calls of a step; returns the value that they make."""
         step, params = self._plan.steps[index], self._params[index]
         tape.current = step.output
         given = tuple(values[v] for v in step.inputs)

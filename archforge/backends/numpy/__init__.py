@@ -1,5 +1,9 @@
 """Plain NumPy. In float64 it is the reference: every op runs on the kernel of its own file. In float32 it has
-kernels that spend their time in NumPy's matrix products; `docs/runtime_design.md` explains them."""
+kernels that spend their time in NumPy's matrix products; `docs/runtime_design.md` explains them.
+
+Read `lowerings.py`, the table, then `conv.py` with `bands.py` and `epilogues.py`, which the other files of
+kernels use too; `program.py` runs a plan in the memory of `call_memory.py`.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,7 @@ __all__ = ["BACKEND"]
 
 @dataclass(frozen=True, slots=True)
 class NumpyBackend:
-    """Values are arrays: [N, *shape] in float64, [N, *spatial, C] in float32."""
+    """The backend of NumPy. Values are arrays: [N, *shape] in float64, [N, *spatial, C] in float32."""
 
     name: str = "numpy"
     dtypes: tuple[str, ...] = ("float32", "float64")
@@ -29,7 +33,7 @@ class NumpyBackend:
         return 1
 
     def require(self) -> None:
-        """NumPy is always there."""
+        """Nothing to require: NumPy is always there."""
 
     def facts(self) -> Mapping[str, str]:
         blas = np.show_config("dicts")["Build Dependencies"]["blas"]

@@ -1,4 +1,4 @@
-"""What one call works in: an arena with a place for each value, and scratch memory."""
+"""Memory of a call: an arena with a place for each value, and scratch memory."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Scratch:
         return self._memory.nbytes
 
     def __call__(self, *shapes: tuple[int, ...]) -> list[Array]:
-        """An array float32 of each shape, of any content."""
+        """An array float32 for each shape, whose content is undefined."""
         sizes = [math.prod(shape) for shape in shapes]
         starts = [0]
         for size in sizes:
@@ -45,7 +45,7 @@ class Scratch:
 
 @dataclass(frozen=True, slots=True)
 class ArenaPlace:
-    """Floats of a value: from an offset on, and from a channel on of pixels that hold `channels`."""
+    """The place of a value: an offset in floats, and its first channel within pixels of `channels`."""
 
     offset: int
     shape: tuple[int, ...]  # [*spatial, C]
@@ -54,7 +54,7 @@ class ArenaPlace:
 
 
 class ArenaLayout:
-    """Where each value of a plan lies in an arena: offsets are those of one image, times the batch."""
+    """Places of a plan's values in an arena. Offsets are for one image; for a batch, times its size."""
 
     def __init__(self, plan: Plan) -> None:
         inside = inside_concats(plan, 1)
@@ -96,7 +96,7 @@ class CallMemory:
         self._views: tuple[int, Mapping[str, Array]] = (0, {})
 
     def values(self, layout: ArenaLayout, batch: int) -> Mapping[str, Array]:
-        """An array for each value; the layout is the same in each call."""
+        """An array for each value. The layout must be the same in each call."""
         if self._views[0] != batch:
             if self._arena.size < layout.size * batch:
                 self._arena = np.empty(layout.size * batch, np.float32)

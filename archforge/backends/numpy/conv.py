@@ -1,5 +1,5 @@
-"""Convolutions as matrix products: windows are copied band by band, a pixel's to a row, where they are
-more than the pixel itself. Linear layers are one product."""
+"""Convolutions as matrix products: windows are copied band by band, those of one pixel to one row, unless
+they are just the pixel. Linear layers are one product."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from functools import partial
 
 import numpy as np
 
-from archforge.backends.numpy.bands import BAND_BYTES, Part, Reader, bands, in_parts, pixels, windows
+from archforge.backends.numpy.bands import BAND_BYTES, Reader, bands, pixels, windows
 from archforge.backends.numpy.call_memory import Scratch
+from archforge.backends.numpy.epilogues import Part, in_parts
 from archforge.ir import TensorType
 from archforge.ops.base import Array
 from archforge.ops.conv import Conv
@@ -21,7 +22,7 @@ __all__ = ["convolution", "linear", "pointwise"]
 
 
 def _pack(op: Conv, params: Mapping[str, Array]) -> Mapping[str, Array]:
-    """`weight` as [groups, kernel * inputs, outputs]."""
+    """The parameters with `weight` as [groups, kernel * inputs, outputs]."""
     weight = params["weight"]
     outputs, inputs = weight.shape[0] // op.groups, weight.shape[1]
     split = weight.reshape(op.groups, outputs, inputs, -1)
@@ -30,12 +31,12 @@ def _pack(op: Conv, params: Mapping[str, Array]) -> Mapping[str, Array]:
 
 
 def _most(params: Mapping[str, Array]) -> int:
-    """Bytes of a band: each copies the weights once more, within BLAS."""
+    """The most bytes of a band: at least those of the weights, which BLAS copies again for each band."""
     return max(BAND_BYTES, params["weight"].nbytes)
 
 
 def convolution(op: Conv, x: TensorType) -> Kernel:
-    """Any."""
+    """A convolution of any geometry, as one matrix product per band of rows."""
     window, sizes, groups = op.window(x), x.spatial, op.groups
     reader = Reader(window, sizes)
     inputs = x.channels // groups
@@ -58,7 +59,7 @@ def convolution(op: Conv, x: TensorType) -> Kernel:
 
 
 def pointwise(op: Conv, x: TensorType) -> Kernel:
-    """Of kernel and stride 1 without padding or groups: pixels as they lie."""
+    """A convolution with a kernel and stride of 1, without padding or groups: one product of pixels."""
 
     def parts(params: Mapping[str, Array], x: Array, out: Array, scratch: Scratch) -> Iterator[Part]:
         for _, rows in bands(1, len(x), out.shape[1] * out.itemsize, _most(params)):
@@ -69,7 +70,7 @@ def pointwise(op: Conv, x: TensorType) -> Kernel:
 
 
 def linear(op: Linear, x: TensorType) -> Kernel | None:
-    """Over vectors; along an axis of a map it is left to the reference. The weights stay as they are."""
+    """A linear layer over vectors; None along an axis of a map, which is left to the reference."""
     if len(x.shape) != 1:
         return None
 

@@ -1,4 +1,4 @@
-"""Element by element: activations, merges, scalings; and concatenation."""
+"""Operations element by element: activations, merges, scalings; and concatenation."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from archforge.backends.numpy.bands import ABSORBED, Part, activate, bands, finish, in_parts
+from archforge.backends.numpy.bands import bands
 from archforge.backends.numpy.call_memory import Scratch
+from archforge.backends.numpy.epilogues import ABSORBED, Part, activate, finish, in_parts
 from archforge.ir import TensorType
 from archforge.ops.base import Array, Op, resolve_axis
 from archforge.ops.batch_norm import BatchNorm
@@ -20,13 +21,15 @@ __all__ = ["activation", "batch_norm", "concat", "layer_scale", "merge", "scale"
 
 
 def _parts(out: Array) -> Iterator[Part]:
-    """Bands of a map; vectors whole."""
+    """Bands of a map, or all of a batch of vectors."""
     if out.ndim == 2:
         return iter([()])
     return bands(len(out), out.shape[1], out[0, 0].nbytes)
 
 
 def activation(op: Op, x: TensorType) -> Kernel:
+    """An activation by itself, which no other kernel absorbed."""
+
     def run(params: Mapping[str, Array], x: Array, *, out: Array, scratch: Scratch) -> None:
         for part in _parts(out):
             np.copyto(out[part], x[part])
@@ -36,7 +39,7 @@ def activation(op: Op, x: TensorType) -> Kernel:
 
 
 def merge(ufunc: np.ufunc) -> Lowering:
-    """A chain of one operator. Factors that lack axes get them before the channels."""
+    """A lowering that applies one operator to several values. Factors get lacking axes before channels."""
 
     def lower(op: Op, *inputs: TensorType) -> Kernel:
         def run(
@@ -64,12 +67,12 @@ def merge(ufunc: np.ufunc) -> Lowering:
 
 
 def _piece(value: Array, part: Part) -> Array:
-    """A part of a value that may stretch over its axes."""
+    """A part of a value; along axes of extent 1 it is all of them."""
     return value[tuple(s if n > 1 else slice(None) for s, n in zip(part, value.shape, strict=False))]
 
 
 def _affine(pack: Pack) -> Kernel:
-    """x * factor + bias, both [C] or [1]; `pack` makes them."""
+    """A kernel for x * factor + bias, both [C] or [1], which `pack` makes."""
 
     def parts(params: Mapping[str, Array], x: Array, out: Array, scratch: Scratch) -> Iterator[Part]:
         for part in _parts(out):
@@ -80,15 +83,17 @@ def _affine(pack: Pack) -> Kernel:
 
 
 def scale(op: Scale, x: TensorType) -> Kernel:
+    """A map times one number."""
     return _affine(lambda params: {"factor": np.full(1, op.factor, np.float32)})
 
 
 def layer_scale(op: LayerScale, x: TensorType) -> Kernel:
+    """A map times one trained factor for each channel."""
     return _affine(lambda params: {"factor": params[""].reshape(-1)})
 
 
 def batch_norm(op: BatchNorm, x: TensorType) -> Kernel:
-    """One that no convolution could take in."""
+    """A batch norm that no convolution could take in."""
 
     def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
         wide = {name: array.astype(np.float64) for name, array in params.items()}
@@ -100,7 +105,7 @@ def batch_norm(op: BatchNorm, x: TensorType) -> Kernel:
 
 
 def concat(op: Concat, *inputs: TensorType) -> Kernel:
-    """Branches that already lie in place are not copied."""
+    """A concatenation along any axis. Inputs that already lie in place are not copied."""
     axis = resolve_axis(op.axis, inputs[0]) or len(inputs[0].shape)
 
     def run(params: Mapping[str, Array], *given: Array, out: Array, scratch: Scratch) -> None:

@@ -9,8 +9,8 @@ from functools import partial
 import numpy as np
 
 from archforge.backends.numpy import conv, elementwise, windows, winograd
-from archforge.backends.numpy.bands import ACTIVATION_KINDS
 from archforge.backends.numpy.call_memory import Scratch
+from archforge.backends.numpy.epilogues import ACTIVATION_KINDS
 from archforge.ir import TensorType
 from archforge.ops import all_ops
 from archforge.ops.base import Array, Op
@@ -30,11 +30,12 @@ def lowerings(without: frozenset[str]) -> Mapping[str, Lowering]:
 
 
 def _first(lowering: Lowering, other: Lowering) -> Lowering:
+    """A lowering that takes the second one where the first has no kernel."""
     return lambda op, *inputs: lowering(op, *inputs) or other(op, *inputs)
 
 
 def convolution(op: Conv, x: TensorType, *, with_winograd: bool = True) -> Kernel:
-    """The family that takes it."""
+    """A kernel for a convolution: depthwise, pointwise, Winograd's, or the general one."""
     window = op.window(x)
     if op.groups == op.out == x.channels > 1:
         return windows.depthwise(op, x)
@@ -46,6 +47,7 @@ def convolution(op: Conv, x: TensorType, *, with_winograd: bool = True) -> Kerne
 
 
 def reference(op: Op, *inputs: TensorType) -> Kernel | None:
+    """The kernel of the op's own file, for values with their channels last; None if the op has none."""
     if not has_reference(op):
         return None
 

@@ -1,4 +1,4 @@
-"""Running a plan in float32: each kernel writes its result where the plan's layout wants it."""
+"""Programs of plans in float32: each kernel writes its result where the plan's layout has its place."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ __all__ = ["NumpyProgram"]
 
 
 class NumpyProgram:
-    """Runs a plan; threads may call it together. Calls at the same time have memory of their own, kept for
-    the next."""
+    """A plan with its packed parameters. Threads may call it together: each call has memory of its own."""
 
     def __init__(self, plan: Plan, params: tuple[Mapping[str, Array], ...]) -> None:
         self._plan = plan

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from archforge.backends.numpy.bands import Part, Reader, bands, in_parts
+from archforge.backends.numpy.bands import Reader, bands
 from archforge.backends.numpy.call_memory import Scratch
+from archforge.backends.numpy.epilogues import Part, in_parts
 from archforge.ir import TensorType
 from archforge.ops.base import Array
 from archforge.ops.conv import Conv
@@ -23,7 +24,7 @@ BAND_BYTES = 1 << 17  # of results, which are gone over for each place of the ke
 
 
 def depthwise(op: Conv, x: TensorType) -> Kernel:
-    """One product of a band for each place of the kernel."""
+    """A depthwise convolution: one product of a band for each place of the kernel."""
     window, sizes = op.window(x), x.spatial
     reader = Reader(window, sizes)
     per_row = 4 * math.prod((*window.output[1:], x.channels))
@@ -51,16 +52,18 @@ def depthwise(op: Conv, x: TensorType) -> Kernel:
 
 
 def _taps(window: Window, rows: int) -> list[Part]:
-    """For each place of the kernel the elements under it, of windows in `rows` rows."""
+    """Slices of the elements under each place of the kernel, for windows in `rows` rows of results."""
     stop = (rows - 1) * window.stride[0] + 1
     return [(slice(s[0].start, s[0].start + stop, s[0].step), *s[1:]) for _, s in window.taps()]
 
 
 def max_pool(op: MaxPool, x: TensorType) -> Kernel:
+    """The largest of each window."""
     return _pool(op.window(x), x, np.maximum, -math.inf)
 
 
 def avg_pool(op: AvgPool, x: TensorType) -> Kernel:
+    """The mean of each window."""
     window = op.window(x)
     counts = window_counts(window, x.spatial, include_padding=op.count_include_pad)
     return _pool(window, x, np.add, 0.0, (1 / counts[..., None]).astype(np.float32))
@@ -69,6 +72,7 @@ def avg_pool(op: AvgPool, x: TensorType) -> Kernel:
 def _pool(
     window: Window, x: TensorType, reduce: np.ufunc, value: float, share: Array | None = None
 ) -> Kernel:
+    """A kernel that reduces windows axis by axis; `value` is the padding, `share` a factor of results."""
     sizes = x.spatial
     reader = Reader(window, sizes, value)
     per_row = 4 * math.prod((*sizes[1:], x.channels))
@@ -91,7 +95,7 @@ def _pool(
 
 
 def _reduce(reduce: np.ufunc, x: Array, axis: int, window: Window, out: Array) -> None:
-    """Windows along one spatial axis of `x`."""
+    """Reduce windows along one spatial axis of `x` to `out`."""
     step, length = window.stride[axis], out.shape[axis + 1]
     before = (slice(None),) * (axis + 1)
     starts = [i * window.dilation[axis] for i in range(window.kernel[axis])]
@@ -104,7 +108,7 @@ def _reduce(reduce: np.ufunc, x: Array, axis: int, window: Window, out: Array) -
 
 
 def global_avg_pool(op: GlobalAvgPool, x: TensorType) -> Kernel:
-    """One product with equal shares."""
+    """The mean of each map, as one product with equal shares."""
     area = math.prod(x.spatial)
     share = np.full((1, area), 1 / area, np.float32)
 

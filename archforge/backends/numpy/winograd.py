@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from archforge.backends.numpy.bands import Part, bands, fill_band, in_parts
+from archforge.backends.numpy.bands import bands, fill_band
 from archforge.backends.numpy.call_memory import Scratch
+from archforge.backends.numpy.epilogues import Part, in_parts
 from archforge.backends.winograd_forms import (
     WinogradAxis,
     WinogradForm,
@@ -33,12 +34,13 @@ FEWEST_CHANNELS = 8  # with fewer, the transforms do
 
 
 def can_take(op: Conv, x: TensorType) -> bool:
+    """True for convolutions that F(4x4, 3x3) computes."""
     window, ones = op.window(x), (1, 1)
     return op.groups == 1 and window.kernel == (3, 3) and window.stride == window.dilation == ones
 
 
 def pays(op: Conv, x: TensorType) -> bool:
-    """Whether it is expected to beat the direct product for one image."""
+    """True if Winograd's method is expected to beat the direct product for one image."""
     if not can_take(op, x) or x.channels < FEWEST_CHANNELS:
         return False
     height, width = op.window(x).output
@@ -47,7 +49,7 @@ def pays(op: Conv, x: TensorType) -> bool:
 
 
 def convolution(op: Conv, x: TensorType) -> Kernel:
-    """The kernel, whether it pays or not, where `can_take` holds."""
+    """A convolution by F(4x4, 3x3), for any that it can compute."""
     window, channels = op.window(x), x.channels
     tiles_y, tiles_x = (-(-size // OUT) for size in window.output)
     top, left = (before for before, _ in window.padding)

@@ -1,4 +1,4 @@
-"""What depends on all channels of a pixel: softmax, normalisation over channels or responses.
+"""Operations over all channels of a pixel: softmax, and normalisation over channels or responses.
 
 Each pixel's channels are copied side by side to scratch memory, since sums over them cross all blocks.
 """
@@ -31,13 +31,13 @@ CHUNK = 1 << 13  # floats of a unit
 
 
 def softmax(op: Softmax, x: TensorType) -> Kernel:
-    """And its logarithm, by the op's kind."""
+    """Softmax over any axis, or its logarithm, by the kind of the op."""
     axis = resolve_axis(op.axis, x)
     return AnyAxis(lambda params, x: _record_pixels(op.kind, along(x, axis)))
 
 
 def layer_norm(op: LayerNorm, x: TensorType) -> Kernel | None:
-    """Over one axis."""
+    """Layer normalisation over one axis; None for more."""
     axes = op.axes(x)
     if len(axes) > 1:
         return None
@@ -57,7 +57,7 @@ def layer_norm(op: LayerNorm, x: TensorType) -> Kernel | None:
 
 
 def lrn(op: Lrn, x: TensorType) -> Kernel | None:
-    """Where its root is of positive numbers."""
+    """Local response normalisation; None where it takes roots of numbers that may be negative."""
     if op.k <= 0 or op.alpha < 0:
         return None
     numbers = {
@@ -71,7 +71,7 @@ def lrn(op: Lrn, x: TensorType) -> Kernel | None:
 
 
 def global_response_norm(op: GlobalResponseNorm, x: TensorType) -> Kernel:
-    """The sums of squares, then a factor for each channel, then the product with it."""
+    """Global response normalisation: sums of squares, a factor for each channel, the product with it."""
     axis = resolve_axis(op.axis, x)
 
     def pack(params: Params) -> Params:

@@ -14,15 +14,16 @@ __all__ = ["AnyAxis", "blocks_of", "lanes_of"]
 
 @dataclass(frozen=True, slots=True)
 class AnyAxis(Kernel):
-    """A kernel that takes values as they are; others are given them in blocks of the first axis."""
+    """A kernel that takes values in blocks of any axis. Others are given values in blocks of axis 0."""
 
 
 def blocks_of(channels: int) -> int:
+    """The number of blocks for so many channels; the last one may not be full."""
     return -(-channels // machine().lanes)
 
 
 def lanes_of(values: Array) -> Array:
-    """One float for each channel, to whole blocks, with zeros beyond the last."""
+    """float32[blocks * lanes], one number for each channel, and zeros beyond the last."""
     made = aligned((blocks_of(len(values)) * machine().lanes,))
     made[: len(values)] = values
     return made

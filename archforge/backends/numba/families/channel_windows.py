@@ -1,4 +1,4 @@
-"""Windows that keep channels apart: depthwise convolution, and pools by maximum and mean."""
+"""Windows over each channel by itself: depthwise convolutions, pools, factors of channels."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def weighed(
     *,
     factor_image: int = 0,
 ) -> TapeValue:
-    """Each channel times its factor, plus its shift: a depthwise convolution with a kernel of one place.
+    """Record each channel times its factor, plus its shift: a depthwise convolution of one place.
 
     Factors of an image are `factor_image` bytes from those of the next.
     """
@@ -127,7 +127,7 @@ def global_pool(op: GlobalAvgPool | GlobalMaxPool, x: TensorType) -> Kernel:
 
 
 def square_sums(x: TapeValue) -> TapeValue:
-    """The sum of squares of each channel, for the step being recorded."""
+    """Record the sum of squares of each channel, for the step being recorded."""
     return _reduced("squares", x.blocked(), x.tape.temporary((x.channels,)))
 
 
@@ -137,6 +137,7 @@ def _reduction(kind: Literal["max", "mean"], shape: tuple[int, ...]) -> Kernel:
 
 
 def _reduced(kind: Literal["max", "mean", "squares"], x: TapeValue, out: TapeValue) -> TapeValue:
+    """Record one call that reduces each whole map to one value."""
     row = (1, x.pixels)
     window = replace(Window2d.of_one_pixel(x.pixels), kernel=row, reach=row, output=(1, 1))
     share = aligned((1,))
@@ -173,6 +174,7 @@ class _Weights:
     image: int = 0
 
     def fields(self) -> dict[str, Any]:
+        """The fields of POOL for the weights."""
         return {
             "weight": self.weight,
             "bias": self.bias,
@@ -205,6 +207,7 @@ class _RowTiles:
         return cls(tile, tiles, width - pixels)
 
     def fields(self) -> dict[str, Any]:
+        """The fields of POOL for the tiles."""
         return {"tile": self.tile, "row_tiles": self.number, "last_tile": self.last}
 
 

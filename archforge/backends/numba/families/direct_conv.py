@@ -141,8 +141,10 @@ class _ConvMaps:
 
     @classmethod
     def of(cls, window: Window2d, x: TapeValue, ending: Ending, phase: Phase | None) -> _ConvMaps:
-        """The maps of a convolution. All pixels of a pointwise one make a single row, and images of one pixel
-        the row of one image. Results are the pixels of the phase, if there is one."""
+        """The maps of a convolution, whose results are the pixels of the phase if there is one.
+
+        All pixels of a pointwise convolution make a single row, and so do images that have one pixel.
+        """
         batch = x.tape.batch
         source: Callable[[TapeValue], MapPixels] = MapPixels.of
         result = source
@@ -177,8 +179,8 @@ def _pixels_at(phase: Phase, value: TapeValue) -> MapPixels:
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """Where tiles read: from the source itself, or from a patch, a copy in scratch memory of what one unit
-    sees of it, with its padding."""
+    """The place where tiles read: the source itself, or a patch, which is a copy in scratch memory of all
+    that one unit sees of the source, with its padding."""
 
     is_patch: bool
     plane: int  # bytes from one to the next, as the others
@@ -187,7 +189,7 @@ class _Reading:
 
     @classmethod
     def of(cls, maps: _ConvMaps, units: WorkUnits, pixel: int) -> _Reading:
-        """Patches where a window reaches beyond the source, or its pixels do not lie side by side."""
+        """The source, unless windows reach beyond it or its pixels do not lie side by side; then patches."""
         window, source = maps.window, maps.source
         if not window.overhangs and source.pixel == pixel:
             return cls(False, source.plane, source.row, pixel)
@@ -202,7 +204,7 @@ class _Reading:
 
 
 def _geometry(window: Window2d, layout: WeightLayout, x: TapeValue, reading: _Reading) -> TileGeometry:
-    """The way of a tile: planes, rows of the kernel, and its columns in one run where they are adjacent."""
+    """The planes, rows and columns of the window that a tile passes over; adjacent columns make one run."""
     height, width = window.kernel
     run = layout.plane_channels
     adjacent = window.dilation[1] == 1 and run * FLOAT == x.pixel

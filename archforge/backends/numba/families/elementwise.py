@@ -1,4 +1,4 @@
-"""Activations, merges and scalings element by element."""
+"""Operations element by element: activations, merges and scalings."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def activation(op: Op, x: TensorType) -> Kernel:
 
 
 def merge(kind: int) -> Lowering:
-    """A chain of one operator over values of equal shapes."""
+    """A lowering that applies one operator to values of equal shapes, one after the other."""
     return lambda op, *inputs: AnyAxis(partial(_merged, kind), absorbs=ACTIVATIONS)
 
 
@@ -85,7 +85,7 @@ def multiply(op: Op, *inputs: TensorType) -> Kernel:
 
 
 def _weighed(which: int, params: Params, *inputs: TapeValue, epilogue: Epilogue | None = None) -> TapeValue:
-    """A map, number `which` of the first two inputs, by its gate; the third is to be added."""
+    """Record a map, number `which` of the inputs, times its gate; a third input is added to the product."""
     gate = inputs[1 - which].blocked()
     residual = inputs[2] if len(inputs) == 3 else None
     return weighed(inputs[which], gate.place, None, residual, epilogue, factor_image=gate.image)

@@ -30,7 +30,7 @@ ABSORBED = ACTIVATIONS | {"add"}
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a call ends: where it writes its results, a value that it adds to them, and their activation."""
+    """The end of a call: where it writes its results, a value that it adds to them, and their activation."""
 
     out: TapeValue
     residual: TapeValue | None
@@ -40,28 +40,28 @@ class Ending:
     def of(
         cls, out: TapeValue, residual: TapeValue | None = None, epilogue: Epilogue | None = None
     ) -> Ending:
-        """The ending of a kernel that was called with this residual and epilogue."""
+        """The end of a kernel that was called with this residual and epilogue."""
         return cls(out, residual.blocked() if residual else None, epilogue.activation if epilogue else None)
 
     @property
     def clamp(self) -> tuple[float, float]:
-        """The least and the greatest result that a tile writes: those of an activation that is a clamp."""
+        """The least and the greatest result that a tile writes, infinite where nothing clamps."""
         op = self.activation
         return CLAMPS[op.kind] if op is not None and op.kind in CLAMPS else (-math.inf, math.inf)
 
     def fields(self) -> dict[str, Any]:
-        """The fields of a record for the clamp, and for the activation that is none."""
+        """Fields of a record: the clamp, and an activation that is no clamp."""
         low, high = self.clamp
         return {"low": low, "high": high, **self.activation_fields()}
 
     def activation_fields(self, name: str = "activation") -> dict[str, Any]:
-        """The fields of a record for an activation that is no clamp, whose address is the field `name`."""
+        """Fields of a record for the activation unless it clamps; the field `name` is its address."""
         is_clamp = self.activation is not None and self.activation.kind in CLAMPS
         return activation_fields(None if is_clamp else self.activation, name)
 
 
 def activation_fields(op: Op | None, name: str = "activation") -> dict[str, Any]:
-    """The fields of a record for an activation, whose address is the field `name`."""
+    """Fields of a record for an activation, if there is one; the field `name` is its address."""
     if op is None:
         return {name: 0, "parameter": 0}
     function = _NAMES.get(op.kind, op.kind)

@@ -1,4 +1,4 @@
-"""Where the pixels of a map lie in memory: all of them, or those of one phase."""
+"""Pixels of a map in memory, all of them or those of a phase: the place of the first one, and the strides."""
 
 from __future__ import annotations
 

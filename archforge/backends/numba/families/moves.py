@@ -1,7 +1,7 @@
 """Elements that change places: concatenation, slices, shuffles, permutations, padding, repetition.
 
-Element [i, j, ...] of such a result lies in its source at a sum of offsets, one for each of i, j, ...; a
-list of them for each axis of the result says all.
+Element [i, j, ...] of such a result lies in its source at a sum of offsets, one for each of i, j, ...; a list
+of offsets for each axis of the result describes the whole move.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ Offsets = NDArray[np.int64]  # of the entries of one axis, in bytes
 
 
 def along(x: TapeValue, axis: int) -> TapeValue:
-    """`x` in blocks of the entries of an axis."""
+    """`x` in blocks of the entries of an axis, moved if it does not lie so."""
     x = x.blocked()
     if x.axis == axis:
         return x
@@ -57,7 +57,7 @@ def along(x: TapeValue, axis: int) -> TapeValue:
 
 
 def concat(op: Concat, *inputs: TensorType) -> Kernel:
-    """Branches that already lie in place are not copied."""
+    """A concatenation along any axis. Inputs that already lie in place are not copied."""
     axis = resolve_axis(op.axis, inputs[0])
 
     def run(params: Params, *inputs: TapeValue) -> TapeValue:
@@ -78,17 +78,20 @@ def concat(op: Concat, *inputs: TensorType) -> Kernel:
 
 
 def slice_(op: Slice, x: TensorType) -> Kernel:
-    axis, stretch = op.stretch(x)
-    return _kernel(op, lambda x: _with_axis(_offsets(x), axis, lambda o: o[stretch]))
+    """A part of one axis."""
+    axis, part = op.stretch(x)
+    return _kernel(op, lambda x: _with_axis(_offsets(x), axis, lambda o: o[part]))
 
 
 def shuffle(op: Shuffle, x: TensorType) -> Kernel:
-    """Channel g * n + i of the input, n to a group, is channel i * groups + g of the output."""
+    """A shuffle: channel g * n + i of the input, n to a group, is channel i * groups + g of the output."""
     order = np.arange(x.channels).reshape(op.groups, -1).T.ravel()
     return _kernel(op, lambda x: _with_axis(_offsets(x), 0, lambda o: o[order]))
 
 
 def pad(op: Pad, x: TensorType) -> Kernel:
+    """Padding and cropping of the spatial axes."""
+
     def padded(offsets: Offsets, before: int, after: int) -> Offsets:
         wide = np.pad(offsets, (max(before, 0), max(after, 0)), constant_values=BLANK)
         return wide[max(-before, 0) : len(wide) - max(-after, 0)]
@@ -102,13 +105,13 @@ def pad(op: Pad, x: TensorType) -> Kernel:
 
 
 def repeat(op: Upsample, x: TensorType) -> Kernel:
-    """Upsampling to the nearest."""
+    """Upsampling to the nearest: each pixel repeated."""
     factors = (1, *per_axis(op.factor, len(x.spatial), "factor"))
     return _kernel(op, lambda x: [np.repeat(o, n) for o, n in zip(_offsets(x), factors, strict=True)])
 
 
 def permute(op: Permute, x: TensorType) -> Kernel:
-    """Nothing moves where the pixels keep their order."""
+    """A permutation of the axes. Nothing moves where the pixels keep their order."""
 
     def run(params: Params, x: TapeValue) -> TapeValue:
         x = x.blocked()
@@ -122,11 +125,12 @@ def permute(op: Permute, x: TensorType) -> Kernel:
 
 
 def flatten(op: Op, x: TensorType) -> Kernel:
+    """All elements as a vector, in the reference's order."""
     return Kernel(lambda params, x: _vector(x.blocked(), is_result=True))
 
 
 def reshape(op: Op, x: TensorType) -> Kernel:
-    """By way of a vector, whose elements lie in the order of all shapes."""
+    """A new shape for elements that keep the reference's order, by way of a vector."""
     shape = op.infer(x).shape
     if len(shape) == 1:
         return flatten(op, x)
@@ -148,7 +152,7 @@ def broadcast(x: TapeValue, shape: tuple[int, ...]) -> TapeValue:
 
 
 def _vector(x: TapeValue, *, is_result: bool) -> TapeValue:
-    """All elements in the reference's order; a map of one pixel is one already."""
+    """Record all elements in the reference's order; nothing for a map of one pixel, which lies so."""
     shape = (math.prod(x.shape),)
     if x.pixels == 1:
         return x.seen_as(shape)
@@ -167,7 +171,7 @@ def _vector(x: TapeValue, *, is_result: bool) -> TapeValue:
 
 
 def _kernel(op: Op, offsets: Callable[[TapeValue], list[Offsets]], fill: float = 0.0) -> Kernel:
-    """A result whose elements lie at `offsets(x)` of its input."""
+    """A kernel whose result has its elements at `offsets(x)` in the input."""
 
     def run(params: Params, x: TapeValue) -> TapeValue:
         x = x.blocked()
@@ -177,7 +181,7 @@ def _kernel(op: Op, offsets: Callable[[TapeValue], list[Offsets]], fill: float =
 
 
 def _offsets(x: TapeValue) -> list[Offsets]:
-    """int64[extent] for each axis: bytes from the first of its entries to each."""
+    """int64[extent] for each axis of `x`: bytes from its first entry to each of them."""
     lanes, entries = machine().lanes, np.arange(x.channels)
     by_channel = entries // lanes * x.plane + entries % lanes * FLOAT if x.is_blocked else entries * x.plane
     others = _in_order(x.others, x.pixel)
@@ -190,11 +194,12 @@ def _in_order(shape: tuple[int, ...], size: int) -> list[Offsets]:
 
 
 def _with_axis(offsets: list[Offsets], axis: int, change: Callable[[Offsets], Offsets]) -> list[Offsets]:
+    """The offsets, with those of one axis changed."""
     return [change(o) if a == axis else o for a, o in enumerate(offsets)]
 
 
 def _moved(x: TapeValue, out: TapeValue, offsets: Sequence[Offsets], fill: float = 0.0) -> TapeValue:
-    """One call. `KEEP` in place of an offset leaves what is there, `BLANK` puts `fill` there."""
+    """Record one call. An offset `KEEP` leaves the result's element as it is, `BLANK` makes it `fill`."""
     lanes = aligned((out.blocks * machine().lanes,), np.int64)
     lanes[:] = BLANK  # beyond the last channel
     lanes[: out.channels] = offsets[out.axis]

@@ -27,12 +27,13 @@ RESAMPLING = UnitRecipe("resample", "resample")
 
 @dataclass(frozen=True, slots=True)
 class AxisShares:
-    """Output i is the sum of the inputs from `begins[i]` on, each times its share of `shares[i]`."""
+    """Means along an axis: output i is the sum of the inputs from `begins[i]` on, times `shares[i]`."""
 
     begins: Sequence[int]
     shares: Sequence[Sequence[float]]
 
     def fields(self, name: str) -> dict[str, Any]:
+        """The fields of RESAMPLE for this axis, whose names begin with `name`."""
         most = max(map(len, self.shares))
         begins, counts = (aligned((len(self.begins),), np.int64) for _ in range(2))
         shares = aligned((len(self.begins), most))
@@ -45,7 +46,7 @@ class AxisShares:
 
 
 def upsample(op: Upsample, x: TensorType) -> Kernel | None:
-    """To the nearest on any axes, linearly on one or two."""
+    """Upsampling to the nearest over any number of axes, linearly over one or two."""
     if op.mode == "nearest":
         return moves.repeat(op, x)
     if len(x.spatial) > 2:
@@ -61,6 +62,7 @@ def upsample(op: Upsample, x: TensorType) -> Kernel | None:
 
 
 def adaptive_avg_pool(op: AdaptiveAvgPool, x: TensorType) -> Kernel | None:
+    """Means over parts of a map that may overlap and differ in size, over one or two axes."""
     if len(x.spatial) > 2:
         return None
 
@@ -74,6 +76,7 @@ def adaptive_avg_pool(op: AdaptiveAvgPool, x: TensorType) -> Kernel | None:
 
 
 def _kernel(op: Op, axes: Sequence[AxisShares]) -> Kernel:
+    """A kernel for means along each of the axes; a single axis is that of the columns."""
     rows, columns = [AxisShares([0], [[1.0]]), *axes][-2:]
 
     def run(params: Params, x: TapeValue) -> TapeValue:

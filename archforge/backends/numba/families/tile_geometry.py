@@ -1,4 +1,4 @@
-"""How tiles of products pass over the source of a convolution, and which weights they prefetch."""
+"""Geometry of tiles of products: how they pass over the source, and which weights they prefetch."""
 
 from __future__ import annotations
 

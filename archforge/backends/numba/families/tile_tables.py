@@ -19,9 +19,8 @@ __all__ = ["most_pixels", "tile_fields"]
 
 
 def most_pixels(blocks: int) -> int:
-    """The most pixels of a tile with so many blocks of output channels. Beyond 14 the code of a tile is long,
-    and no faster."""
-    return min(machine().most_pixels(blocks), 14)
+    """The most pixels of a tile with so many blocks of output channels."""
+    return min(machine().most_pixels(blocks), 14)  # beyond, the code of a tile is long, and no faster
 
 
 def tile_fields(layout: WeightLayout, run: int, step: int, counts: set[int]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
-"""How the weights of a convolution that mixes channels lie: in the order in which a tile reads them, panel by
-panel of B blocks of output channels, [panel][plane][row][column][lane in][B][lane out]. A plane is a block
-of input channels, or one channel where there are few (`thin`), so that the first layer of a network
-multiplies no zeros; the last of a pointwise kernel is not filled up.
+"""The layout of packed weights of a convolution that mixes channels: the order in which its tiles read them.
+
+Weights lie panel by panel of B blocks of output channels, [panel][plane][row][column][lane in][B][lane out].
+A plane is a block of input channels. Where there are few channels (`thin`), it is one of them, so that the
+first layer of a network multiplies no zeros. The last plane of a pointwise kernel is not filled up.
 """
 
 from __future__ import annotations
@@ -28,45 +29,48 @@ MOST_UNROLLED = 4  # floats of a run that a tile unrolls, which divide the lanes
 
 @dataclass(frozen=True, slots=True)
 class WeightLayout:
-    """How a convolution's weights lie. Groups too narrow for whole blocks are joined, with zeros between
-    them, until they fill some."""
+    """The layout of a convolution's weights. Groups too narrow for whole blocks are combined, with zeros
+    between them, until they fill some."""
 
     groups: int
-    inputs: int  # channels of a joined group
+    inputs: int  # channels of a combined group
     outputs: int
-    joined: int  # groups of the op in one of these
+    combined: int  # groups of the op in one of these
     panel_blocks: int
     thin: bool
 
     @classmethod
     def of(cls, op: Conv, x: TensorType, pixels: int) -> WeightLayout:
+        """The layout for a convolution over `x`, whose tiles have at most so many pixels."""
         lanes = machine().lanes
         inputs, outputs = x.channels // op.groups, op.out // op.groups
-        joined = next(
+        combined = next(
             m
             for m in range(1, op.groups + 1)
             if m == op.groups or (op.groups % m == m * inputs % lanes == m * outputs % lanes == 0)
         )
-        groups = op.groups // joined
+        groups = op.groups // combined
         return cls(
             groups=groups,
-            inputs=joined * inputs,
-            outputs=joined * outputs,
-            joined=joined,
-            panel_blocks=min(4 if pixels < 5 else 2, blocks_of(joined * outputs)),
+            inputs=combined * inputs,
+            outputs=combined * outputs,
+            combined=combined,
+            panel_blocks=min(4 if pixels < 5 else 2, blocks_of(combined * outputs)),
             thin=groups == 1 and x.channels <= lanes // 2,
         )
 
     @property
     def planes(self) -> int:
+        """Planes of a group's input."""
         return self.inputs if self.thin else blocks_of(self.inputs)
 
     @property
     def plane_channels(self) -> int:
+        """Input channels of a plane."""
         return 1 if self.thin else machine().lanes
 
     def depth(self, places: int) -> int:
-        """Input channels whose weights a panel holds for each place of a kernel of so many."""
+        """Input channels whose weights a panel holds at each place of a kernel of so many places."""
         whole = self.planes * self.plane_channels
         return min(whole, -(-self.inputs // MOST_UNROLLED) * MOST_UNROLLED) if places == 1 else whole
 
@@ -77,6 +81,7 @@ class WeightLayout:
 
     @property
     def panels(self) -> int:
+        """Panels of a group."""
         return -(-self.blocks // self.panel_blocks)
 
     def pack(self, params: Params) -> Params:
@@ -91,11 +96,12 @@ class WeightLayout:
         return {"weight": packed, "bias": self.pack_bias(params.get("bias"))}
 
     def end_of_panel(self, first: int) -> int:
-        """The channel of a group behind the panel whose first block this is."""
+        """The channel of a group behind the last one of the panel whose first block is `first`."""
         return min((first + self.panel_blocks) * machine().lanes, self.outputs)
 
     def pack_panel(self, group: Array, first: int, rows: Array) -> None:
-        """Write the panel that begins with this block from its weights, rows[channels out, in, *kernel]."""
+        """Write the panel whose first block is `first` into its group, from rows[channels out, in,
+        *kernel]."""
         dense = self._dense(first, rows)
         begin = first * self._block_size(rows)
         panel = group[begin : begin + dense.size]
@@ -103,6 +109,7 @@ class WeightLayout:
         panel.reshape([dense.shape[i] for i in axes])[...] = dense.transpose(axes)
 
     def pack_bias(self, given: Array | None) -> Array:
+        """float32[groups, channels in whole blocks], zeros without a bias."""
         bias = aligned((self.groups, self.blocks * machine().lanes))
         if given is not None:
             bias[:, : self.outputs] = given.reshape(self.groups, self.outputs)
@@ -117,7 +124,7 @@ class WeightLayout:
         """float32[B, lane out, plane, lane in, kernel] of a panel, channels filled up with zeros; all in one
         plane where the kernel is pointwise."""
         lanes, kernel = machine().lanes, math.prod(rows.shape[2:])
-        inputs, outputs = self.inputs // self.joined, self.outputs // self.joined
+        inputs, outputs = self.inputs // self.combined, self.outputs // self.combined
         blocks, depth = blocks_of(len(rows)), self.depth(kernel)
         dense = np.zeros((blocks * lanes, depth, kernel), np.float32)
         begin = first * lanes

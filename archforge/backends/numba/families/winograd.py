@@ -67,7 +67,7 @@ def convolution(op: Conv, x: TensorType, form: WinogradForm) -> Kernel:
 def _record_tiles(
     form: WinogradForm, window: Window2d, layout: WeightLayout, params: Params, x: TapeValue, ending: Ending
 ) -> TapeValue:
-    """Record one call for all tiles in chunks, or one for each of the stages, by what reads less memory."""
+    """Record one call for all tiles in chunks, or one for each stage, whichever reads less memory."""
     tape, x, out = x.tape, x.blocked(), ending.out
     weights = params["weight"].nbytes
     per_tile = form.frequencies * (x.blocks + out.blocks) * machine().vector  # bytes of values and products
@@ -138,6 +138,7 @@ class _TileChunks:
         return {self.tiles // max(self.chunks, 1), self.chunk}
 
     def fields(self) -> dict[str, int]:
+        """The fields of WINOGRAD for the chunks."""
         return {
             "tiles_y": self.rows,
             "tiles_x": self.columns,

@@ -1,4 +1,4 @@
-"""How a convolution is cut into units of work."""
+"""Units of work of a convolution: how its output and its weights are cut for threads and caches."""
 
 from __future__ import annotations
 

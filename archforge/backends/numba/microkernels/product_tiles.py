@@ -15,9 +15,9 @@ R x B = 14 x 2:
       pixel 13  x_13-> | acc[13][0]  | acc[13][1]  |      1 register for the spread value
                        +-------------+-------------+
 
-It takes (geometry, source, weight, bias, out, residual, ahead), addresses, with the geometry's record in
-`runtime/records.py`; no residual is address 0. While a product computes it has weights that come later, at
-`ahead`, brought to the L2 cache.
+A product takes the addresses (geometry, source, weight, bias, out, residual, ahead). The geometry is a record
+of `runtime/records.py`; without a residual its address is 0. While a product computes, it has weights that
+come later, at `ahead`, brought to the L2 cache.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from archforge.backends.numba.runtime.records import GEOMETRY, RecordTable
+from archforge.backends.numba.microkernels.record_reader import RecordReader, write_results
+from archforge.backends.numba.runtime.records import GEOMETRY
 from archforge.backends.numba.toolchain.machine import FLOAT
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
     from archforge.backends.numba.microkernels.vectors import IrFunction, Variable
 
-__all__ = ["LINE", "Product", "RecordReader", "steps", "write"]
+__all__ = ["LINE", "Product"]
 
 LINE = 64  # bytes of a cache line
 ARGUMENTS = ("geometry", "source", "weight", "bias", "out", "residual", "ahead")
@@ -71,7 +72,7 @@ class Product:
         geometry = RecordReader(f, GEOMETRY)
         run, left = geometry["run"], f.variable(geometry["depth"])
         ahead, lines = f.variable(f.arguments["ahead"]), geometry["prefetch_lines"]
-        with geometry.places() as place:
+        with _window_places(f, geometry) as place:
             with f.loop(lines):
                 f.prefetch(ahead.get())
                 ahead.set(f.add(ahead.get(), LINE))
@@ -88,68 +89,23 @@ class Product:
                             sums[r][q].set(f.multiply_add(x, w[q], sums[r][q].get()))
                 source.set(f.add(x_at, self.unroll * FLOAT))
                 weight.set(f.add(w_at, self.unroll * self.blocks * vector))
-        write(f, geometry, sums, f.arguments["out"], f.arguments["residual"])
+        write_results(f, geometry, sums, f.arguments["out"], f.arguments["residual"])
         return f.finish()
 
 
-class RecordReader:
-    """The fields of the record at the address that a function has as its argument `geometry`."""
-
-    def __init__(self, f: IrFunction, record: RecordTable) -> None:
-        self._f = f
-        self._record = record
-        self.address = f.arguments["geometry"]
-
-    def __getitem__(self, name: str) -> Any:
-        return self._f.integer_at(self.address, self._record.offset(name))
-
-    def spread(self, name: str) -> Any:
-        return self._f.spread(self.address, self._record.offset(name))
-
-    @contextmanager
-    def places(self) -> Iterator[Any]:
-        """A loop over planes, rows and columns of the window, giving each one's address."""
-        f, at = self._f, self._f.arguments["source"]
-        with ExitStack() as loops:
-            for count, stride in (("planes", "plane"), ("rows", "row"), ("columns", "column")):
-                place, length = f.variable(at), self[stride]
-                loops.enter_context(f.loop(self[count]))
-                loops.callback(_advance, f, place, length)
-                at = place.get()
-            yield at
-
-
-def steps(f: IrFunction, start: Any, stride: Any, count: int) -> list[Any]:
-    """`count` addresses, `stride` apart."""
-    places = [start]
-    for _ in range(count - 1):
-        places.append(f.add(places[-1], stride))
-    return places
+@contextmanager
+def _window_places(f: IrFunction, geometry: RecordReader) -> Iterator[Any]:
+    """A loop over planes, rows and columns of the window, giving the address of each place in the source."""
+    at = f.arguments["source"]
+    with ExitStack() as loops:
+        for count, stride in (("planes", "plane"), ("rows", "row"), ("columns", "column")):
+            place, length = f.variable(at), geometry[stride]
+            loops.enter_context(f.loop(geometry[count]))
+            loops.callback(_advance, f, place, length)
+            at = place.get()
+        yield at
 
 
 def _advance(f: IrFunction, place: Variable, stride: Any) -> None:
+    """Code that adds a stride to a place."""
     place.set(f.add(place.get(), stride))
-
-
-def write(f: IrFunction, geometry: RecordReader, sums: list[list[Variable]], out: Any, residual: Any) -> None:
-    """The epilogue: add the residual if there is one, clamp, store."""
-    low, high = geometry.spread("low"), geometry.spread("high")
-    with f.when_not_zero(residual):
-        for total, at in _outputs(f, sums, residual, geometry["residual_pixel"], geometry):
-            total.set(f.plus(total.get(), f.load(at)))
-    for total, at in _outputs(f, sums, out, geometry["out_pixel"], geometry):
-        f.store(f.at_most(high, f.at_least(low, total.get())), at)
-
-
-def _outputs(
-    f: IrFunction, sums: list[list[Variable]], start: Any, pixel: Any, geometry: RecordReader
-) -> list[tuple[Variable, Any]]:
-    """Each accumulator with the address of its place."""
-    places = []
-    for q in range(len(sums[0])):
-        at = start
-        for row in sums:
-            places.append((row[q], at))
-            at = f.add(at, pixel)
-        start = f.add(start, geometry["out_plane"])
-    return places

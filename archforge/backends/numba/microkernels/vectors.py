@@ -52,6 +52,7 @@ class IrFunction:
         self.arguments = dict(zip(arguments, self._function.args, strict=True))
 
     def finish(self) -> llvm.ModuleRef:
+        """The module that holds the function, complete and parsed."""
         self.builder.ret_void()
         return llvm.parse_assembly(str(self._module))
 
@@ -82,12 +83,19 @@ class IrFunction:
     def integer_at(self, address: Any, offset: int = 0) -> Any:
         return self.builder.load(self._pointer(address, offset), typ=WORD)
 
+    def addresses(self, first: Any, stride: Any, count: int) -> list[Any]:
+        """`count` addresses, `stride` bytes apart."""
+        places = [first]
+        for _ in range(count - 1):
+            places.append(self.add(places[-1], stride))
+        return places
+
     def variable(self, value: Any) -> Variable:
         return Variable(self, value.type, value)
 
     @contextmanager
     def loop(self, count: Any) -> Iterator[None]:
-        """The body `count` times, none if it is 0."""
+        """A loop whose body runs `count` times; not at all if that is 0."""
         b = self.builder
         i = self.variable(self.word(0))
         head, body, end = (b.append_basic_block(name) for name in ("head", "loop", "end"))

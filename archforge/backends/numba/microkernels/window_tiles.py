@@ -1,4 +1,4 @@
-"""Microkernels of what keeps channels apart: depthwise convolutions, pools, factors of channels.
+"""Microkernels of windows over each channel by itself: depthwise convolutions, pools, factors of channels.
 
 `WindowTile` makes rows of outputs of one block of channels: R pixels by one vector. For each row of the
 window the weights of its K columns are loaded; then every vector of the source once, from left to right, is
@@ -20,7 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from archforge.backends.numba.microkernels.product_tiles import RecordReader, write
+from archforge.backends.numba.microkernels.record_reader import RecordReader, write_results
 from archforge.backends.numba.runtime.records import POOL
 from archforge.backends.numba.toolchain.machine import FLOAT
 
@@ -38,8 +38,8 @@ ARGUMENTS = ("geometry", "source", "weight", "bias", "out", "residual", "top", "
 
 @dataclass(frozen=True, slots=True)
 class _OutputRow:
-    """Of outputs: how many rows of the window lie in the source, where the first of them begins there and in
-    the weights, and where results go. Addresses."""
+    """A row of outputs, in IR: how many rows of the window lie in the source, the addresses where the first
+    of them begins there and in the weights, and those of the results and of the value to add."""
 
     places: Any
     line: Any
@@ -91,10 +91,11 @@ class WindowTile:
         return f.finish()
 
     def _row(self, f: IrFunction, g: RecordReader, y: Any, out: Any, residual: Any) -> _OutputRow:
+        """The values that all tiles of row `y` of the outputs share."""
         apart = f.word(self.dilation[0])
 
         def windows(rows: Any) -> Any:
-            """How many rows of a window begin within so many rows."""
+            """The number of rows of a window that begin within so many rows."""
             return f.builder.sdiv(f.add(f.most(rows, f.word(0)), self.dilation[0] - 1), apart)
 
         above = f.builder.sub(g["pad_y"], f.builder.mul(y, g["stride_y"]))
@@ -114,7 +115,7 @@ class WindowTile:
         )
 
     def _tile(self, f: IrFunction, g: RecordReader, row: _OutputRow, x: Any) -> None:
-        """`pixels` from x on."""
+        """Code for one tile, `pixels` outputs from x on."""
         vector = self.lanes * FLOAT
         first = f.load(f.arguments["bias"]) if self.kind == "dot" else self._nothing(f)
         sums = [f.variable(first) for _ in range(self.pixels)]
@@ -142,13 +143,16 @@ class WindowTile:
                 total.set(f.multiply(total.get(), factor))
         offset = f.times(x, vector)
         residual = f.when_less(f.word(0), row.residual, f.add(row.residual, offset), f.word(0))
-        write(f, g, [[total] for total in sums], f.add(row.out, offset), residual)
+        write_results(f, g, [[total] for total in sums], f.add(row.out, offset), residual)
 
     def _inside(
         self, f: IrFunction, g: RecordReader, column: Any, places: list[int]
     ) -> dict[int, tuple[Any, Any]]:
-        """For each of the places that may lie beyond the source an offset that does not, and whether the
-        place itself does not. `column` is where the first place is."""
+        """Offsets for the places that may lie beyond the source: of each one that does not, and a condition
+        that is true if the place itself does not.
+
+        `column` is the offset of the first place in its row.
+        """
         vector, inside = self.lanes * FLOAT, {}
         for place in {*places[: self.left], *places[len(places) - self.right :]}:
             there = f.add(column, place * vector)
@@ -158,9 +162,11 @@ class WindowTile:
         return inside
 
     def _nothing(self, f: IrFunction) -> Any:
+        """The value that changes no result: the vector in place of one beyond the source."""
         return f.lowest() if self.kind == "max" else f.constant(0.0)
 
     def _take(self, f: IrFunction, total: Variable, x: Any, w: Any) -> None:
+        """Code that adds a vector of the source to an accumulator."""
         if self.kind == "dot":
             total.set(f.multiply_add(x, w, total.get()))
         elif self.kind == "max":
@@ -181,11 +187,11 @@ def seen_places(pixels: int, columns: int, stride: int, apart: int) -> dict[int,
 
 @dataclass(frozen=True, slots=True)
 class Reduction:
-    """The mean, the largest or the sum of squares of the record's `columns` vectors, `column` apart: one
-    pixel of output.
+    """A microkernel that reduces the record's `columns` vectors, `column` bytes apart, to one: their mean,
+    the largest of each lane, or the sum of squares.
 
-    Eight accumulators take turns, so that none waits for the addition before it. `weight` holds the
-    mean's factor.
+    Eight accumulators take turns, so that none waits for the addition before it. `weight` holds the mean's
+    factor.
     """
 
     lanes: int
@@ -199,7 +205,7 @@ class Reduction:
         from archforge.backends.numba.microkernels.vectors import IrFunction
 
         f = IrFunction(self.name, ARGUMENTS, self.lanes)
-        join = f.larger if self.kind == "max" else f.plus
+        combine = f.larger if self.kind == "max" else f.plus
         start = f.lowest() if self.kind == "max" else f.constant(0.0)
         sums = [f.variable(start) for _ in range(TURNS)]
         geometry = RecordReader(f, POOL)
@@ -215,11 +221,11 @@ class Reduction:
                     if self.kind == "squares":
                         total.set(f.multiply_add(x, x, total.get()))
                     else:
-                        total.set(join(x, total.get()))
+                        total.set(combine(x, total.get()))
                     at.set(f.add(at.get(), stride))
         for total in sums[1:]:
-            sums[0].set(join(total.get(), sums[0].get()))
+            sums[0].set(combine(total.get(), sums[0].get()))
         if self.kind == "mean":
             sums[0].set(f.multiply(sums[0].get(), f.spread(f.arguments["weight"])))
-        write(f, geometry, [[sums[0]]], f.arguments["out"], f.arguments["residual"])
+        write_results(f, geometry, [[sums[0]]], f.arguments["out"], f.arguments["residual"])
         return f.finish()

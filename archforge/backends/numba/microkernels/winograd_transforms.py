@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from archforge.backends.numba.microkernels.product_tiles import RecordReader, steps
+from archforge.backends.numba.microkernels.record_reader import RecordReader
 from archforge.backends.numba.runtime.records import GEOMETRY
 from archforge.backends.numba.toolchain.machine import FLOAT
 from archforge.backends.winograd_forms import Coefficients, WinogradAxis, WinogradForm
@@ -23,7 +23,8 @@ Vectors = Sequence[Any]
 
 @dataclass(frozen=True, slots=True)
 class InputTransform:
-    """(source, bytes of its row, out, bytes from a frequency to the next): a tile's inputs to its values."""
+    """A microkernel from a tile's inputs to its values: (source, bytes of its row, out, bytes from a
+    frequency to the next)."""
 
     lanes: int
     form: WinogradForm
@@ -37,12 +38,12 @@ class InputTransform:
 
         f = IrFunction(self.name, ("source", "source_row", "out", "stride"), self.lanes)
         vector, (height, width) = self.lanes * FLOAT, (self.form.rows.points, self.form.columns.points)
-        rows = steps(f, f.arguments["source"], f.arguments["source_row"], height)
+        rows = f.addresses(f.arguments["source"], f.arguments["source_row"], height)
         columns = [
             _values_at_points(f, self.form.rows, [f.load(row, x * vector) for row in rows])
             for x in range(width)
         ]
-        frequency = iter(steps(f, f.arguments["out"], f.arguments["stride"], self.form.frequencies))
+        frequency = iter(f.addresses(f.arguments["out"], f.arguments["stride"], self.form.frequencies))
         for y in range(height):
             for value in _values_at_points(f, self.form.columns, [column[y] for column in columns]):
                 f.store(value, next(frequency))
@@ -51,8 +52,11 @@ class InputTransform:
 
 @dataclass(frozen=True, slots=True)
 class OutputTransform:
-    """(geometry, products, bytes from a frequency to the next, bias, out, bytes of its row, residual,
-    bytes of its row): a tile's sums to its outputs, with the epilogue of a tile."""
+    """A microkernel from a tile's products to its outputs, which are then finished like those of other tiles.
+
+    It takes (geometry, products, bytes from a frequency to the next, bias, out, bytes of its row, residual,
+    bytes of its row).
+    """
 
     lanes: int
     form: WinogradForm
@@ -67,7 +71,7 @@ class OutputTransform:
         names = ("geometry", "source", "stride", "bias", "out", "out_row", "residual", "residual_row")
         f = IrFunction(self.name, names, self.lanes)
         vector, (rows, points) = self.lanes * FLOAT, (self.form.rows, self.form.columns.points)
-        at = steps(f, f.arguments["source"], f.arguments["stride"], self.form.frequencies)
+        at = f.addresses(f.arguments["source"], f.arguments["stride"], self.form.frequencies)
         columns = [
             _outputs_of(f, rows, [f.load(at[y * points + x]) for y in range(rows.points)])
             for x in range(points)
@@ -81,7 +85,7 @@ class OutputTransform:
         low, high = geometry.spread("low"), geometry.spread("high")
 
         def each(start: Any, stride: Any, do: Callable[[Any, Any, int], None]) -> None:
-            for row, at in zip(results, steps(f, start, stride, rows.outputs), strict=True):
+            for row, at in zip(results, f.addresses(start, stride, rows.outputs), strict=True):
                 for x, result in enumerate(row):
                     do(result, at, x * vector)
 
@@ -112,8 +116,7 @@ def _values_at_points(f: IrFunction, axis: WinogradAxis, d: Vectors) -> Vectors:
 
 
 def _outputs_of(f: IrFunction, axis: WinogradAxis, m: Vectors) -> Vectors:
-    """A^T m along one axis: output i is the sum of p^i m over the points, infinity's going to the last
-    alone."""
+    """A^T m along one axis: output i is the sum of p^i m over the points; infinity goes to the last."""
     if axis.points == 1:
         return m
     first, last = m[0], m[-1]

@@ -1,4 +1,4 @@
-"""Numbers for what a compiled function does, of several things."""
+"""Numbers by which a record says what a function does that can do several things."""
 
 from __future__ import annotations
 

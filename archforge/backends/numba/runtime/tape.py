@@ -1,7 +1,7 @@
-"""What kernels of this backend do when they run: they record calls, once for each size of batch.
+"""Tapes: the calls that kernels of this backend record when they run, once for each size of batch.
 
-A `Tape` knows no addresses. Values lie in buffers whose lifetimes follow from the calls that touch them,
-and `workspace.py` gives each buffer its place and makes records of the calls.
+A `Tape` knows no addresses. Values lie in buffers whose lifetimes follow from the calls that touch them, and
+`workspace.py` gives each buffer its place and makes records of the calls.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ class TapeValue:
 
     @property
     def channels(self) -> int:
+        """The extent of the axis whose entries make blocks."""
         return self.shape[self.axis]
 
     @property
@@ -68,15 +69,17 @@ class TapeValue:
 
     @property
     def blocks(self) -> int:
+        """Blocks of channels; the last one may not be full."""
         return -(-self.channels // machine().lanes)
 
     @property
     def pixels(self) -> int:
+        """Pixels of one image."""
         return math.prod(self.others)
 
     @property
     def map_size(self) -> tuple[int, int]:
-        """Height and width of a map; one axis is a width, none is one pixel."""
+        """The (height, width) of a map; one axis is a width, none is one pixel."""
         return (self.others[0], self.others[1]) if len(self.others) == 2 else (1, self.pixels)
 
     @property
@@ -90,17 +93,18 @@ class TapeValue:
         return self.pixels * self.pixel
 
     def seen_as(self, shape: tuple[int, ...], axis: int = 0) -> TapeValue:
-        """The same bytes under another shape, with the same channels at its `axis`."""
+        """A value of the same bytes under another shape, with the same channels at its `axis`."""
         return replace(self, shape=shape, axis=axis)
 
     def blocked(self) -> TapeValue:
+        """The value in blocks of channels: an input of the network is copied so."""
         return self if self.is_blocked else self.tape.blocked_input(self)
 
 
 @dataclass(frozen=True, slots=True)
 class TapeCall:
-    """One step for machine code, of the plan's step that makes the value `step`. Fields are numbers, places,
-    arrays or functions for their addresses."""
+    """A call of machine code for the plan's step that makes the value `step`: `units` calls of a unit, with
+    the fields of its record, which are numbers, places, arrays, or functions for their addresses."""
 
     step: str
     unit: UnitRecipe
@@ -143,6 +147,7 @@ class Tape:
         return 1 if self.image_by_image else self.images
 
     def buffer(self, size: int) -> BufferPlace:
+        """The place of a new buffer of so many bytes."""
         self.sizes.append(-(-size // ALIGNMENT) * ALIGNMENT)
         return BufferPlace(len(self.sizes) - 1)
 
@@ -154,15 +159,17 @@ class Tape:
         return value
 
     def blocked_input(self, plain: TapeValue) -> TapeValue:
-        """The same input as blocks; copied in Python, since networks begin with few channels."""
+        """The plain input in blocks of channels. Python copies it, since networks begin with few channels."""
         if plain.place not in self._blocked:
             name = next(n for n, v in self.inputs if v.place == plain.place)
             self._blocked[plain.place] = self.input(name, plain.shape, is_blocked=True)
         return self._blocked[plain.place].seen_as(plain.shape)
 
     def output(self, shape: tuple[int, ...], axis: int = 0) -> TapeValue:
-        """Where the step being recorded writes its result. With its channels elsewhere than at axis 0 it
-        cannot lie inside another."""
+        """A value for the result of the step being recorded, inside a concatenation if it can lie there.
+
+        With its channels at another axis than 0 it cannot.
+        """
         if axis:
             return self._value(shape, axis=axis, images=self._images(self.current))
         root, channel = self.inside_concats.get(self.current, (self.current, 0))
@@ -181,6 +188,7 @@ class Tape:
     def call(
         self, unit: UnitRecipe, record: RecordTable, fields: Mapping[str, Any], units: int, scratch: int = 0
     ) -> None:
+        """Record `units` calls of a unit, each with `scratch` bytes of its thread's own memory."""
         for value in fields.values():
             if isinstance(value, BufferPlace):
                 self._touch(value.buffer, len(self.calls))
@@ -188,7 +196,7 @@ class Tape:
         self.scratch = max(self.scratch, -(-scratch // ALIGNMENT) * ALIGNMENT)
 
     def fall_back(self, step: Step, params: Mapping[str, Array], inputs: tuple[TapeValue, ...]) -> TapeValue:
-        """Record a step that the reference does in Python."""
+        """Record a step that the reference computes in Python."""
         made = self._value(self.types[step.output].shape, images=self.images)
         for value in (*inputs, made):
             self._touch(value.place.buffer, len(self.calls))
@@ -196,12 +204,15 @@ class Tape:
         return made
 
     def is_whole(self, value: TapeValue) -> bool:
-        """Whether it has memory for all images."""
+        """True if the value has memory for all images."""
         return not self.image_by_image or value.place.buffer in self._strides
 
     def repeat(self, first: int) -> None:
-        """The calls from this one on again for each of the other images, in the same memory but for what
-        has memory for all, which is in use from the first image to the last."""
+        """Record the calls from number `first` on again, for each of the other images.
+
+        They work in the same memory, except for values that have memory for all images, which are in use from
+        the first image to the last.
+        """
         recorded = self.calls[first:]
         for image in range(1, self.images):
             for call in recorded:
@@ -223,11 +234,12 @@ class Tape:
         self._touch(value.place.buffer, len(self.calls))
 
     def buffers(self) -> list[Buffer]:
-        """The size of each buffer, and the calls between which it is in use."""
+        """The size and the lifetime of each buffer, in bytes and in numbers of calls."""
         unused = Lifetime(0, -1)
         return [Buffer(size, self._lifetimes.get(i, unused)) for i, size in enumerate(self.sizes)]
 
     def _images(self, name: str) -> int:
+        """Images for which a value needs memory."""
         return 1 if name in self.of_one_image else self.images
 
     def _value(
@@ -241,6 +253,7 @@ class Tape:
         return replace(shaped, place=place, image=image)
 
     def _is_root(self, name: str) -> bool:
+        """True if other values lie inside this one."""
         return any(root == name for root, _ in self.inside_concats.values())
 
     def _touch(self, buffer: int, at: int) -> None:

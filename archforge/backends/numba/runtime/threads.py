@@ -13,7 +13,7 @@ __all__ = ["help_with"]
 
 
 class _ThreadPool:
-    """Started when first needed, and again in a forked child, whose threads are gone."""
+    """Threads that take jobs from a queue. They start when first needed, and again in a forked process."""
 
     def __init__(self) -> None:
         self._start_lock = Lock()

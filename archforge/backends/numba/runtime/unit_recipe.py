@@ -1,4 +1,4 @@
-"""The functions of `units/` as recipes: their names in the cache, and their IR from Numba."""
+"""Recipes of units: functions of `units/` by name, with their IR from Numba."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["SCHEDULER", "UnitRecipe"]
 
 @dataclass(frozen=True, slots=True)
 class UnitRecipe:
-    """The function `name` of `units/file.py`, which takes `arguments` integers."""
+    """The function `name` of the file `units/<file>.py`, which takes `arguments` integers."""
 
     file: str
     name: str

@@ -1,7 +1,7 @@
 """Memory for packed weights, side by side in large pieces.
 
-Most arrays of weights are smaller than the 4 MiB from which NumPy asks the system for pages of 2 MiB. A core
-that reads them in order is held up at each page of 4 KiB by the search for the next.
+Most arrays of weights are smaller than the 4 MiB from which NumPy asks the system for pages of 2 MiB. In
+pages of 4 KiB, a core that reads weights in order waits at each page for the address of the next.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PIECE = 32 << 20  # bytes, in memory only when they are written to
 
 
 class _Pieces:
-    """The last piece and how much of it is taken. It lives as long as an array in it."""
+    """The piece of memory that is being filled. It lives as long as an array in it."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -45,6 +45,6 @@ _pieces = _Pieces()
 
 
 def in_large_pages(shape: tuple[int, ...]) -> Array:
-    """float32 zeros beside other arrays of weights."""
+    """float32 zeros of a shape, side by side with other arrays of weights."""
     made: Array = _pieces.take(math.prod(shape) * FLOAT).view(np.float32).reshape(shape)
     return made

@@ -1,4 +1,4 @@
-"""A tape with memory: an arena for its buffers, its calls as records, and the run through them."""
+"""Workspaces: the memory of a tape, its calls as records, and the run through them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LINE = 64  # bytes of the counters of one thread, as the scheduler counts
 
 
 class Workspace:
-    """Runs a tape; one call at a time."""
+    """A tape with memory, which runs one call of the network at a time."""
 
     def __init__(self, tape: Tape, *, share_memory: bool = True) -> None:
         # Inputs that stay as they are given are read where the caller has them.
@@ -48,8 +48,8 @@ class Workspace:
         self._scratch_of = [scratch.ctypes.data for scratch in self._scratch]  # by thread
         self._records: list[Array] = []
         self._seen: dict[TapeValue, Array] = {}  # views on the arena, which take longer to make than to copy
-        self._stretch = FEW_STEPS
-        # Stretches of steps that machine code does without Python in between, and what Python does.
+        self._steps_at_once = FEW_STEPS
+        # Runs of steps that machine code does without Python in between, and steps that Python does.
         self._segments: list[Array | Fallback] = []
         steps: list[tuple[int, int, int]] = []
         for call in [*tape.calls, None]:
@@ -63,18 +63,18 @@ class Workspace:
                 self._segments.append(call)
 
     def run(self, inputs: Mapping[str, Array], wanted: Mapping[str, TapeValue]) -> dict[str, Array]:
-        """The wanted values as arrays, for float arrays [N, *shape]."""
+        """The wanted values as arrays, for inputs float[N, *shape]."""
         self._take_in(inputs)
         start = time.perf_counter()
         for segment in self._segments:
             self._do(segment)
-        self._stretch = int(len(self._tape.calls) * PATIENCE_S / (time.perf_counter() - start)) or 1
+        self._steps_at_once = int(len(self._tape.calls) * PATIENCE_S / (time.perf_counter() - start)) or 1
         return self._left(wanted)
 
     def watched(
         self, inputs: Mapping[str, Array], wanted: Mapping[str, TapeValue], watcher: Watcher
     ) -> dict[str, Array]:
-        """What `run` gives, one call of the tape after the other."""
+        """The wanted values as arrays. The tape is run call by call, and the watcher is told after each."""
         self._take_in(inputs)
         watcher.took_inputs()
         for call, piece in zip(self._tape.calls, self._pieces(), strict=True):
@@ -99,7 +99,7 @@ class Workspace:
         return outputs
 
     def _pieces(self) -> Iterator[Array | Fallback]:
-        """The segments cut into single calls, those of the tape in their order."""
+        """The segments as single calls, in the order of the tape."""
         for segment in self._segments:
             if isinstance(segment, tuple):
                 yield segment
@@ -112,8 +112,8 @@ class Workspace:
             assert isinstance(step.node.op, Op)
             self._fill(made, step.node.op.reference(params, *map(self._array, given)))
         else:
-            for first in range(0, len(segment), self._stretch):
-                self._compute(segment[first : first + self._stretch])
+            for first in range(0, len(segment), self._steps_at_once):
+                self._compute(segment[first : first + self._steps_at_once])
 
     def _compute(self, steps: Array) -> None:
         threads = machine().threads
@@ -144,7 +144,7 @@ class Workspace:
         return value if isinstance(value, int | float) else address(value)
 
     def _view(self, value: TapeValue) -> Array:
-        """float32[N, C, *others], or [N, blocks, lanes, *others], on the arena."""
+        """A view on the arena or a given input: float32[N, C, *others], or [N, blocks, lanes, *others]."""
         lanes = machine().lanes
         others = value.others
         strides = (math.prod(others[i + 1 :]) * value.pixel for i in range(len(others)))

@@ -37,7 +37,7 @@ USED_LATELY_S = 3600  # a file that was is not marked as used once more
 
 
 def cache_folder() -> Path:
-    """What is kept of one process for the next, machine code among it."""
+    """The folder of all that one process leaves for the next: machine code, choices of kernels."""
     given = os.environ.get("ARCHFORGE_CACHE")
     if given:
         return Path(given)
@@ -50,7 +50,7 @@ def _code_folder() -> Path:
 
 
 def read_code(name: str) -> bytes:
-    """What was written under this name; empty if nothing was, or it is damaged."""
+    """The code that was written under a name; empty if there is none, or if it is damaged."""
     path = _code_folder() / name
     try:
         data = path.read_bytes()
@@ -66,7 +66,8 @@ def read_code(name: str) -> bytes:
 
 
 def write_code(name: str, code: bytes) -> None:
-    """Keep it if the folder can be written, and let go of what is over the limit."""
+    """Keep code under a name if the folder can be written; what is over the limit is deleted, oldest
+    first."""
     limit, folder = limit_bytes(), _code_folder()
     with suppress(OSError, DiagnosticError):  # to run without a cache is better than not to run
         made_folder(folder)
@@ -93,7 +94,7 @@ def code_cache() -> CodeCache:
 
 
 def _files() -> Iterator[tuple[float, int, Path]]:
-    """When each was last used, and its size; also those that a process has left half-written."""
+    """The time of last use, the size and the path of each file, half-written ones too."""
     with suppress(OSError):
         for entry in os.scandir(_code_folder()):
             with suppress(OSError):
@@ -102,7 +103,7 @@ def _files() -> Iterator[tuple[float, int, Path]]:
 
 
 def limit_bytes() -> int:
-    """The most that is kept. Raises E0701 for an ARCHFORGE_CACHE_LIMIT that is no number."""
+    """The most bytes that the cache keeps. Raises E0701 for an ARCHFORGE_CACHE_LIMIT that is no number."""
     given = os.environ.get("ARCHFORGE_CACHE_LIMIT", "") or str(LIMIT_MIB)
     if not re.fullmatch(r"\d{1,9}", given):
         fail("E0701", f"ARCHFORGE_CACHE_LIMIT={given} is no number of MiB", help="ARCHFORGE_CACHE_LIMIT=256")

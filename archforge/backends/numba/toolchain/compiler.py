@@ -1,7 +1,7 @@
-"""From Python functions to machine code: Numba makes LLVM IR, LLVM optimises it for this machine.
+"""Compiler from Python functions to machine code: Numba makes LLVM IR, LLVM optimises it for this machine.
 
-Only a process that must compile imports this file, and one whose object code `linker.py` refuses.
-Everything that leans on what Numba and llvmlite do not promise is here; pyproject.toml pins both.
+Only a process that must compile imports this file, and one whose object code `linker.py` refuses. All that
+relies on what Numba and llvmlite do not promise is here; pyproject.toml pins both.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ class LlvmCompiler:
         self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), self._target)
 
     def object_code(self, module: llvm.ModuleRef) -> bytes:
+        """The optimised machine code of a module, as an ELF, Mach-O or COFF file."""
         module.verify()
         builder = llvm.create_pass_builder(self._target, llvm.create_pipeline_tuning_options(speed_level=3))
         builder.getModulePassManager().run(module, builder)
@@ -66,8 +67,10 @@ def ir_from_numba(function: Callable[..., Any], name: str, arguments: int) -> ll
 
 @cache
 def _unoptimised() -> Any:
-    """Numba's library of one function that leaves its IR as it is and makes no machine code of it: Numba
-    would do both again for each function on the way to the one that is wanted."""
+    """A class of Numba, its library of one function, that neither optimises IR nor makes machine code.
+
+    Numba would do both again for each function on the way to the one that is wanted.
+    """
     base = import_module("numba.core.codegen").JITCodeLibrary
 
     class Unoptimised(base):  # type: ignore[misc, valid-type]
@@ -88,8 +91,8 @@ def _unoptimised() -> Any:
 
 
 def _keep_only(module: llvm.ModuleRef, name: str) -> None:
-    """All else that the module defines becomes private, to be dropped where nothing uses it: copies of one
-    helper in several modules would clash."""
+    """Make all else that the module defines private, so that unused parts are dropped: copies of one helper
+    in several modules would clash."""
     for value in [*module.functions, *module.global_variables]:
         if value.name != name and not value.is_declaration and not re.match(r"llvm\.", value.name):
             value.linkage = llvm.Linkage.internal

@@ -1,8 +1,8 @@
-"""Brings object code into this process without LLVM, whose library alone takes 40 MiB.
+"""Linker of object code into this process without LLVM, whose library alone takes 40 MiB.
 
-The code is made for any address (LLVM's large code model), so that little is left to do: to lay the
-sections of its ELF file out in memory, and to write addresses of symbols, 64 bits each, where relocations
-ask for them. Whatever else a file holds, or a system forbids, is refused; LLVM's own loader is for that.
+The code is made for any address (LLVM's large code model), so that little is left to do: to lay the sections
+of its ELF file out in memory, and to write addresses of symbols, 64 bits each, where relocations ask for
+them. A file with anything else, and a system that forbids this, is refused; LLVM's own loader is for them.
 
 Source: System V ABI, "Object Files": sections, symbols, relocations; its AMD64 supplement for R_X86_64_64.
 """
@@ -35,7 +35,7 @@ R_X86_64_64 = 1  # a symbol's address plus the addend
 
 
 class CodeRefused(Exception):
-    """Why this must be left to LLVM."""
+    """Object code that must be left to LLVM's loader, with the reason."""
 
 
 class _ElfSection(NamedTuple):
@@ -55,7 +55,8 @@ class _ElfSymbol(NamedTuple):
 
 
 class Linker:
-    """`symbols` are addresses of what the code may call besides what the process has by name."""
+    """A loader of object code. `symbols` are addresses of functions that the code may call besides those that
+    the process has by name."""
 
     def __init__(self, symbols: Mapping[str, int]) -> None:
         self._symbols = symbols
@@ -112,7 +113,7 @@ def _sections(code: bytes) -> list[_ElfSection]:
 
 
 def _layout(sections: list[_ElfSection]) -> tuple[dict[int, int], int]:
-    """Where in memory each section that belongs there begins, and the bytes of all."""
+    """The offset in memory of each section that belongs there, and the bytes of all together."""
     places, size = {}, 0
     for i, section in enumerate(sections):
         if section.kind == PROGRAM and section.flags & IN_MEMORY:
@@ -137,7 +138,7 @@ def _symbols(code: bytes, sections: list[_ElfSection]) -> list[_ElfSymbol]:
 def _relocations(
     code: bytes, sections: list[_ElfSection], places: Mapping[int, int]
 ) -> Iterator[tuple[int, int, int]]:
-    """Where in memory the address of which symbol belongs, and what is added to it."""
+    """Relocations: the offset where an address belongs, the number of its symbol, and what is added."""
     for section in sections:
         if section.kind == RELOCATIONS and section.info in places:
             for place, kind, symbol, addend in RELOCATION.iter_unpack(_contents(code, section)):
@@ -154,5 +155,5 @@ def _make_executable(base: int, size: int) -> None:
 
 @cache
 def _process() -> ctypes.CDLL:
-    """All that this process has loaded, by name."""
+    """The functions of all libraries that this process has loaded, by name."""
     return ctypes.CDLL(None)

@@ -24,7 +24,7 @@ FLOAT = 4  # bytes
 
 @dataclass(frozen=True, slots=True)
 class Simd:
-    """One width of vectors. `cpu` is LLVM's name for the least machine that has it, empty for this one."""
+    """A width of vectors. `cpu` is LLVM's name for the least machine that has it; empty for this machine."""
 
     lanes: int
     registers: int
@@ -41,7 +41,7 @@ LEVELS = {
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What the choice of tiles depends on. `cpu` and `features` are as LLVM names them."""
+    """Properties of a machine on which tiles depend. `cpu` and `features` are as LLVM names them."""
 
     simd: str
     lanes: int
@@ -58,14 +58,15 @@ class Machine:
         return self.lanes * FLOAT
 
     def most_pixels(self, blocks: int) -> int:
-        """Rows of a register tile with `blocks` vectors a row: beside the accumulators there is a
+        """The most rows of a register tile with `blocks` vectors a row. Beside the accumulators there is a
         register for each vector of weights and one for the input."""
         return max((self.registers - blocks - 1) // blocks, 1)
 
 
 @cache
 def machine() -> Machine:
-    """This machine, as the environment restricts it. Raises E0701 for an environment that does not fit."""
+    """The machine here, as the environment restricts it. Raises E0701 for an environment that does not
+    fit."""
     cpu, features = host()
     has = {feature[1:] for feature in features.split(",") if feature.startswith("+")}
     able = [name for name, level in LEVELS.items() if level.needs <= has]
@@ -90,7 +91,7 @@ def machine() -> Machine:
 def host() -> tuple[str, str]:
     """LLVM's name for this CPU, and all features that it knows: `+avx2,-sse4a,...`.
 
-    What it says is kept beside the machine code, since LLVM's library alone takes 40 MiB.
+    LLVM's answer is kept beside the machine code, since its library alone takes 40 MiB.
     """
     identity = cpu_identity()
     made_from = f"{identity}\0{version('llvmlite')}"

@@ -1,7 +1,7 @@
 """Machine code: compiled by LLVM when first asked for, then kept in the cache; called by address.
 
-Whoever calls an address inlines nothing, so that each function is compiled once, and a process that
-finds all of them in the cache imports neither Numba nor, where `linker.py` can load them, LLVM.
+A caller by address inlines nothing, so that each function is compiled once, and a process that finds all of
+them in the cache imports neither Numba nor, where `linker.py` can load them, LLVM.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 
 class Recipe(Protocol):
-    """How to make a function. Equal names must make equal functions on one machine."""
+    """A way to make a function. Equal names must make equal functions on one machine."""
 
     @property
     def name(self) -> str:
@@ -101,10 +101,10 @@ def _yield_address() -> int:
 
 
 def _key(made_for: Machine) -> str:
-    """What object code depends on besides its recipe's name.
+    """A digest of all that object code depends on besides the name of its recipe.
 
-    All sources of this backend and Winograd's forms, though a family's may change no code: to compile them
-    all again takes seconds, and a dependence forgotten would run wrong code.
+    It covers all sources of this backend and Winograd's forms, though a family's may change no code: to
+    compile them all again takes seconds, and a dependence forgotten would run wrong code.
     """
     parts = [made_for.cpu, made_for.features, str(made_for.lanes), str(made_for.registers)]
     parts += [__version__, sys.version, version("llvmlite"), version("numba")]
@@ -115,7 +115,7 @@ def _key(made_for: Machine) -> str:
 
 
 def code_key() -> str:
-    """What machine code depends on besides its recipe, as a short name: the CPU and all versions."""
+    """A short digest of all that machine code depends on besides its recipe: CPU, versions, sources."""
     return _library().key
 
 
@@ -125,7 +125,7 @@ def _library() -> _LoadedCode:
 
 
 def address(recipe: Recipe) -> int:
-    """Where the function is, made or read from the cache if this process has not yet."""
+    """The address of a function, which is made or read from the cache if this process lacks it."""
     return _library().address(recipe)
 
 

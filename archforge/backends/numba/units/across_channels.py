@@ -1,4 +1,4 @@
-"""What depends on all channels of a pixel. Units are stretches of the pixels of an image."""
+"""Operations over all channels of a pixel. A unit is a chunk of the pixels of an image."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ F = np.float32
 
 @device
 def begin(r, unit):
-    """The image and its first pixel of a unit, and the first of the next."""
+    """The image of a unit, its first pixel, and the pixel behind its last."""
     first = unit % r.chunks * r.chunk
     return unit // r.chunks, first, min(first + r.chunk, r.pixels)
 
 
 @device
 def take(r, image, pixel, scratch):
-    """The channels of a pixel, side by side in scratch memory."""
+    """Copy the channels of a pixel to scratch memory, side by side."""
     source = r.source + image * r.source_image + pixel * VECTOR
     for block in range(r.blocks):
         copy(source + block * r.pixels * VECTOR, scratch + block * VECTOR, LANES)
@@ -31,7 +31,7 @@ def take(r, image, pixel, scratch):
 
 @device
 def put(r, image, pixel, scratch):
-    """Back to the blocks, zeros beyond the last channel."""
+    """Copy the channels of a pixel back to their blocks, with zeros beyond the last channel."""
     fill(scratch + r.channels * 4, r.blocks * LANES - r.channels, F(0))
     out = r.out + image * r.out_image + pixel * VECTOR
     for block in range(r.blocks):
@@ -39,7 +39,7 @@ def put(r, image, pixel, scratch):
 
 
 def _reducing(function):
-    """A sum in any order, so that it can be taken by lanes."""
+    """A device function whose sums may be taken in any order, so that vectors can take them."""
     return numba.njit(function, error_model="numpy", _nrt=False, fastmath={"reassoc"})
 
 
@@ -61,7 +61,7 @@ def total_of_squares(x):
 
 @device
 def largest(x):
-    """What is not a number is the largest."""
+    """The largest number; anything that is not a number counts as the largest."""
     made = x[0]
     for i in range(1, len(x)):
         made = made if made > x[i] or made != made else x[i]
@@ -70,12 +70,14 @@ def largest(x):
 
 @device
 def less_largest(x):
+    """Subtract the largest number from all."""
     most = largest(x)
     for i in range(len(x)):
         x[i] -= most
 
 
 def softmax(row: int, unit: int, scratch: int) -> None:
+    """Softmax over the channels of each pixel."""
     r = across_record(row)
     image, first, last = begin(r, unit)
     x = floats(scratch, r.channels)
@@ -91,6 +93,7 @@ def softmax(row: int, unit: int, scratch: int) -> None:
 
 
 def log_softmax(row: int, unit: int, scratch: int) -> None:
+    """The logarithm of softmax over the channels of each pixel."""
     r = across_record(row)
     image, first, last = begin(r, unit)
     x = floats(scratch, r.channels)
@@ -107,6 +110,7 @@ def log_softmax(row: int, unit: int, scratch: int) -> None:
 
 
 def layer_norm(row: int, unit: int, scratch: int) -> None:
+    """Normalisation over the channels of each pixel."""
     r = across_record(row)
     image, first, last = begin(r, unit)
     x = floats(scratch, r.channels)
@@ -124,7 +128,7 @@ def layer_norm(row: int, unit: int, scratch: int) -> None:
 
 
 def lrn(row: int, unit: int, scratch: int) -> None:
-    """The squares lie between zeros for channels that are none."""
+    """Local response normalisation. The squares lie between zeros, for channels that do not exist."""
     r = across_record(row)
     image, first, last = begin(r, unit)
     x = floats(scratch, r.channels)
@@ -149,7 +153,7 @@ def lrn(row: int, unit: int, scratch: int) -> None:
 
 
 def responses(row: int, unit: int, scratch: int) -> None:
-    """1 + weight * norm / mean of all norms, for sums of squares."""
+    """Factors of channels from their sums of squares: 1 + weight * norm / mean of all norms."""
     r = across_record(row)
     image, first, last = begin(r, unit)
     x = floats(scratch, r.channels)

@@ -1,5 +1,5 @@
-"""Activations in place: each is a function of its own, (address, count, address of its parameter), that a
-record names by address. Clamps behind a convolution are done in its tiles instead."""
+"""Activations in place: each is a function of (address, count, address of its parameter), which a record
+names by its address. Clamps behind a convolution are done in its tiles instead."""
 
 from __future__ import annotations
 
@@ -57,8 +57,7 @@ def exp32(x):
 
 @device
 def log32(x):
-    """Natural logarithm of a positive normal number within 2 units in the last place, or of what is not a
-    number.
+    """Natural logarithm of a positive normal number within 2 units in the last place; NaN stays NaN.
 
     x is 2^n times m from sqrt(1/2) to sqrt(2), and a polynomial in m - 1: Cephes, logf.c
     (netlib.org/cephes/single.tgz).
@@ -81,7 +80,7 @@ def log32(x):
 
 @device
 def tanh32(x):
-    """Near 0 from the series, where the quotient would cancel."""
+    """Hyperbolic tangent. Near 0 it is the series, since the quotient would cancel."""
     s = x * x
     near = x * (F(1) + s * (F(-1 / 3) + s * (F(2 / 15) + s * F(-17 / 315))))
     far = F(1) - F(2) / (exp32(F(2) * x) + F(1))
@@ -90,7 +89,7 @@ def tanh32(x):
 
 @device
 def erf32(x):
-    """Within 2e-7. Source: Abramowitz and Stegun, 7.1.26."""
+    """Error function within 2e-7. Source: Abramowitz and Stegun, 7.1.26."""
     a = abs(x)
     t = F(1) / (F(1) + F(0.3275911) * a)
     p = F(1.061405429)
@@ -109,7 +108,7 @@ def sigmoid32(x):
 
 @device
 def clamped(x, low, high):
-    """What is not a number stays, as in numpy.clip."""
+    """The number between two limits; anything that is not a number stays, as in numpy.clip."""
     x = low if x < low else x
     return high if x > high else x
 
@@ -187,6 +186,7 @@ def gelu(address: int, count: int, parameter: int) -> None:
 
 
 def gelu_tanh(address: int, count: int, parameter: int) -> None:
+    """`gelu` with `approximate: tanh`."""
     x = floats(address, count)
     for i in range(count):
         v = x[i]
@@ -206,7 +206,7 @@ def softsign(address: int, count: int, parameter: int) -> None:
 
 
 def mish(address: int, count: int, parameter: int) -> None:
-    """tanh(log(1 + e)) is w / (w + 2) for w = e * (e + 2), which is 1 in float32 from x = 20."""
+    """x * tanh(log(1 + e^x)); the tangent is w / (w + 2) for w = e^x * (e^x + 2), and 1 from x = 20 on."""
     x = floats(address, count)
     for i in range(count):
         e = exp32(min(x[i], F(20)))

@@ -1,4 +1,4 @@
-"""Windows that keep channels apart: depthwise convolution, factors of channels, pools by maximum and mean."""
+"""Windows over each channel by itself: depthwise convolutions, pools, factors of channels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["pool"]
 
 
 def pool(row: int, unit: int, scratch: int) -> None:
-    """One band of one block of channels of one image."""
+    """Compute one band of one block of channels of one image."""
     r = pool_record(row)
     band, block, image = unit % r.bands, unit // r.bands % r.blocks, unit // r.bands // r.blocks
     top, bottom = band * r.band_rows, min((band + 1) * r.band_rows, r.height)

@@ -1,4 +1,4 @@
-"""Direct convolution: panels of output channels over bands of rows. A pointwise one is a single row."""
+"""Direct convolutions: panels of output channels over areas of a map. A pointwise one is a single row."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["conv"]
 
 
 def conv(row: int, unit: int, scratch: int) -> None:
-    """The panels of one part for one area of one image's output."""
+    """Compute the panels of one part for one area of one image's output."""
     r = conv_record(row)
     areas = r.batch * r.bands * r.strips
     if r.parts_first:
@@ -27,20 +27,11 @@ def conv(row: int, unit: int, scratch: int) -> None:
 
 @device
 def one_group(r, row, area, group, panel, end, scratch):
+    """Compute some panels of one group for an area."""
     strip, band, image = area % r.strips, area // r.strips % r.bands, area // r.strips // r.bands
     top, bottom = r.height * band // r.bands, r.height * (band + 1) // r.bands
     left, right = r.width * strip // r.strips, r.width * (strip + 1) // r.strips
-    above, before = top * r.stride_y - r.pad_y, left * r.stride_x - r.pad_x
-    plane = group * r.group_planes
-    if r.patch:
-        rows = (bottom - top - 1) * r.stride_y + r.reach_y
-        columns = (right - left - 1) * r.stride_x + r.reach_x
-        fill_patch(r, image, plane, r.group_planes, above, rows, before, columns, scratch)
-        source, source_row = scratch, r.patch_row
-    else:
-        source = r.source + image * r.source_image + plane * r.source_plane
-        source += above * r.source_row + before * r.source_pixel
-        source_row = r.source_row
+    source, source_row = seen_source(r, image, group * r.group_planes, top, bottom, left, right, scratch)
     for p in range(panel, end):
         first = (p - group * r.group_panels) * r.panel_blocks  # block in its group
         blocks = min(r.panel_blocks, r.group_blocks - first)
@@ -74,8 +65,23 @@ def one_group(r, row, area, group, panel, end, scratch):
 
 
 @device
+def seen_source(r, image, plane, top, bottom, left, right, scratch):
+    """The address where tiles of an area begin to read and the bytes of a row there: in the source, or in a
+    patch that is filled now."""
+    above, before = top * r.stride_y - r.pad_y, left * r.stride_x - r.pad_x
+    if r.patch:
+        rows = (bottom - top - 1) * r.stride_y + r.reach_y
+        columns = (right - left - 1) * r.stride_x + r.reach_x
+        fill_patch(r, image, plane, r.group_planes, above, rows, before, columns, scratch)
+        return scratch, r.patch_row
+    source = r.source + image * r.source_image + plane * r.source_plane
+    return source + above * r.source_row + before * r.source_pixel, r.source_row
+
+
+@device
 def fill_patch(r, image, first_plane, planes, top, rows, left, columns, scratch):
-    """Copies rows x columns pixels of some planes to scratch, from (top, left), which may lie outside."""
+    """Copy rows x columns pixels of some planes to scratch memory, from (top, left) on, which may lie
+    outside; zeros stand for pixels outside."""
     begin = min(max(-left, 0), columns)
     end = max(begin, min(columns, r.source_width - left))
     for p in range(planes):
@@ -94,7 +100,7 @@ def fill_patch(r, image, first_plane, planes, top, rows, left, columns, scratch)
 
 @device
 def copy_pixels(source, source_pixel, to, pixel, count):
-    """`count` pixels that need not lie next to each other in the source."""
+    """Copy `count` pixels that need not lie side by side in the source."""
     if source_pixel == pixel:
         copy(source, to, count * pixel // 4)
     else:

@@ -1,4 +1,4 @@
-"""Steps element by element."""
+"""Operations element by element."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["elementwise"]
 
 
 def elementwise(row: int, unit: int, scratch: int) -> None:
-    """One chunk of one image."""
+    """Compute one chunk of one image."""
     r = elements_record(row)
     image, chunk = unit // r.chunks, unit % r.chunks
     begin = chunk * r.chunk
@@ -56,6 +56,7 @@ def merge(kind, x_address, y_address, out_address, count):
 
 @device
 def bend(x_address, slopes, out_address, count):
+    """Multiply negative numbers by the slopes of their lanes."""
     x, out, slope = floats(x_address, count), floats(out_address, count), floats(slopes, LANES)
     for i in range(0, count, LANES):
         for lane in range(LANES):

@@ -1,4 +1,4 @@
-"""What the compiled functions are made of: records, memory and calls at addresses, atomic counters."""
+"""Intrinsics of compiled functions: records and arrays at addresses, calls by address, atomic counters."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def device(function: F) -> F:
-    """A function that compiled ones may call."""
+    """A function that compiled functions may call."""
     # No reference counts, since nothing here owns memory, and no way to call it from Python or C.
     compiled: F = numba.njit(
         function, error_model="numpy", _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True
@@ -126,37 +126,37 @@ def _call(arguments: int) -> Any:
 
 @intrinsic
 def call_tile(typing, function, geometry, source, weight, bias, out, residual, ahead):
-    """A microkernel of `microkernels/product_tiles.py`."""
+    """Call a microkernel of `microkernels/product_tiles.py`."""
     return _call(7)(typing)
 
 
 @intrinsic
 def call_window(typing, function, geometry, source, weight, bias, out, residual, top, rows):
-    """A microkernel of `microkernels/window_tiles.py`."""
+    """Call a microkernel of `microkernels/window_tiles.py`."""
     return _call(8)(typing)
 
 
 @intrinsic
 def call_unit(typing, function, record, unit, scratch):
-    """A unit of a step; also an activation, of (address, count, parameter)."""
+    """Call a unit of a step, or an activation with (address, count, address of its parameter)."""
     return _call(3)(typing)
 
 
 @intrinsic
 def call_in(typing, function, source, source_row, out, stride):
-    """Winograd's transform of a tile of inputs."""
+    """Call Winograd's transform of a tile of inputs."""
     return _call(4)(typing)
 
 
 @intrinsic
 def call_out(typing, function, geometry, source, stride, bias, out, out_row, residual, residual_row):
-    """Winograd's transform to a tile of outputs."""
+    """Call Winograd's transform to a tile of outputs."""
     return _call(8)(typing)
 
 
 @intrinsic
 def add_atomic(typing, address, value):
-    """Adds to the integer at the address and returns what it was."""
+    """Add to the integer at the address; returns what it was before."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         pointer = builder.inttoptr(arguments[0], WORD.as_pointer())
@@ -167,7 +167,7 @@ def add_atomic(typing, address, value):
 
 @intrinsic
 def load_atomic(typing, address):
-    """The integer at the address, as another thread may have just left it."""
+    """The integer at the address, also if another thread has just written it."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         pointer = builder.inttoptr(arguments[0], WORD.as_pointer())
@@ -177,6 +177,8 @@ def load_atomic(typing, address):
 
 
 def _void_call(name: str) -> Any:
+    """An intrinsic that calls a function by its symbol, without arguments."""
+
     def call(typing: Any) -> Any:
         def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             module = builder.module
@@ -197,7 +199,7 @@ pause = _void_call("llvm.x86.sse2.pause") if machine().is_x86 else yield_slice
 
 @intrinsic
 def exp2_of(typing, exponent):
-    """2 to an int32 power from -126 to 127, float32: the exponent's bits alone."""
+    """2 to the power of an int32 from -126 to 127, as float32: the bits of the exponent alone."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         bits = builder.shl(

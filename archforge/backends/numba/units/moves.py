@@ -10,7 +10,7 @@ __all__ = ["flatten", "move"]
 
 
 def move(row: int, unit: int, scratch: int) -> None:
-    """Some pixels of one block of channels of one image's output."""
+    """Move some pixels of one block of channels of one image's output."""
     r = move_record(row)
     chunk, block, image = unit % r.chunks, unit // r.chunks % r.blocks, unit // r.chunks // r.blocks
     first = chunk * r.chunk
@@ -31,7 +31,7 @@ def move(row: int, unit: int, scratch: int) -> None:
 
 @device
 def is_vector(lanes):
-    """Whether the lanes lie in the source side by side."""
+    """True if all lanes come from floats that lie side by side in the source."""
     apart = 0
     for lane in range(1, LANES):
         apart += lanes[lane] != lanes[0] + lane * 4
@@ -40,6 +40,7 @@ def is_vector(lanes):
 
 @device
 def move_vectors(r, source, out, first, count):
+    """Move whole vectors."""
     if r.pixel_offsets == 0:
         copy(source + first * VECTOR, out, count * LANES)
         return
@@ -53,6 +54,7 @@ def move_vectors(r, source, out, first, count):
 
 @device
 def move_lane(r, source, out, first, count):
+    """Move the floats of one lane."""
     if r.pixel_offsets == 0:
         x, y = floats(source + first * VECTOR, count * LANES), floats(out, count * LANES)
         for i in range(count):
@@ -67,7 +69,7 @@ def move_lane(r, source, out, first, count):
 
 
 def flatten(row: int, unit: int, scratch: int) -> None:
-    """One block of channels of one image, to where the reference has its elements."""
+    """Move one block of channels of one image to where the reference has its elements."""
     r = move_record(row)
     image, block = unit // r.blocks, unit % r.blocks
     x = floats(r.source + image * r.source_image + block * r.pixels * VECTOR, r.pixels * LANES)

@@ -16,8 +16,10 @@ __all__ = ["resample"]
 
 
 def resample(row: int, unit: int, scratch: int) -> None:
-    """One row of one block of channels of one image's output: first down the columns, to a row of the
-    source's width, then along it."""
+    """Compute one row of one block of channels of one image's output.
+
+    The columns come first, which gives a row of the source's width; then the means along that row.
+    """
     r = resample_record(row)
     y, block, image = unit % r.height, unit // r.height % r.blocks, unit // r.height // r.blocks
     line = r.source_width * VECTOR

@@ -20,7 +20,7 @@ PATIENCE = 2000  # pauses before the rest of the time slice goes to someone else
 
 @device
 def take_all(step, counters, owner, threads, scratch):
-    """Do what is left of one thread's share of a step; how many units that were."""
+    """Do what is left of one thread's share of a step; returns the number of units done."""
     begin, end = step.units * owner // threads, step.units * (owner + 1) // threads
     done = 0
     while begin < end:  # an empty share costs no atomic operation
@@ -33,12 +33,12 @@ def take_all(step, counters, owner, threads, scratch):
 
 
 def run_steps(steps: int, count: int, counters: int, thread: int, threads: int, scratch: int) -> None:
-    """Steps `STEP[count]` in order. `counters`, zeros at first, has for each step a line with the number
-    of units done and one for each thread with the number taken of its share.
+    """Do the steps `STEP[count]` in order, together with other threads that do the same.
 
-    A thread begins with its own share and then helps the others. A step is over when its units are done,
-    not when all threads have arrived: one that the system has put aside holds up nothing but the unit in
-    its hands, and one that comes late finds nothing to do.
+    `counters`, zeros at first, has for each step one line with the number of units done, and a line for each
+    thread with the number taken of its share. A thread begins with its own share and then helps the others. A
+    step is over when its units are done, not when all threads have arrived: a thread that the system has put
+    aside holds up nothing but the unit in its hands, and one that comes late finds nothing to do.
     """
     for i in range(count):
         step = step_record(steps + i * 24)

@@ -23,8 +23,10 @@ def run_tiles(
     residual,
     ahead,
 ):
-    """`count` pixels of one row, in tiles of nearly equal size, then the activation. Returns what the tile
-    after them should have prefetched."""
+    """Compute `count` pixels of one row in tiles of nearly equal size, then their activation.
+
+    Returns the address of the weights that the next tile should prefetch.
+    """
     pieces = (count + most - 1) // most
     least, larger = count // pieces, count % pieces
     for i in range(pieces):
@@ -43,6 +45,7 @@ def run_tiles(
 
 @device
 def activate_pixels(r, address, pixels):
+    """Apply the activation to pixels that need not lie side by side."""
     if r.out_pixel == VECTOR:
         call_unit(r.activation, address, pixels * LANES, r.parameter)
     else:

@@ -1,4 +1,4 @@
-"""Winograd convolution in three stages, each a step of its own or all three for a chunk of tiles at once."""
+"""Winograd convolutions in three stages, each a step of its own, or all three for a chunk of tiles."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ __all__ = ["winograd"]
 
 
 def winograd(row: int, unit: int, scratch: int) -> None:
-    """A chunk; or one block of input channels, one frequency, one block of output channels, of all tiles."""
+    """Do all stages for one chunk of tiles, or for all tiles one block of input channels, one frequency, or
+    one block of output channels."""
     r = winograd_record(row)
     edge = scratch  # room for the inputs of a tile at the border, and for its outputs and residuals
     if r.stage == CHUNKS:
@@ -43,7 +44,7 @@ def winograd(row: int, unit: int, scratch: int) -> None:
 
 @device
 def tile_after(r, x, y):
-    """The place of the next tile, and 1 if it is in the next image, else 0."""
+    """The column and row of the tile after (x, y), and 1 if it is in the next image, else 0."""
     if x + 1 < r.tiles_x:
         return x + 1, y, 0
     if y + 1 < r.tiles_y:
@@ -53,7 +54,7 @@ def tile_after(r, x, y):
 
 @device
 def inputs(r, block, first, count, values, edge):
-    """V of `count` tiles for one block: [frequency][in_blocks][chunk] vectors."""
+    """Transform the inputs of `count` tiles for one block of channels, to [frequency][block][tile]."""
     row = r.source_width * VECTOR
     out = values + block * r.chunk * VECTOR
     tile_x = first % r.tiles_x
@@ -78,7 +79,7 @@ def inputs(r, block, first, count, values, edge):
 
 @device
 def multiply(r, row, frequency, count, values, products):
-    """M of one frequency: [frequency][out_blocks][chunk] vectors."""
+    """Multiply the values of `count` tiles by the weights, for one frequency, to [block][tile]."""
     source = values + frequency * r.values_stride
     out = products + frequency * r.products_stride
     weight = r.weight + frequency * r.out_blocks * r.block_weight
@@ -107,7 +108,7 @@ def multiply(r, row, frequency, count, values, products):
 
 @device
 def outputs(r, row, block, first, count, products, edge):
-    """The outputs of `count` tiles for one block, with the epilogue."""
+    """Transform the products of `count` tiles to outputs of one block, and finish them."""
     stride = r.products_stride
     line, edge_line = r.width * VECTOR, r.outputs_x * VECTOR
     plane = block * r.height * line
