@@ -13,6 +13,7 @@ from unittest import mock
 import pytest
 
 from archforge.backends import available, get
+from archforge.errors import InternalError
 from archforge.ir import TypedGraph
 from archforge.plan import load, plan
 from archforge.weights import rule_weights
@@ -54,6 +55,12 @@ def test_every_field_is_set_by_a_family_and_read_by_machine_code(name: str) -> N
     if name != "STEP":  # which the workspace makes, all fields at once
         assert names - fields_set()[name] == set(), "no family sets these"
     assert names - fields_read()[name] == set(), "no unit or microkernel reads these"
+
+
+def test_a_record_is_not_given_a_field_twice() -> None:
+    assert records.merged({"low": 0}, {}, {"high": 1}) == {"low": 0, "high": 1}
+    with pytest.raises(InternalError, match="given twice: high, low"):
+        records.merged({"low": 0, "high": 1}, {"row": 2}, {"high": 1, "low": 0})
 
 
 def starts_with_geometry(name: str) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import mlx.core as mx
 
-from archforge.backends.mlx import elementwise, recurrent, windows
+from archforge.backends.mlx import conv_and_pool, elementwise, recurrent
 from archforge.backends.mlx.channels_last import Params, axis_of, channels_first, channels_last, padded
 from archforge.ir import TensorType
 from archforge.ops.base import Array, Op, resolve_axis
@@ -166,20 +166,20 @@ def upsample(op: Upsample, x: TensorType) -> Kernel:
 
 LOWERINGS: Mapping[str, Lowering] = {
     **elementwise.ACTIVATIONS,
-    "adaptive_avg_pool": windows.adaptive_avg_pool,
+    "adaptive_avg_pool": conv_and_pool.adaptive_avg_pool,
     "add": elementwise.merge(mx.add),
-    "avg_pool": windows.avg_pool,
+    "avg_pool": conv_and_pool.avg_pool,
     "bn": batch_norm,
     "channel_dropout": elementwise.ACTIVATIONS["identity"],
     "concat": concat,
-    "conv": windows.conv,
-    "conv_transpose": windows.conv_transpose,
+    "conv": conv_and_pool.conv,
+    "conv_transpose": conv_and_pool.conv_transpose,
     "dropout": elementwise.ACTIVATIONS["identity"],
     "elu": elementwise.elu,
     "flatten": reshape,
     "gelu": elementwise.gelu,
-    "global_avg_pool": windows.global_avg_pool,
-    "global_max_pool": windows.global_max_pool,
+    "global_avg_pool": conv_and_pool.global_avg_pool,
+    "global_max_pool": conv_and_pool.global_max_pool,
     "global_response_norm": global_response_norm,
     "gru": recurrent.gru,
     "layer_norm": layer_norm,
@@ -187,10 +187,10 @@ LOWERINGS: Mapping[str, Lowering] = {
     "leaky_relu": elementwise.leaky_relu,
     "linear": linear,
     "log_softmax": log_softmax,
-    "lp_pool": windows.lp_pool,
+    "lp_pool": conv_and_pool.lp_pool,
     "lrn": lrn,
     "lstm": recurrent.lstm,
-    "max_pool": windows.max_pool,
+    "max_pool": conv_and_pool.max_pool,
     "multiply": elementwise.multiply,
     "pad": pad,
     "permute": permute,

@@ -16,7 +16,7 @@ from archforge.ops.window import Window
 
 __all__ = [
     "Band",
-    "Reader",
+    "BandReader",
     "bands",
     "pixels",
     "windows",
@@ -64,7 +64,7 @@ def windows(band: Array, window: Window, rows: int) -> Array:
     )
 
 
-class Reader:
+class BandReader:
     """A reader of maps band by band, with the padding that windows see."""
 
     def __init__(self, window: Window, sizes: tuple[int, ...], value: float = 0.0) -> None:

@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from archforge.backends.numpy.bands import BAND_BYTES, Reader, bands, pixels, windows
+from archforge.backends.numpy.bands import BAND_BYTES, BandReader, bands, pixels, windows
 from archforge.backends.numpy.call_memory import Scratch
 from archforge.backends.numpy.epilogues import Part, in_parts
 from archforge.ir import TensorType
@@ -38,7 +38,7 @@ def _most(params: Mapping[str, Array]) -> int:
 def convolution(op: Conv, x: TensorType) -> Kernel:
     """A convolution of any geometry, as one matrix product per band of rows."""
     window, sizes, groups = op.window(x), x.spatial, op.groups
-    reader = Reader(window, sizes)
+    reader = BandReader(window, sizes)
     inputs = x.channels // groups
     per_row = math.prod((*window.output[1:], *window.kernel, x.channels))
 

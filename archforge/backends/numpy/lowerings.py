@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from archforge.backends.numpy import conv, elementwise, windows, winograd
+from archforge.backends.numpy import channel_windows, conv, elementwise, winograd
 from archforge.backends.numpy.call_memory import Scratch
 from archforge.backends.numpy.epilogues import ACTIVATION_KINDS
 from archforge.ir import TensorType
@@ -38,7 +38,7 @@ def convolution(op: Conv, x: TensorType, *, with_winograd: bool = True) -> Kerne
     """A kernel for a convolution: depthwise, pointwise, Winograd's, or the general one."""
     window = op.window(x)
     if op.groups == op.out == x.channels > 1:
-        return windows.depthwise(op, x)
+        return channel_windows.depthwise(op, x)
     if op.groups == 1 and {*window.kernel, *window.stride} == {1} and window.output == x.spatial:
         return conv.pointwise(op, x)
     if with_winograd and winograd.pays(op, x):
@@ -61,14 +61,14 @@ def reference(op: Op, *inputs: TensorType) -> Kernel | None:
 LOWERINGS: Mapping[str, Lowering] = {
     **dict.fromkeys(ACTIVATION_KINDS, elementwise.activation),
     "add": elementwise.merge(np.add),
-    "avg_pool": windows.avg_pool,
+    "avg_pool": channel_windows.avg_pool,
     "bn": elementwise.batch_norm,
     "concat": elementwise.concat,
     "conv": convolution,
-    "global_avg_pool": windows.global_avg_pool,
+    "global_avg_pool": channel_windows.global_avg_pool,
     "layer_scale": elementwise.layer_scale,
     "linear": conv.linear,
-    "max_pool": windows.max_pool,
+    "max_pool": channel_windows.max_pool,
     "multiply": elementwise.merge(np.multiply),
     "scale": elementwise.scale,
     "subtract": elementwise.merge(np.subtract),

@@ -183,7 +183,8 @@ class _Reading:
     that one unit sees of the source, with its padding."""
 
     is_patch: bool
-    plane: int  # bytes from one to the next, as the others
+    # Bytes from one to the next.
+    plane: int
     row: int
     pixel: int
 

@@ -129,7 +129,7 @@ class WeightLayout:
         dense = np.zeros((blocks * lanes, depth, kernel), np.float32)
         begin = first * lanes
         end = begin + len(rows)
-        for i in range(begin // outputs, -(-end // outputs)):  # the op's groups that it belongs to
+        for i in range(begin // outputs, -(-end // outputs)):  # the op's groups that the panel belongs to
             part = slice(max(i * outputs, begin) - begin, min((i + 1) * outputs, end) - begin)
             dense[part, i * inputs : (i + 1) * inputs] = rows[part].reshape(-1, inputs, kernel)
         return dense.reshape(blocks, lanes, -1, depth if kernel == 1 else self.plane_channels, kernel)

@@ -69,7 +69,7 @@ class Workspace:
         for segment in self._segments:
             self._do(segment)
         self._steps_at_once = int(len(self._tape.calls) * PATIENCE_S / (time.perf_counter() - start)) or 1
-        return self._left(wanted)
+        return self._outputs(wanted)
 
     def watched(
         self, inputs: Mapping[str, Array], wanted: Mapping[str, TapeValue], watcher: Watcher
@@ -80,7 +80,7 @@ class Workspace:
         for call, piece in zip(self._tape.calls, self._pieces(), strict=True):
             self._do(piece)
             watcher.made(call.step if isinstance(call, TapeCall) else call[0].output)
-        outputs = self._left(wanted)
+        outputs = self._outputs(wanted)
         watcher.gave_outputs()
         return outputs
 
@@ -93,7 +93,7 @@ class Workspace:
             for record, field, offset in self._outside[value.place.buffer]:
                 record[0][field] = array.ctypes.data + offset
 
-    def _left(self, wanted: Mapping[str, TapeValue]) -> dict[str, Array]:
+    def _outputs(self, wanted: Mapping[str, TapeValue]) -> dict[str, Array]:
         outputs = {name: self._array(value) for name, value in wanted.items()}
         self._given.clear()
         return outputs

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from archforge.backends.numpy.bands import Reader, bands
+from archforge.backends.numpy.bands import BandReader, bands
 from archforge.backends.numpy.call_memory import Scratch
 from archforge.backends.numpy.epilogues import Part, in_parts
 from archforge.ir import TensorType
@@ -20,13 +20,13 @@ from archforge.plan import Kernel
 
 __all__ = ["avg_pool", "depthwise", "global_avg_pool", "max_pool"]
 
-BAND_BYTES = 1 << 17  # of results, which are gone over for each place of the kernel
+BAND_BYTES = 1 << 17  # of results, which are read again for each place of the kernel
 
 
 def depthwise(op: Conv, x: TensorType) -> Kernel:
     """A depthwise convolution: one product of a band for each place of the kernel."""
     window, sizes = op.window(x), x.spatial
-    reader = Reader(window, sizes)
+    reader = BandReader(window, sizes)
     per_row = 4 * math.prod((*window.output[1:], x.channels))
 
     def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
@@ -74,7 +74,7 @@ def _pool(
 ) -> Kernel:
     """A kernel that reduces windows axis by axis; `value` is the padding, `share` a factor of results."""
     sizes = x.spatial
-    reader = Reader(window, sizes, value)
+    reader = BandReader(window, sizes, value)
     per_row = 4 * math.prod((*sizes[1:], x.channels))
 
     def parts(params: Mapping[str, Array], x: Array, out: Array, scratch: Scratch) -> Iterator[Part]:
