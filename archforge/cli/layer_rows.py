@@ -214,7 +214,7 @@ EXTRA_COLUMNS: Mapping[str, _Column] = {
     "flops": _Column(
         "FLOPs",
         "flops",
-        "two for each multiply-accumulate, of convolutions and matrix products alone",
+        "two for each multiply-accumulate of convolutions and matrix products, nothing else",
         lambda table, row: 2 * table.macs(row),
         lambda flops: _figure(flops),
         lambda table: f"{2 * count(table.typed).macs:,}",
@@ -238,7 +238,7 @@ EXTRA_COLUMNS: Mapping[str, _Column] = {
     "memory": _Column(
         "bytes",
         "bytes",
-        "of the output in float32, for one image; in the total, the most that is alive at once",
+        "bytes of the output in float32, for one image, and in the total the most that is alive at once",
         _memory,
         lambda size: _figure(size),
         lambda table: f"peak {activation_peak(table.typed) * BYTES_PER_ELEMENT:,}",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from archforge.analysis.counts import count
-from archforge.cli.compile_options import BackendOption
+from archforge.backends import AUTO, names
 from archforge.cli.layer_rows import EXTRA_COLUMNS, LayerTable, joined_rows, node_rows, step_rows
 from archforge.cli.options import (
     InputOption,
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["show"]
 
 ALL = "all"
+_COLUMNS = "; ".join(f"{name}: {column.says}" for name, column in EXTRA_COLUMNS.items())
 
 
 def show(
@@ -47,7 +48,7 @@ def show(
     ] = None,
     columns: Annotated[
         str | None,
-        typer.Option("--with", metavar="COLUMN,...", help=f"Also {', '.join(EXTRA_COLUMNS)}, {ALL}."),
+        typer.Option("--with", metavar="COLUMN,...", help=f"More columns. {_COLUMNS}; {ALL}."),
     ] = None,
     after: Annotated[
         str | None,
@@ -56,7 +57,10 @@ def show(
     as_plan: Annotated[
         bool, typer.Option("--plan", help="The steps that a backend runs, and what is fused into each.")
     ] = False,
-    backend: BackendOption = "auto",
+    backend: Annotated[
+        str | None,
+        typer.Option("--backend", metavar="NAME", help=f"Of --plan: {', '.join([AUTO, *names()])}."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Print every layer with its inputs, output, parameters and multiply-accumulates.
@@ -68,12 +72,14 @@ def show(
     if as_plan and (after or block or depth):
         help = "leave out --after, --block and --depth"
         fail("E0001", "`--plan` shows every step, after all passes", help=help)
+    if backend and not as_plan:
+        fail("E0001", "`--backend` is what runs the steps of a plan", help="add --plan")
     extra = _extra(columns)
     network = network_of(spec, profile, input, set)
     title = f"{network.spec.header.title or network.name}, profile {network.profile}"
     typed = network.graph
     if as_plan:
-        plan = _planned(typed, backend)
+        plan = _planned(typed, backend or AUTO)
         typed = plan.graph
         rows = step_rows(plan)
         title += f", {len(rows)} steps on {plan.backend.name}"
