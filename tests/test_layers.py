@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
@@ -143,6 +143,89 @@ def modules() -> Iterator[tuple[str, Path]]:
     for path in sorted(PACKAGE.rglob("*.py")):
         names = ["archforge", *path.relative_to(PACKAGE).with_suffix("").parts]
         yield ".".join(names[:-1] if names[-1] == "__init__" else names), path
+
+
+def arrows(sources: Mapping[str, tuple[str, bool]]) -> dict[str, set[str]]:
+    """The modules that each module names in an import: for types, or within functions, too. `sources` are
+    texts by module, and whether that is a package."""
+    found: dict[str, set[str]] = {}
+    for module, (source, is_package) in sources.items():
+        found[module] = set()
+        for imported in imports_of(source, module, is_package=is_package):
+            names = imported.module.split(".")
+            known = [".".join(names[:end]) for end in range(len(names), 0, -1)]
+            target = next((name for name in known if name in sources), module)
+            found[module] |= {target} - {module}
+    return found
+
+
+def folded(found: Mapping[str, set[str]], package: str) -> dict[str, set[str]]:
+    """The same arrows between the modules and packages that lie directly in `package`."""
+
+    def inside(module: str) -> str:
+        names, above = module.split("."), package.split(".")
+        return ".".join(names[: len(above) + 1]) if names[: len(above)] == above != names else ""
+
+    together: dict[str, set[str]] = {}
+    for module, targets in found.items():
+        if inside(module):
+            ends = {inside(target) for target in targets} - {"", inside(module)}
+            together.setdefault(inside(module), set()).update(ends)
+    return together
+
+
+def circle(found: Mapping[str, set[str]]) -> list[str]:
+    """Names in the order of a circle of arrows, of the first one that there is; empty if there is none."""
+    done: set[str] = set()
+
+    def below(name: str, path: list[str]) -> list[str]:
+        if name in path:
+            return [*path[path.index(name) :], name]
+        if name in done:
+            return []
+        steps = (below(target, [*path, name]) for target in sorted(found.get(name, ())))
+        closed = next(filter(None, steps), [])
+        done.add(name)
+        return closed
+
+    return next(filter(None, (below(name, []) for name in sorted(found))), [])
+
+
+def circles(sources: Mapping[str, tuple[str, bool]]) -> list[str]:
+    """A circle between modules, and one between the parts of each package, as text."""
+    found = arrows(sources)
+    packages = [module for module, (_, is_package) in sources.items() if is_package]
+    graphs = [found, *(folded(found, package) for package in packages)]
+    return list(dict.fromkeys(" -> ".join(closed) for graph in graphs if (closed := circle(graph))))
+
+
+def test_no_modules_or_parts_of_a_package_import_each_other_in_a_circle() -> None:
+    sources = {m: (path.read_text("utf-8"), path.name == "__init__.py") for m, path in modules()}
+    assert circles(sources) == []
+
+
+FOR_TYPES = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    "
+
+
+@pytest.mark.parametrize(
+    ("sources", "found"),
+    [
+        ({"a": "", "a.x": "import a.y", "a.y": ""}, []),
+        ({"a": "", "a.x": "import a.y", "a.y": "from a import x"}, ["a.x -> a.y -> a.x"]),
+        ({"a": "", "a.x": "import a.y", "a.y": FOR_TYPES + "from a.x import X"}, ["a.x -> a.y -> a.x"]),
+        ({"a": "", "a.x": "import a.y", "a.y": "def f():\n    import a.x"}, ["a.x -> a.y -> a.x"]),
+        ({"a": "from a.x import X", "a.x": "from a import __version__"}, ["a -> a.x -> a"]),
+        # No module imports itself by way of others, but the packages do.
+        (
+            {"a": "", "a.p": "", "a.q": "", "a.p.x": "import a.q.x", "a.q.x": "", "a.q.y": "import a.p.y"}
+            | {"a.p.y": ""},
+            ["a.p -> a.q -> a.p"],
+        ),
+    ],
+)
+def test_a_circle_is_found(sources: dict[str, str], found: list[str]) -> None:
+    packages = {"a", "a.p", "a.q"}
+    assert circles({module: (source, module in packages) for module, source in sources.items()}) == found
 
 
 def test_imports_point_down_and_are_light() -> None:

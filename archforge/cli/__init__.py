@@ -1,8 +1,4 @@
-"""The command line. `main` turns all that goes wrong into a message and an exit code.
-
-0: fine. 1: a check failed. 2: the spec, the data or the command is wrong. 70: a bug of archforge. 130 and 141
-are a shell's codes: the command was interrupted, and the reader of the output has gone.
-"""
+"""The command line. `main` turns all that goes wrong into a message and an exit code."""
 
 from __future__ import annotations
 
@@ -12,13 +8,9 @@ import os
 import sys
 import traceback
 
-__all__ = ["CHECK_FAILED", "INTERNAL_ERROR", "INTERRUPTED", "OUTPUT_CLOSED", "USER_ERROR", "main"]
+from archforge.cli.exit_codes import INTERNAL_ERROR, INTERRUPTED, OUTPUT_CLOSED, USER_ERROR
 
-CHECK_FAILED = 1
-USER_ERROR = 2
-INTERNAL_ERROR = 70
-INTERRUPTED = 130
-OUTPUT_CLOSED = 141
+__all__ = ["main"]
 
 # What writing to standard output meets on a full or broken disk.
 _UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}

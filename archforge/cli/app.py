@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperCommand
 
 from archforge import __version__
-from archforge.cli import USER_ERROR
+from archforge.cli.exit_codes import USER_ERROR
 from archforge.cli.output import print_diagnostics
 from archforge.errors import DiagnosticError
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from archforge import hardware
-from archforge.cli import CHECK_FAILED
 from archforge.cli.compile_options import (
     BackendsOption,
     BatchesOption,
@@ -18,6 +17,7 @@ from archforge.cli.compile_options import (
     NoWinogradOption,
     compile_options,
 )
+from archforge.cli.exit_codes import CHECK_FAILED
 from archforge.cli.options import InputOption, JsonOption, ProfileOption, SetOption, SpecArgument, network_of
 from archforge.cli.output import counted, print_json, table, with_fallbacks
 from archforge.cli.progress import Progress

@@ -11,8 +11,8 @@ import typer
 from archforge import driver
 from archforge.analysis.checks import Cell
 from archforge.analysis.network import Network
-from archforge.cli import CHECK_FAILED
 from archforge.cli.compile_options import BackendOption, StrictOption
+from archforge.cli.exit_codes import CHECK_FAILED
 from archforge.cli.options import (
     InputOption,
     JsonOption,

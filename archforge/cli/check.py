@@ -12,7 +12,7 @@ import typer
 from archforge import driver
 from archforge.analysis.checks import Status
 from archforge.analysis.network import Report
-from archforge.cli import CHECK_FAILED, USER_ERROR
+from archforge.cli.exit_codes import CHECK_FAILED, USER_ERROR
 from archforge.cli.options import JsonOption
 from archforge.cli.output import counted, mark, paint, print_diagnostics, print_json
 from archforge.cli.progress import Progress

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from archforge.analysis.network import Report
-from archforge.cli import USER_ERROR
 from archforge.cli.check import reports_on
+from archforge.cli.exit_codes import USER_ERROR
 from archforge.cli.options import JsonOption
 from archforge.cli.output import paint, print_json, table
 from archforge.cli.progress import Progress

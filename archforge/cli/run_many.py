@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from archforge.analysis.network import Network
-from archforge.cli import CHECK_FAILED, INTERRUPTED
+from archforge.cli.exit_codes import CHECK_FAILED, INTERRUPTED
 from archforge.cli.inputs import Preparation, prepared, read_labels
 from archforge.cli.output import counted
 from archforge.cli.progress import Progress

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from archforge import driver
-from archforge.cli import CHECK_FAILED
 from archforge.cli.compile_options import BackendOption
+from archforge.cli.exit_codes import CHECK_FAILED
 from archforge.cli.options import SpecArgument
 from archforge.cli.output import counted, mark
 from archforge.cli.progress import Progress

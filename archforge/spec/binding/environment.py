@@ -11,6 +11,7 @@ from archforge.spec.binding.suggestions import value_hint
 from archforge.spec.binding.tensors import POISON, Tensor
 from archforge.spec.formulas.failures import Noting, Overspent, Poisoned
 from archforge.spec.formulas.formula import Formula, Namespace, describe
+from archforge.spec.syntax.inner_steps import steps_of
 from archforge.spec.syntax.syntax_tree import ArgDecl, Argument, Body
 
 __all__ = [
@@ -215,7 +216,7 @@ def evaluate_argument(decl: ArgDecl, argument: Given, env: Env, owner: str) -> A
     if isinstance(argument, Evaluated):
         value: Any = argument.value
     elif argument.looks_like_steps or (decl.takes_steps and not argument.value.is_formula):
-        value = Steps(argument.body, env) if argument.tree.plain() is not None else None
+        value = Steps(steps_of(argument), env) if argument.tree.plain() is not None else None
     else:
         value = argument.value.evaluate(env)
     return check_kind(decl, value, argument.span, owner, env.names)

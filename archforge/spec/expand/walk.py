@@ -25,6 +25,7 @@ from archforge.spec.expand.naming import NameScope, Style
 from archforge.spec.formulas.failures import LimitError, Noting, Poisoned
 from archforge.spec.formulas.formula import Formula, Template, describe
 from archforge.spec.formulas.functions import MAX_ITEMS
+from archforge.spec.syntax.inner_steps import names_set
 from archforge.spec.syntax.reserved_names import check_name
 from archforge.spec.syntax.syntax_tree import (
     Arguments,
@@ -41,7 +42,6 @@ from archforge.spec.syntax.syntax_tree import (
     Step,
     Tap,
     Value,
-    names_set,
 )
 
 __all__ = ["At", "Walk"]

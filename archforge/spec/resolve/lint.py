@@ -28,6 +28,7 @@ from archforge.spec.binding.tensors import TENSOR_ATTRIBUTES
 from archforge.spec.formulas.formula import Formula, Template, no_attribute, unknown_name
 from archforge.spec.resolve.spec import Spec
 from archforge.spec.syntax.form_checks import Mistakes
+from archforge.spec.syntax.inner_steps import names_set, steps_of
 from archforge.spec.syntax.syntax_tree import (
     CELLS,
     ArgDecl,
@@ -45,7 +46,6 @@ from archforge.spec.syntax.syntax_tree import (
     Tap,
     Value,
     formulas_in,
-    names_set,
 )
 from archforge.spec.yaml.tree import Scalar
 
@@ -169,7 +169,7 @@ class _Linter:
         """`scope` with the taps and lets of bodies, and of arguments that are steps."""
         found: list[str] = []
         made: list[Template] = []
-        written = [self.attempt(lambda a=argument: a.body) for argument in arguments]  # type: ignore[misc]
+        written = [self.attempt(lambda a=argument: steps_of(a)) for argument in arguments]  # type: ignore[misc]
         for body in (*bodies, *(b for b in written if b)):
             for name in self._set_in(body):
                 text = name.text if isinstance(name, Template) else name
@@ -328,7 +328,7 @@ class _Linter:
     ) -> None:
         """Check an argument: a value that sees `scope`, or steps that see `steps`."""
         if self._is_steps(argument, decls):
-            body = self.attempt(lambda: argument.body) if argument.tree.plain() is not None else None
+            body = self.attempt(lambda: steps_of(argument)) if argument.tree.plain() is not None else None
             if body:
                 self._body(body, steps)
             return

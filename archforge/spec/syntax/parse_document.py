@@ -12,6 +12,7 @@ from pydantic import ConfigDict, ValidationError, create_model
 from archforge.errors import Diagnostic, DiagnosticError, SourceFile, closest, fail
 from archforge.spec.formulas.compiler import parse_formula
 from archforge.spec.syntax.form_checks import Mistakes, mapping_of, refuse_unknown, shown, word_of
+from archforge.spec.syntax.inner_steps import steps_of
 from archforge.spec.syntax.parse_steps import parse_argument, parse_body
 from archforge.spec.syntax.reserved_names import check_name
 from archforge.spec.syntax.syntax_tree import (
@@ -212,7 +213,7 @@ def _declared(entry: Entry) -> ArgDecl:
     kind = "bool" if isinstance(tree, Scalar) and isinstance(tree.value, bool) else None
     if argument.looks_like_steps:
         kind = "steps"
-        argument.body  # noqa: B018  mistakes in it are mistakes of the document
+        steps_of(argument)  # mistakes in them are mistakes of the document
     else:
         argument.value  # noqa: B018
     return ArgDecl(entry.key, entry.key_span, kind, argument)

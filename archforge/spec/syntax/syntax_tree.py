@@ -44,9 +44,7 @@ __all__ = [
     "Step",
     "Tap",
     "Value",
-    "bodies_in",
     "formulas_in",
-    "names_set",
     "value_of",
 ]
 
@@ -122,7 +120,9 @@ def formulas_in(value: Value) -> Iterator[Formula]:
 
 @dataclass(frozen=True, eq=False)
 class Argument:
-    """An argument: a value, or steps where the callee declares so. Either is parsed when first asked for."""
+    """An argument: a value, parsed when it is first asked for, or steps where the callee declares so.
+
+    `inner_steps.steps_of` parses the steps."""
 
     key: str
     key_span: Span
@@ -135,12 +135,6 @@ class Argument:
     @cached_property
     def value(self) -> Value:
         return value_of(self.tree)
-
-    @cached_property
-    def body(self) -> Body:
-        from archforge.spec.syntax.parse_steps import parse_body
-
-        return parse_body(self.tree)
 
     @cached_property
     def looks_like_steps(self) -> bool:
@@ -252,29 +246,6 @@ class Let(NamedTuple):
 
 
 Step = Tap | Call | Merge | Group | For | Let
-
-
-def bodies_in(step: Step) -> Iterator[Body]:
-    """The bodies written inside `step`, steps in arguments included."""
-    if isinstance(step, Group | For):
-        yield step.body
-    elif isinstance(step, Merge) and not isinstance(step.branches, Formula):
-        yield from (branch.body for branch in step.branches)
-    elif isinstance(step, Call):
-        given = (*step.arguments.entries.values(), *step.modifiers.first.values())
-        bare = (step.arguments.bare,) if step.arguments.bare else ()
-        yield from (argument.body for argument in (*given, *bare) if argument.looks_like_steps)
-
-
-def names_set(step: Step) -> Iterator[Template | str]:
-    """The taps and lets of `step` and of the bodies inside it."""
-    modifiers = step.modifiers
-    yield from (template for template in (modifiers.tap, modifiers.append) if template)
-    if isinstance(step, Let):
-        yield from step.values
-    for body in bodies_in(step):
-        for inner in body.steps:
-            yield from names_set(inner)
 
 
 class ArgDecl(NamedTuple):
