@@ -27,6 +27,8 @@ from typing import Any
 __all__ = ["Fence", "fences", "refreshed"]
 
 _FENCE = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+BUG, NO_COMMAND = 70, 127  # exit codes of archforge and of the shell
+
 _COMMAND = re.compile(r"^\$ (.*)$", re.MULTILINE)
 
 
@@ -92,7 +94,8 @@ class _Session:
         return fence.text
 
     def _shell(self, command: str) -> str:
-        """The output of a command, both streams as they come."""
+        """The output of a command, both streams as they come. Raises RuntimeError where there is no such command,
+        or where it ends by a bug."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("ARCHFORGE_", "COLUMNS"))}
         path = f"{self._commands}{os.pathsep}{os.environ.get('PATH', '')}"
         done = subprocess.run(
@@ -105,6 +108,8 @@ class _Session:
             encoding="utf-8",
         )
         self._exit_code = done.returncode
+        if self._exit_code in (BUG, NO_COMMAND):
+            raise RuntimeError(f"{command}: {done.stdout}")
         return _ended(done.stdout)
 
     def _python(self, source: str) -> str:
