@@ -94,8 +94,10 @@ class _Session:
         return fence.text
 
     def _shell(self, command: str) -> str:
-        """The output of a command, both streams as they come. Raises RuntimeError where there is no such command,
-        or where it ends by a bug."""
+        """The output of a command, both streams as they come.
+
+        Raises RuntimeError if there is no such command, or if it ends by a bug.
+        """
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("ARCHFORGE_", "COLUMNS"))}
         path = f"{self._commands}{os.pathsep}{os.environ.get('PATH', '')}"
         done = subprocess.run(
