@@ -1,22 +1,35 @@
 """The graph: frozen nodes in topological order, their types, and the scopes that they came from."""
 
-from __future__ import annotations
-
+# No `from __future__ import annotations` here: pydantic reads the annotations of `Op` again for each
+# op, and evaluating them as text would add 3 ms to every command.
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict
 
 from archforge.errors import InternalError, Span
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.floating[Any]]
+else:
+    Array = Any
 
 __all__ = [
     "ELEMENTWISE",
     "WHOLE",
+    "Array",
+    "Example",
     "Graph",
     "Init",
     "Node",
-    "Operator",
+    "Op",
     "ParamDecl",
     "Reach",
     "Scope",
@@ -123,19 +136,75 @@ class Reach(NamedTuple):
 ELEMENTWISE, WHOLE = Reach(1), Reach(None)
 
 
-class Operator(Protocol):
-    """What the graph needs to know of an op; `archforge.ops.base.Op` is the implementation."""
+@dataclass(frozen=True, slots=True)
+class Example:
+    """Attributes and input shapes (without batch axis) on which every law about ops is tested."""
+
+    attributes: Mapping[str, Any]
+    inputs: tuple[tuple[int, ...], ...]
+    note: str = field(default="")
+
+
+class Op(BaseModel):
+    """An op with its attributes bound: the base class of those in `archforge.ops`, one file each. Subclasses
+    declare attributes as fields; the first one is what a bare argument sets (`{conv: 64}`).
+
+    Shapes are without the batch axis, arrays with it: `TensorType((C, H, W))` is float[N, C, H, W].
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", defer_build=True)
+
+    op: ClassVar[str]
+    aliases: ClassVar[tuple[str, ...]] = ()  # other words for it; its kind stays `op`
+    arity: ClassVar[int | None] = 1  # None: any number of inputs, at least one
+    counts_as_layer: ClassVar[bool] = True  # merges are no layers
+    # The reference at inference returns its input unchanged (identity, dropout).
+    is_identity: ClassVar[bool] = False
+    examples: ClassVar[Sequence[Example]]
 
     @property
-    def kind(self) -> str: ...
+    def kind(self) -> str:
+        """The word that names the op in a spec."""
+        return type(self).op
+
+    @classmethod
+    @cache
+    def attribute_names(cls) -> tuple[str, ...]:
+        """The attributes in order of declaration."""
+        return tuple(cls.model_fields)
+
+    def attributes(self) -> dict[str, Any]:
+        """All attributes by name, in order of declaration."""
+        return {name: getattr(self, name) for name in self.attribute_names()}
+
+    def infer(self, *inputs: TensorType) -> TensorType:
+        """Type of the output. Raises `ShapeError` if the inputs do not fit."""
+        return inputs[0]
+
+    def passes_through(self, *inputs: TensorType) -> bool:
+        """True if, for these inputs, the op at inference returns its input unchanged."""
+        return type(self).is_identity
+
+    def params(self, *inputs: TensorType) -> dict[str, ParamDecl]:
+        """Arrays that the op owns, by their names in a state dict, in its order."""
+        return {}
+
+    def macs(self, *inputs: TensorType) -> int:
+        """Multiply-accumulates of convolutions and matrix products, for one image."""
+        return 0
+
+    def reach(self, *inputs: TensorType) -> tuple[Reach, ...]:
+        """The part of the inputs behind one element of the output, along each axis of the output."""
+        return (ELEMENTWISE,) * len(self.infer(*inputs).shape)
+
     @property
-    def counts_as_layer(self) -> bool: ...
-    def infer(self, *inputs: TensorType) -> TensorType: ...
-    def passes_through(self, *inputs: TensorType) -> bool: ...
-    def params(self, *inputs: TensorType) -> dict[str, ParamDecl]: ...
-    def macs(self, *inputs: TensorType) -> int: ...
-    def reach(self, *inputs: TensorType) -> tuple[Reach, ...]: ...
-    def attributes(self) -> dict[str, Any]: ...
+    def has_reference(self) -> bool:
+        """True if the op's file gives a kernel in NumPy."""
+        return type(self).reference is not Op.reference
+
+    def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
+        """The op in plain NumPy, in the dtype of its inputs; arrays have a leading batch axis."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -164,7 +233,7 @@ class Node:
     """
 
     name: str
-    op: Operator
+    op: Op
     inputs: tuple[str, ...]
     scope: int
     span: Span | None = None
@@ -185,10 +254,6 @@ class Graph:
     outputs: Mapping[str, str]
     scopes: tuple[Scope, ...] = ()
 
-    def nodes_of(self, kind: str) -> list[Node]:
-        """The nodes of one kind of op."""
-        return [n for n in self.nodes if n.op.kind == kind]
-
     def users(self) -> dict[str, list[Node]]:
         """The nodes that read each value."""
         users: dict[str, list[Node]] = {}
@@ -197,7 +262,7 @@ class Graph:
                 users.setdefault(value, []).append(node)
         return users
 
-    def replace_uses(self, renamed: Mapping[str, str]) -> Graph:
+    def replace_uses(self, renamed: Mapping[str, str]) -> "Graph":
         """A graph in which each use of a value in `renamed` reads its replacement, following
         chains, and the nodes so replaced are gone."""
 

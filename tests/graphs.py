@@ -32,7 +32,6 @@ def evaluate(typed: TypedGraph, params: Mapping[str, Array], inputs: Mapping[str
     """Every value, computed node by node without any planner: what passes and plans are held against."""
     values = dict(inputs)
     for n in typed.nodes:
-        assert isinstance(n.op, Op)
         own = {name: params[n.param_name(name)] for name in n.op.params(*typed.input_types(n))}
         values[n.name] = n.op.reference(own, *(values[v] for v in n.inputs))
     return values

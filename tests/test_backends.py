@@ -19,7 +19,6 @@ from archforge.ir import TypedGraph
 from archforge.ops import all_ops
 from archforge.ops.base import Array
 from archforge.plan import Executable, GraphCompiler, load, plan
-from archforge.plan.contract import op_of
 from archforge.weights import rule_weights
 from archforge.weights.golden import read_golden
 from tests.graphs import GRAPHS, WEIGHTS, evaluate, graph, inputs_of, node, one_op
@@ -93,7 +92,7 @@ def test_every_network_equals_the_reference(name: str, profile: str) -> None:
     for backend in available():
         planned = GraphCompiler(get(backend), taps=tuple(taps)).plan(typed)
         # In a network only what a backend's table lacks falls back, and all of that is told.
-        kinds = {op_of(step.node).kind for step in planned.steps}
+        kinds = {step.node.op.kind for step in planned.steps}
         assert set(planned.fallback_kinds) == kinds - get(backend).lowerings("float32").keys()
         found = load(planned, weights).run(inputs)
         for key, y in (expected.outputs | expected.taps).items():

@@ -161,7 +161,7 @@ def kernels(run: Executable) -> list[str]:
 def uses() -> list[tuple[str, tuple[str, ...]]]:
     """What can be chosen for the first and the last convolution of the network."""
     typed = archforge.load(SPEC).graph
-    ops = [(n.op, typed.input_types(n)) for n in typed.nodes if isinstance(n.op, Op) and n.op.kind == "conv"]
+    ops = [(n.op, typed.input_types(n)) for n in typed.nodes if n.op.kind == "conv"]
     return [(backend().use_of(op, *x), backend().alternatives(op, *x)) for op, x in (ops[0], ops[-1])]
 
 

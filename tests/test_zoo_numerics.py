@@ -49,7 +49,7 @@ def graphs() -> dict[Profile, TypedGraph]:
 def in_words(node: Node, typed: TypedGraph, but: Set[str]) -> str:
     """`conv kernel=3 padding=1`: an op and its attributes, but for defaults and `but` these; ends of a slice
     as parts of the whole."""
-    defaults = {key: field.default for key, field in getattr(type(node.op), "model_fields", {}).items()}
+    defaults = {key: field.default for key, field in type(node.op).model_fields.items()}
     given: dict[str, Any] = {k: v for k, v in node.op.attributes().items() if v != defaults[k]}
     if isinstance(node.op, Slice):
         size = typed.types[node.inputs[0]].shape[node.op.axis]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from archforge.ir import Operator, TensorType, TypedGraph
+from archforge.ir import Op, TensorType, TypedGraph
 
 __all__ = ["Counts", "count"]
 
@@ -73,7 +73,7 @@ class _Tally(NamedTuple):
     buffers: int
 
 
-def _tally(op: Operator, types: tuple[TensorType, ...]) -> _Tally:
+def _tally(op: Op, types: tuple[TensorType, ...]) -> _Tally:
     sizes = {"weight": 0, "bias": 0, "buffer": 0}
     for decl in op.params(*types).values():
         sizes[decl.role] += decl.size

@@ -11,11 +11,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from archforge import backends
 from archforge.ir import TensorType
-from archforge.ops.base import Op
 from archforge.plan import Limits, Plan, Step
 
 __all__ = ["Bound", "Work", "bound", "measured_limits", "work_of"]
@@ -82,11 +80,9 @@ def measured_limits(threads: int) -> Limits | None:
 
 
 def _work(step: Step, types: Mapping[str, TensorType], batch: int) -> Work:
-    op: Any = step.node.op
-    assert isinstance(op, Op)
     values = [types[v] for v in (*step.inputs, step.output)]
     return Work(
-        macs=batch * op.macs(*(types[v] for v in step.node.inputs)),
+        macs=batch * step.node.op.macs(*(types[v] for v in step.node.inputs)),
         weight_bytes=FLOAT * sum(decl.size for decl in step.params.values()),
         value_bytes=FLOAT * batch * sum(math.prod(t.shape) for t in values),
     )

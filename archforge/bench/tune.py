@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 from archforge import driver
 from archforge.analysis.network import Network
 from archforge.bench.profile import elapsed_by_step
-from archforge.ops.base import Op
 from archforge.plan import Executable, Plan, Tunable
 
 __all__ = ["Tuning", "UseTime", "tune"]
@@ -112,7 +111,7 @@ def _uses(plan: Plan, backend: Tunable) -> dict[str, _Uses]:
     found: dict[str, _Uses] = {}
     for step in plan.steps:
         op, types = step.node.op, tuple(plan.types[value] for value in step.node.inputs)
-        if isinstance(op, Op) and not step.is_fallback:
+        if not step.is_fallback:
             kernels = backend.alternatives(op, *types)
             use = found.setdefault(backend.use_of(op, *types), _Uses([], [], kernels))
             use.layers.append(step.layer)

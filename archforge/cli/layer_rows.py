@@ -166,7 +166,7 @@ class LayerTable:
         if len(row.nodes) > 1:
             return ""
         (node,) = row.nodes
-        defaults = {n: f.default for n, f in getattr(type(node.op), "model_fields", {}).items()}
+        defaults = {n: f.default for n, f in type(node.op).model_fields.items()}
         given = {n: v for n, v in node.op.attributes().items() if v != defaults[n]}
         shared = [f"share={node.params_of}"] if self._shares(node) else []
         return " ".join([*(f"{n}={_short(v)}" for n, v in given.items()), *shared])

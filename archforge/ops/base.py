@@ -1,24 +1,14 @@
-"""The base class of ops: attributes, and functions of the inputs' types. Each op has a file of its own."""
+"""The parts of an op's file: the base class, kinds of attributes, checks of attributes and inputs."""
 
-# No `from __future__ import annotations` here: pydantic reads the annotations of `Op` again for each
-# op, and evaluating them as text would add 3 ms to every command.
+from __future__ import annotations
+
 import math
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from collections.abc import Collection, Sequence
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from archforge.ir import ELEMENTWISE, WHOLE, ParamDecl, Reach, ShapeError, TensorType
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.floating[Any]]
-else:
-    Array = Any
+from archforge.ir import ELEMENTWISE, WHOLE, Array, Example, Op, Reach, ShapeError, TensorType
 
 __all__ = [
     "Array",
@@ -62,72 +52,6 @@ Padding = Annotated[
         "[before, after] pair per axis"
     ),
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """Attributes and input shapes (without batch axis) on which every law about ops is tested."""
-
-    attributes: Mapping[str, Any]
-    inputs: tuple[tuple[int, ...], ...]
-    note: str = field(default="")
-
-
-class Op(BaseModel):
-    """An op with its attributes bound. Subclasses declare attributes as fields; the first one is
-    what a bare argument sets (`{conv: 64}`).
-
-    Shapes are without the batch axis, arrays with it: `TensorType((C, H, W))` is float[N, C, H, W].
-    """
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", defer_build=True)
-
-    op: ClassVar[str]
-    aliases: ClassVar[tuple[str, ...]] = ()  # other words for it; its kind stays `op`
-    arity: ClassVar[int | None] = 1  # None: any number of inputs, at least one
-    counts_as_layer: ClassVar[bool] = True  # merges are no layers
-    # The reference at inference returns its input unchanged (identity, dropout).
-    is_identity: ClassVar[bool] = False
-    examples: ClassVar[Sequence[Example]]
-
-    @property
-    def kind(self) -> str:
-        """The word that names the op in a spec."""
-        return type(self).op
-
-    @classmethod
-    @cache
-    def attribute_names(cls) -> tuple[str, ...]:
-        """The attributes in order of declaration."""
-        return tuple(cls.model_fields)
-
-    def attributes(self) -> dict[str, Any]:
-        """All attributes by name, in order of declaration."""
-        return {name: getattr(self, name) for name in self.attribute_names()}
-
-    def infer(self, *inputs: TensorType) -> TensorType:
-        """Type of the output. Raises `ShapeError` if the inputs do not fit."""
-        return inputs[0]
-
-    def passes_through(self, *inputs: TensorType) -> bool:
-        """True if, for these inputs, the op at inference returns its input unchanged."""
-        return type(self).is_identity
-
-    def params(self, *inputs: TensorType) -> dict[str, ParamDecl]:
-        """Arrays that the op owns, by their names in a state dict, in its order."""
-        return {}
-
-    def macs(self, *inputs: TensorType) -> int:
-        """Multiply-accumulates of convolutions and matrix products, for one image."""
-        return 0
-
-    def reach(self, *inputs: TensorType) -> tuple[Reach, ...]:
-        """The part of the inputs behind one element of the output, along each axis of the output."""
-        return (ELEMENTWISE,) * len(self.infer(*inputs).shape)
-
-    def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
-        """The op in plain NumPy, in the dtype of its inputs; arrays have a leading batch axis."""
-        raise NotImplementedError
 
 
 def whole_along(axes: Collection[int], x: TensorType) -> tuple[Reach, ...]:

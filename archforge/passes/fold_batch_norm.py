@@ -7,9 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from archforge.ir import Node, TypedGraph
-from archforge.ops import op_class
 from archforge.ops.base import Array
+from archforge.ops.batch_norm import BatchNorm
+from archforge.ops.conv import Conv
+from archforge.ops.conv_transpose import ConvTranspose
 from archforge.ops.lazy_numpy import np
+from archforge.ops.linear import Linear
 from archforge.passes.example_graphs import graph, node
 from archforge.passes.graph_pass import Pass, Rewrite
 
@@ -67,38 +70,42 @@ class FoldBatchNorm:
 
 
 def fold_batch_norm(typed: TypedGraph, taps: frozenset[str]) -> Rewrite:
-    """Join each batch norm with the op before it, if nothing else sees the value between them.
+    """Fold each batch norm into the op before it, if nothing else sees the value between them.
 
-    The joined node is called like the norm, whose value it computes, and owns new parameters.
+    The folded node is called like the norm, whose value it computes, and owns new parameters.
     """
     graph = typed.graph
     nodes = {n.name: n for n in graph.nodes}
     users = graph.users()
     seen = taps.union(graph.outputs.values())
     transforms: dict[str, FoldBatchNorm] = {}
-    joined: dict[str, str] = {}
-    for norm in graph.nodes_of("bn"):
+    folded: dict[str, str] = {}
+    for norm in graph.nodes:
+        if not isinstance(norm.op, BatchNorm):
+            continue
         source = nodes.get(norm.inputs[0])
         if source is None or not _can_absorb(source, typed) or source.name in seen:
             continue
         if users[source.name] != [norm]:
             continue
-        transform = _transform(source, norm, typed)
+        transform = _transform(source, norm, norm.op.eps, typed)
         transforms[transform.into] = transform  # nodes that share all their parameters share these too
-        nodes[norm.name] = _join(source, norm, transform.into)
-        joined[source.name] = norm.name
-    graph = replace(graph, nodes=tuple(nodes.values())).replace_uses(joined)
+        op = source.op.model_copy(update={"bias": True})
+        nodes[norm.name] = replace(source, name=norm.name, op=op, params_of=transform.into)
+        folded[source.name] = norm.name
+    graph = replace(graph, nodes=tuple(nodes.values())).replace_uses(folded)
     return Rewrite(graph, tuple(transforms.values()))
 
 
 def _can_absorb(source: Node, typed: TypedGraph) -> bool:
-    if source.op.kind == "linear":
+    """True if a factor and a shift for each channel of the node's value can go into its parameters."""
+    if isinstance(source.op, Linear):
         # Its outputs lie along the last axis, a norm's channels along the first.
         return len(typed.types[source.name].shape) == 1
-    return source.op.kind in ("conv", "conv_transpose")
+    return isinstance(source.op, Conv | ConvTranspose)
 
 
-def _transform(source: Node, norm: Node, typed: TypedGraph) -> FoldBatchNorm:
+def _transform(source: Node, norm: Node, eps: float, typed: TypedGraph) -> FoldBatchNorm:
     params = {node.name: node.op.params(*typed.input_types(node)) for node in (source, norm)}
     return FoldBatchNorm(
         source=source.params_of,
@@ -107,14 +114,9 @@ def _transform(source: Node, norm: Node, typed: TypedGraph) -> FoldBatchNorm:
         reads=tuple(node.param_name(name) for node in (source, norm) for name in params[node.name]),
         shape=params[source.name]["weight"].shape,
         channels=typed.types[source.name].channels,
-        eps=norm.op.attributes()["eps"],
-        groups=source.op.attributes()["groups"] if source.op.kind == "conv_transpose" else 0,
+        eps=eps,
+        groups=source.op.groups if isinstance(source.op, ConvTranspose) else 0,
     )
-
-
-def _join(source: Node, norm: Node, params_of: str) -> Node:
-    op = op_class(source.op.kind)(**source.op.attributes() | {"bias": True})
-    return replace(source, name=norm.name, op=op, params_of=params_of)
 
 
 def _examples() -> Iterator[TypedGraph]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from archforge.ir import TensorType
 from archforge.ops.base import resolve_axis
+from archforge.ops.concat import Concat
 from archforge.plan.contract import Plan, Step
 
 __all__ = ["inside_concats"]
@@ -22,7 +23,7 @@ def inside_concats(plan: Plan, alignment: int) -> dict[str, tuple[str, int]]:
     if "concat_in_place" in plan.without:
         return {}
     steps, types = plan.steps, plan.types
-    concats = {s.output: s for s in steps if s.node.op.kind == "concat" and _along_channels(s, types)}
+    concats = {step.output: step for step in steps if _concatenates_channels(step, types)}
     branches = Counter(v for s in concats.values() for v in s.inputs)
     made = {s.output for s in steps if not s.is_fallback}
     found: dict[str, tuple[str, int]] = {}
@@ -40,6 +41,9 @@ def inside_concats(plan: Plan, alignment: int) -> dict[str, tuple[str, int]]:
     return found
 
 
-def _along_channels(step: Step, types: Mapping[str, TensorType]) -> bool:
-    axis = resolve_axis(step.node.op.attributes()["axis"], types[step.inputs[0]])
-    return axis == 0 and not step.is_fallback
+def _concatenates_channels(step: Step, types: Mapping[str, TensorType]) -> bool:
+    """True for a concatenation along the channels that runs on a kernel of the backend."""
+    op = step.node.op
+    if not isinstance(op, Concat) or step.is_fallback:
+        return False
+    return resolve_axis(op.axis, types[step.inputs[0]]) == 0

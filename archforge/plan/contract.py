@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from archforge.errors import InternalError
 from archforge.ir import Node, ParamDecl, TensorType, TypedGraph
 from archforge.lifetimes import Lifetime, lifetimes
 from archforge.ops.base import Array, Op
@@ -29,8 +28,6 @@ __all__ = [
     "Step",
     "Tunable",
     "Watcher",
-    "has_reference",
-    "op_of",
     "unpacked",
 ]
 
@@ -109,8 +106,8 @@ class Chain:
         if not self.then:
             return None
         return Epilogue(
-            merge=op_of(self.merge) if self.merge else None,
-            activation=op_of(self.activation) if self.activation else None,
+            merge=self.merge.op if self.merge else None,
+            activation=self.activation.op if self.activation else None,
         )
 
     def followed_by(self, node: Node) -> Chain | None:
@@ -118,7 +115,7 @@ class Chain:
         chain's own node, or an activation, which ends the chain. None for any other node."""
         if self.activation:
             return None
-        if op_of(node).arity is None:
+        if node.op.arity is None:
             return replace(self, merge=node) if len(node.inputs) == 2 and not self.merge else None
         return replace(self, activation=node) if len(node.inputs) == 1 else None
 
@@ -366,15 +363,3 @@ class Compiling(Backend, Protocol):
     def require_writable_cache(self) -> None:
         """Raises E0705 where no machine code can be kept."""
         ...
-
-
-def has_reference(op: Op) -> bool:
-    """Whether the op's file gives a kernel in NumPy."""
-    return type(op).reference is not Op.reference
-
-
-def op_of(node: Node) -> Op:
-    """The op of a node that a backend runs. Raises `InternalError` for anything else."""
-    if not isinstance(node.op, Op):
-        raise InternalError(f"{node.name} holds {node.op!r}, which is no op")
-    return node.op

@@ -11,7 +11,7 @@ from archforge.ir import Node, TypedGraph
 from archforge.lifetimes import lifetimes
 from archforge.ops.base import Array, Op
 from archforge.passes import ParamTransform
-from archforge.plan.contract import Backend, Chain, Kernel, Lowering, Plan, Step, has_reference, op_of
+from archforge.plan.contract import Backend, Chain, Kernel, Lowering, Plan, Step
 from archforge.plan.fusion import fused
 
 __all__ = ["MEMORY_FOR_SPEED", "SWITCHES", "named_values", "plan", "resolve_taps"]
@@ -79,7 +79,7 @@ def plan(
     steps = tuple(
         Step(
             chain=chain,
-            kernel=kernels[chain.node.name] or _through_numpy(op_of(chain.node), backend, dtype),
+            kernel=kernels[chain.node.name] or _through_numpy(chain.node.op, backend, dtype),
             params=chain.node.op.params(*typed.input_types(chain.node)),
             frees=frees,
             is_fallback=kernels[chain.node.name] is None,
@@ -107,7 +107,7 @@ def _refuse(nodes: list[Node], kernels: Mapping[str, Kernel | None], backend: Ba
     """One E0702 for each kind of op that cannot run, at the first node of it."""
     lacking: dict[str, list[Node]] = {}
     for node in nodes:
-        if kernels[node.name] is None and (strict or not has_reference(op_of(node))):
+        if kernels[node.name] is None and (strict or not node.op.has_reference):
             lacking.setdefault(node.op.kind, []).append(node)
     if lacking:
         raise DiagnosticError(tuple(_refusal(kind, found, backend) for kind, found in lacking.items()))
@@ -115,7 +115,7 @@ def _refuse(nodes: list[Node], kernels: Mapping[str, Kernel | None], backend: Ba
 
 def _refusal(kind: str, nodes: list[Node], backend: Backend) -> Diagnostic:
     uses = f"`{nodes[0].name}`" + (f" and {len(nodes) - 1} more" if len(nodes) > 1 else "")
-    fallback = has_reference(op_of(nodes[0]))
+    fallback = nodes[0].op.has_reference
     return Diagnostic(
         "E0702",
         f"the backend {backend.name} has no kernel for `{kind}` as it is used by {uses}",

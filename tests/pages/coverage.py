@@ -41,9 +41,7 @@ def _share(taken: list[bool]) -> str:
 
 
 def _has_reference(example: OpExample) -> bool:
-    from archforge.plan.contract import has_reference
-
-    return has_reference(example.op)
+    return example.op.has_reference
 
 
 def _backends() -> dict[str, Takes]:

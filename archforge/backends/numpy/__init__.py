@@ -17,7 +17,6 @@ from archforge.ops import all_ops
 from archforge.ops.base import Array, Op
 from archforge.ops.lazy_numpy import np
 from archforge.plan import Interpreter, Kernel, Lowering, Plan, Program
-from archforge.plan.contract import has_reference
 
 __all__ = ["BACKEND"]
 
@@ -65,7 +64,7 @@ class NumpyBackend:
 
 
 def _reference(op: Op, *inputs: TensorType) -> Kernel | None:
-    return Kernel(op.reference) if has_reference(op) else None
+    return Kernel(op.reference) if op.has_reference else None
 
 
 BACKEND = NumpyBackend()

@@ -16,7 +16,6 @@ from archforge.ops import all_ops
 from archforge.ops.base import Array, Op
 from archforge.ops.conv import Conv
 from archforge.plan import Kernel, Lowering
-from archforge.plan.contract import has_reference
 
 __all__ = ["LOWERINGS", "lowerings"]
 
@@ -48,7 +47,7 @@ def convolution(op: Conv, x: TensorType, *, with_winograd: bool = True) -> Kerne
 
 def reference(op: Op, *inputs: TensorType) -> Kernel | None:
     """The kernel of the op's own file, for values with their channels last; None if the op has none."""
-    if not has_reference(op):
+    if not op.has_reference:
         return None
 
     def run(params: Mapping[str, Array], *given: Array, out: Array, scratch: Scratch) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from archforge.errors import Span
-from archforge.ir import Operator, TensorType
+from archforge.ir import Op, TensorType
 from archforge.spec.formulas.failures import Poisoned
 
 __all__ = ["POISON", "TENSOR_ATTRIBUTES", "Draft", "Tensor"]
@@ -22,7 +22,7 @@ TENSOR_ATTRIBUTES = ("shape", "size", "features", "length", *_AXES_3D)
 class Draft:
     """A node whose name is not known yet: `conv` or `conv3` depends on what comes later."""
 
-    op: Operator
+    op: Op
     inputs: tuple[Tensor, ...]
     type: TensorType
     span: Span

@@ -17,7 +17,7 @@ from archforge.backends.numba.runtime.threads import help_with
 from archforge.backends.numba.runtime.unit_recipe import SCHEDULER
 from archforge.backends.numba.toolchain.machine import FLOAT, machine
 from archforge.backends.numba.toolchain.machine_code import address
-from archforge.ops.base import Array, Op
+from archforge.ops.base import Array
 from archforge.plan import Watcher
 from archforge.plan.arena import lay_out
 
@@ -109,7 +109,6 @@ class Workspace:
     def _do(self, segment: Array | Fallback) -> None:
         if isinstance(segment, tuple):
             step, params, given, made = segment
-            assert isinstance(step.node.op, Op)
             self._fill(made, step.node.op.reference(params, *map(self._array, given)))
         else:
             for first in range(0, len(segment), self._steps_at_once):
