@@ -14,7 +14,7 @@ of the unit, address of scratch memory). Loops that must be explicit vectors are
 `microkernels/`, which the unit calls by address.
 
 2. Describe what it reads as a table in `runtime/records.py`, a line for each field, and add the table to
-`RECORDS` there. A test fails if a field is never set, or never read.
+`RECORDS` there and its reader to `units/intrinsics.py`. A test fails if a field is never set, or never read.
 
 3. Write the lowering, in the family that it belongs to. Its `run(params, *inputs)` takes values that lie in
 blocks of channels, `TapeValue`s, asks the tape for its output, merges the fields of the record and puts the
