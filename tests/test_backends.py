@@ -18,7 +18,7 @@ from archforge.errors import DiagnosticError
 from archforge.ir import TypedGraph
 from archforge.ops import all_ops
 from archforge.ops.base import Array
-from archforge.plan import Executable, GraphCompiler, load, plan
+from archforge.plan import Executable, GraphCompiler, load, plan, resolve_taps
 from archforge.weights import rule_weights
 from archforge.weights.golden import read_golden
 from tests.graphs import GRAPHS, WEIGHTS, evaluate, graph, inputs_of, node, one_op
@@ -87,7 +87,7 @@ def damped(weights: dict[str, Array]) -> dict[str, Array]:
 def test_every_network_equals_the_reference(name: str, profile: str) -> None:
     typed = small_network(name, profile)
     weights, inputs = damped(rule_weights(typed.params())), inputs_of(typed, batch=1)
-    taps = {s.name: s.output for s in typed.scopes if s.name and s.output}
+    taps = resolve_taps(typed, dict.fromkeys(s.name for s in typed.scopes if s.name and s.output))
     expected = load(plan(typed, get("numpy"), "float64", taps), weights).run(inputs)
     for backend in available():
         planned = GraphCompiler(get(backend), taps=tuple(taps)).plan(typed)
