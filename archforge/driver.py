@@ -1,7 +1,17 @@
-"""The pipeline, stage by stage: read, resolve, expand, check, optimise, plan, load, export.
+"""The pipeline: the stages that each thing a user can ask for goes through, in their order.
 
-Each stage is a function of what the one before it gave. What is heavy (NumPy, a backend, templates)
-is imported by the stage that needs it, so that checking a spec stays quick.
+| stage | in | from | to |
+| --- | --- | --- | --- |
+| read, resolve | `spec.resolve` | a source | a `Spec`, templates and imports merged |
+| expand | `spec.expand` | a spec and a profile | a `TypedGraph`, within its `Expansion` |
+| count, check | `analysis` | an expansion | a `Network`: counts, compared with documented figures |
+| optimise, plan | `passes`, `plan` | a typed graph and a backend | a `Plan` |
+| bind, load | `weights`, `plan` | a plan and weights | an `Executable` |
+| export | `export` | a network, with weights or without | files |
+
+`load` goes as far as the network, `compile` to the executable, `build` plans and exports. A stage is a
+function of the result of the one before it, and changes nothing. Heavy imports (NumPy, a backend,
+templates) are made by the stage that needs them, so that checking a spec stays quick.
 """
 
 from __future__ import annotations
@@ -16,7 +26,7 @@ from archforge.analysis.checks import check_cells
 from archforge.analysis.counts import count
 from archforge.analysis.network import Network, Report
 from archforge.errors import Diagnostic, DiagnosticError, fail
-from archforge.ir import TypedGraph, by_x
+from archforge.ir import Array, TypedGraph, by_x
 from archforge.spec.expand.expand import InputShape, expand
 from archforge.spec.resolve.block_spec import block_spec
 from archforge.spec.resolve.library import Library
@@ -43,10 +53,11 @@ def analyse(
     input_shape: InputShape | None = None,
     siblings: Iterable[Network] = (),
 ) -> Network:
-    """One profile's graph, counts and cells. With settings or another input its cells do not apply.
+    """The network of one profile: its graph, counts and cells. Cells do not apply to one with settings or
+    another input.
 
-    siblings: the spec's networks under the same settings; one whose profile says the same lends its graph.
-    Raises `DiagnosticError` with every mistake of the graph.
+    siblings: networks of the spec under the same settings. If one has a profile with the same changes, its
+    graph and counts are used again. Raises `DiagnosticError` with every mistake of the graph.
     """
     twins = (n for n in siblings if spec.profile(n.profile).changes() == spec.profile(profile).changes())
     twin = next(twins, None)
@@ -64,7 +75,7 @@ def _every_profile(
     input_shape: InputShape | None,
     *known: Network,
 ) -> tuple[Network, ...]:
-    """The networks of all profiles; those that say the same, or as a known one, share a graph."""
+    """The networks of all profiles. Those with the same changes, the `known` ones included, share a graph."""
     found: list[Network] = []
     for name in spec.profile_names:
         siblings = (*known, *found)
@@ -114,7 +125,8 @@ def _report(path: Path, library: Library, profile: str | None, *, require_expect
 
 
 def _checkable(spec: Spec, profile: str | None, broken: list[Diagnostic]) -> Iterator[tuple[Spec, str]]:
-    """What of a file has counts: the profiles of a network, the cases of its own blocks or of a named one."""
+    """The parts of a file that have counts: profiles of a network, cases of its own blocks or of a named one.
+    Mistakes of blocks go to `broken`."""
     if spec.header.kind == "network":
         for name in spec.profile_names if profile is None else _profile(spec, profile):
             yield spec, name
@@ -139,6 +151,7 @@ def _profile(spec: Spec, name: str) -> list[str]:
 
 
 def _unchecked(network: Network) -> Diagnostic:
+    """The complaint about a profile without documented figures."""
     span = network.spec.document.span_of("expect")
     return Diagnostic(
         "E0506",
@@ -179,12 +192,10 @@ def compile(
     from archforge import backends
     from archforge.data.arrays import read_weights
     from archforge.plan import MEMORY_FOR_SPEED, GraphCompiler
-    from archforge.weights.bind import bind
     from archforge.weights.init import fresh_weights
 
     given = read_weights(weights) if isinstance(weights, str | Path) else weights
     network = _network(source, profile, given, input, params)
-    resized = partial(_resized, network)
     compiler = GraphCompiler(
         backends.get(backend, dtype) if isinstance(backend, str) else backend,
         dtype,
@@ -192,10 +203,9 @@ def compile(
         strict=strict,
         without=frozenset(without) | (MEMORY_FOR_SPEED if low_memory else frozenset()),
     )
-    if given is None:
-        return compiler.executable(network.graph, partial(fresh_weights, network.params, seed), resized)
-    bound = bind(network.params, given, ignorable=_other_heads(network))
-    return compiler.executable(network.graph, lambda: bound, resized)
+    bound = _bound(network, given)
+    arrays = partial(fresh_weights, network.params, seed) if bound is None else lambda: bound
+    return compiler.executable(network.graph, arrays, partial(_resized, network))
 
 
 def _network(
@@ -205,7 +215,7 @@ def _network(
     input: InputShape | None,
     params: Mapping[str, Any],
 ) -> Network:
-    """What `compile` is to compile."""
+    """The network to compile: a loaded one as it is, else that of a source. Raises E0001 for both at once."""
     if isinstance(source, Network):
         if profile is not None or input is not None or params:
             help = "give profile, input and arguments to `load`"
@@ -251,6 +261,13 @@ def fitting_profile(
     return fitting(_every_profile(spec, settings, input_shape), given)
 
 
+def _bound(network: Network, given: Mapping[str, Any] | None) -> Mapping[str, Array] | None:
+    """Given arrays by the names of the network's parameters, or None. Raises what does not fit."""
+    from archforge.weights.bind import bind
+
+    return None if given is None else bind(network.params, given, ignorable=_other_heads(network))
+
+
 def _other_heads(network: Network) -> set[str]:
     """Scopes that hold parameters in the profile as its spec has it, but not as a caller has set it."""
     if not network.expansion.is_changed:
@@ -263,8 +280,8 @@ def _other_heads(network: Network) -> set[str]:
 def warm(
     network: Network, batches: Iterable[int], *, backend: Compiling | None = None, **options: Any
 ) -> None:
-    """Compute once on zeros, with weights of zero, at each size of batch: the backend then has compiled the
-    machine code that the network needs.
+    """Compile the machine code that a network needs: it computes once on zeros, with weights of zero, at each
+    size of batch.
 
     backend: the best that compiles machine code here by default. options: those of `compile`. Raises E0701
     if there is no such backend.
@@ -307,7 +324,7 @@ def verify(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Build:
-    """What `build` made: every profile analysed, the chosen one compiled and written."""
+    """The result of `build`: the networks of all profiles, and the plan and files of the chosen one."""
 
     chosen: Network
     networks: tuple[Network, ...]
@@ -319,6 +336,7 @@ class Build:
 
     @property
     def ok(self) -> bool:
+        """True if no figure of any profile differs from its documented one."""
         return all(network.ok for network in self.networks)
 
     def to_json(self) -> dict[str, Any]:
@@ -416,11 +434,9 @@ def export(
     """
     from archforge.data.arrays import read_weights
     from archforge.export import Subject, all_targets, files_of
-    from archforge.weights.bind import bind
 
     given = None if weights is None else read_weights(weights)
     network = _profile_for(spec, profile, given, settings, input_shape)
-    bound = None if given is None else bind(network.params, given, ignorable=_other_heads(network))
     networks = _every_profile(spec, settings, input_shape, network)
-    subject = Subject(network, networks, bound, seed, files_of(all_targets().values()))
+    subject = Subject(network, networks, _bound(network, given), seed, files_of(all_targets().values()))
     return Export(network, target.content(subject))

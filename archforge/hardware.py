@@ -69,6 +69,7 @@ def physical_cores() -> int:
 
 
 def _allowed_cpus() -> set[int]:
+    """Numbers of the CPUs that this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return set(os.sched_getaffinity(0))
     return set(range(os.cpu_count() or 1))
@@ -102,6 +103,7 @@ def cache_bytes(level: int) -> int:
 
 
 def _told_by_macos(name: str) -> str:
+    """The value of a system variable of macOS; empty if there is none."""
     from subprocess import run  # which takes longer to load than all else here
 
     return run(["/usr/sbin/sysctl", "-n", name], capture_output=True, text=True, check=False).stdout.strip()
@@ -143,6 +145,7 @@ def memory_bytes() -> int:
 
 
 def _read(path: Path) -> str:
+    """The text of a file without the white space around it; empty if it cannot be read."""
     try:
         return path.read_text().strip()
     except OSError:

@@ -1,4 +1,9 @@
-"""The graph: frozen nodes in topological order, their types, and the scopes that they came from."""
+"""The intermediate representation: types of values, ops, and the graph, whose nodes use ops.
+
+A graph is frozen; its nodes are in topological order. With the types of all values it is a `TypedGraph`,
+which every stage after expansion takes. Its scopes are the blocks and sequences of the spec that the nodes
+came from.
+"""
 
 # No `from __future__ import annotations` here: pydantic reads the annotations of `Op` again for each
 # op, and evaluating them as text would add 3 ms to every command.
@@ -77,7 +82,7 @@ class TensorType(NamedTuple):
 
 
 class Init(NamedTuple):
-    """How a fresh parameter is filled.
+    """The rule that fills a fresh parameter.
 
     `uniform`: U(-bound, bound) with bound = scale / sqrt(fan_in), fan_in = product of shape[1:]
     unless given. `constant`: scale everywhere.
@@ -107,7 +112,7 @@ class ParamDecl(NamedTuple):
 
 @dataclass(eq=False)
 class ShapeError(Exception):
-    """What an op says when its inputs do not fit; the caller adds the place.
+    """Inputs or attributes that do not fit each other, as an op finds them; the caller adds the place.
 
     `attribute` names the attribute to point at, `label` is the arithmetic that fails.
     """
@@ -255,7 +260,7 @@ class Graph:
     scopes: tuple[Scope, ...] = ()
 
     def users(self) -> dict[str, list[Node]]:
-        """The nodes that read each value."""
+        """The nodes that read each value; values that none reads are left out."""
         users: dict[str, list[Node]] = {}
         for node in self.nodes:
             for value in dict.fromkeys(node.inputs):
@@ -283,7 +288,7 @@ class Graph:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TypedGraph:
-    """A graph with the type of every value. Made by `infer` (or by expansion, node by node)."""
+    """A graph with the type of every value, as `infer` or expansion makes it."""
 
     graph: Graph
     types: Mapping[str, TensorType]
@@ -305,7 +310,7 @@ class TypedGraph:
         return self.graph.scopes
 
     def needed_by(self, values: Iterable[str]) -> set[str]:
-        """These values and all that they are computed from."""
+        """The names of `values` and of all values that they are computed from."""
         needed = set(values)
         for node in reversed(self.graph.nodes):
             if node.name in needed:
@@ -313,6 +318,7 @@ class TypedGraph:
         return needed
 
     def input_types(self, node: Node) -> tuple[TensorType, ...]:
+        """Types of the values that a node reads, in order."""
         types = self.types
         return tuple([types[v] for v in node.inputs])
 
@@ -326,7 +332,8 @@ class TypedGraph:
 
 
 def infer(graph: Graph) -> TypedGraph:
-    """The type of every value. A shape that does not fit is our bug here: expansion has refused it."""
+    """The graph with the type of every value. Raises `InternalError` where a shape does not fit, which
+    expansion would have refused."""
     types = dict(graph.inputs)
     for node in graph.nodes:
         try:

@@ -1,4 +1,7 @@
-"""Lifetimes of values: from the step that makes a value to the last step that reads it."""
+"""Lifetimes of values: from the step that makes a value to the last step that reads it.
+
+Steps are anything that makes one value and reads others: nodes of a graph, or steps of a plan.
+"""
 
 from __future__ import annotations
 

@@ -1,15 +1,19 @@
-"""Graph passes, each in a file of its own with its `PASS`; they are found by being there."""
+"""Graph passes: rewrites of a typed graph that keep its outputs, whatever the backend.
+
+Each is in a file of its own that ends with its `PASS`; it is found by being there. `optimise` runs them in
+order, infers the types again after each, and verifies that nothing is lost that must stay.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 
 from archforge.errors import InternalError, did_you_mean, fail
-from archforge.ir import Graph, TypedGraph, infer
+from archforge.ir import TypedGraph, infer
 from archforge.passes.graph_pass import ParamTransform, Pass, Rewrite
 
 __all__ = ["Optimised", "ParamTransform", "Pass", "Rewrite", "all_passes", "optimise"]
@@ -17,7 +21,7 @@ __all__ = ["Optimised", "ParamTransform", "Pass", "Rewrite", "all_passes", "opti
 
 @dataclass(frozen=True, slots=True)
 class Optimised:
-    """A graph after its passes, and what loading must do to the weights, in this order."""
+    """A graph after its passes, and the transforms that make its parameters from those before, in order."""
 
     graph: TypedGraph
     transforms: tuple[ParamTransform, ...] = ()
@@ -50,7 +54,7 @@ def optimise(typed: TypedGraph, taps: Collection[str] = (), without: Collection[
 
 
 def _verified(name: str, before: TypedGraph, rewrite: Rewrite, taps: Collection[str]) -> TypedGraph:
-    """The types after a pass. Raises `InternalError` unless all that must stay has stayed."""
+    """The typed graph after a pass. Raises `InternalError` unless all that must stay has stayed."""
     after = infer(rewrite.graph)
     lost = [tap for tap in taps if tap not in after.types]
     changed = [v for v, t in after.types.items() if before.types.get(v, t) != t]
@@ -71,6 +75,7 @@ def _verified(name: str, before: TypedGraph, rewrite: Rewrite, taps: Collection[
 
 
 def _changed_outputs(before: TypedGraph, after: TypedGraph) -> list[str]:
+    """Names of outputs that came, went or have another type."""
     old, new = (_output_types(t) for t in (before, after))
     return [name for name in old | new if old.get(name) != new.get(name)]
 
@@ -80,14 +85,14 @@ def _output_types(typed: TypedGraph) -> dict[str, object]:
 
 
 def _dangling(typed: TypedGraph) -> list[str]:
-    graph: Graph = typed.graph
-    values = [v for s in graph.scopes for v in (*s.inputs, s.output)]
+    """Values of scopes that the graph does not have."""
+    values = [v for s in typed.scopes for v in (*s.inputs, s.output)]
     return [v for v in dict.fromkeys(values) if v and v not in typed.types]
 
 
 def _sourceless(before: TypedGraph, after: TypedGraph, transforms: tuple[ParamTransform, ...]) -> list[str]:
+    """Parameters that the graph before did not have in their shape, and that no transform makes."""
     have: dict[str, tuple[int, ...]] = {name: decl.shape for name, decl in before.params().items()}
     for transform in transforms:
-        made: Mapping[str, tuple[int, ...]] = transform.makes
-        have |= made
+        have |= transform.makes
     return [name for name, decl in after.params().items() if have.get(name) != decl.shape]

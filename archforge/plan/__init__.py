@@ -1,4 +1,10 @@
-"""From a graph to something that runs: steps bound to a backend's kernels, then to weights."""
+"""Plans: steps that compute a graph, each on a kernel of a backend, and executables, plans with weights.
+
+In the order of reading: `contract` says what a backend, a plan and a program are. `graph_compiler` leads
+from a graph to an executable by way of `passes`, `planner` (which asks `fusion` for chains of nodes),
+`packing` and the backend's program, `interpreter` for the simplest ones. `concat_in_place`,
+`image_by_image` and `arena` help the backends that lay out memory.
+"""
 
 from archforge.plan.contract import (
     Backend,

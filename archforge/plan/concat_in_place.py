@@ -1,4 +1,4 @@
-"""Concatenation in place: a branch is written where the concatenation will hold it, and nothing is copied."""
+"""Concatenation in place: branches are written where the concatenation will hold them, and never copied."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ __all__ = ["inside_concats"]
 
 
 def inside_concats(plan: Plan, alignment: int) -> dict[str, tuple[str, int]]:
-    """For each value that can live inside a concatenation: which one, and from which of its channels on.
+    """The place of each value that can live inside a concatenation: the concatenation, and the first of its
+    channels that the value takes.
 
     Each branch must begin at a multiple of `alignment` channels and, but for the last, end at one, and
     be read by one concatenation alone. A concatenation inside another lies in the outer one. Nothing lies

@@ -1,4 +1,10 @@
-"""What planner, backends and executables agree on: kernels, steps, plans, programs, backends."""
+"""The contract between planner, backends and executables: kernels, steps, plans, programs, backends.
+
+A backend has lowerings, which give a `Kernel` for an op on inputs of certain types, or None. The planner
+asks for one for each node of a graph, lets kernels take the nodes behind them along (a `Chain`), and makes
+each a `Step` of a `Plan`. When weights are there, `load` has each kernel pack its parameters, and asks the
+backend for a `Program` that runs the plan with them.
+"""
 
 from __future__ import annotations
 
@@ -35,14 +41,14 @@ Pack = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 
 
 def unpacked(params: Mapping[str, Array]) -> Mapping[str, Array]:
-    """The parameters as they are."""
+    """Parameters as they are: the packing of a kernel that needs none."""
     return params
 
 
 @dataclass(frozen=True, slots=True)
 class Epilogue:
-    """What a kernel does to its result before it writes it: merges it with one more input, the last,
-    then applies an activation."""
+    """Ops that a kernel applies to its result before it writes it: a merge with one more input, which is its
+    last one, and then an activation."""
 
     merge: Op | None = None
     activation: Op | None = None
@@ -50,13 +56,13 @@ class Epilogue:
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """Computes one node.
+    """A way to compute one op on inputs of certain types.
 
-    `run(params, *inputs)` takes values in the backend's form; `pack` lays out the node's parameters,
-    by the op's names for them, once when they are loaded, and the backend then takes each array over
-    with `constant`. Where `absorbs` names kinds of ops that `run` can do besides, it is called with
-    the keyword `epilogue` when there are any. Kernels of equal ops with equal `packing` lay out equal
-    parameters equally, whatever the size of their inputs; None promises nothing.
+    run: takes the packed parameters and the inputs, in the backend's form, and gives the output; it is
+    called with the keyword `epilogue` where nodes of the kinds in `absorbs` follow. pack: lays out the
+    parameters, by the op's names for them, once when they are loaded; the backend then takes each array
+    over with `constant`. packing: kernels of equal ops with equal `packing` lay out equal parameters
+    equally, whatever the size of their inputs; None promises nothing.
     """
 
     run: Callable[..., Any]
@@ -65,7 +71,7 @@ class Kernel:
     packing: Hashable = None
 
     def packs_like(self, other: Kernel) -> bool:
-        """Whether what one of the two has packed serves the other."""
+        """True if parameters that one of the two has packed serve the other."""
         if self.packing is None and other.packing is None:
             return self.pack is other.pack is unpacked
         return self.packing == other.packing
@@ -142,22 +148,23 @@ class Step:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """The values that it reads: its node's, then the one that its epilogue merges."""
+        """The values that the step reads: its node's, then the one that its epilogue merges."""
         return self.chain.inputs
 
     @property
     def output(self) -> str:
-        """The value that it makes."""
+        """The value that the step makes."""
         return self.chain.output
 
     @property
     def layer(self) -> str:
-        """Its name as in a weights file: that of its parameters, where it has some."""
+        """The name of the step's layer in a weights file; that of its node where it has no parameters."""
         # Folding a batch norm joins its name to the convolution's by a plus.
         return self.node.params_of.partition("+")[0] if self.params else self.node.name
 
     def run(self, params: Mapping[str, Any], *inputs: Any, **options: Any) -> Any:
-        """The value that it makes, from the packed parameters and what it reads, in the backend's form."""
+        """The value that the step makes, from its packed parameters and the values that it reads, all in the
+        backend's form. `options` go to the kernel."""
         if self.chain.epilogue is not None:
             options["epilogue"] = self.chain.epilogue
         return self.kernel.run(params, *inputs, **options)
@@ -223,21 +230,21 @@ class Plan:
 
 
 class Watcher:
-    """Told what a watched call has just done; a subclass overrides what it wants to know."""
+    """A listener to a watched call, told what has just been done; a subclass overrides what it needs."""
 
     def took_inputs(self) -> None:
-        """The inputs are where the steps read them."""
+        """Called when the inputs are where the steps read them."""
 
     def made(self, value: str) -> None:
-        """A part of the step that makes `value` is done: all of it, or the part for one image."""
+        """Called when a part of the step that makes `value` is done: all of it, or the part for one image."""
 
     def gave_outputs(self) -> None:
-        """The outputs are arrays of the caller's."""
+        """Called when the outputs are arrays that the caller may keep."""
 
 
 class Program(Protocol):
-    """A loaded plan: arrays of the inputs to the arrays that are wanted, by the names of values. Threads
-    may call it together."""
+    """A plan with packed parameters, as a function from arrays of the inputs to arrays of the values that a
+    caller sees, by their names. Threads may call it together."""
 
     def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]: ...
 
@@ -247,17 +254,21 @@ class Program(Protocol):
 
 
 class Backend(Protocol):
-    """A way to run graphs. What it cannot lower runs on the reference kernel in NumPy."""
+    """A way to run graphs. Ops that it cannot lower run on their reference kernel in NumPy."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The name of its package, by which users ask for it."""
+        ...
+
     @property
     def dtypes(self) -> tuple[str, ...]:
-        """What it can compute in, its default first."""
+        """Names of the dtypes that it can compute in, its default first."""
         ...
 
     def preference(self) -> int:
-        """The greatest is what `auto` takes; 0: only when asked for by name, or not installed."""
+        """Rank for `auto`, which takes the backend with the greatest; 0 for one that is not installed or
+        runs only when asked for by name."""
         ...
 
     def require(self) -> None:
@@ -265,8 +276,8 @@ class Backend(Protocol):
         ...
 
     def facts(self) -> Mapping[str, str]:
-        """What it sees of the machine, in words by name, its library's `version` first; called after
-        `require`. For `archforge info`."""
+        """Properties of its library and of the machine for `archforge info`, in words by name, the library's
+        `version` first; called after `require`."""
         ...
 
     def lowerings(self, dtype: str, without: frozenset[str] = frozenset()) -> Mapping[str, Lowering]:
@@ -275,48 +286,49 @@ class Backend(Protocol):
         ...
 
     def packers(self) -> int:
-        """How many threads may lay out parameters at once."""
+        """Number of threads that may pack parameters at once."""
         ...
 
     def enter(self, array: Array, dtype: str) -> Any:
-        """An array in the axes of the reference, [N, *shape], to the backend's form."""
+        """An array float[N, *shape], as the reference kernels take it, in the backend's form."""
         ...
 
     def leave(self, value: Any) -> Array:
-        """The way back; float32 where NumPy lacks the dtype."""
+        """A value in the backend's form as an array float[N, *shape]; float32 where NumPy lacks its dtype."""
         ...
 
     def constant(self, array: Array, dtype: str) -> Any:
-        """A packed parameter to the backend's form; its axes stay."""
+        """A packed parameter in the backend's form; its axes stay."""
         ...
 
     def program(self, plan: Plan, params: tuple[Mapping[str, Any], ...]) -> Program:
-        """What runs the plan with the packed parameters of each step: an `Interpreter` or its own."""
+        """A program that runs the plan with the packed parameters of each step: an `Interpreter`, or one of
+        the backend's own."""
         ...
 
 
 @runtime_checkable
 class Tunable(Backend, Protocol):
-    """A backend that has several kernels for some ops, and keeps which of them is the fastest here."""
+    """A backend that has several kernels for some ops, and keeps which one is the fastest on this machine."""
 
     def use_of(self, op: Op, *inputs: TensorType) -> str:
-        """What a choice is about: the op, as it is used on inputs of these types."""
+        """The name that a choice is kept under: the op, as it is used on inputs of these types."""
         ...
 
     def alternatives(self, op: Op, *inputs: TensorType) -> tuple[str, ...]:
-        """The names of the kernels that can compute it, first the one that is taken untuned."""
+        """Names of the kernels that can compute the op on such inputs, first the one taken untuned."""
         ...
 
     def choosing(self, choices: Mapping[str, str]) -> Backend:
-        """The same backend with these kernels, by use, whatever is kept."""
+        """A backend like this one that takes the named kernels, by use, whatever is kept."""
         ...
 
     def keep(self, choices: Mapping[str, str]) -> Path:
-        """Take these kernels from now on, in every process; where that is written. Raises E0705."""
+        """Take the named kernels from now on, in every process. Returns the file of it. Raises E0705."""
         ...
 
     def forget(self) -> int:
-        """Keep no choices any more; how many files held some."""
+        """Drop all choices that are kept. Returns the number of files that held some."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""A plan with its weights: callable on arrays."""
+"""Executables: plans with their weights, callable on arrays."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ class Results(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Executable:
-    """Runs a plan, and with `others` its network at other sizes of the inputs. Threads can share it."""
+    """A plan with its parameters, callable on arrays. With `others`, it computes inputs of other sizes too,
+    by executables made for them. Threads can share it."""
 
     plan: Plan
     params: tuple[Mapping[str, Any], ...]  # of each step, in the backend's form
@@ -69,7 +70,8 @@ class Executable:
         )
 
     def _at_size_of(self, arrays: Mapping[str, Array], others: LastUsed[Shapes, Executable]) -> Executable:
-        """Raises E0607, with the reason, where the network cannot take inputs of these sizes."""
+        """The executable for inputs of the sizes of `arrays`. Raises E0607, with the reason, where the
+        network cannot take them."""
         try:
             return others.at(tuple((name, arrays[name].shape[1:]) for name in self.plan.inputs))
         except DiagnosticError as error:
@@ -96,7 +98,7 @@ def load(
 def checked_inputs(
     types: Mapping[str, TensorType], given: Mapping[str, Any], *, of_any_size: bool = False
 ) -> dict[str, Array]:
-    """The given inputs as arrays. Raises E0607, all that does not fit together."""
+    """The given inputs as arrays. Raises E0607, for all inputs that do not fit at once."""
     arrays = {
         name: as_array(value, f"the input `{name}`", "E0607")
         for name, value in given.items()

@@ -1,6 +1,6 @@
-"""Epilogue fusion: a sum with another value and an activation happen while a kernel writes its result.
+"""Epilogue fusion: a sum with another value and an activation are computed while a kernel writes its result.
 
-Belongs to planning rather than to the passes, so that no op exists which a spec could not name.
+Fusion is a part of planning and no pass, so that no op exists which a spec could not name.
 """
 
 from __future__ import annotations

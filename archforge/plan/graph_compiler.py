@@ -1,4 +1,4 @@
-"""From a graph to an executable: the graph's passes, then a plan, then its parameters."""
+"""The way from a graph to an executable: it goes through its passes, is planned, and gets its weights."""
 
 from __future__ import annotations
 

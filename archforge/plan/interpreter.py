@@ -1,4 +1,4 @@
-"""Running a plan step by step in Python, for backends whose kernels compute when they are called."""
+"""The simplest program: it calls the kernel of each step in turn, for kernels that compute when called."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Interpreter"]
 
 
 def _nothing(value: Any) -> None:
-    """Values that kernels return are computed already."""
+    """Wait for nothing: values that kernels return are computed already."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

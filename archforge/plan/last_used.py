@@ -13,8 +13,8 @@ Key = TypeVar("Key", bound=Hashable)
 Made = TypeVar("Made")
 
 
-class _Entry(Generic[Made]):
-    """An object that the first thread to ask for it makes, while others wait for the lock."""
+class _CacheSlot(Generic[Made]):
+    """A place for an object that the first thread to ask for it makes, while others wait for the lock."""
 
     def __init__(self) -> None:
         self.lock = Lock()
@@ -27,23 +27,23 @@ class LastUsed(Generic[Key, Made]):
     def __init__(self, make: Callable[[Key], Made], most: int = 4) -> None:
         self._make = make
         self._most = most
-        self._entries: OrderedDict[Key, _Entry[Made]] = OrderedDict()
+        self._slots: OrderedDict[Key, _CacheSlot[Made]] = OrderedDict()
         self._lock = Lock()
 
     def at(self, key: Key) -> Made:
         """The object for this key. Raises what `make` raises, and then keeps nothing."""
         with self._lock:
-            entry = self._entries.setdefault(key, _Entry())
-            self._entries.move_to_end(key)
-        with entry.lock:
-            if entry.made is None:
+            slot = self._slots.setdefault(key, _CacheSlot())
+            self._slots.move_to_end(key)
+        with slot.lock:
+            if slot.made is None:
                 try:
-                    entry.made = self._make(key)
+                    slot.made = self._make(key)
                 except BaseException:
                     with self._lock:
-                        self._entries.pop(key, None)
+                        self._slots.pop(key, None)
                     raise
         with self._lock:
-            while len(self._entries) > self._most:
-                self._entries.popitem(last=False)
-        return entry.made
+            while len(self._slots) > self._most:
+                self._slots.popitem(last=False)
+        return slot.made

@@ -1,5 +1,5 @@
-"""From weights to the packed parameters of steps, a few at a time: weights that lie in a mapped file
-never lie in memory as a whole beside what is packed of them."""
+"""Packing of parameters: the weights of each step are laid out as its kernel reads them, a few at a time, so
+that weights in a mapped file never lie in memory as a whole beside what is packed of them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def packed_params(
 ) -> tuple[Mapping[str, Any], ...]:
     """The parameters of each step in the backend's form: those of `packed_before`, by what the step makes, or
     else packed from `arrays`."""
-    source = _Source(plan, arrays)
+    source = _ParamSource(plan, arrays)
     with _ending_at_once(ThreadPoolExecutor(max_workers=plan.backend.packers())) as pool:
         packed = {
             step.output: pool.submit(source.packed, step)
@@ -66,7 +66,7 @@ def _serves(old: Step, new: Step) -> bool:
 
 
 def _taken_over(params: Mapping[str, Array], step: Step, plan: Plan) -> Mapping[str, Any]:
-    """In the backend's form; the reference takes arrays as they are."""
+    """A step's packed parameters in the backend's form; reference kernels take arrays as they are."""
     if step.is_fallback:
         return params
     return {name: plan.backend.constant(array, plan.dtype) for name, array in params.items()}
@@ -74,15 +74,15 @@ def _taken_over(params: Mapping[str, Array], step: Step, plan: Plan) -> Mapping[
 
 @contextmanager
 def _ending_at_once(pool: ThreadPoolExecutor) -> Iterator[ThreadPoolExecutor]:
-    """The pool, which does nothing more of what is left when one thing fails, or the user interrupts."""
+    """A pool that begins none of the jobs that wait when one fails or the user interrupts."""
     try:
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-class _Source:
-    """Parameters as steps read them. Threads may share it."""
+class _ParamSource:
+    """Parameters of steps, from weights and the transforms of a plan. Threads may share it."""
 
     def __init__(self, plan: Plan, arrays: Mapping[str, Array]) -> None:
         self._arrays = arrays
@@ -123,6 +123,7 @@ class _Source:
         return found
 
     def _checked(self, name: str, found: Mapping[str, Array], decl: ParamDecl) -> Array:
+        """The array of that name in the dtype that kernels pack. Raises `InternalError` for another shape."""
         if name not in found or found[name].shape != decl.shape:
             raise InternalError(f"`{name}` is not bound to an array of shape {decl.shape}")
         array: Array = np.asarray(found[name], self._dtype, order="C")

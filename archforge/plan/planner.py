@@ -1,4 +1,4 @@
-"""From a typed graph to steps that a backend can run: what is needed, by which kernel, and until when."""
+"""The planner: a typed graph becomes the steps that its outputs need, each on a kernel of the backend."""
 
 from __future__ import annotations
 
@@ -99,6 +99,7 @@ def _frees(chains: list[Chain], inputs: Iterable[str], wanted: Iterable[str]) ->
 
 
 def _lowered(node: Node, typed: TypedGraph, table: Mapping[str, Lowering]) -> Kernel | None:
+    """The backend's kernel for a node, if it has one."""
     lowering = table.get(node.op.kind)
     return lowering(node.op, *typed.input_types(node)) if lowering else None
 
@@ -125,7 +126,7 @@ def _refusal(kind: str, nodes: list[Node], backend: Backend) -> Diagnostic:
 
 
 def _through_numpy(op: Op, backend: Backend, dtype: str) -> Kernel:
-    """The reference kernel between the backend's form of values."""
+    """The reference kernel of an op, which leaves the backend's form of values and enters it again."""
 
     def run(params: Mapping[str, Array], *inputs: Any) -> Any:
         return backend.enter(op.reference(params, *map(backend.leave, inputs)), dtype)
