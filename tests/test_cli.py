@@ -170,6 +170,12 @@ def test_new_writes_a_spec_that_builds(run: Run) -> None:
     assert "E0705" in err
 
 
+def test_new_quotes_a_title_that_is_no_text(run: Run, tmp_path: Path) -> None:
+    assert run("new", "true", "-o", str(tmp_path))[0] == 0
+    assert "title: 'True'\n" in (tmp_path / "true.yaml").read_text("utf-8")
+    assert run("check", str(tmp_path / "true.yaml"))[0] == 0
+
+
 def test_new_writes_the_schema_that_its_spec_names(run: Run, tmp_path: Path) -> None:
     import jsonschema
     import yaml

@@ -29,6 +29,7 @@ def new(
 ) -> None:
     """Write a commented spec that builds, and beside it the schema that editors complete and check it by."""
     from archforge.atomic_files import made_folder, written_beside
+    from archforge.spec.printing.scalars import write_scalar
     from archforge.spec.schema.schema import general_schema
 
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
@@ -41,7 +42,8 @@ def new(
     if os.path.lexists(spec):
         fail("E0705", f"{spec.as_posix()} is there already", help="choose another name, or remove it first")
     text = (templates_folder() / STARTING_SPEC).read_text(encoding="utf-8")
-    texts = {spec: text.replace("TITLE", name.replace("_", " ").capitalize())}
+    title = name.replace("_", " ").capitalize()
+    texts = {spec: text.replace("TITLE", write_scalar(title, in_flow=False))}
     if not os.path.lexists(schema):
         texts[schema] = json.dumps(general_schema(), indent=2, ensure_ascii=False) + "\n"
     made_folder(spec.parent)

@@ -11,8 +11,9 @@ from archforge import driver
 from archforge.analysis.network import Network
 from archforge.atomic_files import written_beside
 from archforge.errors import DiagnosticError, SourceFile, fail
+from archforge.spec.printing.document import append_section
+from archforge.spec.printing.layout import Atom, Child, Collection, written
 from archforge.spec.resolve.sources import STDIN
-from archforge.spec.yaml.tree import parse_yaml
 
 __all__ = ["record_all"]
 
@@ -34,43 +35,26 @@ def record_all(paths: Sequence[str], *, quiet: bool) -> None:
         except DiagnosticError:
             continue
         if spec.expect is None:
-            _append(path, "\n".join(["expect:", *map(_block, networks)]))
+            _append(path, Collection(tuple(map(_cells, networks)), is_list=False, flow=False))
             said = f"recorded {', '.join(spec.profile_names)}"
         else:
             said = "has `expect` already, left as it is"
         print(f"{path.as_posix()}: {said}", file=sys.stderr if quiet else sys.stdout)
 
 
-def _append(path: Path, expect: str) -> None:
+def _append(path: Path, expect: Collection) -> None:
     """Write the file anew with `expect` at its end, with its own line ends and permissions."""
     path = path.resolve()  # a link stays one
-    old = path.read_bytes().decode()
-    new = old.rstrip() + "\n" + expect + "\n"
-    if "\r\n" in old:
-        new = new.replace("\r\n", "\n").replace("\n", "\r\n")
-    if not _adds(new, old):
-        fail(
-            "E0705",
-            f"`expect` cannot be appended to {path.name}: another key does not fit behind its end",
-            help="write the keys of the spec on lines of their own, without `...` or `---`",
-        )
+    text = append_section(SourceFile(path.name, path.read_bytes().decode()), "expect", expect)
     with written_beside(path) as file:
         shutil.copymode(path, file.name)
-        file.write(new.encode())
+        file.write(text.encode())
 
 
-def _adds(new: str, old: str) -> bool:
-    """True if the text `new` says what `old` says, and `expect` besides."""
-    try:
-        now, before = (parse_yaml(SourceFile("", text)).plain() for text in (new, old))
-    except DiagnosticError:
-        return False
-    return isinstance(now, dict) and now.pop("expect", None) is not None and now == before
-
-
-def _block(network: Network) -> str:
-    """One profile's cells, as `expect` has them."""
+def _cells(network: Network) -> Child:
+    """The figures of one profile, as `expect` has them."""
     shapes = ", ".join(map(str, network.graph.inputs.values()))
-    cells = {"input": shapes, **network.counts.by_cell()}
-    lines = [f"    {cell}: {v:_}" if isinstance(v, int) else f"    {cell}: {v}" for cell, v in cells.items()]
-    return "\n".join([f"  {network.profile}:", "    source: computed", *lines])
+    counts = {cell: f"{count:_}" for cell, count in network.counts.by_cell().items()}
+    texts = {"source": "computed", "input": shapes, **counts}
+    cells = (Child(written(cell), Atom(text, text)) for cell, text in texts.items())
+    return Child(written(network.profile), Collection(tuple(cells), is_list=False, flow=False))

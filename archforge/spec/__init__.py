@@ -8,5 +8,6 @@ In the order in which a spec passes through them:
 - `resolve`: a spec found by name, and merged with what it extends and imports.
 - `binding`: names with their values, and the arguments of a call checked against their declarations.
 - `expand`: the steps walked, shapes inferred, nodes named.
+- `printing`: a document or a graph as the text of a spec.
 - `schema`: the same language as JSON Schema, for editors.
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from archforge.errors import Diagnostic, DiagnosticError, Note, Span, fail
 from archforge.spec.binding.suggestions import value_hint
@@ -53,8 +53,7 @@ class Steps:
         return "steps"
 
 
-@dataclass(slots=True, eq=False)
-class Evaluated:
+class Evaluated(NamedTuple):
     """An argument whose value is known: the value of a bare formula, or one of a row."""
 
     value: Any

@@ -112,7 +112,7 @@ class Walk:
             self.stop(f"the graph takes more than {MAX_STEPS:,} steps and arguments", span)
 
     def stop(self, message: str, span: Span) -> NoReturn:
-        raise LimitError((Diagnostic("E0317", message, span),))
+        raise LimitError(Diagnostic("E0317", message, span))
 
     # Bodies and steps
 
@@ -314,7 +314,7 @@ class Walk:
         except LimitError as error:
             if any(d.trace for d in error.diagnostics):
                 raise
-            raise LimitError(tuple(d.within(self.calls) for d in error.diagnostics)) from None
+            raise LimitError(*(d.within(self.calls) for d in error.diagnostics)) from None
         except RecursionError:
             self.stop("blocks and steps are nested too deeply", call.span)
         finally:

@@ -154,7 +154,7 @@ class _FormulaCompiler:
                 if type(result) in SIZED:
                     names.spend(len(bounded(result)))
             except Overspent as error:
-                raise LimitError((Diagnostic("E0317", str(error), span),)) from None
+                raise LimitError(Diagnostic("E0317", str(error), span)) from None
             except (RefusedComputation, TypeError, ValueError, ArithmeticError, LookupError) as error:
                 fail("E0305", _reason(error, what, values), span, label=_operands(node, names))
             if type(result) in NUMBERS and not -MAX_NUMBER <= result <= MAX_NUMBER:
@@ -281,7 +281,7 @@ class _FormulaCompiler:
                 scopes = (_WithVariable(names, variable, value) for value in values)
                 return list(bounded([element(s) for s in scopes if all(c(s) for c in conditions)]))
             except Overspent as error:
-                raise LimitError((Diagnostic("E0317", str(error), span),)) from None
+                raise LimitError(Diagnostic("E0317", str(error), span)) from None
             except RefusedComputation as error:
                 fail("E0305", str(error), span)
 
@@ -295,7 +295,7 @@ def _charged(evaluate: Evaluate, size: int, span: Span) -> Evaluate:
         try:
             names.spend(size)
         except Overspent as error:
-            raise LimitError((Diagnostic("E0317", str(error), span),)) from None
+            raise LimitError(Diagnostic("E0317", str(error), span)) from None
         return evaluate(names)
 
     return charged

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from archforge.errors import Diagnostic, DiagnosticError
 
@@ -18,14 +17,15 @@ class Poisoned(Exception):
     """Raised where a value is needed that stands behind a mistake, which is reported already."""
 
 
-@dataclass(eq=False)
 class LimitError(Exception):
     """Raised where a limit is exceeded, so that there is no point in going on.
 
     It is no `DiagnosticError`: whoever collects mistakes to go on behind them lets it pass.
     """
 
-    diagnostics: tuple[Diagnostic, ...] = ()
+    def __init__(self, *diagnostics: Diagnostic) -> None:
+        super().__init__(*diagnostics)
+        self.diagnostics = diagnostics
 
 
 class Noting:

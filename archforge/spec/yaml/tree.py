@@ -19,7 +19,18 @@ from archforge.spec.yaml.parser_errors import NO_ALIAS, NO_TAG, fail_torn_formul
 from archforge.spec.yaml.parsers import quick_events, sure_events
 from archforge.spec.yaml.text_positions import place_text
 
-__all__ = ["GROUPED", "Entry", "Mapping", "Scalar", "Sequence", "Tree", "parse_yaml", "span_at"]
+__all__ = [
+    "GROUPED",
+    "MAX_CHARACTERS",
+    "Entry",
+    "Mapping",
+    "Scalar",
+    "Sequence",
+    "Tree",
+    "parse_yaml",
+    "reads_as_text",
+    "span_at",
+]
 
 MAX_CHARACTERS = 1_000_000
 MAX_DEPTH = 60
@@ -154,6 +165,11 @@ def span_at(source: SourceFile, index: int) -> Span:
     """The place of character `index` of the text."""
     lines = SourceFile(source.name, source.text[:index]).lines
     return Span(source, len(lines) - 1, len(lines[-1]))
+
+
+def reads_as_text(plain: str) -> bool:
+    """True if a scalar without quotes is a text: no number, nor what looks like one, true, false or null."""
+    return plain not in _WORDS and not any(p.match(plain) for p in (_INT, GROUPED, _DOUBTFUL, _FLOAT))
 
 
 def _up_to(event: Any, start: Span) -> Span:

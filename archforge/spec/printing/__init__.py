@@ -1,0 +1,5 @@
+"""Specs as text, in one layout.
+
+`scalars` writes single values, `layout` lays out lists and mappings of them, `document` prints a document
+that was read, comments kept. Whatever is printed is read again before it is given away: it must say the same.
+"""
