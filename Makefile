@@ -59,7 +59,7 @@ test-newest: RESOLUTION = highest
 test-lowest: RESOLUTION = lowest-direct
 test-newest test-lowest: test-%: $(UV)
 	$(PYTHON) requirements/resolve.py $(UV) build/$*/$(SERIES) $(SERIES) --resolution $(RESOLUTION)
-	$(MAKE) test VENV=.venv-$* LOCK=build/$*/$(SERIES)
+	$(MAKE) test VENV=$(VENV)-$* LOCK=build/$*/$(SERIES)
 
 check: lint test
 
@@ -99,7 +99,7 @@ clean:
 
 $(RUN): pyproject.toml $(wildcard $(LOCK)/run.txt)
 	@test -n "$(VERSION)" -a -f $(LOCK)/run.txt || { \
-	  echo "requirements/ is for Python $(LOCKED); found: $(or $(PYTHON),none) $(VERSION)."; \
+	  echo "The versions in requirements/ are for Python $(LOCKED); found: $(or $(PYTHON),none) $(VERSION)."; \
 	  echo "Name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
 	$(INSTALL) -r $(LOCK)/run.txt

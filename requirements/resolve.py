@@ -31,7 +31,7 @@ def main(uv: str, folder: str, python: str, *options: str) -> None:
     for name, extras in EXTRAS.items():
         needed = _resolve(uv, scratch, python, extras, f"--constraint={versions}")
         lines = "".join(locked.pop(package) for package in needed if package in locked)
-        Path(folder, f"{name}.txt").write_text(f"# For Python {python}, by `make lock`.\n{lines}")
+        _write(Path(folder, f"{name}.txt"), f"# For Python {python}, by `make lock`.\n{lines}")
 
 
 def _resolve(uv: str, scratch: Path, python: str, extras: list[str], *options: str) -> dict[str, str]:
@@ -49,6 +49,12 @@ def _resolve(uv: str, scratch: Path, python: str, extras: list[str], *options: s
     for lines, package in re.findall(r"^((\S+)==.*\n(?: .*\n)*)", text, re.MULTILINE):
         found[package] = found.get(package, "") + lines
     return found
+
+
+def _write(file: Path, text: str) -> None:
+    """Write what has changed: `make` installs anew where a file is newer than what was installed by it."""
+    if not file.exists() or file.read_text() != text:
+        file.write_text(text)
 
 
 if __name__ == "__main__":
