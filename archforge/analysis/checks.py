@@ -139,7 +139,7 @@ class _Known:
         return cls(expansion, computed, values, Budget())
 
     def with_constants(self, constants: Mapping[str, int]) -> _Known:
-        """These names and the constants of a rule, on the same budget."""
+        """Join the constants of a rule to the names, on one budget."""
         return replace(self, values={**self.values, **constants})
 
     def lookup(self, name: str) -> Any:

@@ -1,0 +1,83 @@
+"""Names tell: no two classes of the package share one, and a docstring begins with its subject."""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import archforge
+
+PACKAGE = Path(archforge.__file__).parent
+
+# Words that point at something outside of the docstring, or that leave its subject open.
+OPEN = (
+    "What", "Whether", "Where", "Which", "When", "How", "Of", "As", "Any", "The same", "It", "Its", "They",
+    "Those", "These", "This", "That", "There", "In", "On", "At", "By", "To", "From", "Into", "For", "With",
+    "Without", "If", "Else", "Then", "So", "Also", "And", "Or", "But", "Because", "Like", "Both",
+)  # fmt: skip
+
+
+def definitions(source: str) -> Iterator[tuple[ast.Module | ast.ClassDef | ast.FunctionDef, str, int]]:
+    """Each module, class and function of a source, with its name and line."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Module):
+            yield node, "the module", 1
+        elif isinstance(node, ast.ClassDef | ast.FunctionDef):
+            yield node, f"`{node.name}`", node.lineno
+
+
+def faults(source: str) -> list[str]:
+    """The docstrings of a source that do not begin with a noun or a verb of their own."""
+    found = []
+    for node, name, line in definitions(source):
+        first = (ast.get_docstring(node) or "").partition("\n")[0]
+        word = next((w for w in OPEN if first.startswith(w) and not first[len(w) :][:1].isalnum()), None)
+        if word is not None:
+            found.append(f"line {line}: the docstring of {name} begins with `{word}`: {first}")
+    return found
+
+
+def sources() -> Iterator[tuple[str, str]]:
+    """The text of each file of the package, by its path."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        yield path.relative_to(PACKAGE.parent).as_posix(), path.read_text("utf-8")
+
+
+def test_docstrings_begin_with_their_subject() -> None:
+    found = [f"{path}: {fault}" for path, source in sources() for fault in faults(source)]
+    assert not found, "\n".join(found)
+
+
+def test_modules_say_what_they_are() -> None:
+    assert [path for path, source in sources() if not ast.get_docstring(ast.parse(source))] == []
+
+
+@pytest.mark.parametrize(
+    ("docstring", "is_fault"),
+    [
+        ("What a backend is.", True),
+        ("Any.", True),
+        ("The same, one piece after the other.", True),
+        ("Of a band with its padding.", True),
+        ("Anything but zero.", False),
+        ("The samest of all.", False),
+        ("Formats of weights.", False),
+        ("`in` and `out` as text.", False),
+    ],
+)
+def test_a_docstring_that_leaves_its_subject_open_is_found(docstring: str, is_fault: bool) -> None:
+    assert bool(faults(f'def function():\n    """{docstring}"""\n')) == is_fault
+
+
+def test_no_two_classes_have_one_name() -> None:
+    """A leading underscore makes no other name."""
+    places = defaultdict(list)
+    for path, source in sources():
+        for node, _, line in definitions(source):
+            if isinstance(node, ast.ClassDef):
+                places[node.name.lstrip("_")].append(f"{path}:{line}")
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
