@@ -36,7 +36,7 @@ _Axes = tuple[tuple[int, Field] | None, ...]
 
 
 def receptive_fields(typed: TypedGraph) -> Mapping[str, tuple[Field, ...]]:
-    """The field of each value along each spatial axis of the network's input (the first, if several).
+    """The field of each value along each spatial axis of the network's input; of several, the largest.
 
     Grows by (extent - 1) * stride at each window and, where branches meet, is the largest of theirs. It is
     that of the graph's wiring: a gate that sees the whole map, as in squeeze-and-excitation, makes it the
