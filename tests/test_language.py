@@ -843,6 +843,7 @@ def test_blocks_may_call_themselves_while_a_condition_ends_it() -> None:
         "- {for: {a: =range(10000)}, do: {for: {b: =range(10000)}, do: []}}",
         f"blocks: {{a: {{args: {{n: int}}, body: [{TWICE}, {TWICE}]}}}}\ngraph: [{{a: 38}}]",
         "- {seq: {relu: {}, append: every}, repeat: 20_000}",
+        "- {add: [[], []], repeat: 40_000}",
         "- {let: {a: '=range(9999)'}, when: true}\n- seq: {let: {b: '=a + [1] == a'}}\n  repeat: 10_000",
         "args: {a: '=[[b for b in range(999)] for c in range(9999)]'}\ngraph: [relu]",
     ],
