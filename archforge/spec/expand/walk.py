@@ -24,7 +24,7 @@ from archforge.spec.expand.for_rows import rows_of
 from archforge.spec.expand.naming import NameScope, Style
 from archforge.spec.formulas.failures import LimitError, Noting, Poisoned
 from archforge.spec.formulas.formula import Formula, Template, describe
-from archforge.spec.formulas.functions import MAX_ITEMS
+from archforge.spec.formulas.functions import MAX_ITEMS, MAX_NUMBER
 from archforge.spec.syntax.inner_steps import names_set
 from archforge.spec.syntax.reserved_names import check_name
 from archforge.spec.syntax.syntax_tree import (
@@ -386,6 +386,10 @@ class Walk:
             output = op.infer(*[v.type for v in values])
         except ShapeError as error:
             raise DiagnosticError((shape_mistake(op, error, span, values, env, call),)) from None
+        if max(output.shape, default=0) > MAX_NUMBER:
+            hint = "a smaller input, or smaller factors"
+            what = f"`{op.kind}` gives {output}, and an axis has at most {MAX_NUMBER:,}"
+            fail("E0317", what, span, help=hint)
         if len(self.drafts) >= MAX_NODES:
             self.stop(f"the graph has more than {MAX_NODES:,} nodes", span)
         draft = Draft(op, values, output, span, at.place, at.given, at.shared)
