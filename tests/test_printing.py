@@ -206,6 +206,23 @@ def test_whatever_yaml_holds_is_printed_or_refused(
 # Where comments belong
 
 
+@pytest.mark.parametrize(
+    ("text", "out"),
+    [
+        ("# a\n{x: 1}\n", "# a\nx: 1\n"),
+        ("# a\n{x: 1}\n  # c\n\n# b\n", "# a\nx: 1\n# c\n\n# b\n"),
+        ("# a\n{}\n# b\n", "# a\n{}\n# b\n"),
+        ("{x: 1\n} # c\n", "x: 1\n# c\n"),
+        ("{x\n} # c\n", "x:\n# c\n"),
+        ("{ # a\nx: 1 # b\n# c\n} # d\n# e\n", "# a\nx: 1  # b\n# c\n# d\n# e\n"),
+        ("?\n: 1\n", "'': 1\n"),
+        ("?", "'':\n"),
+    ],
+)
+def test_documents_in_brackets_and_without_a_key(text: str, out: str) -> None:
+    assert check(text) == out
+
+
 def test_comments_know_what_they_are_about() -> None:
     text = """\
 # of the document's first key

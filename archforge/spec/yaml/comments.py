@@ -59,7 +59,7 @@ def read_comments(tree: Tree) -> dict[int, Surroundings]:
 def is_flow(tree: Tree) -> bool:
     """True for a collection that is written in brackets."""
     span = tree.span
-    return not isinstance(tree, Scalar) and span.source.line(span.line)[span.column] in "{["
+    return not isinstance(tree, Scalar) and span.source.line(span.line).startswith(("{", "["), span.column)
 
 
 def is_unwritten(scalar: Scalar) -> bool:
@@ -67,6 +67,10 @@ def is_unwritten(scalar: Scalar) -> bool:
     span = scalar.span
     text = span.source.line(span.line)[span.column : span.column + span.length]
     return scalar.value is None and not scalar.quoted and text not in ("null", "~")
+
+
+def _things(tree: Sequence | Mapping) -> tuple[Thing, ...]:
+    return tree.items if isinstance(tree, Sequence) else tuple(tree)
 
 
 def _end_of_blank(text: str, column: int) -> int:
@@ -149,11 +153,13 @@ class _CommentReader:
 
     def before_cursor(self) -> Thing | None:
         """The thing behind which a comment stands: one that has started only; else, of those that have ended,
-        the outermost that started on this line, or the innermost that ends here."""
+        the outermost that started on this line, or the innermost that ends here. None behind the bracket that
+        closes the document."""
         if self.started is not None or not self.ended:
             return self.started
         on_line = [ended.thing for ended in self.ended if ended.first_line == self.line]
-        return on_line[-1] if on_line else next(e.thing for e in self.ended if e.end == self.token_end)
+        ends_here = (ended.thing for ended in self.ended if ended.end == self.token_end)
+        return on_line[-1] if on_line else next(ends_here, None)
 
     def advance(self, line: int, column: int) -> None:
         """Move the cursor behind a scalar, a bracket or a dash."""
@@ -254,7 +260,8 @@ class _CommentReader:
 
     def flow(self, tree: Sequence | Mapping, owner: Thing) -> None:
         self.go_to(tree.span)
-        self.claim(owner)
+        if owner is not self.tree or not _things(tree):  # else about the first thing, as without brackets
+            self.claim(owner)
         self.advance(self.line, self.column + 1)
         self.brackets += 1
         self.collection(tree, owner)
@@ -268,7 +275,7 @@ class _CommentReader:
     def collection(self, tree: Sequence | Mapping, owner: Thing) -> int:
         """Read the items or entries of a collection. Returns the column of the last one."""
         column = 0
-        things: tuple[Thing, ...] = tree.items if isinstance(tree, Sequence) else tuple(tree)
+        things = _things(tree)
         if len(things) == 1 and owner is tree and tree is not self.tree:
             self.items[id(things[0])] = self.items.get(id(owner), owner)
         for thing in things:
