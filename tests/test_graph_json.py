@@ -331,6 +331,12 @@ EDITS: dict[str, tuple[Edit, list[str]]] = {
             said("E0802: `inputs[0].shape` must have 1 to 4 axes, the batch left out, found 0"),
         ],
     ),
+    "a node without axes": (
+        lambda d: node(d, 4).update(shape=[]),
+        [
+            said("E0802: `nodes[4].shape` must be a list that is not empty, found []"),
+        ],
+    ),
     "no inputs and outputs": (
         lambda d: d.update(inputs=[], outputs=[], nodes=[], scopes=[]),
         [

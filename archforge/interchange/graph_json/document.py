@@ -40,6 +40,7 @@ _EXPECTED = {
     "model_type": "an object",
     "string_too_short": "text that is not empty",
     "string_type": "text",
+    "too_short": "a list that is not empty",
     "tuple_type": "a list",
 }
 

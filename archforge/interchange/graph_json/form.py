@@ -77,7 +77,7 @@ class NodeEntry(_JsonObject):
     op: Name
     attributes: dict[str, Any]
     inputs: Names
-    shape: Shape
+    shape: Annotated[Shape, Field(min_length=1)]
     parameters: dict[str, Name]
     scope: Count
     line: str
