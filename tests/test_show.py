@@ -158,3 +158,22 @@ def test_what_cannot_be_shown_is_said(
     assert (code, out) == (2, "")
     assert message in err
     assert help in err
+
+
+def test_a_block_of_no_name_is_refused(run: Run, fork: str) -> None:
+    code, out, err = run("show", fork, "--block", "")
+    assert (code, out) == (2, "")
+    assert "E0001: there is no block or scope ``" in err
+
+
+@pytest.mark.parametrize("column", ["receptive_field", "stride"])
+def test_strides_beyond_all_measure_are_refused(
+    column: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    conv = f"conv: {{out: 1, kernel: 3, stride: {10**18}, padding: 1}}"
+    Path("far.yaml").write_text(f"archforge: 1\ninput: [1, 8, 8]\ngraph:\n  - {{{conv}, repeat: 300}}\n")
+    assert run("show", "far.yaml")[0] == 0
+    code, out, err = run("show", "far.yaml", "--with", column)
+    assert (code, out) == (2, "")
+    assert "E0317: the receptive field or the stride of `conv6` has more than 101 digits" in err

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from archforge.analysis.activation_memory import BYTES_PER_ELEMENT, activation_peak
 from archforge.analysis.counts import count
 from archforge.cli.output import table
+from archforge.errors import fail
 from archforge.ir import Node, TypedGraph
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from archforge.plan import Plan
 
 __all__ = ["EXTRA_COLUMNS", "LayerRow", "LayerTable", "joined_rows", "node_rows", "step_rows"]
+
+
+MAX_FIELD = 10**100  # strides multiply from layer to layer, and no shape holds them
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +163,7 @@ class LayerTable:
             from archforge.analysis.receptive_field import receptive_fields
 
             self._fields = receptive_fields(self.typed)
+            _check_magnitude(self._fields)
         return self._fields[row.value]
 
     def _attributes(self, row: LayerRow) -> str:
@@ -193,6 +198,19 @@ def _memory(table: LayerTable, row: LayerRow) -> int:
     """Bytes of the values that a row leaves: those that its kernel computes on the way are not stored."""
     values = [row.value] if row.fused else [node.name for node in row.nodes]
     return sum(table.typed.types[value].size for value in values) * BYTES_PER_ELEMENT
+
+
+def _check_magnitude(fields: Mapping[str, tuple[Field, ...]]) -> None:
+    """Raises E0317 for receptive fields and strides that nobody can read, or Python print."""
+    for name, by_axis in fields.items():
+        numbers = [number for field in by_axis for number in (field.extent, field.stride) if number]
+        if any(max(number.numerator, number.denominator) > MAX_FIELD for number in numbers):
+            digits = len(str(MAX_FIELD))
+            fail(
+                "E0317",
+                f"the receptive field or the stride of `{name}` has more than {digits} digits",
+                help="leave both out of `--with`, or make the strides smaller",
+            )
 
 
 def _extents(table: LayerTable, row: LayerRow) -> list[int | None]:

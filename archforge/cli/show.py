@@ -93,8 +93,9 @@ def show(
     if as_json:
         print_json(shown.json_rows())
         return
+    text = shown.text(with_total=block is None)
     print(title)
-    print(shown.text(with_total=block is None))
+    print(text)
     beside = sum(map(shown.macs, rows)) - count(typed).macs
     if block is None and beside:
         print(f"the total leaves out {beside:,} MACs that the first output does not need")
@@ -131,7 +132,7 @@ def _planned(typed: TypedGraph, backend: str) -> Plan:
 def _of_block(typed: TypedGraph, block: str) -> list[Node]:
     """The nodes of the first call of a block, or of a scope by its name."""
     scopes = typed.scopes
-    found = next((s for s in scopes if s.name == block or (s.is_block and s.kind == block)), None)
+    found = next((s for s in scopes if block in (s.name, s.is_block and s.kind)), None) if block else None
     if found is None:
         known = dict.fromkeys(
             [s.kind for s in scopes if s.is_block and s.parent is not None]
