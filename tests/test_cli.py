@@ -354,6 +354,11 @@ def golden_file(taps: dict[str, list[int]], **more: Any) -> str:
         golden_file({"fc": [4]}, aliases={"linear": "head"}),
         golden_file({"fc": [4]}, aliases={"fc": 3}),
         golden_file({"fc": [4]}, aliases=["fc"]),
+        golden_file({"fc": [4]}).replace("[4]", "[1e400]"),
+        golden_file({"fc": [4]}).replace("9", "NaN"),
+        golden_file({"fc": [4]}).replace("9", f"1{'0' * 400}"),
+        golden_file({"fc": [4]}).replace('"std": 1', '"std": -1'),
+        "[" * 100_000,
     ],
 )
 def test_a_malformed_golden_file_is_refused(run: Run, tmp_path: Path, golden: str) -> None:

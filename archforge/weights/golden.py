@@ -32,7 +32,7 @@ TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
 @dataclass(frozen=True, slots=True)
 class Deviation:
     """Distance of a value from the golden one: the largest difference of its compared elements and of its
-    mean, in standard deviations of the golden value; infinite where shapes differ."""
+    mean, in standard deviations of the golden value; infinite where shapes differ or a number is none."""
 
     name: str
     distance: float
@@ -80,7 +80,8 @@ def _deviation(name: str, array: Array, golden: Mapping[str, Any], values: list[
         return Deviation(name, float("inf"), 0)
     scale = float(golden["std"]) or 1.0
     apart = np.abs(flat[: len(values)] - np.array(values)).max(initial=abs(flat.mean() - golden["mean"]))
-    return Deviation(name, float(apart) / scale, len(values) + 1)
+    distance = float(apart) / scale
+    return Deviation(name, float("inf") if math.isnan(distance) else distance, len(values) + 1)
 
 
 def read_golden(path: str | Path) -> Golden:
@@ -92,12 +93,17 @@ def read_golden(path: str | Path) -> Golden:
         fail("E0601", f"cannot read {path}: {(error.strerror or str(error)).lower()}")
     except KeyError as error:
         fail("E0601", f"{path} is no golden file: it lacks `{error.args[0]}`")
-    except (ValueError, TypeError, EOFError, zlib.error) as error:
+    except RecursionError:
+        fail("E0601", f"{path} is no golden file: its lists and objects are nested too deep")
+    except (ValueError, TypeError, OverflowError, EOFError, zlib.error) as error:
         fail("E0601", f"{path} is no golden file: {error}")
 
 
 def parsed_golden(content: Mapping[str, Any]) -> Golden:
-    """The golden of a file's JSON. Raises ValueError, TypeError or KeyError for anything else."""
+    """The golden of a file's JSON.
+
+    Raises ValueError, TypeError, OverflowError or KeyError for anything else.
+    """
     taps = {name: _figures(tap, "first") for name, tap in dict(content["taps"]).items()}
     aliases = dict(content.get("aliases", {}))
     idle = frozenset(content.get("idle", ()))
@@ -114,7 +120,12 @@ def _figures(entry: Mapping[str, Any], values: str) -> dict[str, Any]:
     shape, listed = _shape(entry["shape"]), [float(v) for v in entry[values]]
     if len(listed) > math.prod(shape):
         raise ValueError(f"{len(listed)} values of an array of {math.prod(shape)}")
-    return {"shape": shape, "mean": float(entry["mean"]), "std": float(entry["std"]), values: listed}
+    mean, std = float(entry["mean"]), float(entry["std"])
+    if wrong := [number for number in (*listed, mean, std) if not math.isfinite(number)]:
+        raise ValueError(f"{wrong[0]} is no finite number")
+    if std < 0:
+        raise ValueError(f"{std} is no standard deviation")
+    return {"shape": shape, "mean": mean, "std": std, values: listed}
 
 
 def _shape(dims: Iterable[Any]) -> tuple[int, ...]:
