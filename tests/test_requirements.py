@@ -40,7 +40,7 @@ def test_a_lock_holds_exact_versions_with_hashes_and_nothing_else(folder: Path) 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_a_lock_satisfies_the_project(folder: Path) -> None:
-    """Or a change of pyproject.toml came without `make lock`."""
+    """Fails after a change of pyproject.toml without `make lock`."""
     locked = [Requirement(entry.split("--hash")[0]) for entry in entries(folder)]
     versions = {canonicalize_name(r.name): str(r.specifier).removeprefix("==") for r in locked}
     build = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
