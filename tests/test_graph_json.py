@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archforge import driver
-from archforge.errors import DiagnosticError
+from archforge.errors import MAX_REPORTED, DiagnosticError
 from archforge.interchange.graph_json import StoredNetwork, graph_json_text, read_graph_json, stored
 from archforge.ir import Graph, TypedGraph
 from tests.graphs import GRAPHS
@@ -510,3 +510,13 @@ def test_graphs_are_compared_whole() -> None:
     renamed = Graph("other", first.inputs, first.nodes, first.outputs)
     with pytest.raises(AssertionError):
         assert_same(TypedGraph(renamed, first.types), first)
+
+
+def test_of_thousands_of_mistakes_the_first_are_told(tmp_path: Path) -> None:
+    document = json.loads(document_text())
+    strays = [{**node(document, 2), "name": f"stray{i}", "inputs": ["nope"]} for i in range(2_000)]
+    document["nodes"] += strays
+    found = refused(tmp_path, json.dumps(document))
+    assert (len(found), len([text for text in found if "nope" in text])) == (MAX_REPORTED, MAX_REPORTED)
+    found = refused(tmp_path, json.dumps({**document, "nodes": [1] * 2_000}))
+    assert (len(found), found[-1]) == (MAX_REPORTED, said("E0802: `nodes[49]` must be an object, found 1"))

@@ -9,13 +9,24 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
 from archforge.atomic_files import reason_of
-from archforge.errors import Diagnostic, DiagnosticError, Note, SourceFile, Span, did_you_mean, fail, fail_all
+from archforge.errors import (
+    MAX_REPORTED,
+    Diagnostic,
+    DiagnosticError,
+    Note,
+    SourceFile,
+    Span,
+    did_you_mean,
+    fail,
+    fail_all,
+)
 from archforge.interchange.graph_json.form import VERSION, GraphDocument
 from archforge.spec.formulas.formula import describe
 
@@ -133,7 +144,7 @@ def _values(document: Any) -> Iterator[tuple[Steps, Any]]:
 
 
 def _document(name: str, value: Any) -> GraphDocument:
-    """A parsed value as a document. Raises E0801 for another form or version, E0802 for its keys."""
+    """A parsed value as a document. Raises E0801 for another form or version, E0802 for its wrong keys."""
     if not isinstance(value, dict) or "archforge_graph" not in value:
         fail("E0801", f"{name} is no graph.json: it has no key `archforge_graph`")
     version = value["archforge_graph"]
@@ -142,7 +153,7 @@ def _document(name: str, value: Any) -> GraphDocument:
     try:
         return GraphDocument.model_validate(value)
     except ValidationError as error:
-        raise DiagnosticError(tuple(_mistakes(name, error))) from None
+        raise DiagnosticError(tuple(islice(_mistakes(name, error), MAX_REPORTED))) from None
 
 
 def _mistakes(name: str, error: ValidationError) -> Iterator[Diagnostic]:

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from archforge.analysis.counts import count
-from archforge.errors import Diagnostic, Note, did_you_mean, fail_all
+from archforge.errors import MAX_REPORTED, Diagnostic, Note, did_you_mean, fail_all
 from archforge.interchange.graph_json.document import Steps, found, read_document, wrong
 from archforge.interchange.graph_json.form import GraphDocument, NodeEntry, StoredNetwork
 from archforge.ir import Graph, Node, ParamDecl, Scope, ShapeError, TensorType, TypedGraph, by_x
@@ -123,7 +123,9 @@ class _GraphReader:
             what = f"is `{value}`, which stands below: nodes are in an order in which they can run"
             self.note(steps, what)
         else:
-            help = did_you_mean(value, self.types, what="values above")
+            # The nearest of thousands takes a while to find, so only what is printed has it.
+            few = len(self.mistakes) < MAX_REPORTED
+            help = did_you_mean(value, self.types, what="values above") if few else ""
             self.note(steps, f"is `{value}`, and there is no such value", help)
         return False
 
