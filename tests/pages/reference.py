@@ -66,6 +66,7 @@ def _limits() -> str:
         "a number": functions.MAX_NUMBER,
         "specs that extend each other": resolve.MAX_CHAIN,
         "an extent of an input": expand.MAX_DIMENSION,
+        "an extent of a value": functions.MAX_NUMBER,
         "calls of blocks inside each other": walk.MAX_DEPTH,
         "steps that a graph takes, loops unrolled": walk.MAX_STEPS,
         "items that all formulas of a graph go through": environment.MAX_WORK,
