@@ -24,7 +24,7 @@ from archforge.spec.binding.environment import (
 )
 from archforge.spec.binding.suggestions import argument_hint, target_hint, value_hint
 from archforge.spec.binding.tensors import POISON, Tensor
-from archforge.spec.formulas.failures import Noting, Poisoned
+from archforge.spec.formulas.failures import MISTAKES, Poisoned, mistakes_in
 from archforge.spec.formulas.formula import Formula, describe
 from archforge.spec.syntax.syntax_tree import (
     CONSTANTS,
@@ -146,15 +146,15 @@ def bind_block(
     frame = ArgFrame(values, pending, block.args, given)
     outer = Env(env.budget, env.x, env.x, {}, {}, frame, spec.spec)
     inner = Env(env.budget, env.x, env.x, {}, {}, frame, NO_ARGS) if block.imported else outer
-    noting = Noting(mistakes.extend)
     for name, decl in block.args.items():
         argument = given.get(name)
         default = fallback.get(name)
         if argument is not None:
-            value: Any = POISON
-            with noting:
-                value = evaluate_argument(decl, argument, env, owner)
-            values[name] = value
+            try:
+                values[name] = evaluate_argument(decl, argument, env, owner)
+            except MISTAKES as error:
+                mistakes += mistakes_in(error)
+                values[name] = POISON
         elif default is not None:
             pending[name] = partial(evaluate_argument, decl, default, outer, owner)
         elif decl.default is not None:
@@ -233,10 +233,11 @@ class OpCall:
             elif written.bare is not None:
                 values[written.bare] = as_attribute(value)
         mistakes = list(written.unknown)
-        noting = Noting(mistakes.extend)
         for name, content, own in written.computed:
-            with noting:
+            try:
                 values[name] = as_attribute(content.evaluate(env if own else spec.at(env.x)))
+            except MISTAKES as error:
+                mistakes += mistakes_in(error)
         try:
             op = _made(self.op, values)
         except ValidationError as error:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from archforge.errors import Diagnostic, DiagnosticError, Note, Span, fail
 from archforge.spec.binding.suggestions import value_hint
 from archforge.spec.binding.tensors import POISON, Tensor
-from archforge.spec.formulas.failures import Noting, Overspent, Poisoned
+from archforge.spec.formulas.failures import MISTAKES, Overspent, Poisoned, mistakes_in
 from archforge.spec.formulas.formula import Formula, Namespace, describe
 from archforge.spec.syntax.inner_steps import steps_of
 from archforge.spec.syntax.syntax_tree import ArgDecl, Argument, Body
@@ -114,10 +114,11 @@ class ArgFrame:
     def settle(self) -> list[Diagnostic]:
         """Evaluate all that is pending, and return the mistakes that were not raised before."""
         found: list[Diagnostic] = []
-        noting = Noting(found.extend)
         for name in self.pending:
-            with noting:
+            try:
                 self[name]
+            except MISTAKES as error:
+                found += mistakes_in(error)
         # What was pending holds the scope that holds it; without it all goes when the last user does.
         self.pending.clear()
         return found
@@ -213,9 +214,9 @@ def check_kind(
 def evaluate_argument(decl: ArgDecl, argument: Given, env: Env, owner: str) -> Any:
     """The value of an argument in the scope where it is written, of the declared kind."""
     if isinstance(argument, Evaluated):
-        value: Any = argument.value
-    elif argument.looks_like_steps or (decl.takes_steps and not argument.value.is_formula):
-        value = Steps(steps_of(argument), env) if argument.tree.plain() is not None else None
+        return check_kind(decl, argument.value, argument.span, owner, env.names)
+    if argument.looks_like_steps or (decl.takes_steps and not argument.value.is_formula):
+        value: Any = Steps(steps_of(argument), env) if argument.tree.plain() is not None else None
     else:
         value = argument.value.evaluate(env)
-    return check_kind(decl, value, argument.span, owner, env.names)
+    return check_kind(decl, value, argument.tree.span, owner, env.names)

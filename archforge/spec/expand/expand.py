@@ -16,7 +16,7 @@ from archforge.spec.binding.tensors import POISON, Tensor
 from archforge.spec.expand.assemble import ScopeDraft, assemble
 from archforge.spec.expand.naming import NameScope, assign_names
 from archforge.spec.expand.walk import At, Walk
-from archforge.spec.formulas.failures import LimitError
+from archforge.spec.formulas.failures import MISTAKES, LimitError, mistakes_in
 from archforge.spec.formulas.formula import describe
 from archforge.spec.resolve.resolve import merge_defaults
 from archforge.spec.resolve.spec import Spec
@@ -180,11 +180,13 @@ class _Expander:
         for name, value in named.items():
             override = given.get(name) if isinstance(given, Mapping) else given
             out[name] = POISON
-            with self.walk.noting:
+            try:
                 shape = [] if bare else value.evaluate(self.env)
                 if override is not None:
                     shape = _overridden(name, shape, list(override))
                 out[name] = Tensor(_input_type(shape, value.span), None, name)
+            except MISTAKES as error:
+                self.walk.note(mistakes_in(error))
         return out
 
     def _outputs(self, x: Tensor | None, env: Env) -> dict[str, Tensor]:
@@ -195,10 +197,12 @@ class _Expander:
         out: dict[str, Tensor] = {}
         env = env.at(x)
         for name, decl in self.spec.outputs.items():
-            with self.walk.noting:
+            try:
                 if decl.when is None or check_truth(decl.when.evaluate(env), decl.when.span, env.names):
                     what = f"output `{name}`"
                     out[name] = check_tensor(decl.value.evaluate(env), decl.value.span, what, env.names)
+            except MISTAKES as error:
+                self.walk.note(mistakes_in(error))
         if not out and not self.walk.found:
             fail("E0312", "every output is left out by its `when`", self.spec.document.span_of("outputs"))
         return out

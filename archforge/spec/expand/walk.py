@@ -22,7 +22,7 @@ from archforge.spec.binding.tensors import POISON, Draft, Tensor
 from archforge.spec.expand.assemble import ScopeDraft
 from archforge.spec.expand.for_rows import rows_of
 from archforge.spec.expand.naming import NameScope, Style
-from archforge.spec.formulas.failures import LimitError, Noting, Poisoned
+from archforge.spec.formulas.failures import MISTAKES, LimitError, Poisoned, mistakes_in
 from archforge.spec.formulas.formula import Formula, Template, describe
 from archforge.spec.formulas.functions import MAX_ITEMS, MAX_NUMBER
 from archforge.spec.syntax.inner_steps import names_set
@@ -87,11 +87,6 @@ class Walk:
         self.steps_taken = 0
         self.mistakes_made = 0
 
-    @property
-    def noting(self) -> Noting:
-        """Context whose mistakes are kept."""
-        return Noting(self.note)
-
     def note(self, diagnostics: Iterable[Diagnostic]) -> None:
         """Keep each mistake once, with the calls that led to it the first time."""
         for diagnostic in diagnostics:
@@ -125,7 +120,7 @@ class Walk:
         for step in body.steps:
             try:
                 x = self._step(step, x, env, at)
-            except (DiagnosticError, Poisoned) as error:
+            except MISTAKES as error:
                 x = self._mistaken(step, env, error)
         if at is not outer:
             self.places[at.place].output = x
@@ -133,8 +128,7 @@ class Walk:
 
     def _mistaken(self, step: Step, env: Env, error: DiagnosticError | Poisoned) -> Tensor:
         """Note the step's mistakes, and return poison, which all that it would have set is too."""
-        with self.noting:
-            raise error
+        self.note(mistakes_in(error))
         if self.mistakes_made > MAX_MISTAKES:  # a loop that makes the same ones over and over
             raise LimitError
         self._poison(step, env)
@@ -201,10 +195,11 @@ class Walk:
     def _let(self, step: Let, env: Env) -> None:
         self.count(step.span, len(step.values))
         for key, argument in step.values.items():
-            value: Any = POISON
-            with self.noting:
-                value = argument.value.evaluate(env)
-            env.body[key] = value
+            try:
+                env.body[key] = argument.value.evaluate(env)
+            except MISTAKES as error:
+                self.note(mistakes_in(error))
+                env.body[key] = POISON
 
     def _named(self, modifiers: Modifiers, env: Env, at: At) -> At:
         """Position `at` under the step's own name, if it has one."""
@@ -386,7 +381,8 @@ class Walk:
             output = op.infer(*[v.type for v in values])
         except ShapeError as error:
             raise DiagnosticError((shape_mistake(op, error, span, values, env, call),)) from None
-        if max(output.shape, default=0) > MAX_NUMBER:
+        # Most ops return the type of their input, which was looked at where it arose.
+        if output is not values[0].type and max(output.shape, default=0) > MAX_NUMBER:
             hint = "a smaller input, or smaller factors"
             what = f"`{op.kind}` gives {output}, and an axis has at most {MAX_NUMBER:,}"
             fail("E0317", what, span, help=hint)

@@ -1,12 +1,10 @@
-"""Exceptions that end the evaluation of a formula, and the one place that catches them to go on."""
+"""Exceptions that end the evaluation of a formula, and those of them behind which the work goes on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-
 from archforge.errors import Diagnostic, DiagnosticError
 
-__all__ = ["LimitError", "Noting", "Overspent", "Poisoned"]
+__all__ = ["MISTAKES", "LimitError", "Overspent", "Poisoned", "mistakes_in"]
 
 
 class Overspent(Exception):
@@ -28,24 +26,10 @@ class LimitError(Exception):
         self.diagnostics = diagnostics
 
 
-class Noting:
-    """Context that hands the mistakes raised in it to `note`, after which the code behind it goes on.
+# Raised by a mistake, behind which the work can go on: `except MISTAKES as error`, then `mistakes_in(error)`.
+MISTAKES = (DiagnosticError, Poisoned)
 
-    A `Poisoned` ends it quietly: its mistake is noted already. One object serves any number of times.
-    """
 
-    __slots__ = ("note",)
-
-    def __init__(self, note: Callable[[Iterable[Diagnostic]], object]) -> None:
-        self.note = note
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
-        if error is None:
-            return False
-        if isinstance(error, DiagnosticError):
-            self.note(error.diagnostics)
-            return True
-        return isinstance(error, Poisoned)
+def mistakes_in(error: DiagnosticError | Poisoned) -> tuple[Diagnostic, ...]:
+    """The diagnostics of a caught mistake; none for `Poisoned`, whose mistake is noted already."""
+    return error.diagnostics if isinstance(error, DiagnosticError) else ()

@@ -44,8 +44,9 @@ _FLOAT = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$
 _DOUBTFUL = re.compile(
     r"[-+]?(?:0[0-9]+|0[xob][0-9a-fA-F_]+|[0-9][0-9_]*_[0-9_]*|\.(?:inf|nan))$", re.IGNORECASE
 )
-# YAML 1.2, production 1, c-printable, without the byte order mark, which is no character of a text.
-_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+# YAML 1.2, production 1, c-printable: the very pattern of PyYAML, which takes 8 ms to compile a second one.
+_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_BYTE_ORDER_MARK = "\ufeff"  # no character of a text
 _WORDS = {"true": True, "True": True, "false": False, "False": False, "null": None, "~": None, "": None}
 
 
@@ -152,13 +153,21 @@ def _read(source: SourceFile, text: str) -> Tree:
 
 
 def _check_characters(source: SourceFile) -> None:
-    found = _UNPRINTABLE.search(source.text, source.text.startswith("\ufeff"))
-    if not found:
+    text = source.text
+    index = _unprintable(text, text.startswith(_BYTE_ORDER_MARK))
+    if index < 0:
         return
-    message = f"the character U+{ord(found[0]):04X} is not allowed in YAML"
-    if "\ud800" <= found[0] <= "\udfff":
+    message = f"the character U+{ord(text[index]):04X} is not allowed in YAML"
+    if "\ud800" <= text[index] <= "\udfff":
         message = "half of a surrogate pair is no character"
-    fail("E0106", message, span_at(source, found.start()))
+    fail("E0106", message, span_at(source, index))
+
+
+def _unprintable(text: str, start: int = 0) -> int:
+    """The index of the first character that a text must not hold; -1 if there is none."""
+    found = _UNPRINTABLE.search(text, start)
+    places = (found.start() if found else -1, text.find(_BYTE_ORDER_MARK, start))
+    return min((place for place in places if place >= 0), default=-1)
 
 
 def span_at(source: SourceFile, index: int) -> Span:
@@ -264,9 +273,10 @@ class _Builder:
     def check_escapes(self, text: str, span: Span) -> None:
         """Refuse escapes of characters that the file itself must not hold, since a terminal would obey
         them."""
-        found = _UNPRINTABLE.search(text)
-        if found:
-            self.note("E0106", f"the character U+{ord(found[0]):04X} is not allowed, not even escaped", span)
+        index = _unprintable(text)
+        if index >= 0:
+            message = f"the character U+{ord(text[index]):04X} is not allowed, not even escaped"
+            self.note("E0106", message, span)
 
     def sequence(self, start: Any, span: Span) -> Sequence:
         items = []
@@ -282,7 +292,8 @@ class _Builder:
                 fail("E0101", "a key must be a word", key_span)
             self.check_foreign(event, key_span)
             key = event.value
-            if _is_plain(event) and key.startswith("="):
+            is_plain = _is_plain(event)
+            if is_plain and key.startswith("="):
                 self.refuse_torn_formula(key, key_span)
             value = self.node(next(self.events))
             if key == "<<":
@@ -292,7 +303,7 @@ class _Builder:
                 hint = "rename one of the two, or join them"
                 self.note("E0102", f"duplicate key `{key}`", key_span, help=hint, notes=(first,))
             else:
-                entries[key] = Entry(key, key_span, value, quoted=not _is_plain(event))
+                entries[key] = Entry(key, key_span, value, quoted=not is_plain)
         if start.flow_style:
             return Mapping(entries, _up_to(event, span))
         # A block mapping has no token of its own: the first key stands for it.
