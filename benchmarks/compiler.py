@@ -1,4 +1,4 @@
-"""What checking a spec costs: CPU time and memory of a fresh process, beside torch + torchvision + torchinfo.
+"""The cost of checking a spec: CPU time and memory of a new process, beside torch, torchvision and torchinfo.
 
     python benchmarks/compiler.py [--runs 9] [--peer-python PYTHON] [--json FILE]
 

@@ -137,7 +137,7 @@ def fresh(case: Case, task: Task, options: argparse.Namespace) -> dict[str, dict
 
 
 def fresh_facts(entrant: Entrant, task: Task) -> dict[str, Any] | None:
-    """What one new process said; None if it cannot run here."""
+    """The figures that one new process printed; None if it cannot run here."""
     with started([entrant], task) as (running, _):
         return next(({**c.facts, **c.run(FRESH_CALLS)} for c in running), None)
 
@@ -194,7 +194,7 @@ def parsed() -> argparse.Namespace:
 
 
 def wanted(options: argparse.Namespace, rows: list[dict[str, Any]]) -> Iterator[tuple[Case, int]]:
-    """What has no row yet."""
+    """The networks and batches that have no row yet."""
     done = {(row["network"], row["batch"]) for row in rows}
     for batch in options.batch:
         for name in options.networks or CASES:

@@ -104,7 +104,7 @@ def _axis(scale: _Scale, left: float, panel: float, bottom: float, batch: int) -
 
 
 def _bars(row: dict[str, Any], peers: Sequence[str], scale: _Scale, left: float, top: float) -> Iterator[str]:
-    """From the line at 1 to the ratio, on either side of it."""
+    """Bars from the line at 1 to the ratio, on either side of it."""
     one = scale.at(1.0)
     for j, peer in enumerate(peers):
         found = report.ratio(row, peer)

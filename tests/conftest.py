@@ -1,4 +1,4 @@
-"""What all tests share: one thread, no colour, the same examples on each run, and a way to run commands."""
+"""Set-up of all tests: one thread, no colour, the same examples on each run, and a way to run commands."""
 
 from __future__ import annotations
 

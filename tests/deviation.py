@@ -1,4 +1,4 @@
-"""How far a backend is from the reference in float64 on random numbers."""
+"""Deviation of a backend from the reference in float64 on random numbers."""
 
 from __future__ import annotations
 

@@ -33,12 +33,12 @@ class OpExample:
         return self.name
 
     def inputs(self, dtype: DTypeLike, batch: int = 2) -> tuple[Array, ...]:
-        """The same normal numbers for each dtype, spread enough to reach every branch of a kernel."""
+        """Normal numbers, equal for each dtype, spread enough to reach every branch of a kernel."""
         rng = np.random.default_rng(0)
         return tuple((3 * rng.standard_normal((batch, *t.shape))).astype(dtype) for t in self.types)
 
     def params(self, dtype: DTypeLike) -> dict[str, Array]:
-        """The same numbers for each dtype; buffers are positive, as variances must be."""
+        """Numbers, equal for each dtype; buffers are positive, as variances must be."""
         rng = np.random.default_rng(1)
         arrays = {}
         for name, decl in self.op.params(*self.types).items():

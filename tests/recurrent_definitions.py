@@ -17,7 +17,7 @@ Row = list[float]
 
 
 class Sums:
-    """What the gates add up: rows of weights times a vector, plus a bias. Keeps every product."""
+    """Sums that the gates take: rows of weights times a vector, plus a bias. Keeps every product."""
 
     def __init__(self, params: Params) -> None:
         self.params = params

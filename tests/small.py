@@ -32,7 +32,7 @@ def small_network(name: str, profile: str) -> TypedGraph:
 
 
 def _is_quick(name: str, profile: str) -> bool:
-    """In a quick run each network comes in its first profile, and those that take seconds not at all."""
+    """True for the first profile of each network that does not take seconds: those of a quick run."""
     if profile != networks()[name].profile_names[0]:
         return False
     graph = expand(networks()[name], profile).graph

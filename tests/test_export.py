@@ -1,4 +1,4 @@
-"""What a build writes: complete, consistent with the counts, and the same bytes on every machine."""
+"""Files of a build: complete, consistent with the counts, and the same bytes on every machine."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ def test_all_ops_that_model_py_lacks_come_at_once(monkeypatch: pytest.MonkeyPatc
 
 
 def _logic(template: str) -> list[str]:
-    """What a template decides rather than prints."""
+    """Parts of a template that decide rather than print."""
     environment = jinja2.Environment(autoescape=True)
     tree = environment.parse(template)
     found = [

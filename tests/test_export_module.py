@@ -235,7 +235,7 @@ def test_a_value_that_is_needed_again_is_kept() -> None:
 
 
 def network_part(source: str) -> str:
-    """What stands between the imports and the layers."""
+    """The part between the imports and the layers."""
     return re.split(
         r"\n# (?:Layers|Recurrent|Pools|Windows|Element|Along|Shapes)", source.split("# The network\n")[1]
     )[0].strip()
@@ -415,7 +415,7 @@ class Said:
 
 
 def unrolled(items: tuple[Any, ...], values: tuple[int, ...] = ()) -> Iterator[tuple[str, str]]:
-    """What the statements say, one after the other."""
+    """The statements of loops, one after the other."""
     for item in items:
         if isinstance(item, Loop):
             for value in item.values:

@@ -47,7 +47,7 @@ def mistake(text: str, names: dict[str, Any] = VALUES) -> Diagnostic:
 
 
 def marked(found: Diagnostic) -> str:
-    """What stands under the carets."""
+    """The text under the carets."""
     assert found.span
     return found.span.source.text[found.span.column : found.span.column + found.span.length]
 

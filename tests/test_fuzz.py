@@ -138,7 +138,7 @@ def _copy(parent: Any, key: Any) -> Any:
 
 
 def built(text: str) -> tuple[Diagnostic, ...]:
-    """What is wrong with a spec, at every stage up to its cells."""
+    """The mistakes of a spec, at every stage up to its cells."""
     library = Library()
     try:
         spec = resolve(library.read_text(text), library, "fuzz")

@@ -33,7 +33,7 @@ def read(folder: Path, text: str | bytes) -> StoredNetwork:
 
 
 def refused(folder: Path, text: str | bytes) -> list[str]:
-    """What is said of a file with this content."""
+    """The message about a file with this content."""
     with pytest.raises(DiagnosticError) as caught:
         read(folder, text)
     return [d.render() for d in caught.value.diagnostics]

@@ -1,4 +1,4 @@
-"""What archforge sees of the machine, and how it is told otherwise."""
+"""The machine as archforge sees it, and the variables that say otherwise."""
 
 from __future__ import annotations
 

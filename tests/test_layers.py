@@ -107,7 +107,7 @@ def part_of(module: str) -> str:
 
 
 def faults(source: str, module: str, *, is_package: bool = False) -> list[str]:
-    """What is wrong with the imports of `module`, one line each."""
+    """The faults of the imports of `module`, one line each."""
     part = module.split(".")[1] if "." in module else "__init__"
     if part not in DEPTH:
         return [f"{module}: `{part}` has no layer yet: give it one in LAYERS of tests/test_layers.py"]
@@ -160,7 +160,7 @@ def arrows(sources: Mapping[str, tuple[str, bool]]) -> dict[str, set[str]]:
 
 
 def folded(found: Mapping[str, set[str]], package: str) -> dict[str, set[str]]:
-    """The same arrows between the modules and packages that lie directly in `package`."""
+    """The arrows between the modules and packages that lie directly in `package`."""
 
     def inside(module: str) -> str:
         names, above = module.split("."), package.split(".")

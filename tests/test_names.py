@@ -12,6 +12,7 @@ import pytest
 import archforge
 
 PACKAGE = Path(archforge.__file__).parent
+ROOT = Path(__file__).parents[1]
 
 # Words that point at something outside of the docstring, or that leave its subject open.
 OPEN = (
@@ -41,14 +42,16 @@ def faults(source: str) -> list[str]:
     return found
 
 
-def sources() -> Iterator[tuple[str, str]]:
-    """The text of each file of the package, by its path."""
-    for path in sorted(PACKAGE.rglob("*.py")):
-        yield path.relative_to(PACKAGE.parent).as_posix(), path.read_text("utf-8")
+def sources(*folders: Path) -> Iterator[tuple[str, str]]:
+    """The text of each file of these folders, those of the package by default, by its path."""
+    for folder in folders or (PACKAGE,):
+        for path in sorted(folder.rglob("*.py")):
+            yield path.as_posix(), path.read_text("utf-8")
 
 
 def test_docstrings_begin_with_their_subject() -> None:
-    found = [f"{path}: {fault}" for path, source in sources() for fault in faults(source)]
+    texts = sources(PACKAGE, *(ROOT / name for name in ("tests", "benchmarks", "requirements")))
+    found = [f"{path}: {fault}" for path, source in texts for fault in faults(source)]
     assert not found, "\n".join(found)
 
 

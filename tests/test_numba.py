@@ -1,4 +1,4 @@
-"""What is particular to the numba backend: planning, threads, widths of vectors, the cache."""
+"""Particulars of the numba backend: planning, threads, widths of vectors, the cache."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def packed_bytes(run: Executable) -> int:
 
 
 def python(code: str, **environment: str) -> str:
-    """What a new process prints."""
+    """The output of a new process."""
     done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,

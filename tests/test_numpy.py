@@ -1,4 +1,4 @@
-"""What is particular to NumPy in float32: bands, Winograd, and where values lie."""
+"""Particulars of NumPy in float32: bands, Winograd, and where values lie."""
 
 from __future__ import annotations
 

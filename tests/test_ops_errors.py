@@ -1,4 +1,4 @@
-"""What ops say of inputs that do not fit: every refusal, with its code, place, arithmetic and way out."""
+"""Messages of ops about inputs that do not fit: each with its code, place, arithmetic and way out."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def test_the_wheel_holds_the_package_the_zoo_and_the_templates(wheel: Path) -> N
 
 
 def files(folder: Path) -> set[Path]:
-    """What git would keep of a folder that holds source only."""
+    """The files that git would keep of a folder that holds source only."""
     hidden = ("__pycache__", ".ruff_cache")
     return {p for p in folder.rglob("*") if p.is_file() and not set(hidden) & set(p.parts)}
 

@@ -54,7 +54,7 @@ def test_output_and_layers_equal_the_librarys(name: str, profile: str, model: st
 
 @pytest.mark.parametrize("library", ["torchvision", "timm", "keras"])
 def test_each_family_has_a_golden_output_of_each_library(library: str) -> None:
-    """Of each profile, since profiles differ in numerics: one member stands for its template."""
+    """Each profile has one, since profiles differ in numerics: one member stands for its template."""
     models: dict[tuple[str, str], set[str]] = {}
     for name, spec in networks().items():
         for profile in (spec.profile(p) for p in spec.profile_names):

@@ -90,8 +90,8 @@ def made_by(rewrite: Rewrite, before: TypedGraph) -> list[Node]:
 
 
 def mistakes(rewrite: Rewrite, before: TypedGraph) -> Iterator[tuple[str, Rewrite]]:
-    """What the pass could have got wrong in one place: an attribute of a node that it made, a value that such
-    a node reads, the order of a parameter that it computed."""
+    """Mistakes that the pass could have made in one place: an attribute of a node that it made, a value
+    that such a node reads, the order of a parameter that it computed."""
     ops = [n.op for n in before.nodes]
     values = [*before.inputs, *(n.name for n in rewrite.graph.nodes)]
     types = infer(rewrite.graph).types

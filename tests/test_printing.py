@@ -37,7 +37,7 @@ def printed(text: str) -> str:
 
 
 def values(tree: Tree) -> Any:
-    """What a tree says: keys in order, values with their types."""
+    """The content of a tree: keys in order, values with their types."""
     if isinstance(tree, Scalar):
         return type(tree.value), tree.value
     if isinstance(tree, Sequence):

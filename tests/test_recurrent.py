@@ -31,7 +31,7 @@ def test_parameters_and_states_are_those_of_torch(layer: dict[str, Any]) -> None
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_two_bias_vectors_say_no_more_than_their_sum(kind: str) -> None:
-    """But for torch's GRU, whose reset gate weighs the state's alone."""
+    """Torch's GRU is the exception, whose reset gate weighs the state's alone."""
     setting = {"linear_before_reset": False} if kind == "gru" else {}
     both, one = (bind(kind, hidden=4, biases=n, **setting) for n in (2, 1))
     params = {n: rule_array(n, d.shape) for n, d in both.params(TensorType((6, 3))).items()}

@@ -181,7 +181,7 @@ def tuples(value: Any) -> Any:
 
 
 def takes(word: str, name: str, value: Any) -> bool:
-    """Whether the op is content with `value` for one attribute."""
+    """True if the op is content with `value` for one attribute."""
     cls = all_ops()[word]
     try:
         cls(**{**next(iter(cls.examples)).attributes, name: tuples(value)})

@@ -1,4 +1,4 @@
-"""The same graph in torch, op by op, where torch is installed."""
+"""Graphs translated to torch, op by op, where torch is installed."""
 
 from __future__ import annotations
 

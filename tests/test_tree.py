@@ -49,7 +49,7 @@ def scalars(tree: Tree) -> Iterator[Scalar]:
 
 
 def under(span: Span) -> str:
-    """What stands under the carets of a span."""
+    """The text under the carets of a span."""
     return span.source.line(span.line)[span.column : span.column + span.length]
 
 

@@ -153,13 +153,13 @@ def backend() -> Tunable:
 
 
 def kernels(run: Executable) -> list[str]:
-    """Which of the convolution's kernels each step with one has."""
+    """The kernel of each step that is a convolution."""
     packings = [s.kernel.packing for s in run.plan.steps if s.node.op.kind == "conv"]
     return [str(p[1]) if isinstance(p, tuple) else "direct" for p in packings]
 
 
 def uses() -> list[tuple[str, tuple[str, ...]]]:
-    """What can be chosen for the first and the last convolution of the network."""
+    """The uses to choose for: the first and the last convolution of the network."""
     typed = archforge.load(SPEC).graph
     ops = [(n.op, typed.input_types(n)) for n in typed.nodes if n.op.kind == "conv"]
     return [(backend().use_of(op, *x), backend().alternatives(op, *x)) for op, x in (ops[0], ops[-1])]

@@ -119,7 +119,7 @@ class Pretending(NumpyBackend):
         return CodeCache(self.folder, (1024,) * len(self.kinds))
 
     def require_writable_cache(self) -> None:
-        """There is nothing to write."""
+        """Raise nothing: there is nothing to write."""
 
 
 def only(monkeypatch: pytest.MonkeyPatch, *some: Pretending) -> None:

@@ -161,7 +161,7 @@ MALFORMED: dict[str, bytes] = {
 
 
 def read(path: Path) -> object:
-    """As weights, or as an input if the file can hold only that."""
+    """Read as weights, or as an input if the file can hold only that."""
     return read_inputs(path, ["x"]) if path.suffix == ".npy" else read_weights(path)
 
 

@@ -58,7 +58,7 @@ def cases_of(row: str) -> list[dict[str, Any]]:
 
 
 def fits(shape: object, documented: str) -> bool:
-    """Whether a shape has the axes of a documented one, `(N,C_in,H_in,W_in)`, and its numbers."""
+    """True if a shape has the axes of a documented one, `(N,C_in,H_in,W_in)`, and its numbers."""
     for choice in documented.split(" or "):
         axes = choice.strip("()").split(",")[1:]
         sizes = str(shape).split("x")

@@ -38,7 +38,7 @@ BLOCKS = {
 
 
 def as_ours(row: dict[str, Any]) -> tuple[object, ...]:
-    """What a row of a listing says: kind, output, parameters and, where it has them, attributes."""
+    """The content of a row of a listing: kind, output, parameters and, where it has them, attributes."""
     kind, out = row["op"], tuple(row["out"])
     if kind in BLOCKS:
         return (BLOCKS[kind], out, row["params"])
@@ -50,7 +50,7 @@ def as_ours(row: dict[str, Any]) -> tuple[object, ...]:
 
 
 def rows_of(network: Network) -> Iterator[tuple[object, ...]]:
-    """The same of a network of ours: an op outside the blocks is a row, a block is one."""
+    """The content of a network of ours: an op outside the blocks is a row, a block is one."""
     typed = network.graph
     scopes = typed.scopes
     layers = [n for n in typed.nodes if n.op.counts_as_layer]
@@ -121,7 +121,7 @@ def test_parameters_have_the_shapes_that_the_document_prints(name: str) -> None:
 
 
 def test_vgg_11_is_cut_in_halves_as_the_document_says() -> None:
-    """Its chain of shapes, and the 400 MB of the first dense layer."""
+    """The document prints the chain of shapes, and the 400 MB of the first dense layer."""
     network = archforge.load("vgg_11_small")
     pools = [network.graph.types[n.name].shape for n in network.graph.nodes if n.op.kind == "max_pool"]
     assert pools == [(64, 112, 112), (128, 56, 56), (256, 28, 28), (512, 14, 14), (512, 7, 7)]

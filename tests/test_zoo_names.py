@@ -40,7 +40,7 @@ def state_dict(name: str, profile: str) -> list[list[object]]:
 
 
 def own_before_children(names: Iterable[str], depth: int = 0) -> list[str]:
-    """As PyTorch lists them: what a module holds itself, such as a layer scale, before its children's."""
+    """The order in which PyTorch lists parameters: those of a module itself before its children's."""
     modules: dict[str, list[str]] = {}
     own = []
     for name in names:
@@ -64,7 +64,7 @@ def test_names_shapes_and_order_equal_the_library(name: str, profile: str, model
 
 @pytest.mark.parametrize(("name", "profile", "model"), library_profiles())
 def test_a_librarys_state_dict_goes_in_as_it_is(name: str, profile: str, model: str) -> None:
-    """With the batch counters that torch keeps beside each norm's statistics."""
+    """The batch counters go in as well, which torch keeps beside each norm's statistics."""
     entries = reference(f"canonical_params/{model}")["entries"]
     given = {key: np.broadcast_to(np.float32(0), shape) for key, shape in entries}
     counters = {key.replace("running_var", "num_batches_tracked"): np.array(1) for key in given}

@@ -37,7 +37,7 @@ Profile = tuple[str, str]  # of a network
 
 @cache
 def graphs() -> dict[Profile, TypedGraph]:
-    """Of every profile, without what does nothing at inference."""
+    """The graph of every profile, without what does nothing at inference."""
     found = {}
     for name, spec in networks().items():
         for profile in spec.profile_names:
@@ -58,7 +58,7 @@ def in_words(node: Node, typed: TypedGraph, but: Set[str]) -> str:
 
 
 def ops(profile: Profile) -> set[str]:
-    """What the profile computes with, sizes apart."""
+    """The ops that the profile computes with, sizes apart."""
     typed = graphs()[profile]
     # The groups of a shuffle show in no parameter.
     hidden = {n: OF_TRAINING if n.op.kind == "shuffle" else OF_TRAINING | COUNTED for n in typed.nodes}
@@ -67,7 +67,7 @@ def ops(profile: Profile) -> set[str]:
 
 @cache
 def digest(profile: Profile) -> str:
-    """Of all ops in order, who shares parameters, and where each has its inputs from."""
+    """A hash of all ops in order, who shares parameters, and where each has its inputs from."""
     typed = graphs()[profile]
     place = {value: i for i, value in enumerate((*typed.inputs, *(n.name for n in typed.nodes)))}
     owners: dict[str, int] = {}
@@ -103,7 +103,7 @@ def pinned_text() -> str:
 
 
 def ops_without_golden() -> dict[str, set[str]]:
-    """By family and profile: the ops that no golden of both has, or where there is none, of the family."""
+    """Ops by family and profile: those that no golden of both has, or where there is none, of the family."""
     proven: dict[str, dict[str, set[str]]] = {}
     for name, profile in with_golden():
         proven.setdefault(family(name), {}).setdefault(profile, set()).update(ops((name, profile)))

@@ -67,7 +67,7 @@ def trimmed(shape: Sequence[int]) -> tuple[int, ...]:
 
 
 def describe_layer(layer: dict[str, Any]) -> Description:
-    """What a layer object of the documented code does; its numerics are left out."""
+    """The work of a layer object of the documented code; its numerics are left out."""
     kind, out = layer["kind"], trimmed(layer["out"])
     window = tuple(
         (k, layer["s"], p, p) for k, p in zip(layer.get("k", ()), layer.get("pad", ()), strict=True)
@@ -88,7 +88,7 @@ def describe_layer(layer: dict[str, Any]) -> Description:
 
 
 def describe_node(typed: TypedGraph, node: Node) -> Description:
-    """The same for a node of ours."""
+    """The work of a node of ours, in the same words."""
     op, out = node.op, trimmed(typed.types[node.name].shape)
     values = op.attributes()
     window: Description = ()

@@ -64,7 +64,7 @@ def axis_sides(padding: Any, axis: int, size: int, reach: int, stride: int) -> t
 def axis_starts(
     size: int, sides: tuple[int, int], reach: int, stride: int, *, ceil: bool = False
 ) -> list[int]:
-    """Where windows start, input element 0 at 0.
+    """The starts of windows, input element 0 at 0.
 
     With `ceil` one more follows a window that did not get to the end of the padding, if it starts
     before the padding after the input.

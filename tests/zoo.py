@@ -34,7 +34,7 @@ def family(name: str) -> str:
 
 
 def expected(name: str, profile: str) -> dict[str, Any]:
-    """What stands under `profile` in the `expect` of a spec, as plain data."""
+    """The content of `profile` in the `expect` of a spec, as plain data."""
     expect = networks()[name].expect
     assert expect is not None
     cells = expect.entries[profile].value.plain()

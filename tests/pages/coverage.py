@@ -45,7 +45,7 @@ def _has_reference(example: OpExample) -> bool:
 
 
 def _backends() -> dict[str, Takes]:
-    """For each backend a test whether it has a kernel of its own in float32."""
+    """Tests by the names of backends, each of whether it has a kernel of its own in float32."""
     from archforge.backends import all_backends
     from archforge.backends.numpy.lowerings import LOWERINGS
 

@@ -26,7 +26,7 @@ class PlainBackend:
         return 0
 
     def require(self) -> None:
-        """It needs nothing."""
+        """Raise nothing: NumPy is always there."""
 
     def facts(self) -> Mapping[str, str]:
         return {"version": "plain 1"}
