@@ -116,7 +116,7 @@ def _path(output: str | None, default: Path, target: Target, *, as_json: bool) -
     path = Path(output)
     if output != STANDARD_OUTPUT:
         if path.is_dir():
-            fail("E0705", f"{output} is a folder", help=f"-o {(path / target.file).as_posix()}")
+            fail("E0705", f"{path} is a folder", help=f"-o {(path / target.file).as_posix()}")
         return path
     if as_json:
         fail("E0001", "`--json` would print into what `-o -` prints", help="-o FILE")
