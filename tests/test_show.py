@@ -146,6 +146,8 @@ def test_a_step_on_a_reference_kernel_is_marked() -> None:
             "did you mean `fold_batch_norm`?",
         ),
         (["--plan", "--depth", "1"], "`--plan` shows every step, after all passes", "leave out --after"),
+        (["--plan", "--block", ""], "`--plan` shows every step, after all passes", "leave out --after"),
+        (["--backend", ""], "`--backend` is what runs the steps of a plan", "add --plan"),
         (["--backend", "numpy"], "`--backend` is what runs the steps of a plan", "add --plan"),
         (["--plan", "--backend", "nunpy"], "there is no backend `nunpy`", "did you mean `numpy`?"),
     ],

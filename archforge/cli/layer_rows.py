@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from archforge.analysis.activation_memory import BYTES_PER_ELEMENT, activation_peak
-from archforge.analysis.counts import count
+from archforge.analysis.counts import Counts, count
 from archforge.cli.output import table
 from archforge.errors import fail
 from archforge.ir import Node, TypedGraph
@@ -90,7 +91,20 @@ class LayerTable:
         self._inputs = [*self._named_inputs()]
         self._forks = any(self._inputs)
         self._first = {node.params_of: node for node in reversed(typed.nodes)}
-        self._fields: Mapping[str, tuple[Field, ...]] | None = None
+
+    @cached_property
+    def counts(self) -> Counts:
+        """The totals of the graph."""
+        return count(self.typed)
+
+    @cached_property
+    def fields(self) -> Mapping[str, tuple[Field, ...]]:
+        """The receptive fields of all values. Raises E0317 where they cannot be printed."""
+        from archforge.analysis.receptive_field import receptive_fields
+
+        found = receptive_fields(self.typed)
+        _check_magnitude(found)
+        return found
 
     def text(self, *, with_total: bool) -> str:
         """The table, with a last line for the whole graph if that is asked for."""
@@ -113,8 +127,11 @@ class LayerTable:
             )
 
     def _total(self, names: int) -> tuple[str, ...]:
-        counts = count(self.typed)
-        figures = (f"{counts.params:,}", f"{counts.macs:,}", *(column.total(self) for column in self.extra))
+        figures = (
+            f"{self.counts.params:,}",
+            f"{self.counts.macs:,}",
+            *(column.total(self) for column in self.extra),
+        )
         return ("total", *[""] * (names - 1), *figures)
 
     def _named_inputs(self) -> Iterator[str]:
@@ -156,15 +173,6 @@ class LayerTable:
 
     def macs(self, row: LayerRow) -> int:
         return sum(node.op.macs(*self.typed.input_types(node)) for node in (*row.nodes, *row.fused))
-
-    def fields(self, row: LayerRow) -> tuple[Field, ...]:
-        """The receptive fields of the value that a row leaves."""
-        if self._fields is None:
-            from archforge.analysis.receptive_field import receptive_fields
-
-            self._fields = receptive_fields(self.typed)
-            _check_magnitude(self._fields)
-        return self._fields[row.value]
 
     def _attributes(self, row: LayerRow) -> str:
         """The attributes of a single node that differ from their defaults, and whose parameters it uses."""
@@ -214,11 +222,11 @@ def _check_magnitude(fields: Mapping[str, tuple[Field, ...]]) -> None:
 
 
 def _extents(table: LayerTable, row: LayerRow) -> list[int | None]:
-    return [field.elements for field in table.fields(row)]
+    return [field.elements for field in table.fields[row.value]]
 
 
 def _strides(table: LayerTable, row: LayerRow) -> list[str | None]:
-    return [None if field.stride is None else str(field.stride) for field in table.fields(row)]
+    return [None if field.stride is None else str(field.stride) for field in table.fields[row.value]]
 
 
 def _by_axis(values: Sequence[int | str | None]) -> str:
@@ -228,14 +236,18 @@ def _by_axis(values: Sequence[int | str | None]) -> str:
     return "x".join("all" if value is None else str(value) for value in values)
 
 
+def _figure(number: int) -> str:
+    return f"{number:,}" if number else ""
+
+
 EXTRA_COLUMNS: Mapping[str, _Column] = {
     "flops": _Column(
         "FLOPs",
         "flops",
         "two for each multiply-accumulate of convolutions and matrix products, nothing else",
         lambda table, row: 2 * table.macs(row),
-        lambda flops: _figure(flops),
-        lambda table: f"{2 * count(table.typed).macs:,}",
+        _figure,
+        lambda table: f"{2 * table.counts.macs:,}",
     ),
     "receptive_field": _Column(
         "receptive field",
@@ -258,14 +270,10 @@ EXTRA_COLUMNS: Mapping[str, _Column] = {
         "bytes",
         "bytes of the output in float32, for one image, and in the total the most that is alive at once",
         _memory,
-        lambda size: _figure(size),
+        _figure,
         lambda table: f"peak {activation_peak(table.typed) * BYTES_PER_ELEMENT:,}",
     ),
 }
-
-
-def _figure(number: int) -> str:
-    return f"{number:,}" if number else ""
 
 
 def _short(value: object) -> str:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from archforge.analysis.counts import count
 from archforge.backends import AUTO, names
 from archforge.cli.layer_rows import EXTRA_COLUMNS, LayerTable, joined_rows, node_rows, step_rows
 from archforge.cli.options import (
@@ -69,17 +68,17 @@ def show(
     """
     if depth is not None and as_json:
         fail("E0001", "`--depth` does not go with `--json`", help="each row has its full name to join by")
-    if as_plan and (after or block or depth):
+    if as_plan and (after, block, depth) != (None, None, None):
         help = "leave out --after, --block and --depth"
         fail("E0001", "`--plan` shows every step, after all passes", help=help)
-    if backend and not as_plan:
+    if backend is not None and not as_plan:
         fail("E0001", "`--backend` is what runs the steps of a plan", help="add --plan")
     extra = _extra(columns)
     network = network_of(spec, profile, input, set)
     title = f"{network.spec.header.title or network.name}, profile {network.profile}"
     typed = network.graph
     if as_plan:
-        plan = _planned(typed, backend or AUTO)
+        plan = _planned(typed, AUTO if backend is None else backend)
         typed = plan.graph
         rows = step_rows(plan)
         title += f", {len(rows)} steps on {plan.backend.name}"
@@ -96,7 +95,7 @@ def show(
     text = shown.text(with_total=block is None)
     print(title)
     print(text)
-    beside = sum(map(shown.macs, rows)) - count(typed).macs
+    beside = sum(map(shown.macs, rows)) - shown.counts.macs
     if block is None and beside:
         print(f"the total leaves out {beside:,} MACs that the first output does not need")
 
@@ -113,12 +112,9 @@ def _extra(columns: str | None) -> Sequence[str]:
 
 def _after(typed: TypedGraph, name: str) -> TypedGraph:
     """The graph after a pass and those before it. Raises E0001 for a pass that does not exist."""
-    from archforge.passes import all_passes, optimise
+    from archforge.passes import optimise, passes_after
 
-    names = list(all_passes())
-    if name not in names:
-        fail("E0001", f"there is no pass `{name}`", help=did_you_mean(name, names, what="passes"))
-    return optimise(typed, without=names[names.index(name) + 1 :]).graph
+    return optimise(typed, without=passes_after(name)).graph
 
 
 def _planned(typed: TypedGraph, backend: str) -> Plan:

@@ -16,7 +16,7 @@ from archforge.errors import InternalError, did_you_mean, fail
 from archforge.ir import TypedGraph, infer
 from archforge.passes.graph_pass import ParamTransform, Pass, Rewrite
 
-__all__ = ["Optimised", "ParamTransform", "Pass", "Rewrite", "all_passes", "optimise"]
+__all__ = ["Optimised", "ParamTransform", "Pass", "Rewrite", "all_passes", "optimise", "passes_after"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +40,28 @@ def optimise(typed: TypedGraph, taps: Collection[str] = (), without: Collection[
 
     Raises E0001 for a pass that does not exist, `InternalError` if a pass breaks its promise.
     """
-    passes = all_passes()
     for name in without:
-        if name not in passes:
-            fail("E0001", f"there is no pass `{name}`", help=did_you_mean(name, passes, what="passes"))
+        _require_pass(name)
     done = Optimised(typed)
-    for step in passes.values():
+    for step in all_passes().values():
         if step.name not in without:
             rewrite = step.run(done.graph, frozenset(taps))
             after = _verified(step.name, done.graph, rewrite, taps)
             done = Optimised(after, done.transforms + rewrite.transforms)
     return done
+
+
+def passes_after(name: str) -> list[str]:
+    """The passes that run after that one. Raises E0001 for a pass that does not exist."""
+    _require_pass(name)
+    names = list(all_passes())
+    return names[names.index(name) + 1 :]
+
+
+def _require_pass(name: str) -> None:
+    passes = all_passes()
+    if name not in passes:
+        fail("E0001", f"there is no pass `{name}`", help=did_you_mean(name, passes, what="passes"))
 
 
 def _verified(name: str, before: TypedGraph, rewrite: Rewrite, taps: Collection[str]) -> TypedGraph:
