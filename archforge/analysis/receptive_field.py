@@ -42,10 +42,10 @@ def receptive_fields(typed: TypedGraph) -> Mapping[str, tuple[Field, ...]]:
     that of the graph's wiring: a gate that sees the whole map, as in squeeze-and-excitation, makes it the
     whole input. Source: doi:10.23915/distill.00021 (Araujo, Norris and Sim), equations 2 and 3.
     """
-    rank = max((len(t.spatial) for t in typed.graph.inputs.values()), default=0)
+    rank = max((len(t.spatial) for t in typed.inputs.values()), default=0)
     axes: dict[str, _Axes] = {
         name: tuple((axis, Field(Fraction(1), Fraction(1))) for axis in range(len(type_.shape)))
-        for name, type_ in typed.graph.inputs.items()
+        for name, type_ in typed.inputs.items()
     }
     for node in typed.nodes:
         axes[node.name] = _through(node, typed.input_types(node), [axes[v] for v in node.inputs])

@@ -26,7 +26,7 @@ MEMORY_FOR_SPEED = frozenset({"winograd"})
 def named_values(typed: TypedGraph) -> dict[str, str]:
     """The value behind each name that can be tapped: a node's, an input's, or that which a scope leaves."""
     # A block without a name of its own has its caller's, and stands behind it in the list.
-    known = {s.name: s.output for s in reversed(typed.graph.scopes) if s.name and s.output}
+    known = {s.name: s.output for s in reversed(typed.scopes) if s.name and s.output}
     return known | {value: value for value in typed.types}
 
 

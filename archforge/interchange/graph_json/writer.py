@@ -40,17 +40,17 @@ def graph_json_text(network: StoredNetwork) -> str:
         profile=network.profile,
         model=network.model,
         counts=CountsEntry(**count(typed).by_cell()),
-        inputs=[InputEntry(name=name, shape=type_.shape) for name, type_ in typed.graph.inputs.items()],
+        inputs=[InputEntry(name=name, shape=type_.shape) for name, type_ in typed.inputs.items()],
         outputs=[
             OutputEntry(name=name, value=value, shape=typed.types[value].shape)
-            for name, value in typed.graph.outputs.items()
+            for name, value in typed.outputs.items()
         ],
         parameters=[
             ParameterEntry(name=name, shape=decl.shape, role=decl.role)
             for name, decl in typed.params().items()
         ],
         nodes=[_node(network, node) for node in typed.nodes],
-        scopes=[_scope(scope) for scope in typed.graph.scopes],
+        scopes=[_scope(scope) for scope in typed.scopes],
     )
     return json_lines(document.model_dump())
 
