@@ -14,6 +14,7 @@ import pytest
 from archforge.backends import available, names
 from archforge.resources import zoo_folder
 from tests.conftest import TINY, Run
+from tests.zoo import networks
 
 
 def test_check_of_the_shipped_zoo_passes(run: Run) -> None:
@@ -284,6 +285,49 @@ def test_a_wrong_command_says_what_and_ends_with_2(run: Run, arguments: list[str
 def test_a_name_too_long_for_a_file_is_no_spec(run: Run) -> None:
     code, _, err = run("show", "x" * 5000)
     assert (code, err[:5]) == (2, "E0002")
+
+
+@pytest.mark.parametrize("departs", ["", "it has no bias"])
+@pytest.mark.parametrize("recommended", ["", "lenet_5"])
+def test_a_list_tells_how_a_network_departs_and_which_is_recommended_and_nothing_else(
+    run: Run, tmp_path: Path, departs: str, recommended: str
+) -> None:
+    given = {"departs": departs, "recommended": recommended}
+    header = "".join(f"{key}: {text}\n" for key, text in given.items() if text)
+    (tmp_path / "tiny.yaml").write_text(TINY.replace("input:", f"{header}input:"), encoding="utf-8")
+    code, out, _ = run("list", "tiny.yaml")
+    notes = out.splitlines()[2:]
+    told = "; ".join(f"{key}: {text}" for key, text in given.items() if text)
+    assert (code, notes) == (0, [f"tiny: {told}"] if told else [])
+
+
+def test_the_list_of_the_zoo_tells_of_every_departure(run: Run) -> None:
+    code, out, _ = run("list")
+    told = [line.partition(":")[0] for line in out.splitlines() if ": departs: " in line]
+    assert code == 0
+    assert told == sorted(name for name, spec in networks().items() if spec.header.departs)
+    assert "None" not in out
+
+
+@pytest.mark.parametrize("empty", ["{}", ""])
+def test_an_empty_expect_is_no_figure_and_is_not_recorded_over(run: Run, tmp_path: Path, empty: str) -> None:
+    text = f"{TINY}expect: {empty}\n"
+    (tmp_path / "tiny.yaml").write_text(text, encoding="utf-8")
+    assert run("build", "tiny.yaml")[0] == 0
+    code, out, _ = run("check", "tiny.yaml")
+    assert (code, "default unchecked" in out) == (0, True)
+    assert run("check", "--require-expect", "tiny.yaml")[0] == 1
+    code, out, _ = run("check", "--record", "tiny.yaml")
+    assert (code, "take it out" in out) == (0, True)
+    assert (tmp_path / "tiny.yaml").read_text(encoding="utf-8") == text
+
+
+def test_a_block_with_an_empty_expect_has_no_case_to_check(run: Run, tmp_path: Path) -> None:
+    text = "archforge: 1\nkind: blocks\nblocks: {unit: {args: {out: int}, body: {conv: =out}, expect: {}}}\n"
+    (tmp_path / "unit.yaml").write_text(text, encoding="utf-8")
+    code, out, err = run("check", "unit.yaml")
+    assert (code, err) == (0, "")
+    assert out == "0 networks, 0 profiles, 0 cells: 0 ok\n"
 
 
 def test_a_block_is_checked_by_itself(run: Run) -> None:

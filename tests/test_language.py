@@ -778,6 +778,18 @@ def test_title_and_expect_are_not_inherited_but_the_paper_is(family: Path) -> No
     assert (spec.header.title, spec.header.paper, spec.expect) == (None, "somewhere", None)
 
 
+@pytest.mark.parametrize("empty", ["{}", "", "null"])
+def test_an_empty_expect_is_as_none(empty: str) -> None:
+    text = (
+        "profiles: {{one: {{}}, two: {{}}}}{expect}\nblocks: {{unit: {{body: relu{cases}}}}}\ngraph: [unit]\n"
+    )
+    without = expanded(text.format(expect="", cases="")).spec
+    spec = expanded(text.format(expect=f"\nexpect: {empty}", cases=f", expect: {empty}")).spec
+    assert spec.profile_names == without.profile_names == ["one", "two"]
+    assert spec.expect is spec.blocks["unit"].expect is None
+    assert expanded(text.format(expect=f"\nexpect: {empty}", cases=""), "two").profile == "two"
+
+
 def test_templates_extend_templates(family: Path) -> None:
     (family / "middle.yaml").write_text(
         "archforge: 1\nkind: template\nextends: family\nwith: {width: 6}\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
@@ -13,6 +14,7 @@ from archforge.cli.exit_codes import USER_ERROR
 from archforge.cli.options import JsonOption
 from archforge.cli.output import paint, print_json, table
 from archforge.cli.progress import Progress
+from archforge.spec.syntax.syntax_tree import Header
 
 __all__ = ["list_zoo"]
 
@@ -50,10 +52,17 @@ def _print(reports: list[Report]) -> None:
     rows = [_row(report) for report in reports]
     print(table(("name", "profile", "input", "layers", "params", "MACs", "checked"), rows, right=(3, 4, 5)))
     for report in reports:
-        header = report.spec.header if report.spec else None
-        if header and header.recommended:
-            mark = paint("departs", "yellow")
-            print(f"{report.name}: {mark}: {header.departs}; recommended: {header.recommended}")
+        notes = [*_notes(report.spec.header)] if report.spec else []
+        if notes:
+            print(f"{report.name}: {'; '.join(notes)}")
+
+
+def _notes(header: Header) -> Iterator[str]:
+    """Notes on a network for a reader: how it departs, and which one is recommended."""
+    if header.departs:
+        yield f"{paint('departs', 'yellow')}: {header.departs}"
+    if header.recommended:
+        yield f"recommended: {header.recommended}"
 
 
 def _row(report: Report) -> tuple[str, ...]:

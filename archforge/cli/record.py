@@ -34,9 +34,11 @@ def record_all(paths: Sequence[str], *, quiet: bool) -> None:
             networks = [driver.analyse(spec, name) for name in spec.profile_names]
         except DiagnosticError:
             continue
-        if spec.expect is None:
+        if "expect" not in spec.document.tree.entries:
             _append(path, Collection(tuple(map(_cells, networks)), is_list=False, flow=False))
             said = f"recorded {', '.join(spec.profile_names)}"
+        elif spec.expect is None:
+            said = "has an empty `expect`: take it out to record one"
         else:
             said = "has `expect` already, left as it is"
         print(f"{path.as_posix()}: {said}", file=sys.stderr if quiet else sys.stdout)

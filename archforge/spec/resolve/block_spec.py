@@ -53,7 +53,7 @@ def block_spec(spec: Spec, name: str) -> Spec:
             "E0301", f"{spec.name} has no block `{name}`", help=did_you_mean(name, spec.blocks, what="blocks")
         )
     block = spec.blocks[name]
-    cases = [_case(entry, block, spec) for entry in block.expect] if block.expect else []
+    cases = [_case(entry, block, spec) for entry in block.expect or ()]
     given = {key for case in cases for key in case.given}
     needed = {k: a for k, a in block.args.items() if k in given or (not cases and a.required)}
     visible = {k: a for k, a in spec.args.items() if not a.required or k in spec.values or k in given}

@@ -48,7 +48,7 @@ class Spec:
     @property
     def profile_names(self) -> list[str]:
         """The keys of `expect`; without it all that are declared. The first is the default."""
-        if self.expect and self.expect.entries:
+        if self.expect is not None:
             return list(self.expect.entries)
         return list(self.profiles) or [NO_PROFILE]
 

@@ -113,9 +113,7 @@ def parse_document(source: SourceFile) -> SpecDocument:
         graph=mistakes.attempt(lambda: _graph(tree.entries.get("graph")), None),
         outputs=section("outputs", _output),
         rules=section("rules", _rule),
-        expect=mistakes.attempt(
-            lambda: mapping_of(e, "`expect`") if (e := tree.get("expect")) else None, None
-        ),
+        expect=mistakes.attempt(lambda: _expect(tree), None),
     )
     mistakes.close()
     return document
@@ -260,10 +258,9 @@ def _entries(section: Entry, parse: Callable[[Entry], T]) -> dict[str, T]:
 def _spec_block(entry: Entry) -> BlockDecl:
     """A block, or figures for one that is inherited or imported."""
     tree = mapping_of(entry.value, f"block `{entry.key}`", f"{entry.key}: {{body: [...]}}")
-    expect = tree.get("expect")
-    if expect is None or len(tree.entries) > 1:
+    cases = _expect(tree)
+    if cases is None or len(tree.entries) > 1:
         return _block(entry)
-    cases = mapping_of(expect, "`expect`")
     return BlockDecl(entry.key, entry.key_span, "kind", {}, Body((), tree.span), cases, adds_expect=True)
 
 
@@ -273,17 +270,25 @@ def _block(entry: Entry) -> BlockDecl:
     mistakes.attempt(lambda: check_name(entry.key, entry.key_span, "a block"), None)
     mistakes.attempt(lambda: refuse_unknown(tree, ("naming", "args", "body", "expect")), None)
     args = tree.entries.get("args")
-    expect = tree.get("expect")
     block = BlockDecl(
         entry.key,
         entry.key_span,
         mistakes.attempt(lambda: _naming(tree.get("naming")), "kind"),
         mistakes.attempt(lambda: _entries(args, _arg) if args else {}, {}),
         mistakes.attempt(lambda: _block_body(entry, tree), Body((), entry.key_span)),
-        mistakes.attempt(lambda: mapping_of(expect, "`expect`") if expect else None, None),
+        mistakes.attempt(lambda: _expect(tree), None),
     )
     mistakes.close()
     return block
+
+
+def _expect(tree: Mapping) -> Mapping | None:
+    """The figures of a document or a block. An empty `expect` is as none."""
+    expect = tree.get("expect")
+    if expect is None or _is_null(expect):
+        return None
+    figures = mapping_of(expect, "`expect`")
+    return figures if figures.entries else None
 
 
 def _naming(tree: Tree | None) -> str:
