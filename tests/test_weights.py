@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 import math
+import os
+import pickle
 import struct
+import zipfile
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
@@ -172,6 +177,50 @@ def test_a_malformed_file_is_a_diagnostic(name: str, tmp_path: Path) -> None:
     with pytest.raises(DiagnosticError, match=r"E0601: .*is no \w+ file of \w+: .") as caught:
         read(path)
     assert "\n" not in str(caught.value)
+
+
+def zipped(*names: str) -> bytes:
+    """A zip archive whose members have these names."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in names:
+            archive.writestr(name, "content")
+    return file.getvalue()
+
+
+# Files that are taken for weights: their first bytes, what they are called, and a word of the way out.
+OTHER_KINDS: dict[str, tuple[bytes, str, str]] = {
+    "lfs": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "Git LFS", "git lfs pull"),
+    "page": (b"\n<!DOCTYPE html><html>Sign in", "a web page", "download"),
+    "torch": (zipped("archive/data.pkl", "archive/data/0"), "torch.save", "safetensors.torch"),
+    "pickle": (pickle.dumps({"a": 1}), "a pickle", "safetensors.torch"),
+    "hdf5": (b"\x89HDF\r\n\x1a\n\0\0", "Keras", "numpy.savez"),
+    "keras": (zipped("metadata.json", "config.json", "model.weights.h5"), "Keras", "numpy.savez"),
+    "onnx": (b"\x08\x08\x12\x07pytorch", "an ONNX model", "initializer"),
+    "gzip": (gzip.compress(b"content"), "a compressed file", "unpack"),
+    "gguf": (b"GGUF\3\0\0\0", "GGUF", ""),
+}
+
+
+@pytest.mark.parametrize("suffix", [*SUFFIXES, ".npy", ".bin"])
+@pytest.mark.parametrize("kind", OTHER_KINDS)
+def test_a_file_of_another_kind_is_called_what_it_is(kind: str, suffix: str, tmp_path: Path) -> None:
+    content, words, help = OTHER_KINDS[kind]
+    path = tmp_path / f"w{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(DiagnosticError) as caught:
+        read(path)
+    (diagnostic,) = caught.value.diagnostics
+    assert diagnostic.code == "E0601"
+    assert words in diagnostic.message
+    assert help in diagnostic.help
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    for name in ("w.npz", "w.bin"):
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(DiagnosticError, match="E0601"):
+            read_weights(tmp_path / name)
 
 
 def test_pickles_are_refused(tmp_path: Path) -> None:

@@ -5,17 +5,15 @@ Nothing that a file holds is executed: pickles are refused.
 
 from __future__ import annotations
 
-import struct
-import tokenize
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from archforge.atomic_files import reason_of, written_beside
+from archforge.atomic_files import written_beside
+from archforge.data.opened_files import endings, opened, refuse_name
 from archforge.data.safetensors import read_safetensors, write_safetensors
 from archforge.errors import did_you_mean, fail
 from archforge.ops.base import Array
@@ -64,7 +62,7 @@ def write_arrays(path: str | Path, arrays: Mapping[str, Array]) -> None:
     writers = {".safetensors": write_safetensors, ".npz": _write_npz}
     writer = writers.get(path.suffix)
     if writer is None:
-        fail("E0705", f"cannot tell the format of {path} from its name", help=_endings(writers))
+        fail("E0705", f"cannot tell the format of {path} from its name", help=endings(writers))
     with written_beside(path) as file:
         try:
             writer(file, arrays)
@@ -81,30 +79,13 @@ def npz_writer(path: Path) -> Iterator[Callable[[str, Array], None]]:
 
 Reader = Callable[[BinaryIO], dict[str, Array]]
 
-# What NumPy, zipfile and zlib raise on bytes that are not what they claim to be. MemoryError: a header
-# that promises more than there is.
-_MALFORMED = (
-    ValueError, TypeError, LookupError, EOFError, SyntaxError, ArithmeticError, MemoryError, RuntimeError,
-    zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError,
-)  # fmt: skip
-
-
-_PICKLED = "in torch: safetensors.torch.save_file(model.state_dict(), 'weights.safetensors')"
-
 
 def _read(path: Path, readers: Mapping[str, Reader], what: str) -> dict[str, Array]:
     reader = readers.get(path.suffix)
     if reader is None:
-        help = _PICKLED if path.suffix in (".pt", ".pth", ".bin", ".ckpt") else _endings(readers)
-        fail("E0601", f"cannot tell the format of {path} from its name", help=help)
-    try:
-        with path.open("rb") as file:
-            return reader(file)
-    except OSError as error:
-        fail("E0601", f"cannot read {path}: {reason_of(error)}")
-    except _MALFORMED as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        fail("E0601", f"{path} is no {path.suffix[1:]} file of {what}: {reason}")
+        refuse_name(path, readers)
+    with opened(path, f"{path.suffix[1:]} file of {what}") as file:
+        return reader(file)
 
 
 def _read_npz(file: BinaryIO) -> dict[str, Array]:
@@ -128,7 +109,3 @@ def _write_member(archive: zipfile.ZipFile, name: str, array: Array) -> None:
     # numpy.savez would put the clock into the archive, and cannot name an array `file`.
     with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
         np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
-
-
-def _endings(known: Mapping[str, object]) -> str:
-    return f"a name that ends in {' or '.join(known)}"

@@ -1,0 +1,144 @@
+"""Files opened for reading: whatever is wrong with one is told as E0601, by its name, with a way out.
+
+One list of what malformed bytes raise serves all readers, and one table of the kinds of files that are taken
+for others: a pointer of Git LFS, a page that a server sent in place of a download, a pickle.
+"""
+
+from __future__ import annotations
+
+import stat
+import struct
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, NoReturn
+
+from archforge.atomic_files import reason_of
+from archforge.errors import fail
+
+__all__ = ["MALFORMED", "FileKind", "endings", "kind_of", "opened", "reason_in", "refuse_name"]
+
+# What NumPy, zipfile, zlib and json raise on bytes that are not what they claim to be. MemoryError: a header
+# that promises more than there is.
+MALFORMED = (
+    ValueError, TypeError, LookupError, EOFError, SyntaxError, ArithmeticError, MemoryError, RuntimeError,
+    zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError,
+)  # fmt: skip
+
+HEAD = 512  # bytes that tell the kind of a file
+
+
+class FileKind(NamedTuple):
+    """A kind of files in words, and the way from one to arrays that archforge reads."""
+
+    words: str
+    help: str
+
+
+_TORCH = "in torch: safetensors.torch.save_file(model.state_dict(), 'weights.safetensors')"
+_KERAS = (
+    "in Keras: load the model, and numpy.savez('weights.npz', **arrays) with its arrays under the network's "
+    "names"
+)
+_ONNX = (
+    "in Python: numpy.savez('weights.npz', **{t.name: onnx.numpy_helper.to_array(t) "
+    "for t in onnx.load(FILE).graph.initializer})"
+)
+_UNPACK = "unpack it first"
+
+# The first that fits counts.
+_KINDS: tuple[tuple[Callable[[bytes], bool], FileKind], ...] = (
+    (
+        lambda head: head.startswith(b"version https://git-lfs"),
+        FileKind("a pointer of Git LFS, and the file itself was not fetched", "git lfs pull"),
+    ),
+    (
+        lambda head: head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")),
+        FileKind("a web page", "download the file itself; some servers send a page where a login is missing"),
+    ),
+    (
+        lambda head: head.startswith(b"PK") and b"/data.pkl" in head[:200],
+        FileKind("a file of torch.save", _TORCH),
+    ),
+    (
+        lambda head: head[:1] == b"\x80" and head[1:2] in b"\2\3\4\5",
+        FileKind("a pickle, such as torch.save writes, which is never executed here", _TORCH),
+    ),
+    (
+        lambda head: (
+            head.startswith(b"\x89HDF\r\n\x1a\n")
+            or (head.startswith(b"PK") and b"metadata.json" in head[:200])
+        ),
+        FileKind("a file of Keras or HDF5", _KERAS),
+    ),
+    (
+        lambda head: head[:1] == b"\x08" and 1 <= head[1] <= 20 and head[2:3] in b"\x12\x1a\x22\x2a\x3a",
+        FileKind("an ONNX model", _ONNX),
+    ),
+    (
+        lambda head: head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf")),
+        FileKind("a compressed file", _UNPACK),
+    ),
+    (lambda head: head[257:262] == b"ustar", FileKind("a tar archive", _UNPACK)),
+    (lambda head: head.startswith(b"GGUF"), FileKind("a file of GGUF", "")),
+)
+
+
+def kind_of(head: bytes) -> FileKind | None:
+    """The kind of a file of another program, by its first bytes; None for one that is not known here."""
+    return next((kind for fits, kind in _KINDS if len(head) > 2 and fits(head)), None)
+
+
+@contextmanager
+def opened(path: Path, what: str, *, may_be_packed: bool = False) -> Iterator[BinaryIO]:
+    """A file to read as `what`, such as `npz file of weights`.
+
+    Raises E0601 if it cannot be opened, is empty or of another kind, or if what is done with it raises what
+    malformed bytes do. may_be_packed: the reader takes files that gzip has packed.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():  # a pipe would be waited for
+            fail("E0601", f"cannot read {path}: it is no regular file")
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+            _refuse_others(path, what, head, may_be_packed=may_be_packed)
+            file.seek(0)
+            yield file
+    except OSError as error:
+        fail("E0601", f"cannot read {path}: {reason_of(error)}")
+    except MALFORMED as error:
+        fail("E0601", f"{path} is no {what}: {reason_in(error)}")
+
+
+def _refuse_others(path: Path, what: str, head: bytes, *, may_be_packed: bool) -> None:
+    """Raises E0601 for an empty file and for one of another program."""
+    if not head:
+        fail("E0601", f"{path} is no {what}: it is empty")
+    kind = None if may_be_packed and head.startswith(b"\x1f\x8b") else kind_of(head)
+    if kind:
+        fail("E0601", f"{path} is no {what}: it is {kind.words}", help=kind.help)
+
+
+def refuse_name(path: Path, known: Iterable[str]) -> NoReturn:
+    """Raises E0601 for a file whose name has none of the `known` endings; its bytes may tell more."""
+    kind = None
+    with suppress(OSError):
+        if path.is_file():
+            with path.open("rb") as file:
+                kind = kind_of(file.read(HEAD))
+    more = f": it is {kind.words}" if kind else ""
+    help = kind.help if kind else endings(known)
+    fail("E0601", f"cannot tell the format of {path} from its name{more}", help=help)
+
+
+def endings(known: Iterable[str]) -> str:
+    """The help line for a file's name that ends in nothing known."""
+    return f"a name that ends in {' or '.join(known)}"
+
+
+def reason_in(error: BaseException) -> str:
+    """The first line of what an error of a reader says, or else its name."""
+    return str(error).splitlines()[0] if str(error).strip() else type(error).__name__
