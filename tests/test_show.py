@@ -62,15 +62,52 @@ NAMES = ("name", "op", "attributes", "inputs", "output")
 
 def test_inputs_are_shown_where_they_are_not_the_line_above(run: Run, fork: str) -> None:
     inputs = {name: row["inputs"] for name, row in cells(run, fork).items()}
+    assert inputs.pop("stem") == "input"
     assert inputs.pop("add") == "left, norm"
     assert {*inputs.values()} == {""}
+
+
+def test_a_dash_too_few_in_a_residual_shows(run: Run, tmp_path: Path) -> None:
+    """All counts of the two networks are equal: only what feeds what tells them apart."""
+    text = "archforge: 1\ninput: [8, 4, 4]\ngraph: [{add: [%s, []]}]\n"
+    steps = "{conv: {out: 8, kernel: 3, padding: 1}}, bn, relu, {conv: {out: 8, kernel: 3, padding: 1}}"
+    for name, branch in (("meant", f"[{steps}]"), ("written", steps)):
+        (tmp_path / f"{name}.yaml").write_text(text % branch, encoding="utf-8")
+    meant, written = (cells(run, f"{name}.yaml") for name in ("meant", "written"))
+    assert meant["total"]["params"] == written["total"]["params"]
+    assert [row["inputs"] for row in meant.values()] == ["input", "", "", "", "conv2, input", ""]
+    branches = "conv1, bn, relu, conv2, input"
+    assert [row["inputs"] for row in written.values()] == ["input"] * 4 + [branches, ""]
+
+
+def test_a_value_that_is_read_twice_is_named_twice(run: Run, tmp_path: Path) -> None:
+    text = "archforge: 1\ninput: [8, 4, 4]\ngraph: [relu, {add: [[], []]}]\n"
+    (tmp_path / "twice.yaml").write_text(text, encoding="utf-8")
+    for options in ([], ["--depth", "1"]):
+        assert cells(run, "twice.yaml", *options)["add"]["inputs"] == "relu, relu"
+
+
+@pytest.mark.parametrize(
+    "name", ["densenet_121", "inception_v3", "lenet_5", "nasnet_a_large", "resnet_50", "unet"]
+)
+def test_the_table_says_the_inputs_of_every_layer(run: Run, name: str) -> None:
+    rows = cells(run, name)
+    above = "input"
+    for row in json.loads(run("show", name, "--json")[1]):
+        scope = row["name"].rpartition(".")[0]
+        told = rows[row["name"]].get("inputs", "")
+        read = (
+            [f"{scope}{part}" if part[0] == "." else part for part in told.split(", ")] if told else [above]
+        )
+        assert read == row["inputs"]
+        above = row["name"]
 
 
 def test_joined_layers_read_what_is_outside_of_them(run: Run) -> None:
     rows = cells(run, "inception_v1", "--depth", "2")
     assert rows["inception3a.branch1"]["inputs"] == ""
     assert rows["inception3a.branch2"]["inputs"] == "maxpool2"
-    assert rows["inception3a.concat"]["inputs"].split(", ")[0] == "inception3a.branch1"
+    assert rows["inception3a.concat"]["inputs"].split(", ")[0] == ".branch1"
     assert "inputs" not in cells(run, "resnet_18", "--depth", "1")["layer1"]
 
 

@@ -65,6 +65,8 @@ def joined_rows(nodes: Iterable[Node], depth: int) -> list[LayerRow]:
 
 
 def _joined(name: str, group: list[Node]) -> LayerRow:
+    if len(group) == 1:
+        return LayerRow(name, (group[0],), group[0].inputs)
     inside = {node.name for node in group}
     inputs = dict.fromkeys(v for node in group for v in node.inputs if v not in inside)
     return LayerRow(name, tuple(group), tuple(inputs))
@@ -81,7 +83,7 @@ def step_rows(plan: Plan) -> list[LayerRow]:
 class LayerTable:
     """Rows of one graph as text or JSON, with the columns of `extra` from `EXTRA_COLUMNS`.
 
-    The text has a column of inputs where a row reads anything but the row above.
+    The text has a column of inputs unless each row reads the row above, alone.
     """
 
     def __init__(self, typed: TypedGraph, rows: Sequence[LayerRow], extra: Sequence[str] = ()) -> None:
@@ -89,7 +91,8 @@ class LayerTable:
         self.rows = rows
         self.extra = tuple(EXTRA_COLUMNS[name] for name in extra)
         self._inputs = [*self._named_inputs()]
-        self._forks = any(self._inputs)
+        first, *others = self._inputs or [""]
+        self._forks = any(others) or first not in ("", *[*typed.inputs][:1])
         self._first = {node.params_of: node for node in reversed(typed.nodes)}
 
     @cached_property
@@ -135,12 +138,14 @@ class LayerTable:
         return ("total", *[""] * (names - 1), *figures)
 
     def _named_inputs(self) -> Iterator[str]:
-        """The inputs of each row; none where they are the row above, or the network's first input, alone."""
+        """The inputs of each row; none where they are the row above, alone."""
         owner = {node.name: row.name for row in self.rows for node in (*row.nodes, *row.fused)}
-        above = next(iter(self.typed.inputs), "")
+        above = ""
         for row in self.rows:
-            inputs = tuple(dict.fromkeys(owner.get(value, value) for value in row.inputs))
-            yield "" if inputs == (above,) else ", ".join(inputs)
+            inputs = [owner.get(value, value) for value in row.inputs]
+            if len(row.nodes) > 1:
+                inputs = [*dict.fromkeys(inputs)]
+            yield "" if inputs == [above] else ", ".join(_from_scope_of(row.name, inputs))
             above = row.name
 
     def json_rows(self) -> list[dict[str, Any]]:
@@ -219,6 +224,13 @@ def _check_magnitude(fields: Mapping[str, tuple[Field, ...]]) -> None:
                 f"the receptive field or the stride of `{name}` has more than {digits} digits",
                 help="leave both out of `--with`, or make the strides smaller",
             )
+
+
+def _from_scope_of(name: str, inputs: Iterable[str]) -> Iterator[str]:
+    """The names of inputs; of those in the scope of `name` what follows the scope, from its dot on."""
+    scope, dot, _ = name.rpartition(".")
+    for value in inputs:
+        yield value.removeprefix(scope) if dot and value.startswith(f"{scope}.") else value
 
 
 def _extents(table: LayerTable, row: LayerRow) -> list[int | None]:

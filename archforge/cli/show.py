@@ -64,7 +64,7 @@ def show(
 ) -> None:
     """Print every layer with its inputs, output, parameters and multiply-accumulates.
 
-    Inputs are named where they are not the line above.
+    Inputs are named where they are not the line above, alone; `.bn2` is one in the line's own scope.
     """
     if depth is not None and as_json:
         fail("E0001", "`--depth` does not go with `--json`", help="each row has its full name to join by")
