@@ -30,6 +30,8 @@ __all__ = [
     "did_you_mean",
     "fail",
     "fail_all",
+    "listed",
+    "misspelt",
 ]
 
 MAX_REPORTED = 50
@@ -63,6 +65,11 @@ class Span:
 
     def __str__(self) -> str:
         return f"{self.source.name}:{self.line + 1}:{self.column + 1}"
+
+    @property
+    def text(self) -> str:
+        """The text that the span marks."""
+        return self.source.line(self.line)[self.column : self.column + self.length]
 
     def part(self, offset: int, length: int) -> Span:
         """The part of `length` characters that starts `offset` behind the start of this span."""
@@ -233,19 +240,66 @@ def fail_all(found: Iterable[Diagnostic]) -> None:
 
 def closest(word: str, known: Iterable[str]) -> str | None:
     """The known word most like `word`, if one is like it at all."""
-    return _closest(word[:100], tuple(known))
+    return next(iter(_alike(word[:LONGEST], tuple(known))), None)
+
+
+def misspelt(word: str, known: Iterable[str]) -> str | None:
+    """The known word that `word` is but for a slip or two, for its case, or for its end; None if it seems to
+    be another word."""
+    names = tuple(known)
+    short = word[:LONGEST].casefold()
+    for name in _alike(word[:LONGEST], names):
+        if _slips(short, name[:LONGEST].casefold()) <= min(len(word), len(name)) // 3:
+            return name
+    same = [name for name in names if name.casefold() == short]
+    longer = [n for n in names if n.startswith(word) and len(word) >= SHORTEST and len(n) <= 2 * len(word)]
+    return next(iter(same), longer[0] if len(longer) == 1 else None)
+
+
+LONGEST = 100  # characters that are compared
+SHORTEST = 3  # of an abbreviation
 
 
 @lru_cache(maxsize=1000)
-def _closest(word: str, known: tuple[str, ...]) -> str | None:
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    return near[0] if near else None
+def _alike(word: str, known: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(difflib.get_close_matches(word, known, n=3, cutoff=0.6))
+
+
+def _slips(word: str, other: str) -> int:
+    """Letters to insert, leave out, replace or swap with the next until `word` is `other`.
+
+    Source: optimal string alignment, doi:10.1145/363958.363994.
+    """
+    before: list[int] = []
+    row = list(range(len(other) + 1))
+    for i, letter in enumerate(word):
+        last, before, row = before, row, [i + 1]
+        for j, wanted in enumerate(other):
+            steps = min(before[j] + (letter != wanted), before[j + 1] + 1, row[j] + 1)
+            if i and j and letter == other[j - 1] and wanted == word[i - 1]:
+                steps = min(steps, last[j - 1] + 1)
+            row.append(steps)
+    return row[-1]
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names with commas between them: as many as a reader takes in, and how many more there are."""
+    every = list(names)
+    shown: list[str] = []
+    for name in every:
+        if shown and len(", ".join([*shown, name])) > LISTED:
+            return f"{', '.join(shown)} and {len(every) - len(shown):,} more"
+        shown.append(name)
+    return ", ".join(shown)
+
+
+LISTED = 240  # characters
 
 
 def did_you_mean(word: str, known: Iterable[str], *, what: str = "known") -> str:
-    """The help line for a name that does not exist: the nearest one, or all there are."""
+    """The help line for a name that does not exist: the one that was meant, or those that there are."""
     names = list(known)
-    near = closest(word, names)
+    near = misspelt(word, names)
     if near:
         return f"did you mean `{near}`?"
-    return f"{what}: {', '.join(names)}" if names else f"{what}: none"
+    return f"{what}: {listed(names) or 'none'}"

@@ -156,10 +156,23 @@ def _shapes(types: Iterable[TensorType]) -> str:
     return ", ".join(map(str, types))
 
 
+# Cells as others call them.
+_OF_OTHERS = {
+    **dict.fromkeys(("parameters", "num_params", "n_params", "param_count", "trainable"), "params"),
+    **dict.fromkeys(("mult_adds", "madds", "multiply_adds", "mac", "gmacs", "mmacs"), "macs"),
+    **dict.fromkeys(("depth", "num_layers"), "layers"),
+    **dict.fromkeys(("input_size", "input_shape"), "input"),
+    **dict.fromkeys(("output_size", "output_shape", "classes", "num_classes"), "output"),
+}
+
+
 def _cell(entry: Entry, source: str, names: _Known) -> Cell:
     """One cell, judged. Its forms are those of docs/language.md, section `expect`."""
     if entry.key not in CELLS:
-        hint = did_you_mean(entry.key, CELLS, what="cells")
+        meant = _OF_OTHERS.get(entry.key.lower(), "")
+        hint = f"did you mean `{meant}`?" if meant else did_you_mean(entry.key, CELLS, what="cells")
+        if "flop" in entry.key.lower():
+            hint = "`macs` counts multiply-accumulates, of which each is two FLOPs"
         fail("E0502", f"there is no cell `{entry.key}`", entry.key_span, help=hint)
     tree = entry.value
     fields = dict(tree.entries) if isinstance(tree, MappingTree) else {}

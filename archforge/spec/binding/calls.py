@@ -50,9 +50,12 @@ __all__ = [
 ]
 
 
-def unknown_target(name: str, span: Span, blocks: Iterable[str], values: Iterable[str]) -> Diagnostic:
-    """The diagnostic for an op or block that does not exist. `values` are the names of formulas here."""
-    hint = target_hint(name, [*all_ops(), *blocks], values)
+def unknown_target(
+    name: str, span: Span, blocks: Iterable[str], values: Iterable[str], given: Iterable[str] = ()
+) -> Diagnostic:
+    """The diagnostic for an op or block that does not exist. `values` are the names of formulas here, `given`
+    the keys behind it."""
+    hint = target_hint(name, [*all_ops(), *blocks], values, given)
     return Diagnostic("E0301", f"unknown op or block `{name}`", span, help=hint)
 
 
@@ -310,11 +313,27 @@ def attribute_mistakes(
         if name in values:
             expected = cls.model_fields[name].description or "of another kind"
             message = f"`{name}` of `{cls.op}` is {expected}, found {describe(values[name])}"
-            hint = value_hint(values[name], expected, names())
+            hint = _by_name(cls, name, values[name])
+            hint = hint or value_hint(values[name], expected, names(), spans[name].text)
             found.append(Diagnostic("E0404", message, spans[name], help=hint))
         elif name not in given and not is_meant(name, given, cls.model_fields):
             found.append(missing_argument(name, cls.op, call, None))
     return found
+
+
+def _by_name(cls: type[Op], name: str, value: Any) -> str:
+    """Suggestion where a list gives several attributes to the first one, which takes a single value."""
+    names = cls.attribute_names()
+    is_list = isinstance(value, tuple) and 1 < len(value) <= len(names)
+    if name != names[0] or not is_list or "list" in (cls.model_fields[name].description or ""):
+        return ""
+    if all(isinstance(v, dict) for v in value):
+        given = [f"{key}: {describe(v)}" for part in value for key, v in part.items()]
+        return f"one mapping, no list: {{{cls.op}: {{{', '.join(given)}}}}}"
+    if not all(isinstance(v, int | float) for v in value):
+        return ""
+    pairs = ", ".join(f"{key}: {describe(v)}" for key, v in zip(names, value, strict=False))
+    return f"by name: {{{cls.op}: {{{pairs}}}}}"
 
 
 def shape_mistake(

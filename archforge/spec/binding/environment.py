@@ -207,7 +207,7 @@ def check_kind(
     if not test(value):
         message = f"`{decl.name}` of {owner} is {expected}, found {describe(value)}"
         notes = () if decl.span is span else (Note(f"`{decl.name}` is declared", decl.span),)
-        fail("E0308", message, span, help=value_hint(value, expected, known()), notes=notes)
+        fail("E0308", message, span, help=value_hint(value, expected, known(), span.text), notes=notes)
     return value
 
 

@@ -3,84 +3,107 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
-from archforge.errors import closest, did_you_mean
+from archforge.errors import did_you_mean, listed, misspelt
 from archforge.ops import all_ops
+from archforge.spec.binding.foreign_words import (
+    ATTRIBUTES,
+    KIND_OF,
+    KINDS,
+    NO_ATTRIBUTES,
+    OPS,
+    WAYS,
+    plain,
+)
+from archforge.spec.syntax.syntax_tree import STRUCTURES
 
 __all__ = ["argument_hint", "target_hint", "value_hint"]
 
-# Words of PyTorch, Keras and the literature for ops and attributes.
-_OPS = {
-    **dict.fromkeys(("batch_norm", "batchnorm", "batch_normalization", "batchnormalization", "norm"), "bn"),
-    **dict.fromkeys(("dense", "fc", "fully_connected", "gemm", "affine"), "linear"),
-    **dict.fromkeys(("convolution", "separable_conv"), "conv"),
-    **dict.fromkeys(("deconv", "transposed_conv", "conv_transposed"), "conv_transpose"),
-    **dict.fromkeys(("gap", "global_average_pool", "global_average_pooling"), "global_avg_pool"),
-    **dict.fromkeys(("average_pool", "average_pooling"), "avg_pool"),
-    **dict.fromkeys(("max_pooling", "pool"), "max_pool"),
-    **dict.fromkeys(("concatenate", "cat"), "concat"),
-    **dict.fromkeys(("mul", "prod"), "multiply"),
-    **dict.fromkeys(("sub",), "subtract"),
-    **dict.fromkeys(("sum", "residual", "shortcut"), "add"),
-    **dict.fromkeys(("sequential", "stack", "block"), "seq"),
-    **dict.fromkeys(("drop",), "dropout"),
-    **dict.fromkeys(("zero_pad", "zero_padding"), "pad"),
-    **dict.fromkeys(("local_response_norm", "local_response_normalization"), "lrn"),
+# What others write as a step and is something else here.
+_NO_STEPS = {
+    "input": "the input stands at the top of a spec: input: [3, 224, 224]",
+    "output": "the last value is the output; `outputs: {main: =x}` at the top of a spec names others",
+    "if": "a condition stands beside its step: {conv: 64, when: =x.channels > 3}",
+    "else": "the step of the other case has a `when` of its own: {..., when: =not (...)}",
+    "def": "a block: blocks: {unit: {args: {out: int}, body: [{conv: =out}, relu]}}",
+    "repeat": "it stands beside a step: {conv: 64, repeat: 3}",
+    "branch": "branches stand in a merge: {add: [[{conv: 64}], []]} or {concat: [...]}",
+    "parallel": "branches stand in a merge: {add: [[{conv: 64}], []]} or {concat: [...]}",
 }
-_ATTRIBUTES = {
-    **dict.fromkeys(
-        ("out_channels", "filters", "channels", "units", "out_features", "width", "features"), "out"
-    ),
-    **dict.fromkeys(("kernel_size", "size", "pool_size", "window", "k", "ksize"), "kernel"),
-    **dict.fromkeys(("strides", "s"), "stride"),
-    **dict.fromkeys(("pad", "pads", "p"), "padding"),
-    **dict.fromkeys(("group",), "groups"),
-    **dict.fromkeys(("use_bias",), "bias"),
-    **dict.fromkeys(("dilation_rate", "rate", "dilations"), "dilation"),
-    **dict.fromkeys(("epsilon",), "eps"),
-    **dict.fromkeys(("ceil_mode",), "ceil"),
-    **dict.fromkeys(("scale", "scale_factor"), "factor"),
-    **dict.fromkeys(("negative_slope", "alpha"), "slope"),
-}
-_IN = ("in", "in_channels", "in_features", "input_dim", "input_channels", "in_planes")
 
 
-def _plain(word: str) -> str:
-    """Spelling of a word in this language: `BatchNorm2d` and `batch-norm-2d` are `batch_norm`."""
-    snake = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", word).lower().replace("-", "_")
-    return re.sub(r"_?[123]d$", "", snake)
-
-
-def target_hint(word: str, known: Iterable[str], values: Iterable[str] = ()) -> str:
+def target_hint(
+    word: str, known: Iterable[str], values: Iterable[str] = (), given: Iterable[str] = ()
+) -> str:
     """Suggestion for the name of an op or block that does not exist. `values` are the names of arguments and
-    taps, which need an `=`."""
+    taps, which need an `=`; `given` are the keys behind the name."""
     names = list(known)
     if word in values:
         return f"a formula starts with `=`: ={word}"
-    plain = _plain(word)
-    for name in (plain, _OPS.get(plain, ""), _OPS.get(plain.replace("_", ""), "")):
-        if name in names or name == "seq":
-            return f"did you mean `{name}`?"
-    pair = re.fullmatch(r"([A-Za-z]\w*)\((.*)\)", word)
+    misread = _misread(word)
+    if misread:
+        return misread
+    word_here = plain(word)
+    joined = {name.replace("_", ""): name for name in (*names, *OPS, *WAYS)}
+    slip = misspelt(word_here, names) or misspelt(word_here, (w for w in OPS if len(w) > 5)) or ""
+    for meant in (word.lower(), word_here, joined.get(word_here.replace("_", ""), ""), slip):
+        if meant in WAYS and meant not in names:
+            return f"an example that does it: {WAYS[meant]}"
+        if meant in _NO_STEPS:
+            return _NO_STEPS[meant]
+        if OPS.get(meant, meant) in (*names, *STRUCTURES):
+            return f"did you mean `{OPS.get(meant, meant)}`?"
+    named = next((key for key in given if key in names), None)
+    if named:
+        return f"a name stands beside its op: {{{named}: ..., name: {word}}}"
+    pair = re.fullmatch(r"([A-Za-z][\w.]*)\((.*)\)", word)
     if pair:
-        name = _plain(pair[1])
-        return f"write {{{name}: {{...}}}}" if pair[2] else f"write `{name}`"
-    return _misread(word) or did_you_mean(plain if closest(plain, names) else word, names)
+        return f"write {{{_op_of(pair[1])}: {{...}}}}" if pair[2] else f"write `{_op_of(pair[1])}`"
+    return _of_its_kind(word_here, names)
+
+
+def _op_of(word: str) -> str:
+    """The word here for a word of others, as far as it is known."""
+    return OPS.get(plain(word), plain(word))
+
+
+def _of_its_kind(word: str, names: list[str]) -> str:
+    """Suggestion for an op that there is not: those of its kind, and where a new one is written."""
+    kind = next((kind for kind, pattern in KIND_OF.items() if re.search(pattern, word)), None)
+    if kind and not KINDS[kind]:
+        return f"there is no op for {kind}; CONTRIBUTING.md says how to add one"
+    own = [name for name in names if name not in all_ops()]
+    there = f"{kind} here: {listed(KINDS[kind])}" if kind else "docs/ops.md lists the ops"
+    there += f"; blocks: {listed(own)}" if own else ""
+    return there + (
+        f"; a block of your own: blocks: {{{word}: {{body: [...]}}}}" if word.isidentifier() else ""
+    )
 
 
 def _misread(word: str) -> str:
     """Suggestion for several words that YAML read as a single one; empty if `word` is none."""
+    usual = unicodedata.normalize("NFKC", word)
+    hidden = next((c for c in word if unicodedata.category(c) in ("Cf", "Cc") and c != "\n"), None)
+    if hidden:
+        return f"remove the hidden character U+{ord(hidden):04X}"
+    if re.match(r"[\u2010-\u2015\u2212]", word):
+        return f"each step starts with `- `, a plain hyphen, not `{word[0]}`"
+    if word.startswith("--"):
+        return "each step starts with one `- `"
     if re.match(r"-\S", word):
         return "a space is missing behind `-`"
     if word.startswith("for "):
         return "a loop: {for: {width: [8, 16]}, do: [...]}, or `repeat: 3` beside a step"
     if " - " in word or "\n" in word:
         return "YAML joins lines that are indented further: start each `- ` in the same column"
-    pair = re.fullmatch(r"(\w+):(\S.*)", word)
+    pair = re.fullmatch(r"(\w+) *:( *)(\S.*)", usual)
+    if pair and (usual != word or pair[2]):
+        return f"a plain colon, a space, and no quotes around both: {{{pair[1]}: {pair[3]}}}"
     if pair:
-        return f"a space is missing behind `:`: {{{pair[1]}: {pair[2]}}}"
+        return f"a space is missing behind `:`: {{{pair[1]}: {pair[3]}}}"
     pair = re.fullmatch(r"([A-Za-z]\w*)[ =]+(\S.*)", word)
     return f"what an op takes goes behind a `:`: {{{pair[1]}: {pair[2]}}}" if pair else ""
 
@@ -88,43 +111,87 @@ def _misread(word: str) -> str:
 def argument_hint(word: str, known: Iterable[str]) -> str:
     """Suggestion for an argument or attribute that does not exist."""
     names = list(known)
-    plain = _plain(word)
-    for name in (plain, _ATTRIBUTES.get(plain, "")):
+    word_here = plain(word)
+    for name in (word_here, *ATTRIBUTES.get(word_here, ())):
         if name in names:
             return f"did you mean `{name}`?"
-    if plain in _IN:
-        return "leave it out: it is known from the input"
-    if plain in ("activation", "act", "nonlinearity") or plain in all_ops():
-        return f"a step of its own: - {plain if plain in all_ops() else 'relu'}"
+    if word_here in NO_ATTRIBUTES:
+        return NO_ATTRIBUTES[word_here]
+    axis = re.fullmatch(r"(\w+)_[hwxy]", word_here)
+    if axis and _attribute_of(axis[1]) in names:
+        return f"one value for each axis: {_attribute_of(axis[1])}: [3, 3]"
+    if word_here in ("activation", "act", "nonlinearity") or word_here in all_ops():
+        return f"a step of its own: - {word_here if word_here in all_ops() else 'relu'}"
     if word.endswith(")"):
         return "a list is written [3, 3]"
     return _misread(word) or did_you_mean(word, names, what="it has")
 
 
-def value_hint(value: Any, expected: str, names: Iterable[str] = ()) -> str:
+def _attribute_of(word: str) -> str:
+    """The attribute here for a word of others, as far as it is known."""
+    return next(iter(ATTRIBUTES.get(word, ())), word)
+
+
+def value_hint(value: Any, expected: str, names: Iterable[str] = (), written: str = "") -> str:
     """Suggestion for a value that is not what was `expected`, in the words of a description; perhaps empty.
-    `names` are those that a formula could have used here."""
+    `names` are those that a formula could have used here, `written` is the text that gave the value."""
     number = "number" in expected
+    if expected == "a text" and written.startswith("="):
+        return f"`str` makes a text of a number: =str({written[1:]})"
+    if expected == "a text":
+        return f'quote it: "{written}"' if isinstance(value, int | float | None) and written else ""
+    if expected == "true or false":
+        return _truth_hint(value, names)
     if isinstance(value, float) and "whole number" in expected:
         return (
             "`//` divides to a whole number" if value != int(value) else f"write {int(value)}; `//` gives it"
         )
-    if isinstance(value, int | float) and expected == "a text":
-        return f'quote it: "{str(value).lower()}"'
     if value is None and number:
         return "leave it out, or write a number"
-    if not isinstance(value, str):
-        return f"a list of one: [{value}]" if expected == "a list" and isinstance(value, int) else ""
-    if number and re.fullmatch(r"[-+]?[0-9][0-9_]*(\.[0-9]+)?", value.strip()):
-        return f"without quotes: {value.strip()}"
-    extents = re.fullmatch(r"\([0-9]+( *, *[0-9]+)*\)|[0-9]+( *[x*,] *[0-9]+)+", value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return _size_hint(value, expected)
+    if isinstance(value, list | tuple) and len(value) == 1 and number:
+        return f"without brackets: {value[0]}"
+    return _text_hint(value, expected, names) if isinstance(value, str) else ""
+
+
+def _truth_hint(value: Any, names: Iterable[str]) -> str:
+    if isinstance(value, str) and set(re.findall(r"[A-Za-z_]\w*", value)) & set(names):
+        return f"a formula starts with `=`: ={value}"
+    word = str(value).lower()
+    if word in ("yes", "on", "true", "1", "y"):
+        return "write true"
+    return "write false" if word in ("no", "off", "false", "0", "n", "none") else ""
+
+
+def _size_hint(value: int, expected: str) -> str:
+    """Suggestion for a whole number where none can be."""
+    if expected == "a list":
+        return f"a list of one: [{value}]"
+    if "at most 1" in expected and value > 1:
+        return "leave it out: the number of channels is known from the input"
+    return f"a share of 1: {value / 100:g}" if "from 0 to 1" in expected and 1 < value < 100 else ""
+
+
+def _text_hint(value: str, expected: str, names: Iterable[str]) -> str:
+    number = "number" in expected
+    usual = unicodedata.normalize("NFKC", value).replace("\u2212", "-").replace("\u00d7", "x").strip()
+    if number and re.fullmatch(r"[-+]?[0-9][0-9_]*(\.[0-9]+)?", usual):
+        return f"without quotes: {usual}" if usual == value.strip() else f"in plain characters: {usual}"
+    extents = re.fullmatch(r"\([0-9]+( *, *[0-9]+)*\)|[0-9]+( *[x*,] *[0-9]+)+", usual)
     if "list" in expected and (extents or value.startswith("(")):
-        return f"a list is written [{', '.join(re.findall('[0-9]+', value)) if extents else '3, 3'}]"
-    if "true or false" in expected and value.lower() in ("yes", "no", "on", "off", "true", "false"):
-        return f"write {str(value.lower() in ('yes', 'on', 'true')).lower()}"
+        return f"a list is written [{', '.join(re.findall('[0-9]+', usual)) if extents else '3, 3'}]"
     if set(re.findall(r"[A-Za-z_]\w*", value)) & set(names):
         return f"a formula starts with `=`: ={value}"
     if number and re.fullmatch(r"[0-9]+ *[-+*/%]+ *[0-9]+", value):
         return f"a formula starts with `=`: ={value}"
-    word = closest(value, re.findall(r"`(\w+)`", expected))
+    behind = re.fullmatch(r"([^\s;]+)\s*(?:;|//|/\*).*", value)
+    if number and behind:
+        return f"a comment starts with ` #`, and nothing ends a line: {behind[1]}"
+    pair = re.fullmatch(r"(\w+) *= *(\S.*)", value)
+    if pair:
+        return f"by name: {{{pair[1]}: {pair[2]}}}"
+    if "`same_upper`" in expected and usual.lower() in ("same", "auto", "same_lower"):
+        return "TensorFlow's SAME is `same_upper`; `same` is (kernel - 1) // 2 on both sides"
+    word = misspelt(value, re.findall(r"`(\w+)`", expected))
     return f"did you mean `{word}`?" if word else ""

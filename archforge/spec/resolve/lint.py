@@ -246,7 +246,7 @@ class _Linter:
             for argument in (*given.values(), *((bare,) if bare else ())):
                 self._argument(argument, (), scope, scope, "")
         elif call.target not in self.blocks and call.target not in self.ops:
-            self.mistakes.add(unknown_target(call.target, call.span, self.blocks, scope.known))
+            self.mistakes.add(unknown_target(call.target, call.span, self.blocks, scope.known, given))
         elif bare is not None and self._is_formula(bare):  # perhaps a row: what it gives is not known
             self._value_of(bare, scope)
             self._arguments(call.target, given, None, scope)

@@ -68,7 +68,7 @@ def word_of(tree: Tree, what: str) -> str:
     """Return the text that `tree` is. Raises E0203 if it is something else."""
     if isinstance(tree, Scalar) and isinstance(tree.value, str):
         return tree.value
-    hint = ""
+    hint = f'quote it: "{tree.span.text}"' if isinstance(tree, Scalar) else ""
     if isinstance(tree, Mapping) and all(isinstance(e.value, Scalar) and e.value.value is None for e in tree):
         hint = f"quote a name with braces: '{{{', '.join(tree.entries)}}}'"
     fail("E0203", f"{what} is a word, found {shown(tree)}", tree.span, help=hint)

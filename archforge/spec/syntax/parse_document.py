@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar, get_type_hints
 
 from pydantic import ConfigDict, ValidationError, create_model
 
-from archforge.errors import Diagnostic, DiagnosticError, SourceFile, closest, fail
+from archforge.errors import Diagnostic, DiagnosticError, SourceFile, closest, fail, misspelt
 from archforge.spec.formulas.compiler import parse_formula
 from archforge.spec.syntax.form_checks import Mistakes, mapping_of, refuse_unknown, shown, word_of
 from archforge.spec.syntax.inner_steps import steps_of
@@ -72,6 +72,12 @@ _FOREIGN_KEYS = {
     **dict.fromkeys(("variants", "configs"), "profiles"),
     **dict.fromkeys(("name", "description"), "title"),
     "version": "archforge",
+}
+_BLOCK_KEYS = ("naming", "args", "body", "expect")
+_FOREIGN_BLOCK_KEYS = {
+    **dict.fromkeys(("parameters", "params", "arguments", "variables", "inputs", "with"), "args"),
+    **dict.fromkeys(("graph", "steps", "layers", "do", "seq", "modules", "forward"), "body"),
+    **dict.fromkeys(("names", "name"), "naming"),
 }
 _FOREIGN_KINDS = {
     **dict.fromkeys(("integer", "Int", "number", "uint"), "int"),
@@ -151,8 +157,14 @@ def _header_mistake(tree: Mapping, error: dict[str, Any]) -> Diagnostic:
     expected = {"kind": "`network`, `template` or `blocks`", "imports": "a list of words"}.get(key, "a text")
     hint = ""
     if isinstance(value, Scalar) and value.value is not None:
-        told = str(value.value).lower() if isinstance(value.value, bool) else value.value
-        hint = {"imports": f"[{told}]", "kind": ""}.get(key, f'quote it: "{told}"')
+        hint = f'quote it: "{value.span.text}"'
+        if key == "imports":
+            hint = f"[{value.span.text}]"
+        elif key == "kind":
+            near = misspelt(str(value.value), ("network", "template", "blocks"))
+            hint = f"did you mean `{near}`?" if near else "leave it out: a network has none"
+    elif key == "extends":
+        hint = "extends: NAME; one spec, which may extend another"
     return Diagnostic("E0203", f"`{key}` is {expected}, found {shown(value)}", value.span, help=hint)
 
 
@@ -268,7 +280,7 @@ def _block(entry: Entry) -> BlockDecl:
     tree = mapping_of(entry.value, f"block `{entry.key}`", f"{entry.key}: {{body: [...]}}")
     mistakes = Mistakes()
     mistakes.attempt(lambda: check_name(entry.key, entry.key_span, "a block"), None)
-    mistakes.attempt(lambda: refuse_unknown(tree, ("naming", "args", "body", "expect")), None)
+    mistakes.attempt(lambda: refuse_unknown(tree, _BLOCK_KEYS, _FOREIGN_BLOCK_KEYS), None)
     args = tree.entries.get("args")
     block = BlockDecl(
         entry.key,
@@ -300,6 +312,8 @@ def _naming(tree: Tree | None) -> str:
 
 def _block_body(entry: Entry, tree: Mapping) -> Body:
     body = tree.get("body")
+    if body is None and any(_FOREIGN_BLOCK_KEYS.get(key) == "body" for key in tree.entries):
+        return Body((), tree.span)  # under another word, which is reported already
     if body is None:
         hint = "body: [{conv: 64}, relu]"
         fail("E0202", f"block `{entry.key}` has no `body`", entry.key_span, help=hint)

@@ -227,7 +227,7 @@ def _modifiers(tree: Mapping) -> Modifiers:
 def _template(node: Tree, key: str, names_value: bool) -> Template:
     """The name that a modifier gives: text with `{formula}` in it, a formula, or a number."""
     if isinstance(node, Scalar) and type(node.value) is int:
-        node = Scalar(str(node.value), node.span)
+        node = Scalar(node.span.text, node.span)
     word = word_of(node, f"`{key}`")
     if not word:
         fail("E0203", f"`{key}` is empty", node.span)

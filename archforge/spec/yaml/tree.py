@@ -334,7 +334,7 @@ class _Builder:
         if _INT.match(text) or GROUPED.match(text):
             return self.number(int, text.replace("_", ""), span)
         if _DOUBTFUL.match(text):
-            hint = 'write a plain decimal number (in groups of three: 25_557_032), or quote a text: "..."'
+            hint = f'write a plain decimal number (in groups of three: 25_557_032), or quote it: "{text}"'
             self.note("E0105", f"`{text}` is not read as a number alike by all of YAML", span, help=hint)
             return 0
         if _FLOAT.match(text):

@@ -1,0 +1,203 @@
+"""Words of PyTorch, timm, Keras, Caffe, ONNX and the literature, and what they are called here.
+
+Words are written as `plain` gives them. A meaning counts for more than a spelling: an op that is absent here
+is told as absent, with a way to write it or the ops of its kind, whatever is spelled like it.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+
+__all__ = [
+    "ATTRIBUTES",
+    "KINDS",
+    "KIND_OF",
+    "NO_ATTRIBUTES",
+    "OPS",
+    "WAYS",
+    "plain",
+]
+
+
+def plain(word: str) -> str:
+    """Spelling of a word in this language: `nn.BatchNorm2d` and `batch-norm-2d` are `batch_norm`."""
+    last = unicodedata.normalize("NFKC", word).rpartition(".")[2]
+    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", last).lower().replace("-", "_")
+    return re.sub(r"_?[123]_?d(?=_|$)", "", snake).strip("_")
+
+
+def _by_word(words: Mapping[str, str]) -> dict[str, str]:
+    """The meaning of each word, from the words of each meaning."""
+    return {word: meaning for meaning, listed in words.items() for word in listed.split()}
+
+
+# Ops of another name and the same meaning.
+OPS = _by_word(
+    {
+        "add": "sum plus residual shortcut skip_connection skip_add add_n",
+        "adaptive_avg_pool": "adaptive_average_pool select_adaptive_pool",
+        "avg_pool": "average_pool average_pooling ave_pool mean_pool",
+        "bn": "batch_norm batch_normalization batchnorm_act spatial_bn",
+        "channel_dropout": "dropout2d dropout3d spatial_dropout channel_drop feature_dropout",
+        "concat": "concatenate cat concatenation route depth_concat",
+        "conv": "convolution convolutional lazy_conv",
+        "conv_transpose": "deconv deconvolution transposed_conv conv_transposed transpose_conv up_conv",
+        "dropout": "drop",
+        "for": "loop foreach for_each while",
+        "global_avg_pool": "gap global_average_pool global_average_pooling global_mean_pool mean reduce_mean",
+        "global_max_pool": "gmp global_max_pooling reduce_max",
+        "hard_sigmoid": "hsigmoid h_sigmoid",
+        "hard_swish": "hswish h_swish hard_silu",
+        "identity": "noop no_op pass skip none nop",
+        "layer_scale": "gamma layerscale",
+        "leaky_relu": "leaky lrelu leaky_rectify",
+        "let": "set var variable assign define",
+        "linear": "dense fc fully_connected gemm affine mat_mul inner_product",
+        "lrn": "local_response_norm local_response_normalization",
+        "max_pool": "max_pooling",
+        "multiply": "mul prod product gate",
+        "pad": "zero_pad zero_padding constant_pad zeropad padding",
+        "permute": "transpose swap_axes movedim rearrange",
+        "prelu": "p_relu parametric_relu",
+        "relu": "rectify rectifier re_lu",
+        "reshape": "view squeeze unsqueeze unflatten expand_dims",
+        "seq": "sequential stack sequence steps module_list group",
+        "shuffle": "channel_shuffle",
+        "sigmoid": "logistic",
+        "slice": "split chunk narrow strided_slice crop cropping",
+        "stochastic_depth": "drop_path drop_connect survival layer_drop",
+        "subtract": "sub minus difference",
+        "upsample": "upsampling resize interpolate resize_bilinear",
+    }
+)
+
+# Steps that do what an op of another name does, as they stand in a spec; the numbers are examples.
+_DEPTHWISE = "{conv: {out: =x.channels, groups: =x.channels, kernel: 3, padding: 1}}"
+WAYS = _by_word(
+    {
+        _DEPTHWISE: "depthwise_conv depthwise dwconv dw_conv conv_dw",
+        f"{{seq: [{_DEPTHWISE}, {{conv: 64}}]}}": "separable_conv sep_conv depthwise_separable_conv ds_conv",
+        "{conv: 64}": "pointwise_conv pw_conv conv1x1 conv_1x1 conv_pw",
+        "{conv: {out: 64, kernel: 3, padding: 1}}": "conv3x3 conv_3x3",
+        "{conv: {out: 64, kernel: 3, padding: 2, dilation: 2}}": "dilated_conv atrous_conv atrous",
+        "{conv: {out: 64, kernel: 3, padding: 1, groups: 4}}": "grouped_conv group_conv",
+        "{conv: {out: 96, kernel: 4, stride: 4}}": "patch_embed patchify patch_embedding",
+        "{seq: [{conv: {out: 64, kernel: 3, padding: 1, bias: false}}, bn, relu]}": (
+            "conv_bn_relu conv_bn_act conv_norm_activation conv_norm_act"
+        ),
+        "{multiply: [[], [global_avg_pool, {conv: 16}, relu, {conv: 64}, sigmoid]]}": (
+            "squeeze_excite squeeze_excitation squeeze_and_excitation se se_module se_layer"
+        ),
+        "{seq: [{reshape: '=[x.channels // 4, 2, 2, x.height, x.width]'}, {permute: [0, 3, 1, 4, 2]}, "
+        "{reshape: '=[x.shape[0], 2 * x.shape[1], 2 * x.shape[3]]'}]}": (
+            "pixel_shuffle depth_to_space sub_pixel subpixel"
+        ),
+        "{seq: [{reshape: '=[x.channels, x.height // 2, 2, x.width // 2, 2]'}, {permute: [0, 2, 4, 1, 3]}, "
+        "{reshape: '=[4 * x.shape[0], x.shape[3], x.shape[4]]'}]}": "pixel_unshuffle space_to_depth",
+        "{multiply: [[{slice: {end: =x.channels // 2}}], [{slice: {start: =x.channels // 2}}, sigmoid]]}": (
+            "glu"
+        ),
+        "{seq: [{slice: {axis: 1, start: 2, end: -2}}, {slice: {axis: 2, start: 2, end: -2}}]}": (
+            "center_crop"
+        ),
+        "{multiply: [[], []]}": "square",
+        "{scale: -1}": "neg negative",
+        "{scale: 0.5}": "div divide",
+        "global_max_pool": "adaptive_max_pool",
+        "relu6": "clip clamp relu_n",
+    }
+)
+
+# The ops by kind, each in one; of a kind without any there is none here.
+KINDS = {
+    "convolutions": ("conv", "conv_transpose", "linear"),
+    "norms": ("bn", "layer_norm", "grn", "global_response_norm", "lrn"),
+    "pools": ("max_pool", "avg_pool", "lp_pool", "adaptive_avg_pool", "global_avg_pool", "global_max_pool"),
+    "activations": (
+        *("relu", "relu6", "leaky_relu", "prelu", "elu", "selu", "gelu", "silu", "swish", "mish", "sigmoid"),
+        *("hard_sigmoid", "hard_swish", "tanh", "softplus", "softsign", "softmax", "log_softmax", "abs"),
+    ),
+    "merges": ("add", "subtract", "multiply", "concat"),
+    "ops that move elements": (
+        *("flatten", "reshape", "permute", "slice", "pad", "shuffle", "upsample", "identity"),
+    ),
+    "dropouts": ("dropout", "channel_dropout", "stochastic_depth"),
+    "scales": ("scale", "layer_scale"),
+    "recurrent ops": ("rnn", "lstm", "gru"),
+    "attention": (),
+    "embeddings": (),
+}
+
+# The kind of an op that is absent here, by a pattern of its name; the first that fits counts.
+KIND_OF = {
+    "attention": "attention|attn|transformer|mha|msa|(^|_)vit(_|$)|cbam|non_?local",
+    "embeddings": "embed|positional|token",
+    "norms": "norm|_bn$|^bn_",
+    "pools": "pool",
+    "dropouts": "drop",
+    "convolutions": "conv|matmul|einsum",
+    "activations": "activation|nonlinearity|^act$|elu$|sigmoid|tanh|swish|softm|maxout|shrink|threshold|erf$",
+    "merges": "element|eltwise|merge|join|fuse|^dot$|^max$|^min$|^maximum$|^minimum$",
+    "ops that move elements": "shuffle|pad|shape|fold$|roll$|tile$|repeat|gather|index|flip|scatter|shift",
+    "recurrent ops": "rnn|lstm|gru|recurrent",
+}
+
+# Attributes of another name: the first of the meanings that an op has.
+ATTRIBUTES = {
+    word: tuple(meanings.split())
+    for word, meanings in _by_word(
+        {
+            "out hidden axis": "dim",
+            "out hidden": (
+                "out_channels filters channels features out_features width output outputs ch c n o oc out_c "
+                "out_ch out_chs cout c_out num_output num_outputs n_out nout planes out_planes dim_out "
+                "num_filter num_filters n_filters nf num_units size_out classes num_classes "
+                "units hidden_size hidden_dim num_hidden"
+            ),
+            "kernel": "kernel_size pool_size window k ksize filter_size kernel_shape",
+            "kernel factor": "size",
+            "stride": "strides s subsample step",
+            "padding sides rate": "pad pads p padding paddings",
+            "groups": "group g num_groups num_group cardinality",
+            "bias": "use_bias bias_term b has_bias biases",
+            "dilation": "dilation_rate dilations d dil atrous_rate rate",
+            "eps": "epsilon variance_epsilon",
+            "ceil": "ceil_mode",
+            "factor": "scale_factor scale scales",
+            "slope": "negative_slope alpha",
+            "rate": "probability prob dropout_ratio drop_prob drop_rate dropout",
+            "order axis": "dims perm axes",
+            "size": "output_size local_size",
+            "keep": "keepdim keepdims keep_dims",
+            "mode": "interpolation method",
+            "init": "init_value init_values",
+            "shape": "target_shape newshape",
+            "start": "begin",
+            "end": "stop",
+        }
+    ).items()
+}
+
+# The way out for attributes of other libraries that are said otherwise here, or not at all.
+NO_ATTRIBUTES = _by_word(
+    {
+        "padding is zeros; an op `pad` in front takes another value": "padding_mode",
+        "one group for each channel: groups: =x.channels": "depthwise",
+        "padding: same": "same",
+        "an op of its own: conv_transpose": "transposed",
+        "`rate` is 1 - keep_prob": "keep_prob",
+        "count_include_pad: false": "exclude_pad",
+        "`flatten` joins all axes; `reshape: [...]` joins some": "start_dim end_dim",
+        "leave it out: it is known from the input": (
+            "in in_channels in_features input_dim input_channels in_planes in_ch in_chs num_features n_in "
+            "cin c_in num_parameters num_channels normalized_shape input_size input_shape batch_input_shape"
+        ),
+        "leave it out: a spec says what a network computes, not how it is trained or stored": (
+            "inplace device dtype data_format trainable training track_running_stats kernel_initializer init "
+            "bias_initializer initializer weight_init weight_decay kernel_regularizer regularizer weight "
+            "weights weight_filler bias_filler seed lr_mult batch_size return_sequences batch_first"
+        ),
+    }
+)
