@@ -19,7 +19,17 @@ from archforge.cli.compile_options import (
     StrictOption,
     compile_options,
 )
-from archforge.cli.options import ProfileOption, SetOption, SpecArgument, input_shape, json_option, settings
+from archforge.cli.options import (
+    ProfileOption,
+    SetOption,
+    SpecArgument,
+    Warnings,
+    WarningsOption,
+    heed,
+    input_shape,
+    json_option,
+    settings,
+)
 from archforge.cli.output import print_json_line, with_fallbacks
 from archforge.cli.progress import Progress
 from archforge.cli.run_many import OUTPUTS, open_many
@@ -115,6 +125,7 @@ def run(
     low_memory: LowMemoryOption = False,
     no_winograd: NoWinogradOption = False,
     strict_backend: StrictOption = False,
+    warnings: WarningsOption = Warnings.DEFAULT,
 ) -> None:
     """Run a network and print the largest values of its output: of one input, or of each in a folder.
 
@@ -128,6 +139,8 @@ def run(
     is_made = weights in ("fresh", "rule")
     with Progress("making weights" if is_made else "loading weights") as progress:
         network, arrays = _loaded(spec, weights, profile, input_shape(shape), settings(set))
+        with progress.paused():
+            heed(network.warnings, warnings)
         many_inputs = open_many(network, sources, preprocess, labels, target, bool(tap)) if many else None
         given = {} if many else inputs(network, sources[0], seed, dtype)
         executable = driver.compile(

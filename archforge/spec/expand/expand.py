@@ -14,6 +14,7 @@ from archforge.spec.binding.environment import ArgFrame, Budget, Env, evaluate_a
 from archforge.spec.binding.modifier_checks import check_tensor, check_truth
 from archforge.spec.binding.tensors import POISON, Tensor
 from archforge.spec.expand.assemble import ScopeDraft, assemble
+from archforge.spec.expand.graph_warnings import foreign_axes
 from archforge.spec.expand.naming import NameScope, assign_names
 from archforge.spec.expand.walk import At, Walk
 from archforge.spec.formulas.failures import MISTAKES, LimitError, mistakes_in
@@ -32,7 +33,8 @@ InputShape = Sequence[int] | Mapping[str, Sequence[int]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Expansion:
-    """A typed graph with what `expect` formulas may ask for: argument values and calls of each block."""
+    """A typed graph with what `expect` formulas may ask for: argument values and calls of each block.
+    `warnings` are of what shows as it is expanded, also those that are meant."""
 
     spec: Spec
     profile: str
@@ -42,6 +44,7 @@ class Expansion:
     blocks: frozenset[str]
     settings: Mapping[str, Argument]  # values that a caller gave
     input_shape: InputShape | None  # that a caller gave
+    warnings: tuple[Diagnostic, ...] = ()
 
     @property
     def is_changed(self) -> bool:
@@ -151,6 +154,7 @@ class _Expander:
             frozenset(walk.blocks),
             self.overrides,
             input_shape,
+            tuple(walk.warnings),
         )
 
     def _with_batch_note(self, found: Iterable[Diagnostic]) -> list[Diagnostic]:
@@ -185,6 +189,7 @@ class _Expander:
                 if override is not None:
                     shape = _overridden(name, shape, list(override))
                 out[name] = Tensor(_input_type(shape, value.span), None, name)
+                self.walk.warnings += foreign_axes(shape, value.span)
             except MISTAKES as error:
                 self.walk.note(mistakes_in(error))
         return out
