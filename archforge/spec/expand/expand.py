@@ -236,6 +236,9 @@ def _input_type(shape: Any, span: Span) -> TensorType:
     fits = isinstance(shape, list) and 1 <= len(shape) <= 4
     if not fits or not all(type(d) is int and 1 <= d <= MAX_DIMENSION for d in shape):
         expected = f"one to four whole numbers from 1 to {MAX_DIMENSION:,}"
+        words = [d for d in shape if isinstance(d, str)] if isinstance(shape, list) else []
         hint = "[channels, height, width], without the batch"
+        if (words and not fits) or any(word not in ("N", "None", "B", "batch", "?") for word in words):
+            hint = f"a formula starts with `=`: ={words[0]}"
         fail("E0203", f"an input is {expected}, found {describe(shape)}", span, help=hint)
     return TensorType(tuple(shape))
