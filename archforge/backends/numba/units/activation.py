@@ -34,16 +34,16 @@ F = np.float32
 LOG2_E, LN2_HIGH, LN2_LOW = F(1.44269504), F(0.693359375), F(-2.12194440e-4)
 SELU_SCALE32, SELU_ALPHA32 = F(SELU_SCALE), F(SELU_ALPHA)
 HALF_ROOT_BITS = np.int32(0x3F3504F3)  # of sqrt(1/2)
-ROOT_HALF, ROOT_2_PI = F(math.sqrt(0.5)), F(math.sqrt(2 / math.pi))
+ROOT_HALF, TWICE_ROOT_2_PI = F(math.sqrt(0.5)), F(2 * math.sqrt(2 / math.pi))
+SIGN = np.int32(-(2**31))
 
 
 @device
-def exp32(x):
-    """e to x within 2 units in the last place; 0 and infinity are 1e-38 and 2e38.
+def exp_parts(x):
+    """The whole n and the small q with e to x = 2^n * (1 + q), |q| < 0.42, within 2 units in the last place.
 
     Reduction to |r| <= ln(2)/2 and a polynomial: Cephes, expf.c (netlib.org/cephes/single.tgz).
     """
-    x = min(max(x, F(-87.0)), F(88.0))
     n = np.floor(x * LOG2_E + F(0.5))
     r = x - n * LN2_HIGH - n * LN2_LOW
     p = F(1.9875691500e-4)
@@ -52,7 +52,23 @@ def exp32(x):
     p = p * r + F(4.1665795894e-2)
     p = p * r + F(1.6666665459e-1)
     p = p * r + F(5.0000001201e-1)
-    return (p * r * r + r + F(1)) * exp2_of(np.int32(n))
+    return np.int32(n), p * r * r + r
+
+
+@device
+def exp32(x):
+    """e to x within 2 units in the last place, from 0 and the numbers below the normal ones to infinity."""
+    n, q = exp_parts(min(max(x, F(-104.0)), F(89.0)))
+    half = n >> 1  # 2^n itself may be too large or too small a number where the product is none
+    return (F(1) + q) * exp2_of(half) * exp2_of(n - half)
+
+
+@device
+def expm1_32(x):
+    """e to x less 1 within 2 units in the last place, for x <= 0."""
+    n, q = exp_parts(max(x, F(-87.0)))
+    power = exp2_of(n)
+    return power * q + (power - F(1))
 
 
 @device
@@ -79,31 +95,48 @@ def log32(x):
 
 
 @device
-def tanh32(x):
-    """Hyperbolic tangent. Near 0 it is the series, since the quotient would cancel."""
-    s = x * x
-    near = x * (F(1) + s * (F(-1 / 3) + s * (F(2 / 15) + s * F(-17 / 315))))
-    far = F(1) - F(2) / (exp32(F(2) * x) + F(1))
-    return near if abs(x) < F(0.2) else far
+def log1p32(x):
+    """Logarithm of 1 + x within 4 units in the last place, for x >= 0.
+
+    What 1 + x rounds off is made up for: the logarithm of the rounded sum, times x over the rounded x.
+    """
+    total = F(1) + x
+    rounded = total - F(1)
+    return log32(total) * (x / rounded) if rounded > F(0) else x
 
 
 @device
-def erf32(x):
-    """Error function within 2e-7. Source: Abramowitz and Stegun, 7.1.26."""
-    a = abs(x)
+def tanh32(x):
+    """Hyperbolic tangent, by e to -2|x| less 1, which nothing cancels."""
+    m = expm1_32(F(-2) * abs(x))
+    return with_sign_of(x, m / (m + F(2)))
+
+
+@device
+def sigmoid32(x):
+    # The exponential of a negative number alone: it underflows where the other would overflow.
+    small = exp32(-abs(x))
+    return (small if x < F(0) else F(1)) / (F(1) + small)
+
+
+@device
+def normal_tail(x):
+    """The part of the normal distribution beyond |x|: half of erfc(|x| / sqrt(2)) within 1e-7. Source:
+    Abramowitz and Stegun, 7.1.26."""
+    a = abs(x) * ROOT_HALF
     t = F(1) / (F(1) + F(0.3275911) * a)
     p = F(1.061405429)
     p = p * t + F(-1.453152027)
     p = p * t + F(1.421413741)
     p = p * t + F(-0.284496736)
     p = p * t + F(0.254829592)
-    y = F(1) - p * t * exp32(-a * a)
-    return y if x >= F(0) else -y
+    return F(0.5) * p * t * exp32(-a * a)
 
 
 @device
-def sigmoid32(x):
-    return F(1) / (F(1) + exp32(-x))
+def with_sign_of(x, y):
+    """The size of y with the sign of x."""
+    return float_of((bits_of(x) & SIGN) | (bits_of(y) & ~SIGN))
 
 
 @device
@@ -170,33 +203,34 @@ def abs_(address: int, count: int, parameter: int) -> None:
 def elu(address: int, count: int, parameter: int) -> None:
     x, alpha = floats(address, count), floats(parameter, 1)[0]
     for i in range(count):
-        x[i] = x[i] if x[i] > F(0) else alpha * (exp32(x[i]) - F(1))
+        x[i] = x[i] if x[i] > F(0) else alpha * expm1_32(x[i])
 
 
 def selu(address: int, count: int, parameter: int) -> None:
     x = floats(address, count)
     for i in range(count):
-        x[i] = SELU_SCALE32 * (x[i] if x[i] > F(0) else SELU_ALPHA32 * (exp32(x[i]) - F(1)))
+        x[i] = SELU_SCALE32 * (x[i] if x[i] > F(0) else SELU_ALPHA32 * expm1_32(x[i]))
 
 
 def gelu(address: int, count: int, parameter: int) -> None:
     x = floats(address, count)
     for i in range(count):
-        x[i] = F(0.5) * x[i] * (F(1) + erf32(x[i] * ROOT_HALF))
+        tail = x[i] * normal_tail(x[i])
+        x[i] = tail if x[i] < F(0) else x[i] - tail
 
 
 def gelu_tanh(address: int, count: int, parameter: int) -> None:
-    """`gelu` with `approximate: tanh`."""
+    """`gelu` with `approximate: tanh`; (1 + tanh(y)) / 2 is sigmoid(2y)."""
     x = floats(address, count)
     for i in range(count):
         v = x[i]
-        x[i] = F(0.5) * v * (F(1) + tanh32(ROOT_2_PI * (v + F(0.044715) * v * v * v)))
+        x[i] = v * sigmoid32(TWICE_ROOT_2_PI * (v + F(0.044715) * v * v * v))
 
 
 def softplus(address: int, count: int, parameter: int) -> None:
     x = floats(address, count)
     for i in range(count):
-        x[i] = max(x[i], F(0)) + F(math.log1p(exp32(-abs(x[i]))))
+        x[i] = max(x[i], F(0)) + log1p32(exp32(-abs(x[i])))
 
 
 def softsign(address: int, count: int, parameter: int) -> None:

@@ -61,10 +61,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def device(function: F) -> F:
-    """A function that compiled functions may call."""
+    """A function that compiled functions may call. It rounds a product and the sum that it goes into once
+    where the CPU can."""
     # No reference counts, since nothing here owns memory, and no way to call it from Python or C.
     compiled: F = numba.njit(
-        function, error_model="numpy", _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True
+        function,
+        error_model="numpy",
+        _nrt=False,
+        no_cpython_wrapper=True,
+        no_cfunc_wrapper=True,
+        fastmath={"contract"},
     )
     return compiled
 

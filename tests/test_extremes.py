@@ -1,0 +1,131 @@
+"""Numbers at both ends of every dtype, on every backend: activations of the smallest and of the largest, held
+against what the op's own kernel makes in extended precision, where nothing overflows."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from archforge.backends import available, get
+from archforge.ir import ELEMENTWISE, TensorType
+from archforge.ops.base import Array, Op
+from archforge.plan import load, plan
+from tests.graphs import graph, node
+from tests.op_examples import EXAMPLES
+
+
+class Format(NamedTuple):
+    """A dtype's largest relative rounding error, its smallest normal number and its largest number."""
+
+    unit: float
+    smallest: float
+    largest: float
+
+
+FORMATS = {
+    "float64": Format(2.0**-53, 2.0**-1022, np.finfo(np.float64).max),
+    "float32": Format(2.0**-24, 2.0**-126, float(np.finfo(np.float32).max)),
+    "float16": Format(2.0**-11, 2.0**-14, 65504.0),
+    "bfloat16": Format(2.0**-8, 2.0**-126, 255 * 2.0**120),
+}
+EXTENDED: Any = np.longdouble if np.finfo(np.longdouble).maxexp > 1024 else np.float64
+
+each_dtype = pytest.mark.parametrize(
+    ("backend", "dtype"),
+    [
+        (name, dtype)
+        for name in available()
+        for dtype in get(name).dtypes
+        if dtype != "float64" or EXTENDED is not np.float64
+    ],
+)
+
+
+def rounded(x: Array, dtype: str) -> Array:
+    """The nearest numbers of a dtype, in the dtype that executables take."""
+    if dtype == "bfloat16":
+        bits = x.astype(np.float32).view(np.uint32)
+        return (bits & np.uint32(0xFFFF0000)).view(np.float32)
+    wide = "float64" if dtype == "float64" else "float32"
+    return x.astype(dtype).astype(wide)
+
+
+# Activations -------------------------------------------------------------------------------------------
+
+
+def is_activation(op: Op, x: TensorType) -> bool:
+    """True for a function of each element alone, without parameters."""
+    is_pointwise = op.infer(x) == x and {*op.reach(x)} == {ELEMENTWISE}
+    return is_pointwise and not op.params(x) and not op.passes_through(x)
+
+
+ACTIVATIONS = {
+    f"{e.op.kind}({', '.join(f'{k}={v}' for k, v in e.op.attributes().items())})": e.op
+    for e in EXAMPLES
+    if e.op.arity is not None and len(e.types) == 1 and is_activation(e.op, *e.types)
+}
+
+
+def exact(op: Op, x: Array) -> Array:
+    """The activation of extended numbers: by its own kernel but for gelu, whose error function is made for
+    float64."""
+    if op.attributes() == {"approximate": "none"}:
+        tails = [math.erfc(-v / math.sqrt(2)) for v in x.ravel()]
+        halved: Array = x * np.array(tails, EXTENDED).reshape(x.shape) / 2
+        return halved
+    return op.reference({}, x)
+
+
+def numbers(dtype: str) -> Array:
+    """Numbers of both signs from the smallest to the largest of the dtype, denser where functions bend:
+    [1, 16, n, 3]."""
+    limits = FORMATS[dtype]
+    smallest = limits.smallest * (2 * limits.unit)
+    spread = np.geomspace(smallest, limits.largest / 2, 300)
+    near = np.geomspace(1e-4, 1000, 600)
+    edges = [0.0, smallest, limits.smallest, limits.largest / 2, limits.largest]
+    sizes = np.concatenate([edges, spread, near, np.linspace(80, 110, 121), np.linspace(700, 750, 41)])
+    both = np.concatenate([sizes, -sizes])
+    both = rounded(both[abs(both) <= limits.largest], dtype)
+    return np.resize(both, (1, 16, -(-len(both) // 48), 3))
+
+
+BEFORE = {
+    "alone": (),
+    "behind a depthwise convolution": (node("before", "conv", "input", out=16, groups=16, bias=False),),
+    "behind a pointwise convolution": (node("before", "conv", "input", out=16, bias=False),),
+    "behind a sum": (node("before", "add", "input", "zeros"),),
+}
+
+
+def test_activations_are_found() -> None:
+    assert {"silu", "relu", "gelu", "elu", "mish", "leaky_relu"} <= {op.kind for op in ACTIVATIONS.values()}
+
+
+@each_dtype
+@pytest.mark.parametrize("before", BEFORE)
+@pytest.mark.parametrize("example", ACTIVATIONS)
+def test_activations_are_right_at_both_ends(example: str, before: str, backend: str, dtype: str) -> None:
+    op, x = ACTIVATIONS[example], numbers(dtype)
+    nodes = BEFORE[before]
+    inputs = {"input": x, "zeros": np.zeros_like(x)} if before == "behind a sum" else {"input": x}
+    last = node("act", op.kind, nodes[-1].name if nodes else "input", **op.attributes())
+    typed = graph(*nodes, last, inputs={name: array.shape[1:] for name, array in inputs.items()})
+    weights = {
+        name: np.eye(16)[:, :, None, None] if d.shape[1] > 1 else np.ones(d.shape)
+        for name, d in typed.params().items()
+    }
+    with np.errstate(over="ignore"):
+        (y,) = load(plan(typed, get(backend), dtype), weights).run(inputs).outputs.values()
+    wide: Array = x.astype(EXTENDED)
+    expected = exact(op, wide)
+    limits = FORMATS[dtype]
+    fits = abs(expected) <= limits.largest
+    # Some roundings of the result, or of 1 where the function of a large number is its distance from 1.
+    allowed = 8 * limits.unit * (abs(expected) + np.minimum(abs(wide), 1)) + limits.smallest
+    off = fits & ~(abs(y - expected) <= allowed)
+    assert not off.any(), f"of {x[off][:3]}: {y[off][:3]}, not {expected[off][:3]}"
+    assert not np.isnan(y).any()
