@@ -25,10 +25,11 @@ def origin(source: str, seed: int) -> str:
 
 
 def inputs(network: Network, data: str, seed: int, dtype: str) -> dict[str, NDArray[Any]]:
-    """An array for each input: drawn, by rule, or from a file. Raises E0601."""
+    """An array for each input: drawn, by rule, or from a file. Raises E0601, E0607."""
     import numpy as np
 
     from archforge.data.arrays import read_inputs
+    from archforge.data.samples import rows_of
     from archforge.weights.rule_made import rule_input
 
     types = network.graph.inputs
@@ -38,7 +39,9 @@ def inputs(network: Network, data: str, seed: int, dtype: str) -> dict[str, NDAr
         draw = np.random.default_rng(seed)
         arrays = {name: draw.standard_normal((1, *t.shape)) for name, t in types.items()}
     else:
-        return dict(read_inputs(data, list(types)))
+        found = read_inputs(data, list(types))
+        of = {name: data if len(types) == 1 else f"`{name}` of {data}" for name in types}
+        return {name: rows_of(np.asarray(found[name]), types[name].shape, of[name]) for name in found}
     wanted = "float64" if dtype == "float64" else "float32"
     return {name: array.astype(wanted) for name, array in arrays.items()}
 

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from archforge.data.images import IMAGE_SUFFIXES
+from archforge.data.opened_files import opened
 from archforge.errors import Diagnostic, DiagnosticError, fail
 from archforge.ir import by_x
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 
-__all__ = ["Failure", "Sample", "batches", "find_files", "read_ahead", "read_rows"]
+__all__ = ["Failure", "Sample", "batches", "find_files", "read_ahead", "read_rows", "rows_of"]
 
 SUFFIXES = IMAGE_SUFFIXES | {".npy"}
 READERS = 2  # threads; a picture takes a few milliseconds to decode
@@ -90,18 +91,30 @@ def _nothing(source: str) -> Diagnostic:
 
 def read_rows(path: Path, shape: Sequence[int]) -> Array:
     """The arrays float[N, *shape] of an .npy file that holds one or N of them, left on the disk until they
-    are used. Their sizes may differ from `shape`, their axes may not. Raises E0601."""
-    try:
+    are used. Their sizes may differ from `shape`, their axes may not. Raises E0601, E0607."""
+    with opened(path, "npy file of inputs"):
         array: Array = np.lib.format.open_memmap(path, mode="r")
-    except (OSError, ValueError, EOFError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        fail("E0601", f"cannot read {path}: {str(reason).splitlines()[0].lower()}")
+    return rows_of(array, shape, str(path))
+
+
+def rows_of(array: Array, shape: Sequence[int], name: str) -> Array:
+    """One array float[*shape], or N of them, as float[N, *shape].
+
+    The number of axes tells which, so that 3x3x3 is one picture, channels first. Sizes may differ from
+    `shape`. Raises E0607 about `name`.
+    """
+    expected = by_x(shape)
     rows = array[None] if array.ndim == len(shape) else array
     if rows.ndim != len(shape) + 1 or not rows.size:
-        expected = by_x(shape)
-        fail("E0607", f"{path} has shape {by_x(array.shape)}, expected {expected} or Nx{expected}")
+        help = "N is 1 or more" if rows.ndim == len(shape) + 1 else ""
+        message = f"{name} has shape {by_x(array.shape) or 'of no axes'}, expected {expected} or Nx{expected}"
+        fail("E0607", message, help=help)
+    if len(shape) > 1 and rows.shape[1] != shape[0] and rows.shape[-1] == shape[0]:
+        help = f"numpy.moveaxis(x, -1, -{len(shape)})"
+        fail("E0607", f"{name} has shape {by_x(array.shape)}: channels come first, {expected}", help=help)
     if not np.issubdtype(rows.dtype, np.floating):
-        fail("E0607", f"{path} is {rows.dtype}, expected floating-point numbers")
+        help = "x.astype('float32'), and scaled as the network expects"
+        fail("E0607", f"{name} is {rows.dtype}, expected floating-point numbers", help=help)
     return rows
 
 

@@ -137,6 +137,8 @@ def _misfits(
             continue
         lacks_batch = array.shape == expected or (of_any_size and array.ndim == len(expected) and array.size)
         help = "add a batch axis: `x[None]`" if lacks_batch else ""
+        if array.ndim == len(expected) + 1 and not len(array):
+            help = "N is 1 or more"
         yield Diagnostic(
             "E0607",
             f"the input `{name}` has shape {shape_text(array.shape)}, expected Nx{types[name]}",
