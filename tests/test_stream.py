@@ -15,7 +15,8 @@ import archforge
 from archforge.cli import run_many as stream
 from archforge.cli.results import Result
 from archforge.cli.run_many import results
-from archforge.data.images import PREPROCESSINGS, image_reader
+from archforge.data.images import image_reader
+from archforge.data.preprocessing import Preprocessing
 from archforge.data.samples import Failure, Sample, batches, find_files, read_ahead, read_rows
 from archforge.errors import DiagnosticError
 from tests.conftest import Run
@@ -61,7 +62,7 @@ def test_a_line_for_each_input_in_natural_order_and_what_fails_is_told(run: Run,
     assert names == [*(f"data/many.npy[{i}]" for i in range(3)), "data/x2.npy", "data/x10.npy"]
     assert all(len(line.split()) == 5 for line in out.splitlines())
     assert code == 1
-    assert "E0601: cannot read data/broken.npy" in err
+    assert "E0601: data/broken.npy is no npy file of inputs" in err
     assert "pickle" not in err
     assert "4 files, arrays as they are" in err
     assert "5 inputs in" in err
@@ -228,7 +229,7 @@ def test_an_array_of_other_axes_is_refused(tmp_path: Path, shape: tuple[int, ...
 
 def test_objects_in_a_file_are_not_loaded(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.array([{}]), allow_pickle=True)
-    with pytest.raises(DiagnosticError, match="E0601: cannot read"):
+    with pytest.raises(DiagnosticError, match=r"E0601: .*x.npy is no npy file of inputs"):
         read_rows(tmp_path / "x.npy", (3, 8, 8))
 
 
@@ -264,14 +265,14 @@ def test_preprocessing_cuts_the_centre_at_seven_eighths(tmp_path: Path, size: tu
     height, width = size
     ramp = np.linspace(0, 255, width).astype(np.uint8)
     path = picture(tmp_path / "x.png", np.broadcast_to(ramp[None, :, None], (height, width, 3)).copy())
-    y = image_reader((3, 56, 56), PREPROCESSINGS["unit"])(path)
+    y = image_reader((3, 56, 56), Preprocessing("unit"))(path)
     assert y.shape == (3, 56, 56)
     assert y.dtype == np.float32
     span = 7 / 8 * min(size) / width
     step = 1 / width  # of the ramp; resizing a tiny picture repeats its borders
     assert y.mean() == pytest.approx(0.5, abs=0.02)
     assert y[0, 0, -1] - y[0, 0, 0] == pytest.approx(span, abs=0.02 + step)
-    scaled = image_reader((3, 56, 56), PREPROCESSINGS["imagenet"])(path)
+    scaled = image_reader((3, 56, 56), Preprocessing("imagenet"))(path)
     mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
     expected = (y - mean[:, None, None]) / std[:, None, None]
     np.testing.assert_allclose(scaled, expected, rtol=0, atol=1e-5)
@@ -307,7 +308,11 @@ def test_pictures_stream_beside_arrays(run: Run, folder: Path) -> None:
         "data/x10.npy",
     ]
     assert "E0601: cannot read data/x4.png" in err
-    assert "preprocessing imagenet: shorter side to 9, centre 8x8, values 0 to 1, less 0.485" in err
+    said = (
+        "preprocessing by default, as profile default prescribes none: scaled to shorter side 9, bilinear, "
+    )
+    steps = "centre 8x8, values 0 to 1, less 0.485 0.456 0.406, over 0.229 0.224 0.225"
+    assert said + steps in err
     code, _, err = run("tiny.yaml", "-i", "data", "--preprocess", "imagnet")
     assert (code, "did you mean `imagenet`?" in err) == (2, True)
 

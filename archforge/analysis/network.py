@@ -10,11 +10,11 @@ from typing import Any
 from archforge.analysis.checks import Cell
 from archforge.analysis.counts import Counts
 from archforge.analysis.ledger import Ledger, ledger
+from archforge.data.preprocessing import Preprocessing
 from archforge.errors import Diagnostic
 from archforge.ir import ParamDecl, TypedGraph
 from archforge.spec.expand.expand import Expansion
 from archforge.spec.resolve.spec import Spec
-from archforge.spec.yaml.meant_comments import unmeant
 
 __all__ = ["Network", "Report"]
 
@@ -52,6 +52,12 @@ class Network:
         return decl.model if decl else None
 
     @property
+    def preprocessing(self) -> Preprocessing | None:
+        """The recipe for pictures that the profile prescribes, if it does."""
+        decl = self.spec.profiles.get(self.profile)
+        return Preprocessing(**decl.preprocess) if decl and decl.preprocess else None
+
+    @property
     def graph(self) -> TypedGraph:
         """The nodes, and the type of every value."""
         return self.expansion.graph
@@ -76,11 +82,6 @@ class Network:
         """True if no documented figure differs."""
         return not self.problems
 
-    @property
-    def warnings(self) -> tuple[Diagnostic, ...]:
-        """Diagnostics for what is allowed, but probably not meant, as far as no comment says it is."""
-        return unmeant((*self.spec.warnings, *self.expansion.warnings))
-
     def to_json(self) -> dict[str, Any]:
         """Profile, counts and cells as plain data."""
         cells = [cell.to_json() for cell in self.cells]
@@ -97,7 +98,6 @@ class Report:
     networks: tuple[Network, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()  # the spec is broken
     unmet: tuple[Diagnostic, ...] = ()  # demands on top of its cells, such as --require-expect
-    warnings: tuple[Diagnostic, ...] = ()  # that no comment says are meant
 
     @property
     def is_network(self) -> bool:
@@ -132,7 +132,6 @@ class Report:
             "departs": header.departs if header else None,
             "recommended": header.recommended if header else None,
             "profiles": [network.to_json() for network in self.networks],
-            "warnings": [w.to_json() for w in self.warnings],
         }
         if self.diagnostics or self.failures:
             out["diagnostics"] = [d.to_json() for d in (*self.diagnostics, *self.failures)]

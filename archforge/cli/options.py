@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
 from archforge import driver
 from archforge.analysis.network import Network
-from archforge.cli.output import print_diagnostics, print_json
-from archforge.errors import Diagnostic, fail, fail_all
+from archforge.cli.output import print_json
+from archforge.errors import fail
 from archforge.spec.resolve.sources import setting
 from archforge.spec.syntax.syntax_tree import Argument
 
@@ -22,9 +21,6 @@ __all__ = [
     "ProfileOption",
     "SetOption",
     "SpecArgument",
-    "Warnings",
-    "WarningsOption",
-    "heed",
     "input_shape",
     "json_option",
     "network_of",
@@ -65,23 +61,6 @@ SetOption = Annotated[
 ]
 
 
-class Warnings(StrEnum):
-    """The meaning of a warning to a command."""
-
-    DEFAULT = "default"  # it is printed
-    ERROR = "error"  # it is a mistake
-
-
-WarningsOption = Annotated[
-    Warnings,
-    typer.Option(
-        "--warnings",
-        help="`error`: exit code 2 for a warning, too. The comment `# meant: W0401` at the end of a line "
-        "says that its warning is meant.",
-    ),
-]
-
-
 def json_option(help: str, tell: Callable[[Any], None]) -> Any:
     """The option `--json` of a command, whose mistakes are then printed by `tell` too."""
 
@@ -95,24 +74,10 @@ def json_option(help: str, tell: Callable[[Any], None]) -> Any:
 JsonOption = Annotated[bool, json_option("Print JSON instead of text.", print_json)]
 
 
-def network_of(
-    spec: str,
-    profile: str | None,
-    input: str | None,
-    set: Sequence[str] | None,
-    warnings: Warnings = Warnings.DEFAULT,
-) -> Network:
-    """The network that these options name, its warnings told. Raises `DiagnosticError`."""
+def network_of(spec: str, profile: str | None, input: str | None, set: Sequence[str] | None) -> Network:
+    """The network that these options name. Raises `DiagnosticError`."""
     opened = driver.open_spec(spec)
-    network = driver.analyse(opened, profile, settings=settings(set), input_shape=input_shape(input))
-    heed(network.warnings, warnings)
-    return network
-
-
-def heed(found: Sequence[Diagnostic], warnings: Warnings) -> None:
-    """Print warnings to standard error, or raise them where they are to be mistakes."""
-    fail_all(found if warnings is Warnings.ERROR else ())
-    print_diagnostics(found)
+    return driver.analyse(opened, profile, settings=settings(set), input_shape=input_shape(input))
 
 
 def input_shape(text: str | None) -> dict[str, Sequence[int]] | tuple[int, ...] | None:

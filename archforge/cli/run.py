@@ -19,22 +19,14 @@ from archforge.cli.compile_options import (
     StrictOption,
     compile_options,
 )
-from archforge.cli.options import (
-    ProfileOption,
-    SetOption,
-    SpecArgument,
-    Warnings,
-    WarningsOption,
-    heed,
-    input_shape,
-    json_option,
-    settings,
-)
+from archforge.cli.inputs import PictureOptions
+from archforge.cli.options import ProfileOption, SetOption, SpecArgument, input_shape, json_option, settings
 from archforge.cli.output import print_json_line, with_fallbacks
 from archforge.cli.progress import Progress
 from archforge.cli.run_many import OUTPUTS, open_many
 from archforge.cli.run_one import MADE, inputs, origin, print_results
 from archforge.data.arrays import write_arrays
+from archforge.data.preprocessing import INTERPOLATIONS
 from archforge.errors import fail
 from archforge.spec.expand.expand import InputShape
 from archforge.spec.syntax.syntax_tree import Argument
@@ -110,9 +102,37 @@ def run(
         typer.Option(
             "--preprocess",
             metavar="NAME",
-            help="Of pictures: imagenet or inception (cut to the input's size, with torchvision's or "
-            "TensorFlow's mean and deviation), unit (cut, 0 to 1), none (0 to 255, in their own size). "
-            "Default: imagenet for colours, unit for grey.",
+            help="Numbers for the pixels of pictures: imagenet or inception (torchvision's or TensorFlow's "
+            "mean and deviation), caffe (blue first, less the mean), unit (0 to 1), none (0 to 255, the "
+            "picture in its own size). Default: as the profile prescribes, else imagenet for colours and "
+            "unit for grey.",
+        ),
+    ] = None,
+    resize: Annotated[
+        str | None,
+        typer.Option(
+            "--resize",
+            metavar="SIZE",
+            help="What pictures are scaled to before their centre is cut: 256 (the shorter side), or exact "
+            "(the input's size, whatever the ratio). Default: as the profile prescribes, else 8/7 of the "
+            "input.",
+        ),
+    ] = None,
+    crop_pct: Annotated[
+        str | None,
+        typer.Option(
+            "--crop-pct",
+            metavar="SHARE",
+            help="The same as a share of the scaled picture that is the input: 0.95, or 224/232.",
+        ),
+    ] = None,
+    interpolation: Annotated[
+        str | None,
+        typer.Option(
+            "--interpolation",
+            metavar="NAME",
+            help=f"The filter that scales pictures: {', '.join(INTERPOLATIONS)}. "
+            "Default: as the profile prescribes, else bilinear.",
         ),
     ] = None,
     labels: Annotated[
@@ -125,7 +145,6 @@ def run(
     low_memory: LowMemoryOption = False,
     no_winograd: NoWinogradOption = False,
     strict_backend: StrictOption = False,
-    warnings: WarningsOption = Warnings.DEFAULT,
 ) -> None:
     """Run a network and print the largest values of its output: of one input, or of each in a folder.
 
@@ -133,15 +152,14 @@ def run(
     """
     sources = [*(data or ()), *(files or ())] or [MADE[0]]
     many = _is_many(sources)
+    pictures = PictureOptions(preprocess, resize, crop_pct, interpolation)
     if not many:
-        _refuse_options_of_many(batch=batch, preprocess=preprocess, labels=labels, json=as_json)
+        _refuse_options_of_many({"--batch": batch, **pictures.given(), "--labels": labels, "--json": as_json})
     target = _target(output, OUTPUTS if many else (".npz",))
     is_made = weights in ("fresh", "rule")
     with Progress("making weights" if is_made else "loading weights") as progress:
         network, arrays = _loaded(spec, weights, profile, input_shape(shape), settings(set))
-        with progress.paused():
-            heed(network.warnings, warnings)
-        many_inputs = open_many(network, sources, preprocess, labels, target, bool(tap)) if many else None
+        many_inputs = open_many(network, sources, pictures, labels, target, bool(tap)) if many else None
         given = {} if many else inputs(network, sources[0], seed, dtype)
         executable = driver.compile(
             network,
@@ -182,11 +200,11 @@ def _is_many(sources: Sequence[str]) -> bool:
     return len(sources) > 1 or not is_one
 
 
-def _refuse_options_of_many(**options: Any) -> None:
+def _refuse_options_of_many(options: Mapping[str, Any]) -> None:
     for name, value in options.items():
         if value:
             help = "-i with a folder, a picture or a pattern"
-            fail("E0001", f"`--{name}` is for a run through many files", help=help)
+            fail("E0001", f"`{name}` is for a run through many files", help=help)
 
 
 def _target(output: str | None, suffixes: Sequence[str]) -> Path | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from archforge.analysis.network import Network
 from archforge.cli.exit_codes import CHECK_FAILED, INTERRUPTED
-from archforge.cli.inputs import Preparation, prepared, read_labels
+from archforge.cli.inputs import PictureOptions, Preparation, prepared, read_labels
 from archforge.cli.output import counted
 from archforge.cli.progress import Progress
 from archforge.cli.results import OUTPUTS, Result, ResultPrinter, keeping
@@ -103,7 +103,7 @@ class ManyInputs(NamedTuple):
 def open_many(
     network: Network,
     sources: Sequence[str],
-    preprocess: str | None,
+    pictures: PictureOptions,
     labels: str | None,
     output: Path | None,
     has_taps: bool,
@@ -120,5 +120,4 @@ def open_many(
         fail("E0705", f"the output is {made}, and a .csv file holds classes", help="-o outputs.npz")
     names = read_labels(labels, made) if labels else []
     files = find_files(sources)
-    (shape,) = (t.shape for t in graph.inputs.values())
-    return ManyInputs(files, prepared(files, shape, preprocess), names, output)
+    return ManyInputs(files, prepared(files, network, pictures), names, output)

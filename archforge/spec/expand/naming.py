@@ -86,13 +86,6 @@ def _named(scope: NameScope) -> Iterator[tuple[str, Draft | NameScope]]:
 
 
 def _clash(name: str, item: Draft | NameScope, other: Draft | NameScope) -> Diagnostic:
-    if item.span == other.span:
-        help = (
-            "name what runs it again: `name: stage{i}` beside `for`, `name: stage` beside `repeat` or a call"
-        )
-        return Diagnostic(
-            "E0309", f"this step runs more than once, each time as `{name}`", item.span, help=help
-        )
     notes = (Note("the other is", other.span),) if other.span else ()
     return Diagnostic(
         "E0309",

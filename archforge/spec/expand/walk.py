@@ -84,7 +84,6 @@ class Walk:
         self.calls: list[Frame] = []
         self.op_calls: dict[tuple[str, int, bool], OpCall] = {}
         self.found: dict[tuple[str, Span | None, str], Diagnostic] = {}
-        self.warnings: list[Diagnostic] = []
         self.steps_taken = 0
         self.mistakes_made = 0
 

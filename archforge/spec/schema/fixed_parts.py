@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from archforge.data.preprocessing import INTERPOLATIONS, PIXEL_VALUES, SHARE
 from archforge.spec.schema.values import NUMERAL, Json, flag, formula, number
+from archforge.spec.syntax.parse_preprocess import ORDERS, RESIZES
 from archforge.spec.syntax.syntax_tree import CELLS, KINDS, RANGE
 from archforge.spec.yaml.tree import GROUPED
 
@@ -15,6 +17,7 @@ __all__ = [
     "INPUT",
     "MODIFIER",
     "OUTPUTS",
+    "PREPROCESS",
     "RULES",
     "STRUCTURE",
     "case",
@@ -154,6 +157,49 @@ RULES = mapping(
         },
     ),
 )
+
+_NUMBERS = {"type": ["number", "array"], "items": {"type": "number"}, "minItems": 1, "maxItems": 3}
+
+PREPROCESS: Json = {
+    "description": "How a picture becomes an input of the profile.",
+    "minProperties": 1,
+    **record(
+        resize={
+            "description": "shorter (the default): the shorter side decides and the rest is cut; "
+            "exact: both sides are scaled, each by itself.",
+            "enum": list(RESIZES),
+        },
+        crop_pct={
+            "description": "The share of the scaled picture whose centre is the input: 0.95, or as two "
+            "sizes, 224/232. Default: 7/8.",
+            "type": ["number", "string"],
+            "exclusiveMinimum": 0,
+            "maximum": 1,
+            "pattern": f"^{SHARE}$",
+            "patternErrorMessage": "a share such as 0.95 or 224/232",
+        },
+        interpolation={"description": "The filter. Default: bilinear.", "enum": list(INTERPOLATIONS)},
+        values={
+            "description": "The numbers for pixels: imagenet (the default for colours; less torchvision's "
+            "mean, over its deviation), inception (-1 to 1), caffe (0 to 255, blue first, less a mean), unit "
+            "(0 to 1; the default for grey), or (pixel / scale - mean) / std of each channel.",
+            "anyOf": [
+                {"enum": list(PIXEL_VALUES)},
+                record(
+                    mean={"description": "For all channels, or one for each. Default: 0.", **_NUMBERS},
+                    std={"description": "For all channels, or one for each. Default: 1.", **_NUMBERS},
+                    scale={
+                        "description": "The number that pixels of 0 to 255 are divided by. Default: 255.",
+                        "type": "number",
+                        "exclusiveMinimum": 0,
+                    },
+                    order={"description": "Of the channels. Default: rgb.", "enum": list(ORDERS)},
+                ),
+            ],
+        },
+        source={"description": "Who prescribes it.", **_TEXT},
+    ),
+}
 
 _SOURCE: Json = {"description": "Who printed the figure, where.", **_TEXT}
 _SHAPES = ("input", "output")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
@@ -286,7 +286,7 @@ Defaults = dict[str, dict[str, Argument]]
 @dataclass(frozen=True, slots=True, eq=False)
 class ProfileDecl:
     """A version of a spec: values of arguments, defaults and blocks of its own. `model` is a library's id of
-    it."""
+    it, `preprocess` the given fields of its recipe for pictures, `Preprocessing`."""
 
     name: str
     span: Span
@@ -294,6 +294,7 @@ class ProfileDecl:
     defaults: Defaults
     blocks: dict[str, BlockDecl]
     model: str | None = None
+    preprocess: dict[str, Any] = field(default_factory=dict)
 
     def changes(self) -> str:
         """Text of all that the profile changes in its spec: profiles of equal text have equal graphs."""
