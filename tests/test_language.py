@@ -507,6 +507,22 @@ def test_merges_keep_the_order_of_their_branches(kind: str) -> None:
     assert wires(text)[kind] == ("b", "a", "input")
 
 
+def test_a_merge_takes_attributes_beside_its_branches() -> None:
+    """Along the axis that it says, else that of the defaults; formulas see the value in front of it."""
+    text = """
+    input: [3, 4, 6]
+    args: {along: 2}
+    defaults: {concat: {axis: -2}}
+    graph:
+      - concat: [{conv: 3}, []]
+      - concat: {branches: [[], []], axis: 0}
+      - concat: {branches: {left: [], right: [relu]}, axis: =along}
+      - concat: {branches: '=[x, x]', axis: =x.channels // 6}
+    """
+    shapes = [str(expanded(text).graph.types[n.name]) for n in nodes(text) if n.op.kind == "concat"]
+    assert shapes == ["3x8x6", "6x8x6", "6x8x12", "6x16x12"]
+
+
 def test_a_branch_may_not_be_there() -> None:
     text = """
     - add:

@@ -28,6 +28,26 @@ class Refusal(NamedTuple):
 REFUSALS = (
     Refusal(
         "conv",
+        {"out": 4, "kernel": (3, 2), "padding": "same"},
+        ((3, 9, 9),),
+        "E0404",
+        "`same` pads both sides alike, which cannot keep the size under an even kernel",
+        "padding",
+        "2 - 1 = 1 is odd",
+        "`same_upper` puts the odd pixel after the map, or give a number",
+    ),
+    Refusal(
+        "max_pool",
+        {"kernel": 4, "dilation": 3, "padding": "same"},
+        ((3, 19, 19),),
+        "E0404",
+        "`same` pads both sides alike, which cannot keep the size under an even kernel",
+        "padding",
+        "3 * (4 - 1) = 9 is odd",
+        "`same_upper` puts the odd pixel after the map, or give a number",
+    ),
+    Refusal(
+        "conv",
         {"out": 4},
         ((9,),),
         "E0401",

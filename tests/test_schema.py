@@ -275,7 +275,7 @@ graph:
   - add: [[], {branch: [{conv: {out: =x.channels}}], when: =n > 2, name: left}, null]
   - concat: {left: relu, right: [sigmoid]}
   - concat: =every
-  - max_pool: {kernel: 2, padding: same}
+  - max_pool: {kernel: 3, padding: same}
   - {seq: [flatten, dropout], name: head}
 outputs: {main: =x, aux: {value: =aux, when: =n > 2}}
 rules:

@@ -84,8 +84,8 @@ def resolve_window(
 ) -> Window:
     """The window over `x` of shape (C, *spatial), all per-axis values filled in.
 
-    `same` pads (d*(k-1)) // 2 on both sides, `same_upper` as TensorFlow does: the output is
-    ceil(size / stride) and an odd pixel goes after. Raises `ShapeError` if it does not fit.
+    `same` pads d*(k-1) / 2 on both sides, `same_upper` as TensorFlow does: the output is ceil(size / stride)
+    and an odd pixel goes after. Raises `ShapeError` if it does not fit, and for `same` where d*(k-1) is odd.
     """
     axes = len(x.spatial)
     kernels = per_axis(kernel, axes, "kernel")
@@ -121,6 +121,7 @@ def _pads(
     if padding == "valid":
         return ((0, 0),) * len(sizes)
     if padding == "same":
+        _refuse_uneven(kernels, dilations)
         return tuple((r // 2, r // 2) for r in reach)
     if padding == "same_upper":
         totals = [
@@ -138,6 +139,19 @@ def _pads(
             code="E0404",
         )
     return tuple(p if isinstance(p, tuple) else (p, p) for p in padding)
+
+
+def _refuse_uneven(kernels: tuple[int, ...], dilations: tuple[int, ...]) -> None:
+    """Raises `ShapeError` where padding that is alike on both sides cannot keep the size."""
+    for k, d in zip(kernels, dilations, strict=True):
+        if (k - 1) * d % 2:
+            raise ShapeError(
+                "`same` pads both sides alike, which cannot keep the size under an even kernel",
+                "padding",
+                label=f"{d} * ({k} - 1) = {d * (k - 1)} is odd" if d > 1 else f"{k} - 1 = {k - 1} is odd",
+                help="`same_upper` puts the odd pixel after the map, or give a number",
+                code="E0404",
+            )
 
 
 def pad_spatial(x: Array, window: Window, value: float = 0.0) -> Array:

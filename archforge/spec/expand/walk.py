@@ -346,10 +346,13 @@ class Walk:
         if len(values) == 1:
             return values[0][0]
         try:
-            return self._place(self.ops[step.kind](), tuple(v for v, _ in values), step.span, env, at)
+            call = self._op_call(step.kind, step.call, is_first=False)
+            op = call.bind(env, self.spec)
+            return self._place(op, tuple(v for v, _ in values), step.span, env, at, call)
         except DiagnosticError as error:
             notes = tuple(Note(f"branch {i + 1} is {v.type}", s) for i, (v, s) in enumerate(values))
-            raise DiagnosticError(tuple(replace(d, notes=notes) for d in error.diagnostics)) from None
+            found = (replace(d, notes=(*d.notes, *notes)) for d in error.diagnostics)
+            raise DiagnosticError(tuple(found)) from None
 
     def _listed(self, kind: str, branches: Formula, env: Env) -> list[Tensor]:
         """Branches that a formula lists, as in `concat: =taps`."""

@@ -135,7 +135,9 @@ class StepWriter:
         if run.branches:
             branches = [self.branch(branch, current) for branch in run.branches]
             modifiers |= self.tap(run.value)
-            return mapping({item.node.op.kind: block(branches), **modifiers})
+            attributes = _attributes(item.node.op)
+            listed = mapping({"branches": block(branches), **attributes}) if attributes else block(branches)
+            return mapping({item.node.op.kind: listed, **modifiers})
         if run.reads != current:
             modifiers["from"] = self.reference(item.node.inputs[0])
         return _call(item.node.op, modifiers | self.tap(run.value))
@@ -173,14 +175,21 @@ def _can_name_a_tap(name: str) -> bool:
 
 def _call(op: Op, modifiers: dict[str, Part]) -> Part:
     """A call of an op with the attributes that are not its defaults."""
-    given = {name: value for name, value in op.attributes().items() if not _is_default(op, name, value)}
-    arguments: Part = mapping({name: _value(value) for name, value in given.items()}, flow=True)
+    given = _attributes(op)
+    arguments: Part = mapping(given, flow=True)
     first = next(iter(given), "")
     if len(given) == 1 and type(op).model_fields[first].is_required() and op.attribute_names()[0] == first:
-        arguments = _value(given[first])  # what nobody asks the name of: `conv: 64`
+        arguments = given[first]  # what nobody asks the name of: `conv: 64`
     if not given and not modifiers:
         return written(op.kind)
     return mapping({op.kind: arguments, **modifiers}, flow=bool(modifiers))
+
+
+def _attributes(op: Op) -> dict[str, Part]:
+    """The attributes of an op that are not its defaults."""
+    return {
+        name: _value(value) for name, value in op.attributes().items() if not _is_default(op, name, value)
+    }
 
 
 def _is_default(op: Op, name: str, value: Any) -> bool:

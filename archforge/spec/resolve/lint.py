@@ -226,6 +226,8 @@ class _Linter:
         self._body(step.body, inner)
 
     def _merge(self, step: Merge, scope: _VisibleNames) -> None:
+        if step.call.arguments.entries:
+            self._call(step.call, scope)
         if isinstance(step.branches, Formula):
             self._formula(step.branches, scope)
             return

@@ -140,7 +140,7 @@ def _sections(known: _Vocabulary) -> Json:
 
 
 def _definitions(known: _Vocabulary) -> Json:
-    ops = {f"op-{word}": op_of(word, cls) for word, cls in all_ops().items() if word not in MERGES}
+    ops = {f"op-{word}": op_of(word, cls) for word, cls in all_ops().items()}
     return {
         "argument": {
             "description": "A value, a formula, or steps.",
@@ -177,7 +177,10 @@ def _definitions(known: _Vocabulary) -> Json:
         "defaults": mapping(
             "Values of attributes and arguments that calls do not give, by op or block.",
             False if known.closed else {"type": "object"},
-            properties={name: {"type": "object", "allOf": [call]} for name, call in known.calls.items()},
+            properties={
+                name: {"type": "object", "allOf": [call]}
+                for name, call in {**known.calls, **{word: ref(f"op-{word}") for word in MERGES}}.items()
+            },
         ),
         "blocks": mapping("Steps under a name, with arguments of their own.", BLOCK),
         "case": case(),
@@ -185,6 +188,7 @@ def _definitions(known: _Vocabulary) -> Json:
         "figure": figure(list(known.rules)),
         "shape": shape(),
         **ops,
+        **{f"merge-{word}": _merge(word) for word in MERGES},
         **{f"block-{name}": call for name, call in known.blocks.items()},
     }
 
@@ -199,7 +203,7 @@ def _words(known: _Vocabulary) -> Json:
 
 def _operation(known: _Vocabulary) -> Json:
     """A step that is a mapping: one op, block or structure with its modifiers. Judges mappings only."""
-    merges = {word: ref("branches", op_text(all_ops()[word])) for word in MERGES}
+    merges = {word: ref(f"merge-{word}", op_text(all_ops()[word])) for word in MERGES}
     alone = {word: _alone(word, _PLAIN) for word in (*STRUCTURES, *merges, *known.calls)}
     alone["for"] = {**_alone("for", _LOOP), "required": ["do"]}
     return {
@@ -215,6 +219,16 @@ def _alone(word: str, modifiers: Sequence[str]) -> Json:
     """Rule that beside the op of a step stand modifiers only."""
     told = f"the op of this step is `{word}`; beside it go {', '.join(modifiers)}"
     return {"propertyNames": {"enum": [word, *modifiers], "errorMessage": told}}
+
+
+def _merge(word: str) -> Json:
+    """Branches, or attributes of which they are one."""
+    attributes = op_of(word, all_ops()[word]).get("properties", {})
+    return {
+        "if": {"type": "object", "required": ["branches"]},
+        "then": {"properties": {"branches": ref("branches"), **attributes}, "additionalProperties": False},
+        "else": ref("branches"),
+    }
 
 
 def _branches() -> Json:

@@ -42,6 +42,7 @@ _TAKEN = {
 
 
 NONE = Modifiers()
+BRANCHES = "branches"  # those of a merge, beside its attributes
 
 
 def parse_argument(entry: Entry) -> Argument:
@@ -121,7 +122,9 @@ def _several_operators(operators: list[Entry]) -> NoReturn:
 def _beside(op: Entry, attributes: list[Entry], bare: str) -> NoReturn:
     """Refuse an attribute beside its op: `- conv: 64` with `kernel: 3` on the same level."""
     given = [f"{e.key}: {_short(e.value)}" for e in attributes]
-    if isinstance(op.value, Scalar) and op.value.value is not None:
+    if op.key in MERGES:
+        given.insert(0, f"{BRANCHES}: {_short(op.value)}")
+    elif isinstance(op.value, Scalar) and op.value.value is not None:
         given.insert(0, f"{bare}: {_short(op.value)}")
     elif isinstance(op.value, Mapping):
         given = [*(f"{e.key}: {_short(e.value)}" for e in op.value), *given]
@@ -136,7 +139,7 @@ def _beside(op: Entry, attributes: list[Entry], bare: str) -> NoReturn:
 
 
 def _short(tree: Tree) -> str:
-    return str(tree.value) if isinstance(tree, Scalar) else "..."
+    return str(tree.value) if isinstance(tree, Scalar) else "[...]" if isinstance(tree, Sequence) else "..."
 
 
 def _operation(tree: Mapping, operator: Entry) -> Step:
@@ -171,7 +174,7 @@ def _by_kind(tree: Mapping, operator: Entry, modifiers: Modifiers) -> Step:
     if kind in ("seq", "side"):
         return Group(span, modifiers, "seq" if kind == "seq" else "side", parse_body(value))
     if kind in MERGES:
-        return Merge(span, modifiers, kind, _branches(operator))
+        return _merge(operator, modifiers)
     target: str | Formula = kind
     if kind.startswith("="):
         target = parse_formula(kind[1:], operator.text_span.part(1, len(kind) - 1))
@@ -246,13 +249,35 @@ def _arguments(tree: Tree) -> Arguments:
     return Arguments(tree.span, {}, Argument("", tree.span, tree))
 
 
-def _branches(operator: Entry) -> tuple[Branch, ...] | Formula:
-    tree = operator.value
+def _merge(operator: Entry, modifiers: Modifiers) -> Merge:
+    """A merge of its branches; with attributes the branches are one of them."""
+    kind, span, value = operator.key, operator.key_span, operator.value
+    attributes: dict[str, Argument] = {}
+    listed = operator
+    if isinstance(value, Mapping) and BRANCHES in value.entries:
+        listed = value.entries[BRANCHES]
+        attributes = {e.key: parse_argument(e) for e in value if e is not listed}
+    elif isinstance(value, Mapping):
+        _refuse_bare_attributes(kind, value)
+    call = Call(span, NONE, kind, Arguments(value.span, attributes))
+    return Merge(span, modifiers, kind, _branches(kind, listed.value), call)
+
+
+def _refuse_bare_attributes(kind: str, tree: Mapping) -> None:
+    """Raise E0202 for attributes without branches: what has the name of one, and is no branch."""
+    for entry in tree:
+        if entry.key in all_ops()[kind].model_fields and isinstance(entry.value, Scalar):
+            message = f"`{entry.key}` is an attribute of `{kind}`, and there are no `{BRANCHES}`"
+            hint = f"{kind}: {{{BRANCHES}: [...], {entry.key}: {_short(entry.value)}}}"
+            fail("E0202", message, entry.key_span, help=hint)
+
+
+def _branches(kind: str, tree: Tree) -> tuple[Branch, ...] | Formula:
     if isinstance(tree, Scalar):
         span = tree.formula_span
         if span:
             return parse_formula(tree.value[1:], span)
-        what = f"`{operator.key}` takes a list or a mapping of branches"
+        what = f"`{kind}` takes a list or a mapping of branches"
         fail("E0203", f"{what}, found {shown(tree)}", tree.span)
     mistakes = Mistakes()
     branches: list[Branch] = []

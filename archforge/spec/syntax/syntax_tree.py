@@ -208,13 +208,14 @@ class Branch(NamedTuple):
 
 
 class Merge(NamedTuple):
-    """A merge: branches that all start from the current value, and `kind`, the op that takes their
-    results."""
+    """A merge: branches that all start from the current value, and `call` of the op that takes their
+    results, with its attributes."""
 
     span: Span
     modifiers: Modifiers
     kind: str
     branches: tuple[Branch, ...] | Formula
+    call: Call
 
 
 class Group(NamedTuple):
