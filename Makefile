@@ -32,7 +32,7 @@ TEST = OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 BENCH_OUT ?= build/bench
 
 .PHONY: demo test test-slow test-torch test-wheel test-newest test-lowest check lint format lock generated \
-  golden bench bench-compiler clean
+  golden edge-gradients bench bench-compiler clean
 
 demo: $(RUN)
 	$(DEMO)
@@ -48,7 +48,7 @@ test-slow: $(DEV)
 test-torch: $(BENCH)
 	$(VENV)-bench/bin/python $(PIP) --editable '.[test]'
 	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(VENV)-bench/bin/python -m pytest \
-	  tests/test_torch_network.py tests/test_torch_modules.py tests/test_make_golden.py $(ARGS)
+	  tests/test_torch_network.py tests/test_torch_modules.py tests/test_make_golden.py tests/test_gradients.py $(ARGS)
 
 # The wheel in an empty environment, which takes the network.
 test-wheel: $(DEV)
@@ -84,6 +84,10 @@ generated: $(DEV)
 # Reference data of a network of torchvision or timm, for tests/data: `make golden MODEL=timm.lcnet_050`.
 golden: $(BENCH)
 	$(VENV)-bench/bin/python -m tests.make_golden $(MODEL) $(ARGS)
+
+# torch's gradients of every op at ties and kinks, for tests/data.
+edge-gradients: $(BENCH)
+	$(VENV)-bench/bin/python -m tests.make_edge_gradients
 
 bench: $(BENCH)
 	mkdir -p $(BENCH_OUT)

@@ -30,7 +30,10 @@ __all__ = [
     "ELEMENTWISE",
     "WHOLE",
     "Array",
+    "Backward",
     "Example",
+    "Forward",
+    "Gradients",
     "Graph",
     "Init",
     "Node",
@@ -141,6 +144,42 @@ class Reach(NamedTuple):
 ELEMENTWISE, WHOLE = Reach(1), Reach(None)
 
 
+class Forward(NamedTuple):
+    """The result of an op in training.
+
+    saved: what its gradient reads besides inputs and output, such as the mask of a dropout. buffers: new
+    contents of the op's buffers, by name.
+    """
+
+    output: Array
+    saved: Any = None
+    buffers: Mapping[str, Array] = MappingProxyType({})
+
+
+class Backward(NamedTuple):
+    """The way back through an op: what its forward pass had and made, and `dy`, the gradient of the loss with
+    respect to its output.
+
+    of_inputs, of_params: which gradients are wanted.
+    """
+
+    params: Mapping[str, Array]
+    inputs: tuple[Array, ...]
+    output: Array
+    saved: Any
+    dy: Array
+    of_inputs: bool = True
+    of_params: bool = True
+
+
+class Gradients(NamedTuple):
+    """Gradients of the loss with respect to an op's inputs, in order, and to its parameters, by name. Those
+    that are not wanted may be left out, all of a kind."""
+
+    inputs: tuple[Array, ...] = ()
+    params: Mapping[str, Array] = MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class Example:
     """Attributes and input shapes (without batch axis) on which every law about ops is tested."""
@@ -165,6 +204,8 @@ class Op(BaseModel):
     counts_as_layer: ClassVar[bool] = True  # merges are no layers
     # The reference at inference returns its input unchanged (identity, dropout).
     is_identity: ClassVar[bool] = False
+    # The values of the forward pass whose elements `gradient` reads; of others it may ask the shape alone.
+    gradient_reads: ClassVar[frozenset[Literal["inputs", "output"]]] = frozenset()
     examples: ClassVar[Sequence[Example]]
 
     @property
@@ -209,6 +250,25 @@ class Op(BaseModel):
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         """The op in plain NumPy, in the dtype of its inputs; arrays have a leading batch axis."""
+        raise NotImplementedError
+
+    def train(self, params: Mapping[str, Array], *inputs: Array, draw: "np.random.Generator") -> Forward:
+        """The op in training; `draw` gives what is random in it."""
+        return Forward(self.reference(params, *inputs))
+
+    @property
+    def differs_in_training(self) -> bool:
+        """True if the op's file says what it does in training."""
+        return type(self).train is not Op.train
+
+    @property
+    def has_gradient(self) -> bool:
+        """True if the op's file gives its gradient."""
+        return type(self).gradient is not Op.gradient
+
+    def gradient(self, back: Backward) -> Gradients:
+        """Gradients with respect to inputs and parameters, in the dtype of `dy`. Where the op has no
+        derivative, at ties and kinks, they are torch's."""
         raise NotImplementedError
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from archforge.ops.base import Array, Example, Op, Real
+from archforge.ops.base import INPUTS, OUTPUT, Array, Backward, Example, Gradients, Op, Real
 from archforge.ops.erf import erf
 from archforge.ops.lazy_numpy import np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = [
     "ACTIVATIONS",
@@ -29,13 +32,21 @@ CLAMPS = {"relu": (0.0, math.inf), "relu6": (0.0, 6.0)}
 
 
 class Activation(Op):
-    """A function of each element alone, without attributes or parameters."""
+    """A function of each element alone, without attributes or parameters.
+
+    `slope` is its derivative, of what `gradient_reads` names: the input, or the output.
+    """
 
     function: ClassVar[Callable[[Array], Array]]
+    slope: ClassVar[Callable[[Array], NDArray[Any]]]
     examples: ClassVar = (Example({}, ((3, 4, 5),)), Example({}, ((7,),)))
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         return type(self).function(inputs[0])
+
+    def gradient(self, back: Backward) -> Gradients:
+        value = back.output if self.gradient_reads == OUTPUT else back.inputs[0]
+        return Gradients((back.dy * type(self).slope(value),))
 
 
 def sigmoid(x: Array) -> Array:
@@ -64,26 +75,79 @@ def _selu(x: Array) -> Array:
     return SELU_SCALE * np.where(x > 0, x, SELU_ALPHA * _expm1(x))
 
 
-def _activation(name: str, function: Callable[[Array], Array], doc: str, *aliases: str) -> type[Activation]:
-    members: dict[str, Any] = {"op": name, "aliases": aliases, "function": staticmethod(function)}
+def _selu_slope(x: Array) -> Array:
+    return SELU_SCALE * np.where(x > 0, 1, SELU_ALPHA * np.exp(np.minimum(x, 0)))
+
+
+def _silu_slope(x: Array) -> Array:
+    gate = sigmoid(x)
+    return gate * (1 + x * (1 - gate))
+
+
+def _hard_swish_slope(x: Array) -> Array:
+    return np.where(x <= -3, 0, np.where(x < 3, x / 3 + 0.5, 1))
+
+
+def _mish_slope(x: Array) -> Array:
+    bend: Array = np.tanh(_softplus(x))
+    return bend + x * (1 - bend * bend) * sigmoid(x)
+
+
+def _activation(
+    name: str,
+    function: Callable[[Array], Array],
+    slope: Callable[[Array], NDArray[Any]],
+    doc: str,
+    *aliases: str,
+    reads: frozenset[Literal["inputs", "output"]] = INPUTS,
+) -> type[Activation]:
+    members: dict[str, Any] = {"op": name, "aliases": aliases, "gradient_reads": reads}
+    members |= {"function": staticmethod(function), "slope": staticmethod(slope)}
     members |= {"__doc__": doc, "__module__": __name__}
     return type(name.title().replace("_", ""), (Activation,), members)
 
 
 ACTIVATIONS: tuple[type[Activation], ...] = (
-    _activation("abs", lambda x: np.abs(x), "|x|."),
-    _activation("relu", lambda x: np.maximum(x, 0), "max(x, 0)."),
-    _activation("relu6", lambda x: np.clip(x, 0, 6), "min(max(x, 0), 6). Source: arXiv:1704.04861."),
-    _activation("sigmoid", sigmoid, "1 / (1 + exp(-x))."),
-    _activation("tanh", lambda x: np.tanh(x), "Hyperbolic tangent."),
-    _activation("hard_sigmoid", _hard_sigmoid, "relu6(x + 3) / 6. Source: arXiv:1905.02244, section 5.2."),
-    _activation("hard_swish", lambda x: x * _hard_sigmoid(x), "x * hard_sigmoid(x). Source: as there."),
-    _activation("silu", lambda x: x * sigmoid(x), "x * sigmoid(x). Source: arXiv:1710.05941.", "swish"),
-    _activation("selu", _selu, "Scaled ELU. Source: arXiv:1706.02515."),
-    _activation("softplus", _softplus, "log(1 + exp(x))."),
-    _activation("softsign", lambda x: x / (1 + np.abs(x)), "x / (1 + |x|)."),
+    _activation("abs", lambda x: np.abs(x), lambda x: np.sign(x), "|x|."),
+    _activation("relu", lambda x: np.maximum(x, 0), lambda y: y > 0, "max(x, 0).", reads=OUTPUT),
     _activation(
-        "mish", lambda x: x * np.tanh(_softplus(x)), "x * tanh(softplus(x)). Source: arXiv:1908.08681."
+        "relu6",
+        lambda x: np.clip(x, 0, 6),
+        lambda y: (y > 0) & (y < 6),
+        "min(max(x, 0), 6). Source: arXiv:1704.04861.",
+        reads=OUTPUT,
+    ),
+    _activation("sigmoid", sigmoid, lambda y: y * (1 - y), "1 / (1 + exp(-x)).", reads=OUTPUT),
+    _activation("tanh", lambda x: np.tanh(x), lambda y: 1 - y * y, "Hyperbolic tangent.", reads=OUTPUT),
+    _activation(
+        "hard_sigmoid",
+        _hard_sigmoid,
+        lambda y: ((y > 0) & (y < 1)) / y.dtype.type(6),
+        "relu6(x + 3) / 6. Source: arXiv:1905.02244, section 5.2.",
+        reads=OUTPUT,
+    ),
+    _activation(
+        "hard_swish",
+        lambda x: x * _hard_sigmoid(x),
+        _hard_swish_slope,
+        "x * hard_sigmoid(x). Source: as there.",
+    ),
+    _activation(
+        "silu", lambda x: x * sigmoid(x), _silu_slope, "x * sigmoid(x). Source: arXiv:1710.05941.", "swish"
+    ),
+    _activation("selu", _selu, _selu_slope, "Scaled ELU. Source: arXiv:1706.02515."),
+    _activation("softplus", _softplus, sigmoid, "log(1 + exp(x))."),
+    _activation(
+        "softsign",
+        lambda x: x / (1 + np.abs(x)),
+        lambda x: np.square(1 / (1 + np.abs(x))),
+        "x / (1 + |x|).",
+    ),
+    _activation(
+        "mish",
+        lambda x: x * np.tanh(_softplus(x)),
+        _mish_slope,
+        "x * tanh(softplus(x)). Source: arXiv:1908.08681.",
     ),
 )
 
@@ -97,6 +161,8 @@ class LeakyRelu(Op):
 
     op: ClassVar[str] = "leaky_relu"
 
+    gradient_reads: ClassVar = INPUTS
+
     slope: Real = 0.01
 
     examples: ClassVar = (Example({}, ((3, 4, 5),)), Example({"slope": 0.2}, ((7,),)))
@@ -104,6 +170,9 @@ class LeakyRelu(Op):
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         (x,) = inputs
         return np.where(x > 0, x, x * self.slope)
+
+    def gradient(self, back: Backward) -> Gradients:
+        return Gradients((np.where(back.inputs[0] > 0, back.dy, back.dy * self.slope),))
 
 
 class Elu(Op):
@@ -115,6 +184,8 @@ class Elu(Op):
 
     op: ClassVar[str] = "elu"
 
+    gradient_reads: ClassVar = INPUTS
+
     alpha: Real = 1.0
 
     examples: ClassVar = (Example({}, ((3, 4, 5),)), Example({"alpha": 0.3}, ((7,),)))
@@ -122,6 +193,10 @@ class Elu(Op):
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         (x,) = inputs
         return np.where(x > 0, x, self.alpha * _expm1(x))
+
+    def gradient(self, back: Backward) -> Gradients:
+        (x,) = back.inputs
+        return Gradients((np.where(x > 0, back.dy, back.dy * self.alpha * np.exp(np.minimum(x, 0))),))
 
 
 class Gelu(Op):
@@ -134,6 +209,8 @@ class Gelu(Op):
 
     op: ClassVar[str] = "gelu"
 
+    gradient_reads: ClassVar = INPUTS
+
     approximate: Annotated[Literal["none", "tanh"], Field(description="`none` or `tanh`")] = "none"
 
     examples: ClassVar = (Example({}, ((3, 4, 5),)), Example({"approximate": "tanh"}, ((7,),)))
@@ -145,3 +222,14 @@ class Gelu(Op):
         else:
             bell = erf(x * math.sqrt(0.5))
         return 0.5 * x * (1 + bell)
+
+    def gradient(self, back: Backward) -> Gradients:
+        x = np.clip(back.inputs[0], -40, 40)  # the slope is 0 or 1 beyond, to the last bit
+        if self.approximate == "tanh":
+            factor = math.sqrt(2 / math.pi)
+            bell = np.tanh(factor * (x + 0.044715 * x**3))
+            density = 0.5 * (1 - bell * bell) * factor * (1 + 3 * 0.044715 * x * x)
+        else:
+            bell = erf(x * math.sqrt(0.5))
+            density = np.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
+        return Gradients((back.dy * (0.5 * (1 + bell) + x * density),))

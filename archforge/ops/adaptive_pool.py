@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from archforge.ir import ELEMENTWISE, Reach, TensorType
-from archforge.ops.base import Array, Example, Extent, Op, per_axis, require_rank
+from archforge.ops.base import Array, Backward, Example, Extent, Gradients, Op, per_axis, require_rank
 from archforge.ops.lazy_numpy import np
 
 __all__ = ["AdaptiveAvgPool"]
@@ -62,3 +62,14 @@ class AdaptiveAvgPool(Op):
             means = [parts[i * n // count : -(-(i + 1) * n // count)].mean(0) for i in range(count)]
             y = np.moveaxis(np.stack(means), 0, axis)
         return y
+
+    def gradient(self, back: Backward) -> Gradients:
+        dx, sizes = back.dy, back.inputs[0].shape
+        for axis in reversed(range(2, dx.ndim)):
+            means, n = np.moveaxis(dx, axis, 0), sizes[axis]
+            parts = np.zeros((n, *means.shape[1:]), dx.dtype)
+            for i, mean in enumerate(means):
+                first, last = i * n // len(means), -(-(i + 1) * n // len(means))
+                parts[first:last] += mean / (last - first)
+            dx = np.moveaxis(parts, 0, axis)
+        return Gradients((dx,))

@@ -8,22 +8,41 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from archforge.ir import ELEMENTWISE, WHOLE, Array, Example, Op, Reach, ShapeError, TensorType
+from archforge.ir import (
+    ELEMENTWISE,
+    WHOLE,
+    Array,
+    Backward,
+    Example,
+    Forward,
+    Gradients,
+    Op,
+    Reach,
+    ShapeError,
+    TensorType,
+)
 
 __all__ = [
+    "INPUTS",
+    "OUTPUT",
     "Array",
     "Axis",
+    "Backward",
     "Count",
     "Epsilon",
     "Example",
     "Extent",
     "Flag",
+    "Forward",
+    "Gradients",
     "Op",
     "Padding",
     "Positive",
     "PositiveReal",
     "Rate",
     "Real",
+    "along_channels",
+    "other_axes",
     "per_axis",
     "require_groups",
     "require_rank",
@@ -52,6 +71,21 @@ Padding = Annotated[
         "[before, after] pair per axis"
     ),
 ]
+
+
+# What a gradient reads of the forward pass.
+INPUTS: frozenset[Literal["inputs", "output"]] = frozenset({"inputs"})
+OUTPUT: frozenset[Literal["inputs", "output"]] = frozenset({"output"})
+
+
+def along_channels(values: Array, x: Array) -> Array:
+    """One value for each channel, shaped to be spread over `x` float[N, C, *]."""
+    return values.reshape(-1, *(1,) * (x.ndim - 2))
+
+
+def other_axes(x: Array, *axes: int) -> tuple[int, ...]:
+    """The axes of `x`, the batch's among them, without `axes`, which count from 0."""
+    return tuple(axis for axis in range(x.ndim) if axis not in axes)
 
 
 def whole_along(axes: Collection[int], x: TensorType) -> tuple[Reach, ...]:

@@ -6,7 +6,20 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from archforge.ir import Init, ParamDecl, TensorType
-from archforge.ops.base import Array, Epsilon, Example, Flag, Op, Rate, require_rank
+from archforge.ops.base import (
+    Array,
+    Backward,
+    Epsilon,
+    Example,
+    Flag,
+    Forward,
+    Gradients,
+    Op,
+    Rate,
+    along_channels,
+    other_axes,
+    require_rank,
+)
 from archforge.ops.lazy_numpy import np
 
 __all__ = ["BatchNorm"]
@@ -69,3 +82,27 @@ class BatchNorm(Op):
         if self.affine and self.scale:
             y = y * params["weight"].reshape(along)
         return y + params["bias"].reshape(along) if self.affine else y
+
+    def train(self, params: Mapping[str, Array], *inputs: Array, draw: np.random.Generator) -> Forward:
+        """The batch's own statistics normalise it. The running variance is of the unbiased one, over the
+        number of elements less 1, as in torch; of a single element the variance is 0."""
+        (x,) = inputs
+        axes, elements = other_axes(x, 1), x.size // x.shape[1]
+        mean, variance = x.mean(axes), x.var(axes)
+        inverse = 1 / np.sqrt(variance + self.eps)
+        normal = (x - along_channels(mean, x)) * along_channels(inverse, x)
+        y = normal * along_channels(params["weight"], x) if "weight" in params else normal
+        y = y + along_channels(params["bias"], x) if "bias" in params else y
+        statistics = {"running_mean": mean, "running_var": variance * (elements / max(elements - 1, 1))}
+        buffers = {n: params[n] + self.momentum * (new - params[n]) for n, new in statistics.items()}
+        return Forward(y, (normal, inverse), buffers)
+
+    def gradient(self, back: Backward) -> Gradients:
+        """Through the batch's statistics, which depend on all. Source: arXiv:1502.03167, section 3."""
+        dy, (normal, inverse) = back.dy, back.saved
+        axes, elements = other_axes(dy, 1), dy.size // dy.shape[1]
+        sums = {"weight": (dy * normal).sum(axes), "bias": dy.sum(axes)}
+        mean_bias, mean_weight = (along_channels(sums[n] / elements, dy) for n in ("bias", "weight"))
+        factor = inverse * back.params["weight"] if "weight" in back.params else inverse
+        dx = along_channels(factor, dy) * (dy - mean_bias - normal * mean_weight)
+        return Gradients((dx,), {name: d for name, d in sums.items() if name in back.params})

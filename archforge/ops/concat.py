@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from archforge.ir import ShapeError, TensorType
-from archforge.ops.base import Array, Axis, Example, Op, resolve_axis
+from archforge.ops.base import Array, Axis, Backward, Example, Gradients, Op, resolve_axis
 from archforge.ops.lazy_numpy import np
 
 __all__ = ["Concat"]
@@ -47,6 +47,11 @@ class Concat(Op):
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         axis = resolve_axis(self.axis, TensorType(inputs[0].shape[1:]))
         return np.concatenate(inputs, axis + 1)
+
+    def gradient(self, back: Backward) -> Gradients:
+        axis = resolve_axis(self.axis, TensorType(back.dy.shape[1:])) + 1
+        ends = np.cumsum([x.shape[axis] for x in back.inputs])
+        return Gradients(tuple(np.split(back.dy, ends[:-1], axis)))
 
 
 def _others(x: TensorType, axis: int) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -8,19 +8,23 @@ from typing import ClassVar
 
 from archforge.ir import WHOLE, Init, ParamDecl, Reach, TensorType
 from archforge.ops.base import (
+    INPUTS,
     Array,
+    Backward,
     Example,
     Extent,
     Flag,
+    Gradients,
     Op,
     Padding,
     Positive,
+    other_axes,
     per_axis,
     require_groups,
     require_rank,
 )
 from archforge.ops.lazy_numpy import np
-from archforge.ops.window import Window, pad_spatial, resolve_window
+from archforge.ops.window import Window, crop_spatial, pad_spatial, resolve_window
 
 __all__ = ["Conv"]
 
@@ -43,6 +47,7 @@ class Conv(Op):
     """
 
     op: ClassVar[str] = "conv"
+    gradient_reads: ClassVar = INPUTS
 
     out: Positive
     kernel: Extent = 1
@@ -114,3 +119,27 @@ class Conv(Op):
         if self.bias:
             y += params["bias"].reshape(-1, *(1,) * len(window.output))
         return y
+
+    def gradient(self, back: Backward) -> Gradients:
+        """Two matrix products per position inside the kernel: with the inputs under it for its weight, with
+        its weight for the inputs under it."""
+        (x,), dy = back.inputs, back.dy
+        batch, channels, groups = *x.shape[:2], self.groups
+        window = self.window(TensorType(x.shape[1:]))
+        padded = pad_spatial(x, window)
+        weight = back.params["weight"].reshape(groups, self.out // groups, channels // groups, -1)
+        weights = np.ascontiguousarray(weight.transpose(3, 0, 2, 1))
+        products = dy.reshape(batch, groups, self.out // groups, -1)
+        dweight, dpadded = np.zeros_like(weight), np.zeros_like(padded)
+        for tap, (_, slices) in enumerate(window.taps()):
+            under = (slice(None), slice(None), *slices)
+            columns = padded[under]
+            if back.of_params:
+                grouped = columns.reshape(batch, groups, channels // groups, -1)
+                dweight[..., tap] = (products @ grouped.swapaxes(-1, -2)).sum(0)
+            if back.of_inputs:
+                dpadded[under] += (weights[tap] @ products).reshape(columns.shape)
+        params = {"weight": dweight.reshape(back.params["weight"].shape)}
+        if self.bias:
+            params["bias"] = dy.sum(other_axes(dy, 1))
+        return Gradients((crop_spatial(dpadded, window, x.shape[2:]),), params)

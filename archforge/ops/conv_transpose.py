@@ -10,13 +10,17 @@ from pydantic import Field
 
 from archforge.ir import WHOLE, Init, ParamDecl, Reach, ShapeError, TensorType
 from archforge.ops.base import (
+    INPUTS,
     Array,
+    Backward,
     Count,
     Example,
     Extent,
     Flag,
+    Gradients,
     Op,
     Positive,
+    other_axes,
     per_axis,
     require_groups,
     require_rank,
@@ -57,6 +61,7 @@ class ConvTranspose(Op):
     """
 
     op: ClassVar[str] = "conv_transpose"
+    gradient_reads: ClassVar = INPUTS
 
     out: Positive
     kernel: Extent
@@ -159,6 +164,26 @@ class ConvTranspose(Op):
         if self.bias:
             y = y + params["bias"].reshape(-1, *(1,) * len(full))
         return y
+
+    def gradient(self, back: Backward) -> Gradients:
+        """The convolution that this is the adjoint of takes `dy` to the gradient of the input."""
+        (x,), dy = back.inputs, back.dy
+        batch, channels, groups = *x.shape[:2], self.groups
+        window = self.window(TensorType(x.shape[1:]))
+        full = np.zeros((batch, self.out, *self._full(window)), dy.dtype)
+        kept = (slice(a, n - b) for (a, b), n in zip(window.padding, full.shape[2:], strict=True))
+        full[(slice(None), slice(None), *kept)] = dy
+        grouped = x.reshape(batch, groups, channels // groups, -1)
+        weight = back.params["weight"].reshape(groups, channels // groups, self.out // groups, -1)
+        dweight, dx = np.zeros_like(weight), np.zeros_like(grouped)
+        for tap, (_, slices) in enumerate(window.taps()):
+            columns = full[(slice(None), slice(None), *slices)].reshape(batch, groups, self.out // groups, -1)
+            dweight[..., tap] = (grouped @ columns.swapaxes(-1, -2)).sum(0)
+            dx += weight[..., tap] @ columns
+        params = {"weight": dweight.reshape(back.params["weight"].shape)}
+        if self.bias:
+            params["bias"] = dy.sum(other_axes(dy, 1))
+        return Gradients((dx.reshape(x.shape),), params)
 
     def _full(self, window: Window) -> tuple[int, ...]:
         """Extents of the output before padding is cut off, `output_padding` included."""

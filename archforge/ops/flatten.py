@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from archforge.ir import WHOLE, Reach, TensorType
-from archforge.ops.base import Array, Example, Op
+from archforge.ops.base import Array, Backward, Example, Gradients, Op
 
 __all__ = ["Flatten"]
 
@@ -26,3 +26,6 @@ class Flatten(Op):
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         (x,) = inputs
         return x.reshape(len(x), -1)
+
+    def gradient(self, back: Backward) -> Gradients:
+        return Gradients((back.dy.reshape(back.inputs[0].shape),))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import ClassVar
 
 from archforge.ir import ELEMENTWISE, WHOLE, Reach, TensorType
-from archforge.ops.base import Array, Example, Flag, Op, require_rank
+from archforge.ops.base import INPUTS, Array, Backward, Example, Flag, Gradients, Op, require_rank
+from archforge.ops.lazy_numpy import np
 
 __all__ = ["GlobalAvgPool", "GlobalMaxPool"]
 
@@ -49,12 +51,26 @@ class GlobalAvgPool(_GlobalPool):
         (x,) = inputs
         return self._kept(x.mean(tuple(range(2, x.ndim)), keepdims=True))
 
+    def gradient(self, back: Backward) -> Gradients:
+        shape = back.inputs[0].shape
+        means = back.dy.reshape(*shape[:2], *(1,) * (len(shape) - 2)) / math.prod(shape[2:])
+        return Gradients((np.broadcast_to(means, shape),))
+
 
 class GlobalMaxPool(_GlobalPool):
     """Largest element of each channel."""
 
     op: ClassVar[str] = "global_max_pool"
+    gradient_reads: ClassVar = INPUTS
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         (x,) = inputs
         return self._kept(x.max(tuple(range(2, x.ndim)), keepdims=True))
+
+    def gradient(self, back: Backward) -> Gradients:
+        """The first of several largest elements takes it all."""
+        (x,) = back.inputs
+        flat = x.reshape(*x.shape[:2], -1)
+        dx = np.zeros_like(flat)
+        np.put_along_axis(dx, flat.argmax(-1)[..., None], back.dy.reshape(*x.shape[:2], 1), -1)
+        return Gradients((dx.reshape(x.shape),))

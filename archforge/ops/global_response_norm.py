@@ -6,7 +6,19 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from archforge.ir import WHOLE, Init, ParamDecl, Reach, TensorType
-from archforge.ops.base import Array, Axis, Epsilon, Example, Op, require_rank, resolve_axis
+from archforge.ops.base import (
+    INPUTS,
+    Array,
+    Axis,
+    Backward,
+    Epsilon,
+    Example,
+    Gradients,
+    Op,
+    other_axes,
+    require_rank,
+    resolve_axis,
+)
 from archforge.ops.lazy_numpy import np
 
 __all__ = ["GlobalResponseNorm"]
@@ -26,6 +38,7 @@ class GlobalResponseNorm(Op):
 
     op: ClassVar[str] = "global_response_norm"
     aliases: ClassVar[tuple[str, ...]] = ("grn",)
+    gradient_reads: ClassVar = INPUTS
 
     axis: Axis = 0
     eps: Epsilon = 1e-6
@@ -61,3 +74,20 @@ class GlobalResponseNorm(Op):
         along = tuple(n if a == axis else 1 for a, n in enumerate(x.shape))
         y: Array = x * (1 + params["weight"].reshape(along) * response) + params["bias"].reshape(along)
         return y
+
+    def gradient(self, back: Backward) -> Gradients:
+        """The norm of a map of zeros has gradient 0."""
+        (x,), dy = back.inputs, back.dy
+        axis = resolve_axis(self.axis, TensorType(x.shape[1:])) + 1
+        weight = back.params["weight"].reshape(tuple(n if a == axis else 1 for a, n in enumerate(x.shape)))
+        spatial = other_axes(x, 0, axis)
+        norms = np.sqrt(np.square(x).sum(spatial, keepdims=True))
+        mean = norms.mean(axis, keepdims=True) + self.eps
+        response = norms / mean
+        dresponse = (dy * x * weight).sum(spatial, keepdims=True)
+        through_mean = (dresponse * norms).mean(axis, keepdims=True) / np.square(mean)
+        dnorms = dresponse / mean - through_mean
+        directions = x / np.where(norms > 0, norms, 1)
+        dx = dy * (1 + weight * response) + dnorms * directions
+        others = other_axes(x, axis)
+        return Gradients((dx,), {"weight": (dy * x * response).sum(others), "bias": dy.sum(others)})

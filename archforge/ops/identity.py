@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from archforge.ir import TensorType
-from archforge.ops.base import Array, Example, Op, Rate, require_rank
+from archforge.ops.base import Array, Backward, Example, Forward, Gradients, Op, Rate, require_rank
+from archforge.ops.lazy_numpy import np
 
 __all__ = ["ChannelDropout", "Dropout", "Identity"]
 
@@ -20,6 +21,9 @@ class Identity(Op):
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         return inputs[0]
+
+    def gradient(self, back: Backward) -> Gradients:
+        return Gradients((back.dy,))
 
 
 class Dropout(Identity):
@@ -35,6 +39,19 @@ class Dropout(Identity):
     rate: Rate = 0.5
 
     examples: ClassVar[Sequence[Example]] = (Example({}, ((5,),)), Example({"rate": 0.2}, ((2, 3, 4),)))
+
+    def train(self, params: Mapping[str, Array], *inputs: Array, draw: np.random.Generator) -> Forward:
+        (x,) = inputs
+        kept = draw.random(self.mask_shape(x)) >= self.rate
+        mask = kept.astype(x.dtype) / x.dtype.type(1 - self.rate if self.rate < 1 else 1)
+        return Forward(x * mask, mask)
+
+    def mask_shape(self, x: Array) -> tuple[int, ...]:
+        """Shape of what is drawn for `x` float[N, *]: an extent of 1 where elements fall together."""
+        return x.shape
+
+    def gradient(self, back: Backward) -> Gradients:
+        return Gradients((back.dy * back.saved,))
 
 
 class ChannelDropout(Dropout):
@@ -52,3 +69,6 @@ class ChannelDropout(Dropout):
         (x,) = inputs
         require_rank(x, (2, 3, 4), "`channel_dropout`")
         return x
+
+    def mask_shape(self, x: Array) -> tuple[int, ...]:
+        return (*x.shape[:2], *(1,) * (x.ndim - 2))

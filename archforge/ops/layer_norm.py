@@ -8,7 +8,19 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from archforge.ir import Init, ParamDecl, Reach, ShapeError, TensorType
-from archforge.ops.base import Array, Epsilon, Example, Flag, Op, resolve_axis, whole_along
+from archforge.ops.base import (
+    INPUTS,
+    Array,
+    Backward,
+    Epsilon,
+    Example,
+    Flag,
+    Gradients,
+    Op,
+    other_axes,
+    resolve_axis,
+    whole_along,
+)
 from archforge.ops.lazy_numpy import np
 
 __all__ = ["LayerNorm"]
@@ -34,6 +46,7 @@ class LayerNorm(Op):
     """
 
     op: ClassVar[str] = "layer_norm"
+    gradient_reads: ClassVar = INPUTS
 
     axis: Axes = -1
     eps: Epsilon = 1e-5
@@ -84,3 +97,19 @@ class LayerNorm(Op):
             along = tuple(n if a in axes else 1 for a, n in enumerate(x.shape))
             y = y * params["weight"].reshape(along) + params["bias"].reshape(along)
         return y
+
+    def gradient(self, back: Backward) -> Gradients:
+        """Through mean and deviation, which depend on every element along the axes."""
+        (x,), dy = back.inputs, back.dy
+        axes = tuple(a + 1 for a in self.axes(TensorType(x.shape[1:])))
+        centred = x - x.mean(axes, keepdims=True)
+        inverse = 1 / np.sqrt(np.square(centred).mean(axes, keepdims=True) + self.eps)
+        normal = centred * inverse
+        params = {}
+        if self.affine:
+            others = other_axes(x, *axes)
+            params = {"weight": (dy * normal).sum(others), "bias": dy.sum(others)}
+            along = tuple(n if a in axes else 1 for a, n in enumerate(x.shape))
+            dy = dy * back.params["weight"].reshape(along)
+        means = dy.mean(axes, keepdims=True), (dy * normal).mean(axes, keepdims=True)
+        return Gradients((inverse * (dy - means[0] - normal * means[1]),), params)

@@ -9,7 +9,19 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from archforge.ir import Init, ParamDecl, Reach, ShapeError, TensorType
-from archforge.ops.base import Array, Axis, Example, Flag, Op, Positive, resolve_axis, whole_along
+from archforge.ops.base import (
+    INPUTS,
+    Array,
+    Axis,
+    Backward,
+    Example,
+    Flag,
+    Gradients,
+    Op,
+    Positive,
+    resolve_axis,
+    whole_along,
+)
 from archforge.ops.lazy_numpy import np
 
 __all__ = ["Linear"]
@@ -28,6 +40,7 @@ class Linear(Op):
     """
 
     op: ClassVar[str] = "linear"
+    gradient_reads: ClassVar = INPUTS
 
     out: Positive
     bias: Flag = True
@@ -81,3 +94,14 @@ class Linear(Op):
         if self.bias:
             y += params["bias"]
         return np.moveaxis(y, -1, axis)
+
+    def gradient(self, back: Backward) -> Gradients:
+        axis = self.feature_axis(TensorType(back.inputs[0].shape[1:])) + 1
+        x, dy = (np.moveaxis(a, axis, -1) for a in (*back.inputs, back.dy))
+        rows, params = dy.reshape(-1, self.out), {}
+        if back.of_params:
+            params["weight"] = rows.T @ x.reshape(-1, x.shape[-1])
+            if self.bias:
+                params["bias"] = rows.sum(0)
+        inputs = (np.moveaxis(dy @ back.params["weight"], -1, axis),) if back.of_inputs else ()
+        return Gradients(inputs, params)

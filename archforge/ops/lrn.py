@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from archforge.ir import ELEMENTWISE, Reach, TensorType
-from archforge.ops.base import Array, Example, Op, Positive, Real, require_rank
+from archforge.ops.base import INPUTS, Array, Backward, Example, Gradients, Op, Positive, Real, require_rank
 from archforge.ops.lazy_numpy import np
 
 __all__ = ["Lrn"]
@@ -26,6 +26,7 @@ class Lrn(Op):
     """
 
     op: ClassVar[str] = "lrn"
+    gradient_reads: ClassVar = INPUTS
 
     size: Positive = 5
     alpha: Real = 1e-4
@@ -51,10 +52,27 @@ class Lrn(Op):
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         (x,) = inputs
-        channels, squares = x.shape[1], np.square(x)
-        total = np.zeros_like(x)
-        for offset in range(-(self.size // 2), (self.size - 1) // 2 + 1):
-            first, last = max(0, -offset), min(channels, channels - offset)
-            if first < last:
-                total[:, first:last] += squares[:, first + offset : last + offset]
-        return x / (total * (self.alpha / self.size) + self.k) ** self.beta
+        return x / self._divisor(x) ** self.beta
+
+    def gradient(self, back: Backward) -> Gradients:
+        (x,), dy = back.inputs, back.dy
+        divisor = self._divisor(x)
+        # A channel is in the windows of those that see it: offsets are the other way round.
+        weighed = dy * x * divisor ** (-self.beta - 1)
+        shared = _sums(weighed, range(-((self.size - 1) // 2), self.size // 2 + 1))
+        return Gradients((dy * divisor**-self.beta - 2 * self.alpha * self.beta / self.size * x * shared,))
+
+    def _divisor(self, x: Array) -> Array:
+        """The divisor of `x` before it is raised to the power of beta."""
+        total = _sums(np.square(x), range(-(self.size // 2), (self.size - 1) // 2 + 1))
+        return total * (self.alpha / self.size) + self.k
+
+
+def _sums(x: Array, offsets: range) -> Array:
+    """Sum over the channels that lie `offsets` from each channel of `x`; those outside count as 0."""
+    channels, total = x.shape[1], np.zeros_like(x)
+    for offset in offsets:
+        first, last = max(0, -offset), min(channels, channels - offset)
+        if first < last:
+            total[:, first:last] += x[:, first + offset : last + offset]
+    return total

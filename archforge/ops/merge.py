@@ -8,7 +8,7 @@ from functools import reduce
 from typing import ClassVar
 
 from archforge.ir import ShapeError, TensorType
-from archforge.ops.base import Array, Example, Op
+from archforge.ops.base import INPUTS, Array, Backward, Example, Gradients, Op
 
 __all__ = ["MERGES", "Multiply"]
 
@@ -47,6 +47,9 @@ class Add(_MergeOp):
     op: ClassVar[str] = "add"
     operator: ClassVar[Callable[[Array, Array], Array]] = operator.add
 
+    def gradient(self, back: Backward) -> Gradients:
+        return Gradients((back.dy,) * len(back.inputs))
+
 
 class Subtract(_MergeOp):
     """x - y - ..."""
@@ -54,12 +57,16 @@ class Subtract(_MergeOp):
     op: ClassVar[str] = "subtract"
     operator: ClassVar[Callable[[Array, Array], Array]] = operator.sub
 
+    def gradient(self, back: Backward) -> Gradients:
+        return Gradients((back.dy, *(-back.dy for _ in back.inputs[1:])))
+
 
 class Multiply(_MergeOp):
     """x * y * ...; factors are aligned at the channels, and one is repeated along the axes that
     it lacks or where its extent is 1: that is how a gate of (C,) or (C, 1, 1) weighs a map."""
 
     op: ClassVar[str] = "multiply"
+    gradient_reads: ClassVar = INPUTS
     operator: ClassVar[Callable[[Array, Array], Array]] = operator.mul
 
     examples: ClassVar = (
@@ -85,6 +92,17 @@ class Multiply(_MergeOp):
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         axes = max(x.ndim for x in inputs)
         return super().reference(params, *(x.reshape(_stretched(x.shape, axes)) for x in inputs))
+
+    def gradient(self, back: Backward) -> Gradients:
+        """The product of the other factors, summed where a factor is repeated."""
+        dy = back.dy
+        factors = [x.reshape(_stretched(x.shape, dy.ndim)) for x in back.inputs]
+        found = []
+        for i, (x, factor) in enumerate(zip(back.inputs, factors, strict=True)):
+            product = reduce(operator.mul, (f for j, f in enumerate(factors) if j != i), dy)
+            repeated = tuple(a for a in range(dy.ndim) if factor.shape[a] < dy.shape[a])
+            found.append(product.sum(repeated, keepdims=True).reshape(x.shape))
+        return Gradients(tuple(found))
 
 
 def _stretched(shape: tuple[int, ...], axes: int) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from archforge.ir import ShapeError, TensorType
-from archforge.ops.base import Array, Example, Op, Real, require_rank
+from archforge.ops.base import Array, Backward, Example, Gradients, Op, Real, require_rank
 from archforge.ops.lazy_numpy import np
 
 __all__ = ["Pad"]
@@ -78,3 +78,8 @@ class Pad(Op):
         padded = np.pad(x, added, constant_values=self.value)
         kept = [slice(max(-a, 0), n - max(-b, 0)) for (a, b), n in zip(widths, padded.shape[2:], strict=True)]
         return padded[(slice(None), slice(None), *kept)]
+
+    def gradient(self, back: Backward) -> Gradients:
+        """Padding with the signs turned: what was added is cut off, and what was cut off gets 0."""
+        turned = tuple(-n for sides in self.widths(TensorType(back.inputs[0].shape[1:])) for n in sides)
+        return Gradients((Pad(sides=turned).reference({}, back.dy),))

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from archforge.ir import Reach, ShapeError, TensorType
-from archforge.ops.base import Array, Count, Example, Op
+from archforge.ops.base import Array, Backward, Count, Example, Gradients, Op
 
 __all__ = ["Permute"]
 
@@ -50,3 +50,6 @@ class Permute(Op):
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         (x,) = inputs
         return x.transpose(0, *(a + 1 for a in self.order))
+
+    def gradient(self, back: Backward) -> Gradients:
+        return Gradients((back.dy.transpose(0, *(self.order.index(a) + 1 for a in range(len(self.order)))),))

@@ -9,9 +9,22 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from archforge.ir import ELEMENTWISE, Reach, ShapeError, TensorType
-from archforge.ops.base import Array, Example, Extent, Flag, Op, Padding, PositiveReal, require_rank
+from archforge.ops.base import (
+    INPUTS,
+    OUTPUT,
+    Array,
+    Backward,
+    Example,
+    Extent,
+    Flag,
+    Gradients,
+    Op,
+    Padding,
+    PositiveReal,
+    require_rank,
+)
 from archforge.ops.lazy_numpy import np
-from archforge.ops.window import Window, pad_spatial, resolve_window
+from archforge.ops.window import Window, crop_spatial, pad_spatial, resolve_window
 
 __all__ = ["AvgPool", "LpPool", "MaxPool"]
 
@@ -87,6 +100,7 @@ class MaxPool(_PoolOp):
     """
 
     op: ClassVar[str] = "max_pool"
+    gradient_reads: ClassVar = INPUTS | OUTPUT
 
     dilation: Extent = 1
 
@@ -106,6 +120,19 @@ class MaxPool(_PoolOp):
         for _, slices in window.taps():
             np.maximum(y, padded[(slice(None), slice(None), *slices)], out=y)
         return y
+
+    def gradient(self, back: Backward) -> Gradients:
+        """The first of several largest elements of a window, in the order of rows, takes it all."""
+        (x,), y, dy = back.inputs, back.output, back.dy
+        window = self.window(TensorType(x.shape[1:]))
+        padded = pad_spatial(x, window, -np.inf)
+        dpadded, is_free = np.zeros_like(padded), np.ones(y.shape, bool)
+        for _, slices in window.taps():
+            under = (slice(None), slice(None), *slices)
+            takes = is_free & (padded[under] == y)
+            dpadded[under] += np.where(takes, dy, 0)
+            is_free &= ~takes
+        return Gradients((crop_spatial(dpadded, window, x.shape[2:]),))
 
 
 class AvgPool(_PoolOp):
@@ -134,6 +161,12 @@ class AvgPool(_PoolOp):
         counts = window_counts(window, x.shape[2:], include_padding=self.count_include_pad)
         return window_sums(x, window) / counts.astype(x.dtype)
 
+    def gradient(self, back: Backward) -> Gradients:
+        sizes = back.inputs[0].shape[2:]
+        window = self.window(TensorType(back.inputs[0].shape[1:]))
+        counts = window_counts(window, sizes, include_padding=self.count_include_pad)
+        return Gradients((_spread(back.dy / counts.astype(back.dy.dtype), window, sizes),))
+
 
 class LpPool(_PoolOp):
     """Lp norm of each window: the sum of |x|^norm, to the power 1 / norm.
@@ -147,6 +180,7 @@ class LpPool(_PoolOp):
     """
 
     op: ClassVar[str] = "lp_pool"
+    gradient_reads: ClassVar = INPUTS | OUTPUT
 
     norm: PositiveReal = 2.0
 
@@ -159,9 +193,24 @@ class LpPool(_PoolOp):
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         (x,) = inputs
         window = self.window(TensorType(x.shape[1:]))
+        return (window_sums(np.abs(x) ** self.norm, window) * self._scale(x, window)) ** (1 / self.norm)
+
+    def gradient(self, back: Backward) -> Gradients:
+        """A window of zeros has gradient 0."""
+        (x,), y = back.inputs, back.output
+        window = self.window(TensorType(x.shape[1:]))
+        is_zero = y == 0
+        weighed = np.where(is_zero, 0, back.dy * self._scale(x, window)) * np.where(is_zero, 1, y) ** (
+            1 - self.norm
+        )
+        slope = np.sign(x) * np.abs(np.where(x == 0, 1, x)) ** (self.norm - 1)
+        return Gradients((slope * _spread(weighed, window, x.shape[2:]),))
+
+    def _scale(self, x: Array, window: Window) -> Array:
+        """Elements of a full window over those of each window, padding included: float[*output]."""
         counts = window_counts(window, x.shape[2:], include_padding=True)
-        scale = (math.prod(window.kernel) / counts).astype(x.dtype)
-        return (window_sums(np.abs(x) ** self.norm, window) * scale) ** (1 / self.norm)
+        scale: Array = (math.prod(window.kernel) / counts).astype(x.dtype)
+        return scale
 
 
 def window_sums(x: Array, window: Window) -> Array:
@@ -171,6 +220,15 @@ def window_sums(x: Array, window: Window) -> Array:
     for _, slices in window.taps():
         y += padded[(slice(None), slice(None), *slices)]
     return y
+
+
+def _spread(dy: Array, window: Window, sizes: tuple[int, ...]) -> Array:
+    """The gradient of `window_sums` over maps of `sizes`: each element of `dy` for its whole window."""
+    margins = zip(sizes, window.margins(sizes), strict=True)
+    padded = np.zeros((*dy.shape[:2], *(n + sum(margin) for n, margin in margins)), dy.dtype)
+    for _, slices in window.taps():
+        padded[(slice(None), slice(None), *slices)] += dy
+    return crop_spatial(padded, window, sizes)
 
 
 def window_counts(window: Window, sizes: tuple[int, ...], *, include_padding: bool) -> Array:

@@ -6,7 +6,17 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from archforge.ir import Init, ParamDecl, TensorType
-from archforge.ops.base import Array, Example, Flag, Op
+from archforge.ops.base import (
+    INPUTS,
+    Array,
+    Backward,
+    Example,
+    Flag,
+    Gradients,
+    Op,
+    along_channels,
+    other_axes,
+)
 from archforge.ops.lazy_numpy import np
 
 __all__ = ["Prelu"]
@@ -22,6 +32,7 @@ class Prelu(Op):
     """
 
     op: ClassVar[str] = "prelu"
+    gradient_reads: ClassVar = INPUTS
 
     per_channel: Flag = False
 
@@ -37,4 +48,10 @@ class Prelu(Op):
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         (x,) = inputs
-        return np.where(x > 0, x, x * params["weight"].reshape(-1, *(1,) * (x.ndim - 2)))
+        return np.where(x > 0, x, x * along_channels(params["weight"], x))
+
+    def gradient(self, back: Backward) -> Gradients:
+        (x,), dy, weight = back.inputs, back.dy, back.params["weight"]
+        by_slope = np.where(x > 0, 0, dy * x).sum(other_axes(x, 1) if self.per_channel else None)
+        dx = np.where(x > 0, dy, dy * along_channels(weight, x))
+        return Gradients((dx,), {"weight": by_slope.reshape(weight.shape)})

@@ -9,7 +9,19 @@ from pydantic import Field
 
 from archforge.ir import WHOLE, Init, ParamDecl, Reach, ShapeError, TensorType
 from archforge.ops.activations import sigmoid
-from archforge.ops.base import Array, Example, Flag, Op, Positive
+from archforge.ops.base import (
+    INPUTS,
+    OUTPUT,
+    Array,
+    Backward,
+    Example,
+    Flag,
+    Forward,
+    Gradients,
+    Op,
+    Positive,
+    other_axes,
+)
 from archforge.ops.lazy_numpy import np
 
 __all__ = ["Gru", "Lstm", "Rnn"]
@@ -39,6 +51,7 @@ class _Recurrent(Op):
             none
     """
 
+    gradient_reads: ClassVar = INPUTS | OUTPUT
     gates: ClassVar[int]
     kept: ClassVar[int] = 1  # arrays that a step hands to the next, the state first
 
@@ -69,18 +82,53 @@ class _Recurrent(Op):
         return (WHOLE,) * len(self.infer(*inputs).shape)
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
-        (x,) = inputs
-        totals = _plus(x @ params["weight_ih_l0"].T, params.get("bias_ih_l0"))
+        return self._unrolled(params, *inputs)[0]
+
+    def train(self, params: Mapping[str, Array], *inputs: Array, draw: np.random.Generator) -> Forward:
+        states, *others = self._unrolled(params, *inputs)
+        return Forward(states, others)
+
+    def _unrolled(self, params: Mapping[str, Array], x: Array) -> list[Array]:
+        """The arrays that all steps hand on, float[N, T, hidden] each, the states first."""
+        totals = _totals(params, x)
         kept = (np.zeros((len(x), self.hidden), x.dtype),) * self.kept
-        states = np.empty((*x.shape[:2], self.hidden), x.dtype)
+        steps = [np.empty((*x.shape[:2], self.hidden), x.dtype) for _ in kept]
         for t in range(x.shape[1]):
             kept = self.step(params, totals[:, t], *kept)
-            states[:, t] = kept[0]
-        return states
+            for all_steps, new in zip(steps, kept, strict=True):
+                all_steps[:, t] = new
+        return steps
 
     def step(self, params: Mapping[str, Array], total: Array, *kept: Array) -> tuple[Array, ...]:
         """Arrays that a step hands on, float[N, hidden] each, made of those from the step before and of
         `total` float[N, gates * hidden], the input's part of the sums."""
+        raise NotImplementedError
+
+    def gradient(self, back: Backward) -> Gradients:
+        """Back-propagation through all steps; what does not depend on a later step is computed for all at
+        once."""
+        (x,), params = back.inputs, back.params
+        before = _before(back.output)
+        dtotals, dpasts, seen = self.back_through_time(params, _totals(params, x), before, back)
+        found = {
+            "weight_ih_l0": _rows(dtotals).T @ _rows(x),
+            "weight_hh_l0": _rows(dpasts).T @ _rows(before),
+        }
+        if seen is not before:
+            last = slice(-self.hidden, None)
+            found["weight_hh_l0"][last] = _rows(dpasts[..., last]).T @ _rows(seen)
+        sums = {"bias_ih_l0": dtotals, "bias_hh_l0": dpasts}
+        found |= {name: d.sum(other_axes(d, 2)) for name, d in sums.items() if name in params}
+        return Gradients((dtotals @ params["weight_ih_l0"],), found)
+
+    def back_through_time(
+        self, params: Mapping[str, Array], totals: Array, before: Array, back: Backward
+    ) -> tuple[Array, Array, Array]:
+        """Gradients of the sums over the input and of those over the state, float[N, T, gates * hidden] both,
+        and what the last gate's rows see of the state, float[N, T, hidden].
+
+        totals: the sums over the input. before: the state before each step, float[N, T, hidden].
+        """
         raise NotImplementedError
 
 
@@ -106,6 +154,17 @@ class Rnn(_Recurrent):
         total = total + _plus(state @ params["weight_hh_l0"].T, params.get("bias_hh_l0"))
         return (np.tanh(total) if self.activation == "tanh" else np.maximum(total, 0),)
 
+    def back_through_time(
+        self, params: Mapping[str, Array], totals: Array, before: Array, back: Backward
+    ) -> tuple[Array, Array, Array]:
+        states = back.output
+        slopes = 1 - states * states if self.activation == "tanh" else states > 0
+        dtotals, dstate = np.empty_like(totals), np.zeros_like(totals[:, 0])
+        for t in reversed(range(totals.shape[1])):
+            dtotals[:, t] = (back.dy[:, t] + dstate) * slopes[:, t]
+            dstate = dtotals[:, t] @ params["weight_hh_l0"]
+        return dtotals, dtotals, before
+
 
 class Lstm(_Recurrent):
     """Each state is read from a cell, which gates fill and empty.
@@ -127,6 +186,30 @@ class Lstm(_Recurrent):
         fill, keep, new, read = np.split(total, 4, axis=1)
         cell = sigmoid(keep) * cell + sigmoid(fill) * np.tanh(new)
         return sigmoid(read) * np.tanh(cell), cell
+
+    def back_through_time(
+        self, params: Mapping[str, Array], totals: Array, before: Array, back: Backward
+    ) -> tuple[Array, Array, Array]:
+        (cells,) = back.saved
+        weight = params["weight_hh_l0"]
+        totals = totals + _plus(before @ weight.T, params.get("bias_hh_l0"))
+        sums = np.split(totals, 4, axis=-1)
+        fill, keep, read = (sigmoid(sums[i]) for i in (0, 1, 3))
+        new: Array = np.tanh(sums[2])
+        shown = np.tanh(cells)
+        by_cell = np.concatenate(  # slopes of the first three sums
+            [new * fill * (1 - fill), _before(cells) * keep * (1 - keep), fill * (1 - new * new)], axis=-1
+        )
+        by_state, to_cell = shown * read * (1 - read), read * (1 - shown * shown)
+        dtotals = np.empty_like(totals)
+        dstate = dcell = np.zeros_like(before[:, 0])
+        for t in reversed(range(totals.shape[1])):
+            dstate = back.dy[:, t] + dstate
+            dcell = dcell + dstate * to_cell[:, t]
+            dtotals[:, t, : 3 * self.hidden] = np.tile(dcell, 3) * by_cell[:, t]
+            dtotals[:, t, 3 * self.hidden :] = dstate * by_state[:, t]
+            dstate, dcell = dtotals[:, t] @ weight, dcell * keep[:, t]
+        return dtotals, dtotals, before
 
 
 class Gru(_Recurrent):
@@ -165,6 +248,49 @@ class Gru(_Recurrent):
         past = _plus(seen @ weight[:, rows:], second)
         new: Array = np.tanh(total[:, rows:] + (reset * past if self.linear_before_reset else past))
         return ((1 - update) * new + update * state,)
+
+    def back_through_time(
+        self, params: Mapping[str, Array], totals: Array, before: Array, back: Backward
+    ) -> tuple[Array, Array, Array]:
+        rows = 2 * self.hidden  # of reset and update
+        weight, bias = params["weight_hh_l0"], params.get("bias_hh_l0")
+        first, second = (None, None) if bias is None else (bias[:rows], bias[rows:])
+        gates = sigmoid(totals[..., :rows] + _plus(before @ weight[:rows].T, first))
+        reset, update = np.split(gates, 2, axis=-1)
+        seen = before if self.linear_before_reset else reset * before
+        past = _plus(seen @ weight[rows:].T, second)
+        new = np.tanh(totals[..., rows:] + (reset * past if self.linear_before_reset else past))
+        dtotals, dpasts = np.empty_like(totals), np.empty_like(totals)
+        dstate = np.zeros_like(before[:, 0])
+        for t in reversed(range(totals.shape[1])):
+            r, z, n, state = reset[:, t], update[:, t], new[:, t], before[:, t]
+            dstate = back.dy[:, t] + dstate
+            dnew = dstate * (1 - z) * (1 - n * n)
+            dpast = dnew * r if self.linear_before_reset else dnew
+            dseen = dpast @ weight[rows:]
+            by_reset = dnew * past[:, t] if self.linear_before_reset else dseen * state
+            dgates = np.concatenate([by_reset * r * (1 - r), dstate * (state - n) * z * (1 - z)], axis=1)
+            dtotals[:, t] = np.concatenate([dgates, dnew], axis=1)
+            dpasts[:, t] = np.concatenate([dgates, dpast], axis=1)
+            through_new = dseen if self.linear_before_reset else dseen * r
+            dstate = dstate * z + through_new + dgates @ weight[:rows]
+        return dtotals, dpasts, seen
+
+
+def _totals(params: Mapping[str, Array], x: Array) -> Array:
+    """The sums over the input at all steps, float[N, T, gates * hidden]."""
+    return _plus(x @ params["weight_ih_l0"].T, params.get("bias_ih_l0"))
+
+
+def _before(steps: Array) -> Array:
+    """An array that steps hand on, float[N, T, hidden], as each step got it: zeros at the first."""
+    shifted = np.zeros_like(steps)
+    shifted[:, 1:] = steps[:, :-1]
+    return shifted
+
+
+def _rows(x: Array) -> Array:
+    return x.reshape(-1, x.shape[-1])
 
 
 def _plus(x: Array, bias: Array | None) -> Array:

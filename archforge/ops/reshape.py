@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from archforge.ir import WHOLE, Reach, ShapeError, TensorType
-from archforge.ops.base import Array, Example, Op
+from archforge.ops.base import Array, Backward, Example, Gradients, Op
 
 __all__ = ["Reshape"]
 
@@ -58,3 +58,6 @@ class Reshape(Op):
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         (x,) = inputs
         return x.reshape(len(x), *self.shape)
+
+    def gradient(self, back: Backward) -> Gradients:
+        return Gradients((back.dy.reshape(back.inputs[0].shape),))

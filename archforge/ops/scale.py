@@ -6,7 +6,18 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from archforge.ir import Init, ParamDecl, TensorType
-from archforge.ops.base import Array, Example, Flag, Op, Real
+from archforge.ops.base import (
+    INPUTS,
+    Array,
+    Backward,
+    Example,
+    Flag,
+    Gradients,
+    Op,
+    Real,
+    along_channels,
+    other_axes,
+)
 
 __all__ = ["LayerScale", "Scale"]
 
@@ -27,6 +38,9 @@ class Scale(Op):
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         return inputs[0] * self.factor
 
+    def gradient(self, back: Backward) -> Gradients:
+        return Gradients((back.dy * self.factor,))
+
 
 class LayerScale(Op):
     """Each channel times a trained factor that starts at `init`. Source: arXiv:2103.17239.
@@ -41,6 +55,7 @@ class LayerScale(Op):
     """
 
     op: ClassVar[str] = "layer_scale"
+    gradient_reads: ClassVar = INPUTS
 
     init: Real = 1e-6
     keep: Flag = True
@@ -58,4 +73,9 @@ class LayerScale(Op):
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         (x,) = inputs
-        return x * params[""].reshape(-1, *(1,) * (x.ndim - 2))
+        return x * along_channels(params[""], x)
+
+    def gradient(self, back: Backward) -> Gradients:
+        (x,), dy, factors = back.inputs, back.dy, back.params[""]
+        dfactors = (dy * x).sum(other_axes(x, 1)).reshape(factors.shape)
+        return Gradients((dy * along_channels(factors, x),), {"": dfactors})

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from archforge.ir import Reach, TensorType
-from archforge.ops.base import Array, Example, Op, Positive, require_groups, whole_along
+from archforge.ops.base import Array, Backward, Example, Gradients, Op, Positive, require_groups, whole_along
 
 __all__ = ["Shuffle"]
 
@@ -41,3 +41,8 @@ class Shuffle(Op):
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         (x,) = inputs
         return x.reshape(len(x), self.groups, -1, *x.shape[2:]).swapaxes(1, 2).reshape(x.shape)
+
+    def gradient(self, back: Backward) -> Gradients:
+        dy = back.dy
+        dealt = dy.reshape(len(dy), -1, self.groups, *dy.shape[2:])
+        return Gradients((dealt.swapaxes(1, 2).reshape(dy.shape),))

@@ -8,7 +8,8 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from archforge.ir import ShapeError, TensorType
-from archforge.ops.base import Array, Axis, Example, Op, resolve_axis
+from archforge.ops.base import Array, Axis, Backward, Example, Gradients, Op, resolve_axis
+from archforge.ops.lazy_numpy import np
 
 __all__ = ["Slice"]
 
@@ -61,3 +62,10 @@ class Slice(Op):
         (x,) = inputs
         axis, stretch = self.stretch(TensorType(x.shape[1:]))
         return x[(slice(None),) * (axis + 1) + (stretch,)]
+
+    def gradient(self, back: Backward) -> Gradients:
+        shape = back.inputs[0].shape
+        axis, stretch = self.stretch(TensorType(shape[1:]))
+        dx = np.zeros(shape, back.dy.dtype)
+        dx[(slice(None),) * (axis + 1) + (stretch,)] = back.dy
+        return Gradients((dx,))

@@ -6,7 +6,17 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from archforge.ir import Reach, TensorType
-from archforge.ops.base import Array, Axis, Example, Op, resolve_axis, whole_along
+from archforge.ops.base import (
+    OUTPUT,
+    Array,
+    Axis,
+    Backward,
+    Example,
+    Gradients,
+    Op,
+    resolve_axis,
+    whole_along,
+)
 from archforge.ops.lazy_numpy import np
 
 __all__ = ["LogSoftmax", "Softmax"]
@@ -21,6 +31,7 @@ class Softmax(Op):
     """
 
     op: ClassVar[str] = "softmax"
+    gradient_reads: ClassVar = OUTPUT
 
     axis: Axis = 0
 
@@ -43,9 +54,17 @@ class Softmax(Op):
         shifted, total = self._shifted(inputs[0])
         return np.exp(shifted) / total
 
+    def gradient(self, back: Backward) -> Gradients:
+        y, dy = back.output, back.dy
+        return Gradients((y * (dy - (dy * y).sum(self._array_axis(y), keepdims=True)),))
+
+    def _array_axis(self, x: Array) -> int:
+        """The axis of an array that has a batch axis."""
+        return resolve_axis(self.axis, TensorType(x.shape[1:])) + 1
+
     def _shifted(self, x: Array) -> tuple[Array, Array]:
         """`x` less its maximum, so that no exponential overflows, and the sum of exponentials."""
-        axis = resolve_axis(self.axis, TensorType(x.shape[1:])) + 1
+        axis = self._array_axis(x)
         shifted = x - x.max(axis, keepdims=True)
         return shifted, np.exp(shifted).sum(axis, keepdims=True)
 
@@ -58,3 +77,7 @@ class LogSoftmax(Softmax):
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         shifted, total = self._shifted(inputs[0])
         return shifted - np.log(total)
+
+    def gradient(self, back: Backward) -> Gradients:
+        y, dy = back.output, back.dy
+        return Gradients((dy - np.exp(y) * dy.sum(self._array_axis(y), keepdims=True),))

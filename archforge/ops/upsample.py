@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from archforge.ir import ELEMENTWISE, Reach, ShapeError, TensorType
-from archforge.ops.base import Array, Example, Extent, Flag, Op, per_axis, require_rank
+from archforge.ops.base import Array, Backward, Example, Extent, Flag, Gradients, Op, per_axis, require_rank
 from archforge.ops.lazy_numpy import np
 
 if TYPE_CHECKING:
@@ -90,6 +90,26 @@ class Upsample(Op):
         for axis, factor in enumerate(per_axis(self.factor, y.ndim - 2, "factor"), start=2):
             y = y.repeat(factor, axis) if self.mode == "nearest" else self._interpolate(y, axis, factor)
         return y
+
+    def gradient(self, back: Backward) -> Gradients:
+        dx, sizes = back.dy, back.inputs[0].shape
+        for axis, factor in enumerate(per_axis(self.factor, dx.ndim - 2, "factor"), start=2):
+            dx = self._gathered(dx, axis, sizes[axis], factor)
+        return Gradients((dx,))
+
+    def _gathered(self, dy: Array, axis: int, size: int, factor: int) -> Array:
+        """Sums over the outputs that each of `size` elements of an axis goes to."""
+        if self.mode == "nearest":
+            repeated: Array = dy.reshape(*dy.shape[:axis], size, factor, *dy.shape[axis + 1 :])
+            sums: Array = repeated.sum(axis + 1)
+            return sums
+        low, high, share = self.sources(size, factor)
+        outputs = np.moveaxis(dy, axis, 0)
+        weights = share.astype(dy.dtype).reshape(-1, *(1,) * (dy.ndim - 1))
+        sums = np.zeros((size, *outputs.shape[1:]), dy.dtype)
+        np.add.at(sums, low, outputs * (1 - weights))
+        np.add.at(sums, high, outputs * weights)
+        return np.moveaxis(sums, 0, axis)
 
     def _interpolate(self, x: Array, axis: int, factor: int) -> Array:
         low, high, share = self.sources(x.shape[axis], factor)

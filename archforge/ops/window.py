@@ -14,7 +14,7 @@ from archforge.ops.lazy_numpy import np
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Window", "output_size", "pad_spatial", "resolve_window"]
+__all__ = ["Window", "crop_spatial", "output_size", "pad_spatial", "resolve_window"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,3 +161,9 @@ def pad_spatial(x: Array, window: Window, value: float = 0.0) -> Array:
     if not any(map(any, widths)):
         return x
     return np.pad(x, ((0, 0), (0, 0), *widths), constant_values=value)
+
+
+def crop_spatial(padded: Array, window: Window, sizes: tuple[int, ...]) -> Array:
+    """`padded` without what `pad_spatial` puts around a map of `sizes`."""
+    kept = (slice(a, a + n) for (a, _), n in zip(window.margins(sizes), sizes, strict=True))
+    return padded[(slice(None), slice(None), *kept)]

@@ -24,14 +24,16 @@ class _TorchCall(NamedTuple):
     inputs: tuple[str, ...]
 
 
-def torch_network(typed: TypedGraph, state: Mapping[str, Any]) -> Any:
+def torch_network(typed: TypedGraph, state: Mapping[str, Any], *, training: bool = False) -> Any:
     """A torch.nn.Module from the graph's inputs to a tuple of its outputs, both in order.
 
-    state: a tensor for each parameter of the graph, by its full name; they are used as they are, not copied.
+    state: a tensor for each parameter of the graph, by its full name; they are used as they are, not copied,
+    and batch norms write their running statistics into them in training. training: every op does what it does
+    in training. torch gives gradients for those tensors of `state` that require them.
     Raises `Unsupported` for what torch has no function for, all reasons together.
     """
     torch: Any = import_module("torch")
-    calls = _calls(typed, state, torch.nn.functional)
+    calls = _calls(typed, state, torch.nn.functional, training=training)
 
     class GraphModule(torch.nn.Module):  # type: ignore[misc]  # torch is not there for mypy
         """The graph's calls in order, its tensors as buffers."""
@@ -51,7 +53,9 @@ def torch_network(typed: TypedGraph, state: Mapping[str, Any]) -> Any:
     return GraphModule().eval()
 
 
-def _calls(typed: TypedGraph, state: Mapping[str, Any], functional: Any) -> list[_TorchCall]:
+def _calls(
+    typed: TypedGraph, state: Mapping[str, Any], functional: Any, *, training: bool
+) -> list[_TorchCall]:
     """The calls that the outputs need, in order. Raises `Unsupported`."""
     needed = typed.needed_by(typed.outputs.values())
     calls: list[_TorchCall] = []
@@ -59,7 +63,8 @@ def _calls(typed: TypedGraph, state: Mapping[str, Any], functional: Any) -> list
     for node in typed.nodes:
         if node.name in needed:
             try:
-                calls.append(_TorchCall(node.name, _function(typed, node, state, functional), node.inputs))
+                function = _function(typed, node, state, functional, training=training)
+                calls.append(_TorchCall(node.name, function, node.inputs))
             except Unsupported as reason:
                 reasons[str(reason)] = None
     if reasons:
@@ -67,11 +72,13 @@ def _calls(typed: TypedGraph, state: Mapping[str, Any], functional: Any) -> list
     return calls
 
 
-def _function(typed: TypedGraph, node: Node, state: Mapping[str, Any], functional: Any) -> TorchFunction:
+def _function(
+    typed: TypedGraph, node: Node, state: Mapping[str, Any], functional: Any, *, training: bool
+) -> TorchFunction:
     op, types = node.op, typed.input_types(node)
-    if op.passes_through(*types):
+    if op.passes_through(*types) and not (training and op.differs_in_training):
         return unchanged
     if op.kind not in TORCH_OPS:
         raise Unsupported(f"`{op.kind}`")
     own = {name: state[node.param_name(name)] for name in op.params(*types)}
-    return TORCH_OPS[op.kind](TorchUse(functional, op, types, typed.types[node.name], own))
+    return TORCH_OPS[op.kind](TorchUse(functional, op, types, typed.types[node.name], own, training))

@@ -29,7 +29,7 @@ class TorchUse:
     """One use of an op, as its translation sees it.
 
     functional: torch.nn.functional. types, output: of the values, the batch left out. params: the tensors of
-    the op's parameters by its own names.
+    the op's parameters by its own names. training: the op is to do what it does in training.
     """
 
     functional: Any
@@ -37,6 +37,7 @@ class TorchUse:
     types: tuple[TensorType, ...]
     output: TensorType
     params: Mapping[str, Any]
+    training: bool = False
 
     @property
     def axes(self) -> int:
@@ -96,12 +97,12 @@ def _conv(use: TorchUse) -> TorchFunction:
 
 def _conv_transpose(use: TorchUse) -> TorchFunction:
     op, window = use.op, use.op.window(use.types[0])
-    if any(before != after for before, after in window.padding):
-        raise Unsupported("`conv_transpose` that is cut more at one side than at the other")
     function, (weight, bias), groups = use.by_rank("conv_transpose"), use.weights, op.groups
-    padding = tuple(before for before, _ in window.padding)
+    padding = tuple(min(sides) for sides in window.padding)  # the rest is cut off the result
     excess = per_axis(op.output_padding, use.axes, "output_padding")
-    return lambda x: function(x, weight, bias, window.stride, padding, excess, groups, window.dilation)
+    ends = zip(window.padding, padding, use.output.spatial, strict=True)
+    kept = (..., *(slice(before - p, before - p + n) for (before, _), p, n in ends))
+    return lambda x: function(x, weight, bias, window.stride, padding, excess, groups, window.dilation)[kept]
 
 
 def _linear(use: TorchUse) -> TorchFunction:
@@ -113,8 +114,37 @@ def _linear(use: TorchUse) -> TorchFunction:
 
 def _batch_norm(use: TorchUse) -> TorchFunction:
     mean, var = use.params["running_mean"], use.params["running_var"]
-    function, (weight, bias), eps = use.functional.batch_norm, use.weights, use.op.eps
-    return lambda x: function(x, mean, var, weight, bias, False, 0.0, eps)
+    function, (weight, bias), op, training = use.functional.batch_norm, use.weights, use.op, use.training
+    return lambda x: function(x, mean, var, weight, bias, training, op.momentum, op.eps)
+
+
+def _dropout(use: TorchUse) -> TorchFunction:
+    """A dropout in training; at inference no op is left of it."""
+    name, rate = {"dropout": "dropout", "channel_dropout": f"dropout{use.axes}d"}[use.op.kind], use.op.rate
+    return partial(getattr(use.functional, name), p=rate, training=True)
+
+
+def _stochastic_depth(use: TorchUse) -> TorchFunction:
+    dropout, rate = use.functional.dropout, use.op.rate
+
+    def run(x: Any) -> Any:
+        return x * dropout(x.new_ones(x.shape[0], *(1,) * (x.dim() - 1)), p=rate, training=True)
+
+    return run
+
+
+def _global_response_norm(use: TorchUse) -> TorchFunction:
+    op, rank = use.op, len(use.types[0].shape)
+    axis = op.axis % rank
+    spatial = tuple(a + 1 for a in range(rank) if a != axis)
+    weight, bias = (p.reshape(-1, *(1,) * (rank - 1 - axis)) for p in use.weights)
+    vector_norm = import_module("torch").linalg.vector_norm
+
+    def run(x: Any) -> Any:
+        norms = vector_norm(x, dim=spatial, keepdim=True)
+        return x + bias + weight * x * (norms / (norms.mean(axis + 1, keepdim=True) + op.eps))
+
+    return run
 
 
 def _layer_norm(use: TorchUse) -> TorchFunction:
@@ -148,6 +178,18 @@ def _avg_pool(use: TorchUse) -> TorchFunction:
     return lambda x: function(x, window.kernel, window.stride, padding, ceil, count)
 
 
+def _lp_pool(use: TorchUse) -> TorchFunction:
+    op, window = use.op, use.op.window(use.types[0])
+    if use.axes == 3:
+        raise Unsupported("`lp_pool` over 3 axes")
+    if op.ceil and any(map(any, window.padding)):
+        raise Unsupported("`lp_pool` with partial windows over padding")
+    padded = partial(use.functional.pad, pad=_reversed(window.padding))
+    function = use.by_rank("lp_pool")
+    kernel, stride = (n[0] if use.axes == 1 else n for n in (window.kernel, window.stride))
+    return lambda x: function(padded(x.abs()), op.norm, kernel, stride, op.ceil)
+
+
 def _adaptive_avg_pool(use: TorchUse) -> TorchFunction:
     return partial(use.by_rank("adaptive_avg_pool"), output_size=use.output.spatial)
 
@@ -156,7 +198,8 @@ def _global_pool(use: TorchUse) -> TorchFunction:
     axes, keep = tuple(range(2, use.axes + 2)), use.op.keep
     if use.op.kind == "global_avg_pool":
         return lambda x: x.mean(axes, keepdim=keep)
-    return lambda x: x.amax(axes, keepdim=keep)
+    pool, shape = partial(use.by_rank("adaptive_max_pool"), output_size=1), use.output.shape
+    return lambda x: pool(x).reshape(-1, *shape)
 
 
 def _multiply(use: TorchUse) -> TorchFunction:
@@ -210,6 +253,24 @@ def _layer_scale(use: TorchUse) -> TorchFunction:
     return lambda x: x * shaped
 
 
+def _recurrent(use: TorchUse) -> TorchFunction:
+    op, torch = use.op, import_module("torch")
+    if op.kind == "gru" and not op.linear_before_reset:
+        raise Unsupported("`gru` that resets the state before its matrix")
+    function = getattr(torch, f"rnn_{op.activation}" if op.kind == "rnn" else op.kind)
+    arrays = [*use.params.values()]
+    if op.biases == 1:
+        arrays.append(torch.zeros_like(arrays[-1]))
+    states = 2 if op.kind == "lstm" else 1
+
+    def run(x: Any) -> Any:
+        zeros = x.new_zeros(1, len(x), op.hidden)
+        start = (zeros,) * states if states > 1 else zeros
+        return function(x, start, arrays, op.biases > 0, 1, 0.0, use.training, False, True)[0]
+
+    return run
+
+
 # For each kind of op, what makes its function; an op that is missing has none.
 TORCH_OPS: Mapping[str, Translation] = {
     "abs": lambda use: operator.abs,
@@ -217,20 +278,26 @@ TORCH_OPS: Mapping[str, Translation] = {
     "add": _merge(operator.add),
     "avg_pool": _avg_pool,
     "bn": _batch_norm,
+    "channel_dropout": _dropout,
     "concat": _concat,
     "conv": _conv,
     "conv_transpose": _conv_transpose,
+    "dropout": _dropout,
     "elu": lambda use: partial(use.functional.elu, alpha=use.op.alpha),
     "flatten": lambda use: lambda x: x.flatten(1),
     "gelu": lambda use: partial(use.functional.gelu, approximate=use.op.approximate),
     "global_avg_pool": _global_pool,
     "global_max_pool": _global_pool,
+    "global_response_norm": _global_response_norm,
+    "gru": _recurrent,
     "hard_sigmoid": _functional("hardsigmoid"),
     "hard_swish": _functional("hardswish"),
     "layer_norm": _layer_norm,
     "layer_scale": _layer_scale,
     "leaky_relu": lambda use: partial(use.functional.leaky_relu, negative_slope=use.op.slope),
     "linear": _linear,
+    "lp_pool": _lp_pool,
+    "lstm": _recurrent,
     "log_softmax": lambda use: partial(use.functional.log_softmax, dim=_axis(use.op.axis)),
     "lrn": _lrn,
     "max_pool": _max_pool,
@@ -242,6 +309,7 @@ TORCH_OPS: Mapping[str, Translation] = {
     "relu": _functional("relu"),
     "relu6": _functional("relu6"),
     "reshape": lambda use: lambda x: x.reshape(-1, *use.output.shape),
+    "rnn": _recurrent,
     "scale": lambda use: lambda x: x * use.op.factor,
     "selu": _functional("selu"),
     "shuffle": _shuffle,
@@ -251,6 +319,7 @@ TORCH_OPS: Mapping[str, Translation] = {
     "softmax": lambda use: partial(use.functional.softmax, dim=_axis(use.op.axis)),
     "softplus": _functional("softplus"),
     "softsign": _functional("softsign"),
+    "stochastic_depth": _stochastic_depth,
     "subtract": _merge(operator.sub),
     "tanh": lambda use: import_module("torch").tanh,
     "upsample": _upsample,
