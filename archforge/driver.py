@@ -26,7 +26,7 @@ from archforge.analysis.checks import check_cells
 from archforge.analysis.counts import count
 from archforge.analysis.network import Network, Report
 from archforge.errors import Diagnostic, DiagnosticError, fail
-from archforge.ir import Array, TypedGraph, by_x
+from archforge.ir import TypedGraph, by_x
 from archforge.spec.expand.expand import InputShape, expand
 from archforge.spec.resolve.block_spec import block_spec
 from archforge.spec.resolve.library import Library
@@ -35,11 +35,12 @@ from archforge.spec.resolve.spec import Spec
 from archforge.spec.syntax.syntax_tree import Argument
 
 if TYPE_CHECKING:
+    from archforge.data.stored_arrays import LazyArrays
     from archforge.export import Refusal, Target
     from archforge.plan import Backend, Compiling, Executable, Shapes
     from archforge.weights.golden import Deviation, Golden
 
-__all__ = ["analyse", "check", "compile", "load", "open_spec", "warm", "zoo_paths"]
+__all__ = ["analyse", "check", "compile", "given_weights", "load", "open_spec", "warm", "zoo_paths"]
 
 
 # Expand, infer, count, check
@@ -171,6 +172,7 @@ def compile(
     backend: str | Backend = "auto",
     dtype: str = "float32",
     weights: Mapping[str, Any] | str | Path | None = None,
+    prefix: str = "",
     taps: Collection[str] = (),
     seed: int = 0,
     strict: bool = False,
@@ -181,20 +183,24 @@ def compile(
 ) -> Executable:
     """A network as a callable on arrays float[N, *shape], and on other sizes if its parameters allow it.
 
-    weights: a mapping of names to arrays, a .safetensors or .npz file, or None for fresh ones from
-    `seed`. Given weights and no profile, the one profile that they fit is taken. taps: names of nodes
-    or scopes whose values are returned besides. strict: refuse ops that the backend lacks. without:
+    weights: a mapping of names to arrays, a .safetensors or .npz file, the index of sharded safetensors,
+    or None for fresh ones from `seed`. Given weights and no profile, the one profile that they fit is
+    taken. prefix: of the weights, only those whose names begin with it, taken without it. taps: names of
+    nodes or scopes whose values are returned besides. strict: refuse ops that the backend lacks. without:
     graph passes and parts of planning to leave out. low_memory: leave out what takes memory for speed,
-    which is Winograd's weights. Given arrays are kept for the plans of other sizes.
+    which is Winograd's weights.
+
+    Given arrays that can be written to are copied; read-only ones are kept as they are. A file is read
+    again for inputs of another size, and must be there unchanged.
 
     Raises `DiagnosticError` for whatever does not fit.
     """
     from archforge import backends
-    from archforge.data.arrays import read_weights
     from archforge.plan import MEMORY_FOR_SPEED, GraphCompiler
+    from archforge.weights.given import kept
     from archforge.weights.init import fresh_weights
 
-    given = read_weights(weights) if isinstance(weights, str | Path) else weights
+    given = given_weights(weights, prefix)
     network = _network(source, profile, given, input, params)
     compiler = GraphCompiler(
         backends.get(backend, dtype) if isinstance(backend, str) else backend,
@@ -204,8 +210,26 @@ def compile(
         without=frozenset(without) | (MEMORY_FOR_SPEED if low_memory else frozenset()),
     )
     bound = _bound(network, given)
-    arrays = partial(fresh_weights, network.params, seed) if bound is None else lambda: bound
+    owned = None if bound is None else kept(bound)
+    arrays = partial(fresh_weights, network.params, seed) if owned is None else lambda: owned
     return compiler.executable(network.graph, arrays, partial(_resized, network))
+
+
+def given_weights(
+    weights: Mapping[str, Any] | str | Path | None, prefix: str = ""
+) -> Mapping[str, Any] | None:
+    """Weights by name, those of a file not yet read; None for fresh ones. With a prefix, only those whose
+    names begin with it, without it. Raises E0601, E0605 for what is no mapping, and E0001 for a prefix that
+    no name has."""
+    from archforge.data.arrays import read_weights
+    from archforge.weights.given import by_name, without_prefix
+
+    if weights is None:
+        if prefix:
+            fail("E0001", f"the prefix `{prefix}` is of given weights, and there are none")
+        return None
+    arrays = read_weights(weights) if isinstance(weights, str | Path) else by_name(weights)
+    return without_prefix(arrays, prefix)
 
 
 def _network(
@@ -261,8 +285,9 @@ def fitting_profile(
     return fitting(_every_profile(spec, settings, input_shape), given)
 
 
-def _bound(network: Network, given: Mapping[str, Any] | None) -> Mapping[str, Array] | None:
-    """Given arrays by the names of the network's parameters, or None. Raises what does not fit."""
+def _bound(network: Network, given: Mapping[str, Any] | None) -> LazyArrays | None:
+    """Given arrays by the names of the network's parameters, those of a file not yet read, or None. Raises
+    what does not fit."""
     from archforge.weights.bind import bind
 
     return None if given is None else bind(network.params, given, ignorable=_other_heads(network))
@@ -425,18 +450,22 @@ def export(
     settings: Mapping[str, Argument] | None = None,
     input_shape: InputShape | None = None,
     weights: str | Path | None = None,
+    prefix: str = "",
     seed: int = 0,
 ) -> Export:
     """A network as the file of one target, not yet written. The network's figures are not checked.
 
-    weights: a .safetensors or .npz file for a target that needs weights, or None for fresh ones from `seed`.
-    Given weights and no profile, the one profile that they fit is taken. Raises `DiagnosticError`.
+    weights: a file for a target that needs weights, or None for fresh ones from `seed`; prefix: of the names
+    in it. Given weights and no profile, the one profile that they fit is taken. Raises `DiagnosticError`.
     """
-    from archforge.data.arrays import read_weights
+    import numpy as np
+
     from archforge.export import Subject, all_targets, files_of
 
-    given = None if weights is None else read_weights(weights)
+    given = given_weights(weights, prefix)
     network = _profile_for(spec, profile, given, settings, input_shape)
     networks = _every_profile(spec, settings, input_shape, network)
-    subject = Subject(network, networks, _bound(network, given), seed, files_of(all_targets().values()))
+    bound = _bound(network, given)
+    arrays = None if bound is None else {name: np.asarray(array) for name, array in bound.items()}
+    subject = Subject(network, networks, arrays, seed, files_of(all_targets().values()))
     return Export(network, target.content(subject))

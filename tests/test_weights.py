@@ -9,6 +9,7 @@ import math
 import os
 import pickle
 import struct
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -82,7 +83,7 @@ def test_what_a_mapped_file_held_is_given_back_and_read_again(tmp_path: Path) ->
     path = tmp_path / "weights.safetensors"
     weights = {"small": np.ones(3, np.float32), "large": np.arange(1 << 20, dtype=np.float32).reshape(64, -1)}
     write_arrays(path, weights)
-    arrays = read_weights(path)
+    arrays = {name: np.asarray(array) for name, array in read_weights(path).items()}
     assert not arrays["large"].flags.writeable
     before = resident(path)
     for _ in range(2):
@@ -108,7 +109,7 @@ def test_bfloat16_is_widened(tmp_path: Path) -> None:
     header = {"x": {"dtype": "BF16", "shape": [2], "data_offsets": [0, 4]}}
     path = tmp_path / "b.safetensors"
     path.write_bytes(packed(header, struct.pack("<HH", 0x3FC0, 0xC000)))
-    x = read_weights(path)["x"]
+    x = np.asarray(read_weights(path)["x"])
     assert x.dtype == np.float32
     assert x.tolist() == [1.5, -2.0]
 
@@ -124,6 +125,7 @@ def tensor(shape: Any, begin: int, end: int, dtype: str = "F32") -> dict[str, An
     return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
 
 
+ONE = json.dumps(tensor([1], 0, 4)).encode()
 NPY = b"\x93NUMPY\x01\x00"
 
 
@@ -131,6 +133,16 @@ def npy(shape: str) -> bytes:
     """A header for float64 of that shape, and no data."""
     header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}}}\n".encode()
     return NPY + struct.pack("<H", len(header)) + header
+
+
+def npz(*members: tuple[str, bytes], how: int = zipfile.ZIP_STORED) -> bytes:
+    """The bytes of a zip archive."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", how) as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of names that are there twice
+        for name, content in members:
+            archive.writestr(name, content)
+    return file.getvalue()
 
 
 MALFORMED: dict[str, bytes] = {
@@ -149,12 +161,27 @@ MALFORMED: dict[str, bytes] = {
     "overlap.safetensors": packed({"x": tensor([1], 0, 4), "y": tensor([1], 0, 4)}, b"1234"),
     "truncated.safetensors": packed({"x": tensor([2], 0, 8)}, b"1234"),
     "trailing.safetensors": packed({"x": tensor([1], 0, 4)}, b"123456"),
-    "float8.safetensors": packed({"x": tensor([4], 0, 4, "F8_E4M3")}, b"1234"),
+    "twice.safetensors": packed(
+        b'{"x": %s, "x": %s}' % ((json.dumps(tensor([1], 0, 4)).encode(),) * 2), b"1234"
+    ),
+    "boolean.safetensors": packed({"x": tensor([True], 0, 4)}, b"1234"),
+    "enormous.safetensors": packed({"x": tensor([0, 10**30], 0, 0)}),
+    "axes.safetensors": packed({"x": tensor([1] * 65, 0, 4)}, b"1234"),
+    "float8.safetensors": packed({"x": tensor([4], 4, 0, "F8_E4M3")}, b"1234"),
     "unhashable.safetensors": packed({"x": {"dtype": [], "shape": [], "data_offsets": [0, 4]}}, b"1234"),
     "empty.npz": b"",
     "text.npz": b"hello",
     "array.npz": NPY,
     "half.npz": b"PK\3\4",
+    "twice.npz": npz(("x.npy", npy("()") + bytes(8)), ("x.npy", npy("()") + bytes(8))),
+    "text.in.npz": npz(("x.npy", npy("()") + bytes(8)), ("read me", b"hello")),
+    "promise.npz": npz(("x.npy", npy("(1000, 1000)"))),
+    "trailing.npz": npz(("x.npy", npy("()") + bytes(9))),
+    "bomb.npz": npz(("x.npy", npy("(3,)") + bytes(24))).replace(
+        struct.pack("<I", 24 + len(npy("(3,)"))), b"\xff\xff\xff\x7f"
+    ),
+    "bzip2.npz": npz(("x.npy", npy("()") + bytes(8)), how=zipfile.ZIP_BZIP2),
+    "negative.npz": npz(("x.npy", npy("(-1, -1)") + bytes(8))),
     "empty.npy": b"",
     "magic.npy": b"NUMPX",
     "version.npy": b"\x93NUMPY\x09\x00",
@@ -181,11 +208,7 @@ def test_a_malformed_file_is_a_diagnostic(name: str, tmp_path: Path) -> None:
 
 def zipped(*names: str) -> bytes:
     """A zip archive whose members have these names."""
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        for name in names:
-            archive.writestr(name, "content")
-    return file.getvalue()
+    return npz(*((name, b"content") for name in names))
 
 
 # Files that are taken for weights: their first bytes, what they are called, and a word of the way out.
@@ -227,9 +250,14 @@ def test_pickles_are_refused(tmp_path: Path) -> None:
     objects = np.array([print], object)
     np.savez(tmp_path / "p.npz", x=objects)
     np.save(tmp_path / "p.npy", objects)
-    for name in ("p.npz", "p.npy"):
-        with pytest.raises(DiagnosticError, match="E0601"):
-            read(tmp_path / name)
+    for name, array in (
+        ("x", read_weights(tmp_path / "p.npz")["x"]),
+        ("i", read_inputs(tmp_path / "p.npy", ["i"])["i"]),
+    ):
+        with pytest.raises(DiagnosticError, match=r"E0601: .*pickles are never executed"):
+            np.asarray(array)
+        with pytest.raises(DiagnosticError, match=f"E0605: `{name}` is object, expected floating-point"):
+            bind({name: ParamDecl((1,))}, {name: array})
 
 
 @pytest.mark.parametrize(
@@ -389,7 +417,12 @@ def test_a_quite_different_network_does_not_print_hundreds_of_lines() -> None:
     with pytest.raises(DiagnosticError) as caught:
         bind(decls, {})
     assert len(caught.value.diagnostics) == 9
-    assert caught.value.diagnostics[-1].message == "92 more parameters are missing"
+    assert caught.value.diagnostics[-1].message == "92 more such scopes, of 100 arrays in all"
+    with pytest.raises(DiagnosticError) as caught:
+        bind({}, {f"optimizer.{i}.moment": np.ones(2) for i in range(300)})
+    assert [d.message for d in caught.value.diagnostics] == [
+        "nothing in the network fits 300 arrays in `optimizer`, the first is `optimizer.0.moment`"
+    ]
 
 
 def test_what_is_no_array_is_refused() -> None:
@@ -401,3 +434,25 @@ def test_what_is_no_array_is_refused() -> None:
     for value in (Stubborn(), [[1.0], [2.0, 3.0]], "text", None):
         with pytest.raises(DiagnosticError, match=r"E060[45]"):
             bind(decls, {"w": value})
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_file_that_changed_is_not_read_again(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"w{suffix}"
+    first = {"x": np.arange(4.0), "y": np.ones(3)}
+
+    def replaced() -> None:
+        write_arrays(tmp_path / f"v{suffix}", first)
+        (tmp_path / f"v{suffix}").replace(path)
+
+    def overwritten() -> None:
+        path.write_bytes(path.read_bytes())
+        os.utime(path, ns=(1, 1))  # the clock of a file system may be coarse
+
+    for change in (replaced, overwritten, lambda: os.truncate(path, 90), path.unlink):
+        write_arrays(path, first)
+        arrays = read_weights(path)
+        np.testing.assert_array_equal(np.asarray(arrays["x"]), first["x"])
+        change()
+        with pytest.raises(DiagnosticError, match=r"E0601: .*(has changed since|no such file)"):
+            np.asarray(arrays["y"])

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from archforge.analysis.network import Network
-from archforge.errors import fail
+from archforge.errors import DiagnosticError, fail
 from archforge.ir import shape_text
-from archforge.ops.lazy_numpy import np
 from archforge.passes import optimise
-from archforge.weights.bind import COUNTER
+from archforge.weights.bind import COUNTER, shape_of
+from archforge.weights.given import prefix_diagnostic, prefixes
 
 __all__ = ["fitting"]
 
@@ -19,7 +19,7 @@ def fitting(networks: Sequence[Network], given: Mapping[str, Any]) -> Network:
     """The one of a spec's networks whose parameters have the names and shapes of `given`.
 
     Networks that compute the same from the same weights are one. Raises E0606 for none, with the
-    first difference to each, or several.
+    first difference to each, or several; E0602 for names that all have a prefix.
     """
     fits: list[Network] = []
     misfits: list[str] = []
@@ -35,6 +35,9 @@ def fitting(networks: Sequence[Network], given: Mapping[str, Any]) -> Network:
     if fits:
         names = ", ".join(f"`{n.profile}`" for n in fits)
         fail("E0606", f"the weights fit several profiles of {name}: {names}", help="name one with `profile`")
+    for network in networks:
+        if found := prefixes(network.params, given):
+            raise DiagnosticError((prefix_diagnostic(found),))
     fail("E0606", f"the weights fit no profile of {name}: {'; '.join(misfits)}")
 
 
@@ -43,7 +46,7 @@ def _first_misfit(network: Network, given: Mapping[str, Any]) -> str:
     for name, decl in network.params.items():
         if name not in given:
             return f"`{name}` is not in the weights"
-        shape = tuple(np.shape(given[name]))
+        shape = shape_of(given[name])
         if shape != decl.shape:
             return f"`{name}` is {shape_text(shape)} in the weights, {shape_text(decl.shape)} here"
     extra = next((n for n in given if n not in network.params and not n.endswith(COUNTER)), None)

@@ -16,6 +16,7 @@ from archforge.cli.options import (
     ProfileOption,
     SetOption,
     SpecArgument,
+    WeightsPrefixOption,
     input_shape,
     settings,
 )
@@ -39,9 +40,11 @@ def export(
             "--weights",
             "-w",
             metavar="FILE",
-            help="For a target that holds weights, a .safetensors or .npz file. Default: fresh ones.",
+            help="For a target that holds weights, a .safetensors or .npz file, or the "
+            ".safetensors.index.json of several. Default: fresh ones.",
         ),
     ] = None,
+    prefix: WeightsPrefixOption = "",
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, metavar="N", help="Of fresh weights. Default: 0.")
     ] = None,
@@ -72,6 +75,7 @@ def export(
             settings=settings(set),
             input_shape=input_shape(input),
             weights=weights,
+            prefix=prefix,
             seed=seed or 0,
         )
         if path is not None:

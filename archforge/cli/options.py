@@ -21,6 +21,7 @@ __all__ = [
     "ProfileOption",
     "SetOption",
     "SpecArgument",
+    "WeightsPrefixOption",
     "input_shape",
     "json_option",
     "network_of",
@@ -58,6 +59,15 @@ InputOption = Annotated[
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="A value for an argument of the spec; may be repeated."),
+]
+
+WeightsPrefixOption = Annotated[
+    str,
+    typer.Option(
+        "--prefix",
+        metavar="PREFIX",
+        help="Take of the weights only the names that begin so, without it: module., model., ema.",
+    ),
 ]
 
 

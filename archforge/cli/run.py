@@ -20,7 +20,15 @@ from archforge.cli.compile_options import (
     compile_options,
 )
 from archforge.cli.inputs import PictureOptions
-from archforge.cli.options import ProfileOption, SetOption, SpecArgument, input_shape, json_option, settings
+from archforge.cli.options import (
+    ProfileOption,
+    SetOption,
+    SpecArgument,
+    WeightsPrefixOption,
+    input_shape,
+    json_option,
+    settings,
+)
 from archforge.cli.output import print_json_line, with_fallbacks
 from archforge.cli.progress import Progress
 from archforge.cli.run_many import OUTPUTS, open_many
@@ -35,6 +43,7 @@ __all__ = ["run"]
 
 BATCH = 8
 ARRAYS = (".npy", ".npz")
+MADE_WEIGHTS = ("fresh", "rule")  # that are no files
 
 
 def run(
@@ -48,9 +57,11 @@ def run(
             "--weights",
             "-w",
             metavar="FILE",
-            help="A .safetensors or .npz file, `fresh` to initialise, or `rule` for those of golden outputs.",
+            help="A .safetensors or .npz file, or the .safetensors.index.json of several; `fresh` to "
+            "initialise, `rule` for those of golden outputs.",
         ),
     ] = "fresh",
+    prefix: WeightsPrefixOption = "",
     data: Annotated[
         list[str] | None,
         typer.Option(
@@ -156,9 +167,8 @@ def run(
     if not many:
         _refuse_options_of_many({"--batch": batch, **pictures.given(), "--labels": labels, "--json": as_json})
     target = _target(output, OUTPUTS if many else (".npz",))
-    is_made = weights in ("fresh", "rule")
-    with Progress("making weights" if is_made else "loading weights") as progress:
-        network, arrays = _loaded(spec, weights, profile, input_shape(shape), settings(set))
+    with Progress("making weights" if weights in MADE_WEIGHTS else "loading weights") as progress:
+        network, arrays = _loaded(spec, weights, prefix, profile, input_shape(shape), settings(set))
         many_inputs = open_many(network, sources, pictures, labels, target, bool(tap)) if many else None
         given = {} if many else inputs(network, sources[0], seed, dtype)
         executable = driver.compile(
@@ -223,19 +233,18 @@ def _target(output: str | None, suffixes: Sequence[str]) -> Path | None:
 def _loaded(
     spec: str,
     weights: str,
+    prefix: str,
     profile: str | None,
     shape: InputShape | None,
     changed: Mapping[str, Argument],
 ) -> tuple[Network, Mapping[str, Any] | None]:
     """The network, in the profile that the weights fit if none is named, and the weights unless fresh."""
-    from archforge.data.arrays import read_weights
     from archforge.weights.rule_made import rule_weights
 
     opened = driver.open_spec(spec)
-    if weights in ("fresh", "rule") or profile is not None:
-        network = driver.analyse(opened, profile, settings=changed, input_shape=shape)
-        if weights == "fresh":
-            return network, None
-        return network, rule_weights(network.params) if weights == "rule" else read_weights(weights)
-    arrays = read_weights(weights)
-    return driver.fitting_profile(opened, arrays, changed, shape), arrays
+    is_made = weights in MADE_WEIGHTS
+    arrays = driver.given_weights(None if is_made else weights, prefix)
+    if arrays is not None and profile is None:
+        return driver.fitting_profile(opened, arrays, changed, shape), arrays
+    network = driver.analyse(opened, profile, settings=changed, input_shape=shape)
+    return network, rule_weights(network.params) if weights == "rule" else arrays

@@ -41,7 +41,7 @@ def inputs(network: Network, data: str, seed: int, dtype: str) -> dict[str, NDAr
     else:
         found = read_inputs(data, list(types))
         of = {name: data if len(types) == 1 else f"`{name}` of {data}" for name in types}
-        return {name: rows_of(np.asarray(found[name]), types[name].shape, of[name]) for name in found}
+        return {name: rows_of(found[name], types[name].shape, of[name]) for name in found}
     wanted = "float64" if dtype == "float64" else "float32"
     return {name: array.astype(wanted) for name, array in arrays.items()}
 

@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from archforge.atomic_files import written_beside
+from archforge.data.npy import read_npy, read_npz
 from archforge.data.opened_files import endings, opened, refuse_name
 from archforge.data.safetensors import read_safetensors, write_safetensors
+from archforge.data.sharded import INDEX, read_sharded
+from archforge.data.stored_arrays import StoredArray
 from archforge.errors import did_you_mean, fail
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
@@ -22,17 +25,18 @@ from archforge.ops.lazy_numpy import np
 __all__ = ["npz_writer", "read_inputs", "read_weights", "write_arrays"]
 
 
-def read_weights(path: str | Path) -> dict[str, Array]:
-    """Arrays by name from a .safetensors or .npz file. Raises E0601."""
-    readers = {".safetensors": read_safetensors, ".npz": _read_npz}
+def read_weights(path: str | Path) -> dict[str, StoredArray]:
+    """The arrays of a .safetensors or .npz file by name, which are read when they are used. Of safetensors
+    in several files, `path` is the index. Raises E0601."""
+    readers = {".safetensors": read_safetensors, ".npz": read_npz, INDEX: read_sharded}
     return _read(Path(path), readers, "weights")
 
 
-def read_inputs(path: str | Path, names: Sequence[str]) -> dict[str, Array]:
+def read_inputs(path: str | Path, names: Sequence[str]) -> dict[str, StoredArray]:
     """An array for each of a network's inputs `names`: from an .npz file that holds these names, or,
     for one input, from an .npy file or an .npz file of one array whatever its name. Raises E0601."""
     path = Path(path)
-    arrays = _read(path, {".npy": _read_npy, ".npz": _read_npz}, "input")
+    arrays = _read(path, {".npy": read_npy, ".npz": read_npz}, "input")
     if len(names) == 1 and len(arrays) == 1:
         return {names[0]: next(iter(arrays.values()))}
     if path.suffix == ".npy":
@@ -77,26 +81,16 @@ def npz_writer(path: Path) -> Iterator[Callable[[str, Array], None]]:
         yield partial(_write_member, archive)
 
 
-Reader = Callable[[BinaryIO], dict[str, Array]]
+Reader = Callable[[BinaryIO, Path, str], dict[str, StoredArray]]
 
 
-def _read(path: Path, readers: Mapping[str, Reader], what: str) -> dict[str, Array]:
-    reader = readers.get(path.suffix)
-    if reader is None:
+def _read(path: Path, readers: Mapping[str, Reader], what: str) -> dict[str, StoredArray]:
+    ending = next((e for e in readers if path.name.lower().endswith(e)), None)
+    if ending is None:
         refuse_name(path, readers)
-    with opened(path, f"{path.suffix[1:]} file of {what}") as file:
-        return reader(file)
-
-
-def _read_npz(file: BinaryIO) -> dict[str, Array]:
-    with np.load(file, allow_pickle=False) as archive:
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise ValueError("it is a single array, not an archive")
-        return {name: archive[name] for name in archive.files}
-
-
-def _read_npy(file: BinaryIO) -> dict[str, Array]:
-    return {"": np.lib.format.read_array(file, allow_pickle=False)}
+    what = f"{ending[1:]} file of {what}"
+    with opened(path, what) as file:
+        return readers[ending](file, path, what)
 
 
 def _write_npz(file: BinaryIO, arrays: Mapping[str, Array]) -> None:

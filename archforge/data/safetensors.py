@@ -1,29 +1,33 @@
 """The safetensors format: 8 bytes of header length, a JSON header, the arrays' bytes end to end.
 
 Source: https://github.com/huggingface/safetensors, section "Format". Written here because a network's
-weights should not need another package, and because NumPy has no bfloat16, which this widens.
+weights should not need another package, and because NumPy has no bfloat16, which this widens. An array of a
+dtype that NumPy lacks can be there, but not be read.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import os
 import struct
+from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, BinaryIO
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
 
 from archforge.data.memory_map import mapped
+from archforge.data.stored_arrays import FileVersion, StoredArray, widened
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-__all__ = ["read_safetensors", "write_safetensors"]
+__all__ = ["read_safetensors", "unique", "write_safetensors"]
 
 HEADER_LIMIT = 100_000_000  # bytes; the limit of the reference implementation
+MOST_AXES = 64  # those of NumPy
+LARGEST = 1 << 62
 
+# What lies in the file: of bfloat16 the bits.
 _DTYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2",
     "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "|i1",
@@ -32,23 +36,23 @@ _DTYPES = {
 _NAMES = {code: name for name, code in _DTYPES.items() if name != "BF16"}
 
 
-def read_safetensors(file: BinaryIO) -> dict[str, Array]:
-    """Arrays by name, in the order of their data, mapped into memory; bfloat16 becomes float32.
+def read_safetensors(file: BinaryIO, path: Path, what: str) -> dict[str, StoredArray]:
+    """The arrays of a file by name, in the order of their data; bfloat16 becomes float32.
 
     Raises ValueError if malformed.
     """
-    size = os.fstat(file.fileno()).st_size
+    version = FileVersion.of(file, path, what)
+    size = version.identity[1]
     header, start = _read_header(file, size)
-    entries = sorted((_entry(name, fields) for name, fields in header.items()), key=lambda e: e[3])
+    entries = sorted((_entry(name, fields) for name, fields in header.items()), key=lambda e: e.begin)
     position = 0
-    for name, _, _, (begin, end) in entries:
-        if begin != position:
-            raise ValueError(f"the data of `{name}` starts at byte {begin}, expected {position}")
-        position = end
+    for entry in entries:
+        if entry.begin != position:
+            raise ValueError(f"the data of `{entry.name}` starts at byte {entry.begin}, expected {position}")
+        position = entry.end
     if start + position != size:
         raise ValueError(f"the header describes {start + position} bytes, the file has {size}")
-    data = mapped(file)[start:]
-    return {name: _array(data[begin:end], dtype, shape) for name, dtype, shape, (begin, end) in entries}
+    return {entry.name: entry.stored(version, start) for entry in entries}
 
 
 def write_safetensors(file: BinaryIO, arrays: Mapping[str, Array]) -> None:
@@ -76,31 +80,62 @@ def _read_header(file: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
     (length,) = struct.unpack("<Q", prefix)
     if length > min(size - 8, HEADER_LIMIT):
         raise ValueError(f"its header is said to take {length} bytes")
-    header = json.loads(file.read(length).decode())
+    header = json.loads(file.read(length).decode(), object_pairs_hook=unique)
     if not isinstance(header, dict):
         raise ValueError("its header is not a JSON object")
     header.pop("__metadata__", None)
     return header, 8 + length
 
 
-def _entry(name: str, fields: Any) -> tuple[str, str, tuple[int, ...], tuple[int, int]]:
+def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object of these pairs. Raises ValueError for a name that is there twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
+        raise ValueError(f"`{twice}` is there twice")
+    return found
+
+
+class HeaderEntry(NamedTuple):
+    """An array as the header describes it; `begin` and `end` count bytes from the end of the header."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    begin: int
+    end: int
+
+    def stored(self, file: FileVersion, start: int) -> StoredArray:
+        """The array as one of a file whose header ends at `start`."""
+        read = partial(_read, self, start)
+        if self.dtype == "BF16":
+            return StoredArray(file, self.shape, np.dtype(np.float32), "bfloat16", read)
+        dtype = np.dtype(_DTYPES.get(self.dtype, "V"))
+        return StoredArray(file, self.shape, dtype, str(dtype) if self.dtype in _DTYPES else self.dtype, read)
+
+
+def _entry(name: str, fields: Any) -> HeaderEntry:
     try:
         dtype, shape, (begin, end) = fields["dtype"], tuple(fields["shape"]), fields["data_offsets"]
     except (TypeError, KeyError, ValueError) as error:
         raise ValueError(f"the header's entry of `{name}` is malformed") from error
-    if dtype not in _DTYPES:
-        raise ValueError(f"`{name}` has the dtype {dtype}, which NumPy cannot hold")
-    if not all(isinstance(n, int) and n >= 0 for n in (*shape, begin, end)):
+    numbers = (*shape, begin, end)
+    if not isinstance(dtype, str) or not all(type(n) is int and 0 <= n < LARGEST for n in numbers):
         raise ValueError(f"the header's entry of `{name}` is malformed")
-    if end - begin != math.prod(shape) * int(_DTYPES[dtype][2:]):
+    if len(shape) > MOST_AXES:
+        raise ValueError(f"`{name}` has {len(shape)} axes")
+    size = math.prod(shape) * int(_DTYPES[dtype][2:]) if dtype in _DTYPES else max(end - begin, 0)
+    if end - begin != size:
         raise ValueError(f"`{name}` has {end - begin} bytes, too many or too few for {shape} of {dtype}")
-    return name, dtype, shape, (begin, end)
+    return HeaderEntry(name, dtype, shape, begin, end)
 
 
-def _array(data: NDArray[np.uint8], dtype: str, shape: tuple[int, ...]) -> Array:
-    array: Array = data.view(_DTYPES[dtype]).reshape(shape)
-    if dtype != "BF16":
-        return array
-    # bfloat16 is the upper half of a float32.
-    widened: Array = (array.astype(np.uint32) << 16).view(np.float32)
-    return widened
+def _read(entry: HeaderEntry, start: int, file: BinaryIO) -> Array:
+    """The elements of an array, mapped into memory. Raises ValueError for a dtype that NumPy lacks."""
+    if entry.dtype not in _DTYPES:
+        raise ValueError(f"`{entry.name}` has the dtype {entry.dtype}, which NumPy cannot hold")
+    code = _DTYPES[entry.dtype]
+    if entry.begin == entry.end:
+        return np.empty(entry.shape, np.float32 if entry.dtype == "BF16" else code)
+    array: Array = mapped(file, start + entry.begin, entry.end - entry.begin).view(code).reshape(entry.shape)
+    return widened(array) if entry.dtype == "BF16" else array

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from archforge.data.images import IMAGE_SUFFIXES
 from archforge.data.opened_files import opened
+from archforge.data.stored_arrays import StoredArray
 from archforge.errors import Diagnostic, DiagnosticError, fail
 from archforge.ir import by_x
 from archforge.ops.base import Array
@@ -97,25 +98,25 @@ def read_rows(path: Path, shape: Sequence[int]) -> Array:
     return rows_of(array, shape, str(path))
 
 
-def rows_of(array: Array, shape: Sequence[int], name: str) -> Array:
+def rows_of(array: Array | StoredArray, shape: Sequence[int], name: str) -> Array:
     """One array float[*shape], or N of them, as float[N, *shape].
 
     The number of axes tells which, so that 3x3x3 is one picture, channels first. Sizes may differ from
-    `shape`. Raises E0607 about `name`.
+    `shape`. Raises E0607 about `name`, before anything is read.
     """
     expected = by_x(shape)
-    rows = array[None] if array.ndim == len(shape) else array
-    if rows.ndim != len(shape) + 1 or not rows.size:
-        help = "N is 1 or more" if rows.ndim == len(shape) + 1 else ""
+    rows = (1, *array.shape) if array.ndim == len(shape) else array.shape
+    if len(rows) != len(shape) + 1 or not array.size:
+        help = "N is 1 or more" if len(rows) == len(shape) + 1 else ""
         message = f"{name} has shape {by_x(array.shape) or 'of no axes'}, expected {expected} or Nx{expected}"
         fail("E0607", message, help=help)
-    if len(shape) > 1 and rows.shape[1] != shape[0] and rows.shape[-1] == shape[0]:
+    if len(shape) > 1 and rows[1] != shape[0] and rows[-1] == shape[0]:
         help = f"numpy.moveaxis(x, -1, -{len(shape)})"
         fail("E0607", f"{name} has shape {by_x(array.shape)}: channels come first, {expected}", help=help)
-    if not np.issubdtype(rows.dtype, np.floating):
+    if not np.issubdtype(array.dtype, np.floating):
         help = "x.astype('float32'), and scaled as the network expects"
-        fail("E0607", f"{name} is {rows.dtype}, expected floating-point numbers", help=help)
-    return rows
+        fail("E0607", f"{name} is {array.dtype}, expected floating-point numbers", help=help)
+    return np.asarray(array).reshape(rows)
 
 
 def read_ahead(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from archforge.data.stored_arrays import LazyArrays
 from archforge.errors import Diagnostic, DiagnosticError, Note, did_you_mean
 from archforge.ir import TensorType, shape_text
 from archforge.ops.base import Array
@@ -82,7 +83,7 @@ class Executable:
 
 def load(
     plan: Plan,
-    arrays: Mapping[str, Array],
+    arrays: LazyArrays,
     packed_before: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
 ) -> Executable:
     """The plan with its parameters. `arrays` hold all that the graph before its passes declared;
@@ -110,7 +111,7 @@ def checked_inputs(
         wrong.append(Diagnostic("E0607", f"the inputs have different batch sizes: {sizes}"))
     if wrong:
         raise DiagnosticError(tuple(wrong))
-    return arrays
+    return {name: np.asarray(array) for name, array in arrays.items()}  # files are read now
 
 
 def _misnamed(types: Mapping[str, TensorType], given: Mapping[str, Any]) -> Iterator[Diagnostic]:
@@ -124,7 +125,7 @@ def _misnamed(types: Mapping[str, TensorType], given: Mapping[str, Any]) -> Iter
 
 
 def _misfits(
-    types: Mapping[str, TensorType], arrays: Mapping[str, Array], *, of_any_size: bool = False
+    types: Mapping[str, TensorType], arrays: LazyArrays, *, of_any_size: bool = False
 ) -> Iterator[Diagnostic]:
     for name, array in arrays.items():
         expected = types[name].shape

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
+from archforge.data.stored_arrays import LazyArrays
 from archforge.ir import TypedGraph
-from archforge.ops.base import Array
 from archforge.passes import optimise
 from archforge.plan.contract import Backend, Plan
 from archforge.plan.executable import Executable, Shapes, load
@@ -52,7 +52,7 @@ class GraphCompiler:
     def executable(
         self,
         graph: TypedGraph,
-        arrays: Callable[[], Mapping[str, Array]],
+        arrays: Callable[[], LazyArrays],
         resized: Callable[[Shapes], TypedGraph],
     ) -> Executable:
         """The graph with its parameters, which `arrays` returns by their names whenever they are needed.
@@ -66,7 +66,7 @@ class GraphCompiler:
     def _resized(
         self,
         first: Executable,
-        arrays: Callable[[], Mapping[str, Array]],
+        arrays: Callable[[], LazyArrays],
         resized: Callable[[Shapes], TypedGraph],
         shapes: Shapes,
     ) -> Executable:

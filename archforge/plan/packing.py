@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-from archforge.data.memory_map import forget
+from archforge.data.memory_map import unmapped
+from archforge.data.stored_arrays import LazyArrays
 from archforge.errors import InternalError
 from archforge.ir import ParamDecl
 from archforge.ops.base import Array
@@ -21,7 +22,7 @@ __all__ = ["packed_alike", "packed_params"]
 
 def packed_params(
     plan: Plan,
-    arrays: Mapping[str, Array],
+    arrays: LazyArrays,
     packed_before: Mapping[str, Mapping[str, Any]],
 ) -> tuple[Mapping[str, Any], ...]:
     """The parameters of each step in the backend's form: those of `packed_before`, by what the step makes, or
@@ -84,7 +85,7 @@ def _ending_at_once(pool: ThreadPoolExecutor) -> Iterator[ThreadPoolExecutor]:
 class _ParamSource:
     """Parameters of steps, from weights and the transforms of a plan. Threads may share it."""
 
-    def __init__(self, plan: Plan, arrays: Mapping[str, Array]) -> None:
+    def __init__(self, plan: Plan, arrays: LazyArrays) -> None:
         self._arrays = arrays
         self._makers = {name: transform for transform in plan.transforms for name in transform.makes}
         self._dtype = "float64" if plan.dtype == "float64" else "float32"
@@ -97,12 +98,8 @@ class _ParamSource:
         names = {name: step.node.param_name(name) for name in step.params}
         found = self._found(names.values(), self._dtype)
         own = {name: self._checked(full, found, step.params[name]) for name, full in names.items()}
-        if step.is_fallback:
-            return own
-        laid_out = step.kernel.pack(own)
-        for array in found.values():
-            forget(array)
-        return laid_out
+        laid_out = own if step.is_fallback else step.kernel.pack(own)
+        return {name: unmapped(array) for name, array in laid_out.items()}
 
     def _found(self, names: Iterable[str], dtype: str) -> dict[str, Array]:
         """The arrays of these names, from the weights or computed; each transform is applied once."""
@@ -114,12 +111,9 @@ class _ParamSource:
                 found[name] = self._kept[name]
             elif name in self._makers:
                 maker = self._makers[name]
-                read = self._found(maker.reads, "float64")
-                found |= maker.apply(read, dtype)
-                for array in read.values():
-                    forget(array)
+                found |= maker.apply(self._found(maker.reads, "float64"), dtype)
             elif name in self._arrays:
-                found[name] = self._arrays[name]
+                found[name] = np.asarray(self._arrays[name])
         return found
 
     def _checked(self, name: str, found: Mapping[str, Array], decl: ParamDecl) -> Array:
@@ -128,4 +122,4 @@ class _ParamSource:
             raise InternalError(f"`{name}` is not bound to an array of shape {decl.shape}")
         array: Array = np.asarray(found[name], self._dtype, order="C")
         # Shared parameters stay shared.
-        return self._kept.setdefault(name, array) if name in self._shared else array
+        return self._kept.setdefault(name, unmapped(array)) if name in self._shared else array

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from archforge.data.stored_arrays import LazyArrays, StoredArray, widened
 from archforge.errors import Diagnostic, DiagnosticError, closest, fail
 from archforge.ir import ParamDecl, shape_text
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
+from archforge.weights.given import prefix_diagnostic, prefixes, without_prefix
 
-__all__ = ["as_array", "bind"]
+__all__ = ["COUNTER", "as_array", "bind", "shape_of"]
 
 LISTED = 8  # of one kind of mistake; a wrong network would otherwise print hundreds
+COMPARED = 1000  # names that one is compared with to find the most similar
 
 # torch counts the batches that its norms have seen; no output depends on it.
 COUNTER = ".num_batches_tracked"
@@ -20,36 +23,62 @@ COUNTER = ".num_batches_tracked"
 
 def bind(
     decls: Mapping[str, ParamDecl], given: Mapping[str, Any], *, ignorable: Collection[str] = ()
-) -> dict[str, Array]:
-    """The given arrays, in the order of their declarations and in the dtypes that they came in.
+) -> dict[str, Array | StoredArray]:
+    """The given arrays, in the order of their declarations and in the dtypes that they came in; of a file,
+    not yet read. bfloat16 is given as float32.
 
     `ignorable` names scopes (`aux1`) whose arrays may be there although the network lacks them: heads
     that another of its settings would have. Anything else that does not fit raises, all together:
-    E0602 missing, E0603 extra, E0604 shape, E0605 dtype.
+    E0602 missing, E0603 extra, E0604 shape, E0605 dtype. A prefix of all names is told once.
     """
-    arrays = {name: as_array(value, f"`{name}`", "E0605") for name, value in given.items() if name in decls}
+    wrong = list(_differences(decls, given, ignorable))
+    if wrong:
+        raise DiagnosticError(tuple(wrong))
+    return {name: as_array(given[name], f"`{name}`", "E0605") for name in decls}
+
+
+def _differences(
+    decls: Mapping[str, ParamDecl], given: Mapping[str, Any], ignorable: Collection[str]
+) -> Iterator[Diagnostic]:
+    """All that does not fit. Behind a prefix, that which would not fit without it either."""
+    if not decls.keys() <= given.keys() and (found := prefixes(decls, given)):
+        yield prefix_diagnostic(found)
+        if len(found) == 1:
+            yield from _differences(decls, without_prefix(given, found[0]), ignorable)
+        return
+    arrays = {name: as_array(given[name], f"`{name}`", "E0605") for name in decls if name in given}
     missing = {name: decl.shape for name, decl in decls.items() if name not in arrays}
     extra = {
-        name: tuple(np.shape(value))
+        name: shape_of(value)
         for name, value in given.items()
         if name not in decls and not _is_ignored(name, ignorable)
     }
-    wrong = [
-        *_listed(_missing(missing, extra), len(missing), "E0602", "parameters are missing"),
-        *_listed(_extra(extra, missing), len(extra), "E0603", "arrays fit nothing in the network"),
-        *_misfits(decls, arrays),
-    ]
-    if wrong:
-        raise DiagnosticError(tuple(wrong))
-    return {name: arrays[name] for name in decls}
+    yield from _grouped(missing, "E0602", "the weights lack", _missing(missing, extra))
+    yield from _grouped(extra, "E0603", "nothing in the network fits", _extra(extra, missing))
+    yield from _misfits(decls, arrays)
 
 
-def as_array(value: Any, what: str, code: str) -> Array:
-    """The array that `value` is or can be read as. Raises a diagnostic about `what` otherwise."""
+def as_array(value: Any, what: str, code: str) -> Any:
+    """The array that `value` is or can be read as; one in a file as it is. Raises a diagnostic about `what`
+    otherwise."""
+    if isinstance(value, StoredArray):
+        return value
     try:
-        return np.asarray(value)
+        array = np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as error:  # torch, of bfloat16 or tracked gradients
-        fail(code, f"{what} cannot be read as an array: {error}")
+        help = "`.float()` gives it as float32" if "BFloat16" in str(error) else ""
+        fail(code, f"{what} cannot be read as an array: {error}", help=help)
+    # NumPy has no bfloat16: ml_dtypes adds it, and in a file it is two bytes without a name.
+    is_bfloat16 = array.dtype.name == "bfloat16" or array.dtype.str == "|V2"
+    return widened(array.view(np.uint16)) if is_bfloat16 else array
+
+
+def shape_of(value: Any) -> tuple[int, ...]:
+    """The shape of what is or can be read as an array; that of a scalar for anything else."""
+    try:
+        return tuple(np.shape(value))
+    except (TypeError, ValueError, RuntimeError):
+        return ()
 
 
 def _is_ignored(name: str, ignorable: Collection[str]) -> bool:
@@ -75,10 +104,11 @@ def _extra(extra: Shapes, missing: Shapes) -> Iterator[Diagnostic]:
 
 def _near(name: str, shape: tuple[int, ...], others: Shapes) -> str | None:
     """The most similar name whose array has the same shape."""
-    return closest(name, [other for other, found in others.items() if found == shape])
+    alike = [other for other, found in others.items() if found == shape]
+    return closest(name, alike[:COMPARED])
 
 
-def _misfits(decls: Mapping[str, ParamDecl], arrays: Mapping[str, Array]) -> Iterator[Diagnostic]:
+def _misfits(decls: Mapping[str, ParamDecl], arrays: LazyArrays) -> Iterator[Diagnostic]:
     shapes = [n for n, a in arrays.items() if a.shape != decls[n].shape]
     yield from _listed(
         (
@@ -93,11 +123,31 @@ def _misfits(decls: Mapping[str, ParamDecl], arrays: Mapping[str, Array]) -> Ite
     )
     dtypes = [n for n, a in arrays.items() if not np.issubdtype(a.dtype, np.floating)]
     yield from _listed(
-        (Diagnostic("E0605", f"`{n}` is {arrays[n].dtype}, expected floating-point numbers") for n in dtypes),
-        len(dtypes),
-        "E0605",
-        "arrays have another dtype",
+        (_not_floating(n, arrays[n]) for n in dtypes), len(dtypes), "E0605", "arrays have another dtype"
     )
+
+
+def _not_floating(name: str, array: Array | StoredArray) -> Diagnostic:
+    stored = array.stored_as if isinstance(array, StoredArray) else str(array.dtype)
+    help = "bits of bfloat16: `array.view(ml_dtypes.bfloat16)`" if stored == "uint16" else ""
+    return Diagnostic("E0605", f"`{name}` is {stored}, expected floating-point numbers", help=help)
+
+
+def _grouped(names: Shapes, code: str, says: str, each: Iterator[Diagnostic]) -> Iterator[Diagnostic]:
+    """One diagnostic for each name where there are few; else one for each outermost scope of them."""
+    if len(names) <= LISTED:
+        yield from each
+        return
+    scopes: dict[str, list[str]] = {}
+    for name in names:
+        scopes.setdefault(name.partition(".")[0], []).append(name)
+    lines = (_of_scope(scope, found, code, says) for scope, found in scopes.items())
+    yield from _listed(lines, len(scopes), code, f"such scopes, of {len(names)} arrays in all")
+
+
+def _of_scope(scope: str, names: list[str], code: str, says: str) -> Diagnostic:
+    what = f"{len(names)} arrays in `{scope}`, the first is" if len(names) > 1 else "the array"
+    return Diagnostic(code, f"{says} {what} `{names[0]}`")
 
 
 def _listed(found: Iterator[Diagnostic], total: int, code: str, rest: str) -> Iterator[Diagnostic]:

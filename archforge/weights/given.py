@@ -1,0 +1,98 @@
+"""Weights as a caller gives them: their names, of nested mappings joined by dots, and the prefix of these;
+what of them is copied."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from archforge.data.stored_arrays import LazyArrays
+from archforge.errors import Diagnostic, closest, fail
+from archforge.ops.lazy_numpy import np
+
+__all__ = ["by_name", "kept", "prefix_diagnostic", "prefixes", "without_prefix"]
+
+
+def by_name(given: Any) -> Mapping[str, Any]:
+    """The arrays of a mapping by full names: `{"state_dict": {"fc.bias": x}}` has `state_dict.fc.bias`.
+
+    Raises E0605 for what is no mapping from names.
+    """
+    if not isinstance(given, Mapping):
+        help = (
+            "weights=model.state_dict()"
+            if hasattr(given, "state_dict")
+            else "a mapping, or the path of a file"
+        )
+        fail("E0605", f"weights are arrays by name, found {_article(type(given).__name__)}", help=help)
+    return dict(_flat(given, "", 0))
+
+
+DEEPEST = 8  # mappings within mappings; a checkpoint has two
+
+
+def _flat(given: Mapping[Any, Any], before: str, depth: int) -> Iterator[tuple[str, Any]]:
+    for name, value in given.items():
+        if not isinstance(name, str) and not before:
+            fail("E0605", f"weights are arrays by name, found the name {name!r}")
+        if isinstance(value, Mapping) and depth < DEEPEST:
+            yield from _flat(value, f"{before}{name}.", depth + 1)
+        else:
+            yield f"{before}{name}", value
+
+
+def _article(word: str) -> str:
+    return f"{'an' if word[:1].lower() in 'aeiou' else 'a'} {word}"
+
+
+def prefixes(wanted: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
+    """The prefixes, such as `module.`, behind which `given` has most of the wanted names, more than it has
+    without one."""
+    found: Counter[str] = Counter()
+    for name in given:
+        place = name.find(".") + 1
+        while place:
+            if name[place:] in wanted:
+                found[name[:place]] += 1
+            place = name.find(".", place) + 1
+    least = max(len(wanted) / 2, sum(name in wanted for name in given))
+    return [prefix for prefix, number in found.items() if number > least or number == len(wanted) > least]
+
+
+def prefix_diagnostic(found: list[str]) -> Diagnostic:
+    """The mistake that the names of weights have these prefixes, and the network's have none."""
+    if len(found) == 1:
+        message = f"the names of the weights begin with `{found[0]}`, those of the network do not"
+        help = f"--prefix {found[0]} takes it off; in Python: prefix={found[0]!r}"
+    else:
+        listed = " and ".join(f"`{prefix}`" for prefix in found[:4])
+        message = f"the weights hold the network's names more than once, behind {listed}"
+        help = f"name the one to take: --prefix {found[0]}; in Python: prefix={found[0]!r}"
+    return Diagnostic("E0602", message, help=help)
+
+
+def without_prefix(given: Mapping[str, Any], prefix: str) -> Mapping[str, Any]:
+    """The arrays whose names begin with a prefix, without it; a dot at its end may be left out.
+
+    Raises E0001 where no name does.
+    """
+    if not prefix:
+        return given
+    whole = prefix if prefix.endswith(".") else f"{prefix}."
+    found = {name[len(whole) :]: value for name, value in given.items() if name.startswith(whole)}
+    if not found:
+        known = dict.fromkeys(f"{name.partition('.')[0]}." for name in given if "." in name)
+        near = closest(whole, list(known)[:1000])
+        listed = ", ".join(f"`{name}`" for name in list(known)[:8])
+        help = f"did you mean `{near}`?" if near else f"they begin with: {listed}" if known else ""
+        fail("E0001", f"no name of the weights begins with `{whole}`", help=help)
+    return found
+
+
+def kept(arrays: LazyArrays) -> LazyArrays:
+    """The arrays as an executable keeps them: copied where the caller can write to them, else as they are."""
+    return {
+        name: array.copy() if isinstance(array, np.ndarray) and array.flags.writeable else array
+        for name, array in arrays.items()
+    }

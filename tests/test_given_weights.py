@@ -1,0 +1,102 @@
+"""Weights as a caller gives them: prefixes, nested mappings, dtypes; what is kept of them stays as it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from archforge.data.arrays import read_weights
+from archforge.errors import DiagnosticError
+from archforge.ir import ParamDecl
+from archforge.weights import bind, rule_weights
+from archforge.weights.given import by_name, without_prefix
+from tests.test_weights import DECLS, packed, tensor
+
+
+def test_an_array_that_nothing_needs_may_have_any_dtype(tmp_path: Path) -> None:
+    counter = "bn.num_batches_tracked"
+    decls = {"x": ParamDecl((2,))}
+    floats = {"x": tensor([2], 0, 8)}
+    for dtype in ("F8_E4M3", "F4", "U16", "BOOL", "I64", "invented"):
+        header = floats | {counter: tensor([2] if dtype != "BOOL" else [8], 8, 16, dtype)}
+        if dtype == "U16":
+            header[counter]["shape"] = [4]
+        if dtype == "I64":
+            header[counter]["shape"] = [1]
+        path = tmp_path / "w.safetensors"
+        path.write_bytes(packed(header, bytes(16)))
+        assert list(bind(decls, read_weights(path))) == ["x"]
+        with pytest.raises(DiagnosticError, match=rf"E0605: `{counter}` is \w+, expected floating-point"):
+            bind({counter: ParamDecl(tuple(header[counter]["shape"]))}, read_weights(path), ignorable=["x"])
+    np.savez(tmp_path / "w.npz", **{"x": np.ones(2), counter: np.array([print], object)})  # type: ignore[arg-type]
+    assert list(bind(decls, read_weights(tmp_path / "w.npz"))) == ["x"]
+
+
+def test_bfloat16_is_taken_wherever_it_comes_from(tmp_path: Path) -> None:
+    import ml_dtypes
+
+    values = np.array([1.5, -2.0], np.float32)
+    narrow = values.astype(ml_dtypes.bfloat16)
+    np.savez(tmp_path / "w.npz", x=narrow)
+    decls = {"x": ParamDecl((2,))}
+    for weights in ({"x": narrow}, read_weights(tmp_path / "w.npz"), dict(np.load(tmp_path / "w.npz"))):
+        bound = np.asarray(bind(decls, weights)["x"])
+        assert bound.dtype == np.float32
+        np.testing.assert_array_equal(bound, values)
+    with pytest.raises(DiagnosticError, match="E0605: `x` is uint16") as caught:
+        bind(decls, {"x": narrow.view(np.uint16)})
+    assert "ml_dtypes.bfloat16" in caught.value.diagnostics[0].help
+
+
+def test_a_prefix_of_all_names_is_told_once() -> None:
+    weights = rule_weights(DECLS)
+    for prefix in ("module.", "model.", "_orig_mod.module.", "ema.", "state_dict.0."):
+        given = {f"{prefix}{name}": array for name, array in weights.items()}
+        given |= {f"{prefix}bn.num_batches_tracked": np.array(3), "epoch": np.array(3)}
+        with pytest.raises(DiagnosticError) as caught:
+            bind(DECLS, given)
+        assert [(d.code, d.message) for d in caught.value.diagnostics] == [
+            ("E0602", f"the names of the weights begin with `{prefix}`, those of the network do not")
+        ]
+        assert f"--prefix {prefix} " in caught.value.diagnostics[0].help
+        for written in (prefix, prefix.removesuffix(".")):
+            assert list(bind(DECLS, without_prefix(given, written))) == list(DECLS)
+        given[f"{prefix}conv.bias"] = np.ones(9)
+        with pytest.raises(DiagnosticError) as caught:
+            bind(DECLS, given)
+        assert [d.code for d in caught.value.diagnostics] == ["E0602", "E0604"]
+
+
+def test_of_several_prefixes_one_is_named() -> None:
+    weights = rule_weights(DECLS)
+    both = {f"{prefix}.{name}": array for prefix in ("model", "ema") for name, array in weights.items()}
+    with pytest.raises(DiagnosticError) as caught:
+        bind(DECLS, both)
+    (diagnostic,) = caught.value.diagnostics
+    assert (
+        diagnostic.message
+        == "the weights hold the network's names more than once, behind `model.` and `ema.`"
+    )
+    assert list(bind(DECLS, without_prefix(both, "ema"))) == list(DECLS)
+    with pytest.raises(DiagnosticError, match=r"E0001: no name .* begins with `modle\.`") as caught:
+        without_prefix(both, "modle")
+    assert caught.value.diagnostics[0].help == "did you mean `model.`?"
+
+
+def test_mappings_within_mappings_have_their_names_joined() -> None:
+    weights = rule_weights(DECLS)
+    checkpoint = {
+        "epoch": 3,
+        "state_dict": {"model": weights},
+        "optimizer": {"state": {0: {"m": 1}}, "groups": [[1], [2, 3]]},
+    }
+    flat = by_name(checkpoint)
+    assert {"epoch", "state_dict.model.conv.bias", "optimizer.state.0.m", "optimizer.groups"} <= flat.keys()
+    with pytest.raises(DiagnosticError, match=r"`state_dict\.model\.`"):
+        bind(DECLS, flat)
+    assert list(bind(DECLS, without_prefix(flat, "state_dict.model"))) == list(DECLS)
+    for wrong in ([1], print, {1: np.ones(2)}):
+        with pytest.raises(DiagnosticError, match="E0605: weights are arrays by name"):
+            by_name(wrong)
