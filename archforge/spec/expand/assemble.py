@@ -9,7 +9,7 @@ from types import MappingProxyType
 from archforge.errors import Diagnostic, Frame, Note, Span, fail_all
 from archforge.ir import Graph, Node, Scope, TypedGraph, by_x
 from archforge.spec.binding.tensors import Draft, Tensor
-from archforge.spec.expand.naming import NameScope
+from archforge.spec.expand.naming import NameScope, check_full_names
 
 __all__ = ["ScopeDraft", "assemble"]
 
@@ -33,16 +33,23 @@ def assemble(
     outputs: Mapping[str, Tensor],
     drafts: Sequence[Draft],
     places: Sequence[ScopeDraft],
+    *,
+    has_dotted: bool,
 ) -> TypedGraph:
-    """The graph of named drafts. Raises E0318 where shared parameters differ in shape."""
+    """The graph of named drafts. `has_dotted` if a name has dots of its own.
+
+    Raises E0309 for equal full names, E0318 where shared parameters differ in shape.
+    """
+    input_types = {key: tensor.type for key, tensor in inputs.items()}
+    types = input_types | {d.name: d.type for d in drafts}
+    if has_dotted or len(types) < len(input_types) + len(drafts):
+        check_full_names(inputs, drafts, dict.fromkeys(place.names for place in places[1:]))
     nodes = tuple(
         Node(d.name, d.op, tuple(map(_value, d.inputs)), d.frame, d.span, d.params_of) for d in drafts
     )
     _check_shared(nodes, drafts, places)
     reads = _reads(drafts, places)
     scopes = tuple(_scope(index, place, reads[index]) for index, place in enumerate(places))
-    input_types = {key: tensor.type for key, tensor in inputs.items()}
-    types = input_types | {d.name: d.type for d in drafts}
     ends = {key: _value(tensor) for key, tensor in outputs.items()}
     return TypedGraph(Graph(name, input_types, nodes, ends, scopes), MappingProxyType(types))
 

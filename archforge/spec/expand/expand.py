@@ -145,7 +145,7 @@ class _Expander:
         return Expansion(
             self.spec,
             self.profile.name,
-            assemble(self.spec.name, inputs, outputs, walk.drafts, walk.places),
+            assemble(self.spec.name, inputs, outputs, walk.drafts, walk.places, has_dotted=walk.has_dotted),
             MappingProxyType(dict(self.env.spec.values)),
             walk.uses,
             frozenset(walk.blocks),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from archforge.errors import Diagnostic, DiagnosticError, Note, Span
-from archforge.spec.binding.tensors import Draft
+from archforge.errors import Diagnostic, DiagnosticError, Note, Span, fail_all
+from archforge.spec.binding.tensors import Draft, Tensor
 
-__all__ = ["NameScope", "assign_names"]
+__all__ = ["NameScope", "assign_names", "check_full_names"]
 
 Style = Literal["kind", "position"]
 
@@ -83,6 +83,46 @@ def _named(scope: NameScope) -> Iterator[tuple[str, Draft | NameScope]]:
                 name = f"{kind}{seen[kind]}"
         position += not merges
         yield name, item
+
+
+def check_full_names(
+    inputs: Mapping[str, Tensor], drafts: Sequence[Draft], scopes: Iterable[NameScope]
+) -> None:
+    """Raise E0309 with both places where names of different levels are equal once they are joined: those of
+    values, of scopes and of parameters. Only names with dots, and those of inputs, can be."""
+    found: list[Diagnostic] = []
+    taken: dict[str, Draft | NameScope] = {}
+    items: tuple[Draft | NameScope, ...] = (*drafts, *scopes)
+    for item in items:
+        other = taken.setdefault(item.name, item)
+        if isinstance(item, Draft) and item.name in inputs:
+            help = "give the step another name"
+            found.append(
+                Diagnostic("E0309", f"a step and an input are named `{item.name}`", item.span, help=help)
+            )
+        elif other is not item:
+            found.append(_clash(item.name, item, other))
+    for draft in drafts:
+        above = taken.get(draft.params_of.rpartition(".")[0])
+        if isinstance(above, Draft) and (name := _joint_param(draft, above)):
+            message = f"two parameters are named `{name}`"
+            notes = (Note("the other is of the step", above.span),)
+            found.append(
+                Diagnostic("E0309", message, draft.span, help="give the step another name", notes=notes)
+            )
+    fail_all(found)
+
+
+def _joint_param(draft: Draft, above: Draft) -> str:
+    """The full name of a parameter that both nodes have; empty if there is none."""
+    own, other = (
+        {
+            f"{d.params_of}.{name}" if name else d.params_of
+            for name in d.op.params(*(t.type for t in d.inputs))
+        }
+        for d in (draft, above)
+    )
+    return min(own & other, default="")
 
 
 def _clash(name: str, item: Draft | NameScope, other: Draft | NameScope) -> Diagnostic:

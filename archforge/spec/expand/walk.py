@@ -84,6 +84,7 @@ class Walk:
         self.calls: list[Frame] = []
         self.op_calls: dict[tuple[str, int, bool], OpCall] = {}
         self.found: dict[tuple[str, Span | None, str], Diagnostic] = {}
+        self.has_dotted = False  # a name that holds dots of its own
         self.steps_taken = 0
         self.mistakes_made = 0
 
@@ -190,7 +191,9 @@ class Walk:
         return name
 
     def _label(self, template: Template, env: Env) -> str:
-        return check_label(template.evaluate(env), template.span)
+        label = check_label(template.evaluate(env), template.span)
+        self.has_dotted |= "." in label
+        return label
 
     def _let(self, step: Let, env: Env) -> None:
         self.count(step.span, len(step.values))
