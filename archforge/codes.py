@@ -1,5 +1,7 @@
 """The stable codes of diagnostics and what each means; `docs/errors.md` is generated from this.
 
+E is a mistake, W a warning: what may stand, but is probably not meant. The digits say where both belong.
+
 E00: the command. E01: reading and YAML. E02: the document's form. E03: names, formulas, expansion.
 E04: attributes and shapes. E05: checks. E06: weights and data. E07: backends and export. E08: files of
 other formats.
@@ -71,4 +73,6 @@ CODES: dict[str, str] = {
     "E0801": "a file of another format that cannot be read",
     "E0802": "a key of such a file is missing, unknown or wrong",
     "E0803": "such a file contradicts its own graph",
+    "W0101": "a comment that says a warning is meant, where there is none",
+    "W0401": "an input whose axes are probably those of another library",
 }

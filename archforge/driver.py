@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from archforge.analysis.checks import check_cells
 from archforge.analysis.counts import count
 from archforge.analysis.network import Network, Report
-from archforge.errors import Diagnostic, DiagnosticError, fail
+from archforge.errors import Diagnostic, DiagnosticError, fail, fail_all, in_order
 from archforge.ir import TypedGraph, by_x
 from archforge.spec.expand.expand import InputShape, expand
 from archforge.spec.resolve.block_spec import block_spec
@@ -33,6 +33,7 @@ from archforge.spec.resolve.library import Library
 from archforge.spec.resolve.sources import Source, open_spec, settings_of, zoo_paths
 from archforge.spec.resolve.spec import Spec
 from archforge.spec.syntax.syntax_tree import Argument
+from archforge.spec.yaml.meant_comments import idle_comments, unmeant
 
 if TYPE_CHECKING:
     from archforge.data.stored_arrays import LazyArrays
@@ -122,7 +123,10 @@ def _report(path: Path, library: Library, profile: str | None, *, require_expect
         except DiagnosticError as error:
             broken += [d for d in error.diagnostics if d not in broken]
     unmet = tuple(_unchecked(n) for n in networks if require_expect and not n.cells)
-    return Report(spec.name, shown, spec, tuple(networks), tuple(broken), unmet)
+    found = [*spec.warnings, *(w for n in networks for w in n.expansion.warnings)]
+    if profile is None and not broken and networks:  # else something that a comment is for may not show
+        found += idle_comments(spec.document.source, found)
+    return Report(spec.name, shown, spec, tuple(networks), tuple(broken), unmet, unmeant(found))
 
 
 def _checkable(spec: Spec, profile: str | None, broken: list[Diagnostic]) -> Iterator[tuple[Spec, str]]:
@@ -364,6 +368,11 @@ class Build:
         """True if no figure of any profile differs from its documented one."""
         return all(network.ok for network in self.networks)
 
+    @property
+    def warnings(self) -> tuple[Diagnostic, ...]:
+        """The warnings of all profiles that no comment says are meant."""
+        return in_order(w for network in self.networks for w in network.warnings)
+
     def to_json(self) -> dict[str, Any]:
         header = self.chosen.spec.header
         return {
@@ -378,6 +387,7 @@ class Build:
             "profiles": [network.to_json() for network in self.networks],
             "files": [path.as_posix() for path in self.files],
             "refused": [refusal.to_json() | {"file": path.as_posix()} for path, refusal in self.refused],
+            "warnings": [w.to_json() for w in self.warnings],
             "ok": self.ok,
         }
 
@@ -392,11 +402,12 @@ def build(
     strict: bool = False,
     folder: Path | None = None,
     keep_going: bool = False,
+    refuse_warnings: bool = False,
 ) -> Build:
     """Analyse all profiles, compile the chosen one and write its files to `folder` (build/NAME).
 
     Nothing is written where a check fails, unless `keep_going`. A target that refuses the network keeps no
-    other file from being written. Raises `DiagnosticError`.
+    other file from being written. Raises `DiagnosticError`, with `refuse_warnings` for warnings too.
     """
     from archforge import backends
     from archforge.plan import GraphCompiler
@@ -406,6 +417,7 @@ def build(
     compiler = GraphCompiler(backends.get(backend, "float32"), strict=strict)
     planned = compiler.plan(chosen.graph)
     made = Build(chosen, networks, planned.backend.name, len(planned.steps), planned.fallback_kinds)
+    fail_all(made.warnings if refuse_warnings else ())
     if not made.ok and not keep_going:
         return made
     return _written(made, folder or default_folder(spec))

@@ -1,7 +1,8 @@
 """Diagnostics: what is wrong, where, since which call, and the way out.
 
 A mistake of the user is a `Diagnostic`, carried by a `DiagnosticError`; all that a stage can find
-travel together. A broken invariant of ours is an `InternalError` and keeps its traceback.
+travel together. What is allowed but probably not meant is a `Diagnostic` too, a warning. A broken
+invariant of ours is an `InternalError` and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ __all__ = [
     "did_you_mean",
     "fail",
     "fail_all",
+    "in_order",
     "listed",
     "misspelt",
 ]
@@ -94,7 +96,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One mistake. `label` stands behind the caret, `trace` is outermost call first."""
+    """One mistake, or one warning. `label` stands behind the caret, `trace` is outermost call first."""
 
     code: str
     message: str
@@ -107,6 +109,11 @@ class Diagnostic:
     def __post_init__(self) -> None:
         if self.code not in CODES:
             raise InternalError(f"unregistered diagnostic code {self.code}")
+
+    @property
+    def is_warning(self) -> bool:
+        """True for what is allowed, but probably not meant."""
+        return self.code.startswith("W")
 
     def within(self, frames: Sequence[Frame]) -> Diagnostic:
         """Diagnostic of the same mistake, with the block calls that led to it in front of its own."""
@@ -223,19 +230,24 @@ def fail(
 
 
 def fail_all(found: Iterable[Diagnostic]) -> None:
-    """Raise what a stage has found, if anything: each once, by file and place, the first fifty."""
+    """Raise what a stage has found, if anything, in order."""
+    diagnostics = in_order(found)
+    if diagnostics:
+        raise DiagnosticError(diagnostics)
+
+
+def in_order(found: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """Each diagnostic once, by file and place, the first fifty."""
     once: dict[tuple[str, Span | None, str], Diagnostic] = {}
     for diagnostic in found:
         once.setdefault((diagnostic.code, diagnostic.span, diagnostic.message), diagnostic)
-    if not once:
-        return
     files = list(dict.fromkeys(d.span.source for d in once.values() if d.span))
 
     def place(diagnostic: Diagnostic) -> tuple[int, int, int]:
         span = diagnostic.span
         return (files.index(span.source), span.line, span.column) if span else (-1, 0, 0)
 
-    raise DiagnosticError(tuple(sorted(once.values(), key=place)[:MAX_REPORTED]))
+    return tuple(sorted(once.values(), key=place)[:MAX_REPORTED])
 
 
 def closest(word: str, known: Iterable[str]) -> str | None:

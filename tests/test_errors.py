@@ -1,11 +1,13 @@
-"""Every mistake of an author is told in so many words, at its place: bad specs beside their exact output.
+"""Every mistake of an author is told in so many words, at its place: bad specs beside their exact output, and
+warned ones.
 
 `make generated` writes what is printed now, and docs/errors.md from it: read the diff.
-Each bad spec starts with the truth: `# E0301 on line 6: convolution is called conv`.
+Each of these specs starts with the truth: `# E0301 on line 6: convolution is called conv`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 from pathlib import Path
@@ -13,6 +15,7 @@ from textwrap import dedent
 
 import pytest
 
+from archforge import driver
 from archforge.codes import CODES
 from archforge.errors import (
     Diagnostic,
@@ -24,13 +27,17 @@ from archforge.errors import (
     Span,
     fail_all,
 )
+from archforge.resources import zoo_folder
 from tests.other_errors import OTHERS, raised
 from tests.pages import REGENERATE
-from tests.pages.errors import CASES, FOLDER, found_in, printed
+from tests.pages.errors import CASES, FOLDER, WARNED, found_in, printed
 
-TRUTH = re.compile(rb"# (E\d{4}) on line (\d+)(?: of (\S+))?: \S.*")
+TRUTH = re.compile(rb"# ([EW]\d{4}) on line (\d+)(?: of (\S+))?: \S.*")
 
-bad_specs = pytest.mark.parametrize("path", CASES, ids=[path.stem for path in CASES])
+ALL = (*CASES, *WARNED)
+
+all_specs = pytest.mark.parametrize("path", ALL, ids=[path.stem for path in ALL])
+warned_specs = pytest.mark.parametrize("path", WARNED, ids=[path.stem for path in WARNED])
 
 
 def expected(path: Path) -> str:
@@ -39,15 +46,15 @@ def expected(path: Path) -> str:
     return file.read_text("utf-8")
 
 
-# The bad specs
+# The specs
 
 
-@bad_specs
-def test_a_bad_spec_prints_exactly_this(path: Path) -> None:
+@all_specs
+def test_a_spec_prints_exactly_this(path: Path) -> None:
     assert printed(path) == expected(path), REGENERATE
 
 
-@bad_specs
+@all_specs
 def test_the_first_diagnostic_names_the_true_cause(path: Path) -> None:
     truth = TRUTH.match(path.read_bytes())
     assert truth, "the first line says which code is true, and where"
@@ -57,7 +64,7 @@ def test_the_first_diagnostic_names_the_true_cause(path: Path) -> None:
     assert (first.code, first.span.line + 1, first.span.source.name) == (code, int(line), file or path.name)
 
 
-@bad_specs
+@all_specs
 def test_each_mistake_is_told_once_and_in_order(path: Path) -> None:
     found = found_in(path)
     places = [(d.code, str(d.span)) for d in found]
@@ -68,7 +75,7 @@ def test_each_mistake_is_told_once_and_in_order(path: Path) -> None:
         assert sorted(zip(stages, spans, strict=True)) == list(zip(stages, spans, strict=True))
 
 
-@bad_specs
+@all_specs
 def test_every_caret_stands_under_its_line(path: Path) -> None:
     for diagnostic in found_in(path):
         for span in spans_of(diagnostic):
@@ -83,7 +90,46 @@ def spans_of(diagnostic: Diagnostic) -> list[Span]:
 
 
 def test_no_output_lies_unused() -> None:
-    assert {path.stem for path in FOLDER.glob("*.txt")} == {path.stem for path in CASES}
+    for specs in (CASES, WARNED):
+        assert {path.stem for path in specs[0].parent.glob("*.txt")} == {path.stem for path in specs}
+
+
+def test_specs_of_mistakes_have_mistakes_and_warned_ones_have_none() -> None:
+    assert all(any(not d.is_warning for d in found_in(path)) for path in CASES)
+    assert all(d.is_warning for path in WARNED for d in found_in(path))
+
+
+# Warnings
+
+
+@warned_specs
+def test_a_comment_on_its_line_says_that_a_warning_is_meant(path: Path, tmp_path: Path) -> None:
+    """One at the end of each warned line silences it, and no comment is idle then."""
+    shutil.copytree(path.parent, tmp_path, dirs_exist_ok=True)
+    for found in found_in(path):
+        assert found.span
+        file = tmp_path / found.span.source.name
+        lines = file.read_text("utf-8").split("\n")
+        lines[found.span.line] += f"  # meant: {found.code} it is"
+        file.write_text("\n".join(lines), "utf-8")
+    assert found_in(tmp_path / path.name) == ()
+
+
+def test_warnings_change_neither_counts_nor_what_is_right() -> None:
+    """A network that is warned of has the figures of the same one whose warnings are silenced."""
+    for path in WARNED:
+        with contextlib.chdir(path.parent):
+            (report,) = driver.check([path.name])
+        assert report.ok
+        assert report.warnings
+        for network in report.networks:
+            assert network.ok
+            assert set(network.warnings) <= set(network.spec.warnings + network.expansion.warnings)
+
+
+def test_the_shipped_zoo_has_no_warnings() -> None:
+    told = [w.render() for report in driver.check(zoo_folder()) for w in report.warnings]
+    assert told == []
 
 
 def test_the_mistakes_of_a_first_time_author_are_there() -> None:
@@ -160,7 +206,7 @@ def test_a_code_that_is_not_registered_is_our_bug() -> None:
 
 
 def test_every_code_has_a_bad_spec_or_an_example() -> None:
-    shown = {match[1] for path in CASES for match in re.finditer(r"(?m)^\S+: (E\d{4}): ", expected(path))}
+    shown = {match[1] for path in ALL for match in re.finditer(r"(?m)^\S+: ([EW]\d{4}): ", expected(path))}
     assert shown & OTHERS.keys() == set(), "one example is enough"
     assert shown | OTHERS.keys() == CODES.keys()
 
@@ -173,4 +219,4 @@ def test_other_codes_are_raised_too(code: str) -> None:
 def test_codes_are_in_order_and_say_something() -> None:
     assert list(CODES) == sorted(CODES)
     assert len(set(CODES.values())) == len(CODES)
-    assert all(re.fullmatch(r"E0[0-8]\d\d", code) for code in CODES)
+    assert all(re.fullmatch(r"[EW]0[0-8]\d\d", code) for code in CODES)

@@ -10,7 +10,7 @@ import pytest
 from archforge import driver
 from archforge.errors import Diagnostic, DiagnosticError, listed, misspelt
 from archforge.ops import all_ops
-from archforge.spec.binding.foreign_words import (
+from archforge.spec.syntax.foreign_words import (
     ATTRIBUTES,
     KIND_OF,
     KINDS,

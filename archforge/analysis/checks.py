@@ -16,6 +16,8 @@ from archforge.spec.binding.environment import Budget
 from archforge.spec.expand.expand import Expansion
 from archforge.spec.formulas.failures import LimitError
 from archforge.spec.formulas.formula import describe
+from archforge.spec.syntax.foreign_words import CELLS as CELLS_OF_OTHERS
+from archforge.spec.syntax.form_checks import torn_text
 from archforge.spec.syntax.syntax_tree import CELLS, RANGE, RuleDecl, Value, formulas_in, value_of
 from archforge.spec.yaml.tree import Entry, Scalar, Tree
 from archforge.spec.yaml.tree import Mapping as MappingTree
@@ -82,7 +84,7 @@ def check_cells(expansion: Expansion, counts: Counts) -> tuple[Cell, ...]:
         if entry.key == "source":
             continue
         try:
-            cell = _cell(entry, default, names)
+            cell = _cell(entry, profile, default, names)
         except (DiagnosticError, LimitError) as error:
             mistakes += error.diagnostics
         else:
@@ -156,23 +158,14 @@ def _shapes(types: Iterable[TensorType]) -> str:
     return ", ".join(map(str, types))
 
 
-# Cells as others call them.
-_OF_OTHERS = {
-    **dict.fromkeys(("parameters", "num_params", "n_params", "param_count", "trainable"), "params"),
-    **dict.fromkeys(("mult_adds", "madds", "multiply_adds", "mac", "gmacs", "mmacs"), "macs"),
-    **dict.fromkeys(("depth", "num_layers"), "layers"),
-    **dict.fromkeys(("input_size", "input_shape"), "input"),
-    **dict.fromkeys(("output_size", "output_shape", "classes", "num_classes"), "output"),
-}
-
-
-def _cell(entry: Entry, source: str, names: _Known) -> Cell:
+def _cell(entry: Entry, row: MappingTree, source: str, names: _Known) -> Cell:
     """One cell, judged. Its forms are those of docs/language.md, section `expect`."""
     if entry.key not in CELLS:
-        meant = _OF_OTHERS.get(entry.key.lower(), "")
+        meant = CELLS_OF_OTHERS.get(entry.key.lower(), "")
         hint = f"did you mean `{meant}`?" if meant else did_you_mean(entry.key, CELLS, what="cells")
         if "flop" in entry.key.lower():
             hint = "`macs` counts multiply-accumulates, of which each is two FLOPs"
+        hint = torn_text(entry, row) or hint
         fail("E0502", f"there is no cell `{entry.key}`", entry.key_span, help=hint)
     tree = entry.value
     fields = dict(tree.entries) if isinstance(tree, MappingTree) else {}
@@ -218,6 +211,8 @@ def _judged(cell: Cell) -> Cell:
     if isinstance(cell.documented, int) and isinstance(cell.computed, int):
         label = f"computed - documented = {cell.computed - cell.documented:+,}"
     code = "E0505" if cell.rule else "E0503"
+    if str(cell.documented) in (f"1x{cell.computed}", f"Nx{cell.computed}"):
+        label = "the batch is not counted"
     problem = Diagnostic(code, message, cell.span, label, help=f"source of the figure: {cell.source}")
     return replace(cell, status="mismatch", problem=problem)
 
@@ -254,7 +249,8 @@ def _explained(
             return replace(moved, documented=documented)
     reasons = fields["because"].value
     if not isinstance(reasons, MappingTree) or not reasons.entries:
-        fail("E0507", "`because` maps each reason to its share of the difference", reasons.span)
+        help = "because: {the biases were forgotten: -64}"
+        fail("E0507", "`because` maps each reason to its share of the difference", reasons.span, help=help)
     because = {reason.key: _share(reason, entry.key, names) for reason in reasons}
     cell = Cell(entry.key, source, documented, computed, "explained", span, because=because)
     if isinstance(documented, str) or isinstance(computed, str):
@@ -299,7 +295,9 @@ def _approximate(entry: Entry, tree: Tree, source: str, names: _Known) -> Cell:
     match = _APPROXIMATE.match(text)
     computed = names.computed.get(entry.key)
     if not match or not isinstance(computed, int):
-        fail("E0507", f"`approx` is a number such as 25.5M, found {describe(tree.plain())}", tree.span)
+        found = describe(tree.plain())
+        hint = _figure_hint(tree, textual=False)
+        fail("E0507", f"`approx` is a number such as 25.5M, found {found}", tree.span, help=hint)
     unit = _UNITS[match[3]]
     value, half = float(match[1]) * unit, unit * 10.0 ** -len(match[2] or "") / 2
     cell = Cell(entry.key, source, f"about {text}", computed, "ok", tree.span)
@@ -314,14 +312,42 @@ def _approximate(entry: Entry, tree: Tree, source: str, names: _Known) -> Cell:
 def _figure(tree: Tree, cell: str) -> int | str:
     """A whole number, or a text such as 3x224x224 for shapes."""
     textual = cell in ("input", "output")
+    expected = "a shape such as 3x224x224" if textual else "a whole number"
     if isinstance(tree, Scalar):
         if type(tree.value) is int:
             return str(tree.value) if textual else int(tree.value)
         text = tree.value
+        usual = re.sub(r" *[*X\u00d7] *", "x", text) if textual and isinstance(text, str) else ""
+        if usual != text and re.fullmatch("[0-9]+(x[0-9]+)+", usual):
+            fail("E0507", f"`{cell}` is {expected}, found {describe(text)}", tree.span, help=usual)
         if isinstance(text, str) and (textual or RANGE.match(text)):
             return text
-    expected = "a shape such as 3x224x224" if textual else "a whole number"
-    fail("E0507", f"`{cell}` is {expected}, found {describe(tree.plain())}", tree.span)
+    found = describe(tree.plain())
+    fail(
+        "E0507", f"`{cell}` is {expected}, found {found}", tree.span, help=_figure_hint(tree, textual=textual)
+    )
+
+
+def _figure_hint(tree: Tree, *, textual: bool) -> str:
+    """Suggestion for a figure that is written as no figure can be."""
+    plain = tree.plain()
+    if isinstance(plain, list):
+        return "x".join(map(str, plain)) if textual and all(type(n) is int for n in plain) else ""
+    text = str(plain).strip()
+    if textual:
+        return ""
+    about = re.fullmatch(r"[~\u2248]?\s*([0-9]+(?:\.[0-9]+)?)\s*([KMGBkmgb]?)", text.replace(",", "."))
+    if isinstance(plain, float):
+        return f"{{approx: {text}}}" if plain % 1 else f"{int(plain)}"
+    if re.fullmatch(r"[0-9]{1,3}(,[0-9]{3})+", text):
+        return text.replace(",", "_")
+    if about:
+        return f"{{approx: {about[1]}{about[2].upper()}}}, equal at the precision printed"
+    span = re.fullmatch(r"([0-9]+)\s*(?:-|\u2013|\.\.|to)\s*([0-9]+)", text)
+    if span:
+        return f"a range: {span[1]}~{span[2]}"
+    bound = re.fullmatch(r"(>=?)\s*([0-9]{1,18})", text)
+    return f"from a number on: {int(bound[2]) + (bound[1] == '>')}~" if bound else ""
 
 
 def _text(tree: Tree) -> str:

@@ -15,6 +15,7 @@ from archforge.errors import Diagnostic
 from archforge.ir import ParamDecl, TypedGraph
 from archforge.spec.expand.expand import Expansion
 from archforge.spec.resolve.spec import Spec
+from archforge.spec.yaml.meant_comments import unmeant
 
 __all__ = ["Network", "Report"]
 
@@ -82,6 +83,11 @@ class Network:
         """True if no documented figure differs."""
         return not self.problems
 
+    @property
+    def warnings(self) -> tuple[Diagnostic, ...]:
+        """Diagnostics for what is allowed, but probably not meant, as far as no comment says it is."""
+        return unmeant((*self.spec.warnings, *self.expansion.warnings))
+
     def to_json(self) -> dict[str, Any]:
         """Profile, counts and cells as plain data."""
         cells = [cell.to_json() for cell in self.cells]
@@ -98,6 +104,7 @@ class Report:
     networks: tuple[Network, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()  # the spec is broken
     unmet: tuple[Diagnostic, ...] = ()  # demands on top of its cells, such as --require-expect
+    warnings: tuple[Diagnostic, ...] = ()  # that no comment says are meant
 
     @property
     def is_network(self) -> bool:
@@ -132,6 +139,7 @@ class Report:
             "departs": header.departs if header else None,
             "recommended": header.recommended if header else None,
             "profiles": [network.to_json() for network in self.networks],
+            "warnings": [w.to_json() for w in self.warnings],
         }
         if self.diagnostics or self.failures:
             out["diagnostics"] = [d.to_json() for d in (*self.diagnostics, *self.failures)]

@@ -19,6 +19,9 @@ from archforge.cli.options import (
     ProfileOption,
     SetOption,
     SpecArgument,
+    Warnings,
+    WarningsOption,
+    heed,
     input_shape,
     settings,
 )
@@ -42,6 +45,7 @@ def build(
         bool, typer.Option("--keep-going", help="Write the files even where a check fails.")
     ] = False,
     strict_backend: StrictOption = False,
+    warnings: WarningsOption = Warnings.DEFAULT,
     as_json: JsonOption = False,
 ) -> None:
     """Check a network's figures, compile it, and write its graph, ledger, card and a stand-alone model.py."""
@@ -55,11 +59,13 @@ def build(
             strict=strict_backend,
             folder=Path(output) if output else None,
             keep_going=keep_going,
+            refuse_warnings=warnings is Warnings.ERROR,
         )
     if as_json:
         print_json(built.to_json())
     else:
         print(_text(built))
+    heed(built.warnings, warnings)
     _tell_refused(built)
     if not built.ok:
         print_diagnostics(p for n in built.networks for p in n.problems)

@@ -13,7 +13,7 @@ from archforge import driver
 from archforge.analysis.checks import Status
 from archforge.analysis.network import Report
 from archforge.cli.exit_codes import CHECK_FAILED, USER_ERROR
-from archforge.cli.options import JsonOption
+from archforge.cli.options import JsonOption, Warnings, WarningsOption
 from archforge.cli.output import counted, mark, paint, print_diagnostics, print_json
 from archforge.cli.progress import Progress
 from archforge.errors import did_you_mean, fail
@@ -42,6 +42,7 @@ def check(
         bool,
         typer.Option("--record", help="Write `expect`, as computed now, into specs that have none."),
     ] = False,
+    warnings: WarningsOption = Warnings.DEFAULT,
     as_json: JsonOption = False,
 ) -> None:
     """Hold every count of each spec against its documented figure.
@@ -57,18 +58,19 @@ def check(
         for report in reports_on(paths or [], progress, profile, require_expect=require_expect):
             tally.add(report)
             if as_json:
-                tally.specs += [report.to_json()] if report.is_counted else []
+                tally.specs += [report.to_json()] if report.is_counted or report.warnings else []
             else:
                 with progress.paused():
                     _print(report)
     if profile is not None and not tally.profiles and not tally.broken:
         help = did_you_mean(profile, tally.known, what="profiles")
         fail("E0315", f"no spec here has a profile `{profile}`", help=help)
+    refused = tally.broken or (tally.warnings and warnings is Warnings.ERROR)
     if as_json:
-        print_json({"specs": tally.specs, "ok": not tally.broken and not tally.failed})
+        print_json({"specs": tally.specs, "ok": not refused and not tally.failed})
     else:
         print(_summary(tally))
-    raise typer.Exit(USER_ERROR if tally.broken else CHECK_FAILED if tally.failed else 0)
+    raise typer.Exit(USER_ERROR if refused else CHECK_FAILED if tally.failed else 0)
 
 
 @dataclass
@@ -82,6 +84,7 @@ class _Totals:
     by_rule: int = 0
     broken: int = 0
     failed: int = 0
+    warnings: int = 0
     cells: Counter[Status] = field(default_factory=Counter)
     known: dict[str, None] = field(default_factory=dict)  # names of profiles
     specs: list[dict[str, Any]] = field(default_factory=list)  # for --json
@@ -98,6 +101,7 @@ class _Totals:
         self.by_rule += sum(cell.rule is not None and cell.status == "ok" for cell in cells)
         self.broken += bool(report.diagnostics)
         self.failed += bool(report.failures)
+        self.warnings += len(report.warnings)
         self.cells.update(cell.status for cell in cells)
         self.known |= dict.fromkeys(report.spec.profile_names if report.spec else ())
 
@@ -114,13 +118,13 @@ def reports_on(
 
 
 def _print(report: Report) -> None:
-    if report.ok:
-        if report.networks:
-            sign = mark("ok" if any(n.cells for n in report.networks) else "not_applicable")
-            print(f"{sign} {report.name:<28} {_told(report)}")
-        return
-    print(f"{mark('mismatch')} {report.name}", flush=True)
-    print_diagnostics((*report.diagnostics, *report.failures))
+    if not report.ok:
+        print(f"{mark('mismatch')} {report.name}", flush=True)
+    elif report.networks or report.warnings:
+        checked = any(n.cells for n in report.networks)
+        sign = mark("warned" if report.warnings else "ok" if checked else "not_applicable")
+        print(f"{sign} {report.name:<28} {_told(report)}".rstrip())
+    print_diagnostics((*report.diagnostics, *report.failures, *report.warnings))
 
 
 def _told(report: Report) -> str:
@@ -141,6 +145,7 @@ def _summary(tally: _Totals) -> str:
     parts += [f"{cells[status]:,} {status}" for status in statuses if cells[status]]
     parts += [f"{counted(tally.unchecked, 'profile')} unchecked"] if tally.unchecked else []
     parts += [counted(tally.broken, "broken spec")] if tally.broken else []
+    parts += [counted(tally.warnings, "warning")] if tally.warnings else []
     counts = []
     if tally.networks or not tally.cases:
         counts += [counted(tally.networks, "network"), counted(tally.profiles, "profile")]

@@ -16,7 +16,10 @@ from archforge.cli.options import (
     ProfileOption,
     SetOption,
     SpecArgument,
+    Warnings,
+    WarningsOption,
     WeightsPrefixOption,
+    heed,
     input_shape,
     settings,
 )
@@ -60,12 +63,13 @@ def export(
             help="Where to write, - for standard output. Default: in build/NAME, as `archforge build` does.",
         ),
     ] = None,
+    warnings: WarningsOption = Warnings.DEFAULT,
     as_json: JsonOption = False,
 ) -> None:
     """Write a network as one file: for another program, a document, or to read."""
     target = target_named(to)
     _refuse_idle_options(target, weights, seed)
-    with Progress(f"exporting {spec}"):
+    with Progress(f"exporting {spec}") as progress:
         opened = driver.open_spec(spec)
         path = _path(output, driver.default_folder(opened) / target.file, target, as_json=as_json)
         made = driver.export(
@@ -78,6 +82,8 @@ def export(
             prefix=prefix,
             seed=seed or 0,
         )
+        with progress.paused():
+            heed(made.network.warnings, warnings)
         if path is not None:
             made_folder(path.parent)
             with written_beside(path) as file:
@@ -97,6 +103,7 @@ def export(
                 "bytes": len(made.content),
                 "weights": weights,
                 "seed": seed or 0 if target.needs_weights and weights is None else None,
+                "warnings": [w.to_json() for w in made.network.warnings],
                 "ok": True,
             }
         )

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
 from archforge import driver
 from archforge.analysis.network import Network
-from archforge.cli.output import print_json
-from archforge.errors import fail
+from archforge.cli.output import print_diagnostics, print_json
+from archforge.errors import Diagnostic, fail, fail_all
 from archforge.spec.resolve.sources import setting
 from archforge.spec.syntax.syntax_tree import Argument
 
@@ -21,7 +22,10 @@ __all__ = [
     "ProfileOption",
     "SetOption",
     "SpecArgument",
+    "Warnings",
+    "WarningsOption",
     "WeightsPrefixOption",
+    "heed",
     "input_shape",
     "json_option",
     "network_of",
@@ -71,6 +75,23 @@ WeightsPrefixOption = Annotated[
 ]
 
 
+class Warnings(StrEnum):
+    """The meaning of a warning to a command."""
+
+    DEFAULT = "default"  # it is printed
+    ERROR = "error"  # it is a mistake
+
+
+WarningsOption = Annotated[
+    Warnings,
+    typer.Option(
+        "--warnings",
+        help="`error`: exit code 2 for a warning, too. The comment `# meant: W0401` at the end of a line "
+        "says that its warning is meant.",
+    ),
+]
+
+
 def json_option(help: str, tell: Callable[[Any], None]) -> Any:
     """The option `--json` of a command, whose mistakes are then printed by `tell` too."""
 
@@ -84,10 +105,24 @@ def json_option(help: str, tell: Callable[[Any], None]) -> Any:
 JsonOption = Annotated[bool, json_option("Print JSON instead of text.", print_json)]
 
 
-def network_of(spec: str, profile: str | None, input: str | None, set: Sequence[str] | None) -> Network:
-    """The network that these options name. Raises `DiagnosticError`."""
+def network_of(
+    spec: str,
+    profile: str | None,
+    input: str | None,
+    set: Sequence[str] | None,
+    warnings: Warnings = Warnings.DEFAULT,
+) -> Network:
+    """The network that these options name, its warnings told. Raises `DiagnosticError`."""
     opened = driver.open_spec(spec)
-    return driver.analyse(opened, profile, settings=settings(set), input_shape=input_shape(input))
+    network = driver.analyse(opened, profile, settings=settings(set), input_shape=input_shape(input))
+    heed(network.warnings, warnings)
+    return network
+
+
+def heed(found: Sequence[Diagnostic], warnings: Warnings) -> None:
+    """Print warnings to standard error, or raise them where they are to be mistakes."""
+    fail_all(found if warnings is Warnings.ERROR else ())
+    print_diagnostics(found)
 
 
 def input_shape(text: str | None) -> dict[str, Sequence[int]] | tuple[int, ...] | None:

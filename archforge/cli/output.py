@@ -26,12 +26,15 @@ __all__ = [
     "with_fallbacks",
 ]
 
+Sign = Status | Literal["warned"]
+
 # The mark of a status for streams that lack the sign, and its colour.
-_PLAIN = {
+_PLAIN: dict[Sign, tuple[str, str]] = {
     "ok": ("ok", "green"),
     "explained": ("~", "yellow"),
     "mismatch": ("FAIL", "red"),
     "not_applicable": ("-", "bright_black"),
+    "warned": ("!", "yellow"),
 }
 _COLOURS = {"red": 31, "green": 32, "yellow": 33, "cyan": 36, "bright_black": 90, "bold": 1}
 
@@ -75,9 +78,10 @@ def paint(text: str, colour: str, stream: TextIO | None = None) -> str:
     return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m"
 
 
-def mark(status: Status) -> str:
-    """The sign of a cell's status, painted."""
-    sign, (plain, colour) = MARKS[status], _PLAIN[status]
+def mark(status: Sign) -> str:
+    """The sign of a cell's status, or of a spec with warnings, painted."""
+    sign = "!" if status == "warned" else MARKS[status]
+    plain, colour = _PLAIN[status]
     return paint(sign if _can_show(sign) else plain, colour)
 
 
@@ -110,8 +114,9 @@ def print_diagnostics(diagnostics: Iterable[Diagnostic]) -> None:
     for index, diagnostic in enumerate(diagnostics):
         text = diagnostic.render()
         if coloured(sys.stderr):
-            text = re.sub(r"\bE\d{4}\b", lambda m: paint(m[0], "red", sys.stderr), text, count=1)
-            text = re.sub(r"\^+", lambda m: paint(m[0], "red", sys.stderr), text, count=1)
+            colour = "yellow" if diagnostic.is_warning else "red"
+            for part in (rf"\b{diagnostic.code}\b", r"\^+"):
+                text = re.sub(part, lambda m: paint(m[0], colour, sys.stderr), text, count=1)  # noqa: B023
         print(("\n" if index else "") + text, file=sys.stderr)
 
 

@@ -24,7 +24,10 @@ from archforge.cli.options import (
     ProfileOption,
     SetOption,
     SpecArgument,
+    Warnings,
+    WarningsOption,
     WeightsPrefixOption,
+    heed,
     input_shape,
     json_option,
     settings,
@@ -156,6 +159,7 @@ def run(
     low_memory: LowMemoryOption = False,
     no_winograd: NoWinogradOption = False,
     strict_backend: StrictOption = False,
+    warnings: WarningsOption = Warnings.DEFAULT,
 ) -> None:
     """Run a network and print the largest values of its output: of one input, or of each in a folder.
 
@@ -169,6 +173,8 @@ def run(
     target = _target(output, OUTPUTS if many else (".npz",))
     with Progress("making weights" if weights in MADE_WEIGHTS else "loading weights") as progress:
         network, arrays = _loaded(spec, weights, prefix, profile, input_shape(shape), settings(set))
+        with progress.paused():
+            heed(network.warnings, warnings)
         many_inputs = open_many(network, sources, pictures, labels, target, bool(tap)) if many else None
         given = {} if many else inputs(network, sources[0], seed, dtype)
         executable = driver.compile(

@@ -15,6 +15,8 @@ from archforge.cli.options import (
     ProfileOption,
     SetOption,
     SpecArgument,
+    Warnings,
+    WarningsOption,
     network_of,
 )
 from archforge.cli.output import print_json
@@ -60,6 +62,7 @@ def show(
         str | None,
         typer.Option("--backend", metavar="NAME", help=f"Of --plan: {', '.join([AUTO, *names()])}."),
     ] = None,
+    warnings: WarningsOption = Warnings.DEFAULT,
     as_json: JsonOption = False,
 ) -> None:
     """Print every layer with its inputs, output, parameters and multiply-accumulates.
@@ -74,7 +77,7 @@ def show(
     if backend is not None and not as_plan:
         fail("E0001", "`--backend` is what runs the steps of a plan", help="add --plan")
     extra = _extra(columns)
-    network = network_of(spec, profile, input, set)
+    network = network_of(spec, profile, input, set, warnings)
     title = f"{network.spec.header.title or network.name}, profile {network.profile}"
     typed = network.graph
     if as_plan:

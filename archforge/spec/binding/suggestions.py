@@ -9,7 +9,7 @@ from typing import Any
 
 from archforge.errors import did_you_mean, listed, misspelt
 from archforge.ops import all_ops
-from archforge.spec.binding.foreign_words import (
+from archforge.spec.syntax.foreign_words import (
     ATTRIBUTES,
     KIND_OF,
     KINDS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from archforge.errors import Span
 from archforge.ir import Op, TensorType
@@ -44,6 +44,7 @@ class Tensor:
     type: TensorType
     draft: Draft | None = None
     input_name: str = ""
+    is_poison: ClassVar[bool] = False
 
     def attribute(self, name: str) -> Any:
         shape = self.type.shape
@@ -71,6 +72,8 @@ def _missing(name: str) -> Any:
 
 class _Poison(Tensor):
     """A value behind a mistake: whoever reads it stops, and reports nothing more."""
+
+    is_poison: ClassVar[bool] = True
 
     def attribute(self, name: str) -> Any:
         raise Poisoned

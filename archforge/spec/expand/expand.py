@@ -14,6 +14,7 @@ from archforge.spec.binding.environment import ArgFrame, Budget, Env, evaluate_a
 from archforge.spec.binding.modifier_checks import check_tensor, check_truth
 from archforge.spec.binding.tensors import POISON, Tensor
 from archforge.spec.expand.assemble import ScopeDraft, assemble
+from archforge.spec.expand.graph_warnings import foreign_axes
 from archforge.spec.expand.naming import NameScope, assign_names
 from archforge.spec.expand.walk import At, Walk
 from archforge.spec.formulas.failures import MISTAKES, LimitError, mistakes_in
@@ -32,7 +33,8 @@ InputShape = Sequence[int] | Mapping[str, Sequence[int]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Expansion:
-    """A typed graph with what `expect` formulas may ask for: argument values and calls of each block."""
+    """A typed graph with what `expect` formulas may ask for: argument values and calls of each block.
+    `warnings` are of what shows as it is expanded, also those that are meant."""
 
     spec: Spec
     profile: str
@@ -42,6 +44,7 @@ class Expansion:
     blocks: frozenset[str]
     settings: Mapping[str, Argument]  # values that a caller gave
     input_shape: InputShape | None  # that a caller gave
+    warnings: tuple[Diagnostic, ...] = ()
 
     @property
     def is_changed(self) -> bool:
@@ -151,6 +154,7 @@ class _Expander:
             frozenset(walk.blocks),
             self.overrides,
             input_shape,
+            tuple(walk.warnings),
         )
 
     def _with_batch_note(self, found: Iterable[Diagnostic]) -> list[Diagnostic]:
@@ -185,6 +189,7 @@ class _Expander:
                 if override is not None:
                     shape = _overridden(name, shape, list(override))
                 out[name] = Tensor(_input_type(shape, value.span), None, name)
+                self.walk.warnings += foreign_axes(shape, value.span)
             except MISTAKES as error:
                 self.walk.note(mistakes_in(error))
         return out
@@ -231,6 +236,9 @@ def _input_type(shape: Any, span: Span) -> TensorType:
     fits = isinstance(shape, list) and 1 <= len(shape) <= 4
     if not fits or not all(type(d) is int and 1 <= d <= MAX_DIMENSION for d in shape):
         expected = f"one to four whole numbers from 1 to {MAX_DIMENSION:,}"
+        words = [d for d in shape if isinstance(d, str)] if isinstance(shape, list) else []
         hint = "[channels, height, width], without the batch"
+        if (words and not fits) or any(word not in ("N", "None", "B", "batch", "?") for word in words):
+            hint = f"a formula starts with `=`: ={words[0]}"
         fail("E0203", f"an input is {expected}, found {describe(shape)}", span, help=hint)
     return TensorType(tuple(shape))

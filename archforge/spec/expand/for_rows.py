@@ -38,7 +38,8 @@ def _from_columns(step: For, env: Env) -> list[Row]:
         spans = dict(step.columns)
         first = next(iter(lengths))
         message = f"the columns of `for` differ in length: `{first}` has {count}, `{other}` {lengths[other]}"
-        fail("E0311", message, spans[other], notes=[Note(f"`{first}` is", spans[first])])
+        help = "equal lengths, or a single value for all rows"
+        fail("E0311", message, spans[other], help=help, notes=[Note(f"`{first}` is", spans[first])])
     rows = [{k: v[i] if isinstance(v, list) else v for k, v in columns.items()} for i in range(count)]
     return list(enumerate(rows))
 

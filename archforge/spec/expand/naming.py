@@ -126,6 +126,13 @@ def _joint_param(draft: Draft, above: Draft) -> str:
 
 
 def _clash(name: str, item: Draft | NameScope, other: Draft | NameScope) -> Diagnostic:
+    if item.span == other.span:
+        help = (
+            "name what runs it again: `name: stage{i}` beside `for`, `name: stage` beside `repeat` or a call"
+        )
+        return Diagnostic(
+            "E0309", f"this step runs more than once, each time as `{name}`", item.span, help=help
+        )
     notes = (Note("the other is", other.span),) if other.span else ()
     return Diagnostic(
         "E0309",

@@ -85,6 +85,7 @@ class Walk:
         self.op_calls: dict[tuple[str, int, bool], OpCall] = {}
         self.found: dict[tuple[str, Span | None, str], Diagnostic] = {}
         self.has_dotted = False  # a name that holds dots of its own
+        self.warnings: list[Diagnostic] = []
         self.steps_taken = 0
         self.mistakes_made = 0
 

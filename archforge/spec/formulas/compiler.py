@@ -33,6 +33,7 @@ from archforge.spec.formulas.functions import (
     RefusedComputation,
     bounded,
 )
+from archforge.spec.formulas.ways_out import failed_hint, forbidden_hint, function_hint, syntax_hint
 
 __all__ = ["parse_formula", "parse_template"]
 
@@ -79,23 +80,7 @@ def _refuse_syntax(source: str, lead: int, error: SyntaxError, span: Span) -> No
     offset = min((error.offset or len(source)) - 1, len(source) - 1)
     if not error.offset:
         text = ": something is missing at its end"
-    fail("E0303", f"not a formula{text}", span.part(lead + offset, 1), help=_syntax_help(source))
-
-
-def _syntax_help(source: str) -> str:
-    if "&&" in source or "||" in source or re.search(r"!(?!=)", source):
-        return "write `and`, `or`, `not`"
-    if "?" in source:
-        return "write `a if condition else b`"
-    if re.search(r"\bif\b(?!.*\belse\b)", source):
-        return "`if` needs an `else`: a if condition else b"
-    if source.startswith("="):
-        return "a formula starts with one `=`"
-    if re.search(r"(?<![=!<>])=(?!=)", source):
-        return "equality is `==`"
-    if re.search(r"[0-9]\s*x\s*[0-9]", source):
-        return "a shape is a list: [3, 224, 224]"
-    return ""
+    fail("E0303", f"not a formula{text}", span.part(lead + offset, 1), help=syntax_hint(source))
 
 
 class _FormulaCompiler:
@@ -134,8 +119,9 @@ class _FormulaCompiler:
 
     def refuse(self, node: ast.expr) -> NoReturn:
         start, end = self.extent(node)
-        hint = "arithmetic, comparisons, and/or/not, a if b else c, lists, [e for v in l if c], functions"
-        fail("E0304", f"`{self.source[start:end]}` is not allowed in a formula", self.at(node), help=hint)
+        text = self.source[start:end]
+        hint = forbidden_hint(node, self.source)
+        fail("E0304", f"`{text}` is not allowed in a formula", self.at(node), help=hint)
 
     def guarded(
         self, node: ast.expr, operands: Sequence[Evaluate], compute: Callable[..., Any], what: str
@@ -156,7 +142,10 @@ class _FormulaCompiler:
             except Overspent as error:
                 raise LimitError(Diagnostic("E0317", str(error), span)) from None
             except (RefusedComputation, TypeError, ValueError, ArithmeticError, LookupError) as error:
-                fail("E0305", _reason(error, what, values), span, label=_operands(node, names))
+                if any(getattr(value, "is_poison", False) for value in values):
+                    raise Poisoned from None
+                reason, label = _reason(error, what, values), _operands(node, names)
+                fail("E0305", reason, span, label=label, help=failed_hint(what, values))
             if type(result) in NUMBERS and not -MAX_NUMBER <= result <= MAX_NUMBER:
                 fail("E0305", "the result is out of range", span, help="numbers are at most 1e18")
             return result
@@ -234,8 +223,7 @@ class _FormulaCompiler:
             self.refuse(node)
         name, given = node.func.id, len(node.args)
         if name not in FUNCTIONS:
-            hint = did_you_mean(name, FUNCTIONS, what="functions")
-            fail("E0302", f"unknown function `{name}`", self.at(node.func), help=hint)
+            fail("E0302", f"unknown function `{name}`", self.at(node.func), help=function_hint(name))
         if any(isinstance(a, ast.Starred) for a in node.args):
             self.refuse(node)
         function = FUNCTIONS[name]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
 
 from archforge.errors import Span, did_you_mean, fail
+from archforge.spec.formulas.ways_out import TENSOR_WORDS, name_hint
 
 __all__ = [
     "Evaluate",
@@ -81,7 +82,7 @@ class Template:
 
 def unknown_name(name: str, known: Iterable[str]) -> tuple[str, str]:
     """Message and way out for a name that a formula cannot see."""
-    return f"unknown name `{name}`", did_you_mean(name, dict.fromkeys(known))
+    return f"unknown name `{name}`", name_hint(name, dict.fromkeys(known))
 
 
 def _name_part(formula: Formula, value: Any) -> str:
@@ -107,7 +108,14 @@ def read_attribute(record: Any, name: str, span: Span) -> Any:
 
 def no_attribute(name: str, span: Span, known: Iterable[str]) -> NoReturn:
     """Raise E0302 for an attribute that a value lacks."""
-    fail("E0302", f"no attribute `{name}`", span, help=did_you_mean(name, known, what="attributes"))
+    names = list(known)
+    meant = TENSOR_WORDS.get(name)
+    hint = f"did you mean `{meant}`?" if meant in names else did_you_mean(name, names, what="attributes")
+    if "shape" in names and name in ("rank", "ndim", "dims", "axes"):
+        hint = "the number of axes is len(x.shape), without the batch"
+    elif "shape" in names and name in ("batch", "n", "N", "batch_size", "dtype", "device"):
+        hint = f"a graph has no {'batch' if name not in ('dtype', 'device') else name}; {hint}"
+    fail("E0302", f"no attribute `{name}`", span, help=hint)
 
 
 def describe(value: Any) -> str:

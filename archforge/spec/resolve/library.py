@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import yaml
@@ -100,7 +100,8 @@ class Library:
         Specs are untrusted: the name cannot leave the spec's folder or the shipped zoo.
         """
         parts = Path(name).parts
-        if not parts or Path(name).is_absolute() or ".." in parts:
+        windows = PureWindowsPath(name)
+        if not parts or Path(name).is_absolute() or windows.drive or ".." in (*parts, *windows.parts):
             fail(
                 "E0316",
                 f"`{name}` leaves the folder of the spec",

@@ -28,7 +28,7 @@ from archforge.spec.binding.tensors import TENSOR_ATTRIBUTES
 from archforge.spec.formulas.formula import Formula, Template, no_attribute, unknown_name
 from archforge.spec.resolve.spec import Spec
 from archforge.spec.syntax.form_checks import Mistakes
-from archforge.spec.syntax.inner_steps import names_set, steps_of
+from archforge.spec.syntax.inner_steps import columns_in, names_set, steps_of
 from archforge.spec.syntax.syntax_tree import (
     CELLS,
     ArgDecl,
@@ -66,12 +66,14 @@ class _VisibleNames:
     known: frozenset[str]
     made: tuple[Template, ...] = ()
     hidden: frozenset[str] = frozenset()
+    is_block: bool = False
+    is_repeated: bool = False  # the name of a repeated step
 
     def sees(self, name: str) -> bool:
         return name in self.known or any(_can_give(template, name) for template in self.made)
 
     def plus(self, names: Iterable[str]) -> _VisibleNames:
-        return _VisibleNames(self.known.union(names), self.made, self.hidden)
+        return replace(self, known=self.known.union(names))
 
     def names(self) -> frozenset[str]:
         return self.known
@@ -146,6 +148,7 @@ class _Linter:
     def _block(self, block: BlockDecl, args: _VisibleNames) -> None:
         own = frozenset((*block.args, "x", "input"))
         scope = _VisibleNames(own, hidden=args.known) if block.imported else args.plus(own)
+        scope = replace(scope, is_block=True)
         defaults = [(d, d.default) for d in block.args.values() if d.default]
         scope = self._with_names(scope, (a for d, a in defaults if self._is_steps(a, (d,))), block.body)
         for decl, argument in defaults:
@@ -202,7 +205,7 @@ class _Linter:
             self._for(step, scope)
             return
         for template in modifiers.templates():
-            self._template(template, scope)
+            self._template(template, replace(scope, is_repeated=True) if modifiers.repeat else scope)
         inner = scope.plus(("i",)) if modifiers.repeat else scope
         match step:
             case Tap():
@@ -375,21 +378,38 @@ class _Linter:
         elif name in _LOOP:
             where = "`for` and `repeat`" if name == "i" else "`for`"
             hint = f"`{name}` has a value inside {where}"
+            if name == "i" and scope.is_repeated:
+                hint = "`i` counts inside the repeated step, whose name stands around it: `name: conv` makes "
+                hint += "conv.0, conv.1, ...; or {for: {n: =range(2)}, do: ..., name: conv{i}}"
+            elif scope.is_block:
+                hint += f"; a block takes it as an argument: args: {{n: int}}, called with {{n: ={name}}}"
         elif name == "input":
             hint = "with several inputs each has its own name"
             if not isinstance(self.spec.input, dict):
                 hint = "steps of an argument see `x`, the value where they are used"
         elif not hint.startswith("did") and name in self.everywhere:
-            hint = "taps and lets belong to the body they are written in: pass the value as an argument"
+            kind = "tensor" if name in self.taps else "int"
+            hint = (
+                "columns, taps and lets belong to the body they are written in: take it as an argument, "
+                f"args: {{{name}: {kind}}}, called with {{{name}: ={name}}}"
+            )
         return Diagnostic("E0302", message, span, help=hint)
 
     @cached_property
     def everywhere(self) -> frozenset[str]:
-        """The taps and lets of all bodies."""
+        """The taps, lets and columns of all bodies."""
         bodies = [block.body for blocks in self.blocks.values() for block in blocks]
         bodies += [self.spec.graph] if self.spec.graph else []
         names = (name for body in bodies for name in self._set_in(body))
-        return frozenset(n if isinstance(n, str) else n.text or "" for n in names)
+        columns = (name for body in bodies for name in columns_in(body))
+        return frozenset((*(n if isinstance(n, str) else n.text or "" for n in names), *columns))
+
+    @cached_property
+    def taps(self) -> frozenset[str]:
+        """The taps of all bodies."""
+        bodies = [*(b.body for blocks in self.blocks.values() for b in blocks), self.spec.graph]
+        names = (name for body in bodies if body for name in self._set_in(body))
+        return frozenset(n.text or "" for n in names if isinstance(n, Template))
 
 
 def _can_give(template: Template, name: str) -> bool:

@@ -141,6 +141,10 @@ def _check_keys(spec: Spec, chain: list[SpecDocument]) -> list[Diagnostic]:
             hint = did_you_mean(key, known, what=f"{what}s")
             if what == "profile" and not spec.profiles:
                 hint = f"profiles: {{{key}: {{}}}} declares it; without any there is `{NO_PROFILE}`"
+            if where.startswith("profile") and key in ("args", "with", "set", "values", "params"):
+                hint = "arguments stand in the profile itself: {ARG: value}"
+            elif where.startswith("profile") and key == "input":
+                hint = "an argument that `input` reads: args: {size: 224}, input: [3, =size, =size]"
             found.append(Diagnostic(code, f"{where} names no {what}: `{key}`", span, help=hint))
 
     for document in chain:

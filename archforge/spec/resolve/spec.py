@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from archforge.errors import did_you_mean, fail
+from archforge.errors import Diagnostic, did_you_mean, fail
 from archforge.spec.syntax.syntax_tree import (
     ArgDecl,
     Argument,
@@ -28,7 +28,7 @@ NO_PROFILE = "default"
 @dataclass(frozen=True, slots=True, eq=False)
 class Spec:
     """A document merged with its templates and imports, or one `block` of it by itself. `document` is the
-    spec's own file."""
+    spec's own file. `warnings` are of what shows without running it, also those that are meant."""
 
     name: str
     document: SpecDocument
@@ -44,6 +44,7 @@ class Spec:
     rules: dict[str, RuleDecl]
     expect: MappingTree | None
     block: str = ""
+    warnings: tuple[Diagnostic, ...] = ()
 
     @property
     def profile_names(self) -> list[str]:

@@ -9,7 +9,7 @@ from archforge.errors import MAX_REPORTED, Diagnostic, DiagnosticError, did_you_
 from archforge.spec.formulas.formula import describe
 from archforge.spec.yaml.tree import Entry, Mapping, Scalar, Sequence, Tree
 
-__all__ = ["Mistakes", "mapping_of", "refuse_unknown", "shown", "word_of"]
+__all__ = ["Mistakes", "mapping_of", "refuse_unknown", "shown", "torn_text", "word_of", "words_in"]
 
 T = TypeVar("T")
 
@@ -46,15 +46,30 @@ class Mistakes:
         fail_all(self.found)
 
 
-def _unknown_key(entry: Entry, known: Iterable[str], foreign: dict[str, str]) -> Diagnostic:
-    meant = foreign.get(entry.key)
-    hint = f"did you mean `{meant}`?" if meant else did_you_mean(entry.key, known, what="keys")
+def _unknown_key(entry: Entry, tree: Mapping, known: Collection[str], foreign: dict[str, str]) -> Diagnostic:
+    meant = foreign.get(entry.key, "")
+    hint = f"did you mean `{meant}`?" if meant in known else did_you_mean(entry.key, known, what="keys")
+    hint = torn_text(entry, tree) or hint
     return Diagnostic("E0201", f"unknown key `{entry.key}`", entry.key_span, help=hint)
 
 
 def refuse_unknown(tree: Mapping, known: Collection[str], foreign: dict[str, str] | None = None) -> None:
     """Raise E0201 for each key of `tree` that is not among `known`. `foreign`: what others call them."""
-    fail_all(_unknown_key(entry, known, foreign or {}) for entry in tree if entry.key not in known)
+    fail_all(_unknown_key(entry, tree, known, foreign or {}) for entry in tree if entry.key not in known)
+
+
+def torn_text(entry: Entry, tree: Mapping) -> str:
+    """Suggestion for a key that is the rest of a text, `{says: every op, even flatten}`; empty for others."""
+    entries = list(tree)
+    before = entries[entries.index(entry) - 1].value
+    is_rest = (
+        isinstance(entry.value, Scalar) and entry.value.span.text != "null" and entry.value.value is None
+    )
+    if not is_rest or entry is entries[0] or not isinstance(before, Scalar) or before.quoted:
+        return ""
+    if before.span.line != entry.key_span.line or not isinstance(before.value, str):
+        return ""
+    return f'a text that holds a comma must be quoted: "{before.value}, {entry.key}"'
 
 
 def mapping_of(tree: Tree, what: str, example: str = "") -> Mapping:
@@ -72,6 +87,13 @@ def word_of(tree: Tree, what: str) -> str:
     if isinstance(tree, Mapping) and all(isinstance(e.value, Scalar) and e.value.value is None for e in tree):
         hint = f"quote a name with braces: '{{{', '.join(tree.entries)}}}'"
     fail("E0203", f"{what} is a word, found {shown(tree)}", tree.span, help=hint)
+
+
+def words_in(tree: Tree) -> list[str]:
+    """The words of a list of nothing but words; empty for anything else."""
+    items = tree.items if isinstance(tree, Sequence) else ()
+    words = [item.value for item in items if isinstance(item, Scalar) and isinstance(item.value, str)]
+    return words if len(words) == len(items) else []
 
 
 def shown(tree: Tree) -> str:

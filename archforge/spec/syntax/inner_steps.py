@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from weakref import WeakKeyDictionary
 
+from archforge.errors import DiagnosticError
 from archforge.spec.formulas.formula import Formula, Template
 from archforge.spec.syntax.parse_steps import parse_body
 from archforge.spec.syntax.syntax_tree import Argument, Body, Call, For, Group, Let, Merge, Step
 
-__all__ = ["bodies_in", "names_set", "steps_of"]
+__all__ = ["bodies_in", "columns_in", "names_set", "steps_of"]
 
 _PARSED: WeakKeyDictionary[Argument, Body] = WeakKeyDictionary()
 
@@ -32,6 +34,16 @@ def bodies_in(step: Step) -> Iterator[Body]:
         given = (*step.arguments.entries.values(), *step.modifiers.first.values())
         bare = (step.arguments.bare,) if step.arguments.bare else ()
         yield from (steps_of(argument) for argument in (*given, *bare) if argument.looks_like_steps)
+
+
+def columns_in(body: Body) -> Iterator[str]:
+    """The columns of all loops in `body`, as far as its steps parse."""
+    for step in body.steps:
+        if isinstance(step, For):
+            yield from (name for name, _ in step.columns)
+        with suppress(DiagnosticError):
+            for inner in bodies_in(step):
+                yield from columns_in(inner)
 
 
 def names_set(step: Step) -> Iterator[Template | str]:

@@ -10,8 +10,17 @@ from typing import Any, Literal, TypeVar, get_type_hints
 from pydantic import ConfigDict, ValidationError, create_model
 
 from archforge.errors import Diagnostic, DiagnosticError, SourceFile, closest, fail, misspelt
+from archforge.ops import all_ops
 from archforge.spec.formulas.compiler import parse_formula
-from archforge.spec.syntax.form_checks import Mistakes, mapping_of, refuse_unknown, shown, word_of
+from archforge.spec.syntax.foreign_words import BLOCK_KEYS, KEYS, TYPES
+from archforge.spec.syntax.form_checks import (
+    Mistakes,
+    mapping_of,
+    refuse_unknown,
+    shown,
+    word_of,
+    words_in,
+)
 from archforge.spec.syntax.inner_steps import steps_of
 from archforge.spec.syntax.parse_preprocess import parse_preprocess
 from archforge.spec.syntax.parse_steps import parse_argument, parse_body
@@ -60,35 +69,14 @@ _EXAMPLES = {
     "profiles": "{documented: {}, paper: {width: 32}}",
     "blocks": "{unit: {args: {out: int}, body: [{conv: =out}, relu]}}",
     "outputs": "{main: =x}",
+    "constants": "{flatten: 1}",
     "rules": "{leaves: {says: every op, count: =layers}}",
 }
-# What others call the sections of a spec, and the kinds of arguments.
-_FOREIGN_KEYS = {
-    **dict.fromkeys(("layers", "backbone", "model", "network", "net", "architecture", "steps"), "graph"),
-    **dict.fromkeys(("inputs", "input_shape", "shape"), "input"),
-    **dict.fromkeys(("parameters", "params", "arguments", "variables"), "args"),
-    **dict.fromkeys(("modules", "functions", "definitions"), "blocks"),
-    **dict.fromkeys(("base", "inherits", "parent"), "extends"),
-    **dict.fromkeys(("import", "include"), "imports"),
-    **dict.fromkeys(("variants", "configs"), "profiles"),
-    **dict.fromkeys(("name", "description"), "title"),
-    "version": "archforge",
-}
 _BLOCK_KEYS = ("naming", "args", "body", "expect")
-_FOREIGN_BLOCK_KEYS = {
-    **dict.fromkeys(("parameters", "params", "arguments", "variables", "inputs", "with"), "args"),
-    **dict.fromkeys(("graph", "steps", "layers", "do", "seq", "modules", "forward"), "body"),
-    **dict.fromkeys(("names", "name"), "naming"),
-}
-_FOREIGN_KINDS = {
-    **dict.fromkeys(("integer", "Int", "number", "uint"), "int"),
-    **dict.fromkeys(("double", "Float", "real"), "float"),
-    **dict.fromkeys(("boolean", "Bool"), "bool"),
-    **dict.fromkeys(("string", "text", "Str", "String"), "str"),
-    **dict.fromkeys(("array", "tuple", "List", "sequence"), "list"),
-    **dict.fromkeys(("Tensor", "value"), "tensor"),
-    **dict.fromkeys(("step", "block", "body", "layers"), "steps"),
-}
+
+
+# What others say of an argument.
+_OF_DECLARATIONS = frozenset(("type", "default", "help", "doc", "description", "required"))
 
 
 def parse_document(source: SourceFile) -> SpecDocument:
@@ -98,13 +86,13 @@ def parse_document(source: SourceFile) -> SpecDocument:
         found = "the file is empty" if _is_null(tree) else f"a spec is a mapping, found {shown(tree)}"
         fail("E0203", found, tree.span, help="a spec starts with `archforge: 1`")
     mistakes = Mistakes()
-    mistakes.attempt(lambda: refuse_unknown(tree, _KEYS, _FOREIGN_KEYS), None)
+    mistakes.attempt(lambda: refuse_unknown(tree, _KEYS, KEYS), None)
 
     def section(key: str, parse: Callable[[Entry], T]) -> dict[str, T]:
         node = tree.get(key)
         if node is None or _is_null(node):
             return {}
-        example = f"{key}: {_EXAMPLES[key]}"
+        example = f"{key}: {_of_words(node, key) or _EXAMPLES[key]}"
         return mistakes.attempt(lambda: mistakes.each(mapping_of(node, f"`{key}`", example), parse), {})
 
     document = SpecDocument(
@@ -124,6 +112,13 @@ def parse_document(source: SourceFile) -> SpecDocument:
     )
     mistakes.close()
     return document
+
+
+def _of_words(tree: Tree, key: str) -> str:
+    """A section that is a list of words as the mapping that may be meant; empty for another."""
+    value = {"args": "int", "profiles": "{}", "outputs": "={}"}.get(key, "")
+    pairs = [f"{word}: {value.replace('={}', f'={word}')}" for word in words_in(tree)]
+    return f"{{{', '.join(pairs)}}}" if value and pairs else ""
 
 
 def _is_null(tree: Tree) -> bool:
@@ -180,6 +175,10 @@ def _graph(entry: Entry | None) -> Body | None:
 def _input(tree: Tree | None) -> dict[str, Value] | Value | None:
     if tree is None or not isinstance(tree, Mapping):
         return None if tree is None else _dims(tree)
+    sizes = [e.value.value for e in tree if isinstance(e.value, Scalar) and type(e.value.value) is int]
+    if sizes and len(sizes) == len(tree.entries):
+        help = f"input: {sizes}; a mapping is of several inputs by name"
+        fail("E0203", "an input is a list, found its sizes by name", tree.span, help=help)
     mistakes = Mistakes()
     for entry in tree:
         mistakes.attempt(lambda e=entry: check_name(e.key, e.key_span, "an input"), None)  # type: ignore[misc]
@@ -191,8 +190,8 @@ def _input(tree: Tree | None) -> dict[str, Value] | Value | None:
 def _dims(tree: Tree) -> Value:
     if isinstance(tree, Sequence) or (isinstance(tree, Scalar) and tree.formula_span):
         return value_of(tree)
-    sizes = re.fullmatch(r"[0-9]+( *[x*] *[0-9]+)+", str(tree.plain()))
-    hint = f"[{', '.join(re.findall(r'[0-9]+', sizes[0]))}]" if sizes else ""
+    sizes = re.fullmatch(r"\(?[0-9]+( *[x*\u00d7,] *[0-9]+)+\)?", str(tree.plain()))
+    hint = f"[{', '.join(re.findall(r'[0-9]+', sizes[0]))}]" if sizes else "[channels, height, width]"
     fail("E0203", f"an input is a list such as [3, 224, 224], found {shown(tree)}", tree.span, help=hint)
 
 
@@ -216,10 +215,15 @@ def _declared(entry: Entry) -> ArgDecl:
     if isinstance(tree, Scalar) and not tree.quoted and isinstance(tree.value, str):
         if tree.value in KINDS:
             return ArgDecl(entry.key, entry.key_span, tree.value, None)
-        if tree.value in _FOREIGN_KINDS:
+        if tree.value in TYPES:
             message = f"there is no kind of argument `{tree.value}`"
-            hint = f'did you mean `{_FOREIGN_KINDS[tree.value]}`? Quote it as a default: "{tree.value}"'
+            hint = f'did you mean `{TYPES[tree.value]}`? Quote it as a default: "{tree.value}"'
             fail("E0203", message, tree.span, help=hint)
+    if isinstance(tree, Mapping) and tree.entries and not tree.entries.keys() - _OF_DECLARATIONS:
+        meant = tree.get("default") or tree.get("type")
+        hint = f"{entry.key}: {meant.span.text if isinstance(meant, Scalar) else 'int'}"
+        message = f"`{entry.key}` is declared by its default, or by its kind alone"
+        fail("E0203", message, tree.span, help=hint)
     argument = parse_argument(entry)
     kind = "bool" if isinstance(tree, Scalar) and isinstance(tree.value, bool) else None
     if argument.looks_like_steps:
@@ -236,7 +240,10 @@ def parse_defaults(entry: Entry) -> Defaults:
 
 
 def _default(entry: Entry) -> dict[str, Argument]:
-    return {e.key: parse_argument(e) for e in mapping_of(entry.value, f"`{entry.key}`")}
+    example = f"defaults: {{conv: {{{entry.key}: {shown(entry.value)}}}}}"
+    if entry.key in all_ops():
+        example = f"defaults: {{{entry.key}: {{ATTRIBUTE: ...}}}}"
+    return {e.key: parse_argument(e) for e in mapping_of(entry.value, f"`{entry.key}`", example)}
 
 
 def _profile(entry: Entry) -> ProfileDecl:
@@ -266,7 +273,8 @@ def _entries(section: Entry, parse: Callable[[Entry], T]) -> dict[str, T]:
     if _is_null(section.value):
         return {}
     mistakes = Mistakes()
-    found = mistakes.each(mapping_of(section.value, f"`{section.key}`"), parse)
+    example = f"{section.key}: {_of_words(section.value, section.key) or _EXAMPLES.get(section.key, '{...}')}"
+    found = mistakes.each(mapping_of(section.value, f"`{section.key}`", example), parse)
     mistakes.close()
     return found
 
@@ -284,7 +292,7 @@ def _block(entry: Entry) -> BlockDecl:
     tree = mapping_of(entry.value, f"block `{entry.key}`", f"{entry.key}: {{body: [...]}}")
     mistakes = Mistakes()
     mistakes.attempt(lambda: check_name(entry.key, entry.key_span, "a block"), None)
-    mistakes.attempt(lambda: refuse_unknown(tree, _BLOCK_KEYS, _FOREIGN_BLOCK_KEYS), None)
+    mistakes.attempt(lambda: refuse_unknown(tree, _BLOCK_KEYS, BLOCK_KEYS), None)
     args = tree.entries.get("args")
     block = BlockDecl(
         entry.key,
@@ -316,7 +324,7 @@ def _naming(tree: Tree | None) -> str:
 
 def _block_body(entry: Entry, tree: Mapping) -> Body:
     body = tree.get("body")
-    if body is None and any(_FOREIGN_BLOCK_KEYS.get(key) == "body" for key in tree.entries):
+    if body is None and any(BLOCK_KEYS.get(key) == "body" for key in tree.entries):
         return Body((), tree.span)  # under another word, which is reported already
     if body is None:
         hint = "body: [{conv: 64}, relu]"
@@ -336,14 +344,16 @@ def _output(entry: Entry) -> OutputDecl:
 
 
 def _rule(entry: Entry) -> RuleDecl:
-    tree = mapping_of(entry.value, f"rule `{entry.key}`")
+    example = f"{entry.key}: {{says: every op, count: =layers}}"
+    tree = mapping_of(entry.value, f"rule `{entry.key}`", example)
     refuse_unknown(tree, ("says", "constants", "count"))
     says, count, constants = tree.get("says"), tree.get("count"), tree.entries.get("constants")
     if says is None or count is None:
-        fail("E0202", f"rule `{entry.key}` needs `says` and `count`", entry.key_span)
+        fail("E0202", f"rule `{entry.key}` needs `says` and `count`", entry.key_span, help=example)
     span = count.formula_span if isinstance(count, Scalar) else None
     if not (isinstance(count, Scalar) and span):
-        fail("E0203", f"`count` is a formula, found {shown(count)}", count.span, help="count: =layers - 1")
+        written = count.span.text if isinstance(count, Scalar) and count.value is not None else "layers - 1"
+        fail("E0203", f"`count` is a formula, found {shown(count)}", count.span, help=f"count: ={written}")
     mistakes = Mistakes()
     rule = RuleDecl(
         entry.key,

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple, NoReturn
 
-from archforge.errors import Diagnostic, DiagnosticError, Note, Span, did_you_mean, fail
+from archforge.errors import Diagnostic, DiagnosticError, Note, Span, fail, misspelt
 from archforge.ops import all_ops
 from archforge.spec.formulas.compiler import parse_formula, parse_template
 from archforge.spec.formulas.formula import Formula, Template
-from archforge.spec.syntax.form_checks import Mistakes, mapping_of, refuse_unknown, shown, word_of
+from archforge.spec.syntax.foreign_words import BESIDE, OP_KEYS, plain
+from archforge.spec.syntax.form_checks import (
+    Mistakes,
+    mapping_of,
+    refuse_unknown,
+    shown,
+    torn_text,
+    word_of,
+)
 from archforge.spec.syntax.reserved_names import check_name
 from archforge.spec.syntax.syntax_tree import (
     MERGES,
@@ -68,7 +77,8 @@ def _step(tree: Tree) -> Step:
     if isinstance(tree, Mapping):
         return _operation(tree, _operator(tree))
     if isinstance(tree, Sequence):
-        fail("E0204", "a list inside a list of steps", tree.span, help="write {seq: [...]}")
+        help = "remove one `- `, or write {seq: [...]}"
+        fail("E0204", "a list inside a list of steps", tree.span, help=help)
     if not isinstance(tree.value, str):
         hint = "remove the `-`, or write a step behind it" if tree.value is None else "{conv: 64}"
         fail("E0204", f"a step is the name of an op or a mapping, found {shown(tree)}", tree.span, help=hint)
@@ -91,32 +101,54 @@ def _operator(tree: Mapping) -> Entry:
     if len(operators) == 1:
         return operators[0]
     if operators:
-        _several_operators(operators)
+        _several_operators(tree, operators)
     hint = "{for: [a, b], in: [...], do: [...]}"
     if "do" not in tree.entries:
         names = " and ".join(f"`{key}`" for key in tree.entries)
-        hint = f"{names} stands beside an op: {{conv: 64, ...}}" if names else "{conv: 64}"
+        verb = "stands" if len(tree.entries) == 1 else "stand"
+        hint = f"{names} {verb} beside an op: {{conv: 64, ...}}" if names else "{conv: 64}"
     fail("E0204", "a step without an op", tree.span, help=hint)
 
 
-def _several_operators(operators: list[Entry]) -> NoReturn:
+def _several_operators(tree: Mapping, operators: list[Entry]) -> NoReturn:
     """Refuse a step with two ops: attributes beside their op, a missing `- `, or a misspelled modifier."""
     ops = all_ops()
     first = next((e for e in operators if e.key in ops), operators[0])
     second = next(e for e in operators if e is not first)
-    modifier = did_you_mean(second.key, MODIFIERS)
     attributes = ops[first.key].model_fields if first.key in ops else {}
     beside = [e for e in operators if e.key in attributes and e is not first]
     if beside:
         _beside(first, beside, next(iter(attributes)))
-    names = ", ".join(f"`{e.key}`" for e in operators)
-    if second.key in ops:
-        hint = "each step starts with `- `"
-    elif modifier.startswith("did"):
-        hint = modifier
-    else:
-        hint = f"an argument goes below: {first.key}: {{{second.key}: ...}}; a new step starts with `- `"
-    fail("E0204", f"a step has one op, found {names}", second.key_span, help=hint)
+    names = ", ".join(f"`{e.key}`" for e in operators[:8])
+    fail(
+        "E0204", f"a step has one op, found {names}", second.key_span, help=_no_operator(tree, first, second)
+    )
+
+
+def _no_operator(tree: Mapping, first: Entry, second: Entry) -> str:
+    """Suggestion for the `second` key of a step whose op is probably the `first` one."""
+    steps = (*all_ops(), *MERGES, *STRUCTURES)
+    if second.key in steps:
+        return "each step starts with `- `"
+    if second.key in ("else", "otherwise", "elif", "unless"):
+        when = tree.get("when")
+        text = when.value[1:] if isinstance(when, Scalar) and isinstance(when.value, str) else "..."
+        return f"a step of its own for the other case: {{..., when: =not ({text})}}"
+    meant = misspelt(second.key, MODIFIERS) or BESIDE.get(second.key)
+    if meant in _TAKEN.get(first.key, _OF_CALLS):
+        return f"did you mean `{meant}`?"
+    pair = re.fullmatch(r"(\w+):(\S+)", second.key)
+    if pair:
+        return f"a space is missing behind `:`: {pair[1]}: {pair[2]}"
+    given = next((e for e in (first, second) if e.key in OP_KEYS and isinstance(e.value, Scalar)), None)
+    if given:
+        return f"the op is the key of a step: {{{plain(_short(given.value))}: {{...}}}}"
+    if first.key not in steps and any(isinstance(e.value, Mapping) for e in (first, second)):
+        return f"each step starts with `- `; its name stands beside the op: {{conv: 64, name: {first.key}}}"
+    below = f"an argument goes below: {first.key}: {{{second.key}: ...}}; a new step starts with `- `"
+    if first.key in steps:
+        below = f"beside it stand {', '.join(_TAKEN.get(first.key, _OF_CALLS))}; a new step starts with `- `"
+    return torn_text(second, tree) or below
 
 
 def _beside(op: Entry, attributes: list[Entry], bare: str) -> NoReturn:
@@ -154,6 +186,8 @@ def _operation(tree: Mapping, operator: Entry) -> Step:
         if entry.key in MODIFIERS and entry.key not in taken:
             message = f"`{kind}` takes no `{entry.key}`"
             hint = f"it takes {', '.join(taken)}"
+            if kind == "for" and entry.key in _TAKEN["seq"]:
+                hint = f"a `seq` around it takes it: {{seq: [{{for: ..., do: ...}}], {entry.key}: ...}}"
             mistakes.add(Diagnostic("E0205", message, entry.key_span, help=hint))
     modifiers = mistakes.attempt(lambda: _modifiers(tree), NONE)
     otherwise: Step = Call(span, modifiers, kind, Arguments(span, {}))
@@ -168,7 +202,7 @@ def _by_kind(tree: Mapping, operator: Entry, modifiers: Modifiers) -> Step:
         return _for(tree, operator, modifiers)
     if kind == "let":
         mistakes = Mistakes()
-        values = mistakes.each(mapping_of(value, "`let`"), _let)
+        values = mistakes.each(mapping_of(value, "`let`", "let: {width: 64}"), _let)
         mistakes.close()
         return Let(span, modifiers, values)
     if kind in ("seq", "side"):
@@ -206,7 +240,8 @@ def _modifiers(tree: Mapping) -> Modifiers:
         mistakes.add(Diagnostic("E0205", "`first` goes with `repeat`", first.key_span, help=hint))
     elif first:
         entries = mistakes.attempt(
-            lambda: mistakes.each(mapping_of(first.value, "`first`"), parse_argument), {}
+            lambda: mistakes.each(mapping_of(first.value, "`first`", "first: {stride: 2}"), parse_argument),
+            {},
         )
     if "share" in tree.entries and "name" in tree.entries:
         message = "`share` names the step already"
@@ -278,7 +313,8 @@ def _branches(kind: str, tree: Tree) -> tuple[Branch, ...] | Formula:
         if span:
             return parse_formula(tree.value[1:], span)
         what = f"`{kind}` takes a list or a mapping of branches"
-        fail("E0203", f"{what}, found {shown(tree)}", tree.span)
+        help = f"{kind}: [[{{conv: 64}}], []]; [] is the value itself, [=name] a tap"
+        fail("E0203", f"{what}, found {shown(tree)}", tree.span, help=help)
     mistakes = Mistakes()
     branches: list[Branch] = []
     pairs = [(None, t) for t in tree.items] if isinstance(tree, Sequence) else [(e, e.value) for e in tree]
@@ -332,6 +368,18 @@ class _Columns(NamedTuple):
     rows: Value | None = None
 
 
+def _columns_hint(columns: Tree, rows: Entry | None) -> str:
+    """Suggestion for what stands where `for` has its columns."""
+    if isinstance(columns, Scalar) and rows is not None:
+        return f"a list of names: {{for: [{columns.span.text}], in: ..., do: ...}}"
+    if isinstance(columns, Scalar) and type(columns.value) is int:
+        return f"{{for: {{n: =range({columns.value})}}, do: ...}}, or `repeat: {columns.value}` beside a step"
+    pair = re.fullmatch(r"(\w+) in (.+)", columns.span.text) if isinstance(columns, Scalar) else None
+    if pair:
+        return f"{{for: {{{'n' if pair[1] == 'i' else pair[1]}: ={pair[2]}}}, do: ...}}"
+    return "{for: {width: [64, 128]}, do: ...} or {for: [width, stride], in: [[64, 1], ...], do: ...}"
+
+
 def _columns(columns: Tree, rows: Entry | None) -> _Columns:
     mistakes = Mistakes()
     if isinstance(columns, Mapping):
@@ -349,7 +397,7 @@ def _columns(columns: Tree, rows: Entry | None) -> _Columns:
             "E0203",
             f"`for` takes columns, found {shown(columns)}{'' if rows else ' without `in`'}",
             columns.span,
-            help="{for: {width: [64, 128]}, do: ...} or {for: [width, stride], in: [[64, 1], ...], do: ...}",
+            help=_columns_hint(columns, rows),
         )
     first: dict[str, Span] = {}
     for name, span in found.names:

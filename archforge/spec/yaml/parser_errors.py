@@ -124,7 +124,8 @@ class _Complaint:
         return line
 
     def tab(self) -> Diagnostic | None:
-        blank = self.text[: len(self.text) - len(self.text.lstrip())]
+        dashes = re.match(r"[\s-]*", self.text)
+        blank = dashes[0] if dashes else ""
         if "\t" not in blank or "cannot start any token" not in self.problem:
             return None
         tab = blank.index("\t")
@@ -200,6 +201,11 @@ class _Complaint:
     def comma(self) -> Diagnostic | None:
         if "expected ',' or" not in self.problem:
             return None
+        value = re.search(r"\b(\w+): ([^{},\[\]:'\"]*)$", self.before)
+        if value and value[1] in TEXTS:
+            text = re.split("[,}]", self.text[value.start(2) :])[0].rstrip()
+            message = "a text that holds `: ` must be quoted"
+            return self.at(self.line, value.start(2), message, length=len(text), help=_quoted(text))
         word = re.search(r"[\w'\"]+\s*$", self.before)
         column = word.start() if word and self.text[self.column : self.column + 1] == ":" else self.column
         length = self.column - column if column < self.column else 1
@@ -243,6 +249,13 @@ class _Complaint:
         name = word[1]
         rest = text[word.end(1) :].strip()
         message = f"a `:` is missing behind `{name}`"
+        own = re.match(r"\s*(?:- +)*", text)
+        before = self.source.line(line - 1) if line else ""
+        if not rest and own and "-" not in own[0] and re.match(rf"\s{{{len(own[0])}}}- ", before):
+            help = f"an item of the list starts with `- `: - {name}"
+            return self.at(
+                line, word.start(1), "a key among the items of a list", length=len(name), help=help
+            )
         return self.at(line, word.start(1), message, length=len(name), help=f"{name}: {rest}".strip())
 
     def indentation(self) -> Diagnostic | None:

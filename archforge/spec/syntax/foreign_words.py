@@ -12,10 +12,16 @@ from collections.abc import Mapping
 
 __all__ = [
     "ATTRIBUTES",
+    "BESIDE",
+    "BLOCK_KEYS",
+    "CELLS",
+    "KEYS",
     "KINDS",
     "KIND_OF",
     "NO_ATTRIBUTES",
     "OPS",
+    "OP_KEYS",
+    "TYPES",
     "WAYS",
     "plain",
 ]
@@ -201,3 +207,59 @@ NO_ATTRIBUTES = _by_word(
         ),
     }
 )
+
+# The sections of a spec and of a block, the types of arguments, the figures of `expect`.
+KEYS = _by_word(
+    {
+        "archforge": "version",
+        "args": "parameters params arguments variables",
+        "blocks": "modules functions definitions",
+        "extends": "base inherits parent",
+        "graph": "layers backbone model network net architecture steps body head forward",
+        "imports": "import include",
+        "input": "inputs input_shape shape input_size",
+        "outputs": "output heads",
+        "profiles": "variants configs versions",
+        "title": "name description",
+    }
+)
+BLOCK_KEYS = _by_word(
+    {
+        "args": "parameters params arguments variables inputs with",
+        "body": "graph steps layers do seq modules forward",
+        "naming": "names name",
+    }
+)
+TYPES = _by_word(
+    {
+        "bool": "boolean Bool",
+        "float": "double Float real",
+        "int": "integer Int number uint",
+        "list": "array tuple List sequence",
+        "steps": "step block body layers",
+        "str": "string text Str String",
+        "tensor": "Tensor value",
+    }
+)
+CELLS = _by_word(
+    {
+        "input": "input_size input_shape",
+        "layers": "depth num_layers",
+        "macs": "mult_adds madds multiply_adds mac gmacs mmacs",
+        "output": "output_size output_shape classes num_classes",
+        "params": "parameters num_params n_params param_count trainable",
+    }
+)
+
+# What stands beside an op; under the first of these keys others have the op itself.
+BESIDE = _by_word(
+    {
+        "as": "to save tap output outputs store into alias",
+        "do": "steps body then",
+        "from": "input inputs src source bottom",
+        "name": "label id",
+        "repeat": "times count n number reps repeats loop",
+        "when": "if condition cond",
+    }
+)
+OP_KEYS = frozenset(["type", "op", "layer", "class_name", "class", "module", "kind", "cls", "operator"])

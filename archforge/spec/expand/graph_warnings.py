@@ -1,0 +1,34 @@
+"""Warnings that show as a graph is expanded, a function for each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from archforge.errors import Diagnostic, Span
+
+__all__ = ["foreign_axes"]
+
+COLOURS = (1, 3)  # channels of a picture
+SMALLEST = 16  # of the sides of a picture; narrow maps are those of signals
+
+
+def foreign_axes(shape: Sequence[int], span: Span) -> Iterator[Diagnostic]:
+    """W0401: a batch among the sizes of an input, or its channels behind them.
+
+    No volume is as shallow, and no map of a picture as narrow, as a picture has channels.
+    """
+    if len(shape) == 4 and shape[1] in COLOURS:
+        message = f"the input is a volume with {_channels(shape[0])}, {shape[1]} deep"
+        yield _foreign(message, "the batch is never written", shape[1:], span)
+    elif len(shape) in (3, 4) and shape[-1] in COLOURS and min(sizes := shape[-3:-1]) >= SMALLEST:
+        message = f"the input has {_channels(shape[0])}, and its maps are {shape[-1]} wide"
+        yield _foreign(message, "channels come first", (shape[-1], *sizes), span)
+
+
+def _channels(number: int) -> str:
+    return f"{number} channel{'s' * (number != 1)}"
+
+
+def _foreign(message: str, rule: str, meant: Sequence[int], span: Span) -> Diagnostic:
+    hint = f"{rule}: [{', '.join(map(str, meant))}]"
+    return Diagnostic("W0401", message, span, help=hint)

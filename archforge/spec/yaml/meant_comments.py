@@ -1,0 +1,58 @@
+"""Comments that say a warning is meant: `# meant: W0401`, at the end of the line that is warned of.
+
+Several codes stand with commas between them, and a reason may follow. Nothing is read but lines that
+are warned of, and the texts that hold such a comment.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from archforge.codes import CODES
+from archforge.errors import Diagnostic, SourceFile, Span, did_you_mean, in_order
+
+__all__ = ["idle_comments", "unmeant"]
+
+WORD = "# meant:"
+_COMMENT = rf"(?<!\S){WORD}[ \t]*([^\s,#]+(?:[ \t]*,[ \t]*[^\s,#]+)*)?"  # compiled where one is read
+
+
+def unmeant(found: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """The warnings that no comment says are meant, in order."""
+    return in_order(w for w in found if w.span is None or w.code not in _codes_at(w.span))
+
+
+def _codes_at(span: Span) -> set[str]:
+    return {code for code, _ in _meant(span.source, span.line)}
+
+
+def _meant(source: SourceFile, line: int) -> Iterator[tuple[str, Span]]:
+    """The codes that comments on a line name, each with its place; an empty one where one names none."""
+    for comment in re.finditer(_COMMENT, source.line(line)):
+        if comment[1] is None:
+            yield "", Span(source, line, comment.start(), len(WORD))
+            continue
+        for code in re.finditer(r"[^\s,]+", comment[1]):
+            yield code[0], Span(source, line, comment.start(1) + code.start(), len(code[0]))
+
+
+def idle_comments(source: SourceFile, found: Sequence[Diagnostic]) -> list[Diagnostic]:
+    """Warnings (W0101) of the comments in a file that silence nothing. found: all warnings there are."""
+    if WORD not in source.text:
+        return []
+    warned = {(w.code, w.span.line) for w in found if w.span and w.span.source is source}
+    lines = [index for index, text in enumerate(source.lines) if WORD in text]
+    named = (named for line in lines for named in _meant(source, line))
+    return [_idle(code, span) for code, span in named if (code, span.line) not in warned]
+
+
+def _idle(code: str, span: Span) -> Diagnostic:
+    warnings = [c for c in CODES if c.startswith("W")]
+    if not code:
+        return Diagnostic("W0101", "the comment names no warning", span, help="# meant: W0401")
+    if code not in warnings:
+        hint = did_you_mean(code, warnings, what="warnings")
+        return Diagnostic("W0101", f"there is no warning `{code}`", span, help=hint)
+    hint = "remove it, or put it at the end of the line that is warned of"
+    return Diagnostic("W0101", f"there is no `{code}` on this line", span, help=hint)
