@@ -13,6 +13,7 @@ from archforge import driver
 from archforge.analysis.network import Network
 from archforge.cli.output import print_diagnostics, print_json
 from archforge.errors import Diagnostic, fail, fail_all
+from archforge.spec.normal_form import normal_form
 from archforge.spec.resolve.sources import setting
 from archforge.spec.syntax.syntax_tree import Argument
 
@@ -154,6 +155,7 @@ def settings(given: Sequence[str] | None) -> dict[str, Argument]:
     out: dict[str, Argument] = {}
     for text in given or ():
         name, _, value = text.partition("=")
+        name = normal_form(name)
         if not name.isidentifier() or not value.strip():
             fail("E0001", f"`--set {text}` sets nothing", help="--set classes=10")
         if name in out:

@@ -34,6 +34,7 @@ from archforge.spec.formulas.functions import (
     bounded,
 )
 from archforge.spec.formulas.ways_out import failed_hint, forbidden_hint, function_hint, syntax_hint
+from archforge.spec.normal_form import normal_form
 
 __all__ = ["parse_formula", "parse_template"]
 
@@ -158,7 +159,8 @@ class _FormulaCompiler:
             self.refuse(node)
         if isinstance(value, int | float) and not -MAX_NUMBER <= value <= MAX_NUMBER:
             fail("E0304", "the number is out of range", self.at(node), help="numbers are at most 1e18")
-        return lambda names: value
+        constant = normal_form(value) if isinstance(value, str) else value
+        return lambda names: constant
 
     def _Name(self, node: ast.Name) -> Evaluate:
         name = node.id
@@ -183,7 +185,8 @@ class _FormulaCompiler:
     def _Attribute(self, node: ast.Attribute) -> Evaluate:
         value, name = self.compile(node.value), node.attr
         end = self.extent(node)[1]
-        span = self.span.part(self.lead + end - len(name), len(name))
+        length = len(self.source[:end].rpartition(".")[2].lstrip())  # of the name as it is written
+        span = self.span.part(self.lead + end - length, length)
         if isinstance(node.value, ast.Name) and node.value.id not in self.bound:
             self.attributes.append((node.value.id, name, span))
 
@@ -378,10 +381,15 @@ def parse_template(text: str, span: Span) -> Template:
     end = 0
     for match in _SLOT.finditer(text):
         parts += [
-            text[end : match.start()],
+            _normal(text[end : match.start()]),
             parse_formula(match[1], span.part(match.start(1), len(match[1]))),
         ]
         end = match.end()
     if "{" in text[end:] or "}" in text[end:]:
         fail("E0303", "an unmatched brace", span)
-    return Template((*parts, text[end:]), span)
+    return Template((*parts, _normal(text[end:])), span)
+
+
+def _normal(text: str) -> str:
+    """The text between formulas, each of its words in normal form."""
+    return text if text.isascii() else ".".join(map(normal_form, text.split(".")))

@@ -8,6 +8,7 @@ from typing import Any, NoReturn, Protocol
 
 from archforge.errors import Span, did_you_mean, fail
 from archforge.spec.formulas.ways_out import TENSOR_WORDS, name_hint
+from archforge.spec.normal_form import normal_form
 
 __all__ = [
     "Evaluate",
@@ -72,7 +73,8 @@ class Template:
         first = self.parts[0] if len(self.parts) == 1 else None
         if isinstance(first, str):  # nearly all are: the quick way out
             return first
-        return "".join(p if isinstance(p, str) else _name_part(p, p.evaluate(names)) for p in self.parts)
+        parts = (p if isinstance(p, str) else _name_part(p, p.evaluate(names)) for p in self.parts)
+        return normal_form("".join(parts))
 
     @property
     def text(self) -> str | None:

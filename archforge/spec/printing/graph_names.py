@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from archforge.errors import fail
 from archforge.ir import Node
+from archforge.spec.normal_form import normal_form
 
 __all__ = ["Leaf", "NamedSteps", "named_steps", "names_in_spec"]
 
@@ -43,10 +44,10 @@ def named_steps(nodes: Sequence[Node]) -> NamedSteps:
     """The steps of a whole graph. Raises E0705 for a name that no step can have."""
     paths = names_in_spec(nodes)
     for path in paths:
-        if not all(path.split(".")) or re.search(r"[\s{}]|^=", path):
-            fail(
-                "E0705", f"`{path}` cannot name a step", help="words with single dots between, without braces"
-            )
+        words = path.split(".")
+        if not all(words) or re.search(r"[\s{}]|^=", path) or list(map(normal_form, words)) != words:
+            help = "words with single dots between, without braces, in Unicode's form NFKC"
+            fail("E0705", f"`{path}` cannot name a step", help=help)
     return NamedSteps(tuple(_Namer(nodes, paths).items(0, len(nodes), "")))
 
 

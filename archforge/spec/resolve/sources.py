@@ -11,6 +11,7 @@ import yaml
 
 from archforge.errors import SourceFile, Span, fail
 from archforge.resources import zoo_folder
+from archforge.spec.normal_form import normal_form
 from archforge.spec.resolve.block_spec import BLOCK_MARK, block_spec
 from archforge.spec.resolve.library import OTHER_SUFFIX, SUFFIX, Library, find_spec, spec_files
 from archforge.spec.resolve.resolve import resolve
@@ -91,7 +92,7 @@ def _default_zoo() -> Path:
 
 def settings_of(params: Mapping[str, Any]) -> dict[str, Argument]:
     """Values from Python or the command line as arguments of a spec, each in a text of its own."""
-    return {name: setting(name, _as_yaml(name, value)) for name, value in params.items()}
+    return {normal_form(name): setting(name, _as_yaml(name, value)) for name, value in params.items()}
 
 
 def _as_yaml(name: str, value: Any) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from archforge.errors import MAX_REPORTED, Diagnostic, DiagnosticError, Note, SourceFile, Span, fail, fail_all
+from archforge.spec.normal_form import normal_form
 from archforge.spec.yaml.parser_errors import NO_ALIAS, NO_TAG, fail_torn_formula, syntax_error
 from archforge.spec.yaml.parsers import quick_events, sure_events
 from archforge.spec.yaml.text_positions import place_text
@@ -291,7 +292,7 @@ class _Builder:
             if not isinstance(event, yaml.ScalarEvent):
                 fail("E0101", "a key must be a word", key_span)
             self.check_foreign(event, key_span)
-            key = event.value
+            key = normal_form(event.value)
             is_plain = _is_plain(event)
             if is_plain and key.startswith("="):
                 self.refuse_torn_formula(key, key_span)
@@ -313,7 +314,7 @@ class _Builder:
         text, mark = event.value, event.end_mark
         end = (mark.line, mark.column) if mark.line != event.start_mark.line else None
         if not _is_plain(event):
-            return Scalar(text, span, quoted=True, end=end)
+            return Scalar(normal_form(text), span, quoted=True, end=end)
         if text.startswith("="):
             self.refuse_torn_formula(text, span)
             return Scalar(text, span, end=end)
@@ -330,7 +331,7 @@ class _Builder:
         if text in _WORDS:
             return _WORDS[text]
         if not (text[0].isdigit() or text[0] in "-+."):
-            return text
+            return normal_form(text)
         if _INT.match(text) or GROUPED.match(text):
             return self.number(int, text.replace("_", ""), span)
         if _DOUBTFUL.match(text):
