@@ -48,7 +48,8 @@ test-slow: $(DEV)
 test-torch: $(BENCH)
 	$(VENV)-bench/bin/python $(PIP) --editable '.[test]'
 	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(VENV)-bench/bin/python -m pytest \
-	  tests/test_torch_network.py tests/test_torch_modules.py tests/test_make_golden.py tests/test_gradients.py $(ARGS)
+	  tests/test_torch_network.py tests/test_torch_modules.py tests/test_make_golden.py tests/test_gradients.py \
+	  tests/test_library_preprocess.py $(ARGS)
 
 # The wheel in an empty environment, which takes the network.
 test-wheel: $(DEV)

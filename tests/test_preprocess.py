@@ -13,6 +13,7 @@ import pytest
 import archforge
 from archforge.data.preprocessing import INTERPOLATIONS, PIXEL_VALUES, PixelValues, Preprocessing, share_of
 from tests.conftest import Run
+from tests.zoo import expected, networks
 
 BASE = """\
 archforge: 1
@@ -68,7 +69,7 @@ def test_a_recipe_changes_no_graph(folder: Path) -> None:
         (["--profile", "c"], "by default, as profile c prescribes none: scaled to shorter side 18, bilinear"),
         (
             ["--profile", "b"],
-            "of profile b: scaled to 18x18, bilinear, centre 16x16, values over 128, blue first, less 1 2 3",
+            "of profile b: scaled to 16x16, bilinear, values over 128, blue first, less 1 2 3",
         ),
         (["--shape", "3x32x32"], "scaled to shorter side 64, bicubic, centre 32x32"),
         (["--shape", "3x32x24"], "scaled to 64x48, bicubic, centre 32x24"),
@@ -166,3 +167,18 @@ def test_the_help_names_all_that_can_be_chosen(run: Run) -> None:
     text = re.sub(r"[\s│]+", " ", run("run", "--help")[1])
     for name in (*PIXEL_VALUES, *INTERPOLATIONS):
         assert re.search(rf"\b{name}\b", text)
+
+
+# The zoo ------------------------------------------------------------------------------------------------
+
+
+def test_every_profile_of_a_library_has_a_recipe_with_its_source() -> None:
+    for name, spec in networks().items():
+        for profile in spec.profile_names:
+            decl, cells = spec.profile(profile), expected(name, profile)
+            if decl.model is None:
+                assert not decl.preprocess, f"{name}, {profile} has no library to take it from"
+                continue
+            source = decl.preprocess["source"]
+            assert cells["source"] in source, f"{name}, {profile}: figures and recipe of one version"
+            assert {"interpolation", "values"} <= decl.preprocess.keys(), f"{name}, {profile}"

@@ -63,7 +63,7 @@ class PictureOptions(NamedTuple):
     def _resized(self, resize: str, recipe: Preprocessing, shape: tuple[int, ...]) -> Preprocessing:
         """The recipe with another size of the scaled picture."""
         if resize == "exact":
-            return replace(recipe, exact=True, crop_pct=Fraction(1))
+            return replace(recipe, exact=True, crop_pct=None)
         if not (resize.isascii() and resize.isdigit()):
             help = "--resize 256, the shorter side, or exact, both sides to the input's size"
             fail("E0001", f"`--resize {resize}` is no size", help=help)

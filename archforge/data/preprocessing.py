@@ -77,17 +77,22 @@ PIXEL_VALUES = {
 class Preprocessing:
     """A recipe that makes a picture an input of any size (height, width) of a network.
 
-    The picture is scaled so that the centre of the input's size is the share `crop_pct` of it. By default the
-    shorter side decides, and the rest is cut; if `exact`, both sides are scaled, each by itself. `values` is
-    a name in `PIXEL_VALUES` or the numbers themselves; empty, it is `imagenet` for colours, `unit` for grey.
-    `source` says who prescribes the recipe.
+    The picture is scaled so that the centre of the input's size is the share `crop_pct` of it: by default
+    the shorter side, of which 7/8 are kept unless said otherwise; if `exact`, each side, which is kept whole.
+    `values` is a name in `PIXEL_VALUES` or the numbers themselves; empty, it is `imagenet` for colours and
+    `unit` for grey. `source` says who prescribes the recipe.
     """
 
     values: str | PixelValues = ""
-    crop_pct: Fraction = DEFAULT_CROP
+    crop_pct: Fraction | None = None
     exact: bool = False
     interpolation: str = "bilinear"
     source: str = ""
+
+    @property
+    def kept(self) -> Fraction:
+        """The share of the scaled picture that is kept, along a side that decides."""
+        return self.crop_pct or (Fraction(1) if self.exact else DEFAULT_CROP)
 
     def pixel_values(self, channels: int) -> PixelValues:
         """The numbers for pixels of so many channels."""
@@ -102,7 +107,7 @@ class Preprocessing:
         timm.data.transforms_factory, `transforms_imagenet_eval`, and for inputs that are not square
         timm.data.transforms.ResizeKeepRatio.
         """
-        target = (math.floor(size[0] / self.crop_pct), math.floor(size[1] / self.crop_pct))
+        target = (math.floor(size[0] / self.kept), math.floor(size[1] / self.kept))
         if self.exact:
             return target
         height, width = picture
@@ -117,7 +122,7 @@ class Preprocessing:
     def describe(self, shape: tuple[int, ...]) -> str:
         """The steps in words, for an input of this shape, channels first."""
         channels, height, width = shape
-        tall, wide = (math.floor(n / self.crop_pct) for n in (height, width))
+        tall, wide = (math.floor(n / self.kept) for n in (height, width))
         sides = f"{tall}x{wide}" if self.exact or tall != wide else f"shorter side {tall}"
         steps = [f"scaled to {sides}, {self.interpolation}"]
         if (self.exact, tall, wide) != (True, height, width):

@@ -171,7 +171,7 @@ PREPROCESS: Json = {
         },
         crop_pct={
             "description": "The share of the scaled picture whose centre is the input: 0.95, or as two "
-            "sizes, 224/232. Default: 7/8.",
+            "sizes, 224/232. Default: 7/8, or 1 where resize is exact.",
             "type": ["number", "string"],
             "exclusiveMinimum": 0,
             "maximum": 1,
