@@ -14,7 +14,7 @@ from archforge.ir import ELEMENTWISE, TensorType
 from archforge.ops.base import Array, Op
 from archforge.plan import load, plan
 from tests.graphs import graph, node
-from tests.op_examples import EXAMPLES
+from tests.op_examples import EXAMPLES, OpExample
 
 
 class Format(NamedTuple):
@@ -129,3 +129,59 @@ def test_activations_are_right_at_both_ends(example: str, before: str, backend: 
     off = fits & ~(abs(y - expected) <= allowed)
     assert not off.any(), f"of {x[off][:3]}: {y[off][:3]}, not {expected[off][:3]}"
     assert not np.isnan(y).any()
+
+
+# Sums --------------------------------------------------------------------------------------------------
+
+# Windows of all sizes, from some numbers to whole maps.
+MEANS: dict[str, list[tuple[dict[str, Any], tuple[int, ...]]]] = {
+    "global_avg_pool": [({}, (5, 7, 7)), ({}, (17, 112, 112)), ({}, (1, 1024, 1024)), ({}, (2, 90_001))],
+    "avg_pool": [
+        ({"kernel": 3, "stride": 1, "padding": 1}, (17, 20, 21)),
+        ({"kernel": 5, "stride": 2, "ceil": True}, (17, 20, 21)),
+        ({"kernel": 7}, (5, 7, 7)),
+        ({"kernel": (40, 33), "stride": 17}, (2, 100, 90)),
+        ({"kernel": 99, "stride": 50, "padding": 49, "count_include_pad": False}, (2, 200, 200)),
+        ({"kernel": 1024}, (1, 1024, 1024)),
+        ({"kernel": 1000, "stride": 500}, (2, 3000)),
+        ({"kernel": (2, 20, 20)}, (2, 4, 40, 40)),
+    ],
+    "adaptive_avg_pool": [
+        ({"size": 1}, (1, 1024, 1024)),
+        ({"size": 2}, (1, 512, 512)),
+        ({"size": 3}, (2, 500, 502)),
+        ({"size": 7}, (2, 17, 18)),
+    ],
+}
+
+
+def averages(e: OpExample) -> bool:
+    """True for an op that makes equal numbers of equal ones and mixes the numbers of each channel."""
+    if len(e.types) > 1 or e.op.params(*e.types):
+        return False
+    (x,) = e.types
+    equal, spread = np.full((1, *x.shape), 0.7), e.inputs("float64", 1)[0]
+    found, mixed = (e.op.reference({}, array) for array in (equal, spread))
+    return np.allclose(found, 0.7) and not np.isin(mixed, spread).any() and mixed.size < spread.size
+
+
+def test_every_op_that_averages_is_among_those_of_long_sums() -> None:
+    assert {e.op.kind for e in EXAMPLES if averages(e)} == MEANS.keys()
+
+
+@each_dtype
+@pytest.mark.parametrize(
+    ("kind", "attributes", "shape"),
+    [(kind, attributes, shape) for kind, cases in MEANS.items() for attributes, shape in cases],
+)
+def test_means_of_long_sums_are_good_to_1e_6(
+    kind: str, attributes: dict[str, Any], shape: tuple[int, ...], backend: str, dtype: str
+) -> None:
+    typed = graph(node("mean", kind, "input", **attributes), inputs={"input": shape})
+    run, reference = (load(plan(typed, get(b), d), {}) for b, d in ((backend, dtype), ("numpy", "float64")))
+    allowed = max(1e-6, 3 * FORMATS[dtype].unit)
+    noise = np.random.default_rng(0).standard_normal((1, *shape))
+    for x in (np.full_like(noise, 0.1), np.full_like(noise, -9999), 3 + noise):
+        given = rounded(x, dtype)
+        size = reference(abs(given).astype(np.float64))
+        np.testing.assert_array_less(abs(run(given) - reference(given.astype(np.float64))), allowed * size)

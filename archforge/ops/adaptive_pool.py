@@ -9,6 +9,7 @@ from typing import ClassVar
 from archforge.ir import ELEMENTWISE, Reach, TensorType
 from archforge.ops.base import Array, Backward, Example, Extent, Gradients, Op, per_axis, require_rank
 from archforge.ops.lazy_numpy import np
+from archforge.ops.sums import mean_along
 
 __all__ = ["AdaptiveAvgPool"]
 
@@ -59,8 +60,8 @@ class AdaptiveAvgPool(Op):
         for axis, count in enumerate(per_axis(self.size, y.ndim - 2, "size"), start=2):
             parts = np.moveaxis(y, axis, 0)
             n = len(parts)
-            means = [parts[i * n // count : -(-(i + 1) * n // count)].mean(0) for i in range(count)]
-            y = np.moveaxis(np.stack(means), 0, axis)
+            means = [mean_along(parts[i * n // count : -(-(i + 1) * n // count)], 0) for i in range(count)]
+            y = np.moveaxis(np.concatenate(means), 0, axis)
         return y
 
     def gradient(self, back: Backward) -> Gradients:

@@ -9,6 +9,7 @@ from typing import ClassVar
 from archforge.ir import ELEMENTWISE, WHOLE, Reach, TensorType
 from archforge.ops.base import INPUTS, Array, Backward, Example, Flag, Gradients, Op, require_rank
 from archforge.ops.lazy_numpy import np
+from archforge.ops.sums import mean_along
 
 __all__ = ["GlobalAvgPool", "GlobalMaxPool"]
 
@@ -49,7 +50,7 @@ class GlobalAvgPool(_GlobalPool):
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         (x,) = inputs
-        return self._kept(x.mean(tuple(range(2, x.ndim)), keepdims=True))
+        return self._kept(mean_along(x, tuple(range(2, x.ndim))))
 
     def gradient(self, back: Backward) -> Gradients:
         shape = back.inputs[0].shape

@@ -20,6 +20,7 @@ from archforge.ops.base import (
     resolve_axis,
 )
 from archforge.ops.lazy_numpy import np
+from archforge.ops.sums import mean_along, sum_along
 
 __all__ = ["GlobalResponseNorm"]
 
@@ -69,8 +70,8 @@ class GlobalResponseNorm(Op):
         (x,) = inputs
         axis = resolve_axis(self.axis, TensorType(x.shape[1:])) + 1
         others = tuple(a for a in range(1, x.ndim) if a != axis)
-        norms = np.sqrt(np.square(x).sum(others, keepdims=True))
-        response = norms / (norms.mean(axis, keepdims=True) + self.eps)
+        norms = np.sqrt(sum_along(np.square(x), others))
+        response = norms / (mean_along(norms, axis) + self.eps)
         along = tuple(n if a == axis else 1 for a, n in enumerate(x.shape))
         y: Array = x * (1 + params["weight"].reshape(along) * response) + params["bias"].reshape(along)
         return y

@@ -22,6 +22,7 @@ from archforge.ops.base import (
     whole_along,
 )
 from archforge.ops.lazy_numpy import np
+from archforge.ops.sums import mean_along
 
 __all__ = ["LayerNorm"]
 
@@ -91,8 +92,8 @@ class LayerNorm(Op):
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         (x,) = inputs
         axes = tuple(a + 1 for a in self.axes(TensorType(x.shape[1:])))
-        centred = x - x.mean(axes, keepdims=True)
-        y: Array = centred / np.sqrt(np.square(centred).mean(axes, keepdims=True) + self.eps)
+        centred = x - mean_along(x, axes)
+        y: Array = centred / np.sqrt(mean_along(np.square(centred), axes) + self.eps)
         if self.affine:
             along = tuple(n if a in axes else 1 for a, n in enumerate(x.shape))
             y = y * params["weight"].reshape(along) + params["bias"].reshape(along)

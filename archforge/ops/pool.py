@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import reduce
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
@@ -214,12 +215,14 @@ class LpPool(_PoolOp):
 
 
 def window_sums(x: Array, window: Window) -> Array:
-    """Sum of each window of `x` float[N, C, *spatial]; padding counts as 0."""
-    padded = pad_spatial(x, window)
-    y = np.zeros((*x.shape[:2], *window.output), x.dtype)
-    for _, slices in window.taps():
-        y += padded[(slice(None), slice(None), *slices)]
-    return y
+    """Sum of each window of `x` float[N, C, *spatial], in its dtype; padding counts as 0."""
+    y = pad_spatial(x, window).astype(np.promote_types(x.dtype, np.float64))
+    along = zip(window.kernel, window.stride, window.dilation, window.output, strict=True)
+    for axis, (places, stride, dilation, length) in enumerate(along, start=2):
+        before = (slice(None),) * axis
+        starts = range(0, places * dilation, dilation)
+        y = reduce(np.add, (y[(*before, slice(a, a + (length - 1) * stride + 1, stride))] for a in starts))
+    return y.astype(x.dtype)
 
 
 def _spread(dy: Array, window: Window, sizes: tuple[int, ...]) -> Array:

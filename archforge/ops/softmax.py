@@ -18,6 +18,7 @@ from archforge.ops.base import (
     whole_along,
 )
 from archforge.ops.lazy_numpy import np
+from archforge.ops.sums import sum_along
 
 __all__ = ["LogSoftmax", "Softmax"]
 
@@ -51,8 +52,8 @@ class Softmax(Op):
         return whole_along({resolve_axis(self.axis, x)}, x)
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
-        shifted, total = self._shifted(inputs[0])
-        return np.exp(shifted) / total
+        shifted, powers = self._shifted(inputs[0])
+        return np.exp(shifted) / powers
 
     def gradient(self, back: Backward) -> Gradients:
         y, dy = back.output, back.dy
@@ -66,7 +67,7 @@ class Softmax(Op):
         """`x` less its maximum, so that no exponential overflows, and the sum of exponentials."""
         axis = self._array_axis(x)
         shifted = x - x.max(axis, keepdims=True)
-        return shifted, np.exp(shifted).sum(axis, keepdims=True)
+        return shifted, sum_along(np.exp(shifted), axis)
 
 
 class LogSoftmax(Softmax):
@@ -75,8 +76,8 @@ class LogSoftmax(Softmax):
     op: ClassVar[str] = "log_softmax"
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
-        shifted, total = self._shifted(inputs[0])
-        return shifted - np.log(total)
+        shifted, powers = self._shifted(inputs[0])
+        return shifted - np.log(powers)
 
     def gradient(self, back: Backward) -> Gradients:
         y, dy = back.output, back.dy

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from functools import reduce
+from collections.abc import Callable, Mapping
 
 import mlx.core as mx
 
 from archforge.backends.mlx.channels_last import Params, padded
+from archforge.backends.mlx.sums import mean, pairwise
 from archforge.ir import TensorType
 from archforge.ops.adaptive_pool import AdaptiveAvgPool
 from archforge.ops.base import Array
@@ -103,11 +103,9 @@ def _can_group(groups: int, window: Window) -> bool:
 def max_pool(op: MaxPool, x: TensorType) -> Kernel:
     """The largest of each window."""
     window, sizes = op.window(x), x.spatial
-
-    def run(params: Params, x: mx.array) -> mx.array:
-        return reduce(mx.maximum, _taps(x, window, sizes, -math.inf))
-
-    return Kernel(run)
+    return Kernel(
+        lambda params, x: _over_windows(mx.maximum, padded(x, window.margins(sizes), -math.inf), window)
+    )
 
 
 def avg_pool(op: AvgPool, x: TensorType) -> Kernel:
@@ -115,8 +113,7 @@ def avg_pool(op: AvgPool, x: TensorType) -> Kernel:
     window, sizes = op.window(x), x.spatial
 
     def run(params: Params, x: mx.array) -> mx.array:
-        total: mx.array = reduce(mx.add, _taps(x, window, sizes))
-        return total * params["share"]
+        return (_window_sums(x, window, sizes) * params["share"]).astype(x.dtype)
 
     def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
         counts = window_counts(window, sizes, include_padding=op.count_include_pad)
@@ -130,8 +127,8 @@ def lp_pool(op: LpPool, x: TensorType) -> Kernel:
     window, sizes = op.window(x), x.spatial
 
     def run(params: Params, x: mx.array) -> mx.array:
-        total: mx.array = reduce(mx.add, _taps(mx.abs(x) ** op.norm, window, sizes))
-        return (total * params["share"]) ** (1 / op.norm)
+        total = _window_sums(mx.abs(x).astype(mx.float32) ** op.norm, window, sizes)
+        return ((total * params["share"]) ** (1 / op.norm)).astype(x.dtype)
 
     def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
         counts = window_counts(window, sizes, include_padding=True)
@@ -140,16 +137,25 @@ def lp_pool(op: LpPool, x: TensorType) -> Kernel:
     return Kernel(run, pack)
 
 
-def _taps(x: mx.array, window: Window, sizes: tuple[int, ...], value: float = 0.0) -> Iterator[mx.array]:
-    """The elements under each position inside the kernel, for all windows at once."""
-    x = padded(x, window.margins(sizes), value)
-    return (x[(slice(None), *slices)] for _, slices in window.taps())
+def _window_sums(x: mx.array, window: Window, sizes: tuple[int, ...]) -> mx.array:
+    """The sum of each window, in float32; padding counts as 0."""
+    return _over_windows(mx.add, padded(x.astype(mx.float32), window.margins(sizes)), window)
+
+
+def _over_windows(combine: Callable[[mx.array, mx.array], mx.array], x: mx.array, window: Window) -> mx.array:
+    """The combination of the elements of each window over padded maps, axis by axis."""
+    along = zip(window.kernel, window.stride, window.dilation, window.output, strict=True)
+    for axis, (places, stride, dilation, length) in enumerate(along, start=1):
+        before = (slice(None),) * axis
+        starts = (place * dilation for place in range(places))
+        x = pairwise(combine, [x[(*before, slice(a, a + (length - 1) * stride + 1, stride))] for a in starts])
+    return x
 
 
 def global_avg_pool(op: GlobalAvgPool, x: TensorType) -> Kernel:
     """The mean of each whole map."""
-    axes = list(range(1, len(x.shape)))
-    return Kernel(lambda params, x: mx.mean(x, axes, keepdims=op.keep))
+    axes, shape = range(1, len(x.shape)), op.infer(x).shape
+    return Kernel(lambda params, x: mean(x, axes).astype(x.dtype).reshape(len(x), *shape[1:], shape[0]))
 
 
 def global_max_pool(op: GlobalMaxPool, x: TensorType) -> Kernel:
@@ -163,12 +169,13 @@ def adaptive_avg_pool(op: AdaptiveAvgPool, x: TensorType) -> Kernel:
     sizes, counts = x.spatial, op.infer(x).spatial
 
     def run(params: Params, x: mx.array) -> mx.array:
+        dtype = x.dtype
         for axis, (size, count) in enumerate(zip(sizes, counts, strict=True), start=1):
             before = (slice(None),) * axis
             parts = [
                 x[(*before, slice(i * size // count, -(-(i + 1) * size // count)))] for i in range(count)
             ]
-            x = mx.concatenate([mx.mean(part, axis, keepdims=True) for part in parts], axis)
-        return x
+            x = mx.concatenate([mean(part, [axis]) for part in parts], axis)
+        return x.astype(dtype)
 
     return Kernel(run)

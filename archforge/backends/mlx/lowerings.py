@@ -12,6 +12,7 @@ import mlx.core as mx
 
 from archforge.backends.mlx import conv_and_pool, elementwise, recurrent
 from archforge.backends.mlx.channels_last import Params, axis_of, channels_first, channels_last, padded
+from archforge.backends.mlx.sums import mean, total
 from archforge.ir import TensorType
 from archforge.ops.base import Array, Op, resolve_axis
 from archforge.ops.batch_norm import BatchNorm
@@ -58,9 +59,9 @@ def layer_norm(op: LayerNorm, x: TensorType) -> Kernel:
     along = tuple(n if a in normalised else 1 for a, n in enumerate(x.shape))
 
     def run(params: Params, x: mx.array) -> mx.array:
-        centred = x - mx.mean(x, axes, keepdims=True)
-        y = centred * mx.rsqrt(mx.mean(mx.square(centred), axes, keepdims=True) + op.eps)
-        return y * params["weight"] + params["bias"] if op.affine else y
+        centred = x.astype(mx.float32) - mean(x, axes)
+        y = centred * mx.rsqrt(mean(mx.square(centred), axes) + op.eps)
+        return (y * params["weight"] + params["bias"] if op.affine else y).astype(x.dtype)
 
     def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
         return {name: np.moveaxis(array.reshape(along), 0, -1) for name, array in params.items()}
@@ -75,9 +76,9 @@ def global_response_norm(op: GlobalResponseNorm, x: TensorType) -> Kernel:
     along = tuple(n if a == number else 1 for a, n in enumerate(x.shape))
 
     def run(params: Params, x: mx.array) -> mx.array:
-        norms = mx.sqrt(mx.sum(mx.square(x), others, keepdims=True))
-        response = norms / (mx.mean(norms, axis, keepdims=True) + op.eps)
-        return x * (1 + params["weight"] * response) + params["bias"]
+        norms = mx.sqrt(total(mx.square(x.astype(mx.float32)), others))
+        response = norms / (mean(norms, [axis]) + op.eps)
+        return (x * (1 + params["weight"] * response) + params["bias"]).astype(x.dtype)
 
     def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
         return {name: np.moveaxis(array.reshape(along), 0, -1) for name, array in params.items()}
@@ -90,15 +91,15 @@ def lrn(op: Lrn, x: TensorType) -> Kernel:
 
     def run(params: Params, x: mx.array) -> mx.array:
         squares = mx.pad(mx.square(x), [(0, 0)] * (x.ndim - 1) + [(before, after)])
-        total = sum(squares[..., i : i + channels] for i in range(op.size))
-        return x / (total * (op.alpha / op.size) + op.k) ** op.beta
+        near = sum(squares[..., i : i + channels] for i in range(op.size))
+        return x / (near * (op.alpha / op.size) + op.k) ** op.beta
 
     return Kernel(run)
 
 
 def softmax(op: Softmax, x: TensorType) -> Kernel:
     axis = axis_of(resolve_axis(op.axis, x), x)
-    return Kernel(lambda params, x: mx.softmax(x, axis))
+    return Kernel(lambda params, x: mx.softmax(x, axis, precise=True))
 
 
 def log_softmax(op: LogSoftmax, x: TensorType) -> Kernel:

@@ -21,6 +21,9 @@ from archforge.plan import Kernel
 __all__ = ["avg_pool", "depthwise", "global_avg_pool", "max_pool"]
 
 BAND_BYTES = 1 << 17  # of results, which are read again for each place of the kernel
+# Numbers that are added one after the other in float32, and those of one matrix product. Sums of more would
+# lose more than 1e-6, that of a million equal numbers 1e-2.
+MOST_IN_FLOAT32, MOST_IN_PRODUCT = 8, 16
 
 
 def depthwise(op: Conv, x: TensorType) -> Kernel:
@@ -100,20 +103,32 @@ def _reduce(reduce: np.ufunc, x: Array, axis: int, window: Window, out: Array) -
     before = (slice(None),) * (axis + 1)
     starts = [i * window.dilation[axis] for i in range(window.kernel[axis])]
     first, *others = (x[(*before, slice(a, a + (length - 1) * step + 1, step))] for a in starts)
-    if not others:
+    made = out
+    if reduce is np.add and len(starts) > MOST_IN_FLOAT32:
+        made = first = first.astype(np.float64)
+    elif not others:
         np.copyto(out, first)
     for other in others:
-        reduce(first, other, out=out)
-        first = out
+        reduce(first, other, out=made)
+        first = made
+    if made is not out:
+        np.copyto(out, made, casting="same_kind")
 
 
 def global_avg_pool(op: GlobalAvgPool, x: TensorType) -> Kernel:
-    """The mean of each map, as one product with equal shares."""
+    """The mean of each map: products of parts of it with equal shares, whose sums are added up in float64."""
     area = math.prod(x.spatial)
-    share = np.full((1, area), 1 / area, np.float32)
+    parts, rest = divmod(area, MOST_IN_PRODUCT)
+    share = np.full((1, MOST_IN_PRODUCT), 1 / area, np.float32)
 
     def run(params: Mapping[str, Array], x: Array, *, out: Array, scratch: Scratch) -> None:
-        x = x.reshape(len(x), area, x.shape[-1], copy=False)
-        np.matmul(share, x, out=out.reshape(len(x), 1, x.shape[-1], copy=False))
+        images, channels = len(x), x.shape[-1]
+        x = x.reshape(images, area, channels, copy=False)
+        whole = x[:, rest:].reshape(images, parts, MOST_IN_PRODUCT, channels, copy=False)
+        (sums,) = scratch((images, 1 + parts, 1, channels))
+        np.matmul(share[:, :rest], x[:, :rest], out=sums[:, 0])
+        np.matmul(share, whole, out=sums[:, 1:])
+        made = sums.sum(1, dtype=np.float64)
+        np.copyto(out.reshape(made.shape, copy=False), made, casting="same_kind")
 
     return Kernel(run)

@@ -13,7 +13,12 @@ from archforge.backends.numba.families.channel_blocks import blocks_of
 from archforge.backends.numba.families.epilogues import ABSORBED, Ending
 from archforge.backends.numba.families.map_pixels import MapPixels
 from archforge.backends.numba.families.window_2d import Window2d
-from archforge.backends.numba.microkernels.window_tiles import Reduction, WindowTile, seen_places
+from archforge.backends.numba.microkernels.window_tiles import (
+    MOST_IN_FLOAT32,
+    Reduction,
+    WindowTile,
+    seen_places,
+)
 from archforge.backends.numba.runtime.records import POOL, merged
 from archforge.backends.numba.runtime.tape import BufferPlace, Params, TapeValue, aligned
 from archforge.backends.numba.runtime.unit_recipe import UnitRecipe
@@ -151,13 +156,16 @@ def _mean(window: Window, x: TensorType, counts: Array) -> Kernel | None:
     area = Window2d.of(window, x)
     if area is None:
         return None
+    if counts.size == 1 and counts.item() == x.size // x.channels:
+        return _reduction("mean", (x.channels, *window.output))
+    kind: Literal["mean", "long_mean"] = "long_mean" if math.prod(area.kernel) > MOST_IN_FLOAT32 else "mean"
     shares = aligned(area.output)
     shares[:] = 1 / counts.reshape(area.output)
     weights = _Weights(shares, row=area.output[1] * FLOAT)
 
     def run(params: Params, x: TapeValue) -> TapeValue:
         ending = Ending.of(x.tape.output((x.channels, *window.output)))
-        return _record_windows(_RowTiles.of("mean", area), area, weights, x, ending)
+        return _record_windows(_RowTiles.of(kind, area), area, weights, x, ending)
 
     return Kernel(run)
 
@@ -193,10 +201,11 @@ class _RowTiles:
     last: int = 0
 
     @classmethod
-    def of(cls, kind: Literal["dot", "max", "mean"], window: Window2d) -> _RowTiles:
+    def of(cls, kind: Literal["dot", "max", "mean", "long_mean"], window: Window2d) -> _RowTiles:
         """The fewest tiles for a row, of nearly equal size; the last one may overlap the one before."""
         width, columns, stride = window.output[1], window.kernel[1], window.stride[1]
-        most = max(min(MOST_PIXELS, machine().registers - columns - 2, MOST_UNROLLED // columns), 1)
+        most = min(MOST_PIXELS, machine().registers - columns - 2, MOST_UNROLLED // columns)
+        most = max(most // 3 if kind == "long_mean" else most, 1)  # float64 takes two registers more
         tiles = -(-width // most)
         pixels = -(-width // tiles)
         starts = {min(i * pixels, width - pixels) * stride - window.before[1] for i in range(tiles)}

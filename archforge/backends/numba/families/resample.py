@@ -98,7 +98,8 @@ def _kernel(op: Op, axes: Sequence[AxisShares]) -> Kernel:
             **columns.fields("column"),
         }
         units = x.tape.batch * x.blocks * out.map_size[0]
-        x.tape.call(RESAMPLING, RESAMPLE, fields, units, x.map_size[1] * vector)
+        line = x.map_size[1] * vector  # and beside it the same in float64
+        x.tape.call(RESAMPLING, RESAMPLE, fields, units, 3 * line)
         return out
 
     return Kernel(run)

@@ -16,6 +16,7 @@ __all__ = ["IrFunction", "Variable"]
 
 WORD = ir.IntType(64)
 SCALAR = ir.FloatType()
+WIDE = ir.DoubleType()
 
 
 class Variable:
@@ -154,6 +155,14 @@ class IrFunction:
 
     def minus(self, x: Any, y: Any) -> Any:
         return self.builder.fsub(x, y)
+
+    def widened(self, x: Any) -> Any:
+        """The numbers of a vector in float64."""
+        return self.builder.fpext(x, ir.VectorType(WIDE, self.lanes))
+
+    def narrowed(self, x: Any) -> Any:
+        """The numbers of a vector of float64, rounded to float32."""
+        return self.builder.fptrunc(x, self.vector)
 
     def times_constant(self, factor: float, x: Any) -> Any:
         return self.builder.fmul(self.constant(factor), x)

@@ -29,9 +29,12 @@ if TYPE_CHECKING:
 
     from archforge.backends.numba.microkernels.vectors import IrFunction, Variable
 
-__all__ = ["Reduction", "WindowTile", "seen_places"]
+__all__ = ["MOST_IN_FLOAT32", "Reduction", "WindowTile", "seen_places"]
 
 TURNS = 8
+# Numbers that are summed one after the other in float32, which loses up to 1e-6 of a sum of equal ones; a
+# million would lose 1e-2. The sums of so many are summed in float64.
+MOST_IN_FLOAT32 = 16
 # `source` is the block's first pixel, `out` and `residual` are the first of `rows` rows from `top` on.
 ARGUMENTS = ("geometry", "source", "weight", "bias", "out", "residual", "top", "rows")
 
@@ -54,7 +57,8 @@ class WindowTile:
     vectors that a tile sees, so many on its `left` and on its `right` may lie beyond the source.
 
     `dot`: the bias plus the sum of the places' vectors times their weights. `max`: the largest.
-    `mean`: the sum times a factor of each pixel of the output, which `weight` holds.
+    `mean`: the sum times a factor of each pixel of the output, which `weight` holds; `long_mean` is for
+    windows of more than `MOST_IN_FLOAT32` places.
     """
 
     lanes: int
@@ -64,7 +68,7 @@ class WindowTile:
     dilation: tuple[int, int]
     left: int
     right: int
-    kind: Literal["dot", "max", "mean"]
+    kind: Literal["dot", "max", "mean", "long_mean"]
 
     @property
     def name(self) -> str:
@@ -104,7 +108,7 @@ class WindowTile:
         weight = f.arguments["weight"]
         if self.kind == "dot":
             weight = f.add(weight, f.times(begin, self.columns * self.lanes * FLOAT))
-        elif self.kind == "mean":
+        elif self.kind != "max":
             weight = f.add(weight, f.builder.mul(y, g["weight_row"]))
         return _OutputRow(
             f.builder.sub(end, begin),
@@ -119,6 +123,7 @@ class WindowTile:
         vector = self.lanes * FLOAT
         first = f.load(f.arguments["bias"]) if self.kind == "dot" else self._nothing(f)
         sums = [f.variable(first) for _ in range(self.pixels)]
+        totals = [f.variable(f.widened(first)) for _ in sums] if self.kind == "long_mean" else []
         column = f.times(f.builder.sub(f.times(x, self.stride), g["pad_x"]), vector)
         at, weight = f.variable(f.add(row.line, column)), f.variable(row.weight)
         seen = seen_places(self.pixels, self.columns, self.stride, self.dilation[1])
@@ -135,9 +140,14 @@ class WindowTile:
                     value = f.load(at.get(), place * vector)
                 for r, k in uses:
                     self._take(f, sums[r], value, w[k])
+                    if totals and ((k + 1) % MOST_IN_FLOAT32 == 0 or k + 1 == self.columns):
+                        totals[r].set(f.plus(f.widened(sums[r].get()), totals[r].get()))
+                        sums[r].set(first)
             at.set(f.add(at.get(), g["row"]))
             weight.set(f.add(weight.get(), self.columns * vector))
-        if self.kind == "mean":
+        for part, total in zip(sums, totals, strict=False):
+            part.set(f.narrowed(total.get()))
+        if self.kind.endswith("mean"):
             for r, total in enumerate(sums):
                 factor = f.spread(f.add(row.weight, f.times(x, FLOAT)), r * FLOAT)
                 total.set(f.multiply(total.get(), factor))
@@ -190,8 +200,8 @@ class Reduction:
     """A microkernel that reduces the record's `columns` vectors, `column` bytes apart, to one: their mean,
     the largest of each lane, or the sum of squares.
 
-    Eight accumulators take turns, so that none waits for the addition before it. `weight` holds the mean's
-    factor.
+    Eight accumulators take turns, so that none waits for the addition before it, and begin anew before their
+    sums lose much. `weight` holds the mean's factor.
     """
 
     lanes: int
@@ -205,27 +215,48 @@ class Reduction:
         from archforge.backends.numba.microkernels.vectors import IrFunction
 
         f = IrFunction(self.name, ARGUMENTS, self.lanes)
-        combine = f.larger if self.kind == "max" else f.plus
         start = f.lowest() if self.kind == "max" else f.constant(0.0)
         sums = [f.variable(start) for _ in range(TURNS)]
+        total = f.variable(start if self.kind == "max" else f.widened(start))
         geometry = RecordReader(f, POOL)
-        count, stride = geometry["columns"], geometry["column"]
-        at = f.variable(f.arguments["source"])
-        for turns, times in (
-            (TURNS, f.builder.sdiv(count, f.word(TURNS))),
-            (1, f.builder.srem(count, f.word(TURNS))),
-        ):
-            with f.loop(times):
-                for total in sums[:turns]:
-                    x = f.load(at.get())
-                    if self.kind == "squares":
-                        total.set(f.multiply_add(x, x, total.get()))
-                    else:
-                        total.set(combine(x, total.get()))
-                    at.set(f.add(at.get(), stride))
-        for total in sums[1:]:
-            sums[0].set(combine(total.get(), sums[0].get()))
+        count, at = geometry["columns"], f.variable(f.arguments["source"])
+        part = f.word(TURNS * MOST_IN_FLOAT32)
+        with f.loop(f.builder.sdiv(count, part)):
+            self._turns(f, geometry, at, sums, f.word(MOST_IN_FLOAT32))
+            self._add_up(f, sums, total, start)
+        rest = f.builder.srem(count, part)
+        self._turns(f, geometry, at, sums, f.builder.sdiv(rest, f.word(TURNS)))
+        self._turns(f, geometry, at, sums[:1], f.builder.srem(rest, f.word(TURNS)))
+        self._add_up(f, sums, total, start)
+        result = f.variable(total.get() if self.kind == "max" else f.narrowed(total.get()))
         if self.kind == "mean":
-            sums[0].set(f.multiply(sums[0].get(), f.spread(f.arguments["weight"])))
-        write_results(f, geometry, [[sums[0]]], f.arguments["out"], f.arguments["residual"])
+            result.set(f.multiply(result.get(), f.spread(f.arguments["weight"])))
+        write_results(f, geometry, [[result]], f.arguments["out"], f.arguments["residual"])
         return f.finish()
+
+    def _turns(
+        self, f: IrFunction, geometry: RecordReader, at: Variable, sums: list[Variable], times: Any
+    ) -> None:
+        """Code by which each accumulator takes a vector so many times."""
+        stride = geometry["column"]
+        with f.loop(times):
+            for total in sums:
+                x = f.load(at.get())
+                if self.kind == "squares":
+                    total.set(f.multiply_add(x, x, total.get()))
+                else:
+                    total.set(self._combined(f, x, total.get()))
+                at.set(f.add(at.get(), stride))
+
+    def _add_up(self, f: IrFunction, sums: list[Variable], total: Variable, start: Any) -> None:
+        """Code that adds the accumulators to the total, and lets them begin anew."""
+        values = [variable.get() for variable in sums]
+        while len(values) > 1:
+            values = [self._combined(f, x, y) for x, y in zip(values[::2], values[1::2], strict=True)]
+        (value,) = values
+        total.set(self._combined(f, value if self.kind == "max" else f.widened(value), total.get()))
+        for variable in sums:
+            variable.set(start)
+
+    def _combined(self, f: IrFunction, x: Any, y: Any) -> Any:
+        return f.larger(x, y) if self.kind == "max" else f.plus(x, y)

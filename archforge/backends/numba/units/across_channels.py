@@ -11,7 +11,8 @@ from archforge.backends.numba.units.intrinsics import LANES, VECTOR, across_reco
 
 __all__ = ["layer_norm", "log_softmax", "lrn", "responses", "softmax"]
 
-F = np.float32
+F, D = np.float32, np.float64
+MOST_IN_FLOAT32 = 1024  # numbers whose sum, in vectors and several at a time, loses 1e-6 at most
 
 
 @device
@@ -40,23 +41,29 @@ def put(r, image, pixel, scratch):
 
 def _reducing(function):
     """A device function whose sums may be taken in any order, so that vectors can take them."""
-    return numba.njit(function, error_model="numpy", _nrt=False, fastmath={"reassoc"})
+    return numba.njit(function, error_model="numpy", _nrt=False, fastmath={"contract", "reassoc"})
 
 
 @_reducing
 def total(x):
-    made = F(0)
-    for i in range(len(x)):
-        made += x[i]
-    return made
+    made = D(0)
+    for first in range(0, len(x), MOST_IN_FLOAT32):
+        part = F(0)
+        for i in range(first, min(first + MOST_IN_FLOAT32, len(x))):
+            part += x[i]
+        made += part
+    return F(made)
 
 
 @_reducing
 def total_of_squares(x):
-    made = F(0)
-    for i in range(len(x)):
-        made += x[i] * x[i]
-    return made
+    made = D(0)
+    for first in range(0, len(x), MOST_IN_FLOAT32):
+        part = F(0)
+        for i in range(first, min(first + MOST_IN_FLOAT32, len(x))):
+            part += x[i] * x[i]
+        made += part
+    return F(made)
 
 
 @device

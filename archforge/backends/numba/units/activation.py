@@ -73,12 +73,12 @@ def expm1_32(x):
 
 @device
 def log32(x):
-    """Natural logarithm of a positive normal number within 2 units in the last place; NaN stays NaN.
+    """Natural logarithm of a positive normal number within 2 units in the last place; infinity and NaN stay.
 
     x is 2^n times m from sqrt(1/2) to sqrt(2), and a polynomial in m - 1: Cephes, logf.c
     (netlib.org/cephes/single.tgz).
     """
-    n = ((bits_of(x) - HALF_ROOT_BITS) >> 23) if x == x else np.int32(0)
+    n = (bits_of(x) - HALF_ROOT_BITS) >> 23
     m = float_of(bits_of(x) - (n << 23)) - F(1)
     p = F(7.0376836292e-2)
     p = p * m + F(-1.1514610310e-1)
@@ -91,7 +91,7 @@ def log32(x):
     p = p * m + F(3.3333331174e-1)
     s = m * m
     tail = p * m * s + F(n) * LN2_LOW - F(0.5) * s
-    return m + tail + F(n) * LN2_HIGH
+    return m + tail + F(n) * LN2_HIGH if x < F(math.inf) else x
 
 
 @device

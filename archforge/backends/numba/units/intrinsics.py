@@ -37,6 +37,7 @@ __all__ = [
     "call_window",
     "conv_record",
     "device",
+    "doubles",
     "elements_record",
     "exp2_of",
     "float_of",
@@ -107,6 +108,7 @@ def _array_of(kind: Any) -> Any:
 
 
 floats = _array_of(types.float32)
+doubles = _array_of(types.float64)
 integers = _array_of(types.int64)
 
 
