@@ -24,6 +24,7 @@ from archforge.ir import (
 
 __all__ = [
     "INPUTS",
+    "LARGER_INPUT",
     "OUTPUT",
     "Array",
     "Axis",
@@ -86,6 +87,10 @@ def along_channels(values: Array, x: Array) -> Array:
 def other_axes(x: Array, *axes: int) -> tuple[int, ...]:
     """The axes of `x`, the batch's among them, without `axes`, which count from 0."""
     return tuple(axis for axis in range(x.ndim) if axis not in axes)
+
+
+# What the help of a mistake says where an input is too small.
+LARGER_INPUT = "a larger input"
 
 
 def whole_along(axes: Collection[int], x: TensorType) -> tuple[Reach, ...]:

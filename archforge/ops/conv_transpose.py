@@ -11,6 +11,7 @@ from pydantic import Field
 from archforge.ir import WHOLE, Init, ParamDecl, Reach, ShapeError, TensorType
 from archforge.ops.base import (
     INPUTS,
+    LARGER_INPUT,
     Array,
     Backward,
     Count,
@@ -125,7 +126,7 @@ class ConvTranspose(Op):
             raise ShapeError(
                 f"padding leaves nothing of the output of {'x'.join(map(str, full))}",
                 "padding",
-                help="less padding, a larger kernel or a larger input",
+                help=f"less padding, a larger kernel or {LARGER_INPUT}",
                 code="E0403",
             )
         return TensorType((self.out, *sizes))

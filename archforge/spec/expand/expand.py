@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
@@ -10,11 +11,13 @@ from typing import Any, NoReturn
 
 from archforge.errors import Diagnostic, DiagnosticError, Note, Span, did_you_mean, fail, fail_all
 from archforge.ir import TensorType, TypedGraph, by_x
+from archforge.ops.base import LARGER_INPUT
 from archforge.spec.binding.environment import ArgFrame, Budget, Env, evaluate_argument
 from archforge.spec.binding.modifier_checks import check_tensor, check_truth
 from archforge.spec.binding.tensors import POISON, Tensor
 from archforge.spec.expand.assemble import ScopeDraft, assemble
 from archforge.spec.expand.graph_warnings import foreign_axes
+from archforge.spec.expand.least_input import least_input
 from archforge.spec.expand.naming import NameScope, assign_names
 from archforge.spec.expand.walk import At, Walk
 from archforge.spec.formulas.failures import MISTAKES, LimitError, mistakes_in
@@ -26,6 +29,7 @@ from archforge.spec.syntax.syntax_tree import Argument, ProfileDecl, Value
 __all__ = ["Expansion", "expand"]
 
 MAX_DIMENSION = 1_000_000
+MAX_SEARCH = 50_000  # steps that the search for a least input may take
 _SHAPE_CODES = ("E0401", "E0403", "E0405")
 
 InputShape = Sequence[int] | Mapping[str, Sequence[int]]
@@ -64,7 +68,42 @@ def expand(
     """
     if spec.graph is None or spec.header.kind != "network":
         _refuse_part(spec)
-    return _Expander(spec, spec.profile(profile), overrides or {}).run(input_shape)
+    expander = _Expander(spec, spec.profile(profile), overrides or {})
+    try:
+        return expander.run(input_shape)
+    except DiagnosticError as error:
+        found = error.diagnostics
+        if all(LARGER_INPUT in d.help for d in found):
+            raise DiagnosticError(tuple(_with_least_input(found, expander))) from None
+        raise
+
+
+def _with_least_input(found: Sequence[Diagnostic], expander: _Expander) -> Iterator[Diagnostic]:
+    """Diagnostics of an input that is too small, with the least one that is not."""
+    left = MAX_SEARCH
+    budget = Budget()
+
+    def fits(shapes: Mapping[str, tuple[int, ...]]) -> bool:
+        nonlocal left
+        other = _Expander(expander.spec, expander.profile, expander.overrides, budget)
+        try:
+            other.run(shapes)
+        except DiagnosticError:
+            left -= other.walk.steps_taken
+            if min(left, budget.left) < 0:
+                raise LimitError from None
+            return False
+        left -= other.walk.steps_taken
+        return True
+
+    shapes = {name: tensor.type.shape for name, tensor in expander.inputs.items()}
+    least = None
+    with suppress(LimitError):
+        least = least_input(shapes, fits)
+    words = {name: by_x(shape) for name, shape in (least or {}).items()}
+    named = ", ".join(f"{name}={shape}" for name, shape in words.items())
+    told = f"; the least that fits is {words.get('input', named)}" if words else ""
+    return (replace(d, help=d.help + told) for d in found)
 
 
 def _refuse_part(spec: Spec) -> NoReturn:
@@ -80,11 +119,18 @@ def _refuse_part(spec: Spec) -> NoReturn:
 class _Expander:
     """One expansion: the environment of the spec, and the walk that collects nodes and mistakes."""
 
-    def __init__(self, spec: Spec, profile: ProfileDecl, overrides: Mapping[str, Argument]) -> None:
+    def __init__(
+        self,
+        spec: Spec,
+        profile: ProfileDecl,
+        overrides: Mapping[str, Argument],
+        budget: Budget | None = None,
+    ) -> None:
         self.spec = spec
         self.profile = profile
         self.overrides = overrides
-        self.env = Env(Budget(), spec=self._frame(overrides))
+        self.inputs: Mapping[str, Tensor] = {}
+        self.env = Env(budget or Budget(), spec=self._frame(overrides))
         defaults = merge_defaults(spec.defaults, profile.defaults)
         self.walk = Walk(spec.blocks | profile.blocks, defaults, self.env)
 
@@ -131,7 +177,7 @@ class _Expander:
         try:
             walk.note(self._missing())
             walk.note(self.env.spec.settle())
-            inputs = self._inputs(input_shape)
+            inputs = self.inputs = self._inputs(input_shape)
             single = None if isinstance(self.spec.input, dict) else inputs["input"]
             root = NameScope("graph", None, None)
             walk.places.append(ScopeDraft("graph", True, None, None, root, single))
