@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import subprocess
@@ -9,10 +10,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+import archforge
 from archforge.backends import available, names
 from archforge.resources import zoo_folder
+from archforge.weights.rule_made import rule_input, rule_weights
 from tests.conftest import TINY, Run
 from tests.zoo import networks
 
@@ -374,9 +378,9 @@ def test_json_also_tells_of_a_wrong_command(run: Run) -> None:
 def golden_file(taps: dict[str, list[int]], **more: Any) -> str:
     """A golden file of `TINY` with taps of those shapes, whose figures are all wrong."""
     figures = {"mean": 9, "std": 1}
-    output = {"shape": [1, 4], **figures, "values": []}
+    output = {"shape": [1, 4], **figures, "values": [9]}
     content = {"model": "lib.tiny", "input": [1, 3, 8, 8], "output": output}
-    tapped = {tap: {"shape": shape, **figures, "first": []} for tap, shape in taps.items()}
+    tapped = {tap: {"shape": shape, **figures, "first": [9]} for tap, shape in taps.items()}
     return json.dumps({**content, "taps": tapped, **more})
 
 
@@ -402,6 +406,24 @@ def golden_file(taps: dict[str, list[int]], **more: Any) -> str:
         golden_file({"fc": [4]}).replace("9", "NaN"),
         golden_file({"fc": [4]}).replace("9", f"1{'0' * 400}"),
         golden_file({"fc": [4]}).replace('"std": 1', '"std": -1'),
+        golden_file({"fc": [4]}).replace('"std": 1', '"std": "1"'),
+        golden_file({"fc": [4]}).replace('"std": 1', '"std": true'),
+        golden_file({"fc": [4]}).replace('"std": 1', '"sdt": 1'),
+        golden_file({"fc": [4]}).replace('"first": [9]', '"first": []'),
+        golden_file({"fc": [4]}).replace('"first": [9]', '"first": [9, 9, 9, 9, 9]'),
+        golden_file({"fc": [4]}).replace('"first": [9]', '"first": "9"'),
+        golden_file({"fc": [4]}).replace('"first": [9]', '"first": [11.1]'),  # of 4 numbers
+        golden_file({"fc": [4]}).replace('"values": [9]', '"values": [[9]]'),
+        golden_file({"fc": [4]}).replace("[4]", "[4.0]"),
+        golden_file({"fc": [4]}).replace("[4]", "[0]"),
+        golden_file({"fc": [4]}).replace("[4]", "[]"),
+        golden_file({"fc": [4]}).replace("[1, 3, 8, 8]", "[1, 3, 80000, 80000]"),
+        golden_file({"fc": [4]}).replace('"lib.tiny"', "3"),
+        golden_file({"fc": [4]}, alias={}),
+        golden_file({"fc": [4]}).replace('"taps"', '"model": "lib.other", "taps"'),
+        golden_file({"fc": [4]}, idle=["fc", 3]),
+        golden_file({"fc": [4]}, idle="fc"),
+        golden_file({"fc": [4]}, aliases={"fc": ["head"]}),
         "[" * 100_000,
     ],
 )
@@ -410,6 +432,68 @@ def test_a_malformed_golden_file_is_refused(run: Run, tmp_path: Path, golden: st
     (tmp_path / "golden.json").write_text(golden)
     code, _, err = run("verify", "tiny.yaml", "golden.json")
     assert (code, err[:5]) == (2, "E0601")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x1f\x8b",
+        gzip.compress(b"{}")[:-4],
+        gzip.compress(b"[1]"),
+        b"\x1f\x8bnothing more",
+        b"\xff\xfe\xfa",
+        b"\0",
+    ],
+)
+@pytest.mark.parametrize("name", ["golden.json", "golden.json.gz"])
+def test_a_damaged_golden_file_is_refused(run: Run, tmp_path: Path, name: str, data: bytes) -> None:
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    (tmp_path / name).write_bytes(data)
+    code, _, err = run("verify", "tiny.yaml", name)
+    assert (code, err[:5]) == (2, "E0601")
+
+
+def test_a_packed_golden_file_is_unpacked_only_so_far(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    (tmp_path / "golden.json.gz").write_bytes(gzip.compress(b" " * (2**26 + 1), 9))
+    code, _, err = run("verify", "tiny.yaml", "golden.json.gz")
+    assert (code, "it has more than 67,108,864 bytes" in err) == (2, True)
+
+
+@pytest.mark.parametrize("change", ["mean", "std", "huge std", "value", "tap", "name of a tap"])
+def test_verify_holds_every_figure_of_a_golden_file(run: Run, tmp_path: Path, change: str) -> None:
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    network = archforge.load(tmp_path / "tiny.yaml")
+    model = archforge.compile(
+        network, backend="numpy", dtype="float64", weights=rule_weights(network.params), taps=["stem"]
+    )
+    y, taps = model(rule_input((1, 3, 8, 8)))
+
+    def figures(array: np.ndarray[Any, Any], values: str) -> dict[str, Any]:
+        flat = array.ravel()
+        return {"shape": array.shape, "mean": flat.mean(), "std": flat.std(), values: flat[:4].tolist()}
+
+    golden: dict[str, Any] = {"model": "lib.tiny", "input": [1, 3, 8, 8]}
+    golden["output"] = figures(y, "values")
+    golden["taps"] = {"stem": figures(taps["stem"], "first")}
+    path = tmp_path / "golden.json"
+    path.write_text(json.dumps(golden))
+    assert run("verify", "tiny.yaml", "golden.json")[0] == 0
+    output, stem = golden["output"], golden["taps"]["stem"]
+    if change == "mean":
+        output["mean"] += output["std"] * 1e-6
+    elif change == "std":
+        output["std"] *= 1 + 1e-6
+    elif change == "huge std":
+        stem["std"] *= 1e12
+    elif change == "value":
+        output["values"][-1] += output["std"] * 1e-6
+    elif change == "tap":
+        stem["first"][0] += stem["std"] * 1e-6
+    else:
+        golden["taps"]["stam"] = golden["taps"].pop("stem")
+    path.write_text(json.dumps(golden))
+    assert run("verify", "tiny.yaml", "golden.json")[0] == 1
 
 
 def test_verify_takes_the_profile_of_the_golden_model(run: Run, tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def verify(
 ) -> None:
     """Run a network on weights and input made by rule, and hold it against golden values, layer by layer.
 
-    Exit code 1 if the output is farther off than rounding explains.
+    Exit code 1 if the output or a layer is farther off than rounding explains, or if a layer is missing.
     """
     from archforge.weights.golden import TOLERANCE, read_golden
 
@@ -50,7 +50,8 @@ def verify(
     tolerance = TOLERANCE.get(dtype, 1e-2)
     worst = max(taps, key=lambda d: d.distance, default=None)
     first_off = next((d for d in taps if d.distance > tolerance), None)
-    held = output.distance <= tolerance and first_off is None
+    missing = wanted.missing({d.name for d in taps})
+    held = output.distance <= tolerance and first_off is None and not missing
     sign = mark("ok" if held else "mismatch")
     print(f"{sign} {network.name}, profile {network.profile}, against {wanted.model} in {dtype}")
     if output.compared:
@@ -61,7 +62,7 @@ def verify(
     if worst:
         layers = counted(len(taps), "layer")
         print(f"  taps   {worst.distance:.1e} at most, at `{worst.name}`; {layers} compared")
-    if missing := wanted.missing({d.name for d in taps}):
+    if missing:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         print(f"  no value here for {', '.join(f'`{tap}`' for tap in missing[:3])}{more}")
     if first_off:
