@@ -38,7 +38,7 @@ from archforge.spec.yaml.meant_comments import idle_comments, unmeant
 if TYPE_CHECKING:
     from archforge.data.stored_arrays import LazyArrays
     from archforge.export import Refusal, Target
-    from archforge.plan import Backend, Compiling, Executable, Shapes
+    from archforge.plan import Backend, Compiling, Executable, GraphCompiler, Shapes
     from archforge.weights.golden import Deviation, Golden
 
 __all__ = ["analyse", "check", "compile", "given_weights", "load", "open_spec", "warm", "zoo_paths"]
@@ -202,7 +202,6 @@ def compile(
     from archforge import backends
     from archforge.plan import MEMORY_FOR_SPEED, GraphCompiler
     from archforge.weights.given import kept
-    from archforge.weights.init import fresh_weights
 
     given = given_weights(weights, prefix)
     network = _network(source, profile, given, input, params)
@@ -214,9 +213,32 @@ def compile(
         without=frozenset(without) | (MEMORY_FOR_SPEED if low_memory else frozenset()),
     )
     bound = _bound(network, given)
-    owned = None if bound is None else kept(bound)
-    arrays = partial(fresh_weights, network.params, seed) if owned is None else lambda: owned
-    return compiler.executable(network.graph, arrays, partial(_resized, network))
+    return _executable(network, compiler, None if bound is None else kept(bound), seed)
+
+
+def _executable(network: Network, compiler: GraphCompiler, bound: LazyArrays | None, seed: int) -> Executable:
+    """The network with these arrays, or with fresh ones from `seed`, and the recipe to make it again."""
+    from archforge.weights.init import fresh_weights
+
+    arrays = partial(fresh_weights, network.params, seed) if bound is None else lambda: bound
+    made = compiler.executable(network.graph, arrays, partial(_resized, network))
+    shapes = {name: type_.shape for name, type_ in network.graph.inputs.items()}
+    origin = (network.spec, network.profile, network.expansion.settings, shapes)
+    return replace(made, recipe=partial(_made_again, *origin, compiler, bound, seed))
+
+
+def _made_again(
+    spec: Spec,
+    profile: str,
+    settings: Mapping[str, Argument],
+    shapes: InputShape,
+    compiler: GraphCompiler,
+    bound: LazyArrays | None,
+    seed: int,
+) -> Executable:
+    """An executable from its recipe, in another process for instance."""
+    network = analyse(spec, profile, settings=settings, input_shape=shapes)
+    return _executable(network, compiler, bound, seed)
 
 
 def given_weights(

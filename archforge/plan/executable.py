@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -33,15 +34,29 @@ class Results(NamedTuple):
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Executable:
     """A plan with its parameters, callable on arrays. With `others`, it computes inputs of other sizes too,
-    by executables made for them. Threads can share it."""
+    by executables made for them. Threads can share it. Copies are the executable itself, since no call
+    changes it; it is pickled as its `recipe`, which makes an equal one where it is loaded."""
 
     plan: Plan
     params: tuple[Mapping[str, Any], ...]  # of each step, in the backend's form
     program: Program
     others: LastUsed[Shapes, Executable] | None = None
+    recipe: partial[Executable] | None = None
 
     def __repr__(self) -> str:
         return f"<executable of {self.plan!r}>"
+
+    def __copy__(self) -> Executable:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Executable:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Raises TypeError for one that was not made by `archforge.compile`."""
+        if self.recipe is None:
+            raise TypeError(f"{self!r} has no recipe to be pickled as: compile it in each process")
+        return self.recipe.func, self.recipe.args
 
     def __call__(self, x: Any = None, /, **inputs: Any) -> Any:
         """The output for one positional array, or for arrays by the names of inputs.
@@ -65,20 +80,40 @@ class Executable:
         if self.others and any(arrays[name].shape[1:] != t.shape for name, t in plan.inputs.items()):
             return self._at_size_of(arrays, self.others).run(arrays)
         values = self.program(arrays)
+        taken = {id(_owner(array)) for array in arrays.values()}
         return Results(
-            {name: values[value] for name, value in plan.outputs.items()},
-            {name: values[value] for name, value in plan.taps.items()},
+            {name: _own(values[value], taken) for name, value in plan.outputs.items()},
+            {name: _own(values[value], taken) for name, value in plan.taps.items()},
         )
 
     def _at_size_of(self, arrays: Mapping[str, Array], others: LastUsed[Shapes, Executable]) -> Executable:
         """The executable for inputs of the sizes of `arrays`. Raises E0607, with the reason, where the
-        network cannot take them."""
+        network cannot take them, and E0601 where its weights cannot be read again."""
         try:
             return others.at(tuple((name, arrays[name].shape[1:]) for name in self.plan.inputs))
         except DiagnosticError as error:
+            if error.diagnostics[0].code == "E0601":
+                raise
             notes = tuple(Note(d.message, d.span) for d in error.diagnostics[:1])
             misfits = _misfits(self.plan.inputs, arrays)
             raise DiagnosticError(tuple(replace(d, notes=notes) for d in misfits)) from error
+
+
+def _own(array: Array, taken: set[int]) -> Array:
+    """The array, or a copy if the owner of its memory is among `taken`, else added to them. What is written
+    to one must reach no other: names can share a value, and ops such as `flatten` give views."""
+    owner = id(_owner(array))
+    if owner in taken:
+        return array.copy()
+    taken.add(owner)
+    return array
+
+
+def _owner(array: Array) -> Array:
+    """The outermost array of whose memory `array` is a part."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
 
 
 def load(

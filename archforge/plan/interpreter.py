@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from archforge.ops.base import Array
-from archforge.ops.lazy_numpy import np
 from archforge.plan.contract import Plan, Watcher
 
 __all__ = ["Interpreter"]
@@ -46,11 +45,6 @@ class Interpreter:
             watcher.made(step.output)
             for name in step.frees:
                 del values[name]
-        # Ops such as `flatten` return views; what a caller then writes must not reach its input.
-        left = {name: backend.leave(values[name]) for name in plan.wanted}
-        outputs = {
-            name: a.copy() if any(np.may_share_memory(a, x) for x in inputs.values()) else a
-            for name, a in left.items()
-        }
+        outputs = {name: backend.leave(values[name]) for name in plan.wanted}
         watcher.gave_outputs()
         return outputs

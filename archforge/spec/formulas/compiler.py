@@ -7,6 +7,7 @@ from a tensor, a row or a set of counts. Every node knows its span inside the YA
 from __future__ import annotations
 
 import ast
+import copyreg
 import re
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -60,6 +61,13 @@ def parse_formula(source: str, span: Span) -> Formula:
     except (RecursionError, MemoryError):
         fail("E0304", "a formula that is nested too deeply", span)
 
+
+def _as_text(formula: Formula) -> tuple[Any, ...]:
+    """A formula as pickles hold it: what it evaluates are functions without names."""
+    return parse_formula, (formula.source, formula.span)
+
+
+copyreg.pickle(Formula, _as_text)
 
 _ENDS = re.compile(r"[\n\r\f]")
 _RUN_TOGETHER = re.compile(r"[0-9][a-z]")
