@@ -3,7 +3,7 @@
 In the order of reading: `contract` says what a backend, a plan and a program are. `graph_compiler` leads
 from a graph to an executable by way of `passes`, `planner` (which asks `fusion` for chains of nodes),
 `packing` and the backend's program, `interpreter` for the simplest ones. `concat_in_place`,
-`image_by_image` and `arena` help the backends that lay out memory.
+`image_by_image` and `arena` help the backends that lay out memory. `backward` plans training.
 """
 
 from archforge.plan.contract import (

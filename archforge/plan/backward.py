@@ -1,0 +1,185 @@
+"""Training steps of a graph: every op forward, then the ops that a gradient passes through backward.
+
+The plan is of the typed graph before any pass: what folds or fuses layers for inference would take away what
+is trained. It names no op. A value lives until the last step that reads it, forward or backward; of a value
+that a gradient asks the shape alone, the shape stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from archforge.ir import Array, Backward, Node, TypedGraph
+from archforge.lifetimes import lifetimes
+from archforge.ops.lazy_numpy import np
+
+if TYPE_CHECKING:
+    from numpy.random import Generator
+
+__all__ = ["ForwardPass", "TrainingPlan", "TrainingStep", "training_plan"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingStep:
+    """A node forward, or on the way back.
+
+    params: full names of its parameters by the op's own. of_inputs: the inputs whose gradient is wanted, and
+    of_params: True if some parameter's is; a step forward wants none. frees: the values that no later step
+    reads.
+    """
+
+    node: Node
+    params: Mapping[str, str]
+    of_inputs: frozenset[str] = frozenset()
+    of_params: bool = False
+    frees: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingPlan:
+    """The steps of one update but for its loss, which stands between `forward` and `backward`.
+
+    outputs: the values that the loss reads. trained: full names of the parameters that get gradients.
+    """
+
+    typed: TypedGraph
+    outputs: tuple[str, ...]
+    trained: frozenset[str]
+    forward: tuple[TrainingStep, ...]
+    backward: tuple[TrainingStep, ...]
+
+    def run(
+        self, params: Mapping[str, Array], inputs: Mapping[str, Array], draws: Callable[[str], Generator]
+    ) -> ForwardPass:
+        """The outputs for a batch, and the way back from them.
+
+        params: every array by its full name. draws: the random numbers of a node, by its name.
+        """
+        passed = ForwardPass(self, params, dict(inputs))
+        for step in self.forward:
+            passed.step(step, draws)
+        return passed
+
+
+@dataclass(slots=True, eq=False)
+class ForwardPass:
+    """The values of one batch that outputs and gradients need, and the new contents of `buffers`, by their
+    full names. It can go back once."""
+
+    plan: TrainingPlan
+    params: Mapping[str, Array]
+    values: dict[str, Array]
+    buffers: dict[str, Array] = field(default_factory=dict)
+    _saved: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def outputs(self) -> dict[str, Array]:
+        """The values that the loss reads, by their names in the graph."""
+        return {name: self.values[name] for name in self.plan.outputs}
+
+    def step(self, step: TrainingStep, draws: Callable[[str], Generator]) -> None:
+        """Compute one node in training."""
+        node = step.node
+        own = {name: self.params[full] for name, full in step.params.items()}
+        made = node.op.train(own, *(self.values[v] for v in node.inputs), draw=draws(node.name))
+        self.values[node.name] = made.output
+        if made.saved is not None:
+            self._saved[node.name] = made.saved
+        self.buffers |= {step.params[name]: array for name, array in made.buffers.items()}
+        self._free(step)
+
+    def back(self, gradients: Mapping[str, Array]) -> dict[str, Array]:
+        """Gradients of the loss with respect to the trained parameters, by their full names.
+
+        gradients: those with respect to the outputs, by their names in the graph; an output that the loss
+        does not depend on is left out.
+        """
+        of_values, of_params = dict(gradients), dict[str, Array]()
+        for step in self.plan.backward:
+            node = step.node
+            dy = of_values.pop(node.name, None)
+            saved = self._saved.pop(node.name, None)
+            if dy is not None:
+                found = node.op.gradient(self._on_the_way_back(step, saved, dy))
+                for value, d in zip(node.inputs, found.inputs, strict=False):  # none where none is wanted
+                    if value in step.of_inputs:
+                        _add(of_values, value, d)
+                for name, d in found.params.items():
+                    if step.params[name] in self.plan.trained:
+                        _add(of_params, step.params[name], d)
+            self._free(step)
+        return of_params
+
+    def _on_the_way_back(self, step: TrainingStep, saved: Any, dy: Array) -> Backward:
+        own = {name: self.params[full] for name, full in step.params.items()}
+        inputs = tuple(self.values[v] for v in step.node.inputs)
+        output = self.values[step.node.name]
+        return Backward(own, inputs, output, saved, dy, bool(step.of_inputs), step.of_params)
+
+    def _free(self, step: TrainingStep) -> None:
+        """Let go of values that no later step reads; gradients may still ask for their shape and dtype."""
+        for name in step.frees:
+            old = self.values[name]
+            self.values[name] = np.broadcast_to(np.zeros((), old.dtype), old.shape)
+
+
+def _add(sums: dict[str, Array], name: str, more: Array) -> None:
+    """Add to a sum that begins with its first summand; arrays that others may hold are left as they are."""
+    sums[name] = sums[name] + more if name in sums else more
+
+
+def training_plan(
+    typed: TypedGraph, outputs: Collection[str] = (), frozen: Collection[str] = ()
+) -> TrainingPlan:
+    """The plan of one update of a graph.
+
+    outputs: the values that the loss reads; the graph's own by default. frozen: full names of parameters
+    that are not trained. Nodes that lead to no output are left out, and so is the way back through nodes
+    before which nothing is trained.
+    """
+    outputs = tuple(dict.fromkeys(outputs or typed.outputs.values()))
+    trained = frozenset(n for n, decl in typed.params().items() if decl.role != "buffer") - {*frozen}
+    needed = typed.needed_by(outputs)
+    forward: list[TrainingStep] = []
+    backward: list[TrainingStep] = []
+    reached: set[str] = set()  # values that depend on a trained parameter
+    for node in (n for n in typed.nodes if n.name in needed):
+        own = {name: node.param_name(name) for name in node.op.params(*typed.input_types(node))}
+        of_inputs = frozenset(reached.intersection(node.inputs))
+        of_params = not trained.isdisjoint(own.values())
+        forward.append(TrainingStep(node, own))
+        if of_inputs or of_params:
+            reached.add(node.name)
+            backward.insert(0, TrainingStep(node, own, of_inputs, of_params))
+    frees = _frees(typed, outputs, forward, backward)
+    return TrainingPlan(
+        typed,
+        outputs,
+        trained,
+        tuple(replace(s, frees=f) for s, f in zip(forward, frees, strict=False)),
+        tuple(replace(s, frees=f) for s, f in zip(backward, frees[len(forward) :], strict=True)),
+    )
+
+
+def _frees(
+    typed: TypedGraph, outputs: Collection[str], forward: list[TrainingStep], backward: list[TrainingStep]
+) -> list[tuple[str, ...]]:
+    """The values that each step, forward and then backward, is the last to read. Those that the loss
+    is the last to read are let go of by the step behind it."""
+    loss = len(forward)
+    order: list[tuple[str, Collection[str]]] = [(s.node.name, s.node.inputs) for s in forward]
+    order += [("", outputs), *(("", _read_by(s.node)) for s in backward)]
+    frees: list[list[str]] = [[] for _ in (*forward, *backward)]
+    for name, life in lifetimes(order, typed.inputs).items():
+        place = life.last if life.last < loss else max(life.last - 1, loss)
+        if name and 0 <= place < len(frees):
+            frees[place].append(name)
+    return [tuple(names) for names in frees]
+
+
+def _read_by(node: Node) -> list[str]:
+    """The values whose elements the gradient of a node reads."""
+    reads = node.op.gradient_reads
+    return [*(node.inputs if "inputs" in reads else ()), *([node.name] if "output" in reads else ())]

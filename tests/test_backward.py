@@ -1,0 +1,165 @@
+"""Training plans: gradients of small graphs, of frozen ones, and what a plan lets go of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from zlib import crc32
+
+import numpy as np
+import pytest
+from numpy.random import Generator
+
+from archforge.ir import TypedGraph
+from archforge.ops.base import Array
+from archforge.plan.backward import TrainingPlan, training_plan
+from archforge.weights import rule_weights
+from tests.graphs import GRAPHS, graph, inputs_of, node
+
+Gradients = dict[str, Array]
+
+
+def draws(name: str) -> Generator:
+    """Equal numbers for a node at each call."""
+    return np.random.default_rng(crc32(name.encode()))
+
+
+def gradients(
+    plan: TrainingPlan, params: Mapping[str, Array], inputs: Mapping[str, Array]
+) -> tuple[float, Gradients]:
+    """A loss that weighs each element of each output, and its gradients."""
+    passed = plan.run(params, inputs, draws)
+    weights = {name: draws(name).standard_normal(y.shape) for name, y in passed.outputs.items()}
+    loss = sum(float((weights[name] * y).sum()) for name, y in passed.outputs.items())
+    return loss, passed.back(weights)
+
+
+def arrays_of(typed: TypedGraph) -> tuple[dict[str, Array], dict[str, Array]]:
+    return dict(rule_weights(typed.params())), inputs_of(typed, batch=3)
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_gradients_of_a_graph_are_its_directional_derivative(name: str) -> None:
+    plan = training_plan(GRAPHS[name])
+    params, inputs = arrays_of(plan.typed)
+    _, found = gradients(plan, params, inputs)
+    assert found.keys() <= plan.trained
+    rng = np.random.default_rng(0)
+    moves = {n: rng.standard_normal(params[n].shape) for n in sorted(plan.trained)}
+
+    def loss(step: float) -> float:
+        moved = params | {n: params[n] + step * move for n, move in moves.items()}
+        return gradients(plan, moved, inputs)[0]
+
+    h = 1e-6
+    slope = (8 * (loss(h) - loss(-h)) - (loss(2 * h) - loss(-2 * h))) / (12 * h)
+    products = [float((d * moves[n]).sum()) for n, d in found.items()]
+    assert abs(sum(products) - slope) <= 1e-6 * sum(map(abs, products)) + 1e-9
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_what_a_plan_lets_go_of_is_not_read_again(name: str) -> None:
+    plan = training_plan(GRAPHS[name])
+    keeping = replace(
+        plan,
+        forward=tuple(replace(s, frees=()) for s in plan.forward),
+        backward=tuple(replace(s, frees=()) for s in plan.backward),
+    )
+    arrays = arrays_of(plan.typed)
+    (loss, found), (kept_loss, kept) = gradients(plan, *arrays), gradients(keeping, *arrays)
+    assert loss == kept_loss
+    assert found.keys() == kept.keys()
+    assert all(np.array_equal(found[n], kept[n]) for n in kept)
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_in_the_end_no_value_is_held(name: str) -> None:
+    plan = training_plan(GRAPHS[name])
+    freed = [v for step in (*plan.forward, *plan.backward) for v in step.frees]
+    used = {*plan.typed.inputs, *(s.node.name for s in plan.forward)}
+    assert len(freed) == len({*freed})
+    unread = {v for v in plan.typed.inputs if not any(v in s.node.inputs for s in plan.forward)}
+    assert used - {*freed} <= (unread if plan.backward else {*plan.outputs} | unread)
+
+
+def test_a_value_lives_no_longer_than_a_gradient_reads_it() -> None:
+    typed = graph(
+        node("conv", "conv", "input", out=4, kernel=3),
+        node("relu", "relu", "conv"),
+        node("scale", "scale", "relu", factor=2.0),
+        node("flat", "flatten", "scale"),
+        node("fc", "linear", "flat", out=2),
+    )
+    plan = training_plan(typed)
+    assert {s.node.name: s.frees for s in plan.forward} == {
+        "conv": (),  # relu reads its own output, and the way back asks the shape alone
+        "relu": ("conv",),
+        "scale": (),
+        "flat": ("scale",),
+        "fc": (),
+    }
+    assert {s.node.name: s.frees for s in plan.backward} == {
+        "fc": ("flat", "fc"),
+        "flat": (),
+        "scale": (),
+        "relu": ("relu",),
+        "conv": ("input",),
+    }
+
+
+def test_frozen_parameters_get_no_gradient_and_nothing_goes_back_behind_them() -> None:
+    typed = GRAPHS["chain"]
+    arrays = arrays_of(typed)
+    _, everything = gradients(training_plan(typed), *arrays)
+    frozen = {n for n in typed.params() if n.startswith(("conv1", "bn1", "conv2"))}
+    plan = training_plan(typed, frozen=frozen)
+    _, found = gradients(plan, *arrays)
+    assert found.keys() == everything.keys() - frozen
+    assert all(np.array_equal(found[n], everything[n]) for n in found)
+    assert [s.node.name for s in plan.backward] == ["bn3", "fc"]
+
+
+def test_an_input_gets_no_gradient() -> None:
+    plan = training_plan(GRAPHS["chain"])
+    first = plan.backward[-1]
+    assert (first.node.name, first.of_inputs, first.of_params) == ("conv1", frozenset(), True)
+
+
+def test_the_loss_may_read_any_value_and_leave_out_an_output() -> None:
+    typed = GRAPHS["conv_is_output"]
+    params, inputs = arrays_of(typed)
+    passed = training_plan(typed, ["conv"]).run(params, inputs, draws)
+    assert passed.outputs.keys() == {"conv"}
+    both = training_plan(typed).run(params, inputs, draws)
+    found = both.back({"conv": np.ones_like(passed.outputs["conv"])})
+    assert found.keys() == passed.back({"conv": np.ones_like(passed.outputs["conv"])}).keys()
+
+
+def test_running_statistics_move_towards_those_of_the_batch() -> None:
+    typed = graph(node("bn", "bn", "input", momentum=0.25))
+    params, inputs = arrays_of(typed)
+    passed = training_plan(typed).run(params, inputs, draws)
+    (x,) = inputs.values()
+    expected = 0.75 * params["bn.running_mean"] + 0.25 * x.mean((0, 2, 3))
+    np.testing.assert_allclose(passed.buffers["bn.running_mean"], expected, rtol=1e-12)
+    unbiased = 0.75 * params["bn.running_var"] + 0.25 * x.var((0, 2, 3), ddof=1)
+    np.testing.assert_allclose(passed.buffers["bn.running_var"], unbiased, rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["dropout", "channel_dropout", "stochastic_depth"])
+def test_a_dropout_keeps_the_mean_and_draws_anew(kind: str) -> None:
+    typed = graph(node("conv", "conv", "input", out=64), node("drop", kind, "conv", rate=0.25))
+    params, inputs = arrays_of(typed)
+    seen: list[str] = []
+
+    def drawing(name: str) -> Generator:
+        seen.append(name)
+        return draws(name)
+
+    big = {name: np.repeat(x, 200, axis=0) for name, x in inputs.items()}
+    dropped = training_plan(typed).run(params, big, drawing).outputs["drop"]
+    plain = training_plan(typed, ["conv"]).run(params, big, drawing).outputs["conv"]
+    assert "drop" in seen
+    kept = dropped != 0
+    np.testing.assert_allclose(dropped[kept], (plain / 0.75)[kept], rtol=1e-12)
+    assert abs(kept.mean() - 0.75) < 0.06
