@@ -74,5 +74,11 @@ CODES: dict[str, str] = {
     "E0802": "a key of such a file is missing, unknown or wrong",
     "E0803": "such a file contradicts its own graph",
     "W0101": "a comment that says a warning is meant, where there is none",
+    "W0201": "a key that means nothing where it stands",
+    "W0301": "something that has a name, and that nothing uses",
+    "W0302": "branches of a merge that look like the steps of one branch",
+    "W0303": "a value that is kept behind the last of several repeats only",
+    "W0304": "the number of an iteration where it is always 0",
+    "W0305": "a condition, a repeat or a list of steps without effect",
     "W0401": "an input whose axes are probably those of another library",
 }

@@ -19,10 +19,10 @@ WARNED = sorted((FOLDER.parent / "warned_specs").glob("*.yaml"))
 
 @cache
 def found_in(path: Path) -> tuple[Diagnostic, ...]:
-    """The diagnostics that `archforge check` prints of a file, its folder being the current one."""
+    """The mistakes in a file, or the warnings where it has none, its folder being the current one."""
     with contextlib.chdir(path.parent):
         (report,) = driver.check([path.name])
-    return (*report.diagnostics, *report.failures, *report.warnings)
+    return (*report.diagnostics, *report.failures) or report.warnings
 
 
 def printed(path: Path) -> str:

@@ -260,7 +260,7 @@ class Walk:
         """A formula as a step: a tensor, steps, a list of ops' names, or one name."""
         if isinstance(value, str):
             return self._call(value, call, x, env, at, is_first=is_first)
-        if call.arguments.entries or call.arguments.bare:
+        if call.arguments.entries or call.arguments.bare or call.modifiers.first:
             fail("E0314", f"{describe(value)} takes no arguments", call.span)
         if value is None or value is POISON:
             return x if value is None else POISON

@@ -12,6 +12,7 @@ from archforge.spec.binding.calls import unknown_target
 from archforge.spec.resolve.library import Library
 from archforge.spec.resolve.lint import lint
 from archforge.spec.resolve.spec import NO_PROFILE, Spec
+from archforge.spec.resolve.spec_warnings import Import, warnings_of
 from archforge.spec.syntax.syntax_tree import (
     CELLS,
     ArgDecl,
@@ -57,7 +58,7 @@ def resolve(document: SpecDocument, library: Library, name: str) -> Spec:
         expect=document.expect,
     )
     fail_all([*_check_keys(spec, chain), *lint(spec)])
-    return spec
+    return replace(spec, warnings=warnings_of(document, chain, merged.imported))
 
 
 def _chain(document: SpecDocument, library: Library) -> list[SpecDocument]:
@@ -82,6 +83,7 @@ class _MergedDocuments:
         self.profiles: dict[str, ProfileDecl] = {}
         self.blocks: dict[str, BlockDecl] = {}
         self.rules: dict[str, RuleDecl] = {}
+        self.imported: list[Import] = []
 
     def imports(self, document: SpecDocument, library: Library, trail: tuple[SpecDocument, ...]) -> None:
         """The blocks and rules of imported files, and of what these import."""
@@ -91,6 +93,7 @@ class _MergedDocuments:
             other = library.reference(name, document, span)
             if other in trail or len(trail) >= MAX_CHAIN:
                 fail("E0316", f"`{name}` imports itself", span)
+            self.imported.append(Import(document, span, other))
             self.imports(other, library, (*trail, document))
             self._add_blocks({key: replace(block, imported=True) for key, block in other.blocks.items()})
             self.rules |= other.rules

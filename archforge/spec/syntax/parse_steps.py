@@ -40,7 +40,7 @@ from archforge.spec.syntax.syntax_tree import (
 )
 from archforge.spec.yaml.tree import Entry, Mapping, Scalar, Sequence, Tree
 
-__all__ = ["parse_argument", "parse_body"]
+__all__ = ["NONE", "parse_argument", "parse_body"]
 
 _OF_CALLS = ("name", "as", "append", "from", "when", "repeat", "first", "share")
 _TAKEN = {

@@ -336,7 +336,7 @@ class Header:
     imports: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class SpecDocument:
     """One file, parsed and validated by itself; what it extends and imports is not in it."""
 

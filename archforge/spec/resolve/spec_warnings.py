@@ -1,0 +1,164 @@
+"""Warnings that show in the text of a spec once all that it is made of is known, a function for each: what is
+written without effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from archforge.errors import Diagnostic, Span
+from archforge.spec.resolve.step_warnings import idle_name
+from archforge.spec.resolve.uses import DocumentUses, uses_of
+from archforge.spec.syntax.syntax_tree import ProfileDecl, SpecDocument
+from archforge.spec.yaml.tree import Mapping, Scalar, Tree
+
+__all__ = ["Import", "warnings_of"]
+
+
+class Import(NamedTuple):
+    """An import: the document that has it, where, and what it names."""
+
+    by: SpecDocument
+    span: Span
+    of: SpecDocument
+
+
+# The keys that nobody gets who extends or imports such a file, which is all that it is for.
+_TOLD = ("expect", "departs", "repaired", "recommended")
+_IDLE_KEYS = {
+    "network": (),
+    "template": _TOLD,
+    "blocks": ("input", "args", "with", "defaults", "profiles", "graph", "outputs", "extends", *_TOLD),
+}
+
+
+def warnings_of(
+    document: SpecDocument, chain: Sequence[SpecDocument], imports: Sequence[Import]
+) -> tuple[Diagnostic, ...]:
+    """The warnings of a document's own text. `chain` is what it extends and itself, `imports` are theirs."""
+    parts = (*chain, *(i.of for i in imports))
+    used = [uses_of(part) for part in parts]
+    found = [*uses_of(document).warnings, *_idle_keys(document)]
+    if document.header.kind == "network":
+        found += _unread_arguments(document, used, parts)
+        found += _uncalled(document, used)
+        found += _idle_imports(document, used, imports)
+        found += _unreachable_profiles(document)
+        found += _unused_rules(document)
+    found += _idle_constants(document)
+    return tuple(found)
+
+
+def _idle_keys(document: SpecDocument) -> Iterator[Diagnostic]:
+    """W0201: a key with nothing behind it, or that means nothing in a file of its kind."""
+    entries, header = document.tree.entries, document.header
+    idle = _IDLE_KEYS[header.kind]
+    for key, entry in entries.items():
+        if entry.value.__class__ is Scalar and entry.value.plain() is None:
+            yield Diagnostic("W0201", f"nothing stands behind `{key}`", entry.key_span, help="remove it")
+        elif key in idle:
+            message = f"`{key}` means nothing in a file of `kind: {header.kind}`"
+            hint = f"who {'extends' if header.kind == 'template' else 'imports'} it does not get that"
+            yield Diagnostic("W0201", message, entry.key_span, help=hint)
+        elif key == "with" and header.extends is None:
+            message = "`with` is for the arguments of a spec that is extended"
+            yield Diagnostic("W0201", message, entry.key_span, help="give the values in `args`")
+
+
+def _unread_arguments(
+    document: SpecDocument, used: Sequence[DocumentUses], parts: Sequence[SpecDocument]
+) -> Iterator[Diagnostic]:
+    """W0301: an argument of the spec that no formula reads, and values for one."""
+    places = {
+        name: argument.key_span for owner in _owners(document) for name, argument in owner.values.items()
+    }
+    places |= {name: decl.span for name, decl in document.args.items()}
+    for name, span in places.items():
+        if not any(name in uses.reads for uses in used) and not _is_told(name, parts):
+            yield idle_name("reads the argument", name, span)
+
+
+def _owners(document: SpecDocument) -> tuple[SpecDocument | ProfileDecl, ...]:
+    return (*document.profiles.values(), document)
+
+
+def _is_told(name: str, parts: Iterable[SpecDocument]) -> bool:
+    """True if a formula among the figures, which nobody has parsed yet, may read `name`."""
+    return any(name in text for part in parts for text in _figures(part) if text.startswith("="))
+
+
+def _figures(document: SpecDocument) -> Iterator[str]:
+    """Every text among the figures of a document, those of its blocks included."""
+    for tree in (document.expect, *(block.expect for block in document.blocks.values())):
+        if tree is not None:
+            yield from _texts(tree)
+
+
+def _texts(tree: Tree) -> Iterator[str]:
+    """Every text in a tree."""
+    if isinstance(tree, Scalar):
+        if isinstance(tree.value, str):
+            yield tree.value
+    else:
+        for item in (e.value for e in tree) if isinstance(tree, Mapping) else tree.items:
+            yield from _texts(item)
+
+
+def _uncalled(document: SpecDocument, used: Sequence[DocumentUses]) -> Iterator[Diagnostic]:
+    """W0301: a block without figures of its own that nothing calls, and defaults of what nothing calls."""
+    for owner in _owners(document):
+        for name, block in owner.blocks.items():
+            if block.expect is None and not any(uses.names(name) for uses in used):
+                yield idle_name("calls the block", name, block.span)
+        for name, defaults in owner.defaults.items():
+            if not any(uses.names(name) for uses in used):
+                for argument in defaults.values():
+                    yield idle_name("takes defaults of", name, argument.key_span)
+                    break
+
+
+def _idle_imports(
+    document: SpecDocument, used: Sequence[DocumentUses], imports: Sequence[Import]
+) -> Iterator[Diagnostic]:
+    """W0301: an import of which no block and no rule is used."""
+    for by, span, other in imports:
+        if by is not document or any(uses.names(name) for name in other.blocks for uses in used):
+            continue
+        is_passed_on = bool(other.header.imports) or not document.blocks.keys().isdisjoint(other.blocks)
+        if not is_passed_on and other.rules.keys().isdisjoint(_figures(document)):
+            yield idle_name("uses a block or rule of", _named(span), span)
+
+
+def _named(span: Span) -> str:
+    return span.source.line(span.line)[span.column : span.column + span.length]
+
+
+def _unreachable_profiles(document: SpecDocument) -> Iterator[Diagnostic]:
+    """W0301: a profile that `expect`, whose keys are the profiles, leaves out."""
+    if document.expect and document.expect.entries:
+        for name, profile in document.profiles.items():
+            if name not in document.expect.entries:
+                message = f"the profile `{name}` cannot be chosen: `expect` has the profiles, and lacks it"
+                hint = f"give it figures: expect: {{{name}: {{source: ..., ...}}}}"
+                yield Diagnostic("W0301", message, profile.span, help=hint)
+
+
+def _unused_rules(document: SpecDocument) -> Iterator[Diagnostic]:
+    """W0301: a rule that no figure is counted by."""
+    for name, rule in document.rules.items():
+        if name not in _figures(document):
+            yield idle_name("is counted by the rule", name, rule.span)
+
+
+def _idle_constants(document: SpecDocument) -> Iterator[Diagnostic]:
+    """W0301: a constant that its own rule does not count."""
+    for name, rule in document.rules.items():
+        idle = rule.constants.keys() - {word for word, _ in rule.count.names}
+        if idle:
+            tree: Tree | None = document.tree
+            for key in ("rules", name, "constants"):
+                tree = tree.get(key) if isinstance(tree, Mapping) else None
+            for entry in tree if isinstance(tree, Mapping) else ():
+                if entry.key in idle:
+                    yield idle_name(f"in the rule `{name}` counts", entry.key, entry.key_span)

@@ -1,0 +1,246 @@
+"""The names that a document reads and calls, and the warnings of its steps: one walk over its text, made once
+however many specs extend or import it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from weakref import WeakKeyDictionary
+
+from archforge.errors import Diagnostic, DiagnosticError, Span
+from archforge.spec.formulas.formula import Formula, Template
+from archforge.spec.resolve.step_warnings import (
+    branches_like_steps,
+    idle_group,
+    idle_name,
+    idle_when,
+    of_modifiers,
+)
+from archforge.spec.syntax.inner_steps import steps_of
+from archforge.spec.syntax.parse_steps import NONE
+from archforge.spec.syntax.syntax_tree import (
+    Argument,
+    BlockDecl,
+    Body,
+    Call,
+    For,
+    Group,
+    Let,
+    Merge,
+    ProfileDecl,
+    SpecDocument,
+    Step,
+    Tap,
+    Value,
+)
+
+__all__ = ["DocumentUses", "uses_of"]
+
+_LOOP = frozenset(("i", "key", "row"))
+_MADE: WeakKeyDictionary[SpecDocument, DocumentUses] = WeakKeyDictionary()
+
+
+class DocumentUses:
+    """The uses of one document, and the warnings of its steps.
+
+    reads: names that formulas read, without those of a block's own arguments. words: ops and blocks that
+    steps call, and every text that could name one. sources: formulas that hold texts.
+    """
+
+    def __init__(self) -> None:
+        self.reads: set[str] = set()
+        self.words: set[str] = set()
+        self.sources: list[str] = []
+        self.warnings: list[Diagnostic] = []
+
+    def names(self, word: str) -> bool:
+        """True if a step, or a text in a formula, may mean the op or block `word`."""
+        return word in self.words or any(word in source for source in self.sources)
+
+
+def uses_of(document: SpecDocument) -> DocumentUses:
+    """The uses of a document without mistakes."""
+    uses = _MADE.get(document)
+    if uses is None:
+        uses = _MADE[document] = DocumentUses()
+        _UsesWalk(uses).document(document)
+    return uses
+
+
+class _UsesWalk:
+    """One walk. `reads` and `words` are those of the part that it is in, `made` the taps and lets there."""
+
+    def __init__(self, uses: DocumentUses) -> None:
+        self.uses = uses
+        self.reads = uses.reads
+        self.words = uses.words
+        self.made: list[tuple[str, str, Span]] = []
+
+    def document(self, document: SpecDocument) -> None:
+        for decl in document.args.values():
+            if decl.default:
+                self.argument(decl.default)
+        self.arguments(document.values.values())
+        owners: tuple[SpecDocument | ProfileDecl, ...] = (document, *document.profiles.values())
+        for owner in owners:
+            for defaults in owner.defaults.values():
+                self.arguments(defaults.values())
+            for block in owner.blocks.values():
+                self.block(block)
+        for profile in document.profiles.values():
+            self.arguments(profile.values.values())
+        inputs = document.input.values() if isinstance(document.input, dict) else (document.input,)
+        for value in inputs:
+            if value is not None:
+                self.value(value)
+        for rule in document.rules.values():
+            self.formula(rule.count)
+        self.made = []  # taps of arguments are for whoever runs them
+        if document.graph:
+            self.body(document.graph)
+        for output in document.outputs.values():
+            self.value(output.value)
+            if output.when:
+                self.value(output.when)
+        if document.header.kind == "network" and (document.outputs or document.header.extends is None):
+            self.idle_names(self.made)
+
+    def block(self, block: BlockDecl) -> None:
+        """A block, whose own arguments are names of its own."""
+        outer = self.reads, self.words, self.made
+        self.reads, self.words, self.made = set(), set(), []
+        for decl in block.args.values():
+            if decl.default:
+                self.argument(decl.default)
+        self.body(block.body)
+        self.idle_names(("argument", name, decl.span) for name, decl in block.args.items())
+        self.idle_names(self.made)
+        inner, words = self.reads.difference(block.args), self.words
+        words.discard(block.name)
+        self.reads, self.words, self.made = outer
+        self.reads |= inner
+        self.words |= words
+
+    def idle_names(self, names: Iterable[tuple[str, str, Span]]) -> None:
+        for what, name, span in names:
+            if name not in self.reads:
+                self.uses.warnings.append(idle_name(f"reads the {what}", name, span))
+
+    # Steps
+
+    def body(self, body: Body) -> None:
+        for step in body.steps:
+            self.step(step)
+
+    def step(self, step: Step) -> None:
+        modifiers = step.modifiers
+        if modifiers is not NONE:
+            self.modifiers(step)
+        match step:
+            case Call():
+                self.call(step)
+            case Tap():
+                self.formula(step.formula)
+            case Merge():
+                self.merge(step)
+            case Group():
+                self.uses.warnings += idle_group(step)
+                self.body(step.body)
+            case For():
+                self.loop(step)
+            case Let():
+                self.made += [("value", name, argument.key_span) for name, argument in step.values.items()]
+                self.arguments(step.values.values())
+
+    def modifiers(self, step: Step) -> None:
+        modifiers = step.modifiers
+        self.uses.warnings += of_modifiers(modifiers)
+        for value in (modifiers.source, modifiers.when, modifiers.repeat):
+            if value is not None:
+                self.value(value)
+        self.arguments(modifiers.first.values())
+        for template in modifiers.templates():
+            self.template(template)
+        for made in (modifiers.tap, modifiers.append):
+            if made is not None and made.text is not None:
+                self.made.append(("tap", made.text, made.span))
+
+    def call(self, call: Call) -> None:
+        if isinstance(call.target, str):
+            self.words.add(call.target)
+        else:
+            self.formula(call.target)
+        self.arguments(call.arguments.entries.values())
+        if call.arguments.bare is not None:
+            self.argument(call.arguments.bare)
+
+    def merge(self, step: Merge) -> None:
+        self.words.add(step.kind)
+        self.uses.warnings += branches_like_steps(step)
+        self.arguments(step.call.arguments.entries.values())
+        if isinstance(step.branches, Formula):
+            self.formula(step.branches)
+            return
+        for branch in step.branches:
+            if branch.name:
+                self.template(branch.name)
+            if branch.when:
+                self.uses.warnings += idle_when(branch.when)
+                self.value(branch.when)
+            self.body(branch.body)
+
+    def loop(self, step: For) -> None:
+        """A loop, whose columns are names of its own. One that nothing reads may be there to count."""
+        for value in step.values.values():
+            self.value(value)
+        if step.rows:
+            self.value(step.rows)
+        outer, self.reads = self.reads, set()
+        self.body(step.body)
+        if step.modifiers.name:
+            self.template(step.modifiers.name)
+        names = [name for name, _ in step.columns]
+        if "row" not in self.reads and len(names) > 1:
+            idle = [("column", name, span) for name, span in step.columns if name not in self.reads]
+            self.idle_names(idle if len(idle) < len(names) else idle[1:])
+        outer |= self.reads.difference(names, _LOOP)
+        self.reads = outer
+
+    # Values
+
+    def arguments(self, arguments: Iterable[Argument]) -> None:
+        for argument in arguments:
+            self.argument(argument)
+
+    def argument(self, argument: Argument) -> None:
+        if argument.looks_like_steps:
+            try:
+                self.body(steps_of(argument))
+            except DiagnosticError:  # the linter tells of it
+                return
+        else:
+            self.value(argument.value)
+
+    def value(self, value: Value) -> None:
+        content = value.content
+        if isinstance(content, str):
+            self.words.add(content)
+        elif isinstance(content, Formula):
+            self.formula(content)
+        elif isinstance(content, tuple):
+            for item in content:
+                self.value(item)
+        elif isinstance(content, dict):
+            self.words.update(content)
+            for item in content.values():
+                self.value(item)
+
+    def template(self, template: Template) -> None:
+        for part in template.parts:
+            if isinstance(part, Formula):
+                self.formula(part)
+
+    def formula(self, formula: Formula) -> None:
+        self.reads.update([name for name, _ in formula.names])
+        if "'" in formula.source or '"' in formula.source:
+            self.uses.sources.append(formula.source)
