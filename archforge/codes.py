@@ -80,5 +80,6 @@ CODES: dict[str, str] = {
     "W0303": "a value that is kept behind the last of several repeats only",
     "W0304": "the number of an iteration where it is always 0",
     "W0305": "a condition, a repeat or a list of steps without effect",
+    "W0306": "a value that nothing reads",
     "W0401": "an input whose axes are probably those of another library",
 }

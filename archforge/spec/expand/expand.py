@@ -16,7 +16,7 @@ from archforge.spec.binding.environment import ArgFrame, Budget, Env, evaluate_a
 from archforge.spec.binding.modifier_checks import check_tensor, check_truth
 from archforge.spec.binding.tensors import POISON, Tensor
 from archforge.spec.expand.assemble import ScopeDraft, assemble
-from archforge.spec.expand.graph_warnings import foreign_axes
+from archforge.spec.expand.graph_warnings import foreign_axes, unread_values
 from archforge.spec.expand.least_input import least_input
 from archforge.spec.expand.naming import NameScope, assign_names
 from archforge.spec.expand.walk import At, Walk
@@ -191,16 +191,22 @@ class _Expander:
         except RecursionError:
             walk.note([Diagnostic("E0317", "steps are nested too deeply", self.spec.graph.span)])
         fail_all(self._with_batch_note(walk.found.values()))
+        graph = assemble(
+            self.spec.name, inputs, outputs, walk.drafts, walk.places, has_dotted=walk.has_dotted
+        )
+        declared = self.spec.input
+        named = declared if isinstance(declared, dict) else {"input": declared}
+        spans = {name: value.span for name, value in named.items() if value}
         return Expansion(
             self.spec,
             self.profile.name,
-            assemble(self.spec.name, inputs, outputs, walk.drafts, walk.places, has_dotted=walk.has_dotted),
+            graph,
             MappingProxyType(dict(self.env.spec.values)),
             walk.uses,
             frozenset(walk.blocks),
             self.overrides,
             input_shape,
-            tuple(walk.warnings),
+            (*walk.warnings, *unread_values(graph, spans)),
         )
 
     def _with_batch_note(self, found: Iterable[Diagnostic]) -> list[Diagnostic]:

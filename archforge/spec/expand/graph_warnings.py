@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from archforge.errors import Diagnostic, Span
+from archforge.ir import TypedGraph
 
-__all__ = ["foreign_axes"]
+__all__ = ["foreign_axes", "unread_values"]
 
 COLOURS = (1, 3)  # channels of a picture
 SMALLEST = 16  # of the sides of a picture; narrow maps are those of signals
@@ -32,3 +33,18 @@ def _channels(number: int) -> str:
 def _foreign(message: str, rule: str, meant: Sequence[int], span: Span) -> Diagnostic:
     hint = f"{rule}: [{', '.join(map(str, meant))}]"
     return Diagnostic("W0401", message, span, help=hint)
+
+
+def unread_values(graph: TypedGraph, inputs: Mapping[str, Span]) -> Iterator[Diagnostic]:
+    """W0306: a value that is computed, or comes in, and that neither a step nor an output reads. `inputs` are
+    the places of the graph's own."""
+    read = set(graph.outputs.values()).union(*[node.inputs for node in graph.nodes])
+    if len(read) == len(graph.types):
+        return
+    hint = "go on from it with a tap, name it in `outputs`, or remove it"
+    for name, span in inputs.items():
+        if name in graph.inputs and name not in read:
+            yield Diagnostic("W0306", f"no step and no output reads the input `{name}`", span, help=hint)
+    for node in graph.nodes:
+        if node.name not in read:
+            yield Diagnostic("W0306", f"no step and no output reads `{node.name}`", node.span, help=hint)

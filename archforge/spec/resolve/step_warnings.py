@@ -8,6 +8,7 @@ from itertools import pairwise
 from archforge.errors import Diagnostic, Span
 from archforge.ir import Op
 from archforge.ops import all_ops
+from archforge.ops.identity import Identity
 from archforge.spec.formulas.formula import Formula
 from archforge.spec.syntax.syntax_tree import Branch, Call, Group, Merge, Modifiers, Value
 
@@ -49,7 +50,7 @@ def _alone(branch: Branch) -> Call | None:
 
 def _is_elementwise(call: Call) -> bool:
     op = all_ops().get(str(call.target))
-    return op is not None and op.reach is Op.reach and not op.is_identity
+    return op is not None and op.reach is Op.reach and op is not Identity
 
 
 def _equal(first: Call, second: Call) -> bool:
