@@ -233,6 +233,102 @@ def test_objects_in_a_file_are_not_loaded(tmp_path: Path) -> None:
         read_rows(tmp_path / "x.npy", (3, 8, 8))
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", ["<f4", ">f4", "<f8", "<f2"])
+@pytest.mark.parametrize("axes", [(3, 8, 8), (1, 3, 8, 8), (2, 3, 8, 8), (3, 3, 3)])
+def test_an_array_alone_gives_what_it_gives_in_a_folder(
+    run: Run, folder: Path, axes: tuple[int, ...], dtype: str, order: Any
+) -> None:
+    """The number of axes tells a batch from one input: 3x3x3 is one, of 3 channels."""
+    array = np.random.default_rng(1).standard_normal(axes).astype(dtype, order=order)
+    np.save("x.npy", array)
+    np.savez("x.npz", array)
+    expected = archforge.compile("tiny.yaml", backend="numpy")(array.reshape(-1, *axes[-3:]).astype("f4"))
+    for alone in ("x.npy", "x.npz"):
+        assert run("tiny.yaml", "-i", alone, "-o", "alone.npz")[0] == 0
+        with np.load("alone.npz") as found:
+            np.testing.assert_allclose(found["output"], expected, rtol=1e-3)
+    Path("in").mkdir()
+    Path("x.npy").rename("in/x.npy")
+    assert run("tiny.yaml", "-i", "in", "-o", "many.npz")[0] == 0
+    with np.load("many.npz") as found:
+        np.testing.assert_allclose(np.stack([found[n] for n in found.files]), expected, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("array", "says"),
+    [
+        (np.zeros((8, 8, 3), "f4"), "has shape 8x8x3: channels come first, 3x8x8"),
+        (np.zeros((2, 8, 8, 3), "f4"), "has shape 2x8x8x3: channels come first, 3x8x8"),
+        (np.zeros((8, 8), "f4"), "has shape 8x8, expected 3x8x8 or Nx3x8x8"),
+        (np.zeros((), "f4"), "has shape of no axes, expected 3x8x8"),
+        (np.zeros((0, 3, 8, 8), "f4"), "N is 1 or more"),
+        (np.zeros((3, 8, 8), "u1"), "is uint8, expected floating-point numbers"),
+        (np.zeros((3, 8, 8), "c8"), "is complex64, expected floating-point numbers"),
+        (np.zeros((3, 8, 8), "U3"), "is <U3, expected floating-point numbers"),
+    ],
+)
+def test_an_array_that_is_no_input_is_refused_alone_and_passed_over_in_a_folder(
+    run: Run, folder: Path, array: Any, says: str
+) -> None:
+    np.save("x.npy", array)
+    code, _, err = run("tiny.yaml", "-i", "x.npy")
+    assert (code, err[:5], says in err) == (2, "E0607", True)
+    Path("x.npy").rename(folder / "x.npy")
+    (folder / "broken.npy").unlink()
+    code, out, err = run("tiny.yaml", "-i", "data")
+    assert (code, len(out.splitlines()), says in err) == (1, 5, True)
+
+
+def test_a_batch_of_none_is_refused_in_python(folder: Path) -> None:
+    model = archforge.compile("tiny.yaml", backend="numpy")
+    with pytest.raises(DiagnosticError, match="N is 1 or more"):
+        model(np.zeros((0, 3, 8, 8), np.float32))
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("last", ["", "\n", "\n\n\n"])
+def test_labels_are_lines_of_any_system(run: Run, folder: Path, mark: str, end: str, last: str) -> None:
+    text = mark + ("a\nb\u2028c\nd\nd\ne" + last).replace("\n", end)
+    Path("labels.txt").write_bytes(text.encode())
+    code, out, _ = run("tiny.yaml", "-i", "data/x*.npy", "--labels", "labels.txt", "--json")
+    found = {top["class"]: top["label"] for line in map(json.loads, out.splitlines()) for top in line["top"]}
+    assert (code, found) == (0, {0: "a", 1: "b\u2028c", 2: "d", 3: "d", 4: "e"})
+
+
+@pytest.mark.parametrize(
+    "data",
+    ["a\nb\nc\nd\ne".encode(code) for code in ("utf-16", "utf-16-le", "utf-32")]
+    + [b"", b'["a","b"]', b"\xe9"],
+)
+def test_labels_of_another_form_are_refused(run: Run, folder: Path, data: bytes) -> None:
+    Path("labels.txt").write_bytes(data)
+    code, _, err = run("tiny.yaml", "-i", "data", "--labels", "labels.txt")
+    assert (code, err[:5]) == (2, "E0601")
+
+
+def test_a_row_of_a_table_has_as_many_fields_as_its_head(run: Run, folder: Path) -> None:
+    assert run("tiny.yaml", "-i", "data/x*.npy", "-o", "out.csv", "--top", "99")[0] == 0
+    assert {len(row.split(",")) for row in Path("out.csv").read_text().splitlines()} == {11}
+
+
+def test_a_folder_is_no_file_to_write(run: Run, folder: Path) -> None:
+    Path("out.csv").mkdir()
+    code, out, err = run("tiny.yaml", "-i", "data", "-o", "out.csv")
+    assert (code, out, err.splitlines()[0]) == (2, "", "E0705: cannot write out.csv: it is a folder")
+
+
+def test_what_is_no_file_in_a_folder_is_left_out(run: Run, folder: Path) -> None:
+    for name in ("broken.npy", "many.npy", "x2.npy"):
+        (folder / name).unlink()
+    (folder / "dir.png").mkdir()
+    (folder / "dir.npy").mkdir()
+    (folder / "loop.npy").symlink_to("loop.npy")
+    (folder / "lost.npy").symlink_to("nowhere")
+    assert [path.name for path in find_files(["data", "data"])] == ["x10.npy"]
+
+
 # Pictures -----------------------------------------------------------------------------------------------
 
 

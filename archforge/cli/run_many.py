@@ -63,6 +63,7 @@ class ManyInputs(NamedTuple):
     preparation: Preparation
     labels: Sequence[str]
     output: Path | None
+    classes: int  # values of the first output
 
     @property
     def words(self) -> str:
@@ -72,7 +73,10 @@ class ManyInputs(NamedTuple):
         """Print all results, keep them in `output`, and say at the end how many there were. Returns the
         exit code; results from before an interruption have been printed and kept."""
         printer = ResultPrinter(
-            top, self.labels, as_json, min(max(len(f.as_posix()) for f in self.files), WIDEST)
+            min(top, self.classes),
+            self.labels,
+            as_json,
+            min(max(len(f.as_posix()) for f in self.files), WIDEST),
         )
         samples = read_ahead(self.files, self.preparation.read, AHEAD * batch)
         done = failed = code = 0
@@ -120,4 +124,4 @@ def open_many(
         fail("E0705", f"the output is {made}, and a .csv file holds classes", help="-o outputs.npz")
     names = read_labels(labels, made) if labels else []
     files = find_files(sources)
-    return ManyInputs(files, prepared(files, network, pictures), names, output)
+    return ManyInputs(files, prepared(files, network, pictures), names, output, made.size)
