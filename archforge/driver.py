@@ -316,7 +316,14 @@ def _bound(network: Network, given: Mapping[str, Any] | None) -> LazyArrays | No
     what does not fit."""
     from archforge.weights.bind import bind
 
-    return None if given is None else bind(network.params, given, ignorable=_other_heads(network))
+    if given is None:
+        return None
+    try:
+        return bind(network.params, given, ignorable=_other_heads(network))
+    except DiagnosticError as error:
+        from archforge.analysis.fitting_profile import with_setting
+
+        raise DiagnosticError(with_setting(network, given, error.diagnostics)) from None
 
 
 def _other_heads(network: Network) -> set[str]:

@@ -294,15 +294,15 @@ def _slips(word: str, other: str) -> int:
     return row[-1]
 
 
-def listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[str], *, between: str = ", ") -> str:
     """Names with commas between them: as many as a reader takes in, and how many more there are."""
     every = list(names)
     shown: list[str] = []
     for name in every:
-        if shown and len(", ".join([*shown, name])) > LISTED:
-            return f"{', '.join(shown)} and {len(every) - len(shown):,} more"
+        if shown and len(between.join([*shown, name])) > LISTED:
+            return f"{between.join(shown)} and {len(every) - len(shown):,} more"
         shown.append(name)
-    return ", ".join(shown)
+    return between.join(shown)
 
 
 LISTED = 240  # characters

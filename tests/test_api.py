@@ -72,13 +72,44 @@ def test_weights_choose_the_profile_that_they_fit(name: str) -> None:
 
 
 def test_weights_that_fit_no_profile_say_how_each_differs() -> None:
+    weights = zeros("vgg_16", "torchvision")
+    with pytest.raises(DiagnosticError) as caught:
+        archforge.compile("resnet_18", weights=weights)
+    (found,) = caught.value.diagnostics
+    assert found.code == "E0606"
+    assert "torchvision: `conv1.weight` is not in the weights" in found.message
+
+
+def test_weights_that_nearly_fit_a_profile_say_what_keeps_them_from_it() -> None:
     weights = zeros("resnet_18", "torchvision")
     del weights["layer4.1.bn2.bias"]
     with pytest.raises(DiagnosticError) as caught:
         archforge.compile("resnet_18", weights=weights)
-    text = str(caught.value)
-    assert text.startswith("E0606")
-    assert "torchvision: `layer4.1.bn2.bias` is not in the weights" in text
+    with pytest.raises(DiagnosticError) as of_the_profile:
+        archforge.compile("resnet_18", "torchvision", weights=weights)
+    first, *others = caught.value.diagnostics
+    assert (first.code, "`torchvision`" in first.message) == ("E0606", True)
+    assert others == list(of_the_profile.value.diagnostics)
+
+
+@pytest.mark.parametrize(
+    ("name", "profile"), [("resnet_18", "torchvision"), ("inception_v3", "torchvision"), ("lenet_5", None)]
+)
+def test_weights_of_other_classes_name_the_setting_that_takes_them(name: str, profile: str | None) -> None:
+    network = archforge.load(name, profile, classes=7)
+    weights = {key: np.zeros(decl.shape, np.float32) for key, decl in network.params.items()}
+    for wanted in (None, network.profile):
+        with pytest.raises(DiagnosticError, match="they fit with --set classes=7"):
+            archforge.compile(name, wanted, weights=weights, backend="numpy")
+    archforge.compile(name, weights=weights, backend="numpy", classes=7)
+
+
+def test_a_setting_is_named_only_where_it_makes_the_weights_fit() -> None:
+    weights = zeros("resnet_18", "torchvision")
+    weights["fc.weight"] = np.zeros((7, 512), np.float32)
+    with pytest.raises(DiagnosticError) as caught:
+        archforge.compile("resnet_18", weights=weights)
+    assert "--set" not in str(caught.value)
 
 
 def test_counters_of_batches_are_ignored_and_anything_else_is_not() -> None:

@@ -3,30 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, NoReturn
 
 from archforge.analysis.network import Network
-from archforge.errors import DiagnosticError, fail
+from archforge.errors import Diagnostic, DiagnosticError, fail, listed
 from archforge.ir import shape_text
 from archforge.passes import optimise
-from archforge.weights.bind import COUNTER, shape_of
+from archforge.spec.expand.expand import expand
+from archforge.spec.resolve.sources import settings_of
+from archforge.weights.bind import COUNTER, bind, shape_of
 from archforge.weights.given import prefix_diagnostic, prefixes
 
-__all__ = ["fitting"]
+__all__ = ["fitting", "with_setting"]
+
+
+# A profile nearly fits if at most one in so many names and shapes of its parameters differs.
+NEARLY = 8
 
 
 def fitting(networks: Sequence[Network], given: Mapping[str, Any]) -> Network:
     """The one of a spec's networks whose parameters have the names and shapes of `given`.
 
-    Networks that compute the same from the same weights are one. Raises E0606 for none, with the
-    first difference to each, or several; E0602 for names that all have a prefix.
+    Networks that compute the same from the same weights are one. Raises E0606 for none, with all that
+    differs from the one that nearly fits, else with the first difference to each, or for several; E0602 for
+    names that all have a prefix.
     """
     fits: list[Network] = []
-    misfits: list[str] = []
+    misfits: dict[str, list[str]] = {}
     for network in networks:
-        misfit = _first_misfit(network, given)
+        misfit = _misfits(network, given)
         if misfit:
-            misfits.append(f"{network.profile}: {misfit}")
+            misfits[network.profile] = misfit
         elif not any(_wiring(network) == _wiring(other) for other in fits):
             fits.append(network)
     if len(fits) == 1:
@@ -38,19 +47,67 @@ def fitting(networks: Sequence[Network], given: Mapping[str, Any]) -> Network:
     for network in networks:
         if found := prefixes(network.params, given):
             raise DiagnosticError((prefix_diagnostic(found),))
-    fail("E0606", f"the weights fit no profile of {name}: {'; '.join(misfits)}")
+    nearest = min(networks, key=lambda n: len(misfits[n.profile]))
+    if len(misfits[nearest.profile]) * NEARLY <= max(len(nearest.params), NEARLY):
+        _refuse_nearly(nearest, given)
+    told = [f"{profile}: {wrong[0]}" for profile, wrong in misfits.items()]
+    fail("E0606", f"the weights fit no profile of {name}: {listed(told, between='; ')}")
 
 
-def _first_misfit(network: Network, given: Mapping[str, Any]) -> str:
-    """The first entry that differs, in words; empty if all fit."""
+def _refuse_nearly(network: Network, given: Mapping[str, Any]) -> NoReturn:
+    """Raise E0606 for the profile that nearly fits, and what its own weights would be refused for."""
+    message = f"the weights fit no profile of {network.name}; this keeps them from `{network.profile}`"
+    found = [Diagnostic("E0606", message)]
+    try:
+        bind(network.params, given)
+    except DiagnosticError as error:
+        found += with_setting(network, given, error.diagnostics)
+    raise DiagnosticError(tuple(found))
+
+
+def _misfits(network: Network, given: Mapping[str, Any]) -> list[str]:
+    """The entries that differ, in words; none if all fit."""
+    found = []
     for name, decl in network.params.items():
         if name not in given:
-            return f"`{name}` is not in the weights"
-        shape = shape_of(given[name])
-        if shape != decl.shape:
-            return f"`{name}` is {shape_text(shape)} in the weights, {shape_text(decl.shape)} here"
-    extra = next((n for n in given if n not in network.params and not n.endswith(COUNTER)), None)
-    return f"the weights hold `{extra}` besides" if extra else ""
+            found.append(f"`{name}` is not in the weights")
+        elif (shape := shape_of(given[name])) != decl.shape:
+            found.append(f"`{name}` is {shape_text(shape)} in the weights, {shape_text(decl.shape)} here")
+    extra = [n for n in given if n not in network.params and not n.endswith(COUNTER)]
+    return [*found, *(f"the weights hold `{name}` besides" for name in extra)]
+
+
+def with_setting(
+    network: Network, given: Mapping[str, Any], found: Sequence[Diagnostic]
+) -> tuple[Diagnostic, ...]:
+    """The diagnostics of weights that do not fit; the first says which value of an argument makes them fit,
+    if one does: that of the classes, where only the head differs."""
+    setting = _setting_that_fits(network, given)
+    if not setting:
+        return tuple(found)
+    help = f"they fit with --set {setting}; in Python, {setting}"
+    first = next((i for i, d in enumerate(found) if d.code == "E0604"), 0)
+    return tuple(replace(d, help=help) if i == first else d for i, d in enumerate(found))
+
+
+def _setting_that_fits(network: Network, given: Mapping[str, Any]) -> str:
+    """The argument and value, `classes=2`, with which a network has parameters of the given shapes; empty
+    if there is none."""
+    expansion = network.expansion
+    shapes = {name: decl.shape for name, decl in network.params.items()}
+    if not all(name in given for name in shapes):
+        return ""
+    apart = [(s, t) for name, s in shapes.items() if (t := shape_of(given[name])) != s]
+    for now, then in dict.fromkeys((s[0], t[0]) for s, t in apart if s and t and s[1:] == t[1:]):
+        for name, value in expansion.args.items():
+            if type(value) is not int or value != now:
+                continue
+            settings = {**expansion.settings, **settings_of({name: then})}
+            with suppress(DiagnosticError):
+                graph = expand(network.spec, network.profile, settings, expansion.input_shape).graph
+                if all(shape_of(given[n]) == d.shape for n, d in graph.params().items() if n in given):
+                    return f"{name}={then}"
+    return ""
 
 
 def _wiring(network: Network) -> list[tuple[Any, ...]]:
