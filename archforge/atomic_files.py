@@ -18,7 +18,9 @@ def made_folder(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        fail("E0705", f"cannot make the folder {folder}: {reason_of(error)}")
+        file = next((part for part in (folder, *folder.parents) if part.is_file()), None)
+        help = f"{file} is a file; name a folder beside it" if file else ""
+        fail("E0705", f"cannot make the folder {folder}: {reason_of(error)}", help=help)
     return folder
 
 

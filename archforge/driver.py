@@ -30,7 +30,7 @@ from archforge.ir import TypedGraph, by_x
 from archforge.spec.expand.expand import InputShape, expand
 from archforge.spec.resolve.block_spec import block_spec
 from archforge.spec.resolve.library import Library
-from archforge.spec.resolve.sources import Source, open_spec, settings_of, zoo_paths
+from archforge.spec.resolve.sources import STDIN, Source, open_spec, settings_of, zoo_paths
 from archforge.spec.resolve.spec import Spec
 from archforge.spec.syntax.syntax_tree import Argument
 from archforge.spec.yaml.meant_comments import idle_comments, unmeant
@@ -114,7 +114,8 @@ def _report(path: Path, library: Library, profile: str | None, *, require_expect
     try:
         spec = open_spec(path, library)
     except DiagnosticError as error:
-        return Report(path.stem, shown, None, diagnostics=error.diagnostics)
+        name = "stdin" if shown == STDIN else path.stem
+        return Report(name, shown, None, diagnostics=error.diagnostics)
     networks: list[Network] = []
     broken: list[Diagnostic] = []
     for part, name in _checkable(spec, profile, broken):

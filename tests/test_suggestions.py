@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from archforge import driver
+from archforge.atomic_files import made_folder
 from archforge.errors import Diagnostic, DiagnosticError, listed, misspelt
 from archforge.ops import all_ops
 from archforge.spec.syntax.foreign_words import (
@@ -124,3 +125,21 @@ def mistakes(text: str, path: Path) -> tuple[Diagnostic, ...]:
     finally:
         copy.unlink()
     return (*report.diagnostics, *report.failures)
+
+
+# Names and paths on the command line
+
+
+@pytest.mark.parametrize("path", [r"C:\specs\x.yaml", "C:/specs/x.yaml", r"specs\x.yaml"])
+def test_a_path_of_windows_is_a_path(path: str) -> None:
+    with pytest.raises(DiagnosticError) as caught:
+        driver.open_spec(path)
+    (found,) = caught.value.diagnostics
+    assert (found.code, path in found.message) == ("E0002", True)
+    assert "\\" not in path or "/" in found.help
+
+
+def test_a_file_that_stands_where_a_folder_is_wanted_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DiagnosticError, match="file is a file; name a folder"):
+        made_folder(tmp_path / "file" / "inner")

@@ -107,6 +107,8 @@ def read_golden(path: str | Path) -> Golden:
             raise ValueError(f"it has more than {MAX_BYTES:,} bytes")
         try:
             return parsed_golden(json.loads(text, object_pairs_hook=_once))
+        except UnicodeDecodeError:
+            raise ValueError("it is no text in UTF-8") from None
         except RecursionError:
             raise ValueError("its lists and objects are nested too deep") from None
 

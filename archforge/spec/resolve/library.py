@@ -44,6 +44,9 @@ def find_spec(name: str) -> Path:
         fail("E0002", f"there is no spec `{name}`", help=f"rename `{other}`: specs end in {SUFFIX}")
     if name and os.path.isdir(name):  # noqa: PTH112  pathlib raises where a name is too long
         fail("E0002", f"`{name}` is a folder", help="name one spec; `archforge check` takes folders")
+    if "\\" in name and os.sep == "/":
+        help = f"a path has `/` here: {PureWindowsPath(name).as_posix()}"
+        fail("E0002", f"there is no spec `{name}`", help=help)
     near = did_you_mean(Path(name).stem, [p.stem for p in spec_files(zoo_folder())])
     hint = near if near.startswith("did") else "`archforge list` shows the shipped zoo"
     fail("E0002", f"there is no spec `{name}`, neither here nor in the shipped zoo", help=hint)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,8 @@ def zoo_paths(paths: str | Path | Iterable[str | Path] = ()) -> list[Path]:
 def _parts(source: str) -> tuple[str, str]:
     """The name or path, and the block behind a colon, if there is one: a path may hold colons itself."""
     name, _, block = source.partition(BLOCK_MARK)
+    if re.match(r"[A-Za-z]:[\\/]", source):  # the drive of a Windows path
+        return source, ""
     if block and not os.path.exists(source):  # noqa: PTH110  pathlib raises where a name is too long
         return name, block
     return source, ""
