@@ -25,8 +25,9 @@ from typing import TYPE_CHECKING, Any
 from archforge.analysis.checks import check_cells
 from archforge.analysis.counts import count
 from archforge.analysis.network import Network, Report
-from archforge.errors import Diagnostic, DiagnosticError, fail, fail_all, in_order
+from archforge.errors import MAX_REPORTED, Diagnostic, DiagnosticError, fail, fail_all, in_order
 from archforge.ir import TypedGraph, by_x
+from archforge.spec.binding.environment import Budget
 from archforge.spec.expand.expand import InputShape, expand
 from archforge.spec.resolve.block_spec import block_spec
 from archforge.spec.resolve.library import Library
@@ -53,22 +54,36 @@ def analyse(
     *,
     settings: Mapping[str, Argument] | None = None,
     input_shape: InputShape | None = None,
-    siblings: Iterable[Network] = (),
+    together: Together | None = None,
 ) -> Network:
     """The network of one profile: its graph, counts and cells. Cells do not apply to one with settings or
     another input.
 
-    siblings: networks of the spec under the same settings. If one has a profile with the same changes, its
-    graph and counts are used again. Raises `DiagnosticError` with every mistake of the graph.
+    together: other networks of the spec under the same settings; this one joins them. If one has a profile
+    with the same changes, its graph and counts are used again. Raises `DiagnosticError` with every mistake of
+    the graph.
     """
-    twins = (n for n in siblings if spec.profile(n.profile).changes() == spec.profile(profile).changes())
-    twin = next(twins, None)
+    together = together or Together()
+    decl = spec.profile(profile)
+    changes = (id(spec), decl.changes())
+    twin = together.twins.get(changes)
     if twin is None:
-        expansion = expand(spec, profile, settings, input_shape)
+        expansion = expand(spec, profile, settings, input_shape, together.budget)
         counts = count(expansion.graph)
     else:
-        expansion, counts = replace(twin.expansion, profile=spec.profile(profile).name), twin.counts
-    return Network(expansion, counts, check_cells(expansion, counts))
+        expansion, counts = replace(twin.expansion, profile=decl.name), twin.counts
+    network = Network(expansion, counts, check_cells(expansion, counts))
+    together.twins.setdefault(changes, network)
+    return network
+
+
+class Together:
+    """Networks on one budget. `twins` has one for the `id` of each spec, which they keep alive, and each text
+    of what a profile changes in it."""
+
+    def __init__(self, *known: Network) -> None:
+        self.budget = Budget()
+        self.twins = {(id(n.spec), n.spec.profile(n.profile).changes()): n for n in known}
 
 
 def _every_profile(
@@ -78,11 +93,11 @@ def _every_profile(
     *known: Network,
 ) -> tuple[Network, ...]:
     """The networks of all profiles. Those with the same changes, the `known` ones included, share a graph."""
-    found: list[Network] = []
-    for name in spec.profile_names:
-        siblings = (*known, *found)
-        found.append(analyse(spec, name, settings=settings, input_shape=input_shape, siblings=siblings))
-    return tuple(found)
+    together = Together(*known)
+    return tuple(
+        analyse(spec, name, settings=settings, input_shape=input_shape, together=together)
+        for name in spec.profile_names
+    )
 
 
 def load(
@@ -118,11 +133,14 @@ def _report(path: Path, library: Library, profile: str | None, *, require_expect
         return Report(name, shown, None, diagnostics=error.diagnostics)
     networks: list[Network] = []
     broken: list[Diagnostic] = []
+    together = Together()
     for part, name in _checkable(spec, profile, broken):
         try:
-            networks.append(analyse(part, name, siblings=[n for n in networks if n.spec is part]))
+            networks.append(analyse(part, name, together=together))
         except DiagnosticError as error:
             broken += [d for d in error.diagnostics if d not in broken]
+            if len(broken) >= MAX_REPORTED:
+                break
     unmet = tuple(_unchecked(n) for n in networks if require_expect and not n.cells)
     found = [*spec.warnings, *(w for n in networks for w in n.expansion.warnings)]
     if profile is None and not broken and networks:  # else something that a comment is for may not show

@@ -109,6 +109,10 @@ class Diagnostic:
     def __post_init__(self) -> None:
         if self.code not in CODES:
             raise InternalError(f"unregistered diagnostic code {self.code}")
+        for part in ("message", "label", "help"):  # which may quote a name as long as a file
+            text = getattr(self, part)
+            if len(text) > LONGEST_TEXT:
+                object.__setattr__(self, part, f"{text[:LONGEST_TEXT]}...")
 
     @property
     def is_warning(self) -> bool:
@@ -155,6 +159,7 @@ class Diagnostic:
 
 
 WIDTH = 100
+LONGEST_TEXT = 4 * WIDTH
 _HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -187,7 +192,7 @@ def _printable(text: str) -> str:
 
 def _clipped(text: str) -> str:
     shown = _printable(text)
-    return shown if len(shown) <= 4 * WIDTH else f"{shown[: 4 * WIDTH]}..."
+    return shown if len(shown) <= LONGEST_TEXT else f"{shown[:LONGEST_TEXT]}..."
 
 
 def _cells(text: str) -> int:
@@ -252,13 +257,13 @@ def in_order(found: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
 
 def closest(word: str, known: Iterable[str]) -> str | None:
     """The known word most like `word`, if one is like it at all."""
-    return next(iter(_alike(word[:LONGEST], tuple(known))), None)
+    return next(iter(_alike(word[:LONGEST], _compared(word, known))), None)
 
 
 def misspelt(word: str, known: Iterable[str]) -> str | None:
     """The known word that `word` is but for a slip or two, for its case, or for its end; None if it seems to
     be another word."""
-    names = tuple(known)
+    names = _compared(word, known)
     short = word[:LONGEST].casefold()
     for name in _alike(word[:LONGEST], names):
         if _slips(short, name[:LONGEST].casefold()) <= min(len(word), len(name)) // 3:
@@ -269,7 +274,20 @@ def misspelt(word: str, known: Iterable[str]) -> str | None:
 
 
 LONGEST = 100  # characters that are compared
+MOST_PAIRS = 60_000  # of characters, one of a word and one of a name, for one suggestion
 SHORTEST = 3  # of an abbreviation
+
+
+def _compared(word: str, known: Iterable[str]) -> tuple[str, ...]:
+    """The first of the known names, as many as can be compared with `word` in some milliseconds."""
+    names: list[str] = []
+    length, left = len(word[:LONGEST]), MOST_PAIRS
+    for name in known:
+        left -= LONGEST + length * len(name)
+        if left < 0:
+            break
+        names.append(name)
+    return tuple(names)
 
 
 @lru_cache(maxsize=1000)
@@ -294,18 +312,18 @@ def _slips(word: str, other: str) -> int:
     return row[-1]
 
 
-def listed(names: Iterable[str], *, between: str = ", ") -> str:
-    """Names with commas between them: as many as a reader takes in, and how many more there are."""
-    every = list(names)
-    shown: list[str] = []
-    for name in every:
-        if shown and len(between.join([*shown, name])) > LISTED:
-            return f"{between.join(shown)} and {len(every) - len(shown):,} more"
-        shown.append(name)
-    return between.join(shown)
-
-
 LISTED = 240  # characters
+
+
+def listed(names: Iterable[str], most: int = LISTED, *, between: str = ", ") -> str:
+    """Names with commas between them: as many as fit into `most` characters, and how many more there are."""
+    every = list(names)
+    length = -len(between)
+    for index, name in enumerate(every):
+        length += len(between) + len(name)
+        if index and length > most:
+            return f"{between.join(every[:index])} and {len(every) - index:,} more"
+    return between.join(every)
 
 
 def did_you_mean(word: str, known: Iterable[str], *, what: str = "known") -> str:

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 
 from archforge.errors import DiagnosticError, SourceFile
 from archforge.resources import templates_folder, zoo_folder
+from archforge.spec.limits import LEVELS
 from archforge.spec.printing.document import append_section, print_document
 from archforge.spec.printing.layout import Child, Collection, written
 from archforge.spec.resolve.library import spec_files
 from archforge.spec.yaml.comments import Surroundings, read_comments
-from archforge.spec.yaml.tree import MAX_DEPTH, Entry, Mapping, Scalar, Sequence, Tree, parse_yaml
+from archforge.spec.yaml.tree import Entry, Mapping, Scalar, Sequence, Tree, parse_yaml
 from tests.pages.errors import CASES
 from tests.pages.reference import LANGUAGE, examples
 
@@ -395,7 +396,7 @@ def test_line_ends_and_the_byte_order_mark_are_those_of_the_text() -> None:
         "a: !  # c\n  x",
         "a: ! >-\n  x",
         f"? {'k' * 1001}\n: 1",
-        f"a: [{'1, ' * 300_000}1]",
+        f"a: [{'12345678, ' * 80_000}1]",
     ],
 )
 def test_what_cannot_be_kept_is_refused(text: str) -> None:
@@ -407,8 +408,13 @@ def test_what_cannot_be_kept_is_refused(text: str) -> None:
 def test_large_and_deep_documents_are_printed() -> None:
     check("a:\n" + "  - {conv: 1}  # c\n" * 0 + "".join(f"  - conv: {i}  # {i}\n" for i in range(5_000)))
     check("".join(f"# {i}\n" for i in range(20_000)) + "a: [" + "1, " * 20_000 + "1]")
-    check(f"a: {'[' * (MAX_DEPTH - 1)}{']' * (MAX_DEPTH - 1)}  # c")
-    check("a:\n" + "".join(f"{'  ' * i}-\n" for i in range(1, MAX_DEPTH - 1)) + "  " * MAX_DEPTH + "- x  # c")
+    check(f"a: {'[' * (LEVELS.most - 1)}{']' * (LEVELS.most - 1)}  # c")
+    check(
+        "a:\n"
+        + "".join(f"{'  ' * i}-\n" for i in range(1, LEVELS.most - 1))
+        + "  " * LEVELS.most
+        + "- x  # c"
+    )
 
 
 # Sections appended

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from archforge.errors import Diagnostic, DiagnosticError, SourceFile, Span
 from archforge.resources import zoo_folder
+from archforge.spec.limits import CHARACTERS, LEVELS
 from archforge.spec.resolve.library import spec_files
 from archforge.spec.yaml import parsers
-from archforge.spec.yaml.tree import MAX_CHARACTERS, MAX_DEPTH, Mapping, Scalar, Sequence, Tree, parse_yaml
+from archforge.spec.yaml.tree import Mapping, Scalar, Sequence, Tree, parse_yaml
 
 
 @pytest.fixture(scope="module", autouse=True, params=["libyaml", "own parser"])
@@ -122,17 +123,17 @@ def test_bombs_are_refused_before_they_go_off() -> None:
     bomb = "a: &a [x, x]\n" + "".join(f"{c}: &{c} [*{p}, *{p}]\n" for p, c in pairwise("abcdefghi"))
     assert {d.code for d in refused(bomb)} == {"E0103"}
     assert refused("[" * 10_000)[0].code == "E0107"
-    assert refused("a: " + "x" * MAX_CHARACTERS)[0].code == "E0107"
+    assert refused("a: " + "x" * CHARACTERS.most)[0].code == "E0107"
     assert len(refused("a: 1\n" * 10_000)) == 50
 
 
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ("{a: ", "}"), ("- ", "")])
 def test_nesting_is_allowed_up_to_its_limit(opening: str, closing: str) -> None:
-    read(opening * MAX_DEPTH + "1" + closing * MAX_DEPTH)
-    for depth in (MAX_DEPTH + 1, 20_000):  # versions of libyaml have limits of their own
+    read(opening * LEVELS.most + "1" + closing * LEVELS.most)
+    for depth in (LEVELS.most + 1, 15_000):  # versions of libyaml have limits of their own
         (found,) = refused(opening * depth + "1" + closing * depth)
         assert found.span
-        assert (found.code, found.span.column) == ("E0107", len(opening) * MAX_DEPTH)
+        assert (found.code, found.span.column) == ("E0107", len(opening) * LEVELS.most)
 
 
 # Places

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from archforge.analysis.counts import Counts
-from archforge.errors import Diagnostic, DiagnosticError, Span, did_you_mean, fail
+from archforge.errors import MAX_REPORTED, Diagnostic, DiagnosticError, Span, did_you_mean, fail
 from archforge.ir import TensorType
 from archforge.ops import all_ops
 from archforge.spec.binding.environment import Budget
@@ -87,6 +87,8 @@ def check_cells(expansion: Expansion, counts: Counts) -> tuple[Cell, ...]:
             cell = _cell(entry, profile, default, names)
         except (DiagnosticError, LimitError) as error:
             mistakes += error.diagnostics
+            if len(mistakes) >= MAX_REPORTED:
+                break
         else:
             if expansion.is_changed:
                 cell = replace(cell, status="not_applicable", problem=None)
@@ -138,7 +140,7 @@ class _Known:
             "ops": _Set(kinds, all_ops()),
             "uses": _Set(expansion.uses, expansion.blocks),
         }
-        return cls(expansion, computed, values, Budget())
+        return cls(expansion, computed, values, expansion.budget)
 
     def with_constants(self, constants: Mapping[str, int]) -> _Known:
         """Join the constants of a rule to the names, on one budget."""
@@ -150,8 +152,8 @@ class _Known:
     def names(self) -> Iterable[str]:
         return self.values
 
-    def spend(self, items: int) -> None:
-        self.budget.spend(items)
+    def spend(self, items: int, span: Span) -> None:
+        self.budget.spend(items, span)
 
 
 def _shapes(types: Iterable[TensorType]) -> str:

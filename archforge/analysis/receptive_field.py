@@ -7,9 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
+from archforge.errors import fail
 from archforge.ir import Node, Reach, TensorType, TypedGraph
 
 __all__ = ["Field", "receptive_fields"]
+
+
+MAX_NUMBER = 10**100
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,9 @@ def receptive_fields(typed: TypedGraph) -> Mapping[str, tuple[Field, ...]]:
 
     Grows by (extent - 1) * stride at each window and, where branches meet, is the largest of theirs. It is
     that of the graph's wiring: a gate that sees the whole map, as in squeeze-and-excitation, makes it the
-    whole input. Source: doi:10.23915/distill.00021 (Araujo, Norris and Sim), equations 2 and 3.
+    whole input. Raises E0317 for numbers that nobody can read.
+
+    Source: doi:10.23915/distill.00021 (Araujo, Norris and Sim), equations 2 and 3.
     """
     rank = max((len(t.spatial) for t in typed.inputs.values()), default=0)
     axes: dict[str, _Axes] = {
@@ -49,7 +55,21 @@ def receptive_fields(typed: TypedGraph) -> Mapping[str, tuple[Field, ...]]:
     }
     for node in typed.nodes:
         axes[node.name] = _through(node, typed.input_types(node), [axes[v] for v in node.inputs])
+        _check_magnitude(node, axes[node.name])
     return {name: tuple(_along(found, axis) for axis in range(1, rank + 1)) for name, found in axes.items()}
+
+
+def _check_magnitude(node: Node, axes: _Axes) -> None:
+    """Raise E0317 for fields and strides that nobody can read: they multiply from layer to layer."""
+    numbers = (n for found in axes if found for n in (found[1].extent, found[1].stride) if n)
+    if any(max(number.numerator, number.denominator) > MAX_NUMBER for number in numbers):
+        digits = len(str(MAX_NUMBER))
+        fail(
+            "E0317",
+            f"the receptive field or the stride of `{node.name}` has more than {digits} digits",
+            node.span,
+            help="leave both out of `--with`, or make the strides smaller",
+        )
 
 
 def _along(axes: _Axes, axis: int) -> Field:

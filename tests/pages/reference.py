@@ -13,15 +13,11 @@ from archforge.ops import all_ops
 from archforge.ops.base import Op
 from archforge.ops.meanings import attribute_meanings, op_text
 from archforge.resources import zoo_folder
-from archforge.spec.binding import environment
-from archforge.spec.expand import expand, walk
-from archforge.spec.formulas import compiler as formula_compiler
+from archforge.spec import limits
 from archforge.spec.formulas import functions
-from archforge.spec.resolve import resolve
 from archforge.spec.schema.schema import general_schema
 from archforge.spec.schema.values import plain_text
 from archforge.spec.syntax.syntax_tree import CELLS
-from archforge.spec.yaml import tree
 from tests.pages.markdown import escaped, table
 from tests.pages.sessions import fences
 
@@ -58,21 +54,11 @@ def _cells() -> str:
 
 
 def _limits() -> str:
-    limits = {
-        "characters of a file": tree.MAX_CHARACTERS,
-        "levels of nesting in a file": tree.MAX_DEPTH,
-        "characters of a formula": formula_compiler.MAX_LENGTH,
-        "items of a list or text in a formula": functions.MAX_ITEMS,
-        "a number": functions.MAX_NUMBER,
-        "specs that extend each other": resolve.MAX_CHAIN,
-        "an extent of an input": expand.MAX_DIMENSION,
-        "an extent of a value": functions.MAX_NUMBER,
-        "calls of blocks inside each other": walk.MAX_DEPTH,
-        "steps that a graph takes, loops unrolled": walk.MAX_STEPS,
-        "items that all formulas of a graph go through": environment.MAX_WORK,
-        "nodes of a graph": walk.MAX_NODES,
-    }
-    return table(("of", "at most"), ((what, f"{limit:,}") for what, limit in limits.items()))
+    found = (limit for limit in vars(limits).values() if isinstance(limit, limits.Limit))
+    rows = (
+        (limit.of, f"{limit.most:,}", f"[{limit.code}](errors.md#{limit.code.lower()})") for limit in found
+    )
+    return table(("of", "at most", "else"), rows)
 
 
 LANGUAGE_PARTS: Mapping[str, Callable[[], str]] = {

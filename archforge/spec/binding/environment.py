@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from archforge.errors import Diagnostic, DiagnosticError, Note, Span, fail
+from archforge.spec import limits
 from archforge.spec.binding.suggestions import value_hint
 from archforge.spec.binding.tensors import POISON, Tensor
-from archforge.spec.formulas.failures import MISTAKES, Overspent, Poisoned, mistakes_in
+from archforge.spec.formulas.failures import MISTAKES, LimitError, Poisoned, mistakes_in
 from archforge.spec.formulas.formula import Formula, Namespace, describe
 from archforge.spec.syntax.inner_steps import steps_of
 from archforge.spec.syntax.syntax_tree import ArgDecl, Argument, Body
+from archforge.spec.yaml.tree import is_null
 
 __all__ = [
     "NOTHING",
@@ -27,19 +30,22 @@ __all__ = [
     "evaluate_argument",
 ]
 
-MAX_WORK = 1_000_000
-
 
 @dataclass(slots=True)
 class Budget:
-    """Work that the formulas of one compilation may still do: items of lists, nodes of large formulas."""
+    """Work that may still be done for a spec, all its profiles and cases together: `steps` of graphs with
+    their arguments, `nodes`, and `items` that formulas go through."""
 
-    left: int = MAX_WORK
+    steps: int = limits.ALL_STEPS.most
+    nodes: int = limits.ALL_NODES.most
+    items: int = limits.ALL_ITEMS.most
+    search: int = 50_000  # steps in the search for a least input
 
-    def spend(self, items: int) -> None:
-        self.left -= items
-        if self.left < 0:
-            raise Overspent(f"formulas go through more than {MAX_WORK:,} items")
+    def spend(self, items: int, span: Span) -> None:
+        """Count items that what stands at `span` goes through. Raises `LimitError`."""
+        self.items -= items
+        if self.items < 0:
+            raise LimitError(Diagnostic(limits.ALL_ITEMS.code, limits.ALL_ITEMS.told(), span))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,6 +101,8 @@ class ArgFrame:
             return self.values[name]
         if name in self._running:
             self._fail_circle(name)
+        if len(self._running) >= limits.ARGUMENT_CHAIN.most:
+            limits.ARGUMENT_CHAIN.refuse(self.decls[name].span)
         self._running.append(name)
         try:
             self.values[name] = self.pending[name]()
@@ -157,8 +165,8 @@ class Env:
         own = [n for n, v in (("x", self.x), ("input", self.input)) if v is not None]
         return (*self.loop, *self.body, *self.args, *self.spec, *own)
 
-    def spend(self, items: int) -> None:
-        self.budget.spend(items)
+    def spend(self, items: int, span: Span) -> None:
+        self.budget.spend(items, span)
 
     def origins(self, formula: Formula) -> Iterator[Note]:
         """Notes on the arguments that a formula reads: their values, and where these were given."""
@@ -182,8 +190,8 @@ class Env:
         return Env(self.budget, self.x, self.input, loop, self.body, self.args, self.spec)
 
 
-# The environment of constants.
-NOTHING = Env(Budget())
+# The environment of constants, of which a file holds only so many.
+NOTHING = Env(Budget(items=sys.maxsize))
 
 
 _KIND_TESTS: dict[str, tuple[Callable[[Any], bool], str]] = {
@@ -216,7 +224,7 @@ def evaluate_argument(decl: ArgDecl, argument: Given, env: Env, owner: str) -> A
     if isinstance(argument, Evaluated):
         return check_kind(decl, argument.value, argument.span, owner, env.names)
     if argument.looks_like_steps or (decl.takes_steps and not argument.value.is_formula):
-        value: Any = Steps(steps_of(argument), env) if argument.tree.plain() is not None else None
+        value: Any = None if is_null(argument.tree) else Steps(steps_of(argument), env)
     else:
         value = argument.value.evaluate(env)
     return check_kind(decl, value, argument.tree.span, owner, env.names)

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from archforge.errors import Span, fail
+from archforge.spec import limits
 from archforge.spec.binding.suggestions import value_hint
 from archforge.spec.binding.tensors import POISON, Tensor
 from archforge.spec.formulas.failures import Poisoned
@@ -52,11 +53,12 @@ def check_tensor(value: Any, span: Span, what: str, names: Names = tuple) -> Ten
 
 @lru_cache(maxsize=4096)  # blocks are called over and over
 def _is_label(text: str) -> bool:
-    return all(text.split(".")) and not any(c.isspace() for c in text)
+    return len(text) <= limits.NAME.most and all(text.split(".")) and not any(c.isspace() for c in text)
 
 
 def check_label(text: str, span: Span) -> str:
     """Return `text` if it can name a node: words with single dots between them. Raises E0308."""
     if _is_label(text):
         return text
+    limits.NAME.check(len(text), span)
     fail("E0308", f"`{text}` is no name", span, help="words joined by single dots, without spaces")

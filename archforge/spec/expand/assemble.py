@@ -24,6 +24,7 @@ class ScopeDraft:
     span: Span | None
     names: NameScope
     x: Tensor | None
+    depth: int = 0  # in other scopes
     output: Tensor | None = None
 
 
@@ -79,15 +80,18 @@ def _scope(index: int, place: ScopeDraft, reads: list[str]) -> Scope:
 def _reads(drafts: Sequence[Draft], places: Sequence[ScopeDraft]) -> list[list[str]]:
     """Values that the nodes of each scope read and no node in it computes, by the index of the scope."""
     reads: list[list[str]] = [[] for _ in places]
-    around: list[set[int]] = []  # each scope and all that it lies in; a parent stands before its children
-    for index, place in enumerate(places):
-        around.append({index} if place.parent is None else {index, *around[place.parent]})
+    parents = [place.parent or 0 for place in places]
+    depths = [place.depth for place in places]
     for draft in drafts:
         for tensor in draft.inputs:
             source = tensor.draft.frame if tensor.draft else 0
-            if source != draft.frame:  # else no scope is left on the way
-                for inside in around[draft.frame] - around[source]:
+            inside = draft.frame
+            while inside != source:  # climb to the scope that holds both
+                if depths[inside] >= depths[source]:
                     reads[inside].append(_value(tensor))
+                    inside = parents[inside]
+                else:
+                    source = parents[source]
     return reads
 
 

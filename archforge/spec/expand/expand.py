@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from archforge.errors import Diagnostic, DiagnosticError, Note, Span, did_you_mean, fail, fail_all
 from archforge.ir import TensorType, TypedGraph, by_x
 from archforge.ops.base import LARGER_INPUT
+from archforge.spec import limits
 from archforge.spec.binding.environment import ArgFrame, Budget, Env, evaluate_argument
 from archforge.spec.binding.modifier_checks import check_tensor, check_truth
 from archforge.spec.binding.tensors import POISON, Tensor
@@ -28,8 +29,6 @@ from archforge.spec.syntax.syntax_tree import Argument, ProfileDecl, Value
 
 __all__ = ["Expansion", "expand"]
 
-MAX_DIMENSION = 1_000_000
-MAX_SEARCH = 50_000  # steps that the search for a least input may take
 _SHAPE_CODES = ("E0401", "E0403", "E0405")
 
 InputShape = Sequence[int] | Mapping[str, Sequence[int]]
@@ -48,6 +47,7 @@ class Expansion:
     blocks: frozenset[str]
     settings: Mapping[str, Argument]  # values that a caller gave
     input_shape: InputShape | None  # that a caller gave
+    budget: Budget  # what is left of it
     warnings: tuple[Diagnostic, ...] = ()
 
     @property
@@ -61,14 +61,16 @@ def expand(
     profile: str | None = None,
     overrides: Mapping[str, Argument] | None = None,
     input_shape: InputShape | None = None,
+    budget: Budget | None = None,
 ) -> Expansion:
-    """The graph of one profile. `overrides` (`--set`) win over every other value of an argument.
+    """The graph of one profile. `overrides` (`--set`) win over every other value of an argument. The `budget`
+    may be that of several graphs together; by default it is one of its own.
 
     Raises all mistakes that can be found, in the order of their places.
     """
     if spec.graph is None or spec.header.kind != "network":
         _refuse_part(spec)
-    expander = _Expander(spec, spec.profile(profile), overrides or {})
+    expander = _Expander(spec, spec.profile(profile), overrides or {}, budget or Budget())
     try:
         return expander.run(input_shape)
     except DiagnosticError as error:
@@ -80,26 +82,23 @@ def expand(
 
 def _with_least_input(found: Sequence[Diagnostic], expander: _Expander) -> Iterator[Diagnostic]:
     """Diagnostics of an input that is too small, with the least one that is not."""
-    left = MAX_SEARCH
-    budget = Budget()
+    budget = expander.env.budget
+    tries = Budget(steps=budget.search, items=budget.search)
 
     def fits(shapes: Mapping[str, tuple[int, ...]]) -> bool:
-        nonlocal left
-        other = _Expander(expander.spec, expander.profile, expander.overrides, budget)
         try:
-            other.run(shapes)
+            _Expander(expander.spec, expander.profile, expander.overrides, tries).run(shapes)
         except DiagnosticError:
-            left -= other.walk.steps_taken
-            if min(left, budget.left) < 0:
+            if min(tries.steps, tries.nodes, tries.items) < 0:
                 raise LimitError from None
             return False
-        left -= other.walk.steps_taken
         return True
 
     shapes = {name: tensor.type.shape for name, tensor in expander.inputs.items()}
     least = None
     with suppress(LimitError):
         least = least_input(shapes, fits)
+    budget.search = max(min(tries.steps, tries.items), 0)
     words = {name: by_x(shape) for name, shape in (least or {}).items()}
     named = ", ".join(f"{name}={shape}" for name, shape in words.items())
     told = f"; the least that fits is {words.get('input', named)}" if words else ""
@@ -120,17 +119,13 @@ class _Expander:
     """One expansion: the environment of the spec, and the walk that collects nodes and mistakes."""
 
     def __init__(
-        self,
-        spec: Spec,
-        profile: ProfileDecl,
-        overrides: Mapping[str, Argument],
-        budget: Budget | None = None,
+        self, spec: Spec, profile: ProfileDecl, overrides: Mapping[str, Argument], budget: Budget
     ) -> None:
         self.spec = spec
         self.profile = profile
         self.overrides = overrides
         self.inputs: Mapping[str, Tensor] = {}
-        self.env = Env(budget or Budget(), spec=self._frame(overrides))
+        self.env = Env(budget, spec=self._frame(overrides))
         defaults = merge_defaults(spec.defaults, profile.defaults)
         self.walk = Walk(spec.blocks | profile.blocks, defaults, self.env)
 
@@ -175,6 +170,7 @@ class _Expander:
         outputs: dict[str, Tensor] = {}
         inputs: dict[str, Tensor] = {}
         try:
+            walk.count(self.spec.graph.span, 1 + len(self.spec.args) + len(walk.blocks))
             walk.note(self._missing())
             walk.note(self.env.spec.settle())
             inputs = self.inputs = self._inputs(input_shape)
@@ -206,6 +202,7 @@ class _Expander:
             frozenset(walk.blocks),
             self.overrides,
             input_shape,
+            self.env.budget,
             (*walk.warnings, *unread_values(graph, spans)),
         )
 
@@ -286,8 +283,9 @@ def _overridden(name: str, declared: list[int], given: list[int]) -> list[int]:
 
 def _input_type(shape: Any, span: Span) -> TensorType:
     fits = isinstance(shape, list) and 1 <= len(shape) <= 4
-    if not fits or not all(type(d) is int and 1 <= d <= MAX_DIMENSION for d in shape):
-        expected = f"one to four whole numbers from 1 to {MAX_DIMENSION:,}"
+    most = limits.EXTENT.most
+    if not fits or not all(type(d) is int and 1 <= d <= most for d in shape):
+        expected = f"one to four whole numbers from 1 to {most:,}"
         words = [d for d in shape if isinstance(d, str)] if isinstance(shape, list) else []
         hint = "[channels, height, width], without the batch"
         if (words and not fits) or any(word not in ("N", "None", "B", "batch", "?") for word in words):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from archforge.errors import Diagnostic, DiagnosticError, Note, Span, fail_all
+from archforge.spec import limits
 from archforge.spec.binding.tensors import Draft, Tensor
 
 __all__ = ["NameScope", "assign_names", "check_full_names"]
@@ -55,6 +56,8 @@ def _assign(scope: NameScope, path: str, params_path: str, clashes: list[Diagnos
             copies[name] = copies.get(name, 1) + 1
             own = f"{name}@{copies[name]}"  # the same parameters, used again
         item.name = path + own
+        if len(item.name) > limits.NAME.most:
+            limits.NAME.refuse(item.span, len(item.name))
         if isinstance(item, NameScope):
             _assign(item, f"{path}{own}.", f"{params_path}{name}.", clashes)
         else:

@@ -15,6 +15,7 @@ from archforge.errors import Diagnostic, DiagnosticError, Frame, Note, Span, fai
 from archforge.ir import ShapeError
 from archforge.ops import all_ops
 from archforge.ops.base import Op
+from archforge.spec import limits
 from archforge.spec.binding.calls import OpCall, bind_block, shape_mistake, unknown_target
 from archforge.spec.binding.environment import Env, Steps
 from archforge.spec.binding.modifier_checks import check_count, check_label, check_tensor, check_truth
@@ -24,7 +25,6 @@ from archforge.spec.expand.for_rows import rows_of
 from archforge.spec.expand.naming import NameScope, Style
 from archforge.spec.formulas.failures import MISTAKES, LimitError, Poisoned, mistakes_in
 from archforge.spec.formulas.formula import Formula, Template, describe
-from archforge.spec.formulas.functions import MAX_ITEMS, MAX_NUMBER
 from archforge.spec.syntax.inner_steps import names_set
 from archforge.spec.syntax.reserved_names import check_name
 from archforge.spec.syntax.syntax_tree import (
@@ -46,10 +46,9 @@ from archforge.spec.syntax.syntax_tree import (
 
 __all__ = ["At", "Walk"]
 
-MAX_DEPTH = 40
-MAX_NODES = 30_000
-MAX_STEPS = 150_000
-MAX_MISTAKES = 1_000
+MAX_MISTAKES = 100  # over and over in a loop
+MAX_BRANCHES_TOLD = 8
+COPIED_AT_ONCE = 64  # values that are copied in the time that a formula takes for one
 
 Flow = Tensor | None  # the current value, if there is one
 
@@ -86,8 +85,10 @@ class Walk:
         self.found: dict[tuple[str, Span | None, str], Diagnostic] = {}
         self.has_dotted = False  # a name that holds dots of its own
         self.warnings: list[Diagnostic] = []
-        self.steps_taken = 0
+        self.budget = spec.budget
+        self.bodies = 0  # in each other, where the walk is
         self.mistakes_made = 0
+        self.set_by: dict[int, list[Template | str]] = {}  # names by the `id` of the step that sets them
 
     def note(self, diagnostics: Iterable[Diagnostic]) -> None:
         """Keep each mistake once, with the calls that led to it the first time."""
@@ -99,17 +100,24 @@ class Walk:
     def enter(self, at: At, name: str, span: Span, x: Flow, style: Style) -> At:
         """A named scope below `at`."""
         names = at.names.child("seq", name, span, style, shared=at.shared)
-        self.places.append(ScopeDraft("seq", False, at.place, span, names, x))
+        self.open("seq", False, at, span, names, x)
         return At(names, len(self.places) - 1)
 
-    def count(self, span: Span, work: int = 1) -> None:
-        """Count work against the limit of a graph: steps, iterations and arguments of calls alike."""
-        self.steps_taken += work
-        if self.steps_taken > MAX_STEPS:
-            self.stop(f"the graph takes more than {MAX_STEPS:,} steps and arguments", span)
+    def open(self, kind: str, is_block: bool, at: At, span: Span, names: NameScope, x: Flow) -> None:
+        """Begin a scope in that of `at`."""
+        depth = self.places[at.place].depth + 1
+        if depth > limits.SCOPES.most:
+            self.stop(limits.SCOPES, span)
+        self.places.append(ScopeDraft(kind, is_block, at.place, span, names, x, depth))
 
-    def stop(self, message: str, span: Span) -> NoReturn:
-        raise LimitError(Diagnostic("E0317", message, span))
+    def count(self, span: Span, work: int = 1) -> None:
+        """Count work against the budget: steps, iterations, arguments of calls, branches alike."""
+        self.budget.steps -= work
+        if self.budget.steps < 0:
+            self.stop(limits.ALL_STEPS, span)
+
+    def stop(self, limit: limits.Limit, span: Span) -> NoReturn:
+        raise LimitError(Diagnostic(limit.code, limit.told(), span))
 
     # Bodies and steps
 
@@ -119,11 +127,16 @@ class Walk:
         outer = at
         if at.given is not None and body.is_list:
             at = self.enter(at, at.given, body.span, x, "position")
+        depth = self.bodies = self.bodies + 1
+        if depth > limits.BODIES.most:
+            self.stop(limits.BODIES, body.span)
         for step in body.steps:
             try:
                 x = self._step(step, x, env, at)
             except MISTAKES as error:
+                self.bodies = depth
                 x = self._mistaken(step, env, error)
+        self.bodies = depth - 1
         if at is not outer:
             self.places[at.place].output = x
         return x
@@ -131,7 +144,7 @@ class Walk:
     def _mistaken(self, step: Step, env: Env, error: DiagnosticError | Poisoned) -> Tensor:
         """Note the step's mistakes, and return poison, which all that it would have set is too."""
         self.note(mistakes_in(error))
-        if self.mistakes_made > MAX_MISTAKES:  # a loop that makes the same ones over and over
+        if self.mistakes_made > MAX_MISTAKES:
             raise LimitError
         self._poison(step, env)
         return POISON
@@ -139,7 +152,11 @@ class Walk:
     def _poison(self, step: Step, env: Env) -> None:
         """Give poison to what the step would have set."""
         own = (step.modifiers.tap, step.modifiers.append)
-        for name in names_set(step):
+        names = self.set_by.get(id(step))
+        if names is None:
+            names = self.set_by[id(step)] = list(names_set(step))
+        self.count(step.span, len(names))
+        for name in names:
             text = name.text if isinstance(name, Template) else name
             if text is not None and (name in own or text not in env.body):
                 env.body[text] = POISON
@@ -181,8 +198,9 @@ class Walk:
             return
         if not isinstance(items, list):
             fail("E0308", f"`append` makes a list, but `{key}` is {describe(items)}", template.span)
-        if len(items) >= MAX_ITEMS:
-            self.stop(f"a list of more than {MAX_ITEMS:,} values", template.span)
+        if len(items) >= limits.APPENDED.most:
+            self.stop(limits.APPENDED, template.span)
+        env.spend(len(items) // COPIED_AT_ONCE, template.span)
         env.body[key] = [*items, result]
 
     def _tap(self, template: Template, env: Env) -> str:
@@ -223,7 +241,7 @@ class Walk:
         if at.given is not None:
             at = self.enter(at, at.given, step.span, x, "position")
         for i in range(count):
-            self.count(step.span)
+            self.count(step.span, 1 + len(env.loop))
             x = self._once(step, x, env.looping(i=i).at(x), at, is_first=i == 0)
             if x is POISON:
                 break
@@ -233,7 +251,7 @@ class Walk:
 
     def _for(self, step: For, x: Flow, env: Env, at: At) -> Flow:
         for i, (key, row) in enumerate(rows_of(step, env)):
-            self.count(step.span)
+            self.count(step.span, 1 + len(row) + len(env.loop))
             inner = env.looping(i=i, key=key, row=row, **row).at(x)
             name = self._label(step.modifiers.name, inner) if step.modifiers.name else None
             if name is not None and at.given is not None:
@@ -269,6 +287,7 @@ class Walk:
         if isinstance(value, Steps):
             return self.body(value.body, x, value.env.at(x), at)
         if isinstance(value, list) and all(isinstance(v, str) for v in value):
+            self.count(call.span, len(value))
             steps = tuple(Call(call.span, Modifiers(), v, Arguments(call.span, {})) for v in value)
             return self.body(Body(steps, call.span), x, env, at)
         message = f"a step is a tap, steps or the name of an op or block, found {describe(value)}"
@@ -296,15 +315,15 @@ class Walk:
         return found
 
     def _call_block(self, block: BlockDecl, call: Call, x: Flow, env: Env, at: At, *, is_first: bool) -> Flow:
-        if len(self.calls) >= MAX_DEPTH:
-            self.stop(f"blocks call each other deeper than {MAX_DEPTH}", call.span)
+        if len(self.calls) >= limits.CALLS.most:
+            self.stop(limits.CALLS, call.span)
         inner_env = bind_block(block, call, env, self.spec, self.defaults, is_first=is_first)
         transparent = block.naming == "none"
         style: Style = "position" if block.naming == "position" else "kind"
         names = at.names
         if not transparent:
             names = names.child(block.name, at.given, call.span, style, shared=at.shared)
-        self.places.append(ScopeDraft(block.name, True, at.place, call.span, names, x))
+        self.open(block.name, True, at, call.span, names, x)
         inner = At(names, len(self.places) - 1, at.given if transparent else None, at.shared and transparent)
         before = len(self.drafts)
         self.calls.append(Frame(block.name, call.span))
@@ -314,8 +333,6 @@ class Walk:
             if any(d.trace for d in error.diagnostics):
                 raise
             raise LimitError(*(d.within(self.calls) for d in error.diagnostics)) from None
-        except RecursionError:
-            self.stop("blocks and steps are nested too deeply", call.span)
         finally:
             self.calls.pop()
         self.places[inner.place].output = result
@@ -337,6 +354,7 @@ class Walk:
         if isinstance(step.branches, Formula):
             values = [(v, step.branches.span) for v in self._listed(step.kind, step.branches, env)]
         else:
+            self.count(step.span, len(step.branches))
             values = [
                 (self._branch(branch, x, env, at, step.kind), branch.span)
                 for branch in step.branches
@@ -354,7 +372,8 @@ class Walk:
             op = call.bind(env, self.spec)
             return self._place(op, tuple(v for v, _ in values), step.span, env, at, call)
         except DiagnosticError as error:
-            notes = tuple(Note(f"branch {i + 1} is {v.type}", s) for i, (v, s) in enumerate(values))
+            told = enumerate(values[:MAX_BRANCHES_TOLD])
+            notes = tuple(Note(f"branch {i + 1} is {v.type}", s) for i, (v, s) in told)
             found = (replace(d, notes=(*d.notes, *notes)) for d in error.diagnostics)
             raise DiagnosticError(tuple(found)) from None
 
@@ -362,6 +381,7 @@ class Walk:
         """Branches that a formula lists, as in `concat: =taps`."""
         listed = branches.evaluate(env)
         if isinstance(listed, list) and all(isinstance(v, Tensor) for v in listed):
+            self.count(branches.span, len(listed))
             return listed
         hint = "[[=a], [=b]] or a list that `append` made"
         fail("E0308", f"`{kind}` takes a list of values, found {describe(listed)}", branches.span, help=hint)
@@ -389,12 +409,15 @@ class Walk:
         except ShapeError as error:
             raise DiagnosticError((shape_mistake(op, error, span, values, env, call),)) from None
         # Most ops return the type of their input, which was looked at where it arose.
-        if output is not values[0].type and max(output.shape, default=0) > MAX_NUMBER:
+        if output is not values[0].type and max(output.shape, default=0) > limits.AXIS.most:
             hint = "a smaller input, or smaller factors"
-            what = f"`{op.kind}` gives {output}, and an axis has at most {MAX_NUMBER:,}"
-            fail("E0317", what, span, help=hint)
-        if len(self.drafts) >= MAX_NODES:
-            self.stop(f"the graph has more than {MAX_NODES:,} nodes", span)
+            what = f"`{op.kind}` gives {output}, and an axis has at most {limits.AXIS.most:,}"
+            fail(limits.AXIS.code, what, span, help=hint)
+        self.budget.nodes -= 1
+        if len(self.drafts) >= limits.NODES.most:
+            self.stop(limits.NODES, span)
+        if self.budget.nodes < 0:
+            self.stop(limits.ALL_NODES, span)
         draft = Draft(op, values, output, span, at.place, at.given, at.shared)
         at.names.items.append(draft)
         self.drafts.append(draft)

@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from archforge.errors import Diagnostic, Span, did_you_mean, fail
-from archforge.spec.formulas.failures import LimitError, Overspent, Poisoned
+from archforge.errors import Span, did_you_mean, fail
+from archforge.spec import limits
+from archforge.spec.formulas.failures import Poisoned
 from archforge.spec.formulas.formula import (
     Evaluate,
     Formula,
@@ -29,26 +30,24 @@ from archforge.spec.formulas.functions import (
     COMPARE,
     CONSTANTS,
     FUNCTIONS,
-    MAX_NUMBER,
+    SIZED,
     UNARY,
     RefusedComputation,
-    bounded,
+    size_of,
 )
 from archforge.spec.formulas.ways_out import failed_hint, forbidden_hint, function_hint, syntax_hint
 from archforge.spec.normal_form import normal_form
 
 __all__ = ["parse_formula", "parse_template"]
 
-MAX_LENGTH = 1_000
-LARGE = 100  # characters
+LARGE = 40  # characters
 NUMBERS = (int, float)
-SIZED = (str, list)  # values whose items count against the budget
+MAX_NUMBER = limits.NUMBER.most
 
 
 def parse_formula(source: str, span: Span) -> Formula:
     """Compile `source`, which stands at `span`. Raises E0303 or E0304 at the very token."""
-    if len(source) > MAX_LENGTH:
-        fail("E0304", f"a formula of more than {MAX_LENGTH:,} characters", span)
+    limits.FORMULA.check(len(source), span)
     if "\\" in source or "\0" in source:
         fail("E0304", "a backslash in a formula", span)
     # Only a block scalar holds ends of lines, which end nothing here.
@@ -101,6 +100,7 @@ class _FormulaCompiler:
         self.names: list[tuple[str, Span]] = []
         self.attributes: list[tuple[str, str, Span]] = []
         self.bound: list[str] = []
+        self.level = 0
 
     def formula(self, tree: ast.expr, source: str) -> Formula:
         evaluate = self.compile(tree)
@@ -124,7 +124,12 @@ class _FormulaCompiler:
         method: Callable[[Any], Evaluate] | None = getattr(self, f"_{type(node).__name__}", None)
         if method is None:
             self.refuse(node)
-        return method(node)
+        self.level += 1
+        if self.level > limits.FORMULA_LEVELS.most:
+            limits.FORMULA_LEVELS.refuse(self.at(node))
+        evaluate = method(node)
+        self.level -= 1
+        return evaluate
 
     def refuse(self, node: ast.expr) -> NoReturn:
         start, end = self.extent(node)
@@ -140,16 +145,16 @@ class _FormulaCompiler:
         span = self.at(node)
 
         def evaluate(names: Namespace) -> Any:
-            values = [operand(names) for operand in operands]
+            values = []
+            for operand in operands:  # no comprehension, which would be one call more within the next
+                values.append(operand(names))  # noqa: PERF401
             try:
                 for value in values:
                     if type(value) in SIZED:
-                        names.spend(len(value))
+                        names.spend(size_of(value), span)
                 result = compute(*values)
                 if type(result) in SIZED:
-                    names.spend(len(bounded(result)))
-            except Overspent as error:
-                raise LimitError(Diagnostic("E0317", str(error), span)) from None
+                    names.spend(size_of(result), span)
             except (RefusedComputation, TypeError, ValueError, ArithmeticError, LookupError) as error:
                 if any(getattr(value, "is_poison", False) for value in values):
                     raise Poisoned from None
@@ -276,11 +281,11 @@ class _FormulaCompiler:
             if not isinstance(values, list):
                 fail("E0305", f"`for` in a list takes a list, found {describe(values)}", span)
             try:
-                names.spend(len(values) * work)
+                names.spend(len(values) * work, span)
                 scopes = (_WithVariable(names, variable, value) for value in values)
-                return list(bounded([element(s) for s in scopes if all(c(s) for c in conditions)]))
-            except Overspent as error:
-                raise LimitError(Diagnostic("E0317", str(error), span)) from None
+                found = [element(s) for s in scopes if all(c(s) for c in conditions)]
+                names.spend(size_of(found), span)
+                return found
             except RefusedComputation as error:
                 fail("E0305", str(error), span)
 
@@ -291,10 +296,7 @@ def _charged(evaluate: Evaluate, size: int, span: Span) -> Evaluate:
     """A closure for a long formula: each evaluation counts `size` against the budget."""
 
     def charged(names: Namespace) -> Any:
-        try:
-            names.spend(size)
-        except Overspent as error:
-            raise LimitError(Diagnostic("E0317", str(error), span)) from None
+        names.spend(size, span)
         return evaluate(names)
 
     return charged
@@ -332,8 +334,8 @@ class _WithVariable:
     def names(self) -> Iterable[str]:
         return (self.variable, *self.outer.names())
 
-    def spend(self, items: int) -> None:
-        self.outer.spend(items)
+    def spend(self, items: int, span: Span) -> None:
+        self.outer.spend(items, span)
 
 
 def _no_value(name: str, span: Span, names: Namespace) -> NoReturn:
@@ -377,7 +379,9 @@ def _operands(node: ast.expr, names: Namespace) -> str:
             found.append(f"{name} is {describe(names.lookup(name))}")
         except (KeyError, Poisoned):  # a function, a constant, what was not read
             continue
-    return ", ".join(found[:3])
+        if len(found) == 3:
+            break
+    return ", ".join(found)
 
 
 _SLOT = re.compile(r"\{([^{}]*)\}")
@@ -385,6 +389,8 @@ _SLOT = re.compile(r"\{([^{}]*)\}")
 
 def parse_template(text: str, span: Span) -> Template:
     """Text with formulas in braces, which stands at `span`. Raises as `parse_formula` does."""
+    if "{" in text:
+        limits.FORMULA.check(len(text), span)
     parts: list[str | Formula] = []
     end = 0
     for match in _SLOT.finditer(text):

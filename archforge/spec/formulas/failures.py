@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from archforge.errors import Diagnostic, DiagnosticError
 
-__all__ = ["MISTAKES", "LimitError", "Overspent", "Poisoned", "mistakes_in"]
-
-
-class Overspent(Exception):
-    """Raised where the budget of a compilation is used up; the text says which."""
+__all__ = ["MISTAKES", "LimitError", "Poisoned", "mistakes_in"]
 
 
 class Poisoned(Exception):

@@ -31,8 +31,8 @@ class Namespace(Protocol):
 
     def names(self) -> Iterable[str]: ...
 
-    def spend(self, items: int) -> None:
-        """Count `items` against the budget of the whole compilation. Raises `Overspent`."""
+    def spend(self, items: int, span: Span) -> None:
+        """Count `items` of the formula at `span` against the budget. Raises `LimitError`."""
 
 
 class Record(Protocol):
@@ -73,6 +73,7 @@ class Template:
         first = self.parts[0] if len(self.parts) == 1 else None
         if isinstance(first, str):  # nearly all are: the quick way out
             return first
+        names.spend(len(self.parts), self.span)
         parts = (p if isinstance(p, str) else _name_part(p, p.evaluate(names)) for p in self.parts)
         return normal_form("".join(parts))
 
@@ -120,6 +121,15 @@ def no_attribute(name: str, span: Span, known: Iterable[str]) -> NoReturn:
     fail("E0302", f"no attribute `{name}`", span, help=hint)
 
 
+def _described_item(item: Any) -> str:
+    """An item as messages print it in its list; lists of lists in it are not taken apart."""
+    if isinstance(item, str):
+        return item[:60]
+    if isinstance(item, list | tuple) and any(isinstance(i, list | tuple) for i in item[:6]):
+        return "[...]"
+    return describe(item)
+
+
 def describe(value: Any) -> str:
     """A value as messages print it: `the text "a"`, `3`, `true`, `[1, 2]`, `a mapping`."""
     if value is None:
@@ -131,7 +141,7 @@ def describe(value: Any) -> str:
     if isinstance(value, int | float):
         return repr(value)
     if isinstance(value, list | tuple):
-        shown = ", ".join(v if isinstance(v, str) else describe(v) for v in value[:6])
+        shown = ", ".join(_described_item(v) for v in value[:6])
         return f"[{shown}{', ...' if len(value) > 6 else ''}]"
     if isinstance(value, Mapping):
         return "a mapping"

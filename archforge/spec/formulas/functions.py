@@ -9,21 +9,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from archforge.spec import limits
+
 __all__ = [
     "BINARY",
     "COMPARE",
     "CONSTANTS",
     "FUNCTIONS",
-    "MAX_NUMBER",
+    "SIZED",
     "UNARY",
     "FormulaFunction",
     "RefusedComputation",
-    "bounded",
+    "size_of",
 ]
 
-MAX_ITEMS = 10_000
-MAX_NUMBER = 10**18
 MAX_DIGITS = 18
+SIZED = (str, list)  # values with items
 MANY = 1_000
 
 
@@ -42,20 +43,24 @@ class FormulaFunction:
 
 
 def _refuse_size(size: int) -> None:
-    if size > MAX_ITEMS:
-        raise RefusedComputation(f"a list or text of more than {MAX_ITEMS:,} items")
+    if size > limits.LIST.most:
+        raise RefusedComputation(limits.LIST.told())
 
 
-def bounded(items: Any) -> Any:
-    """Return `items`. Raises `RefusedComputation` for too many, those of lists in lists counted."""
-    pending, size = [items], 0
-    while pending:
-        part = pending.pop()
-        size += len(part)
+def size_of(value: list[Any] | str) -> int:
+    """The number of items of a list or text, those of lists and texts in lists counted.
+
+    Raises `RefusedComputation` for too many, and for lists too deep in each other.
+    """
+    size, parts, levels = 0, [value], 0
+    while parts:
+        size += sum(map(len, parts))
         _refuse_size(size)
-        if isinstance(part, list):
-            pending += [item for item in part if isinstance(item, list | str)]
-    return items
+        levels += 1
+        if levels > limits.LIST_LEVELS.most:
+            raise RefusedComputation(limits.LIST_LEVELS.told())
+        parts = [item for part in parts if type(part) is list for item in part if type(item) in SIZED]
+    return size
 
 
 def _divisible(value: float, divisor: int = 8) -> int:
@@ -126,7 +131,7 @@ CONSTANTS = {"true": True, "false": False, "null": None, "True": True, "False": 
 
 
 def _power(base: float, exponent: float) -> Any:
-    if abs(exponent) > 64 or abs(base) > MAX_NUMBER:
+    if abs(exponent) > 64 or abs(base) > limits.NUMBER.most:
         raise RefusedComputation("an exponent of more than 64")
     result = base**exponent
     if isinstance(result, complex):

@@ -10,22 +10,25 @@ from collections.abc import Iterator
 from typing import Any
 
 from archforge.errors import DiagnosticError, InternalError, SourceFile, Span, fail
+from archforge.spec.limits import CHARACTERS
 from archforge.spec.printing.layout import Atom, Child, Collection, Part, can_be_paragraph, lines_of, written
 from archforge.spec.printing.scalars import is_clearly_text, quoted
+from archforge.spec.syntax.form_checks import mapping_of
 from archforge.spec.syntax.syntax_tree import KINDS
 from archforge.spec.yaml.comments import Surroundings, is_flow, is_unwritten, read_comments
-from archforge.spec.yaml.tree import MAX_CHARACTERS, Entry, Mapping, Scalar, Sequence, Tree, parse_yaml
+from archforge.spec.yaml.tree import Entry, Mapping, Scalar, Sequence, Tree, parse_yaml
 
 __all__ = ["append_section", "print_document"]
 
 MAX_KEY = 1_000  # characters; YAML looks little further for the colon behind a key
 
 
-def print_document(tree: Mapping) -> str:
+def print_document(tree: Tree) -> str:
     """The text of a document, with the line ends and the byte order mark of the text that it was read from.
 
-    Raises E0705 where a comment or a key cannot be kept.
+    Raises E0203 for what is no mapping, and E0705 where a comment or a key cannot be kept.
     """
+    tree = mapping_of(tree, "a document")
     source = tree.span.source
     comments = read_comments(tree)
     text = "\n".join(_Printer(comments).document(tree)) + "\n"
@@ -63,8 +66,8 @@ def _adds(new: str, old: str, key: str) -> bool:
 
 def _prove(tree: Mapping, comments: dict[int, Surroundings], text: str) -> None:
     """Read the text again: it must say what the tree says, with each comment about the same thing."""
-    if len(text) > MAX_CHARACTERS:
-        fail("E0705", f"the printed document would have more than {MAX_CHARACTERS:,} characters", tree.span)
+    if len(text) > CHARACTERS.most:
+        fail("E0705", f"the printed document would have more than {CHARACTERS.most:,} characters", tree.span)
     again = parse_yaml(SourceFile("<printed>", text))
     if _meaning(again) != _meaning(tree):
         raise InternalError("a document was printed as another one")

@@ -12,6 +12,7 @@ import yaml
 
 from archforge.errors import SourceFile, Span, did_you_mean, fail
 from archforge.resources import zoo_folder
+from archforge.spec import limits
 from archforge.spec.syntax.parse_document import parse_document
 from archforge.spec.syntax.syntax_tree import SpecDocument
 from archforge.spec.yaml.tree import span_at
@@ -19,6 +20,7 @@ from archforge.spec.yaml.tree import span_at
 __all__ = ["OTHER_SUFFIX", "SUFFIX", "Library", "find_spec", "spec_files"]
 
 SUFFIX = ".yaml"
+MAX_BYTES = 4 * limits.CHARACTERS.most  # in UTF-8
 OTHER_SUFFIX = ".yml"  # read where it is named in full, and never searched for
 
 
@@ -70,7 +72,7 @@ class Library:
         self._folders: dict[int, Path | None] = {}
 
     def read(self, path: Path) -> SpecDocument:
-        """The document of a file. Raises its mistakes, or E0106."""
+        """The document of a file. Raises its mistakes, or E0106 and E0107."""
         resolved = path.resolve()
         document = self._documents.get(resolved)
         if document is None:
@@ -91,14 +93,14 @@ class Library:
         return self.read_text(text, name)
 
     def read_stdin(self) -> SpecDocument:
-        return self.read_text(sys.stdin.read(), "<stdin>")
+        return self.read_text(sys.stdin.read(limits.CHARACTERS.most + 1), "<stdin>")
 
     def _keep(self, document: SpecDocument, folder: Path | None) -> SpecDocument:
         self._folders[id(document)] = folder
         return document
 
-    def reference(self, name: str, document: SpecDocument, span: Span) -> SpecDocument:
-        """Find the document that `extends: name` or `imports: [name]` in `document` means. Raises E0316.
+    def reference(self, name: str, document: SpecDocument, span: Span) -> Path:
+        """The file that `extends: name` or `imports: [name]` in `document` means. Raises E0316.
 
         Specs are untrusted: the name cannot leave the spec's folder or the shipped zoo.
         """
@@ -116,7 +118,7 @@ class Library:
         for folder in folders:
             path = (folder / file).resolve()
             if path.is_file() and path.is_relative_to(folder.resolve()):
-                return self.read(path)
+                return path
         parent = Path(name).parent
         known = dict.fromkeys((parent / p.stem).as_posix() for f in folders for p in _beside(f / parent))
         fail(
@@ -146,9 +148,14 @@ def _shown(path: Path) -> str:
 
 def _read_text(path: Path) -> str:
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            # A device or pipe has no size, and perhaps no end.
+            data = b"" if size > MAX_BYTES else file.read(MAX_BYTES + 1)
     except OSError as error:
         fail("E0106", f"{_shown(path)} cannot be read: {str(error.strerror).lower()}")
+    if max(size, len(data)) > MAX_BYTES:
+        fail(limits.CHARACTERS.code, f"{_shown(path)}: {limits.CHARACTERS.told()}")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from archforge.errors import Diagnostic, DiagnosticError, Span
 from archforge.ops import all_ops
+from archforge.spec import limits
 from archforge.spec.binding.calls import (
     as_attribute,
     attribute_mistakes,
@@ -47,7 +48,7 @@ from archforge.spec.syntax.syntax_tree import (
     Value,
     formulas_in,
 )
-from archforge.spec.yaml.tree import Scalar
+from archforge.spec.yaml.tree import Scalar, is_null
 
 __all__ = ["lint"]
 
@@ -60,23 +61,23 @@ _LOOP = ("i", "key", "row")
 
 @dataclass(frozen=True, slots=True)
 class _VisibleNames:
-    """The names that formulas of a place may use. `made` are taps whose names formulas make, `hidden`
-    the spec's arguments where an imported block cannot see them."""
+    """The names that formulas of a place may use, in the `layers` of what is around it. `made` are taps whose
+    names formulas make, `hidden` the spec's arguments where an imported block cannot see them."""
 
-    known: frozenset[str]
+    layers: tuple[frozenset[str], ...]
     made: tuple[Template, ...] = ()
     hidden: frozenset[str] = frozenset()
     is_block: bool = False
     is_repeated: bool = False  # the name of a repeated step
 
-    def sees(self, name: str) -> bool:
-        return name in self.known or any(_can_give(template, name) for template in self.made)
+    def knows(self, name: str) -> bool:
+        return any(name in layer for layer in self.layers)
 
     def plus(self, names: Iterable[str]) -> _VisibleNames:
-        return replace(self, known=self.known.union(names))
+        return replace(self, layers=(*self.layers, frozenset(names)))
 
     def names(self) -> frozenset[str]:
-        return self.known
+        return frozenset().union(*self.layers)
 
 
 def lint(spec: Spec) -> list[Diagnostic]:
@@ -95,6 +96,8 @@ class _Linter:
         self.ops = all_ops()
         self.blocks: dict[str, list[BlockDecl]] = {}  # a profile may have its own block of a name
         self.defaults: dict[str, set[str]] = {}  # what the defaults of some profile give
+        self.known_names: dict[str, list[str]] = {}  # arguments or attributes, by block or op
+        self.compared = 0
         self.owners: tuple[Spec | ProfileDecl, ...] = (spec, *spec.profiles.values())
         for owner in self.owners:
             for name, block in owner.blocks.items():
@@ -109,7 +112,7 @@ class _Linter:
 
     def run(self) -> None:
         spec = self.spec
-        args = _VisibleNames(frozenset(spec.args))
+        args = _VisibleNames((frozenset(spec.args),))
         given = self._given()
         steps = self._with_names(args.plus(("x",)), (a for d, a in given if d and self._is_steps(a, (d,))))
         for decl, argument in given:
@@ -147,7 +150,7 @@ class _Linter:
 
     def _block(self, block: BlockDecl, args: _VisibleNames) -> None:
         own = frozenset((*block.args, "x", "input"))
-        scope = _VisibleNames(own, hidden=args.known) if block.imported else args.plus(own)
+        scope = _VisibleNames((own,), hidden=args.names()) if block.imported else args.plus(own)
         scope = replace(scope, is_block=True)
         defaults = [(d, d.default) for d in block.args.values() if d.default]
         scope = self._with_names(scope, (a for d, a in defaults if self._is_steps(a, (d,))), block.body)
@@ -251,7 +254,7 @@ class _Linter:
             for argument in (*given.values(), *((bare,) if bare else ())):
                 self._argument(argument, (), scope, scope, "")
         elif call.target not in self.blocks and call.target not in self.ops:
-            self.mistakes.add(unknown_target(call.target, call.span, self.blocks, scope.known, given))
+            self.mistakes.add(unknown_target(call.target, call.span, self.blocks, scope.names(), given))
         elif bare is not None and self._is_formula(bare):  # perhaps a row: what it gives is not known
             self._value_of(bare, scope)
             self._arguments(call.target, given, None, scope)
@@ -265,10 +268,13 @@ class _Linter:
 
     def _names(self, target: str) -> list[str]:
         """Names of the arguments that some block of that name has, or of the op's attributes."""
-        blocks = self.blocks.get(target)
-        if blocks is None:
-            return list(self.ops[target].model_fields)
-        return list(dict.fromkeys(name for block in blocks for name in block.args))
+        names = self.known_names.get(target)
+        if names is None:
+            blocks = self.blocks.get(target)
+            found = (name for block in blocks or () for name in block.args)
+            names = list(self.ops[target].model_fields) if blocks is None else list(dict.fromkeys(found))
+            self.known_names[target] = names
+        return names
 
     def _arguments(
         self, target: str, given: Mapping[str, Argument], call: Span | None, scope: _VisibleNames
@@ -287,9 +293,11 @@ class _Linter:
             self._argument(argument, decls, scope, scope, f"`{target}`")
         if call is None:
             return
-        for name in names:
-            there = name in given or name in self.defaults.get(target, ()) or is_meant(name, given, names)
-            if not there and all(name in b.args and b.args[name].required for b in blocks):
+        for name, decl in blocks[0].args.items():
+            if not decl.required or name in given or name in self.defaults.get(target, ()):
+                continue
+            is_required = all(name in b.args and b.args[name].required for b in blocks)
+            if is_required and not is_meant(name, given, names):
                 self.mistakes.add(missing_argument(name, target, call, blocks[0]))
 
     def _attributes(
@@ -333,14 +341,14 @@ class _Linter:
     ) -> None:
         """Check an argument: a value that sees `scope`, or steps that see `steps`."""
         if self._is_steps(argument, decls):
-            body = self.attempt(lambda: steps_of(argument)) if argument.tree.plain() is not None else None
+            body = self.attempt(lambda: steps_of(argument)) if not is_null(argument.tree) else None
             if body:
                 self._body(body, steps)
             return
         value = self._value_of(argument, scope)
         if len(decls) == 1 and value and value.is_constant:
             content = value.evaluate(NOTHING)
-            self.attempt(lambda: check_kind(decls[0], content, value.span, owner, lambda: scope.known))
+            self.attempt(lambda: check_kind(decls[0], content, value.span, owner, scope.names))
 
     def _value_of(self, argument: Argument, scope: _VisibleNames) -> Value | None:
         """The value of an argument, its formulas checked; None if they do not parse."""
@@ -365,14 +373,20 @@ class _Linter:
 
     def _formula(self, formula: Formula, scope: _VisibleNames) -> None:
         for name, span in formula.names:
-            if not scope.sees(name):
+            if not scope.knows(name) and not self._can_be_made(name, span, scope):
                 self.mistakes.add(self._unknown(name, span, scope))
         for name, attribute, span in formula.attributes:
             if name in ("x", "input") and attribute not in TENSOR_ATTRIBUTES:
                 self.attempt(lambda a=attribute, s=span: no_attribute(a, s, TENSOR_ATTRIBUTES))  # type: ignore[misc]
 
+    def _can_be_made(self, name: str, span: Span, scope: _VisibleNames) -> bool:
+        """True if a formula can give a tap of that name."""
+        self.compared += sum(len(template.parts) for template in scope.made)
+        limits.COMPARED.check(self.compared, span)
+        return any(_can_give(template, name) for template in scope.made)
+
     def _unknown(self, name: str, span: Span, scope: _VisibleNames) -> Diagnostic:
-        message, hint = unknown_name(name, sorted(scope.known))
+        message, hint = unknown_name(name, sorted(scope.names()))
         if name in scope.hidden:
             hint = f"an imported block sees its own arguments only: add `{name}` to its `args`"
         elif name in _LOOP:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from archforge.errors import Diagnostic, Span, did_you_mean, fail, fail_all
 from archforge.ops import all_ops
+from archforge.spec import limits
 from archforge.spec.binding.calls import unknown_target
 from archforge.spec.resolve.library import Library
 from archforge.spec.resolve.lint import lint
 from archforge.spec.resolve.spec import NO_PROFILE, Spec
 from archforge.spec.resolve.spec_warnings import Import, warnings_of
+from archforge.spec.syntax.form_checks import Mistakes
 from archforge.spec.syntax.syntax_tree import (
     CELLS,
     ArgDecl,
@@ -28,17 +31,17 @@ from archforge.spec.yaml.tree import Mapping as MappingTree
 
 __all__ = ["merge_defaults", "resolve"]
 
-MAX_CHAIN = 16
-
 
 def resolve(document: SpecDocument, library: Library, name: str) -> Spec:
     """The whole spec. Raises E0316 for what it cannot extend or import, else all mistakes that show
     without running it: see `lint`."""
-    chain = _chain(document, library)
-    merged = _MergedDocuments()
+    files = _Files(document, library)
+    chain = _chain(document, files)
+    merged = _MergedDocuments(files)
     for link in chain:
-        merged.imports(link, library, ())
+        merged.imports(link, ())
         merged.document(link)
+    _check_numbers(document, merged)
     header = replace(
         document.header, paper=next((d.header.paper for d in reversed(chain) if d.header.paper), None)
     )
@@ -61,14 +64,41 @@ def resolve(document: SpecDocument, library: Library, name: str) -> Spec:
     return replace(spec, warnings=warnings_of(document, chain, merged.imported))
 
 
-def _chain(document: SpecDocument, library: Library) -> list[SpecDocument]:
+class _Files:
+    """Files that a spec extends and imports, within the limit of what they hold together."""
+
+    def __init__(self, document: SpecDocument, library: Library) -> None:
+        self.library = library
+        self.bytes = len(document.source.text)
+        self.seen: set[Path] = set()
+
+    def document(self, name: str, by: SpecDocument, span: Span) -> SpecDocument:
+        """The document that `by` calls `name`. Raises E0316."""
+        path = self.library.reference(name, by, span)
+        if path not in self.seen:
+            self.seen.add(path)
+            self.bytes += path.stat().st_size
+            limits.ALL_BYTES.check(self.bytes, span)
+        return self.library.read(path)
+
+
+def _check_numbers(document: SpecDocument, merged: _MergedDocuments) -> None:
+    """Raise E0107 for too many profiles or cases, each of which is a graph of its own."""
+    expected = len(document.expect.entries) if document.expect else 0
+    limits.PROFILES.check(max(len(merged.profiles), expected), document.span_of("profiles"))
+    cases = sum(len(b.expect.entries) for b in document.blocks.values() if b.expect)
+    limits.CASES.check(cases, document.span_of("blocks"))
+
+
+def _chain(document: SpecDocument, files: _Files) -> list[SpecDocument]:
     """Documents that `document` extends, the farthest first, then itself."""
     chain = [document]
     while (name := chain[0].header.extends) is not None:
         entry = chain[0].tree.entries["extends"]
-        base = library.reference(name, chain[0], entry.value.span)
-        if base in chain or len(chain) >= MAX_CHAIN:
+        base = files.document(name, chain[0], entry.value.span)
+        if base in chain:
             fail("E0316", f"`{name}` extends itself, by {len(chain)} steps", entry.value.span)
+        limits.CHAIN.check(len(chain) + 1, entry.value.span)
         chain.insert(0, base)
     return chain
 
@@ -76,7 +106,8 @@ def _chain(document: SpecDocument, library: Library) -> list[SpecDocument]:
 class _MergedDocuments:
     """Sections of the documents of a chain, merged by name; later ones win over earlier ones."""
 
-    def __init__(self) -> None:
+    def __init__(self, files: _Files) -> None:
+        self.files = files
         self.args: dict[str, ArgDecl] = {}
         self.values: dict[str, Argument] = {}
         self.defaults: Defaults = {}
@@ -85,16 +116,18 @@ class _MergedDocuments:
         self.rules: dict[str, RuleDecl] = {}
         self.imported: list[Import] = []
 
-    def imports(self, document: SpecDocument, library: Library, trail: tuple[SpecDocument, ...]) -> None:
+    def imports(self, document: SpecDocument, trail: tuple[SpecDocument, ...]) -> None:
         """The blocks and rules of imported files, and of what these import."""
         tree = document.tree.get("imports")
         spans = [item.span for item in tree.items] if tree is not None and hasattr(tree, "items") else []
         for name, span in zip(document.header.imports, spans, strict=False):
-            other = library.reference(name, document, span)
-            if other in trail or len(trail) >= MAX_CHAIN:
+            limits.IMPORTS.check(len(self.imported) + 1, span)
+            other = self.files.document(name, document, span)
+            if other in trail:
                 fail("E0316", f"`{name}` imports itself", span)
+            limits.CHAIN.check(len(trail) + 2, span)
             self.imported.append(Import(document, span, other))
-            self.imports(other, library, (*trail, document))
+            self.imports(other, (*trail, document))
             self._add_blocks({key: replace(block, imported=True) for key, block in other.blocks.items()})
             self.rules |= other.rules
 
@@ -137,7 +170,7 @@ def _merge_profiles(base: ProfileDecl, over: ProfileDecl) -> ProfileDecl:
 
 def _check_keys(spec: Spec, chain: list[SpecDocument]) -> list[Diagnostic]:
     """Diagnostics for keys that name an argument, a profile or a block that does not exist."""
-    found: list[Diagnostic] = []
+    found = Mistakes()
 
     def need(key: str, span: Span, known: Mapping[str, Any], code: str, what: str, where: str) -> None:
         if key not in known:
@@ -148,7 +181,7 @@ def _check_keys(spec: Spec, chain: list[SpecDocument]) -> list[Diagnostic]:
                 hint = "arguments stand in the profile itself: {ARG: value}"
             elif where.startswith("profile") and key == "input":
                 hint = "an argument that `input` reads: args: {size: 224}, input: [3, =size, =size]"
-            found.append(Diagnostic(code, f"{where} names no {what}: `{key}`", span, help=hint))
+            found.add(Diagnostic(code, f"{where} names no {what}: `{key}`", span, help=hint))
 
     for document in chain:
         for argument in document.values.values():
@@ -164,26 +197,24 @@ def _check_keys(spec: Spec, chain: list[SpecDocument]) -> list[Diagnostic]:
                     f"profile `{profile.name}`",
                 )
     blocks = spec.blocks | {k: b for p in spec.profiles.values() for k, b in p.blocks.items()}
-    found += [
-        unknown_target(target.key, target.key_span, blocks, ())
-        for document in chain
-        for target in _default_targets(document)
-        if target.key not in blocks and target.key not in all_ops()
-    ]
+    for document in chain:
+        for target in _default_targets(document):
+            if target.key not in blocks and target.key not in all_ops():
+                found.add(unknown_target(target.key, target.key_span, blocks, ()))
     profiles: Mapping[str, Any] = spec.profiles or {NO_PROFILE: None}
     if spec.expect and not any(e.key in profiles for e in spec.expect):
         cells = [e for e in spec.expect if e.key in CELLS or e.key == "source"]
         if cells:
             hint = f"expect: {{{next(iter(profiles))}: {{source: ..., {cells[0].key}: ...}}}}"
             message = f"`{cells[0].key}` belongs to a profile"
-            return [*found, Diagnostic("E0501", message, cells[0].key_span, help=hint)]
+            return [*found.found, Diagnostic("E0501", message, cells[0].key_span, help=hint)]
     for entry in spec.expect or ():
         need(entry.key, entry.key_span, profiles, "E0501", "profile", "`expect`")
     recommended = spec.header.recommended
     if recommended and recommended not in spec.profile_names and not _is_spec_name(recommended):
         span = spec.document.tree.entries["recommended"].value.span
         need(recommended, span, dict.fromkeys(spec.profile_names), "E0315", "profile", "`recommended`")
-    return found
+    return found.found
 
 
 def _default_targets(document: SpecDocument) -> Iterator[Entry]:

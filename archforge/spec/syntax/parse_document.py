@@ -11,6 +11,7 @@ from pydantic import ConfigDict, ValidationError, create_model
 
 from archforge.errors import Diagnostic, DiagnosticError, SourceFile, closest, fail, misspelt
 from archforge.ops import all_ops
+from archforge.spec import limits
 from archforge.spec.formulas.compiler import parse_formula
 from archforge.spec.syntax.foreign_words import BLOCK_KEYS, KEYS, TYPES
 from archforge.spec.syntax.form_checks import (
@@ -40,7 +41,7 @@ from archforge.spec.syntax.syntax_tree import (
     Value,
     value_of,
 )
-from archforge.spec.yaml.tree import Entry, Mapping, Scalar, Sequence, Tree, parse_yaml
+from archforge.spec.yaml.tree import Entry, Mapping, Scalar, Sequence, Tree, is_null, parse_yaml
 
 __all__ = ["parse_defaults", "parse_document"]
 
@@ -83,14 +84,14 @@ def parse_document(source: SourceFile) -> SpecDocument:
     """Parse the text of one file. Raises all its mistakes of form at once."""
     tree = parse_yaml(source)
     if not isinstance(tree, Mapping):
-        found = "the file is empty" if _is_null(tree) else f"a spec is a mapping, found {shown(tree)}"
+        found = "the file is empty" if is_null(tree) else f"a spec is a mapping, found {shown(tree)}"
         fail("E0203", found, tree.span, help="a spec starts with `archforge: 1`")
     mistakes = Mistakes()
     mistakes.attempt(lambda: refuse_unknown(tree, _KEYS, KEYS), None)
 
     def section(key: str, parse: Callable[[Entry], T]) -> dict[str, T]:
         node = tree.get(key)
-        if node is None or _is_null(node):
+        if node is None or is_null(node):
             return {}
         example = f"{key}: {_of_words(node, key) or _EXAMPLES[key]}"
         return mistakes.attempt(lambda: mistakes.each(mapping_of(node, f"`{key}`", example), parse), {})
@@ -100,7 +101,7 @@ def parse_document(source: SourceFile) -> SpecDocument:
         header=mistakes.attempt(lambda: _header(tree), Header()),
         tree=tree,
         input=mistakes.attempt(lambda: _input(tree.get("input")), None),
-        args=section("args", _spec_arg),
+        args=_few(section("args", _spec_arg), tree.entries.get("args"), mistakes),
         values=section("with", parse_argument),
         defaults=section("defaults", _default),
         profiles=section("profiles", _profile),
@@ -121,8 +122,11 @@ def _of_words(tree: Tree, key: str) -> str:
     return f"{{{', '.join(pairs)}}}" if value and pairs else ""
 
 
-def _is_null(tree: Tree) -> bool:
-    return isinstance(tree, Scalar) and tree.value is None
+def _few(args: dict[str, ArgDecl], section: Entry | None, mistakes: Mistakes) -> dict[str, ArgDecl]:
+    """Return `args`. Notes E0107 for too many of them."""
+    if section:
+        mistakes.attempt(lambda: limits.ARGUMENTS.check(len(args), section.key_span), None)
+    return args
 
 
 def _header(tree: Mapping) -> Header:
@@ -167,7 +171,7 @@ def _header_mistake(tree: Mapping, error: dict[str, Any]) -> Diagnostic:
 def _graph(entry: Entry | None) -> Body | None:
     if entry is None:
         return None
-    if _is_null(entry.value):
+    if is_null(entry.value):
         fail("E0202", "`graph` is empty", entry.key_span, help="graph: [{conv: 64}, relu]")
     return parse_body(entry.value)
 
@@ -253,7 +257,7 @@ def _profile(entry: Entry) -> ProfileDecl:
     blocks: dict[str, BlockDecl] = {}
     preprocess: dict[str, Any] = {}
     model = None
-    for item in () if _is_null(entry.value) else mapping_of(entry.value, f"profile `{entry.key}`"):
+    for item in () if is_null(entry.value) else mapping_of(entry.value, f"profile `{entry.key}`"):
         if item.key == "defaults":
             defaults = mistakes.attempt(lambda i=item: parse_defaults(i), {})  # type: ignore[misc]
         elif item.key == "blocks":
@@ -270,7 +274,7 @@ def _profile(entry: Entry) -> ProfileDecl:
 
 def _entries(section: Entry, parse: Callable[[Entry], T]) -> dict[str, T]:
     """Results of `parse` on each entry of a section within a block or profile."""
-    if _is_null(section.value):
+    if is_null(section.value):
         return {}
     mistakes = Mistakes()
     example = f"{section.key}: {_of_words(section.value, section.key) or _EXAMPLES.get(section.key, '{...}')}"
@@ -298,7 +302,7 @@ def _block(entry: Entry) -> BlockDecl:
         entry.key,
         entry.key_span,
         mistakes.attempt(lambda: _naming(tree.get("naming")), "kind"),
-        mistakes.attempt(lambda: _entries(args, _arg) if args else {}, {}),
+        _few(mistakes.attempt(lambda: _entries(args, _arg) if args else {}, {}), args, mistakes),
         mistakes.attempt(lambda: _block_body(entry, tree), Body((), entry.key_span)),
         mistakes.attempt(lambda: _expect(tree), None),
     )
@@ -309,7 +313,7 @@ def _block(entry: Entry) -> BlockDecl:
 def _expect(tree: Mapping) -> Mapping | None:
     """The figures of a document or a block. An empty `expect` is as none."""
     expect = tree.get("expect")
-    if expect is None or _is_null(expect):
+    if expect is None or is_null(expect):
         return None
     figures = mapping_of(expect, "`expect`")
     return figures if figures.entries else None

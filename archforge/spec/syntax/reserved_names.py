@@ -6,6 +6,7 @@ from keyword import iskeyword
 
 from archforge.errors import Span, fail
 from archforge.ops import all_ops
+from archforge.spec import limits
 from archforge.spec.formulas.functions import CONSTANTS, FUNCTIONS
 from archforge.spec.syntax.syntax_tree import MERGES, MODIFIERS, STRUCTURES
 
@@ -22,6 +23,7 @@ _VALUES = {
 
 def check_name(name: str, span: Span, what: str) -> None:
     """Raise E0310 unless `name` can be given to `what`, such as "an argument"."""
+    limits.NAME.check(len(name), span)
     if not name.isidentifier():
         fail("E0310", f"`{name}` cannot name {what}", span, help="letters, digits and _, no digit first")
     meaning = _meaning(name, what)

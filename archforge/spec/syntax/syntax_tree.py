@@ -64,7 +64,7 @@ CELLS = {
     "macs": "multiply-accumulates of convolutions and matrix products, one image, up to the first output",
 }
 # A documented count that is a range: `2~3`, or `7~` without an end.
-RANGE = re.compile(r"([0-9]+)~([0-9]+)?$")
+RANGE = re.compile(r"([0-9]{1,18})~([0-9]{1,18})?$")
 KINDS = ("int", "float", "bool", "str", "list", "tensor", "steps")
 # The types of values that are written out, lists and mappings aside.
 CONSTANTS = frozenset((int, str, bool, float, type(None)))
@@ -83,8 +83,10 @@ class Value(NamedTuple):
         if isinstance(content, Formula):
             return content.evaluate(names)
         if isinstance(content, tuple):
+            names.spend(len(content), self.span)
             return [item.evaluate(names) for item in content]
         if isinstance(content, dict):
+            names.spend(len(content), self.span)
             return {key: item.evaluate(names) for key, item in content.items()}
         return content
 

@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from archforge.errors import MAX_REPORTED, Diagnostic, DiagnosticError, Note, SourceFile, Span, fail, fail_all
+from archforge.spec import limits
 from archforge.spec.normal_form import normal_form
 from archforge.spec.yaml.parser_errors import NO_ALIAS, NO_TAG, fail_torn_formula, syntax_error
 from archforge.spec.yaml.parsers import quick_events, sure_events
@@ -22,31 +23,27 @@ from archforge.spec.yaml.text_positions import place_text
 
 __all__ = [
     "GROUPED",
-    "MAX_CHARACTERS",
     "Entry",
     "Mapping",
     "Scalar",
     "Sequence",
     "Tree",
+    "is_null",
     "parse_yaml",
     "reads_as_text",
     "span_at",
 ]
 
-MAX_CHARACTERS = 1_000_000
-MAX_DEPTH = 60
 MAX_DIGITS = 40
-MAX_NUMBER = 1e18
 
 _INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)$")
 GROUPED = re.compile(r"[-+]?[1-9][0-9]{0,2}(?:_[0-9]{3})+$")
 _FLOAT = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$")
 # What looks like a number but is one in YAML 1.1 only, or in none.
-_DOUBTFUL = re.compile(
-    r"[-+]?(?:0[0-9]+|0[xob][0-9a-fA-F_]+|[0-9][0-9_]*_[0-9_]*|\.(?:inf|nan))$", re.IGNORECASE
-)
+_DOUBTFUL = re.compile(r"[-+]?(?:0[0-9]+|0[xob][0-9a-fA-F_]+|[0-9]+_[0-9_]*|\.(?:inf|nan))$", re.IGNORECASE)
 # YAML 1.2, production 1, c-printable: the very pattern of PyYAML, which takes 8 ms to compile a second one.
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_NOT_BLANK = re.compile(r"\S")
 _BYTE_ORDER_MARK = "\ufeff"  # no character of a text
 _WORDS = {"true": True, "True": True, "false": False, "False": False, "null": None, "~": None, "": None}
 
@@ -119,13 +116,23 @@ class Mapping:
 Tree = Scalar | Sequence | Mapping
 
 
+def is_null(tree: Tree) -> bool:
+    """True for a null, written or not."""
+    return isinstance(tree, Scalar) and tree.value is None
+
+
 def parse_yaml(source: SourceFile) -> Tree:
     """Tree of a document. Raises all its mistakes, but of those that make it no YAML only the first."""
-    if len(source.text) > MAX_CHARACTERS:
-        fail("E0107", f"{source.name} has more than {MAX_CHARACTERS:,} characters")
+    limits.CHARACTERS.check(len(source.text), Span(source, 0, 0))
     # A BOM is no character of the document; keeping it out keeps the columns of line 1.
     text = source.text.removeprefix("\ufeff")
-    return _read_flawless(source, quick_events(text)) or _read(source, text)
+    if len(text) <= limits.SLOW_CHARACTERS.most:
+        return _read_flawless(source, quick_events(text)) or _read(source, sure_events(text))
+    events = quick_events(text)
+    if events is None:
+        help = "it has tabs, `?` or `|#`, or libyaml is missing here"
+        limits.SLOW_CHARACTERS.refuse(Span(source, 0, 0), len(text), help=help)
+    return _read(source, events)
 
 
 def _read_flawless(source: SourceFile, events: Iterator[Any] | None) -> Tree | None:
@@ -138,11 +145,11 @@ def _read_flawless(source: SourceFile, events: Iterator[Any] | None) -> Tree | N
     return None if found else tree
 
 
-def _read(source: SourceFile, text: str) -> Tree:
+def _read(source: SourceFile, events: Iterator[Any]) -> Tree:
     _check_characters(source)
     found: list[Diagnostic] = []
     try:
-        tree = _Builder(source, found, sure_events(text)).document()
+        tree = _Builder(source, found, events).document()
     except yaml.MarkedYAMLError as error:
         fail_all([*found, syntax_error(source, error)])
         raise
@@ -204,6 +211,8 @@ class _Builder:
         self.events = events
         self.depth = 0
         self.flow = 0
+        self.values = 0
+        self.formulas = 0  # characters
 
     def note(
         self, code: str, message: str, span: Span, *, help: str = "", notes: tuple[Note, ...] = ()
@@ -233,23 +242,26 @@ class _Builder:
     def next_character(self, line: int, column: int) -> Span:
         """The next place that is neither blank nor in a comment; the end of the text if there is none."""
         while line < len(self.source.lines):
-            rest = self.source.line(line)[column:].lstrip()
-            if rest and not rest.startswith("#"):
-                return Span(self.source, line, len(self.source.line(line)) - len(rest))
+            found = _NOT_BLANK.search(self.source.line(line), column)
+            if found and found[0] != "#":
+                return Span(self.source, line, found.start())
             line, column = line + 1, 0
         last = len(self.source.lines) - 1
         return Span(self.source, last, len(self.source.line(last)))
 
     def node(self, event: Any) -> Tree:
         span = self.span(event)
+        self.values += 1
+        if self.values > limits.VALUES.most:
+            limits.VALUES.refuse(span)
         self.check_foreign(event, span)
         if isinstance(event, yaml.AliasEvent):
             return Scalar(None, span)
         if isinstance(event, yaml.ScalarEvent):
             return self.scalar(event, span)
         self.depth += 1
-        if self.depth > MAX_DEPTH:
-            fail("E0107", f"nested deeper than {MAX_DEPTH} levels", span)
+        if self.depth > limits.LEVELS.most:
+            limits.LEVELS.refuse(span)
         self.flow += bool(event.flow_style)  # PyYAML's own parser says None of a list in line with its key
         tree = (
             self.sequence(event, span)
@@ -293,6 +305,8 @@ class _Builder:
                 fail("E0101", "a key must be a word", key_span)
             self.check_foreign(event, key_span)
             key = normal_form(event.value)
+            if key[:1] == "=" or "{" in key:
+                self.count_formula(key, key_span)
             is_plain = _is_plain(event)
             if is_plain and key.startswith("="):
                 self.refuse_torn_formula(key, key_span)
@@ -303,6 +317,8 @@ class _Builder:
                 first = Note("first given", entries[key].key_span)
                 hint = "rename one of the two, or join them"
                 self.note("E0102", f"duplicate key `{key}`", key_span, help=hint, notes=(first,))
+            elif len(entries) == limits.KEYS.most:
+                limits.KEYS.refuse(key_span)
             else:
                 entries[key] = Entry(key, key_span, value, quoted=not is_plain)
         if start.flow_style:
@@ -313,12 +329,19 @@ class _Builder:
     def scalar(self, event: Any, span: Span) -> Scalar:
         text, mark = event.value, event.end_mark
         end = (mark.line, mark.column) if mark.line != event.start_mark.line else None
+        if text[:1] == "=" or "{" in text:
+            self.count_formula(text, span)
         if not _is_plain(event):
             return Scalar(normal_form(text), span, quoted=True, end=end)
         if text.startswith("="):
             self.refuse_torn_formula(text, span)
             return Scalar(text, span, end=end)
         return Scalar(self.resolve(text, span), span, end=end)
+
+    def count_formula(self, text: str, span: Span) -> None:
+        self.formulas += len(text)
+        if self.formulas > limits.ALL_FORMULAS.most:
+            limits.ALL_FORMULAS.refuse(span)
 
     def refuse_torn_formula(self, text: str, span: Span) -> None:
         """Refuse half a formula: in a flow collection YAML ends a plain scalar at `, [ ] { }`."""
@@ -343,7 +366,7 @@ class _Builder:
         return text
 
     def number(self, kind: type[int] | type[float], text: str, span: Span) -> float:
-        if len(text) <= MAX_DIGITS and abs(value := kind(text)) <= MAX_NUMBER:
+        if len(text) <= MAX_DIGITS and abs(value := kind(text)) <= limits.NUMBER.most:
             return value
         self.note("E0105", f"`{text}` is out of range", span, help="numbers are at most 1e18")
         return 0
