@@ -4,7 +4,7 @@ written without effect.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from archforge.errors import Diagnostic, Span
@@ -37,7 +37,7 @@ def warnings_of(
     document: SpecDocument, chain: Sequence[SpecDocument], imports: Sequence[Import]
 ) -> tuple[Diagnostic, ...]:
     """The warnings of a document's own text. `chain` is what it extends and itself, `imports` are theirs."""
-    parts = (*chain, *(i.of for i in imports))
+    parts = tuple(dict.fromkeys((*chain, *(i.of for i in imports))))
     used = [uses_of(part) for part in parts]
     found = [*uses_of(document).warnings, *_idle_keys(document)]
     if document.header.kind == "network":
@@ -74,18 +74,16 @@ def _unread_arguments(
         name: argument.key_span for owner in _owners(document) for name, argument in owner.values.items()
     }
     places |= {name: decl.span for name, decl in document.args.items()}
-    for name, span in places.items():
-        if not any(name in uses.reads for uses in used) and not _is_told(name, parts):
+    unread = {n: span for n, span in places.items() if not any(n in uses.reads for uses in used)}
+    # A formula among the figures, which nobody has parsed yet, may read one.
+    told = "\n".join(t for p in parts for t in _figures(p) if t.startswith("=")) if unread else ""
+    for name, span in unread.items():
+        if name not in told:
             yield idle_name("reads the argument", name, span)
 
 
 def _owners(document: SpecDocument) -> tuple[SpecDocument | ProfileDecl, ...]:
     return (*document.profiles.values(), document)
-
-
-def _is_told(name: str, parts: Iterable[SpecDocument]) -> bool:
-    """True if a formula among the figures, which nobody has parsed yet, may read `name`."""
-    return any(name in text for part in parts for text in _figures(part) if text.startswith("="))
 
 
 def _figures(document: SpecDocument) -> Iterator[str]:
@@ -122,11 +120,14 @@ def _idle_imports(
     document: SpecDocument, used: Sequence[DocumentUses], imports: Sequence[Import]
 ) -> Iterator[Diagnostic]:
     """W0301: an import of which no block and no rule is used."""
+    figures = frozenset(_figures(document)) if imports else frozenset()
+    own = dict.fromkeys(i.of for i in imports if i.by is document)
+    called = {other: any(uses.names(name) for name in other.blocks for uses in used) for other in own}
     for by, span, other in imports:
-        if by is not document or any(uses.names(name) for name in other.blocks for uses in used):
+        if by is not document or called[other]:
             continue
         is_passed_on = bool(other.header.imports) or not document.blocks.keys().isdisjoint(other.blocks)
-        if not is_passed_on and other.rules.keys().isdisjoint(_figures(document)):
+        if not is_passed_on and other.rules.keys().isdisjoint(figures):
             yield idle_name("uses a block or rule of", _named(span), span)
 
 
@@ -146,8 +147,9 @@ def _unreachable_profiles(document: SpecDocument) -> Iterator[Diagnostic]:
 
 def _unused_rules(document: SpecDocument) -> Iterator[Diagnostic]:
     """W0301: a rule that no figure is counted by."""
+    figures = frozenset(_figures(document)) if document.rules else frozenset()
     for name, rule in document.rules.items():
-        if name not in _figures(document):
+        if name not in figures:
             yield idle_name("is counted by the rule", name, rule.span)
 
 

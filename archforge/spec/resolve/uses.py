@@ -36,6 +36,7 @@ from archforge.spec.syntax.syntax_tree import (
 
 __all__ = ["DocumentUses", "uses_of"]
 
+MOST_SEARCHED = 1_000_000
 _LOOP = frozenset(("i", "key", "row"))
 _MADE: WeakKeyDictionary[SpecDocument, DocumentUses] = WeakKeyDictionary()
 
@@ -51,11 +52,16 @@ class DocumentUses:
         self.reads: set[str] = set()
         self.words: set[str] = set()
         self.sources: list[str] = []
+        self.searched = 0
         self.warnings: list[Diagnostic] = []
 
     def names(self, word: str) -> bool:
-        """True if a step, or a text in a formula, may mean the op or block `word`."""
-        return word in self.words or any(word in source for source in self.sources)
+        """True if a step, or a text in a formula, may mean the op or block `word`, and for whatever is asked
+        once MOST_SEARCHED formulas were searched."""
+        if word in self.words:
+            return True
+        self.searched += len(self.sources)
+        return self.searched > MOST_SEARCHED or any(word in source for source in self.sources)
 
 
 def uses_of(document: SpecDocument) -> DocumentUses:

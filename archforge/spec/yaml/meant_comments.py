@@ -20,11 +20,15 @@ _COMMENT = rf"(?<!\S){WORD}[ \t]*([^\s,#]+(?:[ \t]*,[ \t]*[^\s,#]+)*)?"  # compi
 
 def unmeant(found: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
     """The warnings that no comment says are meant, in order."""
-    return in_order(w for w in found if w.span is None or w.code not in _codes_at(w.span))
+    lines: dict[tuple[SourceFile, int], set[str]] = {}  # the codes that are meant on each
 
+    def is_meant(code: str, span: Span) -> bool:
+        line = (span.source, span.line)
+        if line not in lines:
+            lines[line] = {code for code, _ in _meant(*line)}
+        return code in lines[line]
 
-def _codes_at(span: Span) -> set[str]:
-    return {code for code, _ in _meant(span.source, span.line)}
+    return in_order(w for w in found if w.span is None or not is_meant(w.code, w.span))
 
 
 def _meant(source: SourceFile, line: int) -> Iterator[tuple[str, Span]]:
