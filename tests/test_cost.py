@@ -1,0 +1,143 @@
+"""Work in proportion to the text: no spec of 1 MB takes more than some seconds or some hundred megabytes.
+
+By default calls of functions are counted, which are the same on every machine: twice the text may take
+little more than twice as many. The slow tests send all that a spec can make large through the commands, each
+in a process of its own with limits of the system on time and memory. There a time decides, since only that
+catches what no count of calls sees, a pattern that backtracks or the copy of a long list; the limit is twice
+the promise, so that a busy machine does not fail.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+import yaml
+
+from archforge.errors import DiagnosticError, in_order
+from archforge.spec.expand.expand import expand
+from archforge.spec.resolve.library import Library
+from archforge.spec.resolve.resolve import resolve
+from tests.costly_specs import AMPLIFIERS, HUGE, composed, keyed
+
+SECONDS, MEBIBYTES = 10, 512
+SMALL = 60
+
+
+def calls(text: str) -> int:
+    """Calls of functions until a spec is expanded in all of its profiles, or its mistakes are printed."""
+    counted = 0
+
+    def count(frame: object, event: str, argument: object) -> None:
+        nonlocal counted
+        counted += event in ("call", "c_call")
+
+    sys.setprofile(count)
+    try:
+        _work(text)
+    finally:
+        sys.setprofile(None)
+    return counted
+
+
+def _work(text: str) -> None:
+    library = Library()
+    try:
+        spec = resolve(library.read_text(text), library, "costly")
+        for profile in spec.profile_names:
+            expand(spec, profile)
+    except DiagnosticError as error:
+        for diagnostic in in_order(error.diagnostics):
+            diagnostic.render()
+
+
+@pytest.mark.parametrize("name", AMPLIFIERS)
+def test_work_grows_in_proportion_to_the_text(name: str) -> None:
+    amplify = AMPLIFIERS[name]
+    _work(amplify(2 * SMALL))  # what is made once for all specs
+    none, once, twice = (calls(amplify(n)) for n in (1, SMALL, 2 * SMALL))
+    assert twice - none <= 2.5 * (once - none) + 500
+
+
+# Slow
+
+CHILD = Path(__file__).with_name("costly_child.py")
+
+
+def costs(specs: Mapping[str, str], folder: Path, *command: str) -> dict[str, Any]:
+    """Seconds, memory and exit code of a command for each text."""
+    for index, text in enumerate(specs.values()):
+        (folder / f"s{index}.yaml").write_text(text[:1_000_000], "utf-8")
+    run = [sys.executable, str(CHILD), str(SECONDS), str(MEBIBYTES), *command]
+    files = "\n".join(str(folder / f"s{index}.yaml") for index in range(len(specs)))
+    done = subprocess.run(run, input=files, capture_output=True, text=True, check=True, cwd=folder)
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    return dict(zip(specs, found, strict=True))
+
+
+def too_costly(found: Mapping[str, Any]) -> list[str]:
+    return [f"{name}: {cost}" for name, cost in found.items() if cost["fault"]]
+
+
+def sizes(amplify: Callable[[int], str]) -> list[int]:
+    """Sizes at and below each limit that a construct may meet, up to 1 MB of text."""
+    each = max(len(amplify(200)) - len(amplify(100)), 100) / 100
+    return [n for n in (90, 290, 900, 9_000, 30_000, int(990_000 / each)) if n * each < 1_000_000]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["check", "show --with all", "show --json", "schema"])
+def test_no_construct_takes_long(command: str, tmp_path: Path) -> None:
+    specs = {f"{name} x {n}": make(n) for name, make in AMPLIFIERS.items() for n in sizes(make)}
+    found = costs(specs, tmp_path, *command.split())
+    assert not too_costly(found), "\n".join(too_costly(found))
+
+
+@pytest.mark.slow
+def test_no_key_of_the_language_takes_long(tmp_path: Path) -> None:
+    keys = dict(keyed())
+    assert {"graph", "profiles.a.model", "blocks.a.body", "rules.a.constants", "expect.a.params"} <= set(keys)
+    specs = {}
+    for index, (name, spec) in enumerate(keys.items()):
+        for number, (what, huge) in enumerate(HUGE.items()):
+            if number == index % len(HUGE) or name.count(".") < 2:
+                text = yaml.safe_dump(
+                    spec(huge(400_000)), sort_keys=False, default_flow_style=None, width=1e9
+                )
+                specs[f"{name}: {what}"] = text
+    found = costs(specs, tmp_path, "check")
+    assert not too_costly(found), "\n".join(too_costly(found))
+
+
+@pytest.mark.slow
+def test_no_composition_takes_long(tmp_path: Path) -> None:
+    random = Random(0)
+    specs = {f"{seed}": composed(random, random.choice([500, 5_000, 50_000])) for seed in range(200)}
+    found = costs(specs, tmp_path, "check")
+    assert not too_costly(found), "\n".join(too_costly(found))
+
+
+@pytest.mark.slow
+def test_the_largest_graphs_are_built(tmp_path: Path) -> None:
+    """Every limit at once: a graph of as many nodes as there may be, written to all files of a build."""
+    specs = {
+        "ops": "graph: [{conv: {out: 3, kernel: 3, padding: 1}, repeat: 9990}]",
+        "blocks": "blocks: {b: {args: {w: 3}, body: [{add: [[{conv: =w}, bn, relu, {conv: 3}], []]}]}}\n"
+        "graph: [{b: =i%50+1, repeat: 1990, name: l}]",
+        "long names": "graph: [{for: {k: '=range(9000)'}, do: [{relu: , append: t, name: 'NAME{k}'}]}, "
+        "{add: =t, repeat: 9}]".replace("NAME", "n" * 290),
+        "many kinds": "graph: [{for: {k: '=range(3300)'}, do: [{conv: {out: =k%97+1, kernel: [=k%3+1, 3], "
+        "padding: 4}}, {adaptive_avg_pool: [8, 8]}, {relu: , name: 'z{k}'}]}]",
+    }
+    start = "archforge: 1\ninput: [3, 8, 8]\n"
+    found = costs(
+        {name: start + text for name, text in specs.items()}, tmp_path, "build", "--backend", "numpy"
+    )
+    assert not too_costly(found), "\n".join(too_costly(found))
+    assert [cost["code"] for cost in found.values()] == [0] * len(specs)
