@@ -101,14 +101,20 @@ def _every_profile(
 
 
 def load(
-    source: Source, profile: str | None = None, *, input: InputShape | None = None, **params: Any
+    source: Source,
+    profile: str | None = None,
+    *,
+    input: InputShape | None = None,
+    defaults: Mapping[str, Mapping[str, Any]] | None = None,
+    **params: Any,
 ) -> Network:
     """A spec's network: `load("resnet_50", profile="torchvision", classes=10)`.
 
     profile: one of the spec's, a model id (`torchvision.resnet50`), or `recommended`; the first by
-    default. input: its shape without the batch axis. params: values for the spec's arguments.
+    default. input: its shape without the batch axis. defaults: values for attributes of ops and arguments
+    of blocks that calls do not give, `{"bn": {"eps": 1e-3}}`. params: values for the spec's arguments.
     """
-    return analyse(open_spec(source), profile, settings=settings_of(params), input_shape=input)
+    return analyse(open_spec(source), profile, settings=settings_of(params, defaults), input_shape=input)
 
 
 def check(
@@ -202,6 +208,7 @@ def compile(
     without: Collection[str] = (),
     low_memory: bool = False,
     input: InputShape | None = None,
+    defaults: Mapping[str, Mapping[str, Any]] | None = None,
     **params: Any,
 ) -> Executable:
     """A network as a callable on arrays float[N, *shape], and on other sizes if its parameters allow it.
@@ -211,7 +218,7 @@ def compile(
     taken. prefix: of the weights, only those whose names begin with it, taken without it. taps: names of
     nodes or scopes whose values are returned besides. strict: refuse ops that the backend lacks. without:
     graph passes and parts of planning to leave out. low_memory: leave out what takes memory for speed,
-    which is Winograd's weights.
+    which is Winograd's weights. defaults: as for `load`.
 
     Given arrays that can be written to are copied; read-only ones are kept as they are. A file is read
     again for inputs of another size, and must be there unchanged.
@@ -223,7 +230,7 @@ def compile(
     from archforge.weights.given import kept
 
     given = given_weights(weights, prefix)
-    network = _network(source, profile, given, input, params)
+    network = _network(source, profile, given, input, settings_of(params, defaults))
     compiler = GraphCompiler(
         backends.get(backend, dtype) if isinstance(backend, str) else backend,
         dtype,
@@ -282,15 +289,15 @@ def _network(
     profile: str | None,
     given: Mapping[str, Any] | None,
     input: InputShape | None,
-    params: Mapping[str, Any],
+    settings: Mapping[str, Argument],
 ) -> Network:
     """The network to compile: a loaded one as it is, else that of a source. Raises E0001 for both at once."""
     if isinstance(source, Network):
-        if profile is not None or input is not None or params:
-            help = "give profile, input and arguments to `load`"
+        if profile is not None or input is not None or settings:
+            help = "give profile, input, arguments and defaults to `load`"
             fail("E0001", "a loaded network is compiled as it is", help=help)
         return source
-    return _profile_for(open_spec(source), profile, given, settings_of(params), input)
+    return _profile_for(open_spec(source), profile, given, settings, input)
 
 
 def _profile_for(

@@ -48,9 +48,9 @@ class Network:
 
     @property
     def model(self) -> str | None:
-        """The library's network that the profile equals, such as `torchvision.resnet50`."""
+        """The library's network that this one equals, such as `torchvision.resnet50`; None with settings."""
         decl = self.spec.profiles.get(self.profile)
-        return decl.model if decl else None
+        return decl.model if decl and not self.expansion.settings else None
 
     @property
     def preprocessing(self) -> Preprocessing | None:
@@ -89,9 +89,10 @@ class Network:
         return unmeant((*self.spec.warnings, *self.expansion.warnings))
 
     def to_json(self) -> dict[str, Any]:
-        """Profile, counts and cells as plain data."""
+        """Profile, settings, counts and cells as plain data."""
         cells = [cell.to_json() for cell in self.cells]
-        return {"profile": self.profile, **self.counts.by_cell(), "cells": cells}
+        settings = list(self.expansion.setting_texts)
+        return {"profile": self.profile, "settings": settings, **self.counts.by_cell(), "cells": cells}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -104,6 +104,7 @@ def _heading(network: Network) -> str:
     lines = [paint(spec.header.title or spec.name, "bold")]
     if spec.header.paper:
         lines.append(f"paper  {spec.header.paper}")
+    lines += [f"set    {text}" for text in network.expansion.setting_texts]
     return "\n".join([*lines, f"input  {shape}"])
 
 

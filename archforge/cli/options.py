@@ -63,7 +63,12 @@ InputOption = Annotated[
 ]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="A value for an argument of the spec; may be repeated."),
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="A value for an argument of the spec, `classes=10`, or a default of an op or block for calls "
+        "that do not give it, `bn.eps=1e-3`; may be repeated.",
+    ),
 ]
 
 WeightsPrefixOption = Annotated[
@@ -151,13 +156,14 @@ def _dims(text: str) -> tuple[int, ...]:
 
 
 def settings(given: Sequence[str] | None) -> dict[str, Argument]:
-    """Parse the texts of `--set name=value` to arguments. Raises E0001 for one without a name or a value."""
+    """Parse the texts of `--set NAME=VALUE` to settings. Raises E0001 for one without a name or a value."""
     out: dict[str, Argument] = {}
     for text in given or ():
         name, _, value = text.partition("=")
         name = normal_form(name)
-        if not name.isidentifier() or not value.strip():
-            fail("E0001", f"`--set {text}` sets nothing", help="--set classes=10")
+        parts = name.split(".")
+        if len(parts) > 2 or not all(map(str.isidentifier, parts)) or not value.strip():
+            fail("E0001", f"`--set {text}` sets nothing", help="--set classes=10, --set bn.eps=1e-3")
         if name in out:
             fail("E0001", f"`--set` gives `{name}` two values")
         out[name] = setting(name, value)

@@ -79,6 +79,7 @@ def show(
     extra = _extra(columns)
     network = network_of(spec, profile, input, set, warnings)
     title = f"{network.spec.header.title or network.name}, profile {network.profile}"
+    title = ", ".join((title, *network.expansion.setting_texts))
     typed = network.graph
     if as_plan:
         plan = _planned(typed, AUTO if backend is None else backend)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from itertools import groupby
+from shlex import quote
 from typing import Any
 
 from archforge.analysis.checks import MARKS, Cell
@@ -54,8 +55,10 @@ def _warnings(network: Network) -> Iterator[str]:
     header = network.spec.header
     if header.departs:
         yield f"**Departs:** {_words(header.departs)}.{_recommended(network)}"
-    if any(cell.status == "not_applicable" for cell in network.cells):
-        yield "**Changed:** an argument or the input was set by hand, so the documented figures do not apply."
+    if network.expansion.is_changed:
+        parts = [f"`{_words(text)}`" for text in network.expansion.setting_texts]
+        parts += [f"the input {_shapes(network)}"] if network.expansion.input_shape is not None else []
+        yield f"**Changed:** {', '.join(parts)} by hand, so the documented figures do not apply."
 
 
 def _recommended(network: Network) -> str:
@@ -136,7 +139,16 @@ def _commands(subject: Subject) -> Iterator[str]:
     if "model.py" in subject.files:
         yield "python model.py WEIGHTS"
     network = subject.network
-    yield f"archforge run {network.name} --profile {network.profile} --weights WEIGHTS --input random"
+    changes = [f" --set {quote(text)}" for text in network.expansion.setting_texts]
+    changes += [f" --shape {_shapes(network)}"] if network.expansion.input_shape is not None else []
+    named = f"archforge run {network.name} --profile {network.profile}{''.join(changes)}"
+    yield f"{named} --weights WEIGHTS --input random"
+
+
+def _shapes(network: Network) -> str:
+    """The shapes of the inputs, as `--shape` takes them."""
+    inputs = network.graph.inputs
+    return ",".join(str(t) if len(inputs) == 1 else f"{name}={t}" for name, t in inputs.items())
 
 
 TARGETS = (Target("card", "model_card.md", "this card", model_card, by_default=True),)

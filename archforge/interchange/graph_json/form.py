@@ -103,6 +103,7 @@ class GraphDocument(_JsonObject):
     title: str | None
     paper: str | None
     profile: Name
+    settings: Names = ()
     model: str | None
     counts: CountsEntry
     inputs: list[InputEntry]
@@ -114,7 +115,8 @@ class GraphDocument(_JsonObject):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StoredNetwork:
-    """All that a graph.json says of a network: whose it is, its graph, and the `FILE:LINE` of each node."""
+    """All that a graph.json says of a network: whose it is, its graph, the `FILE:LINE` of each node, and what
+    was set by hand."""
 
     name: str
     title: str | None
@@ -123,3 +125,4 @@ class StoredNetwork:
     model: str | None
     graph: TypedGraph
     lines: Mapping[str, str]
+    settings: tuple[str, ...] = ()

@@ -73,6 +73,7 @@ class _GraphReader:
             document.model,
             typed,
             {entry.name: entry.line for entry in document.nodes},
+            document.settings,
         )
 
     def note(

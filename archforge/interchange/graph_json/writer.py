@@ -26,7 +26,14 @@ def stored(network: Network) -> StoredNetwork:
     header = network.spec.header
     lines = {node.name: source_line(node) for node in network.graph.nodes}
     return StoredNetwork(
-        network.name, header.title, header.paper, network.profile, network.model, network.graph, lines
+        network.name,
+        header.title,
+        header.paper,
+        network.profile,
+        network.model,
+        network.graph,
+        lines,
+        network.expansion.setting_texts,
     )
 
 
@@ -38,6 +45,7 @@ def graph_json_text(network: StoredNetwork) -> str:
         title=network.title,
         paper=network.paper,
         profile=network.profile,
+        settings=network.settings,
         model=network.model,
         counts=CountsEntry(**count(typed).by_cell()),
         inputs=[InputEntry(name=name, shape=type_.shape) for name, type_ in typed.inputs.items()],
@@ -52,7 +60,7 @@ def graph_json_text(network: StoredNetwork) -> str:
         nodes=[_node(network, node) for node in typed.nodes],
         scopes=[_scope(scope) for scope in typed.scopes],
     )
-    return json_lines(document.model_dump())
+    return json_lines(document.model_dump(exclude=None if network.settings else {"settings"}))
 
 
 def _node(network: StoredNetwork, node: Node) -> NodeEntry:

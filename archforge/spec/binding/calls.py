@@ -211,7 +211,7 @@ class OpCall:
     def __init__(self, kind: str, call: Call, defaults: Defaults, *, is_first: bool) -> None:
         self.kind, self.op = kind, all_ops()[kind]
         self.call, self.is_first = call, is_first
-        self.defaults = defaults.get(kind, {})
+        self.defaults = defaults.get(self.op.op, {})
         self.formula = _bare_formula(call)
         self.written = self._read(call.arguments.bare)
         self.bound: Op | None = None  # one for all uses, where nothing is computed

@@ -20,10 +20,11 @@ from archforge.spec.expand.assemble import ScopeDraft, assemble
 from archforge.spec.expand.graph_warnings import foreign_axes, unread_values
 from archforge.spec.expand.least_input import least_input
 from archforge.spec.expand.naming import NameScope, assign_names
+from archforge.spec.expand.settings import set_arguments, set_defaults, setting_texts
 from archforge.spec.expand.walk import At, Walk
 from archforge.spec.formulas.failures import MISTAKES, LimitError, mistakes_in
 from archforge.spec.formulas.formula import describe
-from archforge.spec.resolve.resolve import merge_defaults
+from archforge.spec.resolve.defaults import merge_defaults
 from archforge.spec.resolve.spec import Spec
 from archforge.spec.syntax.syntax_tree import Argument, ProfileDecl, Value
 
@@ -45,32 +46,38 @@ class Expansion:
     args: Mapping[str, Any]
     uses: Mapping[str, int]  # calls of a block that left at least one op
     blocks: frozenset[str]
-    settings: Mapping[str, Argument]  # values that a caller gave
+    settings: Mapping[str, Argument]  # what a caller gave: of arguments, and defaults as `bn.eps`
     input_shape: InputShape | None  # that a caller gave
     budget: Budget  # what is left of it
     warnings: tuple[Diagnostic, ...] = ()
 
     @property
+    def setting_texts(self) -> tuple[str, ...]:
+        """Texts of the settings, each `NAME=VALUE`."""
+        return setting_texts(self.settings)
+
+    @property
     def is_changed(self) -> bool:
-        """True if a caller gave arguments or an input that may differ from those of the profile."""
+        """True if a caller gave settings or an input that may differ from those of the profile."""
         return bool(self.settings) or self.input_shape is not None
 
 
 def expand(
     spec: Spec,
     profile: str | None = None,
-    overrides: Mapping[str, Argument] | None = None,
+    settings: Mapping[str, Argument] | None = None,
     input_shape: InputShape | None = None,
     budget: Budget | None = None,
 ) -> Expansion:
-    """The graph of one profile. `overrides` (`--set`) win over every other value of an argument. The `budget`
-    may be that of several graphs together; by default it is one of its own.
+    """The graph of one profile. `settings` (`--set`) win over every other value of an argument, and over the
+    defaults of the profile and the spec. The `budget` may be that of several graphs together; by default it is
+    one of its own.
 
     Raises all mistakes that can be found, in the order of their places.
     """
     if spec.graph is None or spec.header.kind != "network":
         _refuse_part(spec)
-    expander = _Expander(spec, spec.profile(profile), overrides or {}, budget or Budget())
+    expander = _Expander(spec, spec.profile(profile), settings or {}, budget or Budget())
     try:
         return expander.run(input_shape)
     except DiagnosticError as error:
@@ -87,7 +94,7 @@ def _with_least_input(found: Sequence[Diagnostic], expander: _Expander) -> Itera
 
     def fits(shapes: Mapping[str, tuple[int, ...]]) -> bool:
         try:
-            _Expander(expander.spec, expander.profile, expander.overrides, tries).run(shapes)
+            _Expander(expander.spec, expander.profile, expander.settings, tries).run(shapes)
         except DiagnosticError:
             if min(tries.steps, tries.nodes, tries.items) < 0:
                 raise LimitError from None
@@ -119,25 +126,23 @@ class _Expander:
     """One expansion: the environment of the spec, and the walk that collects nodes and mistakes."""
 
     def __init__(
-        self, spec: Spec, profile: ProfileDecl, overrides: Mapping[str, Argument], budget: Budget
+        self, spec: Spec, profile: ProfileDecl, settings: Mapping[str, Argument], budget: Budget
     ) -> None:
         self.spec = spec
         self.profile = profile
-        self.overrides = overrides
+        self.settings = settings
         self.inputs: Mapping[str, Tensor] = {}
-        self.env = Env(budget, spec=self._frame(overrides))
+        self.env = Env(budget, spec=self._frame(set_arguments(settings, spec)))
         defaults = merge_defaults(spec.defaults, profile.defaults)
+        if settings:
+            defaults = merge_defaults(defaults, set_defaults(settings, spec))
         self.walk = Walk(spec.blocks | profile.blocks, defaults, self.env)
 
-    def _frame(self, overrides: Mapping[str, Argument]) -> ArgFrame:
+    def _frame(self, set: dict[str, Argument]) -> ArgFrame:
         """The spec's arguments, none of them evaluated."""
-        for name in overrides:
-            if name not in self.spec.args:
-                hint = did_you_mean(name, self.spec.args, what="it has")
-                fail("E0306", f"{self.spec.name} has no argument `{name}`", help=hint)
         values: dict[str, Any] = {}
         pending: dict[str, Callable[[], Any]] = {}
-        given = self.spec.values | self.profile.values | dict(overrides)
+        given = self.spec.values | self.profile.values | set
         for name, decl in self.spec.args.items():
             argument = given.get(name) or decl.default
             if argument is not None:
@@ -200,7 +205,7 @@ class _Expander:
             MappingProxyType(dict(self.env.spec.values)),
             walk.uses,
             frozenset(walk.blocks),
-            self.overrides,
+            self.settings,
             input_shape,
             self.env.budget,
             (*walk.warnings, *unread_values(graph, spans)),

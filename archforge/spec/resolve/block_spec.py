@@ -13,7 +13,7 @@ from archforge.errors import DiagnosticError, Span, did_you_mean, fail
 from archforge.ops import all_ops
 from archforge.spec.binding.calls import unknown_target
 from archforge.spec.formulas.compiler import parse_formula
-from archforge.spec.resolve.resolve import merge_defaults
+from archforge.spec.resolve.defaults import merge_defaults
 from archforge.spec.resolve.spec import Spec
 from archforge.spec.syntax.parse_document import parse_defaults
 from archforge.spec.syntax.syntax_tree import (

@@ -27,6 +27,7 @@ from archforge.spec.binding.environment import NOTHING, check_kind
 from archforge.spec.binding.modifier_checks import check_count, check_tensor, check_truth
 from archforge.spec.binding.tensors import TENSOR_ATTRIBUTES
 from archforge.spec.formulas.formula import Formula, Template, no_attribute, unknown_name
+from archforge.spec.resolve.defaults import merge_defaults
 from archforge.spec.resolve.spec import Spec
 from archforge.spec.syntax.form_checks import Mistakes
 from archforge.spec.syntax.inner_steps import columns_in, names_set, steps_of
@@ -102,7 +103,7 @@ class _Linter:
         for owner in self.owners:
             for name, block in owner.blocks.items():
                 self.blocks.setdefault(name, []).append(block)
-            for target, values in owner.defaults.items():
+            for target, values in merge_defaults({}, owner.defaults).items():
                 self.defaults.setdefault(target, set()).update(values)
 
     def attempt(self, check: Callable[[], T]) -> T | None:
@@ -315,7 +316,7 @@ class _Linter:
         try:
             cls(**values)
         except ValidationError as error:
-            written = (*given, *self.defaults.get(target, ())) if call else tuple(cls.model_fields)
+            written = (*given, *self.defaults.get(cls.op, ())) if call else tuple(cls.model_fields)
             place = call or self.spec.document.tree.span
             self.mistakes.add(
                 *attribute_mistakes(cls, error, values, spans, place, given=written, names=scope.names)

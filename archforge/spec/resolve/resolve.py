@@ -11,6 +11,7 @@ from archforge.errors import Diagnostic, Span, did_you_mean, fail, fail_all
 from archforge.ops import all_ops
 from archforge.spec import limits
 from archforge.spec.binding.calls import unknown_target
+from archforge.spec.resolve.defaults import merge_defaults
 from archforge.spec.resolve.library import Library
 from archforge.spec.resolve.lint import lint
 from archforge.spec.resolve.spec import NO_PROFILE, Spec
@@ -29,7 +30,7 @@ from archforge.spec.syntax.syntax_tree import (
 from archforge.spec.yaml.tree import Entry
 from archforge.spec.yaml.tree import Mapping as MappingTree
 
-__all__ = ["merge_defaults", "resolve"]
+__all__ = ["resolve"]
 
 
 def resolve(document: SpecDocument, library: Library, name: str) -> Spec:
@@ -149,11 +150,6 @@ class _MergedDocuments:
             self.blocks[name] = (
                 replace(self.blocks[name], expect=block.expect) if block.adds_expect else block
             )
-
-
-def merge_defaults(base: Defaults, over: Defaults) -> Defaults:
-    """Defaults of both, where those of `over` win."""
-    return base | {op: base.get(op, {}) | values for op, values in over.items()}
 
 
 def _merge_profiles(base: ProfileDecl, over: ProfileDecl) -> ProfileDecl:

@@ -23,6 +23,7 @@ from archforge.spec.yaml.tree import parse_yaml
 __all__ = ["STDIN", "Source", "open_spec", "setting", "settings_of", "zoo_paths"]
 
 STDIN = "-"
+DEFAULTS = '{"bn": {"eps": 1e-3}}'
 Source = str | Path | Mapping[str, Any]
 
 
@@ -93,9 +94,18 @@ def _default_zoo() -> Path:
     return local if local.is_dir() else zoo_folder()
 
 
-def settings_of(params: Mapping[str, Any]) -> dict[str, Argument]:
-    """Values from Python or the command line as arguments of a spec, each in a text of its own."""
-    return {normal_form(name): setting(name, _as_yaml(name, value)) for name, value in params.items()}
+def settings_of(params: Mapping[str, Any], defaults: object = None) -> dict[str, Argument]:
+    """Values of arguments and defaults of ops and blocks from Python as settings: each in a text of its own,
+    defaults as `bn.eps`. Raises E0308."""
+    values = dict(params)
+    if not isinstance(defaults, Mapping | None):
+        fail("E0308", f"`defaults` is a mapping, found a {type(defaults).__name__}", help=DEFAULTS)
+    for target, given in (defaults or {}).items():
+        if not isinstance(given, Mapping):
+            message = f"the defaults of `{target}` are a mapping, found a {type(given).__name__}"
+            fail("E0308", message, help=DEFAULTS)
+        values |= {f"{target}.{name}": value for name, value in given.items()}
+    return {normal_form(name): setting(name, _as_yaml(name, value)) for name, value in values.items()}
 
 
 def _as_yaml(name: str, value: Any) -> str:
@@ -105,7 +115,7 @@ def _as_yaml(name: str, value: Any) -> str:
         return str(yaml.safe_dump(plain, default_flow_style=True))
     except yaml.YAMLError:
         help = "numbers, texts, true, false, null, and lists of them"
-        fail("E0308", f"argument `{name}` is a {type(value).__name__}, no plain value", help=help)
+        fail("E0308", f"`{name}` is a {type(value).__name__}, no plain value", help=help)
 
 
 def setting(name: str, text: str) -> Argument:
