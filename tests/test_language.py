@@ -815,6 +815,37 @@ def test_templates_extend_templates(family: Path) -> None:
     assert attribute("extends: middle\nwith: {extra: 3}", "out", "b", family) == [6, 3]
 
 
+def test_null_drops_an_inherited_profile(family: Path) -> None:
+    spec = expanded("extends: family\nprofiles: {a: null}", folder=family).spec
+    assert spec.profile_names == ["b"]
+    assert expanded("extends: family\nprofiles: {a: null, b: null}", folder=family).profile == "default"
+    assert refused("extends: family\nprofiles: {a: null}", "a", family) == ["E0315"]
+    assert refused("extends: family\nprofiles: {c: null}", None, family) == ["E0315"]
+    assert refused("extends: family\nprofiles: {a: null}\nexpect: {a: {source: x}}", None, family) == [
+        "E0501"
+    ]
+
+
+def test_a_profile_that_was_dropped_may_be_declared_anew(family: Path) -> None:
+    middle = "archforge: 1\nkind: template\nextends: family\nprofiles: {a: null}\n"
+    (family / "middle.yaml").write_text(middle, "utf-8")
+    text = "extends: middle\nprofiles: {a: {depth: 2}}"
+    assert attribute(text, "out", "a", family) == [4, 4]  # not the 5 of the one that was dropped
+
+
+@pytest.mark.parametrize(
+    ("profiles", "default"),
+    [("", "a"), ("profiles: {c: {}}", "c"), ("profiles: {b: {}}", "b"), ("profiles: {c: {}, a: {}}", "c")],
+)
+def test_an_inherited_profile_is_the_default_only_where_there_is_no_other(
+    family: Path, profiles: str, default: str
+) -> None:
+    assert expanded(f"extends: family\n{profiles}", folder=family).profile == default
+    middle = f"archforge: 1\nkind: template\nextends: family\n{profiles}\n"
+    (family / "middle.yaml").write_text(middle, "utf-8")
+    assert expanded("extends: middle", folder=family).profile == default
+
+
 def test_profiles_give_arguments_blocks_and_a_model(family: Path) -> None:
     text = """
     extends: family

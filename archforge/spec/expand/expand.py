@@ -70,8 +70,8 @@ def expand(
     budget: Budget | None = None,
 ) -> Expansion:
     """The graph of one profile. `settings` (`--set`) win over every other value of an argument, and over the
-    defaults of the profile and the spec. The `budget` may be that of several graphs together; by default it is
-    one of its own.
+    defaults of the profile and the spec. The `budget` may be that of several graphs together; by default it
+    is one of its own.
 
     Raises all mistakes that can be found, in the order of their places.
     """

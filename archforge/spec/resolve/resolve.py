@@ -138,9 +138,23 @@ class _MergedDocuments:
         self._add_blocks(document.blocks)
         self.rules |= document.rules
         self.defaults = merge_defaults(self.defaults, document.defaults)
+        self._add_profiles(document)
+
+    def _add_profiles(self, document: SpecDocument) -> None:
+        """Add a document's profiles in front of inherited ones, so that its first is the default. Raises E0315
+        for one that it drops and does not inherit."""
+        inherited = dict(self.profiles)
+        own: dict[str, ProfileDecl] = {}
         for name, profile in document.profiles.items():
-            base = self.profiles.get(name)
-            self.profiles[name] = _merge_profiles(base, profile) if base else profile
+            base = inherited.pop(name, None)
+            if not profile.is_dropped:
+                own[name] = _merge_profiles(base, profile) if base else profile
+            elif base is None:
+                message = f"`{name}: null` drops an inherited profile, and there is none of that name"
+                hint = did_you_mean(name, self.profiles)
+                hint = hint if hint.startswith("did") else f"`{name}: {{}}` declares one"
+                fail("E0315", message, profile.span, help=hint)
+        self.profiles = own | inherited
 
     def _add_blocks(self, blocks: Mapping[str, BlockDecl]) -> None:
         for name, block in blocks.items():

@@ -251,13 +251,15 @@ def _default(entry: Entry) -> dict[str, Argument]:
 
 
 def _profile(entry: Entry) -> ProfileDecl:
+    if is_null(entry.value):
+        return ProfileDecl(entry.key, entry.key_span, {}, {}, {}, is_dropped=True)
     mistakes = Mistakes()
     values: dict[str, Argument] = {}
     defaults: Defaults = {}
     blocks: dict[str, BlockDecl] = {}
     preprocess: dict[str, Any] = {}
     model = None
-    for item in () if is_null(entry.value) else mapping_of(entry.value, f"profile `{entry.key}`"):
+    for item in mapping_of(entry.value, f"profile `{entry.key}`"):
         if item.key == "defaults":
             defaults = mistakes.attempt(lambda i=item: parse_defaults(i), {})  # type: ignore[misc]
         elif item.key == "blocks":

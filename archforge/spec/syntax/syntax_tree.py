@@ -298,6 +298,7 @@ class ProfileDecl:
     blocks: dict[str, BlockDecl]
     model: str | None = None
     preprocess: dict[str, Any] = field(default_factory=dict)
+    is_dropped: bool = False  # null, where one is inherited that means nothing here
 
     def changes(self) -> str:
         """Text of all that the profile changes in its spec: profiles of equal text have equal graphs."""
