@@ -141,8 +141,8 @@ class _MergedDocuments:
         self._add_profiles(document)
 
     def _add_profiles(self, document: SpecDocument) -> None:
-        """Add a document's profiles in front of inherited ones, so that its first is the default. Raises E0315
-        for one that it drops and does not inherit."""
+        """Add a document's profiles in front of inherited ones, so that its first is the default. Raises
+        E0315 for one that it drops and does not inherit."""
         inherited = dict(self.profiles)
         own: dict[str, ProfileDecl] = {}
         for name, profile in document.profiles.items():
@@ -174,6 +174,7 @@ def _merge_profiles(base: ProfileDecl, over: ProfileDecl) -> ProfileDecl:
         merge_defaults(base.defaults, over.defaults),
         base.blocks | over.blocks,
         over.model or base.model,
+        over.weights or (() if over.model else base.weights),
         base.preprocess | over.preprocess,
     )
 

@@ -168,6 +168,13 @@ def _definitions(known: _Vocabulary) -> Json:
                     "description": "The library's name for it: torchvision.resnet50.",
                     "type": "string",
                 },
+                "weights": {
+                    "description": "Weights that the library has released for it, its own default first.",
+                    "type": ["string", "array"],
+                    "items": {"type": "string"},
+                    "minItems": 1,
+                    "uniqueItems": True,
+                },
                 "preprocess": PREPROCESS,
                 "defaults": ref("defaults"),
                 "blocks": ref("blocks"),

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar, get_type_hints
 
 from pydantic import ConfigDict, ValidationError, create_model
 
-from archforge.errors import Diagnostic, DiagnosticError, SourceFile, closest, fail, misspelt
+from archforge.errors import Diagnostic, DiagnosticError, Note, SourceFile, closest, fail, misspelt
 from archforge.ops import all_ops
 from archforge.spec import limits
 from archforge.spec.formulas.compiler import parse_formula
@@ -200,7 +200,7 @@ def _dims(tree: Tree) -> Value:
 
 
 def _spec_arg(entry: Entry) -> ArgDecl:
-    if entry.key in ("defaults", "blocks", "model", "preprocess"):
+    if entry.key in ("defaults", "blocks", "model", "weights", "preprocess"):
         message = f"`{entry.key}` cannot name an argument: it is a key of profiles"
         fail("E0310", message, entry.key_span, help="give it another name")
     return _arg(entry)
@@ -258,6 +258,7 @@ def _profile(entry: Entry) -> ProfileDecl:
     defaults: Defaults = {}
     blocks: dict[str, BlockDecl] = {}
     preprocess: dict[str, Any] = {}
+    weights: tuple[str, ...] = ()
     model = None
     for item in mapping_of(entry.value, f"profile `{entry.key}`"):
         if item.key == "defaults":
@@ -266,12 +267,29 @@ def _profile(entry: Entry) -> ProfileDecl:
             blocks = mistakes.attempt(lambda i=item: _entries(i, _block), {})  # type: ignore[misc]
         elif item.key == "model":
             model = mistakes.attempt(lambda i=item: word_of(i.value, "`model`"), None)  # type: ignore[misc]
+        elif item.key == "weights":
+            weights = mistakes.attempt(lambda i=item: _weights(i), ())  # type: ignore[misc]
         elif item.key == "preprocess":
             preprocess = mistakes.attempt(lambda i=item: parse_preprocess(i), {})  # type: ignore[misc]
         else:
             values[item.key] = parse_argument(item)
     mistakes.close()
-    return ProfileDecl(entry.key, entry.key_span, values, defaults, blocks, model, preprocess)
+    return ProfileDecl(entry.key, entry.key_span, values, defaults, blocks, model, weights, preprocess)
+
+
+def _weights(entry: Entry) -> tuple[str, ...]:
+    """The names of released weights, each once. Raises E0203 and E0309."""
+    items = entry.value.items if isinstance(entry.value, Sequence) else (entry.value,)
+    if not items:
+        fail("E0203", "`weights` is empty", entry.key_span, help="weights: [IMAGENET1K_V2, IMAGENET1K_V1]")
+    named: dict[str, Tree] = {}
+    for item in items:
+        name = word_of(item, "a name of weights")
+        if name in named:
+            notes = (Note("the other is", named[name].span),)
+            fail("E0309", f"`{name}` stands twice", item.span, notes=notes)
+        named[name] = item
+    return tuple(named)
 
 
 def _entries(section: Entry, parse: Callable[[Entry], T]) -> dict[str, T]:

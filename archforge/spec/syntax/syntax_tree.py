@@ -297,6 +297,7 @@ class ProfileDecl:
     defaults: Defaults
     blocks: dict[str, BlockDecl]
     model: str | None = None
+    weights: tuple[str, ...] = ()  # released by the library for its model, its own default first
     preprocess: dict[str, Any] = field(default_factory=dict)
     is_dropped: bool = False  # null, where one is inherited that means nothing here
 
