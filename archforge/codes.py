@@ -73,6 +73,7 @@ CODES: dict[str, str] = {
     "E0801": "a file of another format that cannot be read",
     "E0802": "a key of such a file is missing, unknown or wrong",
     "E0803": "such a file contradicts its own graph",
+    "W0001": "a default that a caller set, and no call takes",
     "W0101": "a comment that says a warning is meant, where there is none",
     "W0201": "a key that means nothing where it stands",
     "W0301": "something that has a name, and that nothing uses",

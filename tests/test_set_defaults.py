@@ -139,6 +139,35 @@ def test_what_cannot_be_set_is_told(run: Run, setting: str, code: str, told: str
     assert told in err
 
 
+@pytest.mark.parametrize(
+    ("target", "name", "value", "told"),
+    [
+        ("bn", "eps", 0.5, []),
+        ("conv", "bias", False, []),
+        ("unit", "out", 8, []),
+        ("unit", "k", 8, []),
+        ("conv", "out", 8, ["W0001"]),
+        ("layer_norm", "eps", 0.5, ["W0001"]),
+        ("other", "k", 8, ["W0001"]),
+    ],
+)
+@pytest.mark.parametrize("profile", ["plain", "own"])
+def test_what_no_call_takes_is_warned_of(
+    profile: str, target: str, name: str, value: Any, told: list[str]
+) -> None:
+    other = "blocks: {other: {args: {k: 1}, body: relu}, "
+    text = ORDER.replace("{out: 6}", "{out: 6, k: 1}").replace("blocks: {", other)
+    network = archforge.load(text, profile, defaults={target: {name: value}})
+    assert [w.code for w in network.warnings if w.code == "W0001"] == told
+
+
+def test_it_is_an_error_where_warnings_are(run: Run) -> None:
+    command = ("show", "lenet_5", "--set", "elu.alpha=0.5")
+    assert run(*command)[0] == 0
+    code, _, err = run(*command, "--warnings", "error")
+    assert (code, "W0001: `elu.alpha` has no effect" in err) == (2, True)
+
+
 def test_all_that_is_wrong_is_told_at_once(run: Run) -> None:
     err = run("show", "resnet_50", "--set", "bnn.eps=1", "--set", "bn.epss=1", "--set", "bn.eps=x")[2]
     assert re.findall(r"E0\d\d\d", err) == ["E0301", "E0406", "E0404"]

@@ -17,7 +17,7 @@ from archforge.spec.binding.environment import ArgFrame, Budget, Env, evaluate_a
 from archforge.spec.binding.modifier_checks import check_tensor, check_truth
 from archforge.spec.binding.tensors import POISON, Tensor
 from archforge.spec.expand.assemble import ScopeDraft, assemble
-from archforge.spec.expand.graph_warnings import foreign_axes, unread_values
+from archforge.spec.expand.graph_warnings import foreign_axes, unread_values, untaken_defaults
 from archforge.spec.expand.least_input import least_input
 from archforge.spec.expand.naming import NameScope, assign_names
 from archforge.spec.expand.settings import set_arguments, set_defaults, setting_texts
@@ -134,9 +134,10 @@ class _Expander:
         self.inputs: Mapping[str, Tensor] = {}
         self.env = Env(budget, spec=self._frame(set_arguments(settings, spec)))
         defaults = merge_defaults(spec.defaults, profile.defaults)
-        if settings:
-            defaults = merge_defaults(defaults, set_defaults(settings, spec))
+        own = merge_defaults({}, set_defaults(settings, spec)) if settings else {}
+        defaults = merge_defaults(defaults, own)
         self.walk = Walk(spec.blocks | profile.blocks, defaults, self.env)
+        self.walk.untaken.update((target, name) for target, values in own.items() for name in values)
 
     def _frame(self, set: dict[str, Argument]) -> ArgFrame:
         """The spec's arguments, none of them evaluated."""
@@ -198,6 +199,7 @@ class _Expander:
         declared = self.spec.input
         named = declared if isinstance(declared, dict) else {"input": declared}
         spans = {name: value.span for name, value in named.items() if value}
+        walk.warnings += untaken_defaults(walk.untaken, self.profile.name)
         return Expansion(
             self.spec,
             self.profile.name,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from archforge.errors import Diagnostic, Span
 from archforge.ir import TypedGraph
 
-__all__ = ["foreign_axes", "unread_values"]
+__all__ = ["foreign_axes", "unread_values", "untaken_defaults"]
 
 COLOURS = (1, 3)  # channels of a picture
 SMALLEST = 16  # of the sides of a picture; narrow maps are those of signals
@@ -48,3 +48,11 @@ def unread_values(graph: TypedGraph, inputs: Mapping[str, Span]) -> Iterator[Dia
     for node in graph.nodes:
         if node.name not in read:
             yield Diagnostic("W0306", f"no step and no output reads `{node.name}`", node.span, help=hint)
+
+
+def untaken_defaults(untaken: Iterable[tuple[str, str]], profile: str) -> Iterator[Diagnostic]:
+    """W0001: defaults that a caller set, and that no call of the profile takes."""
+    for target, name in sorted(untaken):
+        message = f"`{target}.{name}` has no effect: no call of `{target}` in profile `{profile}` takes it"
+        hint = f"it is for calls of `{target}` that do not give `{name}` themselves"
+        yield Diagnostic("W0001", message, help=hint)

@@ -7,7 +7,7 @@ noted, the value behind it is poison, and the walk goes on: all mistakes of a gr
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn, cast
 
@@ -85,6 +85,7 @@ class Walk:
         self.found: dict[tuple[str, Span | None, str], Diagnostic] = {}
         self.has_dotted = False  # a name that holds dots of its own
         self.warnings: list[Diagnostic] = []
+        self.untaken: set[tuple[str, str]] = set()  # defaults that a caller set, until a call takes them
         self.budget = spec.budget
         self.bodies = 0  # in each other, where the walk is
         self.mistakes_made = 0
@@ -312,12 +313,16 @@ class Walk:
         found = self.op_calls.get(key)
         if found is None:  # which holds the call, so that its id is no other's
             found = self.op_calls[key] = OpCall(kind, call, self.defaults, is_first=is_first)
+            if self.untaken:
+                self._take(found.op.op, found.defaults, found.written.given)
         return found
 
     def _call_block(self, block: BlockDecl, call: Call, x: Flow, env: Env, at: At, *, is_first: bool) -> Flow:
         if len(self.calls) >= limits.CALLS.most:
             self.stop(limits.CALLS, call.span)
         inner_env = bind_block(block, call, env, self.spec, self.defaults, is_first=is_first)
+        if self.untaken:
+            self._take(block.name, block.args, inner_env.args.given)
         transparent = block.naming == "none"
         style: Style = "position" if block.naming == "position" else "kind"
         names = at.names
@@ -338,6 +343,10 @@ class Walk:
         self.places[inner.place].output = result
         self.uses[block.name] += len(self.drafts) > before
         return result
+
+    def _take(self, target: str, names: Iterable[str], given: Container[str]) -> None:
+        """Note the defaults that a call of an op or block takes: those that it does not give itself."""
+        self.untaken.difference_update((target, name) for name in names if name not in given)
 
     # Merges and ops
 
