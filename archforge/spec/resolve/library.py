@@ -17,16 +17,17 @@ from archforge.spec.syntax.parse_document import parse_document
 from archforge.spec.syntax.syntax_tree import SpecDocument
 from archforge.spec.yaml.tree import span_at
 
-__all__ = ["OTHER_SUFFIX", "SUFFIX", "Library", "find_spec", "spec_files"]
+__all__ = ["SUFFIX", "Library", "find_spec", "spec_files"]
 
 SUFFIX = ".yaml"
 MAX_BYTES = 4 * limits.CHARACTERS.most  # in UTF-8
-OTHER_SUFFIX = ".yml"  # read where it is named in full, and never searched for
+OTHER_SUFFIX = ".yml"  # read where it is named in full or lies in a folder, and never added to a name
 
 
 def spec_files(folder: Path) -> list[Path]:
-    """Every spec in `folder` and below, in order of names."""
-    found = (p for p in folder.rglob(f"*{SUFFIX}") if p.is_file())
+    """Every file in `folder` and below that ends as YAML does, in capitals too, in order of names."""
+    endings = (SUFFIX, OTHER_SUFFIX)
+    found = (p for p in folder.rglob("*") if p.suffix.lower() in endings and p.is_file())
     return sorted(p for p in found if not any(q.startswith(".") for q in p.relative_to(folder).parts))
 
 

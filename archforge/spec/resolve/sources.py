@@ -14,7 +14,7 @@ from archforge.errors import SourceFile, Span, fail
 from archforge.resources import zoo_folder
 from archforge.spec.normal_form import normal_form
 from archforge.spec.resolve.block_spec import BLOCK_MARK, block_spec
-from archforge.spec.resolve.library import OTHER_SUFFIX, SUFFIX, Library, find_spec, spec_files
+from archforge.spec.resolve.library import SUFFIX, Library, find_spec, spec_files
 from archforge.spec.resolve.resolve import resolve
 from archforge.spec.resolve.spec import Spec
 from archforge.spec.syntax.syntax_tree import Argument
@@ -81,10 +81,7 @@ def _parts(source: str) -> tuple[str, str]:
 def _specs_in(folder: Path) -> list[Path]:
     files = spec_files(folder)
     if not files:
-        others = sorted(p.name for p in folder.glob(f"*{OTHER_SUFFIX}"))
-        help = f"specs are files that end in {SUFFIX}" + (
-            f"; rename {', '.join(others[:3])}" if others else ""
-        )
+        help = f"specs are files that end in {SUFFIX}"
         fail("E0002", f"there is no spec in the folder `{folder}`", help=help)
     return files
 
