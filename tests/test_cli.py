@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import archforge
+from archforge.analysis.network import KERAS_NOTE
 from archforge.backends import available, names
 from archforge.resources import zoo_folder
 from archforge.weights.rule_made import rule_input, rule_weights
@@ -344,11 +345,42 @@ def test_a_block_is_checked_by_itself(run: Run) -> None:
 def test_a_spec_that_ends_in_yml_is_read_by_its_name_and_else_told_of(run: Run, tmp_path: Path) -> None:
     (tmp_path / "own.yml").write_text(TINY, encoding="utf-8")
     assert run("check", f"{tmp_path}/own.yml")[0] == 0
-    for name in (f"{tmp_path}/own", f"{tmp_path}/own.yaml", f"{tmp_path}"):
+    for name in (f"{tmp_path}/own", f"{tmp_path}/own.yaml"):
         code, _, err = run("check", name)
         assert (code, err[:5]) == (2, "E0002")
         assert "rename" in err
         assert "own.yml" in err
+
+
+@pytest.mark.parametrize("command", ["check", "list"])
+@pytest.mark.parametrize("file", ["a.yml", "a.YAML", "a.Yml", "a.yaml", "below/a.YML"])
+def test_no_spec_of_a_folder_is_passed_over(run: Run, tmp_path: Path, command: str, file: str) -> None:
+    (tmp_path / "folder/below").mkdir(parents=True)
+    (tmp_path / "folder/b.yaml").write_text(TINY, encoding="utf-8")
+    (tmp_path / "folder" / file).write_text(TINY, encoding="utf-8")
+    for name in ("c.txt", ".d.yml", "yaml"):
+        (tmp_path / "folder" / name).write_text("no spec", encoding="utf-8")
+    code, out, _ = run(command, "folder", "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert {spec["name"] for spec in (found["specs"] if command == "check" else found)} == {"a", "b"}
+    if command == "check":
+        assert run("check", "folder", "--require-expect")[0] == 1
+        assert run("check", "folder", "--record")[0] == 0
+        assert run("check", "folder", "--require-expect")[0] == 0
+        assert "expect:" in (tmp_path / "folder" / file).read_text(encoding="utf-8")
+
+
+def test_what_keras_has_besides_is_said_where_its_profiles_are(run: Run) -> None:
+    for name in ("resnet_50", "efficientnet_v2_b1"):
+        assert run("show", name, "--profile", "keras", "--depth", "1")[1].endswith(f"{KERAS_NOTE}\n")
+    assert KERAS_NOTE not in run("show", "resnet_50", "--profile", "torchvision", "--depth", "1")[1]
+    listed = [line for line in run("list")[1].splitlines() if KERAS_NOTE in line]
+    first = {name: spec.profile(None).model or "" for name, spec in networks().items()}
+    keras = [name for name, model in first.items() if model.startswith("keras.")]
+    assert [line.partition(":")[0] for line in listed] == sorted(keras) != []
+    card = run("export", "resnet_50", "--to", "card", "--profile", "keras", "-o", "-")[1]
+    assert (KERAS_NOTE in card, "The names are those of" in card) == (True, False)
 
 
 @pytest.mark.skipif(not Path("/dev/stdin").exists(), reason="no such file here")

@@ -17,7 +17,12 @@ from archforge.spec.expand.expand import Expansion
 from archforge.spec.resolve.spec import Spec
 from archforge.spec.yaml.meant_comments import unmeant
 
-__all__ = ["Network", "Report"]
+__all__ = ["KERAS_NOTE", "Network", "Report"]
+
+KERAS_NOTE = (
+    "Keras names and shapes its arrays otherwise, gives probabilities where this gives logits, and may begin "
+    "with a rescaling of its own"
+)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -51,6 +56,11 @@ class Network:
         """The library's network that this one equals, such as `torchvision.resnet50`; None with settings."""
         decl = self.spec.profiles.get(self.profile)
         return decl.model if decl and not self.expansion.settings else None
+
+    @property
+    def model_note(self) -> str:
+        """The ways in which the library's network differs around this one; empty if its arrays are these."""
+        return KERAS_NOTE if (self.model or "").startswith("keras.") else ""
 
     @property
     def preprocessing(self) -> Preprocessing | None:

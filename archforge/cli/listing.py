@@ -52,17 +52,20 @@ def _print(reports: list[Report]) -> None:
     rows = [_row(report) for report in reports]
     print(table(("name", "profile", "input", "layers", "params", "MACs", "checked"), rows, right=(3, 4, 5)))
     for report in reports:
-        notes = [*_notes(report.spec.header)] if report.spec else []
+        notes = [*_notes(report)]
         if notes:
             print(f"{report.name}: {'; '.join(notes)}")
 
 
-def _notes(header: Header) -> Iterator[str]:
-    """Notes on a network for a reader: how it departs, and which one is recommended."""
+def _notes(report: Report) -> Iterator[str]:
+    """Notes on a network for a reader: how it departs, which one is recommended, and what a library's is
+    besides."""
+    header = report.spec.header if report.spec else Header()
     if header.departs:
         yield f"{paint('departs', 'yellow')}: {header.departs}"
     if header.recommended:
         yield f"recommended: {header.recommended}"
+    yield from (network.model_note for network in report.networks[:1] if network.model_note)
 
 
 def _row(report: Report) -> tuple[str, ...]:

@@ -102,6 +102,8 @@ def show(
     beside = sum(map(shown.macs, rows)) - shown.counts.macs
     if block is None and beside:
         print(f"the total leaves out {beside:,} MACs that the first output does not need")
+    if network.model_note:
+        print(f"the network of {network.model}: {network.model_note}")
 
 
 def _extra(columns: str | None) -> Sequence[str]:

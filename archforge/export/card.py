@@ -131,6 +131,8 @@ def _arrays(network: Network) -> str:
     examples = ", ".join(f"`{name}` {'x'.join(map(str, params[name].shape))}" for name in shown)
     like = f", named and shaped like {examples}" if names else ""
     whose = f" The names are those of `{network.model}`." if network.model else ""
+    if network.model_note:
+        whose = f" {network.model_note}."
     return f"{len(names)} arrays{like}.{whose}"
 
 
