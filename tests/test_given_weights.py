@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from archforge.data.arrays import read_weights
+import archforge
+from archforge.data.arrays import read_weights, write_arrays
 from archforge.errors import DiagnosticError
 from archforge.ir import ParamDecl
 from archforge.weights import bind, rule_weights
 from archforge.weights.given import by_name, without_prefix
+from tests.conftest import TINY, Run
 from tests.test_weights import DECLS, packed, tensor
 
 
@@ -100,3 +102,39 @@ def test_mappings_within_mappings_have_their_names_joined() -> None:
     for wrong in ([1], print, {1: np.ones(2)}):
         with pytest.raises(DiagnosticError, match="E0605: weights are arrays by name"):
             by_name(wrong)
+
+
+def test_the_commands_take_a_prefix_off(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    weights = rule_weights(archforge.load(tmp_path / "tiny.yaml").params, "float32")
+    prefixed = {f"{first}{name}": a for first in ("model.", "ema.") for name, a in weights.items()}
+    write_arrays(tmp_path / "both.npz", prefixed)
+    write_arrays(tmp_path / "plain.npz", weights)
+    command = ("run", "tiny.yaml", "-i", "rule")
+    for profile in ((), ("--profile", "default")):
+        code, _, error = run(*command, *profile, "-w", "both.npz")
+        assert (code, "E0602" in error, "--prefix model." in error) == (2, True, True)
+    code, _, error = run(*command, "-w", "both.npz", "--prefix", "mode")
+    assert (code, "did you mean `model.`?" in error) == (2, True)
+    for idle in (command, ("export", "tiny.yaml", "--to", "graph", "-o", "-")):
+        code, _, error = run(*idle, "--prefix", "model")
+        assert (code, "E0001" in error) == (2, True)
+    outputs = []
+    for given in (("plain.npz",), ("both.npz", "--prefix", "ema")):
+        code, output, _ = run(*command, "-w", *given)
+        assert code == 0
+        outputs.append(output.splitlines()[2:])
+    assert outputs[0] == outputs[1]
+
+
+def test_pictures_and_labels_that_were_not_fetched_are_called_so(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
+    for name in ("a.png", "b.npy", "labels.txt"):
+        (tmp_path / name).write_text(pointer)
+    code, output, error = run("run", "tiny.yaml", "-i", "a.png", "b.npy")
+    assert code == 1
+    assert (output + error).count("it is a pointer of Git LFS") == 2
+    np.save(tmp_path / "c.npy", np.zeros((3, 8, 8), np.float32))
+    code, _, error = run("run", "tiny.yaml", "-i", "c.npy", "c.npy", "--labels", "labels.txt")
+    assert (code, "it is a pointer of Git LFS" in error) == (2, True)

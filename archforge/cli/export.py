@@ -68,7 +68,7 @@ def export(
 ) -> None:
     """Write a network as one file: for another program, a document, or to read."""
     target = target_named(to)
-    _refuse_idle_options(target, weights, seed)
+    _refuse_idle_options(target, weights, prefix, seed)
     with Progress(f"exporting {spec}") as progress:
         opened = driver.open_spec(spec)
         path = _path(output, driver.default_folder(opened) / target.file, target, as_json=as_json)
@@ -111,9 +111,9 @@ def export(
         print(f"wrote {path.as_posix()}")
 
 
-def _refuse_idle_options(target: Target, weights: str | None, seed: int | None) -> None:
+def _refuse_idle_options(target: Target, weights: str | None, prefix: str, seed: int | None) -> None:
     """Raises E0001 for options that would change nothing."""
-    for option, given in (("-w", weights), ("--seed", seed)):
+    for option, given in (("-w", weights), ("--prefix", prefix or None), ("--seed", seed)):
         if given is not None and not target.needs_weights:
             fail("E0001", f"`{target.file}` holds no weights", help=f"leave out {option}")
     if weights is not None and seed is not None:

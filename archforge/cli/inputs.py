@@ -142,6 +142,9 @@ def read_labels(path: str, output: TensorType) -> list[str]:
 
     Empty lines at the end do not count. Raises E0601 unless there are as many as classes.
     """
+    from archforge.data.opened_files import refuse_other_kinds
+
+    refuse_other_kinds(Path(path), "file of labels")
     try:
         text = Path(path).read_text("utf-8-sig")
         if "\0" in text:  # of UTF-16

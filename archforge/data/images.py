@@ -15,6 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from archforge.data.opened_files import refuse_other_kinds
 from archforge.data.preprocessing import Preprocessing
 from archforge.errors import DiagnosticError, fail
 from archforge.ops.base import Array
@@ -58,6 +59,7 @@ def image_reader(shape: tuple[int, ...], preprocessing: Preprocessing | None) ->
     mode = MODES[shape[0]]
 
     def read(path: Path) -> Array:
+        refuse_other_kinds(path, "picture")
         try:
             with _opened(pillow, path) as file:
                 _check(file, path)

@@ -19,7 +19,16 @@ from typing import BinaryIO, NamedTuple, NoReturn
 from archforge.atomic_files import reason_of
 from archforge.errors import fail
 
-__all__ = ["MALFORMED", "FileKind", "endings", "kind_of", "opened", "reason_in", "refuse_name"]
+__all__ = [
+    "MALFORMED",
+    "FileKind",
+    "endings",
+    "kind_of",
+    "opened",
+    "reason_in",
+    "refuse_name",
+    "refuse_other_kinds",
+]
 
 # What NumPy, zipfile, zlib and json raise on bytes that are not what they claim to be. MemoryError: a header
 # that promises more than there is.
@@ -120,6 +129,12 @@ def _refuse_others(path: Path, what: str, head: bytes, *, may_be_packed: bool) -
     kind = None if may_be_packed and head.startswith(b"\x1f\x8b") else kind_of(head)
     if kind:
         fail("E0601", f"{path} is no {what}: it is {kind.words}", help=kind.help)
+
+
+def refuse_other_kinds(path: Path, what: str) -> None:
+    """Raises E0601 for a file that cannot be opened, is empty, or is of another program."""
+    with opened(path, what):
+        pass
 
 
 def refuse_name(path: Path, known: Iterable[str]) -> NoReturn:
