@@ -7,17 +7,27 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from archforge.analysis.network import Network
     from archforge.driver import check, compile, load
-    from archforge.errors import Diagnostic, DiagnosticError
+    from archforge.errors import AccuracyWarning, Diagnostic, DiagnosticError
 
 __version__ = "0.1.0"
 
-__all__ = ["Diagnostic", "DiagnosticError", "Network", "__version__", "check", "compile", "load"]
+__all__ = [
+    "AccuracyWarning",
+    "Diagnostic",
+    "DiagnosticError",
+    "Network",
+    "__version__",
+    "check",
+    "compile",
+    "load",
+]
 
 _HOMES = {
     "Network": "archforge.analysis.network",
     "check": "archforge.driver",
     "compile": "archforge.driver",
     "load": "archforge.driver",
+    "AccuracyWarning": "archforge.errors",
     "Diagnostic": "archforge.errors",
     "DiagnosticError": "archforge.errors",
 }

@@ -83,4 +83,5 @@ CODES: dict[str, str] = {
     "W0305": "a condition, a repeat or a list of steps without effect",
     "W0306": "a value that nothing reads",
     "W0401": "an input whose axes are probably those of another library",
+    "W0607": "an input so wide in range that the fast kernels lose accuracy",
 }

@@ -194,6 +194,9 @@ def _unchecked(network: Network) -> Diagnostic:
 # Optimise, plan, load
 
 
+ACCURACIES = ("fast", "strict")
+
+
 def compile(
     source: Source | Network,
     profile: str | None = None,
@@ -207,6 +210,7 @@ def compile(
     strict: bool = False,
     without: Collection[str] = (),
     low_memory: bool = False,
+    accuracy: str = "fast",
     input: InputShape | None = None,
     defaults: Mapping[str, Mapping[str, Any]] | None = None,
     **params: Any,
@@ -218,7 +222,9 @@ def compile(
     taken. prefix: of the weights, only those whose names begin with it, taken without it. taps: names of
     nodes or scopes whose values are returned besides. strict: refuse ops that the backend lacks. without:
     graph passes and parts of planning to leave out. low_memory: leave out what takes memory for speed,
-    which is Winograd's weights. defaults: as for `load`.
+    which is Winograd's weights. accuracy: `fast`, or `strict` for kernels alone whose rounding error
+    depends on an output's own inputs; with `fast` an input of great range gives an `AccuracyWarning`.
+    defaults: as for `load`.
 
     Given arrays that can be written to are copied; read-only ones are kept as they are. A file is read
     again for inputs of another size, and must be there unchanged.
@@ -226,9 +232,11 @@ def compile(
     Raises `DiagnosticError` for whatever does not fit.
     """
     from archforge import backends
-    from archforge.plan import MEMORY_FOR_SPEED, GraphCompiler
+    from archforge.plan import ACCURACY_FOR_SPEED, MEMORY_FOR_SPEED, GraphCompiler
     from archforge.weights.given import kept
 
+    if accuracy not in ACCURACIES:
+        fail("E0001", f"there is no accuracy `{accuracy}`", help=f"one of {', '.join(ACCURACIES)}")
     given = given_weights(weights, prefix)
     network = _network(source, profile, given, input, settings_of(params, defaults))
     compiler = GraphCompiler(
@@ -236,7 +244,9 @@ def compile(
         dtype,
         taps=(taps,) if isinstance(taps, str) else tuple(taps),
         strict=strict,
-        without=frozenset(without) | (MEMORY_FOR_SPEED if low_memory else frozenset()),
+        without=frozenset(without).union(
+            MEMORY_FOR_SPEED if low_memory else (), ACCURACY_FOR_SPEED if accuracy == "strict" else ()
+        ),
     )
     bound = _bound(network, given)
     return _executable(network, compiler, None if bound is None else kept(bound), seed)
@@ -384,7 +394,12 @@ def warm(
 
 
 def verify(
-    network: Network, golden: Golden, *, backend: str = "auto", dtype: str = "float64"
+    network: Network,
+    golden: Golden,
+    *,
+    backend: str = "auto",
+    dtype: str = "float64",
+    accuracy: str = "fast",
 ) -> tuple[Deviation, list[Deviation]]:
     """Deviations of the network's output and of the golden's taps, on weights and input made by rule."""
     from archforge.plan import named_values
@@ -395,6 +410,7 @@ def verify(
         network,
         backend=backend,
         dtype=dtype,
+        accuracy=accuracy,
         weights=rule_weights(network.params),
         taps=tuple(names.values()),
     )

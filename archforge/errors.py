@@ -20,6 +20,7 @@ from archforge.codes import CODES
 
 __all__ = [
     "MAX_REPORTED",
+    "AccuracyWarning",
     "Diagnostic",
     "DiagnosticError",
     "Frame",
@@ -205,6 +206,14 @@ def _cells(text: str) -> int:
         else 1
         for c in _printable(text)
     )
+
+
+class AccuracyWarning(UserWarning):
+    """A warning, while a network runs, that its outputs are less accurate than they could be."""
+
+    def __init__(self, diagnostic: Diagnostic) -> None:
+        super().__init__(diagnostic.render())
+        self.diagnostic = diagnostic
 
 
 @dataclass(eq=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,18 @@ class _Bare(NumpyBackend):
 
 def _compile(weights: Any = None, **options: Any) -> Any:
     return archforge.compile(SPEC, profile="narrow", weights=weights, **options)
+
+
+def _run_on_missing_data() -> None:
+    image = np.linspace(0, 1, 3 * 40 * 40, dtype=np.float32).reshape(1, 3, 40, 40)
+    image[0, :, 20, 20] = -9999
+    mixing = {**SPEC, "input": [3, 40, 40], "graph": [{"conv": {"out": 16, "kernel": 3}} for _ in "ab"]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            archforge.compile(mixing, profile="narrow", backend="numpy")(image)
+        except archforge.AccuracyWarning as warning:
+            raise DiagnosticError((warning.diagnostic,)) from warning
 
 
 def _strict_plan() -> None:
@@ -106,6 +119,7 @@ OTHERS: dict[str, Callable[[], object]] = {
     "E0802": lambda: _read_graph(lambda document: document.pop("counts")),
     "E0803": lambda: _read_graph(lambda document: document["counts"].update(macs=1)),
     "W0001": _set_in_vain,
+    "W0607": _run_on_missing_data,
 }
 
 

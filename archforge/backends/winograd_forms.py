@@ -15,6 +15,7 @@ matrices: arXiv:1509.09308; for the choice of points arXiv:1803.10986, section 5
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -44,6 +45,7 @@ PAIRS = {
 
 Coefficients = Sequence[Fraction]
 
+UNIT = 2.0**-24  # the largest relative rounding error of float32
 PIECE = 128  # pairs of channels whose weights are transformed at once
 
 
@@ -114,6 +116,15 @@ class WinogradForm:
     def outputs(self) -> int:
         """Outputs of a tile."""
         return self.rows.outputs * self.columns.outputs
+
+    @cached_property
+    def tile_error(self) -> float:
+        """The rounding error of an output, in its deviations, by one input of its tile as large as others:
+        what its values are rounded by goes through random weights to outputs beside its own."""
+        into, out = (m.astype(np.float64) for m in (input_transform(self), output_transform(self)))
+        weights = np.kron(self.rows.weights(), self.columns.weights())
+        squares = np.square(out) @ (np.square(into) * np.square(weights).sum(1, keepdims=True))
+        return UNIT * math.sqrt(squares.max() / (self.rows.taps * self.columns.taps))
 
     @property
     def frequencies(self) -> int:

@@ -11,6 +11,8 @@ import typer
 
 from archforge import hardware
 from archforge.cli.compile_options import (
+    Accuracy,
+    AccuracyOption,
     BackendsOption,
     BatchesOption,
     LowMemoryOption,
@@ -51,6 +53,7 @@ def bench(
     ] = 10,
     low_memory: LowMemoryOption = False,
     no_winograd: NoWinogradOption = False,
+    accuracy: AccuracyOption = Accuracy.FAST,
     json: JsonOption = False,
 ) -> None:
     """Time a network, beside torch, onnxruntime and openvino as far as this Python has them.
@@ -68,7 +71,7 @@ def bench(
     network = network_of(spec, profile, shape, set)
     source = f"{network.spec.document.source.text}\n" if spec == STDIN else spec
     texts = dict(text.split("=", 1) for text in set or ())
-    entrants = _entrants(backend, compile_options(low_memory, no_winograd))
+    entrants = _entrants(backend, compile_options(low_memory, no_winograd, accuracy))
     count = threads or hardware.threads().number
     rows = []
     with Progress("making weights") as progress, tempfile.TemporaryDirectory() as folder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
@@ -9,6 +10,8 @@ import typer
 from archforge.backends import AUTO, names
 
 __all__ = [
+    "Accuracy",
+    "AccuracyOption",
     "BackendOption",
     "BackendsOption",
     "BatchesOption",
@@ -17,6 +20,14 @@ __all__ = [
     "StrictOption",
     "compile_options",
 ]
+
+
+class Accuracy(StrEnum):
+    """The accuracy that is asked of kernels, as `driver.compile` calls it."""
+
+    FAST = "fast"
+    STRICT = "strict"
+
 
 BackendOption = Annotated[
     str,
@@ -45,9 +56,18 @@ StrictOption = Annotated[
 LowMemoryOption = Annotated[
     bool, typer.Option("--low-memory", help="Leave out what takes memory for speed: Winograd's weights.")
 ]
+AccuracyOption = Annotated[
+    Accuracy,
+    typer.Option(
+        "--accuracy",
+        help="`strict`: kernels alone whose rounding error depends on an output's own inputs, not on large "
+        "numbers beside them.",
+    ),
+]
 NoWinogradOption = Annotated[bool, typer.Option("--no-winograd", help="Compute all convolutions directly.")]
 
 
-def compile_options(low_memory: bool, no_winograd: bool) -> dict[str, Any]:
+def compile_options(low_memory: bool, no_winograd: bool, accuracy: Accuracy) -> dict[str, Any]:
     """The keywords of `driver.compile` that stand for these options."""
-    return {"low_memory": low_memory, "without": ["winograd"] if no_winograd else []}
+    without = ["winograd"] if no_winograd else []
+    return {"low_memory": low_memory, "without": without, "accuracy": accuracy.value}

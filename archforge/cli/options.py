@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -12,7 +14,7 @@ import typer
 from archforge import driver
 from archforge.analysis.network import Network
 from archforge.cli.output import print_diagnostics, print_json
-from archforge.errors import Diagnostic, fail, fail_all
+from archforge.errors import AccuracyWarning, Diagnostic, fail, fail_all
 from archforge.spec.normal_form import normal_form
 from archforge.spec.resolve.sources import setting
 from archforge.spec.syntax.syntax_tree import Argument
@@ -27,6 +29,7 @@ __all__ = [
     "WarningsOption",
     "WeightsPrefixOption",
     "heed",
+    "heeding",
     "input_shape",
     "json_option",
     "network_of",
@@ -129,6 +132,24 @@ def heed(found: Sequence[Diagnostic], warnings: Warnings) -> None:
     """Print warnings to standard error, or raise them where they are to be mistakes."""
     fail_all(found if warnings is Warnings.ERROR else ())
     print_diagnostics(found)
+
+
+@contextmanager
+def heeding(meaning: Warnings) -> Iterator[None]:
+    """Within it, warnings of running networks are told once each, or raised where they are to be mistakes."""
+
+    others = warnings.showwarning
+
+    def tell(message: Warning | str, *place: Any, **further: Any) -> None:
+        if isinstance(message, AccuracyWarning):
+            heed([message.diagnostic], meaning)
+        else:
+            others(message, *place, **further)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("once", AccuracyWarning)
+        warnings.showwarning = tell
+        yield
 
 
 def input_shape(text: str | None) -> dict[str, Sequence[int]] | tuple[int, ...] | None:

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from archforge import driver, hardware
-from archforge.cli.compile_options import BackendOption, LowMemoryOption, NoWinogradOption, compile_options
+from archforge.cli.compile_options import (
+    Accuracy,
+    AccuracyOption,
+    BackendOption,
+    LowMemoryOption,
+    NoWinogradOption,
+    compile_options,
+)
 from archforge.cli.options import InputOption, JsonOption, ProfileOption, SetOption, SpecArgument, network_of
 from archforge.cli.output import counted, print_json, table
 from archforge.cli.progress import Progress
@@ -34,6 +41,7 @@ def profile(
     ] = False,
     low_memory: LowMemoryOption = False,
     no_winograd: NoWinogradOption = False,
+    accuracy: AccuracyOption = Accuracy.FAST,
     json: JsonOption = False,
 ) -> None:
     """Time each step of a network alone, and hold it against what this machine can do at most.
@@ -51,7 +59,7 @@ def profile(
     with Progress("making weights") as progress:
         network = network_of(spec, profile, shape, set)
         weights = rule_weights(network.params, "float32")
-        options = compile_options(low_memory, no_winograd)
+        options = compile_options(low_memory, no_winograd, accuracy)
         executable = driver.compile(network, backend=backend, weights=weights, **options)
         types = executable.plan.inputs
         inputs = {name: rule_input((batch, *t.shape), name).astype("float32") for name, t in types.items()}

@@ -13,6 +13,8 @@ import typer
 from archforge import driver
 from archforge.analysis.network import Network
 from archforge.cli.compile_options import (
+    Accuracy,
+    AccuracyOption,
     BackendOption,
     LowMemoryOption,
     NoWinogradOption,
@@ -28,6 +30,7 @@ from archforge.cli.options import (
     WarningsOption,
     WeightsPrefixOption,
     heed,
+    heeding,
     input_shape,
     json_option,
     settings,
@@ -158,6 +161,7 @@ def run(
     ] = False,
     low_memory: LowMemoryOption = False,
     no_winograd: NoWinogradOption = False,
+    accuracy: AccuracyOption = Accuracy.FAST,
     strict_backend: StrictOption = False,
     warnings: WarningsOption = Warnings.DEFAULT,
 ) -> None:
@@ -185,7 +189,7 @@ def run(
             taps=tap or (),
             seed=seed,
             strict=strict_backend,
-            **compile_options(low_memory, no_winograd),
+            **compile_options(low_memory, no_winograd, accuracy),
         )
         plan = executable.plan
         computing = with_fallbacks(plan.backend.name, plan.fallback_kinds)
@@ -198,8 +202,11 @@ def run(
         if many_inputs:
             with progress.paused():
                 print(*heading, sep="\n", file=sys.stderr)
-            raise typer.Exit(many_inputs.run(executable, batch or BATCH, top, progress, as_json=as_json))
-        results = executable.run(given)
+            with heeding(warnings):
+                code = many_inputs.run(executable, batch or BATCH, top, progress, as_json=as_json)
+            raise typer.Exit(code)
+        with heeding(warnings):
+            results = executable.run(given)
     print(*heading, sep="\n")
     print_results(results, top)
     if target is not None:

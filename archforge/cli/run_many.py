@@ -41,6 +41,8 @@ def results(
         try:
             outputs, taps = executable.run({name: np.stack([s.array for s in group])})
         except DiagnosticError as error:
+            if error.diagnostics[0].is_warning:  # of `--warnings error`: of no file by itself
+                raise
             yield from (_misfit(sample, executable, error.diagnostics[0]) for sample in group)
             continue
         for i, sample in enumerate(group):

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from archforge import driver
-from archforge.cli.compile_options import BackendOption
+from archforge.cli.compile_options import Accuracy, AccuracyOption, BackendOption
 from archforge.cli.exit_codes import CHECK_FAILED
 from archforge.cli.options import SpecArgument
 from archforge.cli.output import counted, mark
@@ -35,6 +35,7 @@ def verify(
     dtype: Annotated[
         str, typer.Option("--dtype", metavar="NAME", help="float64, float32, or what the backend has.")
     ] = "float64",
+    accuracy: AccuracyOption = Accuracy.FAST,
 ) -> None:
     """Run a network on weights and input made by rule, and hold it against golden values, layer by layer.
 
@@ -46,7 +47,7 @@ def verify(
     opened = driver.open_spec(spec)
     network = driver.analyse(opened, profile or _profile_of(opened, wanted.model))
     with Progress(f"running {network.name} in {dtype}"):
-        output, taps = driver.verify(network, wanted, backend=backend, dtype=dtype)
+        output, taps = driver.verify(network, wanted, backend=backend, dtype=dtype, accuracy=accuracy)
     tolerance = TOLERANCE.get(dtype, 1e-2)
     worst = max(taps, key=lambda d: d.distance, default=None)
     first_off = next((d for d in taps if d.distance > tolerance), None)

@@ -8,7 +8,14 @@ from typing import Annotated
 import typer
 
 from archforge import backends, driver
-from archforge.cli.compile_options import BatchesOption, LowMemoryOption, NoWinogradOption, compile_options
+from archforge.cli.compile_options import (
+    Accuracy,
+    AccuracyOption,
+    BatchesOption,
+    LowMemoryOption,
+    NoWinogradOption,
+    compile_options,
+)
 from archforge.cli.options import InputOption, ProfileOption, SetOption, input_shape, settings
 from archforge.cli.output import counted
 from archforge.cli.progress import Progress
@@ -31,6 +38,7 @@ def warm(
     set: SetOption = None,
     low_memory: LowMemoryOption = False,
     no_winograd: NoWinogradOption = False,
+    accuracy: AccuracyOption = Accuracy.FAST,
 ) -> None:
     """Compile the machine code that networks need, so that their first run is as quick as the others.
 
@@ -46,7 +54,7 @@ def warm(
             number += 1
             progress.say(f"{spec.name}, {len(backend.compiled())} functions so far")
             network = driver.analyse(spec, profile, settings=changes, input_shape=input_shape(input))
-            options = compile_options(low_memory, no_winograd)
+            options = compile_options(low_memory, no_winograd, accuracy)
             driver.warm(network, batch or [1], backend=backend, **options)
             if backend.compiled():
                 backend.require_writable_cache()  # else it would all be in vain

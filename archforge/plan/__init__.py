@@ -24,9 +24,17 @@ from archforge.plan.executable import Executable, Results, Shapes, load
 from archforge.plan.graph_compiler import GraphCompiler
 from archforge.plan.interpreter import Interpreter
 from archforge.plan.last_used import LastUsed
-from archforge.plan.planner import MEMORY_FOR_SPEED, SWITCHES, named_values, plan, resolve_taps
+from archforge.plan.planner import (
+    ACCURACY_FOR_SPEED,
+    MEMORY_FOR_SPEED,
+    SWITCHES,
+    named_values,
+    plan,
+    resolve_taps,
+)
 
 __all__ = [
+    "ACCURACY_FOR_SPEED",
     "MEMORY_FOR_SPEED",
     "SWITCHES",
     "Backend",

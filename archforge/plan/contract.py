@@ -62,13 +62,16 @@ class Kernel:
     called with the keyword `epilogue` where nodes of the kinds in `absorbs` follow. pack: lays out the
     parameters, by the op's names for them, once when they are loaded; the backend then takes each array
     over with `constant`. packing: kernels of equal ops with equal `packing` lay out equal parameters
-    equally, whatever the size of their inputs; None promises nothing.
+    equally, whatever the size of their inputs; None promises nothing. tile_error: 0 where the rounding error
+    of an output depends on its own inputs alone; else that error, in float32 and in deviations of the output,
+    for a number nearby that is as large as its inputs: one that is 1000 times larger makes 1000 times of it.
     """
 
     run: Callable[..., Any]
     pack: Pack = unpacked
     absorbs: frozenset[str] = frozenset()
     packing: Hashable = None
+    tile_error: float = 0.0
 
     def packs_like(self, other: Kernel) -> bool:
         """True if parameters that one of the two has packed serve the other."""
@@ -217,6 +220,11 @@ class Plan:
         number of steps."""
         reads = ((step.output, step.inputs) for step in self.steps)
         return lifetimes(reads, self.inputs, self.wanted)
+
+    @property
+    def tile_error(self) -> float:
+        """The largest `tile_error` of the steps' kernels."""
+        return max((step.kernel.tile_error for step in self.steps), default=0.0)
 
     @property
     def fallbacks(self) -> tuple[Node, ...]:

@@ -14,6 +14,7 @@ from archforge.ir import TensorType, shape_text
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 from archforge.plan.contract import Plan, Program
+from archforge.plan.input_range import warn_of_range
 from archforge.plan.last_used import LastUsed
 from archforge.plan.packing import packed_params
 from archforge.weights.bind import as_array
@@ -40,6 +41,7 @@ class Executable:
     plan: Plan
     params: tuple[Mapping[str, Any], ...]  # of each step, in the backend's form
     program: Program
+    tile_error: float  # of the plan
     others: LastUsed[Shapes, Executable] | None = None
     recipe: partial[Executable] | None = None
 
@@ -74,11 +76,16 @@ class Executable:
         return (result, taps) if self.plan.taps else result
 
     def run(self, inputs: Mapping[str, Any]) -> Results:
-        """Outputs and taps for an array [N, *shape] of each input, any N from 1. Raises E0607."""
+        """Outputs and taps for an array [N, *shape] of each input, any N from 1. Raises E0607.
+
+        Gives an `AccuracyWarning` for inputs so wide in range that fast kernels lose accuracy.
+        """
         plan = self.plan
         arrays = checked_inputs(plan.inputs, inputs, of_any_size=self.others is not None)
         if self.others and any(arrays[name].shape[1:] != t.shape for name, t in plan.inputs.items()):
             return self._at_size_of(arrays, self.others).run(arrays)
+        if self.tile_error:
+            warn_of_range(arrays, self.tile_error)
         values = self.program(arrays)
         taken = {id(_owner(array)) for array in arrays.values()}
         return Results(
@@ -128,7 +135,7 @@ def load(
     An array that is in the plan's dtype already is kept rather than copied: do not write to it.
     """
     params = packed_params(plan, arrays, packed_before)
-    return Executable(plan, params, plan.backend.program(plan, params))
+    return Executable(plan, params, plan.backend.program(plan, params), plan.tile_error)
 
 
 def checked_inputs(

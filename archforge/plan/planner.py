@@ -14,13 +14,15 @@ from archforge.passes import ParamTransform
 from archforge.plan.contract import Backend, Chain, Kernel, Lowering, Plan, Step
 from archforge.plan.fusion import fused
 
-__all__ = ["MEMORY_FOR_SPEED", "SWITCHES", "named_values", "plan", "resolve_taps"]
+__all__ = ["ACCURACY_FOR_SPEED", "MEMORY_FOR_SPEED", "SWITCHES", "named_values", "plan", "resolve_taps"]
 
 # Parts of planning that can be left out; outputs stay.
 SWITCHES = ("fuse_epilogues", "concat_in_place", "share_memory", "winograd", "image_by_image")
 
 # Those that take memory for speed: Winograd's weights are up to four times those of the network.
 MEMORY_FOR_SPEED = frozenset({"winograd"})
+# Those that lose accuracy for speed: a tile of Winograd's is rounded by its largest number.
+ACCURACY_FOR_SPEED = frozenset({"winograd"})
 
 
 def named_values(typed: TypedGraph) -> dict[str, str]:

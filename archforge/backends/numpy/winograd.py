@@ -4,6 +4,7 @@ and so are both transforms, over all tiles of a band at once."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -88,7 +89,7 @@ def convolution(op: Conv, x: TensorType) -> Kernel:
                     np.copyto(every, made[i, j, :, : every.shape[1], : every.shape[2]])
             yield part
 
-    return in_parts(parts, pack, "winograd")
+    return replace(in_parts(parts, pack, "winograd"), tile_error=FORM.tile_error)
 
 
 def _tiles(padded: Array, rows: int, columns: int) -> Array:

@@ -61,7 +61,7 @@ def convolution(op: Conv, x: TensorType, form: WinogradForm) -> Kernel:
         ending = Ending.of(x.tape.output(op.infer(TensorType(x.shape)).shape), residual, epilogue)
         return _record_tiles(form, window, layout, params, x, ending)
 
-    return Kernel(run, pack, ABSORBED, packing=("winograd", form, layout))
+    return Kernel(run, pack, ABSORBED, ("winograd", form, layout), form.tile_error)
 
 
 def _record_tiles(
