@@ -128,6 +128,12 @@ def assert_card_is_complete(one: Subject) -> None:
         assert header.departs in card.split("## Counts", maxsplit=1)[0]
 
 
+def test_the_card_says_how_a_picture_becomes_an_input() -> None:
+    says = "- pictures: scaled to shorter side 232, bilinear, centre 224x224, values 0 to 1, less 0.485"
+    assert says in model_card(alone("resnet_50", "torchvision"))
+    assert "- pictures" not in model_card(alone("resnet_50", "documented"))
+
+
 @pytest.mark.parametrize("name", networks())
 def test_the_card_shows_every_checked_figure_with_its_source(name: str) -> None:
     assert_card_is_complete(alone(name, networks()[name].profile_names[0]))

@@ -30,6 +30,7 @@ def model_card(subject: Subject) -> str:
         summary=_summary(network),
         warnings=[*_warnings(network)],
         inputs=[{"name": n, "shape": str(t)} for n, t in graph.inputs.items()],
+        pictures=_pictures(network),
         outputs=[{"name": n, "shape": str(graph.types[v])} for n, v in graph.outputs.items()],
         profiles=[_counts(n, chosen=n.profile == network.profile) for n in subject.profiles],
         sources=[source for n in subject.profiles for source in _sources(n)],
@@ -80,6 +81,16 @@ def _paper(paper: str) -> str:
         if re.fullmatch(rf"{prefix}[\w./()-]+", paper):
             return f"[{paper}]({address}{paper.removeprefix(prefix)})"
     return _words(paper)
+
+
+def _pictures(network: Network) -> str:
+    """The preprocessing that the profile prescribes, in words; empty without one, or without a picture."""
+    recipe = network.preprocessing
+    shape, *others = (t.shape for t in network.graph.inputs.values())
+    if recipe is None or others or len(shape) != 3:
+        return ""
+    source = f" ({_words(recipe.source)})" if recipe.source else ""
+    return f"{recipe.describe(shape)}{source}"
 
 
 def _counts(network: Network, *, chosen: bool) -> dict[str, Any]:
