@@ -196,9 +196,6 @@ class _Expander:
         graph = assemble(
             self.spec.name, inputs, outputs, walk.drafts, walk.places, has_dotted=walk.has_dotted
         )
-        declared = self.spec.input
-        named = declared if isinstance(declared, dict) else {"input": declared}
-        spans = {name: value.span for name, value in named.items() if value}
         walk.warnings += untaken_defaults(walk.untaken, self.profile.name)
         return Expansion(
             self.spec,
@@ -210,8 +207,16 @@ class _Expander:
             self.settings,
             input_shape,
             self.env.budget,
-            (*walk.warnings, *unread_values(graph, spans)),
+            (*walk.warnings, *self._unread(graph)),
         )
+
+    def _unread(self, graph: TypedGraph) -> Iterable[Diagnostic]:
+        """Warnings of values that nothing reads, where steps or outputs may leave one."""
+        if not self.walk.leaves_values and not self.spec.outputs:
+            return ()
+        declared = self.spec.input
+        named = declared if isinstance(declared, dict) else {"input": declared}
+        return unread_values(graph, {name: value.span for name, value in named.items() if value})
 
     def _with_batch_note(self, found: Iterable[Diagnostic]) -> list[Diagnostic]:
         """Mistakes, those of shape with a note where an input of four axes may be one with a batch."""

@@ -83,6 +83,7 @@ class Walk:
         self.calls: list[Frame] = []
         self.op_calls: dict[tuple[str, int, bool], OpCall] = {}
         self.found: dict[tuple[str, Span | None, str], Diagnostic] = {}
+        self.leaves_values = False  # a step that does not go on from the value in front of it
         self.has_dotted = False  # a name that holds dots of its own
         self.warnings: list[Diagnostic] = []
         self.untaken: set[tuple[str, str]] = set()  # defaults that a caller set, until a call takes them
@@ -170,6 +171,7 @@ class Walk:
             return x
         before = x
         if modifiers.source is not None:
+            self.leaves_values = True
             x = check_tensor(modifiers.source.evaluate(env), modifiers.source.span, "`from`", env.names)
             env = env.at(x)
         if isinstance(step, Let):
@@ -187,7 +189,10 @@ class Walk:
             env.body[self._tap(modifiers.tap, env)] = result
         if modifiers.append is not None:
             self._append(modifiers.append, result, env)
-        return before if isinstance(step, Group) and step.kind == "side" else result
+        if isinstance(step, Group) and step.kind == "side":
+            self.leaves_values = True
+            return before
+        return result
 
     def _holds(self, when: Value, env: Env) -> bool:
         return check_truth(when.evaluate(env), when.span, env.names)
@@ -284,6 +289,7 @@ class Walk:
         if value is None or value is POISON:
             return x if value is None else POISON
         if isinstance(value, Tensor):
+            self.leaves_values = True
             return value
         if isinstance(value, Steps):
             return self.body(value.body, x, value.env.at(x), at)
@@ -361,6 +367,7 @@ class Walk:
 
     def _merged(self, step: Merge, x: Flow, env: Env, at: At) -> Tensor:
         if isinstance(step.branches, Formula):
+            self.leaves_values = True
             values = [(v, step.branches.span) for v in self._listed(step.kind, step.branches, env)]
         else:
             self.count(step.span, len(step.branches))

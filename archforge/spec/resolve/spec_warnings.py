@@ -4,12 +4,14 @@ written without effect.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 from archforge.errors import Diagnostic, Span
 from archforge.spec.resolve.step_warnings import idle_name
-from archforge.spec.resolve.uses import DocumentUses, uses_of
+from archforge.spec.resolve.uses import uses_of
 from archforge.spec.syntax.syntax_tree import ProfileDecl, SpecDocument
 from archforge.spec.yaml.tree import Mapping, Scalar, Tree
 
@@ -37,17 +39,39 @@ def warnings_of(
     document: SpecDocument, chain: Sequence[SpecDocument], imports: Sequence[Import]
 ) -> tuple[Diagnostic, ...]:
     """The warnings of a document's own text. `chain` is what it extends and itself, `imports` are theirs."""
-    parts = tuple(dict.fromkeys((*chain, *(i.of for i in imports))))
-    used = [uses_of(part) for part in parts]
-    found = [*uses_of(document).warnings, *_idle_keys(document)]
+    found = [*uses_of(document).warnings, *_idle_keys(document), *_idle_constants(document)]
     if document.header.kind == "network":
-        found += _unread_arguments(document, used, parts)
+        used = _Used(chain, imports)
+        found += _unread_arguments(document, used)
         found += _uncalled(document, used)
         found += _idle_imports(document, used, imports)
         found += _unreachable_profiles(document)
-        found += _unused_rules(document)
-    found += _idle_constants(document)
+        found += _unused_rules(document, used)
     return tuple(found)
+
+
+class _Used:
+    """The names that the documents of a spec use, together."""
+
+    def __init__(self, chain: Sequence[SpecDocument], imports: Sequence[Import]) -> None:
+        self.chain = chain
+        uses = [uses_of(part) for part in (*chain, *dict.fromkeys(i.of for i in imports))]
+        self.reads = set[str]().union(*(u.reads for u in uses))
+        self.words = set[str]().union(*(u.words for u in uses))
+        self.own_words = set[str]().union(*(u.words for u in uses[: len(chain)]))  # not those of imports
+        self.is_open = any(u.is_open for u in uses[: len(chain)])  # imported blocks get names as texts
+
+    @cached_property
+    def figures(self) -> set[str]:
+        """Every text among the figures, and the words of the formulas there, which nobody has parsed yet."""
+        trees = [t for p in self.chain for t in (p.expect, *(b.expect for b in p.blocks.values()))]
+        texts = [text for tree in trees if tree is not None for text in _texts(tree)]
+        formulas = (re.findall(r"\w+", text) for text in texts if text.startswith("="))
+        return set(texts).union(*formulas)
+
+    def calls(self, word: str) -> bool:
+        """True if a step, or a text, may mean the op or block `word`."""
+        return self.is_open or word in self.words
 
 
 def _idle_keys(document: SpecDocument) -> Iterator[Diagnostic]:
@@ -66,31 +90,19 @@ def _idle_keys(document: SpecDocument) -> Iterator[Diagnostic]:
             yield Diagnostic("W0201", message, entry.key_span, help="give the values in `args`")
 
 
-def _unread_arguments(
-    document: SpecDocument, used: Sequence[DocumentUses], parts: Sequence[SpecDocument]
-) -> Iterator[Diagnostic]:
+def _unread_arguments(document: SpecDocument, used: _Used) -> Iterator[Diagnostic]:
     """W0301: an argument of the spec that no formula reads, and values for one."""
     places = {
         name: argument.key_span for owner in _owners(document) for name, argument in owner.values.items()
     }
     places |= {name: decl.span for name, decl in document.args.items()}
-    unread = {n: span for n, span in places.items() if not any(n in uses.reads for uses in used)}
-    # A formula among the figures, which nobody has parsed yet, may read one.
-    told = "\n".join(t for p in parts for t in _figures(p) if t.startswith("=")) if unread else ""
-    for name, span in unread.items():
-        if name not in told:
+    for name, span in places.items():
+        if name not in used.reads and name not in used.figures:
             yield idle_name("reads the argument", name, span)
 
 
 def _owners(document: SpecDocument) -> tuple[SpecDocument | ProfileDecl, ...]:
     return (*document.profiles.values(), document)
-
-
-def _figures(document: SpecDocument) -> Iterator[str]:
-    """Every text among the figures of a document, those of its blocks included."""
-    for tree in (document.expect, *(block.expect for block in document.blocks.values())):
-        if tree is not None:
-            yield from _texts(tree)
 
 
 def _texts(tree: Tree) -> Iterator[str]:
@@ -103,31 +115,26 @@ def _texts(tree: Tree) -> Iterator[str]:
             yield from _texts(item)
 
 
-def _uncalled(document: SpecDocument, used: Sequence[DocumentUses]) -> Iterator[Diagnostic]:
+def _uncalled(document: SpecDocument, used: _Used) -> Iterator[Diagnostic]:
     """W0301: a block without figures of its own that nothing calls, and defaults of what nothing calls."""
     for owner in _owners(document):
         for name, block in owner.blocks.items():
-            if block.expect is None and not any(uses.names(name) for uses in used):
+            if block.expect is None and not used.calls(name):
                 yield idle_name("calls the block", name, block.span)
         for name, defaults in owner.defaults.items():
-            if not any(uses.names(name) for uses in used):
+            if not used.calls(name):
                 for argument in defaults.values():
                     yield idle_name("takes defaults of", name, argument.key_span)
                     break
 
 
-def _idle_imports(
-    document: SpecDocument, used: Sequence[DocumentUses], imports: Sequence[Import]
-) -> Iterator[Diagnostic]:
+def _idle_imports(document: SpecDocument, used: _Used, imports: Sequence[Import]) -> Iterator[Diagnostic]:
     """W0301: an import of which no block and no rule is used."""
-    figures = frozenset(_figures(document)) if imports else frozenset()
-    own = dict.fromkeys(i.of for i in imports if i.by is document)
-    called = {other: any(uses.names(name) for name in other.blocks for uses in used) for other in own}
     for by, span, other in imports:
-        if by is not document or called[other]:
+        if by is not document or used.is_open or not used.own_words.isdisjoint(other.blocks):
             continue
         is_passed_on = bool(other.header.imports) or not document.blocks.keys().isdisjoint(other.blocks)
-        if not is_passed_on and other.rules.keys().isdisjoint(figures):
+        if not is_passed_on and other.rules.keys().isdisjoint(used.figures):
             yield idle_name("uses a block or rule of", _named(span), span)
 
 
@@ -145,11 +152,10 @@ def _unreachable_profiles(document: SpecDocument) -> Iterator[Diagnostic]:
                 yield Diagnostic("W0301", message, profile.span, help=hint)
 
 
-def _unused_rules(document: SpecDocument) -> Iterator[Diagnostic]:
+def _unused_rules(document: SpecDocument, used: _Used) -> Iterator[Diagnostic]:
     """W0301: a rule that no figure is counted by."""
-    figures = frozenset(_figures(document)) if document.rules else frozenset()
     for name, rule in document.rules.items():
-        if name not in figures:
+        if name not in used.figures:
             yield idle_name("is counted by the rule", name, rule.span)
 
 

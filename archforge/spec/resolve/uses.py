@@ -4,7 +4,9 @@ however many specs extend or import it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from typing import cast
 from weakref import WeakKeyDictionary
 
 from archforge.errors import Diagnostic, DiagnosticError, Span
@@ -36,7 +38,6 @@ from archforge.spec.syntax.syntax_tree import (
 
 __all__ = ["DocumentUses", "uses_of"]
 
-MOST_SEARCHED = 1_000_000
 _LOOP = frozenset(("i", "key", "row"))
 _MADE: WeakKeyDictionary[SpecDocument, DocumentUses] = WeakKeyDictionary()
 
@@ -45,23 +46,14 @@ class DocumentUses:
     """The uses of one document, and the warnings of its steps.
 
     reads: names that formulas read, without those of a block's own arguments. words: ops and blocks that
-    steps call, and every text that could name one. sources: formulas that hold texts.
+    steps call, and every text that could name one. is_open: true if a formula makes such a name.
     """
 
     def __init__(self) -> None:
         self.reads: set[str] = set()
         self.words: set[str] = set()
-        self.sources: list[str] = []
-        self.searched = 0
+        self.is_open = False
         self.warnings: list[Diagnostic] = []
-
-    def names(self, word: str) -> bool:
-        """True if a step, or a text in a formula, may mean the op or block `word`, and for whatever is asked
-        once MOST_SEARCHED formulas were searched."""
-        if word in self.words:
-            return True
-        self.searched += len(self.sources)
-        return self.searched > MOST_SEARCHED or any(word in source for source in self.sources)
 
 
 def uses_of(document: SpecDocument) -> DocumentUses:
@@ -142,11 +134,16 @@ class _UsesWalk:
         modifiers = step.modifiers
         if modifiers is not NONE:
             self.modifiers(step)
+        kind = step.__class__
+        if kind is Call:
+            self.call(cast("Call", step))
+        elif kind is Tap:
+            self.formula(cast("Tap", step).formula)
+        else:
+            self.structure(step)
+
+    def structure(self, step: Step) -> None:
         match step:
-            case Call():
-                self.call(step)
-            case Tap():
-                self.formula(step.formula)
             case Merge():
                 self.merge(step)
             case Group():
@@ -175,6 +172,7 @@ class _UsesWalk:
         if isinstance(call.target, str):
             self.words.add(call.target)
         else:
+            self.uses.is_open = True
             self.formula(call.target)
         self.arguments(call.arguments.entries.values())
         if call.arguments.bare is not None:
@@ -229,14 +227,15 @@ class _UsesWalk:
 
     def value(self, value: Value) -> None:
         content = value.content
-        if isinstance(content, str):
-            self.words.add(content)
-        elif isinstance(content, Formula):
+        kind = content.__class__
+        if kind is Formula:
             self.formula(content)
-        elif isinstance(content, tuple):
+        elif kind is str:
+            self.words.add(content)
+        elif kind is tuple:
             for item in content:
                 self.value(item)
-        elif isinstance(content, dict):
+        elif kind is dict:
             self.words.update(content)
             for item in content.values():
                 self.value(item)
@@ -247,6 +246,7 @@ class _UsesWalk:
                 self.formula(part)
 
     def formula(self, formula: Formula) -> None:
-        self.reads.update([name for name, _ in formula.names])
+        for name, _ in formula.names:
+            self.reads.add(name)
         if "'" in formula.source or '"' in formula.source:
-            self.uses.sources.append(formula.source)
+            self.words.update(re.findall(r"\w+", formula.source))
