@@ -96,7 +96,7 @@ def _with_least_input(found: Sequence[Diagnostic], expander: _Expander) -> Itera
         try:
             _Expander(expander.spec, expander.profile, expander.settings, tries).run(shapes)
         except DiagnosticError:
-            if min(tries.steps, tries.nodes, tries.items) < 0:
+            if min(tries.steps, tries.items, tries.nodes - 1) < 0:
                 raise LimitError from None
             return False
         return True
@@ -192,6 +192,7 @@ class _Expander:
             walk.note(error.diagnostics)
         except RecursionError:
             walk.note([Diagnostic("E0317", "steps are nested too deeply", self.spec.graph.span)])
+        walk.settle()
         fail_all(self._with_batch_note(walk.found.values()))
         graph = assemble(
             self.spec.name, inputs, outputs, walk.drafts, walk.places, has_dotted=walk.has_dotted

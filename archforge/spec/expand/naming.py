@@ -12,6 +12,7 @@ from archforge.spec.binding.tensors import Draft, Tensor
 
 __all__ = ["NameScope", "assign_names", "check_full_names"]
 
+LONGEST = limits.NAME.most  # looked up at every name
 Style = Literal["kind", "position"]
 
 
@@ -56,7 +57,7 @@ def _assign(scope: NameScope, path: str, params_path: str, clashes: list[Diagnos
             copies[name] = copies.get(name, 1) + 1
             own = f"{name}@{copies[name]}"  # the same parameters, used again
         item.name = path + own
-        if len(item.name) > limits.NAME.most:
+        if len(item.name) > LONGEST:
             limits.NAME.refuse(item.span, len(item.name))
         if isinstance(item, NameScope):
             _assign(item, f"{path}{own}.", f"{params_path}{name}.", clashes)

@@ -48,6 +48,7 @@ __all__ = ["At", "Walk"]
 
 MAX_MISTAKES = 100  # over and over in a loop
 MAX_BRANCHES_TOLD = 8
+MAX_BODIES, MAX_SCOPES = limits.BODIES.most, limits.SCOPES.most  # looked up at every step
 COPIED_AT_ONCE = 64  # values that are copied in the time that a formula takes for one
 
 Flow = Tensor | None  # the current value, if there is one
@@ -88,6 +89,8 @@ class Walk:
         self.warnings: list[Diagnostic] = []
         self.untaken: set[tuple[str, str]] = set()  # defaults that a caller set, until a call takes them
         self.budget = spec.budget
+        self.steps_left = self.budget.steps
+        self.nodes_left = min(self.budget.nodes, limits.NODES.most)
         self.bodies = 0  # in each other, where the walk is
         self.mistakes_made = 0
         self.set_by: dict[int, list[Template | str]] = {}  # names by the `id` of the step that sets them
@@ -108,15 +111,20 @@ class Walk:
     def open(self, kind: str, is_block: bool, at: At, span: Span, names: NameScope, x: Flow) -> None:
         """Begin a scope in that of `at`."""
         depth = self.places[at.place].depth + 1
-        if depth > limits.SCOPES.most:
+        if depth > MAX_SCOPES:
             self.stop(limits.SCOPES, span)
         self.places.append(ScopeDraft(kind, is_block, at.place, span, names, x, depth))
 
     def count(self, span: Span, work: int = 1) -> None:
         """Count work against the budget: steps, iterations, arguments of calls, branches alike."""
-        self.budget.steps -= work
-        if self.budget.steps < 0:
+        self.steps_left -= work
+        if self.steps_left < 0:
             self.stop(limits.ALL_STEPS, span)
+
+    def settle(self) -> None:
+        """Take from the budget what was used of it."""
+        self.budget.steps = self.steps_left
+        self.budget.nodes -= len(self.drafts)
 
     def stop(self, limit: limits.Limit, span: Span) -> NoReturn:
         raise LimitError(Diagnostic(limit.code, limit.told(), span))
@@ -130,7 +138,7 @@ class Walk:
         if at.given is not None and body.is_list:
             at = self.enter(at, at.given, body.span, x, "position")
         depth = self.bodies = self.bodies + 1
-        if depth > limits.BODIES.most:
+        if depth > MAX_BODIES:
             self.stop(limits.BODIES, body.span)
         for step in body.steps:
             try:
@@ -429,11 +437,8 @@ class Walk:
             hint = "a smaller input, or smaller factors"
             what = f"`{op.kind}` gives {output}, and an axis has at most {limits.AXIS.most:,}"
             fail(limits.AXIS.code, what, span, help=hint)
-        self.budget.nodes -= 1
-        if len(self.drafts) >= limits.NODES.most:
-            self.stop(limits.NODES, span)
-        if self.budget.nodes < 0:
-            self.stop(limits.ALL_NODES, span)
+        if len(self.drafts) >= self.nodes_left:
+            self.stop(limits.NODES if self.nodes_left == limits.NODES.most else limits.ALL_NODES, span)
         draft = Draft(op, values, output, span, at.place, at.given, at.shared)
         at.names.items.append(draft)
         self.drafts.append(draft)

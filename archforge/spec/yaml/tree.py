@@ -35,6 +35,7 @@ __all__ = [
 ]
 
 MAX_DIGITS = 40
+MAX_VALUES, MAX_KEYS = limits.VALUES.most, limits.KEYS.most  # looked up at every value
 
 _INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)$")
 GROUPED = re.compile(r"[-+]?[1-9][0-9]{0,2}(?:_[0-9]{3})+$")
@@ -252,7 +253,7 @@ class _Builder:
     def node(self, event: Any) -> Tree:
         span = self.span(event)
         self.values += 1
-        if self.values > limits.VALUES.most:
+        if self.values > MAX_VALUES:
             limits.VALUES.refuse(span)
         self.check_foreign(event, span)
         if isinstance(event, yaml.AliasEvent):
@@ -317,7 +318,7 @@ class _Builder:
                 first = Note("first given", entries[key].key_span)
                 hint = "rename one of the two, or join them"
                 self.note("E0102", f"duplicate key `{key}`", key_span, help=hint, notes=(first,))
-            elif len(entries) == limits.KEYS.most:
+            elif len(entries) == MAX_KEYS:
                 limits.KEYS.refuse(key_span)
             else:
                 entries[key] = Entry(key, key_span, value, quoted=not is_plain)
