@@ -27,6 +27,7 @@ from archforge.cli.output import print_json
 from archforge.cli.progress import Progress
 from archforge.errors import fail
 from archforge.export import Target, all_targets, target_named
+from archforge.paths import is_folder
 
 __all__ = ["export"]
 
@@ -126,7 +127,7 @@ def _path(output: str | None, default: Path, target: Target, *, as_json: bool) -
         return default
     path = Path(output)
     if output != STANDARD_OUTPUT:
-        if path.is_dir():
+        if is_folder(path):
             fail("E0705", f"{path} is a folder", help=f"-o {(path / target.file).as_posix()}")
         return path
     if as_json:

@@ -107,7 +107,8 @@ def keeping(path: Path, printer: ResultPrinter) -> Iterator[Callable[[Result], N
 
             yield keep
         return
-    with written_beside(path) as file, io.TextIOWrapper(file, "utf-8", newline="") as text:
+    with written_beside(path) as file:
+        text = io.TextIOWrapper(file, "utf-8", newline="")
         rows = csv.writer(text, lineterminator="\n")
         labelled = ("label",) if printer.labels else ()
         ranks = range(1, printer.top + 1)
@@ -120,3 +121,4 @@ def keeping(path: Path, printer: ResultPrinter) -> Iterator[Callable[[Result], N
             rows.writerow([result.name, *(field for group in fields for field in group)])
 
         yield keep_row
+        text.detach()  # which writes all; the file stays open until it has its name

@@ -42,6 +42,7 @@ from archforge.cli.run_one import MADE, inputs, origin, print_results
 from archforge.data.arrays import write_arrays
 from archforge.data.preprocessing import INTERPOLATIONS
 from archforge.errors import fail
+from archforge.paths import is_folder
 from archforge.spec.expand.expand import InputShape
 from archforge.spec.syntax.syntax_tree import Argument
 
@@ -218,7 +219,7 @@ def _is_many(sources: Sequence[str]) -> bool:
     """True if the inputs are files to go through, rather than one input of any number of arrays."""
     first = Path(sources[0])
     is_one = sources[0] in MADE or (
-        first.suffix in ARRAYS and not first.is_dir() and not has_magic(sources[0])
+        first.suffix in ARRAYS and not is_folder(first) and not has_magic(sources[0])
     )
     return len(sources) > 1 or not is_one
 
@@ -238,7 +239,7 @@ def _target(output: str | None, suffixes: Sequence[str]) -> Path | None:
     if path.suffix not in suffixes:
         help = " or ".join(f"-o outputs{suffix}" for suffix in suffixes)
         fail("E0705", f"`{path}` is no name of {' or '.join(f'a {s}' for s in suffixes)} file", help=help)
-    if not path.parent.is_dir():
+    if not is_folder(path.parent):
         fail("E0705", f"cannot write {path}: there is no folder {path.parent}")
     if path.is_dir():
         fail("E0705", f"cannot write {path}: it is a folder")

@@ -6,11 +6,11 @@ No more than a few batches are in memory, however many files there are.
 from __future__ import annotations
 
 import glob
-import os
 import re
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ from archforge.errors import Diagnostic, DiagnosticError, fail
 from archforge.ir import by_x
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
+from archforge.paths import is_file, is_folder, is_there
 
 __all__ = ["Failure", "Sample", "batches", "find_files", "read_ahead", "read_rows", "rows_of"]
 
@@ -61,16 +62,17 @@ def find_files(sources: Iterable[str]) -> list[Path]:
 
 
 def _files(source: str) -> list[Path]:
-    if os.path.isdir(source):  # noqa: PTH112  pathlib raises where a name is too long
+    if is_folder(source):
         return sorted((p for p in Path(source).iterdir() if _is_sample(p)), key=_natural)
-    if glob.has_magic(source) and not os.path.exists(source):  # noqa: PTH110
-        found = (Path(p) for p in glob.iglob(source, recursive=True))  # noqa: PTH207  absolute ones too
-        return sorted((p for p in found if _is_sample(p)), key=_natural)
-    return [Path(source)] if os.path.isfile(source) else []  # noqa: PTH113
+    if glob.has_magic(source) and not is_there(source):
+        with suppress(ValueError):  # a NUL, or half of a character: no file has such a name
+            found = map(Path, glob.iglob(source, recursive=True))  # noqa: PTH207  absolute ones too
+            return sorted((p for p in found if _is_sample(p)), key=_natural)
+    return [Path(source)] if is_file(source) else []
 
 
 def _is_sample(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and is_file(path)
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:
@@ -81,7 +83,7 @@ def _natural(path: Path) -> list[tuple[int, str]]:
 
 def _nothing(source: str) -> Diagnostic:
     endings = ", ".join(sorted(SUFFIXES))
-    if os.path.isdir(source):  # noqa: PTH112
+    if is_folder(source):
         help = f"files that end in {endings}; of folders within it: -i '{source.rstrip('/')}/**/*.jpg'"
         return Diagnostic("E0601", f"there is no picture and no .npy file in the folder {source}", help=help)
     if glob.has_magic(source):

@@ -61,7 +61,7 @@ def read_document(path: Path) -> GraphDocument:
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a NUL, or half of a character, in the name
         fail("E0801", f"cannot read {path}: {reason_of(error)}")
     if len(data) > MAX_BYTES:
         fail("E0801", f"{path} has more than {MAX_BYTES:,} bytes")

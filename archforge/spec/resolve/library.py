@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PureWindowsPath
@@ -10,7 +11,9 @@ from typing import Any
 
 import yaml
 
+from archforge.atomic_files import reason_of
 from archforge.errors import SourceFile, Span, did_you_mean, fail
+from archforge.paths import is_file, is_folder, resolved
 from archforge.resources import zoo_folder
 from archforge.spec import limits
 from archforge.spec.syntax.parse_document import parse_document
@@ -27,7 +30,7 @@ OTHER_SUFFIX = ".yml"  # read where it is named in full or lies in a folder, and
 def spec_files(folder: Path) -> list[Path]:
     """Every file in `folder` and below that ends as YAML does, in capitals too, in order of names."""
     endings = (SUFFIX, OTHER_SUFFIX)
-    found = (p for p in folder.rglob("*") if p.suffix.lower() in endings and p.is_file())
+    found = (p for p in folder.rglob("*") if p.suffix.lower() in endings and is_file(p))
     return sorted(p for p in found if not any(q.startswith(".") for q in p.relative_to(folder).parts))
 
 
@@ -45,7 +48,7 @@ def find_spec(name: str) -> Path:
     other = Path(name.removesuffix(SUFFIX) + OTHER_SUFFIX)
     if _is_there(other):
         fail("E0002", f"there is no spec `{name}`", help=f"rename `{other}`: specs end in {SUFFIX}")
-    if name and os.path.isdir(name):  # noqa: PTH112  pathlib raises where a name is too long
+    if name and is_folder(name):
         fail("E0002", f"`{name}` is a folder", help="name one spec; `archforge check` takes folders")
     if "\\" in name and os.sep == "/":
         help = f"a path has `/` here: {PureWindowsPath(name).as_posix()}"
@@ -58,10 +61,10 @@ def find_spec(name: str) -> Path:
 def _is_there(path: Path) -> bool:
     """True if there is something to read: a file, or a pipe such as bash's `<(...)`."""
     try:
-        return path.exists() and not path.is_dir()
+        return not stat.S_ISDIR(path.stat().st_mode)
     except PermissionError:  # reading it says so
         return True
-    except OSError:  # no name of a file, being too long
+    except (OSError, ValueError):  # no name of a file, being too long perhaps
         return False
 
 
@@ -74,11 +77,14 @@ class Library:
 
     def read(self, path: Path) -> SpecDocument:
         """The document of a file. Raises its mistakes, or E0106 and E0107."""
-        resolved = path.resolve()
-        document = self._documents.get(resolved)
+        try:
+            real = resolved(path)
+        except (OSError, ValueError) as error:
+            fail("E0106", f"{path.as_posix()} cannot be read: {reason_of(error)}")
+        document = self._documents.get(real)
         if document is None:
-            document = self._keep(parse_document(SourceFile(_shown(path), _read_text(path))), resolved.parent)
-            self._documents[resolved] = document
+            document = self._keep(parse_document(SourceFile(_shown(path), _read_text(path))), real.parent)
+            self._documents[real] = document
         return document
 
     def read_text(self, text: str, name: str = "<text>") -> SpecDocument:
@@ -117,9 +123,9 @@ class Library:
         file = name if name.endswith(SUFFIX) else name + SUFFIX
         folders = [f for f in (self._folders.get(id(document)), zoo_folder()) if f]
         for folder in folders:
-            path = (folder / file).resolve()
-            if path.is_file() and path.is_relative_to(folder.resolve()):
-                return path
+            path = folder / file
+            if is_file(path) and (real := resolved(path)).is_relative_to(resolved(folder)):
+                return real
         parent = Path(name).parent
         known = dict.fromkeys((parent / p.stem).as_posix() for f in folders for p in _beside(f / parent))
         fail(
@@ -136,14 +142,14 @@ def _near(name: str, known: Iterable[str]) -> str:
 
 
 def _beside(folder: Path) -> list[Path]:
-    return sorted(folder.glob(f"*{SUFFIX}"))
+    return sorted(folder.glob(f"*{SUFFIX}")) if is_folder(folder) else []
 
 
 def _shown(path: Path) -> str:
     """Path for messages: relative where it is below the current folder."""
     try:
-        return path.resolve().relative_to(Path.cwd()).as_posix()
-    except ValueError:
+        return resolved(path).relative_to(Path.cwd()).as_posix()
+    except (OSError, ValueError):  # the working folder may be gone
         return path.as_posix()
 
 
@@ -154,7 +160,7 @@ def _read_text(path: Path) -> str:
             # A device or pipe has no size, and perhaps no end.
             data = b"" if size > MAX_BYTES else file.read(MAX_BYTES + 1)
     except OSError as error:
-        fail("E0106", f"{_shown(path)} cannot be read: {str(error.strerror).lower()}")
+        fail("E0106", f"{_shown(path)} cannot be read: {reason_of(error)}")
     if max(size, len(data)) > MAX_BYTES:
         fail(limits.CHARACTERS.code, f"{_shown(path)}: {limits.CHARACTERS.told()}")
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import yaml
 
 from archforge.errors import SourceFile, Span, fail
+from archforge.paths import is_folder, is_there
 from archforge.resources import zoo_folder
 from archforge.spec.normal_form import normal_form
 from archforge.spec.resolve.block_spec import BLOCK_MARK, block_spec
@@ -60,7 +60,7 @@ def zoo_paths(paths: str | Path | Iterable[str | Path] = ()) -> list[Path]:
     for path in [paths] if isinstance(paths, str | Path) else paths or [_default_zoo()]:
         if str(path) == STDIN:
             found.append(Path(STDIN))
-        elif path != "" and os.path.isdir(path):  # noqa: PTH112  pathlib raises where a name is too long
+        elif path != "" and is_folder(path):
             found += _specs_in(Path(path))
         else:
             name, block = _parts(str(path))
@@ -73,7 +73,7 @@ def _parts(source: str) -> tuple[str, str]:
     name, _, block = source.partition(BLOCK_MARK)
     if re.match(r"[A-Za-z]:[\\/]", source):  # the drive of a Windows path
         return source, ""
-    if block and not os.path.exists(source):  # noqa: PTH110  pathlib raises where a name is too long
+    if block and not is_there(source):
         return name, block
     return source, ""
 
@@ -88,7 +88,7 @@ def _specs_in(folder: Path) -> list[Path]:
 
 def _default_zoo() -> Path:
     local = Path("zoo_specs")
-    return local if local.is_dir() else zoo_folder()
+    return local if is_folder(local) else zoo_folder()
 
 
 def settings_of(params: Mapping[str, Any], defaults: object = None) -> dict[str, Argument]:

@@ -1,0 +1,30 @@
+"""Questions about paths that come from anybody. Where pathlib would raise, as for a name that is too long or
+holds a NUL, or a folder that may not be entered, the answer is that nothing is there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+__all__ = ["is_file", "is_folder", "is_there", "resolved"]
+
+
+def is_there(path: str | Path) -> bool:
+    """True if something has this name."""
+    return os.path.exists(path)  # noqa: PTH110
+
+
+def is_file(path: str | Path) -> bool:
+    """True if a file has this name."""
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def is_folder(path: str | Path) -> bool:
+    """True if a folder has this name."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
+def resolved(path: Path) -> Path:
+    """The absolute path without links. Raises OSError or ValueError where none can be told: the working
+    folder was deleted, the name holds a NUL."""
+    return Path(os.path.realpath(path))
