@@ -74,6 +74,9 @@ class TwoKernels(NumpyBackend):
     def forget(self) -> int:
         return 0
 
+    def require_writable_cache(self) -> None:
+        """Raise nothing: there is nothing to write."""
+
     def lowerings(self, dtype: str, without: frozenset[str] = frozenset()) -> Mapping[str, Lowering]:
         table = NumpyBackend.lowerings(self, dtype)
 

@@ -60,6 +60,7 @@ def tune(
         if not clear:
             fail("E0001", "which network?", help="archforge tune resnet_50, or archforge tune --clear")
         return
+    chosen.require_writable_cache()  # else all would be timed in vain
     with Progress(f"compiling {spec}") as progress:
         network = network_of(spec, profile, input, set)
         tuning = _tuned(network, chosen, batch, rounds, progress)

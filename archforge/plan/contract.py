@@ -336,7 +336,11 @@ class Tunable(Backend, Protocol):
         ...
 
     def forget(self) -> int:
-        """Drop all choices that are kept. Returns the number of files that held some."""
+        """Drop all choices that are kept. Returns the number of files that held some. Raises E0705."""
+        ...
+
+    def require_writable_cache(self) -> None:
+        """Raises E0705 where no choices can be kept."""
         ...
 
 
@@ -353,10 +357,12 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class CodeCache:
-    """Machine code on disk, which processes share: its folder, and the size in bytes of each function."""
+    """Machine code on disk, which processes share: its folder, the size in bytes of each function, and the
+    reason why no more can be kept, empty if more can."""
 
     folder: Path
     function_bytes: tuple[int, ...]
+    hindrance: str = ""
 
 
 @runtime_checkable
@@ -377,7 +383,7 @@ class Compiling(Backend, Protocol):
         ...
 
     def code_cache(self) -> CodeCache:
-        """The machine code that is kept now."""
+        """The machine code that is kept now. Raises E0705 where there is no folder for it."""
         ...
 
     def require_writable_cache(self) -> None:

@@ -16,12 +16,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from archforge.atomic_files import made_folder, written_beside
+from archforge.atomic_files import made_folder, reason_of, written_beside
 from archforge.backends.numba.families import winograd_cost
 from archforge.backends.numba.toolchain.code_cache import cache_folder
 from archforge.backends.numba.toolchain.machine import machine
 from archforge.backends.numba.toolchain.machine_code import code_key
 from archforge.backends.winograd_forms import WinogradForm
+from archforge.errors import DiagnosticError, fail
 from archforge.ir import TensorType
 from archforge.ops.base import Op
 from archforge.ops.conv import Conv
@@ -58,7 +59,10 @@ def chosen_form(op: Conv, x: TensorType, choices: Mapping[str, str]) -> Winograd
 
 def kept() -> Mapping[str, str]:
     """The stored choices for this machine: names of kernels by use."""
-    return _read(cache_folder())
+    try:
+        return _read(cache_folder())
+    except (OSError, DiagnosticError):  # it may not be entered, or there is none
+        return {}
 
 
 def store(choices: Mapping[str, str]) -> Path:
@@ -73,10 +77,15 @@ def store(choices: Mapping[str, str]) -> Path:
 
 
 def clear() -> int:
-    """Forget all choices, those of other machines and versions too. Returns how many files held some."""
-    paths = list(cache_folder().glob(f"{PREFIX}*.json"))
-    for path in paths:
-        path.unlink(missing_ok=True)
+    """Forget all choices, those of other machines and versions too. Returns how many files held some. Raises
+    E0705."""
+    folder = cache_folder()
+    try:
+        paths = list(folder.glob(f"{PREFIX}*.json"))
+        for path in paths:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        fail("E0705", f"cannot forget what is kept in {folder}: {reason_of(error)}")
     _read.cache_clear()
     return len(paths)
 

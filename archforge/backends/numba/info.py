@@ -8,6 +8,7 @@ from importlib.metadata import version
 from archforge.backends.numba.choices import kept
 from archforge.backends.numba.toolchain.code_cache import code_cache, limit_bytes
 from archforge.backends.numba.toolchain.machine import machine
+from archforge.errors import DiagnosticError
 from archforge.hardware import short_bytes
 
 __all__ = ["facts", "machine_facts"]
@@ -16,16 +17,27 @@ __all__ = ["facts", "machine_facts"]
 def facts() -> dict[str, str]:
     """Versions, vectors, tuning and machine code, for `archforge info`. Raises E0701 for an environment
     that does not fit."""
-    here, cache, choices = machine(), code_cache(), kept()
-    size, most = short_bytes(sum(cache.function_bytes)), short_bytes(limit_bytes())
+    here, choices = machine(), kept()
     return {
         "version": f"numba {version('numba')}, llvmlite {version('llvmlite')}",
         "vectors": f"{here.simd}: {here.lanes} floats in each of {here.registers} registers; LLVM's name of "
         f"the CPU is {here.cpu}",
         "tuned": _counted(choices, "kernel") if choices else "nothing: the cost model chooses kernels",
-        "machine code": f"{_counted(cache.function_bytes, 'function')}, {size} of at most {most}, "
-        f"in {cache.folder}",
+        "machine code": _machine_code(limit_bytes()),
     }
+
+
+def _machine_code(most_bytes: int) -> str:
+    """What is kept of machine code, and where, or why nothing is."""
+    try:
+        cache = code_cache()
+    except DiagnosticError as error:
+        return f"no cache: {error.diagnostics[0].message}"
+    if cache.hindrance and not cache.function_bytes:
+        return f"no cache: nothing can be kept in {cache.folder}: {cache.hindrance}"
+    size, most = short_bytes(sum(cache.function_bytes)), short_bytes(most_bytes)
+    functions = f"{_counted(cache.function_bytes, 'function')}, {size} of at most {most}, in {cache.folder}"
+    return f"{functions}; nothing more can be kept: {cache.hindrance}" if cache.hindrance else functions
 
 
 def machine_facts() -> dict[str, str]:

@@ -1,11 +1,11 @@
 """Machine code on disk, a file for each function, which processes share, and one for each CPU (`machine.py`).
 
-ARCHFORGE_CACHE: the folder, by default `archforge` in the user's cache folder.
+ARCHFORGE_CACHE: the folder, by default `archforge` in the user's cache folder; `~` is a home folder.
 ARCHFORGE_CACHE_LIMIT: the most MiB that it keeps, 256 by default; what was not used for longest goes first.
 
 A file is a digest and the code that it is of, written beside and renamed: a reader finds all of it or
 nothing, whoever else writes, and takes what is damaged for nothing. Where nothing can be written, what is
-there is used all the same.
+there is used all the same; where there can be no folder at all, each process compiles for itself.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from archforge.atomic_files import made_folder, written_beside
+from archforge.atomic_files import made_folder, reason_of, written_beside
 from archforge.errors import DiagnosticError, fail
 from archforge.plan import CodeCache
 
@@ -31,18 +33,25 @@ __all__ = [
     "write_code",
 ]
 
+WAY_OUT = "ARCHFORGE_CACHE names another"
 DIGEST = 32  # bytes of SHA-256
 LIMIT_MIB = 256
 USED_LATELY_S = 3600  # a file that was is not marked as used once more
 
 
 def cache_folder() -> Path:
-    """The folder of all that one process leaves for the next: machine code, choices of kernels."""
-    given = os.environ.get("ARCHFORGE_CACHE")
-    if given:
-        return Path(given)
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "archforge"
+    """The folder of all that one process leaves for the next: machine code, choices of kernels. Raises E0705
+    where no home folder is known that it could be in."""
+    given = os.environ.get("ARCHFORGE_CACHE", "")
+    # A relative path is passed over in the one, as its specification says (XDG Base Directory 0.8).
+    user = os.environ.get("XDG_CACHE_HOME", "")
+    folder = given or (f"{user}/archforge" if Path(user).is_absolute() else "~/.cache/archforge")
+    if not folder.startswith("~"):
+        return Path(folder)
+    path = Path(os.path.expanduser(folder))  # noqa: PTH111  pathlib raises what is hard to tell from other errors
+    if not path.is_absolute():
+        fail("E0705", f"there is no folder {folder}: no such home folder is known", help=WAY_OUT)
+    return path
 
 
 def _code_folder() -> Path:
@@ -51,10 +60,10 @@ def _code_folder() -> Path:
 
 def read_code(name: str) -> bytes:
     """The code that was written under a name; empty if there is none, or if it is damaged."""
-    path = _code_folder() / name
     try:
+        path = _code_folder() / name
         data = path.read_bytes()
-    except OSError:
+    except (OSError, DiagnosticError):
         return b""
     digest, code = data[:DIGEST], data[DIGEST:]
     if hashlib.sha256(code).digest() != digest:
@@ -68,10 +77,10 @@ def read_code(name: str) -> bytes:
 def write_code(name: str, code: bytes) -> None:
     """Keep code under a name if the folder can be written; what is over the limit is deleted, oldest
     first."""
-    limit, folder = limit_bytes(), _code_folder()
+    limit = limit_bytes()
     with suppress(OSError, DiagnosticError):  # to run without a cache is better than not to run
-        made_folder(folder)
-        with written_beside(folder / name) as file:
+        path = made_folder(_code_folder()) / name
+        with written_beside(path, synced=False) as file:  # its digest tells what a loss of power cuts short
             file.write(hashlib.sha256(code).digest() + code)
     kept = 0
     for _, size, path in sorted(_files(), reverse=True):
@@ -83,19 +92,41 @@ def write_code(name: str, code: bytes) -> None:
 
 def require_writable() -> None:
     """Raises E0705 where no code can be kept."""
-    folder = made_folder(_code_folder())
-    if not os.access(folder, os.W_OK):
-        fail("E0705", f"cannot write to the folder {folder}", help="ARCHFORGE_CACHE names another")
+    folder = _code_folder()
+    if reason := _hindrance(folder):
+        fail("E0705", f"nothing can be kept in the folder {folder}: {reason}", help=WAY_OUT)
+
+
+def _hindrance(folder: Path) -> str:
+    """The reason why nothing can be written to a folder, which need not be there yet; empty if there is none.
+    Nothing is made to find out."""
+    for place in (folder, *folder.parents):
+        try:
+            status = place.stat()
+            if not stat.S_ISDIR(status.st_mode):
+                return f"{place} is no folder"
+            if not os.access(place, os.W_OK | os.X_OK):
+                return f"{place} may not be written"
+            return "" if shutil.disk_usage(place).free else f"{place} has no room left"
+        except FileNotFoundError:
+            if place.is_symlink():
+                return f"{place} is a link to nothing"
+        except OSError as error:
+            return reason_of(error)
+    return f"there is no {folder.anchor or 'working folder'}"
 
 
 def code_cache() -> CodeCache:
-    """The functions that are kept, those for other machines and versions too."""
-    return CodeCache(_code_folder(), tuple(size for _, size, path in _files() if path.suffix == ".o"))
+    """The functions that are kept, those for other machines and versions too. Raises E0705 where there is no
+    folder for them."""
+    folder = _code_folder()
+    sizes = tuple(size for _, size, path in _files() if path.suffix == ".o")
+    return CodeCache(folder, sizes, _hindrance(folder))
 
 
 def _files() -> Iterator[tuple[float, int, Path]]:
     """The time of last use, the size and the path of each file, half-written ones too."""
-    with suppress(OSError):
+    with suppress(OSError, DiagnosticError):
         for entry in os.scandir(_code_folder()):
             with suppress(OSError):
                 status = entry.stat()

@@ -70,7 +70,7 @@ def machine() -> Machine:
     cpu, features = host()
     has = {feature[1:] for feature in features.split(",") if feature.startswith("+")}
     able = [name for name, level in LEVELS.items() if level.needs <= has]
-    wanted = os.environ.get("ARCHFORGE_SIMD", able[0])
+    wanted = os.environ.get("ARCHFORGE_SIMD", "") or able[0]
     if wanted not in able:
         fail("E0701", f"ARCHFORGE_SIMD={wanted} is not among what this CPU has: {', '.join(able)}")
     level, is_host = LEVELS[wanted], wanted == able[0]

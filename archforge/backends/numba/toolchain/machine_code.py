@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import logging
+import os
 import sys
 from functools import cache, cached_property
 from importlib.metadata import version
@@ -20,7 +21,7 @@ from archforge import __version__
 from archforge.backends.numba.toolchain.code_cache import read_code, write_code
 from archforge.backends.numba.toolchain.linker import CodeRefused, Linker
 from archforge.backends.numba.toolchain.machine import Machine, machine
-from archforge.errors import InternalError
+from archforge.errors import InternalError, fail
 
 if TYPE_CHECKING:
     import llvmlite.binding as llvm
@@ -76,7 +77,11 @@ class _LoadedCode:
 
     def _compiled(self, recipe: Recipe) -> bytes:
         _log.info("compiling %s for this machine, once", recipe.name)
-        code = self.compiler.object_code(recipe.module())
+        try:
+            code = self.compiler.object_code(recipe.module())
+        except Exception as error:
+            _refuse_environment(error)
+            raise
         self.compiled.append(recipe.name)
         return code
 
@@ -89,6 +94,17 @@ class _LoadedCode:
         if not address:
             raise InternalError(f"the object code of {name} does not hold it")
         return address
+
+
+def _refuse_environment(error: Exception) -> None:
+    """Raises E0701 where Numba fails for what is around it: its own variables, a broken installation, a
+    working folder that was deleted."""
+    given = [f"{name}={value}" for name, value in sorted(os.environ.items()) if name.startswith("NUMBA_")]
+    if not given and not isinstance(error, ImportError | OSError):
+        return
+    reason = (str(error) or type(error).__name__).splitlines()[0]
+    under = f" under {' '.join(given)}" if given else ""
+    fail("E0701", f"Numba cannot compile here{under}: {reason}", help="--backend numpy")
 
 
 def _yield_address() -> int:
