@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import gc
 import os
+import signal
 import sys
 import traceback
 
@@ -16,14 +18,36 @@ __all__ = ["main"]
 _UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
+# What a supervisor and a closed terminal send, where the system has them.
+_ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
 def main() -> None:
     """Run the command and exit."""
     # Next to nothing that a command makes is a cycle: looking for them costs a third of its time.
     gc.disable()
+    # Python would print a traceback for one more Ctrl-C while it ends.
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    received: list[int] = []
+
+    def end(number: int, _: object) -> None:
+        received.append(number)
+        raise KeyboardInterrupt  # so that all is cleaned up as after Ctrl-C
+
+    for number in _ENDING:
+        if signal.getsignal(number) is signal.SIG_DFL:  # `nohup` ignores one of them
+            signal.signal(number, end)
+    code: str | int | None = 0
     try:
         _run()
     except KeyboardInterrupt:  # typer sees to it in commands, but not while they are loaded
-        sys.exit(INTERRUPTED)
+        code = INTERRUPTED
+    except SystemExit as stop:
+        code = stop.code
+    for number in _ENDING:
+        if signal.getsignal(number) is end:
+            signal.signal(number, signal.SIG_DFL)
+    sys.exit(128 + received[0] if received and code == INTERRUPTED else code)
 
 
 def _run() -> None:
@@ -43,6 +67,11 @@ def _run() -> None:
         if isinstance(stop.__context__, BrokenPipeError):  # typer makes it 1, which means that a check failed
             sys.exit(OUTPUT_CLOSED)
         raise
+    except MemoryError as error:
+        from archforge.hardware import no_memory
+
+        print(no_memory(error).render(), file=sys.stderr)
+        sys.exit(USER_ERROR)
     except Exception as error:  # noqa: BLE001  Python would exit with 1, which means that a check failed
         if isinstance(error, OSError) and error.filename is None and error.errno in _UNWRITABLE:
             print(f"E0705: cannot write the output: {os.strerror(error.errno).lower()}", file=sys.stderr)
