@@ -70,6 +70,7 @@ CODES: dict[str, str] = {
     "E0703": "a dtype that the backend cannot take",
     "E0704": "an op that the export target lacks",
     "E0705": "an output that cannot be written",
+    "E0706": "more memory than there is",
     "E0801": "a file of another format that cannot be read",
     "E0802": "a key of such a file is missing, unknown or wrong",
     "E0803": "such a file contradicts its own graph",

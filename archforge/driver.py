@@ -26,6 +26,7 @@ from archforge.analysis.checks import check_cells
 from archforge.analysis.counts import count
 from archforge.analysis.network import Network, Report
 from archforge.errors import MAX_REPORTED, Diagnostic, DiagnosticError, fail, fail_all, in_order
+from archforge.hardware import require_memory
 from archforge.ir import TypedGraph, by_x
 from archforge.spec.binding.environment import Budget
 from archforge.spec.expand.expand import InputShape, expand
@@ -386,6 +387,7 @@ def warm(
 
     chosen = backend or backends.get_compiling()
     zero = np.zeros((), np.float32)
+    require_memory(sum(d.size for d in network.params.values()) * zero.itemsize, "the packed weights")
     weights = {name: np.broadcast_to(zero, decl.shape) for name, decl in network.params.items()}
     executable = compile(network, backend=chosen, weights=weights, **options)
     for batch in batches:

@@ -13,15 +13,19 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from archforge.errors import fail
+from archforge.errors import Diagnostic, fail
 
 __all__ = [
+    "MemoryLimit",
     "Threads",
     "cache_bytes",
     "cpu_identity",
     "cpu_name",
     "memory_bytes",
+    "memory_limit",
+    "no_memory",
     "physical_cores",
+    "require_memory",
     "short_bytes",
     "threads",
 ]
@@ -29,6 +33,10 @@ __all__ = [
 CPUS = Path("/sys/devices/system/cpu")
 CPU_INFO = Path("/proc/cpuinfo")
 MEMORY = Path("/proc/meminfo")
+STATUS = Path("/proc/self/status")
+GROUPS = Path("/proc/self/cgroup")
+GROUP_FOLDER = Path("/sys/fs/cgroup")
+GROUP_FILES = {"": "memory.max", "memory": "memory/memory.limit_in_bytes"}  # of version 2, of version 1
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 # Where a system does not say: what is usual, and rather too little.
@@ -117,9 +125,9 @@ def _size(text: str) -> int:
 
 def short_bytes(size: int) -> str:
     """A size in words: 1536 is `1.5 KiB`."""
-    for unit, name in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
-        if size >= unit:
-            return f"{size / unit:.3g} {name}"
+    for power, name in ((60, "EiB"), (50, "PiB"), (40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")):
+        if size >> power:
+            return f"{size / (1 << power):.3g} {name}"
     return f"{size} bytes"
 
 
@@ -142,6 +150,81 @@ def memory_bytes() -> int:
     """The size of the machine's memory in bytes; 0 where the system does not tell it."""
     found = re.search(r"MemTotal:\s*(\d+) kB", _read(MEMORY))
     return int(found[1]) << 10 if found else 0
+
+
+class MemoryLimit(NamedTuple):
+    """The most bytes that this process can have, and what sets that limit, in words."""
+
+    bytes: int
+    reason: str
+
+
+LITTLE = 64 << 20  # bytes that are always tried: to look takes longer than to fail
+
+
+def require_memory(size: int, what: str) -> None:
+    """Raises E0706 where `size` bytes for `what`, beside what this process holds already, are more than the
+    system can ever give it. To be asked before memory is taken: Linux promises any amount, and kills who uses
+    it."""
+    if size < LITTLE:
+        return
+    most, held = memory_limit(), _held_bytes()
+    if size + held > most.bytes:
+        beside = f" beside the {short_bytes(held)} in use" if held >= LITTLE else ""
+        needed = f"{short_bytes(size)} are needed for {what}{beside}"
+        fail("E0706", f"{needed}, and there are {_words(most)}")
+
+
+def no_memory(error: MemoryError) -> Diagnostic:
+    """The diagnostic of an allocation that the system refused."""
+    wanted = f": {text[:1].lower()}{text[1:]}" if (text := str(error)) else ""
+    return Diagnostic("E0706", f"the memory does not suffice{wanted}; there are {_words(memory_limit())}")
+
+
+def _words(limit: MemoryLimit) -> str:
+    return f"{short_bytes(limit.bytes)}, {limit.reason}"
+
+
+def memory_limit() -> MemoryLimit:
+    """The least of what this machine has, its swap space included, and what this process may use of it."""
+    found = [MemoryLimit(sys.maxsize, "the addresses of a process")]
+    if has := memory_bytes():
+        found.append(MemoryLimit(has + _swap_bytes(), "the memory of this machine"))
+    if given := _group_bytes():
+        found.append(MemoryLimit(given + _swap_bytes(), "the limit of this container"))
+    if os.name == "posix":
+        import resource
+
+        for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA):
+            most, _ = resource.getrlimit(kind)
+            if most != resource.RLIM_INFINITY:
+                found.append(MemoryLimit(most, "the limit of this process (ulimit)"))
+    return min(found)
+
+
+def _swap_bytes() -> int:
+    found = re.search(r"SwapTotal:\s*(\d+) kB", _read(MEMORY))
+    return int(found[1]) << 10 if found else 0
+
+
+def _group_bytes() -> int:
+    """The least limit on memory of the control groups around this process, of either version; 0 for none."""
+    found = []
+    for line in _read(GROUPS).splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers not in GROUP_FILES:
+            continue
+        file = GROUP_FOLDER / GROUP_FILES[controllers]
+        group = file.parent / path.lstrip("/")
+        # A container may see its own group as the root, whatever its path is called.
+        around = (folder for folder in (group, *group.parents) if folder.is_relative_to(file.parent))
+        found += [_read(folder / file.name) for folder in around]
+    return min((int(text) for text in found if text.isdigit()), default=0)
+
+
+def _held_bytes() -> int:
+    """The bytes that this process has filled and the system cannot drop; 0 where it does not tell."""
+    return sum(int(size) << 10 for size in re.findall(r"(?:RssAnon|VmSwap):\s*(\d+) kB", _read(STATUS)))
 
 
 def _read(path: Path) -> str:

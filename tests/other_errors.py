@@ -24,6 +24,7 @@ from archforge.errors import Diagnostic, DiagnosticError
 from archforge.export import Subject
 from archforge.export.module import bodies, model_source
 from archforge.export.module.kernels import KernelFile
+from archforge.hardware import MemoryLimit
 from archforge.interchange.graph_json import graph_json_text, read_graph_json, stored
 from archforge.plan import plan
 from archforge.plan.contract import Lowering
@@ -98,6 +99,12 @@ def _set_in_vain() -> None:
     raise DiagnosticError(tuple(archforge.load(SPEC, "narrow", defaults={"bn": {"eps": 0.5}}).warnings))
 
 
+def _need_much_memory() -> None:
+    limit = MemoryLimit(16 << 30, "the memory of this machine")
+    with patch.multiple("archforge.hardware", memory_limit=lambda: limit, _held_bytes=lambda: 0):
+        archforge.compile(SPEC | {"graph": [{"upsample": 10**5}]})
+
+
 OTHERS: dict[str, Callable[[], object]] = {
     "E0001": lambda: input_shape("3x224x"),
     "E0002": lambda: find_spec("resnet_51"),
@@ -115,6 +122,7 @@ OTHERS: dict[str, Callable[[], object]] = {
     "E0703": lambda: _compile(backend="numpy", dtype="int8"),
     "E0704": _export,
     "E0705": lambda: write_arrays("weights.txt", FITTING),
+    "E0706": _need_much_memory,
     "E0801": lambda: read_graph_json("missing.json"),
     "E0802": lambda: _read_graph(lambda document: document.pop("counts")),
     "E0803": lambda: _read_graph(lambda document: document["counts"].update(macs=1)),

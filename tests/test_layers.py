@@ -30,6 +30,7 @@ LAYERS = (
     ("data",),
     ("ops",),
     ("atomic_files", "hardware", "ir", "json_text", "lifetimes", "resources"),
+    ("paths",),
     ("errors",),
     ("codes",),
 )

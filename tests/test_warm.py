@@ -61,7 +61,10 @@ def test_a_cache_that_keeps_nothing_is_refused(tmp_path: Path) -> None:
     done = warmed(tmp_path, "small.yaml", cache="small.yaml")
     assert (done.returncode, done.stdout) == (2, "")
     folder = tmp_path / "small.yaml" / "code"
-    assert done.stderr == f"E0705: cannot make the folder {folder}: not a directory\n"
+    assert done.stderr == (
+        f"E0705: nothing can be kept in the folder {folder}: not a directory\n"
+        "      help: ARCHFORGE_CACHE names another\n"
+    )
 
 
 @needs_numba

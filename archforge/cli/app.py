@@ -45,10 +45,16 @@ class Command(TyperCommand):
         try:
             return super().invoke(ctx)
         except DiagnosticError as error:
-            if ctx.obj is not None:
-                ctx.obj({"diagnostics": [d.to_json() for d in error.diagnostics], "ok": False})
-            print_diagnostics(error.diagnostics)
-            raise typer.Exit(USER_ERROR) from error
+            diagnostics = error.diagnostics
+        except MemoryError as error:
+            from archforge.hardware import no_memory
+
+            diagnostics = (no_memory(error),)
+        # Here, where nothing holds what filled the memory any longer.
+        if ctx.obj is not None:
+            ctx.obj({"diagnostics": [d.to_json() for d in diagnostics], "ok": False})
+        print_diagnostics(diagnostics)
+        raise typer.Exit(USER_ERROR)
 
 
 def app_for(arguments: Sequence[str]) -> typer.Typer:

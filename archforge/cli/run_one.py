@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from archforge.analysis.network import Network
 from archforge.cli.output import table
+from archforge.hardware import require_memory
 from archforge.ir import by_x
 
 if TYPE_CHECKING:
@@ -36,7 +37,9 @@ def inputs(network: Network, data: str, seed: int, dtype: str) -> dict[str, NDAr
     if data == "rule":
         arrays = {name: rule_input((1, *t.shape), name) for name, t in types.items()}
     elif data == "random":
-        draw = np.random.default_rng(seed)
+        draw, each = np.random.default_rng(seed), np.dtype(np.float64).itemsize
+        for name, t in types.items():
+            require_memory(t.size * each, f"the input `{name}`, {t}")
         arrays = {name: draw.standard_normal((1, *t.shape)) for name, t in types.items()}
     else:
         found = read_inputs(data, list(types))

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from archforge.data.stored_arrays import LazyArrays
 from archforge.errors import Diagnostic, DiagnosticError, Note, did_you_mean
+from archforge.hardware import no_memory
 from archforge.ir import TensorType, shape_text
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
@@ -76,7 +77,8 @@ class Executable:
         return (result, taps) if self.plan.taps else result
 
     def run(self, inputs: Mapping[str, Any]) -> Results:
-        """Outputs and taps for an array [N, *shape] of each input, any N from 1. Raises E0607.
+        """Outputs and taps for an array [N, *shape] of each input, any N from 1. Raises E0607, and E0706 for
+        want of memory.
 
         Gives an `AccuracyWarning` for inputs so wide in range that fast kernels lose accuracy.
         """
@@ -86,7 +88,10 @@ class Executable:
             return self._at_size_of(arrays, self.others).run(arrays)
         if self.tile_error:
             warn_of_range(arrays, self.tile_error)
-        values = self.program(arrays)
+        try:
+            values = self.program(arrays)
+        except MemoryError as error:
+            raise DiagnosticError((no_memory(error),)) from error
         taken = {id(_owner(array)) for array in arrays.values()}
         return Results(
             {name: _own(values[value], taken) for name, value in plan.outputs.items()},
@@ -95,11 +100,11 @@ class Executable:
 
     def _at_size_of(self, arrays: Mapping[str, Array], others: LastUsed[Shapes, Executable]) -> Executable:
         """The executable for inputs of the sizes of `arrays`. Raises E0607, with the reason, where the
-        network cannot take them, and E0601 where its weights cannot be read again."""
+        network cannot take them, E0601 where its weights cannot be read again, and E0706."""
         try:
             return others.at(tuple((name, arrays[name].shape[1:]) for name in self.plan.inputs))
         except DiagnosticError as error:
-            if error.diagnostics[0].code == "E0601":
+            if error.diagnostics[0].code in ("E0601", "E0706"):
                 raise
             notes = tuple(Note(d.message, d.span) for d in error.diagnostics[:1])
             misfits = _misfits(self.plan.inputs, arrays)

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from archforge.data.stored_arrays import LazyArrays
+from archforge.errors import DiagnosticError
+from archforge.hardware import no_memory, require_memory
 from archforge.ir import TypedGraph
 from archforge.passes import optimise
 from archforge.plan.contract import Backend, Plan
@@ -16,6 +18,10 @@ from archforge.plan.packing import packed_alike
 from archforge.plan.planner import SWITCHES, plan, resolve_taps
 
 __all__ = ["GraphCompiler"]
+
+# Of an element, by dtype; at least two of all others.
+BYTES = {"float64": 8, "float32": 4}
+LEAST_BYTES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +64,10 @@ class GraphCompiler:
         """The graph with its parameters, which `arrays` returns by their names whenever they are needed.
 
         Inputs of other shapes are computed by the graph that `resized` returns for them, with the same
-        parameters; it raises `DiagnosticError` for shapes that cannot be.
+        parameters; it raises `DiagnosticError` for shapes that cannot be. Raises E0706 where a value alone
+        needs more memory than there is.
         """
-        first = load(self.plan(graph), arrays())
+        first = self._loaded(graph, arrays)
         return replace(first, others=LastUsed(partial(self._resized, first, arrays, resized)))
 
     def _resized(
@@ -71,5 +78,19 @@ class GraphCompiler:
         shapes: Shapes,
     ) -> Executable:
         """The executable for inputs of other shapes, which shares with the first one what is packed alike."""
-        found = self.plan(resized(shapes))
-        return load(found, arrays(), packed_alike(first.plan, first.params, found))
+        return self._loaded(resized(shapes), arrays, first)
+
+    def _loaded(
+        self, graph: TypedGraph, arrays: Callable[[], LazyArrays], first: Executable | None = None
+    ) -> Executable:
+        """The executable of a graph, which takes over what `first` has packed alike. Raises E0706."""
+        size, name = max((type_.size, name) for name, type_ in graph.types.items())
+        what = f"the largest value, `{name}` {graph.types[name]}"
+        # Before it is planned: kernels may lay out tables as large as a value.
+        require_memory(size * BYTES.get(self.dtype, LEAST_BYTES), what)
+        try:
+            plan = self.plan(graph)
+            before = packed_alike(first.plan, first.params, plan) if first else {}
+            return load(plan, arrays(), before)
+        except MemoryError as error:
+            raise DiagnosticError((no_memory(error),)) from error

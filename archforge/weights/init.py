@@ -6,6 +6,7 @@ import math
 import zlib
 from collections.abc import Mapping
 
+from archforge.hardware import require_memory
 from archforge.ir import ParamDecl
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
@@ -17,8 +18,9 @@ def fresh_weights(decls: Mapping[str, ParamDecl], seed: int = 0, dtype: str = "f
     """An array for each declaration, filled as its `init` says.
 
     Each depends on the seed and its own name alone, so that adding a layer leaves the others' start
-    as it was, and is drawn in float64, so that every dtype starts from the same numbers.
+    as it was, and is drawn in float64, so that every dtype starts from the same numbers. Raises E0706.
     """
+    require_memory(sum(d.size for d in decls.values()) * np.dtype(dtype).itemsize, "the weights")
     return {name: _fresh(name, decl, seed).astype(dtype, copy=False) for name, decl in decls.items()}
 
 

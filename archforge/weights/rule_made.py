@@ -10,7 +10,8 @@ import math
 import zlib
 from collections.abc import Mapping
 
-from archforge.ir import ParamDecl
+from archforge.hardware import require_memory
+from archforge.ir import ParamDecl, by_x
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 
@@ -18,7 +19,8 @@ __all__ = ["rule_array", "rule_input", "rule_weights"]
 
 
 def rule_weights(decls: Mapping[str, ParamDecl], dtype: str = "float64") -> dict[str, Array]:
-    """An array for each declared parameter and buffer."""
+    """An array for each declared parameter and buffer. Raises E0706."""
+    require_memory(sum(d.size for d in decls.values()) * np.dtype(dtype).itemsize, "the weights")
     return {name: rule_array(name, decl.shape).astype(dtype, copy=False) for name, decl in decls.items()}
 
 
@@ -43,7 +45,8 @@ def rule_array(name: str, shape: tuple[int, ...]) -> Array:
 
 
 def rule_input(shape: tuple[int, ...], name: str = "input") -> Array:
-    """An input of that name, float64[shape] in [-1, 1); `shape` has the batch axis."""
+    """An input of that name, float64[shape] in [-1, 1); `shape` has the batch axis. Raises E0706."""
+    require_memory(math.prod(shape) * np.dtype(np.float64).itemsize, f"the input `{name}`, {by_x(shape)}")
     return 2 * _uniform(name, shape) - 1
 
 

@@ -28,7 +28,7 @@ def facts() -> dict[str, str]:
 
 
 def _machine_code(most_bytes: int) -> str:
-    """What is kept of machine code, and where, or why nothing is."""
+    """Machine code that is kept, and where, or the reason why none is."""
     try:
         cache = code_cache()
     except DiagnosticError as error:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from archforge.hardware import require_memory
 from archforge.lifetimes import Lifetime
 from archforge.ops.base import Array
 from archforge.plan import Plan
@@ -17,6 +18,7 @@ from archforge.plan.concat_in_place import inside_concats
 __all__ = ["ArenaLayout", "CallMemory", "Scratch"]
 
 LINE = 16  # floats of a cache line
+FLOAT = 4  # bytes
 
 
 class Scratch:
@@ -99,6 +101,7 @@ class CallMemory:
         """An array for each value. The layout must be the same in each call."""
         if self._views[0] != batch:
             if self._arena.size < layout.size * batch:
+                require_memory(layout.size * batch * FLOAT, f"the values of a batch of {batch}")
                 self._arena = np.empty(layout.size * batch, np.float32)
             self._views = (batch, layout.views(batch, self._arena))
         return self._views[1]

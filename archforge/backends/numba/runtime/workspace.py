@@ -17,6 +17,7 @@ from archforge.backends.numba.runtime.threads import help_with
 from archforge.backends.numba.runtime.unit_recipe import SCHEDULER
 from archforge.backends.numba.toolchain.machine import FLOAT, machine
 from archforge.backends.numba.toolchain.machine_code import address
+from archforge.hardware import require_memory
 from archforge.ops.base import Array
 from archforge.plan import Watcher
 from archforge.plan.arena import lay_out
@@ -42,6 +43,7 @@ class Workspace:
         at = iter(placed)
         offsets = [0 if i in self._outside else next(at) for i in range(len(tape.sizes))]
         self._tape = tape
+        require_memory(size, f"the values of a batch of {tape.images}")
         self._arena = aligned((size,), np.uint8)
         self._offsets = offsets
         self._scratch = aligned((machine().threads, tape.scratch), np.uint8)
