@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from archforge.atomic_files import reason_of
+
 if TYPE_CHECKING:
     from archforge.bench.task import Task
 
@@ -104,19 +106,23 @@ class Contestant:
         cannot run."""
         log = task.folder / f"{entrant.label}.log"
         begin = time.perf_counter()
-        with log.open("w") as errors:
-            process = subprocess.Popen(
-                entrant.command(task),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-                env=entrant.variables(),
-            )
-        facts = _answer(process)
-        if facts is None:
-            process.communicate()
-            raise LeftOut(_last_words(log.read_text(errors="replace")))
+        try:
+            with log.open("w") as errors:
+                process = subprocess.Popen(
+                    entrant.command(task),
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=errors,
+                    text=True,
+                    env=entrant.variables(),
+                )
+        except OSError as error:
+            raise LeftOut(f"its process cannot start: {reason_of(error)}") from error
+        with _ended_if_left(process):
+            facts = _answer(process)
+            if facts is None:
+                process.communicate()
+                raise LeftOut(_last_words(log.read_text(errors="replace")))
         return cls(entrant, process, {**facts, "ready_s": time.perf_counter() - begin})
 
     @property
@@ -149,6 +155,17 @@ class Contestant:
         self.process.communicate()
 
 
+@contextlib.contextmanager
+def _ended_if_left(process: subprocess.Popen[str]) -> Iterator[None]:
+    """End the process where the block is left by an interrupt."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        process.kill()
+        process.wait()
+        raise
+
+
 def _answer(process: subprocess.Popen[str]) -> dict[str, Any] | None:
     """The next line of JSON that the process prints, passing over what libraries print; None if it has
     ended."""
@@ -170,9 +187,11 @@ def export(python: str, task: Task) -> None:
     """Let torch in that Python write the files that the peers load, in a process of its own that ends before
     they begin. Raises LeftOut."""
     entrant = Entrant("torch", python=python)
-    done = subprocess.run(
-        entrant.command(task, "export"), capture_output=True, text=True, check=False, env=entrant.variables()
-    )
+    command = entrant.command(task, "export")
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=entrant.variables())
+    except OSError as error:
+        raise LeftOut(f"its process cannot start: {reason_of(error)}") from error
     if done.returncode:
         raise LeftOut(_last_words(done.stderr))
 
@@ -190,6 +209,10 @@ def started(entrants: Iterable[Entrant], task: Task) -> Iterator[tuple[list[Cont
             except LeftOut as reason:
                 left_out[entrant.label] = str(reason)
         yield running, left_out
+    except KeyboardInterrupt:
+        for contestant in running:
+            contestant.process.kill()  # it may be computing for long
+        raise
     finally:
         for contestant in running:
             contestant.stop()
