@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,7 @@ from archforge.spec.syntax.syntax_tree import Argument
 from archforge.spec.yaml.meant_comments import idle_comments, unmeant
 
 if TYPE_CHECKING:
+    from archforge.data.manifest import BuildFolder
     from archforge.data.stored_arrays import LazyArrays
     from archforge.export import Refusal, Target
     from archforge.plan import Backend, Compiling, Executable, GraphCompiler, Shapes
@@ -433,8 +435,13 @@ class Build:
     backend: str
     steps: int
     fallbacks: tuple[str, ...]
-    files: tuple[Path, ...] = ()
+    written: BuildFolder | None = None
     refused: tuple[tuple[Path, Refusal], ...] = ()  # with the file that would have been written
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that were written, without the manifest."""
+        return self.written.files if self.written else ()
 
     @property
     def ok(self) -> bool:
@@ -459,6 +466,9 @@ class Build:
             "fallbacks": list(self.fallbacks),
             "profiles": [network.to_json() for network in self.networks],
             "files": [path.as_posix() for path in self.files],
+            "manifest": self.written.manifest.as_posix() if self.written else None,
+            "removed": [path.as_posix() for path in self.written.removed] if self.written else [],
+            "left": [path.as_posix() for path in self.written.left] if self.written else [],
             "refused": [refusal.to_json() | {"file": path.as_posix()} for path, refusal in self.refused],
             "warnings": [w.to_json() for w in self.warnings],
             "ok": self.ok,
@@ -493,7 +503,7 @@ def build(
     fail_all(made.warnings if refuse_warnings else ())
     if not made.ok and not keep_going:
         return made
-    return _written(made, folder or default_folder(spec))
+    return _written(made, folder)
 
 
 def default_folder(spec: Spec) -> Path:
@@ -501,19 +511,20 @@ def default_folder(spec: Spec) -> Path:
     return Path("build") / spec.name
 
 
-def _written(made: Build, folder: Path) -> Build:
-    """The build with its files written to `folder`: all are rendered before the first is written, each whole
-    or not at all. Raises E0705 where nothing can be written."""
-    from archforge.atomic_files import made_folder, written_beside
+def _written(made: Build, folder: Path | None) -> Build:
+    """The build with its files written to `folder`, or to its own: all are rendered before the first is
+    written, each whole or not at all, and a manifest last. Raises E0705 where nothing can be written."""
+    from archforge.data.manifest import write_build
     from archforge.export import Subject, export
 
     exports = export(Subject(made.chosen, made.networks))
-    made_folder(folder)
-    for name, content in exports.files.items():
-        with written_beside(folder / name) as file:
-            file.write(content)
-    files = tuple(folder / name for name in exports.files)
-    return replace(made, files=files, refused=tuple((folder / r.target.file, r) for r in exports.refused))
+    chosen, to = made.chosen, folder or default_folder(made.chosen.spec)
+    # In a folder that the user names, files of others may lie.
+    version: str = import_module(__package__).__version__
+    written = write_build(
+        to, version, chosen.name, chosen.profile, exports.files, is_shared=folder is not None
+    )
+    return replace(made, written=written, refused=tuple((to / r.target.file, r) for r in exports.refused))
 
 
 # Export

@@ -78,7 +78,7 @@ def _tell_refused(built: driver.Build) -> None:
     """Print the files that are not written, with the reasons, on standard error."""
     sys.stdout.flush()  # what came before stays before
     for index, (path, refusal) in enumerate(built.refused):
-        older = ", and the one there is of an earlier build" if path.exists() else ""
+        older = ", and the one there is not of this build" if path.exists() else ""
         reason = f"the target `{refusal.target.name}` refuses the network"
         blank = "\n" if index else ""
         print(f"{blank}{path.as_posix()} is not written{older}: {reason}", file=sys.stderr)
@@ -169,4 +169,9 @@ def _written(built: driver.Build) -> str:
     lines = [f"compiled {built.chosen.profile} for {built.backend}, {built.steps} steps"]
     if built.fallbacks:
         lines.append(f"on reference kernels: {', '.join(built.fallbacks)}")
-    return "\n".join([*lines, *(f"wrote {path.as_posix()}" for path in built.files)])
+    if built.written:
+        lines += [f"wrote {path.as_posix()}" for path in (*built.files, built.written.manifest)]
+        lines += [f"removed {path.as_posix()}, of an earlier build" for path in built.written.removed]
+        changed = "of an earlier build and changed since, is left as it is"
+        lines += [f"{path.as_posix()}, {changed}" for path in built.written.left]
+    return "\n".join(lines)

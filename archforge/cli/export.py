@@ -25,6 +25,7 @@ from archforge.cli.options import (
 )
 from archforge.cli.output import print_json
 from archforge.cli.progress import Progress
+from archforge.data.manifest import disown
 from archforge.errors import fail
 from archforge.export import Target, all_targets, target_named
 from archforge.paths import is_folder
@@ -87,6 +88,7 @@ def export(
             heed(made.network.warnings, warnings)
         if path is not None:
             made_folder(path.parent)
+            disown(path, made.content)
             with written_beside(path) as file:
                 file.write(made.content)
     if target.needs_weights and weights is None:

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
-from archforge.atomic_files import reason_of
+from archforge.atomic_files import one_writer, reason_of
+from archforge.data.manifest import contradiction
 from archforge.errors import (
     MAX_REPORTED,
     Diagnostic,
@@ -58,11 +59,14 @@ _EXPECTED = {
 
 def read_document(path: Path) -> GraphDocument:
     """The document in a file. Raises `DiagnosticError`."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:  # a NUL, or half of a character, in the name
-        fail("E0801", f"cannot read {path}: {reason_of(error)}")
+    data = _content(path)
+    if contradiction(path, data):
+        with one_writer(path.parent):  # a build may be going on
+            data = _content(path)
+            reason = contradiction(path, data)
+        if reason:
+            help = "build the network again, or read a copy in another folder"
+            fail("E0801", f"cannot read {path}: {reason}", help=help)
     if len(data) > MAX_BYTES:
         fail("E0801", f"{path} has more than {MAX_BYTES:,} bytes")
     try:
@@ -70,6 +74,15 @@ def read_document(path: Path) -> GraphDocument:
     except UnicodeDecodeError as error:
         fail("E0801", f"{path} is no graph.json: byte {error.start:,} is not UTF-8 text")
     return _document(path.as_posix(), _parsed(path.as_posix(), text))
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of a file, or more than can be read. Raises E0801."""
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:  # a NUL, or half of a character, in the name
+        fail("E0801", f"cannot read {path}: {reason_of(error)}")
 
 
 class _NoValue(NamedTuple):
