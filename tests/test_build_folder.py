@@ -262,6 +262,21 @@ def test_a_signal_that_is_ignored_stays_so(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+def test_a_signal_is_not_lost_in_a_destructor() -> None:
+    code = (
+        "import os, signal, time, archforge.cli as cli\n"
+        "class Dying:\n"
+        "    def __del__(self): os.kill(os.getpid(), signal.SIGTERM); time.sleep(0.1)\n"
+        "def run():\n"
+        "    Dying()\n"
+        "    time.sleep(60)\n"
+        "cli._run = run\n"
+        "cli.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=ENVIRONMENT, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (143, b"", b"")
+
+
 @pytest.mark.slow
 def test_builds_killed_at_any_time_leave_one_build_or_a_refusal(tmp_path: Path) -> None:
     random.seed(0)

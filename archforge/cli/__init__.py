@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import traceback
+from threading import Timer
 
 from archforge.cli.exit_codes import INTERNAL_ERROR, INTERRUPTED, OUTPUT_CLOSED, USER_ERROR
 
@@ -18,8 +19,16 @@ __all__ = ["main"]
 _UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
-# What a supervisor and a closed terminal send, where the system has them.
-_ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+# Ctrl-C, and what a supervisor and a closed terminal send, where the system has them.
+_ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+class Ended(KeyboardInterrupt):
+    """A signal that ends the command; all is cleaned up as after any interrupt.
+
+    Where a bare KeyboardInterrupt has passed through `exec`, as of a dataclass, CPython exits by SIGINT
+    whoever has caught it.
+    """
 
 
 def main() -> None:
@@ -32,11 +41,19 @@ def main() -> None:
 
     def end(number: int, _: object) -> None:
         received.append(number)
-        raise KeyboardInterrupt  # so that all is cleaned up as after Ctrl-C
+        raise Ended
 
-    for number in _ENDING:
-        if signal.getsignal(number) is signal.SIG_DFL:  # `nohup` ignores one of them
+    def ignored(unraisable: sys.UnraisableHookArgs) -> None:
+        if unraisable.exc_type is Ended:  # a destructor was at work: once more, when it is done
+            Timer(0.01, os.kill, (os.getpid(), received.pop())).start()
+        else:
+            hook(unraisable)
+
+    handlers = {number: signal.getsignal(number) for number in _ENDING}
+    for number, handler in handlers.items():
+        if handler is not signal.SIG_IGN:  # as `nohup` has it
             signal.signal(number, end)
+    hook, sys.unraisablehook = sys.unraisablehook, ignored
     code: str | int | None = 0
     try:
         _run()
@@ -44,9 +61,9 @@ def main() -> None:
         code = INTERRUPTED
     except SystemExit as stop:
         code = stop.code
-    for number in _ENDING:
-        if signal.getsignal(number) is end:
-            signal.signal(number, signal.SIG_DFL)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    sys.unraisablehook = hook
     sys.exit(128 + received[0] if received and code == INTERRUPTED else code)
 
 
