@@ -187,12 +187,14 @@ graph:
     ],
 )
 def test_more_memory_than_there_is_is_told_before_it_is_taken(
-    arguments: str, run: Run, tmp_path: Path
+    arguments: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "huge.yaml").write_text(HUGE)
-    output = '{"shape": [1, 4], "mean": 0, "std": 1, "values": [0]}'
+    limit = hardware.MemoryLimit(1 << 30, "the memory of this machine")
+    monkeypatch.setattr(hardware, "memory_limit", lambda: limit)
+    output = f'{{"shape": [{10**6}, 4], "mean": 0, "std": 1, "values": [0]}}'
     (tmp_path / "golden.json").write_text(
-        f'{{"model": "m", "input": [{10**17}, 3, 8, 8], "output": {output}, "taps": {{}}}}'
+        f'{{"model": "m", "input": [{10**6}, 3, 8, 8], "output": {output}, "taps": {{}}}}'
     )
     code, out, err = run(*arguments.split())
     assert (code, out, err[:5]) == (2, "", "E0706")
@@ -238,3 +240,40 @@ def test_a_limit_of_the_process_is_known(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == f"{3 << 30} the limit of this process (ulimit)\n"
+
+
+# What is around a command ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        (ImportError("libsvml.so: cannot open"), 2, "E0701: a package cannot be imported: libsvml.so"),
+        (RuntimeError("can't start new thread"), 2, "E0701: the system gives this process no more threads"),
+        (RuntimeError("another"), 70, "Traceback"),
+        (ImportError("no such name", name="archforge.ir"), 70, "Traceback"),
+        (EOFError(), 70, "Traceback"),
+    ],
+)
+def test_what_the_system_refuses_is_no_bug_and_a_bug_is_one(
+    error: Exception, code: int, told: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver, "open_spec", mock.Mock(side_effect=error))
+    found, _, err = run("show", "lenet_5")
+    assert (found, err[: len(told)]) == (code, told)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only where the system has a full device")
+def test_a_message_that_cannot_be_written_leaves_the_exit_code() -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "archforge", "show", "no_such"]
+        assert subprocess.run(command, stderr=full, check=False).returncode == 2
+
+
+@pytest.mark.skipif("numba" not in available(), reason="numba is not installed")
+def test_variables_of_numba_that_hinder_it_are_named(tmp_path: Path) -> None:
+    environment = os.environ | {"NUMBA_DISABLE_JIT": "1", "ARCHFORGE_CACHE": str(tmp_path)}
+    command = [sys.executable, "-m", "archforge", "run", "lenet_5", "--backend", "numba"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("E0701: Numba cannot compile here under NUMBA_DISABLE_JIT=1: ")

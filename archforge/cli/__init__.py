@@ -9,7 +9,9 @@ import os
 import signal
 import sys
 import traceback
+from contextlib import suppress
 from threading import Timer
+from typing import TextIO
 
 from archforge.cli.exit_codes import INTERNAL_ERROR, INTERRUPTED, OUTPUT_CLOSED, USER_ERROR
 
@@ -23,7 +25,7 @@ _UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 _ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
-class Ended(KeyboardInterrupt):
+class EndingSignal(KeyboardInterrupt):
     """A signal that ends the command; all is cleaned up as after any interrupt.
 
     Where a bare KeyboardInterrupt has passed through `exec`, as of a dataclass, CPython exits by SIGINT
@@ -41,10 +43,10 @@ def main() -> None:
 
     def end(number: int, _: object) -> None:
         received.append(number)
-        raise Ended
+        raise EndingSignal
 
     def ignored(unraisable: sys.UnraisableHookArgs) -> None:
-        if unraisable.exc_type is Ended:  # a destructor was at work: once more, when it is done
+        if unraisable.exc_type is EndingSignal:  # a destructor was at work: once more, when it is done
             Timer(0.01, os.kill, (os.getpid(), received.pop())).start()
         else:
             hook(unraisable)
@@ -64,6 +66,10 @@ def main() -> None:
     for number, handler in handlers.items():
         signal.signal(number, handler)
     sys.unraisablehook = hook
+    try:
+        sys.stderr.flush()
+    except OSError:  # nobody can be told, and Python would exit with 120
+        _drop(sys.stderr)
     sys.exit(128 + received[0] if received and code == INTERRUPTED else code)
 
 
@@ -78,7 +84,7 @@ def _run() -> None:
         finally:
             sys.stdout.flush()  # here, where what goes wrong can still be told
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        _drop_output()
+        _drop(sys.stdout)
         sys.exit(OUTPUT_CLOSED)
     except SystemExit as stop:
         if isinstance(stop.__context__, BrokenPipeError):  # typer makes it 1, which means that a check failed
@@ -91,14 +97,15 @@ def _run() -> None:
         sys.exit(USER_ERROR)
     except Exception as error:  # noqa: BLE001  Python would exit with 1, which means that a check failed
         if isinstance(error, OSError) and error.filename is None and error.errno in _UNWRITABLE:
-            print(f"E0705: cannot write the output: {os.strerror(error.errno).lower()}", file=sys.stderr)
-            _drop_output()
+            with suppress(OSError):
+                print(f"E0705: cannot write the output: {os.strerror(error.errno).lower()}", file=sys.stderr)
+            _drop(sys.stdout)
             sys.exit(USER_ERROR)
         traceback.print_exc()
         print("this is a bug of archforge: please report it with the spec that shows it", file=sys.stderr)
         sys.exit(INTERNAL_ERROR)
 
 
-def _drop_output() -> None:
-    """Let the output that is left, which Python writes when it ends, go nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _drop(stream: TextIO) -> None:
+    """Let what is left in a stream, which Python writes when it ends, go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

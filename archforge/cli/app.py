@@ -12,7 +12,7 @@ from typer.core import TyperCommand
 from archforge import __version__
 from archforge.cli.exit_codes import USER_ERROR
 from archforge.cli.output import print_diagnostics
-from archforge.errors import DiagnosticError
+from archforge.errors import Diagnostic, DiagnosticError, InternalError
 
 __all__ = ["app_for"]
 
@@ -50,6 +50,18 @@ class Command(TyperCommand):
             from archforge.hardware import no_memory
 
             diagnostics = (no_memory(error),)
+        except ImportError as error:
+            if (error.name or "").startswith("archforge"):
+                raise
+            help = "install it again"
+            diagnostics = (Diagnostic("E0701", f"a package cannot be imported: {error}", help=help),)
+        except RuntimeError as error:
+            if str(error) != "can't start new thread":
+                raise
+            help = "ARCHFORGE_THREADS=1, or a higher limit (ulimit -u)"
+            diagnostics = (Diagnostic("E0701", "the system gives this process no more threads", help=help),)
+        except EOFError as error:  # typer would say that it is aborted, with the code of a failed check
+            raise InternalError("a file ended too soon") from error
         # Here, where nothing holds what filled the memory any longer.
         if ctx.obj is not None:
             ctx.obj({"diagnostics": [d.to_json() for d in diagnostics], "ok": False})

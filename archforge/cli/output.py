@@ -117,7 +117,12 @@ def print_diagnostics(diagnostics: Iterable[Diagnostic]) -> None:
             colour = "yellow" if diagnostic.is_warning else "red"
             for part in (rf"\b{diagnostic.code}\b", r"\^+"):
                 text = re.sub(part, lambda m: paint(m[0], colour, sys.stderr), text, count=1)  # noqa: B023
-        print(("\n" if index else "") + text, file=sys.stderr)
+        try:
+            print(("\n" if index else "") + text, file=sys.stderr)
+        except BrokenPipeError:
+            raise
+        except OSError:  # a full disk: the exit code has to tell
+            return
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, right: Iterable[int] = ()) -> str:
