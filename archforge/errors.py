@@ -255,6 +255,8 @@ def in_order(found: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
     once: dict[tuple[str, Span | None, str], Diagnostic] = {}
     for diagnostic in found:
         once.setdefault((diagnostic.code, diagnostic.span, diagnostic.message), diagnostic)
+    if not once:
+        return ()
     files = list(dict.fromkeys(d.span.source for d in once.values() if d.span))
 
     def place(diagnostic: Diagnostic) -> tuple[int, int, int]:
