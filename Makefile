@@ -32,7 +32,7 @@ TEST = OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 BENCH_OUT ?= build/bench
 
 .PHONY: demo test test-slow test-torch test-wheel test-newest test-lowest check lint format lock generated \
-  golden edge-gradients bench bench-compiler clean
+  golden gradients bench bench-compiler clean
 
 demo: $(RUN)
 	$(DEMO)
@@ -86,9 +86,9 @@ generated: $(DEV)
 golden: $(BENCH)
 	$(VENV)-bench/bin/python -m tests.make_golden $(MODEL) $(ARGS)
 
-# torch's gradients of every op at ties and kinks, for tests/data.
-edge-gradients: $(BENCH)
-	$(VENV)-bench/bin/python -m tests.make_edge_gradients
+# torch's gradients of ops at ties and kinks, and of networks, for tests/data.
+gradients: $(BENCH)
+	$(VENV)-bench/bin/python -m tests.make_gradients
 
 bench: $(BENCH)
 	mkdir -p $(BENCH_OUT)

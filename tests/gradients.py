@@ -1,19 +1,45 @@
-"""Gradients of op examples: on random inputs, and on whole numbers, where ops have ties and kinks."""
+"""Gradients of op examples and of whole networks, as they are stored and held against torch's."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import DTypeLike
 
-from archforge.ir import Backward, Forward, Gradients
+from archforge import driver
+from archforge.ir import Backward, Forward, Gradients, TypedGraph
 from archforge.ops.base import Array
+from archforge.weights import rule_weights
+from tests.graphs import inputs_of
 from tests.op_examples import OpExample
+from tests.zoo import DATA
 
-__all__ = ["backward", "edge_inputs", "projections", "train"]
+__all__ = [
+    "CASES",
+    "EDGE_GRADIENTS",
+    "NETWORK_GRADIENTS",
+    "Case",
+    "backward",
+    "draws",
+    "edge_inputs",
+    "loss_gradients",
+    "network_figures",
+    "projections",
+    "train",
+]
 
+EDGE_GRADIENTS: Path = DATA / "edge_gradients.json"
+NETWORK_GRADIENTS = "network_gradients"
 BATCH = 3
+
+
+# Examples of ops
 
 
 def train(example: OpExample, params: dict[str, Array], inputs: tuple[Array, ...]) -> Forward:
@@ -43,9 +69,110 @@ def edge_inputs(example: OpExample) -> tuple[Array, ...]:
 
 def projections(found: Gradients) -> dict[str, list[float]]:
     """Products of each gradient with two random directions: a wrong element changes both."""
-    rng = np.random.default_rng(7)
     named = {f"input {i}": d for i, d in enumerate(found.inputs)}
     named |= {f"parameter {name}": found.params[name] for name in sorted(found.params)}
+    return {name: _projected(name, d) for name, d in named.items()}
+
+
+def draws(name: str) -> Generator:
+    """Random numbers that depend on a name alone."""
+    return np.random.default_rng(crc32(name.encode()))
+
+
+def _projected(name: str, array: Array) -> list[float]:
+    """Products with two random directions of length 1, float64."""
+    directions = draws(name).standard_normal((2, *array.shape))
+    return [float((array * d).sum() / np.linalg.norm(d)) for d in directions]
+
+
+# Whole networks
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A network of the zoo on a small input, perhaps with arguments that make it smaller."""
+
+    name: str
+    input: tuple[int, ...] | None = None
+    profile: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    is_large: bool = False
+
+    def __str__(self) -> str:
+        return self.name
+
+    def arrays(self) -> tuple[TypedGraph, dict[str, Array], dict[str, Array]]:
+        """The graph, whose dropouts drop nothing, with float64 parameters and inputs by rule."""
+        network = driver.load(self.name, self.profile, input=self.input, **self.settings)
+        typed = network.graph
+        nodes = tuple(
+            replace(n, op=n.op.model_copy(update={"rate": 0.0}))
+            if n.op.is_identity and n.op.differs_in_training
+            else n
+            for n in typed.nodes
+        )
+        typed = replace(typed, graph=replace(typed.graph, nodes=nodes))
+        return typed, dict(rule_weights(typed.params())), inputs_of(typed, batch=4)
+
+
+def loss_gradients(outputs: Mapping[str, Array]) -> dict[str, Array]:
+    """The gradients of a loss that weighs each element of each output by a random number."""
+    return {name: draws(name).standard_normal(y.shape) for name, y in outputs.items()}
+
+
+def network_figures(
+    outputs: Mapping[str, Array], gradients: Mapping[str, Array], buffers: Mapping[str, Array]
+) -> dict[str, Any]:
+    """The figures that are stored of a network: projections of all arrays, and the largest gradient."""
     return {
-        name: [float((d * rng.standard_normal(d.shape)).sum()) for _ in range(2)] for name, d in named.items()
+        "largest": max(float(np.abs(d).max()) for d in gradients.values()),
+        "outputs": {name: _projected(name, y) for name, y in outputs.items()},
+        "gradients": {name: _projected(name, gradients[name]) for name in sorted(gradients)},
+        "buffers": {name: _projected(name, buffers[name]) for name in sorted(buffers)},
     }
+
+
+# The smallest member of each family, on an input as small as leaves its maps something to see.
+CASES = (
+    Case("alexnet_small", (1, 96, 96), is_large=True),
+    Case("regnet_32", (1, 48, 48)),
+    Case("cnn_mnist"),
+    Case("convnext_tiny", (3, 32, 32), is_large=True),
+    Case("convnext_v2_atto", (3, 64, 64)),
+    Case("densenet_small", (1, 64, 64)),
+    Case("efficientnet_b0", (3, 64, 64)),
+    Case("efficientnet_v2_b0", (3, 64, 64)),
+    Case("fashion_cnn", (1, 28, 28), is_large=True),
+    Case("inception_v2", (3, 139, 139), is_large=True),
+    Case("inception_resnet_v1", (3, 139, 139), is_large=True),
+    Case("googlenet_small", (1, 64, 64)),
+    Case("inception_v4", (3, 139, 139), is_large=True),
+    Case("lenet_1"),
+    Case("lenet_5_mnist"),
+    Case("minivgg_mnist"),
+    Case("mlp_mnist"),
+    Case("mnasnet_0_5", (3, 64, 64)),
+    Case("mobilenet_v1", (3, 64, 64)),
+    Case("mobilenet_v2", (3, 64, 64)),
+    Case("mobilenet_v3_small", (3, 64, 64), "torchvision"),
+    Case("nasnet_a_large", (3, 99, 99), settings={"widths": (24, 48, 96), "cells": 1}),
+    Case("nin_cifar", (3, 32, 32)),
+    Case("pnasnet_5_large", (3, 99, 99), settings={"widths": (24, 48, 96), "cells": 1}),
+    Case("gru_text"),
+    Case("lstm_text"),
+    Case("rnn_text"),
+    Case("regnet_x_200mf", (3, 64, 64)),
+    Case("resnest_50d", (3, 64, 64), is_large=True),
+    Case("resnet_2_2_2_cifar"),
+    Case("resnet_20_cifar"),
+    Case("resnet_200", (3, 64, 64), is_large=True),
+    Case("resnet_v2_18", (3, 64, 64)),
+    Case("se_resnet_18", (3, 64, 64)),
+    Case("shufflenet_v2_x0_5", (3, 64, 64)),
+    Case("skresnet_18", (3, 64, 64)),
+    Case("squeezenet_1_1", (3, 64, 64)),
+    Case("unet", (3, 32, 32), is_large=True),
+    Case("vgg_11_small", (1, 32, 32), is_large=True),
+    Case("xception", (3, 96, 96), settings={"middle": 1}),
+    Case("xception_41", (3, 64, 64), is_large=True),
+)

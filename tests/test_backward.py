@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from zlib import crc32
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,14 +14,12 @@ from archforge.ir import TypedGraph
 from archforge.ops.base import Array
 from archforge.plan.backward import TrainingPlan, training_plan
 from archforge.weights import rule_weights
+from tests.gradients import CASES, NETWORK_GRADIENTS, Case, draws, loss_gradients, network_figures
 from tests.graphs import GRAPHS, graph, inputs_of, node
+from tests.make_gradients import torch_network_gradients
+from tests.zoo import family, networks, reference
 
 Gradients = dict[str, Array]
-
-
-def draws(name: str) -> Generator:
-    """Equal numbers for a node at each call."""
-    return np.random.default_rng(crc32(name.encode()))
 
 
 def gradients(
@@ -29,7 +27,7 @@ def gradients(
 ) -> tuple[float, Gradients]:
     """A loss that weighs each element of each output, and its gradients."""
     passed = plan.run(params, inputs, draws)
-    weights = {name: draws(name).standard_normal(y.shape) for name, y in passed.outputs.items()}
+    weights = loss_gradients(passed.outputs)
     loss = sum(float((weights[name] * y).sum()) for name, y in passed.outputs.items())
     return loss, passed.back(weights)
 
@@ -163,3 +161,41 @@ def test_a_dropout_keeps_the_mean_and_draws_anew(kind: str) -> None:
     kept = dropped != 0
     np.testing.assert_allclose(dropped[kept], (plain / 0.75)[kept], rtol=1e-12)
     assert abs(kept.mean() - 0.75) < 0.06
+
+
+NETWORKS = reference(NETWORK_GRADIENTS)["networks"]
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(c, marks=pytest.mark.slow if c.is_large else ()) for c in CASES], ids=str
+)
+def test_gradients_of_a_network_are_those_of_torch(case: Case) -> None:
+    typed, params, inputs = case.arrays()
+    passed = training_plan(typed).run(params, inputs, draws)
+    outputs = passed.outputs
+    found = network_figures(outputs, passed.back(loss_gradients(outputs)), passed.buffers)
+    assert_close(found, NETWORKS[str(case)])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_the_stored_gradients_of_a_network_are_those_that_torch_gives(case: Case) -> None:
+    pytest.importorskip("torch")
+    assert_close(network_figures(*torch_network_gradients(case)), NETWORKS[str(case)])
+
+
+def assert_close(found: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Gradients to 1e-10 of the network's largest: those of biases before a batch norm are rounding alone."""
+    assert found["gradients"].keys() == wanted["gradients"].keys()
+    assert found["buffers"].keys() == wanted["buffers"].keys()
+    assert found["outputs"].keys() == wanted["outputs"].keys()
+    assert found["largest"] == pytest.approx(wanted["largest"], rel=1e-8)
+    for name, values in wanted["gradients"].items():
+        assert found["gradients"][name] == pytest.approx(values, rel=0, abs=1e-10 * wanted["largest"]), name
+    for part in ("outputs", "buffers"):
+        for name, values in wanted[part].items():
+            assert found[part][name] == pytest.approx(values, rel=1e-8, abs=1e-8), name
+
+
+def test_every_family_of_the_zoo_has_a_network_with_stored_gradients() -> None:
+    assert {family(case.name) for case in CASES} == set(map(family, networks()))

@@ -10,8 +10,8 @@ import pytest
 from archforge.ir import Gradients
 from archforge.ops import all_ops
 from archforge.ops.base import Op
-from tests.gradients import backward, edge_inputs, projections, train
-from tests.make_edge_gradients import EDGE_GRADIENTS, torch_gradients
+from tests.gradients import EDGE_GRADIENTS, backward, edge_inputs, projections, train
+from tests.make_gradients import torch_gradients
 from tests.op_examples import EXAMPLES, OpExample
 
 STORED = json.loads(EDGE_GRADIENTS.read_text(encoding="utf-8"))

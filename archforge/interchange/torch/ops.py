@@ -89,6 +89,12 @@ def _functional(name: str) -> Translation:
     return lambda use: getattr(use.functional, name)
 
 
+def _hard_sigmoid(use: TorchUse) -> TorchFunction:
+    """torch's own function but in training: its gradient has 1/6 rounded to float32, also in float64."""
+    relu6 = use.functional.relu6
+    return (lambda x: relu6(x + 3) / 6) if use.training else use.functional.hardsigmoid
+
+
 def _conv(use: TorchUse) -> TorchFunction:
     window, padded, padding = use.windowed(0.0)
     function, (weight, bias), groups = use.by_rank("conv"), use.weights, use.op.groups
@@ -256,7 +262,7 @@ def _layer_scale(use: TorchUse) -> TorchFunction:
 def _recurrent(use: TorchUse) -> TorchFunction:
     op, torch = use.op, import_module("torch")
     if op.kind == "gru" and not op.linear_before_reset:
-        raise Unsupported("`gru` that resets the state before its matrix")
+        return _gru_of_the_paper(use)
     function = getattr(torch, f"rnn_{op.activation}" if op.kind == "rnn" else op.kind)
     arrays = [*use.params.values()]
     if op.biases == 1:
@@ -267,6 +273,27 @@ def _recurrent(use: TorchUse) -> TorchFunction:
         zeros = x.new_zeros(1, len(x), op.hidden)
         start = (zeros,) * states if states > 1 else zeros
         return function(x, start, arrays, op.biases > 0, 1, 0.0, use.training, False, True)[0]
+
+    return run
+
+
+def _gru_of_the_paper(use: TorchUse) -> TorchFunction:
+    """A GRU that resets the state before its matrix, step by step: torch has the other form alone."""
+    torch, rows = import_module("torch"), 2 * use.op.hidden
+    linear, params = use.functional.linear, use.params
+    weight, bias = params["weight_hh_l0"], params.get("bias_hh_l0")
+    first, second = (None, None) if bias is None else (bias[:rows], bias[rows:])
+
+    def run(x: Any) -> Any:
+        totals = linear(x, params["weight_ih_l0"], params.get("bias_ih_l0"))
+        state, states = x.new_zeros(len(x), use.op.hidden), []
+        for total in totals.unbind(1):
+            gates = torch.sigmoid(total[:, :rows] + linear(state, weight[:rows], first))
+            reset, update = gates.chunk(2, 1)
+            new = torch.tanh(total[:, rows:] + linear(reset * state, weight[rows:], second))
+            state = (1 - update) * new + update * state
+            states.append(state)
+        return torch.stack(states, 1)
 
     return run
 
@@ -290,7 +317,7 @@ TORCH_OPS: Mapping[str, Translation] = {
     "global_max_pool": _global_pool,
     "global_response_norm": _global_response_norm,
     "gru": _recurrent,
-    "hard_sigmoid": _functional("hardsigmoid"),
+    "hard_sigmoid": _hard_sigmoid,
     "hard_swish": _functional("hardswish"),
     "layer_norm": _layer_norm,
     "layer_scale": _layer_scale,
