@@ -185,3 +185,39 @@ def test_means_of_long_sums_are_good_to_1e_6(
         given = rounded(x, dtype)
         size = reference(abs(given).astype(np.float64))
         np.testing.assert_array_less(abs(run(given) - reference(given.astype(np.float64))), allowed * size)
+
+
+# Softmax and norms -------------------------------------------------------------------------------------
+
+FAR = {
+    "3e38 apart": [1.5e38, -1.5e38, 0.0],
+    "equal and large": [3e38] * 3,
+    "close and large": [1e6, 1e6 - 1, 1e6 + 2],
+    "104 apart": [0.0, -104.0, -103.0],
+    "one minus infinity": [-np.inf, 0.0, 1.0],
+}
+
+
+@pytest.mark.parametrize("backend", available())
+@pytest.mark.parametrize("numbers", FAR)
+@pytest.mark.parametrize("kind", ["softmax", "log_softmax"])
+def test_softmax_is_right_for_numbers_far_off_and_far_apart(kind: str, numbers: str, backend: str) -> None:
+    typed = graph(node("made", kind, "input", axis=0), inputs={"input": (3, 2, 2)})
+    x = np.broadcast_to(np.array(FAR[numbers], np.float32)[None, :, None, None], (1, 3, 2, 2))
+    with np.errstate(divide="ignore", over="ignore"):
+        found = load(plan(typed, get(backend), "float32"), {})(x)
+        expected = load(plan(typed, get("numpy"), "float64"), {})(x.astype(np.float64))
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-37)
+
+
+@pytest.mark.parametrize("backend", available())
+@pytest.mark.parametrize("size", [0.0, 0.1, 1e4, 1e18, 1e30])
+@pytest.mark.parametrize("kind", ["layer_norm", "lrn"])
+def test_norms_of_equal_numbers_of_any_size_are_right(kind: str, size: float, backend: str) -> None:
+    attributes: dict[str, Any] = {"axis": 0, "affine": False} if kind == "layer_norm" else {}
+    typed = graph(node("made", kind, "input", **attributes), inputs={"input": (20, 3, 2)})
+    x = np.full((1, 20, 3, 2), size, np.float32)
+    with np.errstate(over="ignore"):
+        found = load(plan(typed, get(backend), "float32"), {})(x)
+    expected = load(plan(typed, get("numpy"), "float64"), {})(x.astype(np.float64))
+    np.testing.assert_allclose(found, expected, rtol=2e-5, atol=1e-6)

@@ -60,6 +60,7 @@ def layer_norm(op: LayerNorm, x: TensorType) -> Kernel:
 
     def run(params: Params, x: mx.array) -> mx.array:
         centred = x.astype(mx.float32) - mean(x, axes)
+        centred = centred - mean(centred, axes)  # what the mean was rounded by: all there is of equal numbers
         y = centred * mx.rsqrt(mean(mx.square(centred), axes) + op.eps)
         return (y * params["weight"] + params["bias"] if op.affine else y).astype(x.dtype)
 
@@ -104,7 +105,14 @@ def softmax(op: Softmax, x: TensorType) -> Kernel:
 
 def log_softmax(op: LogSoftmax, x: TensorType) -> Kernel:
     axis = axis_of(resolve_axis(op.axis, x), x)
-    return Kernel(lambda params, x: x - mx.logsumexp(x, axis, keepdims=True))
+
+    def run(params: Params, x: mx.array) -> mx.array:
+        # Not x less its logsumexp, which is rounded as the largest number is.
+        wide = x.astype(mx.float32)
+        shifted = wide - mx.max(wide, axis, keepdims=True)
+        return (shifted - mx.log(total(mx.exp(shifted), [axis]))).astype(x.dtype)
+
+    return Kernel(run)
 
 
 def concat(op: Concat, *inputs: TensorType) -> Kernel:
