@@ -18,6 +18,7 @@ from archforge import driver
 from archforge import export as targets_package
 from archforge.analysis.ledger import Ledger, ledger
 from archforge.atomic_files import written_beside
+from archforge.data.manifest import MANIFEST
 from archforge.errors import Diagnostic, DiagnosticError, InternalError
 from archforge.export import Subject, Target, all_targets, export, files_of
 from archforge.export import module as numpy_target
@@ -192,9 +193,8 @@ def test_a_build_writes_the_same_file(run: Run, tmp_path: Path, name: str) -> No
 
 def test_a_build_writes_the_default_targets_and_no_others(run: Run, tmp_path: Path) -> None:
     assert run("build", "lenet_5", "-o", "built")[0] == 0
-    assert {p.name for p in (tmp_path / "built").iterdir()} == {
-        t.file for t in all_targets().values() if t.by_default
-    }
+    files = {t.file for t in all_targets().values() if t.by_default}
+    assert {p.name for p in (tmp_path / "built").iterdir()} == {*files, MANIFEST}
 
 
 def test_weights_of_a_file_are_exported_in_the_profile_that_they_fit(run: Run, tmp_path: Path) -> None:
@@ -309,7 +309,7 @@ def test_a_target_that_refuses_blocks_nothing_but_itself(
         f"{path} is not written: the target `{name}` refuses the network\nE0704: {name} has no `conv`: stem\n"
     )
     others = {t.file for t in all_targets().values() if t.by_default} - {target.file}
-    assert {p.name for p in (tmp_path / "build" / "tiny").iterdir()} == others
+    assert {p.name for p in (tmp_path / "build" / "tiny").iterdir()} == {*others, MANIFEST}
     assert all(f"wrote build/tiny/{file}" in out for file in others)
     assert path not in out
     code, out, _ = run("build", "tiny.yaml", "--json")
@@ -326,9 +326,13 @@ def test_a_file_of_an_earlier_build_is_told_of(
     (tmp_path / "tiny.yaml").write_text(TINY)
     assert run("build", "tiny.yaml")[0] == 0
     refuse(monkeypatch, "numpy")
+    code, out, err = run("build", "tiny.yaml")
+    assert (code, "removed build/tiny/model.py, of an earlier build" in out) == (0, True)
+    assert err.startswith("build/tiny/model.py is not written: ")
+    (tmp_path / "build" / "tiny" / "model.py").write_text("mine = True\n")
     code, _, err = run("build", "tiny.yaml")
     assert code == 0
-    assert err.startswith("build/tiny/model.py is not written, and the one there is of an earlier build: ")
+    assert err.startswith("build/tiny/model.py is not written, and the one there is not of this build: ")
 
 
 def test_no_file_names_one_that_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
