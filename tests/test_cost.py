@@ -131,7 +131,7 @@ def test_the_largest_graphs_are_built(tmp_path: Path) -> None:
         "blocks": "blocks: {b: {args: {w: 3}, body: [{add: [[{conv: =w}, bn, relu, {conv: 3}], []]}]}}\n"
         "graph: [{b: =i%50+1, repeat: 1990, name: l}]",
         "long names": "graph: [{for: {k: '=range(9000)'}, do: [{relu: , append: t, name: 'NAME{k}'}]}, "
-        "{add: =t, repeat: 9}]".replace("NAME", "n" * 290),
+        "{add: =t, repeat: 3}]".replace("NAME", "n" * 290),
         "many kinds": "graph: [{for: {k: '=range(3300)'}, do: [{conv: {out: =k%97+1, kernel: [=k%3+1, 3], "
         "padding: 4}}, {adaptive_avg_pool: [8, 8]}, {relu: , name: 'z{k}'}]}]",
     }

@@ -49,6 +49,7 @@ __all__ = ["At", "Walk"]
 MAX_MISTAKES = 100  # over and over in a loop
 MAX_BRANCHES_TOLD = 8
 MAX_BODIES, MAX_SCOPES = limits.BODIES.most, limits.SCOPES.most  # looked up at every step
+INPUT = 4  # steps that an input of a merge counts for: every file of a build names it
 COPIED_AT_ONCE = 64  # values that are copied in the time that a formula takes for one
 
 Flow = Tensor | None  # the current value, if there is one
@@ -378,7 +379,7 @@ class Walk:
             self.leaves_values = True
             values = [(v, step.branches.span) for v in self._listed(step.kind, step.branches, env)]
         else:
-            self.count(step.span, len(step.branches))
+            self.count(step.span, INPUT * len(step.branches))
             values = [
                 (self._branch(branch, x, env, at, step.kind), branch.span)
                 for branch in step.branches
@@ -405,7 +406,7 @@ class Walk:
         """Branches that a formula lists, as in `concat: =taps`."""
         listed = branches.evaluate(env)
         if isinstance(listed, list) and all(isinstance(v, Tensor) for v in listed):
-            self.count(branches.span, len(listed))
+            self.count(branches.span, INPUT * len(listed))
             return listed
         hint = "[[=a], [=b]] or a list that `append` made"
         fail("E0308", f"`{kind}` takes a list of values, found {describe(listed)}", branches.span, help=hint)
