@@ -287,6 +287,16 @@ def test_a_wrong_command_says_what_and_ends_with_2(run: Run, arguments: list[str
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("name", "help"),
+    [("resnt_50", "did you mean `resnet_50`?"), ("qqqqqqqq", "`archforge list` shows the shipped zoo")],
+)
+def test_a_name_that_is_no_spec_brings_the_nearest_or_the_list(run: Run, name: str, help: str) -> None:
+    code, _, err = run("show", name)
+    assert code == 2
+    assert err.splitlines()[-1].strip() == f"help: {help}"
+
+
 def test_a_name_too_long_for_a_file_is_no_spec(run: Run) -> None:
     code, _, err = run("show", "x" * 5000)
     assert (code, err[:5]) == (2, "E0002")
@@ -312,6 +322,26 @@ def test_the_list_of_the_zoo_tells_of_every_departure(run: Run) -> None:
     assert code == 0
     assert told == sorted(name for name, spec in networks().items() if spec.header.departs)
     assert "None" not in out
+
+
+@pytest.mark.parametrize("own", ["", "source: a paper"])
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "documented: 864",
+        "approx: 864",
+        "approx: 0.86K",
+        "documented: 863, computed: 864, because: {a slip: -1}",
+    ],
+)
+def test_a_cell_has_its_own_source_or_that_of_its_profile(
+    run: Run, tmp_path: Path, own: str, cell: str
+) -> None:
+    text = f"{TINY}expect: {{default: {{source: a site, params: {{{cell}, {own}}}}}}}\n"
+    (tmp_path / "tiny.yaml").write_text(text, encoding="utf-8")
+    code, out, _ = run("check", "tiny.yaml", "--json")
+    (found,) = json.loads(out)["specs"][0]["profiles"][0]["cells"]
+    assert (code, found["source"]) == (0, "a paper" if own else "a site")
 
 
 @pytest.mark.parametrize("empty", ["{}", ""])

@@ -12,6 +12,7 @@ from archforge.data.arrays import read_weights, write_arrays
 from archforge.errors import DiagnosticError
 from archforge.ir import ParamDecl
 from archforge.weights import bind, rule_weights
+from archforge.weights.bind import LISTED
 from archforge.weights.given import by_name, without_prefix
 from tests.conftest import TINY, Run
 from tests.test_weights import DECLS, packed, tensor
@@ -50,6 +51,20 @@ def test_bfloat16_is_taken_wherever_it_comes_from(tmp_path: Path) -> None:
     with pytest.raises(DiagnosticError, match="E0605: `x` is uint16") as caught:
         bind(decls, {"x": narrow.view(np.uint16)})
     assert "ml_dtypes.bfloat16" in caught.value.diagnostics[0].help
+
+
+@pytest.mark.parametrize("wrong", [LISTED - 1, LISTED, LISTED + 1, LISTED + 20])
+def test_a_mistake_of_many_arrays_is_listed_only_so_far(wrong: int) -> None:
+    decls = {f"w{n}": ParamDecl((2,)) for n in range(LISTED + 30)}
+    for code, misfit in {"E0604": np.ones(3), "E0605": np.ones(2, int)}.items():
+        given = {name: np.ones(2) if n >= wrong else misfit for n, name in enumerate(decls)}
+        with pytest.raises(DiagnosticError) as caught:
+            bind(decls, given)
+        found = caught.value.diagnostics
+        assert {d.code for d in found} == {code}
+        rest = [f"{wrong - LISTED} more arrays have another"] if wrong > LISTED else []
+        assert [d.message.rpartition(" ")[0] for d in found[LISTED:]] == rest
+        assert len(found) == min(wrong, LISTED) + len(rest)
 
 
 def test_a_prefix_of_all_names_is_told_once() -> None:

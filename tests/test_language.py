@@ -340,6 +340,26 @@ def test_taps_and_lets_belong_to_the_body_that_they_are_written_in() -> None:
     assert refused(inside) == ["E0302"]
 
 
+AXES = {
+    1: {"channels": 0, "features": 0},
+    2: {"channels": 0, "width": 1, "length": 0, "features": 1},
+    3: {"channels": 0, "height": 1, "width": 2, "features": 2},
+    4: {"channels": 0, "depth": 1, "height": 2, "width": 3, "features": 3},
+}
+
+
+@pytest.mark.parametrize("rank", AXES)
+@pytest.mark.parametrize("name", ["channels", "depth", "height", "width", "length", "features"])
+def test_a_value_has_the_sizes_of_its_axes_and_no_others(rank: int, name: str) -> None:
+    shape = [2, 3, 5, 7][:rank]
+    text = f"input: {shape}\ngraph: [{{let: {{n: =x.{name}}}}}, flatten, {{linear: =n}}]"
+    if name in AXES[rank]:
+        assert attribute(text, "out") == [shape[AXES[rank][name]]]
+    else:
+        (found,) = mistakes(text)
+        assert (found.code, f"`{name}`" in found.message) == ("E0302", True)
+
+
 def test_names_of_taps_may_be_made_by_formulas() -> None:
     text = """
     - {for: {w: [4, 5]}, do: {conv: =w, as: "tap{i}_of_{w}"}}
