@@ -235,6 +235,7 @@ REFUSALS = (
         "cropping leaves nothing of an input of 4x5x6",
         "sides",
         "6 -4 -2 = 0",
+        "less cropping, or a larger input",
     ),
     Refusal(
         "slice",
@@ -244,6 +245,7 @@ REFUSALS = (
         "the slice must lie within the 4 entries of axis 0 of 4x5",
         "start",
         "from 4 to 4",
+        "a smaller slice, or more channels",
     ),
     Refusal(
         "slice",
@@ -253,6 +255,7 @@ REFUSALS = (
         "the slice must lie within the 5 entries of axis 1 of 4x5",
         "end",
         "from 1 to 9",
+        "a smaller slice, or a larger input",
     ),
     Refusal(
         "shuffle",

@@ -141,5 +141,5 @@ def test_a_path_of_windows_is_a_path(path: str) -> None:
 
 def test_a_file_that_stands_where_a_folder_is_wanted_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(DiagnosticError, match="file is a file; name a folder"):
+    with pytest.raises(DiagnosticError, match=r"file is a file; name a\s+folder"):
         made_folder(tmp_path / "file" / "inner")
