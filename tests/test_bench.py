@@ -84,6 +84,14 @@ def test_peers_are_left_out_where_torch_exports_nothing(tmp_path: Path) -> None:
     assert [*row["median_s"]] == ["numpy"]
 
 
+def test_what_getting_ready_takes_is_no_more_than_its_whole(tmp_path: Path) -> None:
+    contestant = Contestant.start(Entrant("numpy"), tiny(tmp_path)[1])
+    contestant.stop()
+    parts = [contestant.facts[name] for name in ("imports_s", "load_s", "first_call_s")]
+    assert min(parts) > 0
+    assert sum(parts) < contestant.facts["ready_s"]
+
+
 def test_a_contestant_that_ends_while_it_is_measured_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -360,6 +360,14 @@ def test_a_value_has_the_sizes_of_its_axes_and_no_others(rank: int, name: str) -
         assert (found.code, f"`{name}`" in found.message) == ("E0302", True)
 
 
+def test_x_has_no_value_where_there_are_several_inputs() -> None:
+    text = "input: {a: [3, 8, 8], b: [3, 8, 8]}\ngraph: [{let: {n: =x.channels}}, {from: =a, conv: =n}]"
+    (found,) = mistakes(text)
+    assert (found.code, found.message) == ("E0312", "`x` has no value here")
+    assert found.help.startswith("with several inputs, start with `from: =name`")
+    assert attribute(text.replace("x.", "a."), "out") == [3]
+
+
 def test_names_of_taps_may_be_made_by_formulas() -> None:
     text = """
     - {for: {w: [4, 5]}, do: {conv: =w, as: "tap{i}_of_{w}"}}

@@ -145,6 +145,7 @@ TEXTS = [
     ("a: '=act == ''relu'' or b'", "=act == 'relu' or b"),
     ('a: "=act == \\"relu\\" or b"', '=act == "relu" or b'),
     ('a: "\\u003dw\\x69dth"', "=width"),
+    ('a: "=width \\/ 2"', "=width / 2"),
     ("a: =width +\n     depth", "=width + depth"),
     ("a: '=width +\n\n     depth'", "=width +\ndepth"),
     ("a: >\n  =width +\n  depth\n", "=width + depth\n"),
