@@ -16,6 +16,7 @@ from archforge import load
 from archforge.backends import available, compiling, get
 from archforge.backends.numpy import NumpyBackend
 from archforge.bench.compare import compare, wrong_outputs
+from archforge.bench.environment import environment
 from archforge.bench.profile import profile
 from archforge.bench.race import Contestant, Entrant, deviations
 from archforge.bench.roofline import Work, bound, work_of
@@ -46,6 +47,12 @@ def tiny(folder: Path, batch: int = 1) -> tuple[Any, Task]:
     network = load(TINY, classes=7)
     task = Task.write(network, batch, folder=folder, threads=1, source=TINY, settings={"classes": "7"})
     return network, task
+
+
+@pytest.mark.parametrize(("size", "text"), [(0, "unknown"), (16 << 30, "16 GiB")])
+def test_the_environment_tells_the_memory(monkeypatch: pytest.MonkeyPatch, size: int, text: str) -> None:
+    monkeypatch.setattr("archforge.bench.environment.memory_bytes", lambda: size)
+    assert environment(1)["memory"] == text
 
 
 # The race -----------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from archforge import driver
 from archforge.errors import MAX_REPORTED, DiagnosticError
 from archforge.interchange.graph_json import StoredNetwork, graph_json_text, read_graph_json, stored
+from archforge.interchange.graph_json.document import MAX_SHOWN, found
 from archforge.ir import Graph, TypedGraph
 from tests.graphs import GRAPHS
 from tests.small import each_network
@@ -160,6 +161,21 @@ def node(document: dict[str, Any], index: int) -> dict[str, Any]:
 
 
 BELOW = "which stands below: nodes are in an order in which they can run"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ([1] * MAX_SHOWN, f"[{', '.join('1' * MAX_SHOWN)}]"),
+        ([1] * (MAX_SHOWN + 1), f"a list of {MAX_SHOWN + 1}"),
+        *(([1, inner], "a list of 2") for inner in ([2], (2,), {"a": 2})),
+        ({"a": 1}, "an object"),
+    ],
+)
+def test_a_value_of_any_size_and_depth_is_told_shortly(value: object, text: str) -> None:
+    assert found(value) == text
+
+
 EXTENT = "is a positive whole number, or a list of one per axis"
 
 

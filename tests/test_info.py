@@ -152,3 +152,16 @@ def test_the_machine_code_that_is_kept_is_counted(
     (tmp_path / "cache" / "code").mkdir(parents=True, exist_ok=True)
     (tmp_path / "cache" / "code" / "f-0.o").write_bytes(bytes(2048))
     assert f"1 function, 2 KiB of at most 256 MiB, in {tmp_path}" in info()
+
+
+@pytest.mark.skipif("numba" not in available(), reason="numba is not installed")
+def test_the_widest_vectors_that_the_cpu_has_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    from archforge.backends.numba.toolchain import machine as found
+
+    monkeypatch.delenv("ARCHFORGE_SIMD", raising=False)
+    names = [*found.LEVELS]
+    for first, name in enumerate(names):
+        has = sorted({f"+{feature}" for lower in names[first:] for feature in found.LEVELS[lower].needs})
+        monkeypatch.setattr(found, "host", lambda has=has: ("a CPU", ",".join(has)))
+        machine = found.machine.__wrapped__()
+        assert (machine.simd, machine.lanes) == (name, found.LEVELS[name].lanes)

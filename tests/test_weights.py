@@ -68,6 +68,15 @@ def test_a_file_is_the_same_bytes_each_time_and_stands_alone(suffix: str, tmp_pa
     assert one.read_bytes() == two.read_bytes()
 
 
+@pytest.mark.parametrize("length", range(1, 10))
+def test_the_data_of_a_safetensors_file_is_aligned(tmp_path: Path, length: int) -> None:
+    path = tmp_path / "w.safetensors"
+    write_arrays(path, {"n" * length: np.ones(3, np.float32)})
+    data = path.read_bytes()
+    assert (8 + int.from_bytes(data[:8], "little")) % 8 == 0
+    assert len(data) == 8 + int.from_bytes(data[:8], "little") + 12
+
+
 def test_safetensors_are_those_of_its_reference_implementation(tmp_path: Path) -> None:
     arrays = {name: np.ascontiguousarray(a) for name, a in sample().items() if a.dtype.byteorder != ">"}
     ours, theirs = tmp_path / "ours.safetensors", tmp_path / "theirs.safetensors"
