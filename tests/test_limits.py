@@ -148,6 +148,16 @@ def test_a_device_without_an_end_is_read_so_far_and_no_further() -> None:
     assert [d.code for d in report.diagnostics] == ["E0107"]
 
 
+def test_a_step_that_is_left_out_counts_as_one() -> None:
+    left_out = ", ".join(["{relu: {}, when: =1 > 2}"] * 100)
+    text = f"{START}graph: [relu, {{seq: [{left_out}], repeat: {limits.ALL_STEPS.most // 100}}}]\n"
+    library = Library()
+    spec = resolve(library.read_text(text), library, "net")
+    with pytest.raises(DiagnosticError) as caught:
+        expand(spec)
+    assert [d.message for d in caught.value.diagnostics] == [limits.ALL_STEPS.told()]
+
+
 def test_a_caller_deep_in_the_stack_gets_a_diagnostic() -> None:
     library = Library()
     spec = resolve(library.read_text(blocks(20)), library, "deep")
