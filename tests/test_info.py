@@ -125,6 +125,7 @@ def test_every_backend_tells_of_itself(info: Info, monkeypatch: pytest.MonkeyPat
             assert next(iter(backend["facts"])) == "version"
     assert told["machine"]["threads"] == hardware.threads().number
     assert told["machine"]["cache_bytes"]["L3"] == 5 << 20
+    assert [*told["machine"]["cache_bytes"]] == ["L1", "L2", "L3"]
     assert told["environment"].items() >= {"ARCHFORGE_L3": "5M", **libraries}.items()
     text = info()
     for words in ("ARCHFORGE_L3=5M", "L3 5 MiB", hardware.threads().reason, *all_backends()):
