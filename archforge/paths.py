@@ -6,7 +6,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["is_file", "is_folder", "is_there", "resolved"]
+__all__ = ["as_text", "is_file", "is_folder", "is_there", "resolved"]
+
+
+def as_text(path: str | Path) -> str:
+    """The path as text that any file can hold: its bytes are taken as UTF-8, whatever the locale has made of
+    them."""
+    return os.fsencode(path).decode("utf-8", "replace")
 
 
 def is_there(path: str | Path) -> bool:

@@ -96,6 +96,15 @@ def test_a_working_folder_that_is_gone_hinders_only_what_needs_it(
     assert done.stderr.startswith("E0" if code else "")
 
 
+def test_a_name_that_the_locale_cannot_say_is_text_all_the_same(run: Run, tmp_path: Path) -> None:
+    for name, said in ((b"n\xc3\xa9", "né"), (b"n\xff", "n\ufffd")):
+        path = os.fsdecode(bytes(tmp_path) + b"/" + name + b".yaml")
+        Path(path).write_text(TINY)
+        assert run("build", path)[0] == 0
+        graph = json.loads((tmp_path / "build" / said / "graph.json").read_text("utf-8"))
+        assert graph["name"] == said
+
+
 # The cache ------------------------------------------------------------------------------------------------
 
 

@@ -13,7 +13,7 @@ import yaml
 
 from archforge.atomic_files import reason_of
 from archforge.errors import SourceFile, Span, did_you_mean, fail
-from archforge.paths import is_file, is_folder, resolved
+from archforge.paths import as_text, is_file, is_folder, resolved
 from archforge.resources import zoo_folder
 from archforge.spec import limits
 from archforge.spec.syntax.parse_document import parse_document
@@ -148,9 +148,9 @@ def _beside(folder: Path) -> list[Path]:
 def _shown(path: Path) -> str:
     """Path for messages: relative where it is below the current folder."""
     try:
-        return resolved(path).relative_to(Path.cwd()).as_posix()
+        return as_text(resolved(path).relative_to(Path.cwd()).as_posix())
     except (OSError, ValueError):  # the working folder may be gone
-        return path.as_posix()
+        return as_text(path.as_posix())
 
 
 def _read_text(path: Path) -> str:

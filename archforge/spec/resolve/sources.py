@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from archforge.errors import SourceFile, Span, fail
-from archforge.paths import is_folder, is_there
+from archforge.paths import as_text, is_folder, is_there
 from archforge.resources import zoo_folder
 from archforge.spec.normal_form import normal_form
 from archforge.spec.resolve.block_spec import BLOCK_MARK, block_spec
@@ -47,7 +47,7 @@ def open_spec(source: Source, library: Library | None = None) -> Spec:
     if block:
         return block_spec(open_spec(name, library), block)
     path = source if isinstance(source, Path) else find_spec(source)
-    return resolve(library.read(path), library, path.stem)
+    return resolve(library.read(path), library, as_text(path.stem))
 
 
 def zoo_paths(paths: str | Path | Iterable[str | Path] = ()) -> list[Path]:
