@@ -76,6 +76,15 @@ def test_a_path_that_leads_nowhere_is_a_diagnostic(
     assert [p.name for p in tmp_path.iterdir() if not p.name.startswith("loop")] == ["file"]
 
 
+@pytest.mark.parametrize("path", [path for path in NOWHERE if path != "a loop"])  # which a file replaces
+def test_outputs_that_lead_nowhere_are_refused(path: str, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    (tmp_path / "file").write_text("")
+    (tmp_path / "loop").symlink_to("loop")
+    code, _, err = run("run", "tiny.yaml", "--backend", "numpy", "-o", f"{NOWHERE[path]}.npz")
+    assert (code, err[:5]) == (2, "E0705")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [

@@ -27,6 +27,7 @@ from archforge.cli.options import (
 )
 from archforge.cli.output import mark, paint, print_diagnostics, print_json, table
 from archforge.cli.progress import Progress
+from archforge.paths import is_there
 from archforge.spec.resolve.spec import Spec
 
 __all__ = ["build"]
@@ -78,7 +79,7 @@ def _tell_refused(built: driver.Build) -> None:
     """Print the files that are not written, with the reasons, on standard error."""
     sys.stdout.flush()  # what came before stays before
     for index, (path, refusal) in enumerate(built.refused):
-        older = ", and the one there is not of this build" if path.exists() else ""
+        older = ", and the one there is not of this build" if is_there(path) else ""
         reason = f"the target `{refusal.target.name}` refuses the network"
         blank = "\n" if index else ""
         print(f"{blank}{path.as_posix()} is not written{older}: {reason}", file=sys.stderr)

@@ -241,7 +241,7 @@ def _target(output: str | None, suffixes: Sequence[str]) -> Path | None:
         fail("E0705", f"`{path}` is no name of {' or '.join(f'a {s}' for s in suffixes)} file", help=help)
     if not is_folder(path.parent):
         fail("E0705", f"cannot write {path}: there is no folder {path.parent}")
-    if path.is_dir():
+    if is_folder(path):
         fail("E0705", f"cannot write {path}: it is a folder")
     return path
 
