@@ -1,12 +1,13 @@
-"""JSON in lines, so that two versions can be compared by `diff`."""
+"""JSON in lines, so that two versions can be compared by `diff`, and objects of it without a name twice."""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["json_lines"]
+__all__ = ["json_lines", "unique"]
 
 
 def json_lines(document: Mapping[str, Any]) -> str:
@@ -16,6 +17,15 @@ def json_lines(document: Mapping[str, Any]) -> str:
     """
     entries = (f"  {_dump(key)}: {_entry(value)}" for key, value in document.items())
     return "{\n" + ",\n".join(entries) + "\n}\n"
+
+
+def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object of these pairs. Raises ValueError for a name that is there twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
+        raise ValueError(f"`{twice}` is there twice")
+    return found
 
 
 def _entry(value: Any) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import math
 import struct
-from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -18,10 +17,11 @@ from typing import Any, BinaryIO, NamedTuple
 
 from archforge.data.memory_map import mapped
 from archforge.data.stored_arrays import FileVersion, StoredArray, widened
+from archforge.json_text import unique
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 
-__all__ = ["read_safetensors", "unique", "write_safetensors"]
+__all__ = ["read_safetensors", "write_safetensors"]
 
 HEADER_LIMIT = 100_000_000  # bytes; the limit of the reference implementation
 MOST_AXES = 64  # those of NumPy
@@ -85,15 +85,6 @@ def _read_header(file: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
         raise ValueError("its header is not a JSON object")
     header.pop("__metadata__", None)
     return header, 8 + length
-
-
-def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object of these pairs. Raises ValueError for a name that is there twice."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        twice = next(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
-        raise ValueError(f"`{twice}` is there twice")
-    return found
 
 
 class HeaderEntry(NamedTuple):

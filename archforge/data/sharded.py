@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from archforge.data.opened_files import opened
-from archforge.data.safetensors import HEADER_LIMIT, read_safetensors, unique
+from archforge.data.safetensors import HEADER_LIMIT, read_safetensors
 from archforge.data.stored_arrays import StoredArray
 from archforge.errors import fail
+from archforge.json_text import unique
 
 __all__ = ["INDEX", "read_sharded"]
 

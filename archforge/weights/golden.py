@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from archforge.data.opened_files import opened
+from archforge.json_text import unique
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 
@@ -106,7 +107,7 @@ def read_golden(path: str | Path) -> Golden:
         if len(text) > MAX_BYTES:
             raise ValueError(f"it has more than {MAX_BYTES:,} bytes")
         try:
-            return parsed_golden(json.loads(text, object_pairs_hook=_once))
+            return parsed_golden(json.loads(text, object_pairs_hook=unique))
         except UnicodeDecodeError:
             raise ValueError("it is no text in UTF-8") from None
         except RecursionError:
@@ -129,15 +130,6 @@ def parsed_golden(content: Any) -> Golden:
     output = _figures(whole["output"], "values", "the output")
     (model,) = _strings([whole["model"]], "`model`")
     return Golden(model, _shape(whole["input"], "`input`"), output, taps, aliases, frozenset(idle))
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of JSON, in which no key may stand twice."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"the key `{next(k for k in keys if keys.count(k) > 1)}` appears twice")
-    return found
 
 
 def _object(
