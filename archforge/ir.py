@@ -261,11 +261,6 @@ class Op(BaseModel):
         """True if the op's file says what it does in training."""
         return type(self).train is not Op.train
 
-    @property
-    def has_gradient(self) -> bool:
-        """True if the op's file gives its gradient."""
-        return type(self).gradient is not Op.gradient
-
     def gradient(self, back: Backward) -> Gradients:
         """Gradients with respect to inputs and parameters, in the dtype of `dy`. Where the op has no
         derivative, at ties and kinks, they are torch's."""

@@ -111,11 +111,7 @@ def disown(path: Path, content: bytes) -> None:
     is to have the content that the build wrote. Raises E0705."""
     with one_writer(path.parent):
         manifest = _read(path.parent)
-        if (
-            manifest
-            and path.name in manifest.names
-            and ListedFile.of(path.name, content) not in manifest.files
-        ):
+        if manifest and path.name in manifest.names and not manifest.lists(path.name, content):
             kept = tuple(listed for listed in manifest.files if listed.file != path.name)
             _write(path.parent, manifest.model_copy(update={"files": kept}))
 
@@ -149,9 +145,7 @@ def _manifest_before(folder: Path) -> Manifest | None:
     manifest = _read(folder)
     if manifest is None and os.path.lexists(folder / MANIFEST):
         path = folder / MANIFEST
-        fail(
-            "E0705", f"{path} is there, and no manifest of a build", help="remove it, or name another folder"
-        )
+        fail("E0705", f"{path} is there, and no manifest of a build", help=WAY_OUT)
     return manifest
 
 

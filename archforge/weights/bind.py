@@ -15,7 +15,6 @@ from archforge.weights.given import prefix_diagnostic, prefixes, without_prefix
 __all__ = ["COUNTER", "as_array", "bind", "shape_of"]
 
 LISTED = 8  # of one kind of mistake; a wrong network would otherwise print hundreds
-COMPARED = 1000  # names that one is compared with to find the most similar
 
 # torch counts the batches that its norms have seen; no output depends on it.
 COUNTER = ".num_batches_tracked"
@@ -104,8 +103,7 @@ def _extra(extra: Shapes, missing: Shapes) -> Iterator[Diagnostic]:
 
 def _near(name: str, shape: tuple[int, ...], others: Shapes) -> str | None:
     """The most similar name whose array has the same shape."""
-    alike = [other for other, found in others.items() if found == shape]
-    return closest(name, alike[:COMPARED])
+    return closest(name, (other for other, found in others.items() if found == shape))
 
 
 def _misfits(decls: Mapping[str, ParamDecl], arrays: LazyArrays) -> Iterator[Diagnostic]:

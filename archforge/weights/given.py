@@ -83,7 +83,7 @@ def without_prefix(given: Mapping[str, Any], prefix: str) -> Mapping[str, Any]:
     found = {name[len(whole) :]: value for name, value in given.items() if name.startswith(whole)}
     if not found:
         known = dict.fromkeys(f"{name.partition('.')[0]}." for name in given if "." in name)
-        near = closest(whole, list(known)[:1000])
+        near = closest(whole, known)
         listed = ", ".join(f"`{name}`" for name in list(known)[:8])
         help = f"did you mean `{near}`?" if near else f"they begin with: {listed}" if known else ""
         fail("E0001", f"no name of the weights begins with `{whole}`", help=help)

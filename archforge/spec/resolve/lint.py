@@ -410,20 +410,23 @@ class _Linter:
             )
         return Diagnostic("E0302", message, span, help=hint)
 
+    @property
+    def bodies(self) -> list[Body]:
+        """The bodies of all blocks, and the graph."""
+        bodies = [block.body for blocks in self.blocks.values() for block in blocks]
+        return [*bodies, self.spec.graph] if self.spec.graph else bodies
+
     @cached_property
     def everywhere(self) -> frozenset[str]:
         """The taps, lets and columns of all bodies."""
-        bodies = [block.body for blocks in self.blocks.values() for block in blocks]
-        bodies += [self.spec.graph] if self.spec.graph else []
-        names = (name for body in bodies for name in self._set_in(body))
-        columns = (name for body in bodies for name in columns_in(body))
+        names = (name for body in self.bodies for name in self._set_in(body))
+        columns = (name for body in self.bodies for name in columns_in(body))
         return frozenset((*(n if isinstance(n, str) else n.text or "" for n in names), *columns))
 
     @cached_property
     def taps(self) -> frozenset[str]:
         """The taps of all bodies."""
-        bodies = [*(b.body for blocks in self.blocks.values() for b in blocks), self.spec.graph]
-        names = (name for body in bodies if body for name in self._set_in(body))
+        names = (name for body in self.bodies for name in self._set_in(body))
         return frozenset(n.text or "" for n in names if isinstance(n, Template))
 
 

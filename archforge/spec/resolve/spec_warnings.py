@@ -135,11 +135,7 @@ def _idle_imports(document: SpecDocument, used: _Used, imports: Sequence[Import]
             continue
         is_passed_on = bool(other.header.imports) or not document.blocks.keys().isdisjoint(other.blocks)
         if not is_passed_on and other.rules.keys().isdisjoint(used.figures):
-            yield idle_name("uses a block or rule of", _named(span), span)
-
-
-def _named(span: Span) -> str:
-    return span.source.line(span.line)[span.column : span.column + span.length]
+            yield idle_name("uses a block or rule of", span.text, span)
 
 
 def _unreachable_profiles(document: SpecDocument) -> Iterator[Diagnostic]:
