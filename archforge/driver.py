@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -45,7 +46,17 @@ if TYPE_CHECKING:
     from archforge.plan import Backend, Compiling, Executable, GraphCompiler, Shapes
     from archforge.weights.golden import Deviation, Golden
 
-__all__ = ["analyse", "check", "compile", "given_weights", "load", "open_spec", "warm", "zoo_paths"]
+__all__ = [
+    "Accuracy",
+    "analyse",
+    "check",
+    "compile",
+    "given_weights",
+    "load",
+    "open_spec",
+    "warm",
+    "zoo_paths",
+]
 
 
 # Expand, infer, count, check
@@ -197,7 +208,11 @@ def _unchecked(network: Network) -> Diagnostic:
 # Optimise, plan, load
 
 
-ACCURACIES = ("fast", "strict")
+class Accuracy(StrEnum):
+    """The accuracy that is asked of kernels."""
+
+    FAST = "fast"
+    STRICT = "strict"
 
 
 def compile(
@@ -238,8 +253,8 @@ def compile(
     from archforge.plan import ACCURACY_FOR_SPEED, MEMORY_FOR_SPEED, GraphCompiler
     from archforge.weights.given import kept
 
-    if accuracy not in ACCURACIES:
-        fail("E0001", f"there is no accuracy `{accuracy}`", help=f"one of {', '.join(ACCURACIES)}")
+    if accuracy not in {*Accuracy}:
+        fail("E0001", f"there is no accuracy `{accuracy}`", help=f"one of {', '.join(Accuracy)}")
     given = given_weights(weights, prefix)
     network = _network(source, profile, given, input, settings_of(params, defaults))
     compiler = GraphCompiler(
@@ -248,7 +263,7 @@ def compile(
         taps=(taps,) if isinstance(taps, str) else tuple(taps),
         strict=strict,
         without=frozenset(without).union(
-            MEMORY_FOR_SPEED if low_memory else (), ACCURACY_FOR_SPEED if accuracy == "strict" else ()
+            MEMORY_FOR_SPEED if low_memory else (), ACCURACY_FOR_SPEED if accuracy == Accuracy.STRICT else ()
         ),
     )
     bound = _bound(network, given)

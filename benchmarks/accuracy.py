@@ -16,7 +16,7 @@ from itertools import product
 import numpy as np
 
 import archforge
-from archforge.driver import ACCURACIES
+from archforge.driver import Accuracy
 
 __all__ = ["main"]
 
@@ -28,7 +28,7 @@ BACKENDS = ("numba", "numpy")
 def main() -> None:
     """Print a table in Markdown."""
     network = archforge.load("unet", input=(3, SIZE, SIZE))
-    cases = [(backend, accuracy) for backend in BACKENDS for accuracy in ACCURACIES]
+    cases = [(backend, accuracy) for backend in BACKENDS for accuracy in Accuracy]
     reference = archforge.compile(network, backend="numpy", dtype="float64", taps=LAYERS)
     runs = [archforge.compile(network, backend=b, accuracy=a, taps=LAYERS) for b, a in cases]
     image = np.random.default_rng(0).random((1, 3, SIZE, SIZE))

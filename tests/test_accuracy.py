@@ -13,7 +13,7 @@ import yaml
 
 import archforge
 from archforge.backends import available, get
-from archforge.driver import ACCURACIES
+from archforge.driver import Accuracy
 from archforge.errors import DiagnosticError
 from archforge.ops.base import Array
 from archforge.plan import ACCURACY_FOR_SPEED, Executable, load, plan
@@ -83,7 +83,7 @@ def test_strict_accuracy_keeps_outputs_that_do_not_see_an_outlier(pixel: float, 
         accuracy: abs(archforge.compile(NET, backend=backend, accuracy=accuracy)(x) - exact(x))[
             unreached
         ].max()
-        for accuracy in ACCURACIES
+        for accuracy in map(str, Accuracy)
     }
     assert off["strict"] < 1e-6
     assert off["fast"] > 1e-4, "if tiles are guarded now, the switch and the warning are in vain"
@@ -91,7 +91,7 @@ def test_strict_accuracy_keeps_outputs_that_do_not_see_an_outlier(pixel: float, 
 
 def test_every_step_that_rounds_by_tiles_is_left_out_where_accuracy_is_strict() -> None:
     for backend in available():
-        fast, strict = (archforge.compile(NET, backend=backend, accuracy=a) for a in ACCURACIES)
+        fast, strict = (archforge.compile(NET, backend=backend, accuracy=a) for a in Accuracy)
         assert (fast.tile_error > 0) == (backend != "mlx")
         assert strict.tile_error == 0
 

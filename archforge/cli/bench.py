@@ -12,7 +12,6 @@ import typer
 from archforge import hardware
 from archforge.atomic_files import reason_of
 from archforge.cli.compile_options import (
-    Accuracy,
     AccuracyOption,
     BackendsOption,
     BatchesOption,
@@ -24,6 +23,7 @@ from archforge.cli.exit_codes import CHECK_FAILED
 from archforge.cli.options import InputOption, JsonOption, ProfileOption, SetOption, SpecArgument, network_of
 from archforge.cli.output import counted, print_json, table, with_fallbacks
 from archforge.cli.progress import Progress
+from archforge.driver import Accuracy
 from archforge.errors import fail
 from archforge.spec.resolve.sources import STDIN
 

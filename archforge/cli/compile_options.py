@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
 from archforge.backends import AUTO, names
+from archforge.driver import Accuracy
 
 __all__ = [
-    "Accuracy",
     "AccuracyOption",
     "BackendOption",
     "BackendsOption",
@@ -20,13 +19,6 @@ __all__ = [
     "StrictOption",
     "compile_options",
 ]
-
-
-class Accuracy(StrEnum):
-    """The accuracy that is asked of kernels, as `driver.compile` calls it."""
-
-    FAST = "fast"
-    STRICT = "strict"
 
 
 BackendOption = Annotated[

@@ -8,7 +8,6 @@ import typer
 
 from archforge import driver, hardware
 from archforge.cli.compile_options import (
-    Accuracy,
     AccuracyOption,
     BackendOption,
     LowMemoryOption,
@@ -18,6 +17,7 @@ from archforge.cli.compile_options import (
 from archforge.cli.options import InputOption, JsonOption, ProfileOption, SetOption, SpecArgument, network_of
 from archforge.cli.output import counted, print_json, table
 from archforge.cli.progress import Progress
+from archforge.driver import Accuracy
 from archforge.ir import by_x
 
 if TYPE_CHECKING:

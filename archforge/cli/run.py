@@ -13,7 +13,6 @@ import typer
 from archforge import driver
 from archforge.analysis.network import Network
 from archforge.cli.compile_options import (
-    Accuracy,
     AccuracyOption,
     BackendOption,
     LowMemoryOption,
@@ -41,6 +40,7 @@ from archforge.cli.run_many import OUTPUTS, open_many
 from archforge.cli.run_one import MADE, inputs, origin, print_results
 from archforge.data.arrays import write_arrays
 from archforge.data.preprocessing import INTERPOLATIONS
+from archforge.driver import Accuracy
 from archforge.errors import fail
 from archforge.paths import is_folder
 from archforge.spec.expand.expand import InputShape

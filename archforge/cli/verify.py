@@ -7,11 +7,12 @@ from typing import Annotated
 import typer
 
 from archforge import driver
-from archforge.cli.compile_options import Accuracy, AccuracyOption, BackendOption
+from archforge.cli.compile_options import AccuracyOption, BackendOption
 from archforge.cli.exit_codes import CHECK_FAILED
 from archforge.cli.options import SpecArgument
 from archforge.cli.output import counted, mark
 from archforge.cli.progress import Progress
+from archforge.driver import Accuracy
 from archforge.spec.resolve.spec import Spec
 
 __all__ = ["verify"]

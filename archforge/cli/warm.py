@@ -9,7 +9,6 @@ import typer
 
 from archforge import backends, driver
 from archforge.cli.compile_options import (
-    Accuracy,
     AccuracyOption,
     BatchesOption,
     LowMemoryOption,
@@ -19,6 +18,7 @@ from archforge.cli.compile_options import (
 from archforge.cli.options import InputOption, ProfileOption, SetOption, input_shape, settings
 from archforge.cli.output import counted
 from archforge.cli.progress import Progress
+from archforge.driver import Accuracy
 from archforge.hardware import short_bytes
 
 __all__ = ["warm"]
