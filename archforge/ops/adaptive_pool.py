@@ -11,7 +11,7 @@ from archforge.ops.base import Array, Backward, Example, Extent, Gradients, Op, 
 from archforge.ops.lazy_numpy import np
 from archforge.ops.sums import mean_along
 
-__all__ = ["AdaptiveAvgPool"]
+__all__ = ["AdaptiveAvgPool", "windows"]
 
 
 class AdaptiveAvgPool(Op):
@@ -59,18 +59,21 @@ class AdaptiveAvgPool(Op):
         (y,) = inputs
         for axis, count in enumerate(per_axis(self.size, y.ndim - 2, "size"), start=2):
             parts = np.moveaxis(y, axis, 0)
-            n = len(parts)
-            means = [mean_along(parts[i * n // count : -(-(i + 1) * n // count)], 0) for i in range(count)]
+            means = [mean_along(parts[window], 0) for window in windows(len(parts), count)]
             y = np.moveaxis(np.concatenate(means), 0, axis)
         return y
 
     def gradient(self, back: Backward) -> Gradients:
         dx, sizes = back.dy, back.inputs[0].shape
         for axis in reversed(range(2, dx.ndim)):
-            means, n = np.moveaxis(dx, axis, 0), sizes[axis]
-            parts = np.zeros((n, *means.shape[1:]), dx.dtype)
-            for i, mean in enumerate(means):
-                first, last = i * n // len(means), -(-(i + 1) * n // len(means))
-                parts[first:last] += mean / (last - first)
+            means = np.moveaxis(dx, axis, 0)
+            parts = np.zeros((sizes[axis], *means.shape[1:]), dx.dtype)
+            for window, mean in zip(windows(len(parts), len(means)), means, strict=True):
+                parts[window] += mean / (window.stop - window.start)
             dx = np.moveaxis(parts, 0, axis)
         return Gradients((dx,))
+
+
+def windows(size: int, count: int) -> list[slice]:
+    """The `count` windows over an axis of `size` elements."""
+    return [slice(i * size // count, -(-(i + 1) * size // count)) for i in range(count)]

@@ -24,7 +24,7 @@ from archforge.ops.base import (
     require_rank,
 )
 from archforge.ops.lazy_numpy import np
-from archforge.ops.window import Window, crop_spatial, pad_spatial, resolve_window
+from archforge.ops.window import Window, crop_spatial, pad_spatial, padded_zeros, resolve_window
 
 __all__ = ["Conv"]
 
@@ -121,25 +121,38 @@ class Conv(Op):
         return y
 
     def gradient(self, back: Backward) -> Gradients:
-        """Two matrix products per position inside the kernel: with the inputs under it for its weight, with
-        its weight for the inputs under it."""
         (x,), dy = back.inputs, back.dy
-        batch, channels, groups = *x.shape[:2], self.groups
         window = self.window(TensorType(x.shape[1:]))
-        padded = pad_spatial(x, window)
-        weight = back.params["weight"].reshape(groups, self.out // groups, channels // groups, -1)
-        weights = np.ascontiguousarray(weight.transpose(3, 0, 2, 1))
-        products = dy.reshape(batch, groups, self.out // groups, -1)
-        dweight, dpadded = np.zeros_like(weight), np.zeros_like(padded)
-        for tap, (_, slices) in enumerate(window.taps()):
-            under = (slice(None), slice(None), *slices)
-            columns = padded[under]
-            if back.of_params:
-                grouped = columns.reshape(batch, groups, channels // groups, -1)
-                dweight[..., tap] = (products @ grouped.swapaxes(-1, -2)).sum(0)
-            if back.of_inputs:
-                dpadded[under] += (weights[tap] @ products).reshape(columns.shape)
-        params = {"weight": dweight.reshape(back.params["weight"].shape)}
-        if self.bias:
+        inputs = (self._input_gradient(back, window),) if back.of_inputs else ()
+        params = {"weight": self._weight_gradient(back, window)} if back.of_params else {}
+        if self.bias and back.of_params:
             params["bias"] = dy.sum(other_axes(dy, 1))
-        return Gradients((crop_spatial(dpadded, window, x.shape[2:]),), params)
+        return Gradients(inputs, params)
+
+    def _weight_gradient(self, back: Backward, window: Window) -> Array:
+        """One matrix product per position inside the kernel, of `dy` with the inputs under it."""
+        (x,), weight, groups = back.inputs, back.params["weight"], self.groups
+        batch, channels = x.shape[:2]
+        padded = pad_spatial(x, window)
+        products = back.dy.reshape(batch, groups, self.out // groups, -1)
+        dweight = np.empty(
+            (groups, self.out // groups, channels // groups, math.prod(window.kernel)), x.dtype
+        )
+        for tap, (_, slices) in enumerate(window.taps()):
+            columns = padded[(slice(None), slice(None), *slices)]
+            grouped = columns.reshape(batch, groups, channels // groups, -1)
+            dweight[..., tap] = (products @ grouped.swapaxes(-1, -2)).sum(0)
+        return dweight.reshape(weight.shape)
+
+    def _input_gradient(self, back: Backward, window: Window) -> Array:
+        """One matrix product per position inside the kernel, of its weight with `dy`."""
+        (x,), groups = back.inputs, self.groups
+        batch, channels = x.shape[:2]
+        weight = back.params["weight"].reshape(groups, self.out // groups, channels // groups, -1)
+        weights = np.ascontiguousarray(weight.transpose(3, 0, 2, 1))  # as BLAS takes them
+        products = back.dy.reshape(batch, groups, self.out // groups, -1)
+        dpadded = padded_zeros(x.shape, window, x.dtype)
+        for matrix, (_, slices) in zip(weights, window.taps(), strict=True):
+            under = dpadded[(slice(None), slice(None), *slices)]
+            under += (matrix @ products).reshape(under.shape)
+        return crop_spatial(dpadded, window, x.shape[2:])

@@ -179,12 +179,14 @@ class ConvTranspose(Op):
         dweight, dx = np.zeros_like(weight), np.zeros_like(grouped)
         for tap, (_, slices) in enumerate(window.taps()):
             columns = full[(slice(None), slice(None), *slices)].reshape(batch, groups, self.out // groups, -1)
-            dweight[..., tap] = (grouped @ columns.swapaxes(-1, -2)).sum(0)
-            dx += weight[..., tap] @ columns
-        params = {"weight": dweight.reshape(back.params["weight"].shape)}
-        if self.bias:
+            if back.of_params:
+                dweight[..., tap] = (grouped @ columns.swapaxes(-1, -2)).sum(0)
+            if back.of_inputs:
+                dx += weight[..., tap] @ columns
+        params = {"weight": dweight.reshape(back.params["weight"].shape)} if back.of_params else {}
+        if self.bias and back.of_params:
             params["bias"] = dy.sum(other_axes(dy, 1))
-        return Gradients((dx.reshape(x.shape),), params)
+        return Gradients((dx.reshape(x.shape),) if back.of_inputs else (), params)
 
     def _full(self, window: Window) -> tuple[int, ...]:
         """Extents of the output before padding is cut off, `output_padding` included."""

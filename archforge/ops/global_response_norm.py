@@ -68,26 +68,26 @@ class GlobalResponseNorm(Op):
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         (x,) = inputs
-        axis = resolve_axis(self.axis, TensorType(x.shape[1:])) + 1
-        others = tuple(a for a in range(1, x.ndim) if a != axis)
-        norms = np.sqrt(sum_along(np.square(x), others))
-        response = norms / (mean_along(norms, axis) + self.eps)
-        along = tuple(n if a == axis else 1 for a, n in enumerate(x.shape))
-        y: Array = x * (1 + params["weight"].reshape(along) * response) + params["bias"].reshape(along)
+        norms, mean = self._norms(x, self._channel_axis(x))
+        weight, bias = (params[name].reshape(norms.shape[1:]) for name in ("weight", "bias"))
+        y: Array = x * (1 + weight * (norms / mean)) + bias
         return y
+
+    def _channel_axis(self, x: Array) -> int:
+        return resolve_axis(self.axis, TensorType(x.shape[1:])) + 1
+
+    def _norms(self, x: Array, axis: int) -> tuple[Array, Array]:
+        """The norm of each channel's map, and their mean plus eps, with extents of 1 along the other axes."""
+        norms = np.sqrt(sum_along(np.square(x), other_axes(x, 0, axis)))
+        return norms, mean_along(norms, axis) + self.eps
 
     def gradient(self, back: Backward) -> Gradients:
         """The norm of a map of zeros has gradient 0."""
-        (x,), dy = back.inputs, back.dy
-        axis = resolve_axis(self.axis, TensorType(x.shape[1:])) + 1
-        weight = back.params["weight"].reshape(tuple(n if a == axis else 1 for a, n in enumerate(x.shape)))
-        spatial = other_axes(x, 0, axis)
-        norms = np.sqrt(np.square(x).sum(spatial, keepdims=True))
-        mean = norms.mean(axis, keepdims=True) + self.eps
-        response = norms / mean
-        dresponse = (dy * x * weight).sum(spatial, keepdims=True)
-        through_mean = (dresponse * norms).mean(axis, keepdims=True) / np.square(mean)
-        dnorms = dresponse / mean - through_mean
+        (x,), dy, axis = back.inputs, back.dy, self._channel_axis(back.inputs[0])
+        norms, mean = self._norms(x, axis)
+        weight, response = back.params["weight"].reshape(norms.shape[1:]), norms / mean
+        dresponse = sum_along(dy * x * weight, other_axes(x, 0, axis))
+        dnorms = dresponse / mean - mean_along(dresponse * norms, axis) / np.square(mean)
         directions = x / np.where(norms > 0, norms, 1)
         dx = dy * (1 + weight * response) + dnorms * directions
         others = other_axes(x, axis)

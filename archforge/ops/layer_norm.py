@@ -91,26 +91,28 @@ class LayerNorm(Op):
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         (x,) = inputs
-        axes = tuple(a + 1 for a in self.axes(TensorType(x.shape[1:])))
-        centred = x - mean_along(x, axes)
-        y: Array = centred / np.sqrt(mean_along(np.square(centred), axes) + self.eps)
+        axes, y, _ = self._normal(x)
         if self.affine:
             along = tuple(n if a in axes else 1 for a, n in enumerate(x.shape))
             y = y * params["weight"].reshape(along) + params["bias"].reshape(along)
         return y
 
+    def _normal(self, x: Array) -> tuple[tuple[int, ...], Array, Array]:
+        """The axes, `x` normalised along them, and its deviation along them."""
+        axes = tuple(a + 1 for a in self.axes(TensorType(x.shape[1:])))
+        centred = x - mean_along(x, axes)
+        deviation: Array = np.sqrt(mean_along(np.square(centred), axes) + self.eps)
+        return axes, centred / deviation, deviation
+
     def gradient(self, back: Backward) -> Gradients:
         """Through mean and deviation, which depend on every element along the axes."""
         (x,), dy = back.inputs, back.dy
-        axes = tuple(a + 1 for a in self.axes(TensorType(x.shape[1:])))
-        centred = x - x.mean(axes, keepdims=True)
-        inverse = 1 / np.sqrt(np.square(centred).mean(axes, keepdims=True) + self.eps)
-        normal = centred * inverse
+        axes, normal, deviation = self._normal(x)
         params = {}
         if self.affine:
             others = other_axes(x, *axes)
             params = {"weight": (dy * normal).sum(others), "bias": dy.sum(others)}
             along = tuple(n if a in axes else 1 for a, n in enumerate(x.shape))
             dy = dy * back.params["weight"].reshape(along)
-        means = dy.mean(axes, keepdims=True), (dy * normal).mean(axes, keepdims=True)
-        return Gradients((inverse * (dy - means[0] - normal * means[1]),), params)
+        dx = (dy - mean_along(dy, axes) - normal * mean_along(dy * normal, axes)) / deviation
+        return Gradients((dx,), params)

@@ -25,7 +25,7 @@ from archforge.ops.base import (
     require_rank,
 )
 from archforge.ops.lazy_numpy import np
-from archforge.ops.window import Window, crop_spatial, pad_spatial, resolve_window
+from archforge.ops.window import Window, crop_spatial, pad_spatial, padded_zeros, resolve_window
 
 __all__ = ["AvgPool", "LpPool", "MaxPool"]
 
@@ -227,8 +227,7 @@ def window_sums(x: Array, window: Window) -> Array:
 
 def _spread(dy: Array, window: Window, sizes: tuple[int, ...]) -> Array:
     """The gradient of `window_sums` over maps of `sizes`: each element of `dy` for its whole window."""
-    margins = zip(sizes, window.margins(sizes), strict=True)
-    padded = np.zeros((*dy.shape[:2], *(n + sum(margin) for n, margin in margins)), dy.dtype)
+    padded = padded_zeros((*dy.shape[:2], *sizes), window, dy.dtype)
     for _, slices in window.taps():
         padded[(slice(None), slice(None), *slices)] += dy
     return crop_spatial(padded, window, sizes)

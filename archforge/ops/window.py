@@ -14,7 +14,9 @@ from archforge.ops.lazy_numpy import np
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Window", "crop_spatial", "output_size", "pad_spatial", "resolve_window"]
+    from numpy.typing import DTypeLike
+
+__all__ = ["Window", "crop_spatial", "output_size", "pad_spatial", "padded_zeros", "resolve_window"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +163,13 @@ def pad_spatial(x: Array, window: Window, value: float = 0.0) -> Array:
     if not any(map(any, widths)):
         return x
     return np.pad(x, ((0, 0), (0, 0), *widths), constant_values=value)
+
+
+def padded_zeros(shape: tuple[int, ...], window: Window, dtype: DTypeLike) -> Array:
+    """Zeros of the shape that `pad_spatial` gives maps of `shape` (N, C, *spatial)."""
+    margins = zip(shape[2:], window.margins(shape[2:]), strict=True)
+    zeros: Array = np.zeros((*shape[:2], *(n + sum(margin) for n, margin in margins)), dtype)
+    return zeros
 
 
 def crop_spatial(padded: Array, window: Window, sizes: tuple[int, ...]) -> Array:

@@ -10,7 +10,7 @@ import mlx.core as mx
 from archforge.backends.mlx.channels_last import Params, padded
 from archforge.backends.mlx.sums import mean, pairwise
 from archforge.ir import TensorType
-from archforge.ops.adaptive_pool import AdaptiveAvgPool
+from archforge.ops.adaptive_pool import AdaptiveAvgPool, windows
 from archforge.ops.base import Array
 from archforge.ops.conv import Conv
 from archforge.ops.conv_transpose import ConvTranspose
@@ -172,9 +172,7 @@ def adaptive_avg_pool(op: AdaptiveAvgPool, x: TensorType) -> Kernel:
         dtype = x.dtype
         for axis, (size, count) in enumerate(zip(sizes, counts, strict=True), start=1):
             before = (slice(None),) * axis
-            parts = [
-                x[(*before, slice(i * size // count, -(-(i + 1) * size // count)))] for i in range(count)
-            ]
+            parts = (x[(*before, window)] for window in windows(size, count))
             x = mx.concatenate([mean(part, [axis]) for part in parts], axis)
         return x.astype(dtype)
 

@@ -15,7 +15,7 @@ from archforge.backends.numba.runtime.tape import Params, TapeValue, aligned
 from archforge.backends.numba.runtime.unit_recipe import UnitRecipe
 from archforge.backends.numba.toolchain.machine import machine
 from archforge.ir import TensorType
-from archforge.ops.adaptive_pool import AdaptiveAvgPool
+from archforge.ops.adaptive_pool import AdaptiveAvgPool, windows
 from archforge.ops.base import Op, per_axis
 from archforge.ops.upsample import Upsample
 from archforge.plan import Kernel
@@ -67,9 +67,10 @@ def adaptive_avg_pool(op: AdaptiveAvgPool, x: TensorType) -> Kernel | None:
         return None
 
     def axis(size: int, count: int) -> AxisShares:
-        ends = [-(-(i + 1) * size // count) for i in range(count)]
-        begins = [i * size // count for i in range(count)]
-        return AxisShares(begins, [[1 / (b - a)] * (b - a) for a, b in zip(begins, ends, strict=True)])
+        seen = windows(size, count)
+        return AxisShares(
+            [w.start for w in seen], [[1 / (w.stop - w.start)] * (w.stop - w.start) for w in seen]
+        )
 
     sizes = per_axis(op.size, len(x.spatial), "size")
     return _kernel(op, [axis(*both) for both in zip(x.spatial, sizes, strict=True)])
