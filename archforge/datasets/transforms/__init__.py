@@ -1,0 +1,1 @@
+"""Augmentations of samples, one file each."""

@@ -1,0 +1,59 @@
+"""Named parts with settings, each a class in a file of its own: ops of a recipe, formats of data."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import ClassVar, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from archforge.errors import InternalError
+
+__all__ = ["Part", "all_parts", "bare_setting", "kind_of"]
+
+
+class Part(BaseModel):
+    """A part that a spec names by `word`, with its settings as fields. Classes that set `package` are kinds:
+    the modules of that package hold one part each, and are found by being there."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", defer_build=True)
+
+    what: ClassVar[str]  # a kind of part, as sentences name it: `loss`
+    package: ClassVar[str]
+    word: ClassVar[str]
+
+    @classmethod
+    def settings(cls) -> tuple[str, ...]:
+        """The names of the settings; a bare value stands for the first."""
+        return tuple(cls.model_fields)
+
+
+P = TypeVar("P", bound=Part)
+
+
+@cache
+def all_parts(kind: type[P]) -> dict[str, type[P]]:
+    """Every part of a kind by its word, in alphabetical order."""
+    package = import_module(kind.package)
+    for module in iter_modules(package.__path__):
+        import_module(f"{kind.package}.{module.name}")
+    found: dict[str, type[P]] = {}
+    pending = kind.__subclasses__()
+    while pending:
+        cls = pending.pop()
+        pending += cls.__subclasses__()
+        if "word" in vars(cls) and found.setdefault(cls.word, cls) is not cls:
+            raise InternalError(f"two parts are called {cls.word}")
+    return dict(sorted(found.items()))
+
+
+def kind_of(cls: type[Part]) -> type[Part]:
+    """The kind that a part is of."""
+    return next(base for base in cls.__mro__ if "package" in vars(base))
+
+
+def bare_setting(cls: type[Part]) -> str:
+    """The setting that a bare value stands for; empty for a part that has none."""
+    return next(iter(cls.settings()), "")

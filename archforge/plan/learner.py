@@ -1,0 +1,73 @@
+"""The contract of backends that train, and the learner that every op file's own gradient gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, runtime_checkable
+
+from numpy.random import Generator
+
+from archforge.ir import Array
+from archforge.plan.backward import TrainingPlan
+from archforge.plan.contract import Backend
+
+__all__ = ["Learned", "Learner", "Learning", "OutputGradients", "ReferenceLearner"]
+
+# The gradients of the loss with respect to the outputs, by their names in the graph.
+OutputGradients = Callable[[Mapping[str, Array]], Mapping[str, Array]]
+
+
+class Learned(NamedTuple):
+    """Gradients of the trained parameters, and new contents of buffers, by their full names: arrays of the
+    shapes that the parameters have, which the caller may overwrite and which the next batch may reuse."""
+
+    gradients: Mapping[str, Array]
+    buffers: Mapping[str, Array]
+
+
+class Learner(Protocol):
+    """A training plan on a backend. fallbacks: kinds of ops that run on the kernels and gradients
+    of their own files, for want of the backend's."""
+
+    @property
+    def fallbacks(self) -> tuple[str, ...]: ...
+
+    def learn(
+        self,
+        params: Mapping[str, Array],
+        inputs: Mapping[str, Array],
+        draws: Callable[[str], Generator],
+        loss: OutputGradients,
+    ) -> Learned:
+        """One batch forward and back. params: every array by its full name, each the same array at each call,
+        changed in place between them. draws: the random numbers of a node, by its name. `loss` is called once
+        with the outputs."""
+        ...
+
+
+@runtime_checkable
+class Learning(Backend, Protocol):
+    """A backend that trains."""
+
+    def learner(self, plan: TrainingPlan, dtype: str) -> Learner:
+        """A learner of the plan for values in `dtype`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReferenceLearner:
+    """A plan on the op files' own kernels and gradients in NumPy."""
+
+    plan: TrainingPlan
+    fallbacks: tuple[str, ...] = ()
+
+    def learn(
+        self,
+        params: Mapping[str, Array],
+        inputs: Mapping[str, Array],
+        draws: Callable[[str], Generator],
+        loss: OutputGradients,
+    ) -> Learned:
+        passed = self.plan.run(params, inputs, draws)
+        return Learned(passed.back(loss(passed.outputs)), passed.buffers)

@@ -1,0 +1,137 @@
+"""The kinds of parts that a training recipe is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, ClassVar, NamedTuple
+
+from pydantic import Field
+
+from archforge.ir import Array, ParamDecl
+from archforge.parts import Part
+
+if TYPE_CHECKING:
+    from numpy.random import Generator
+
+__all__ = [
+    "Epoch",
+    "Initialiser",
+    "Loss",
+    "LossValue",
+    "Moment",
+    "NotNegative",
+    "Optimizer",
+    "Schedule",
+    "Share",
+    "Stop",
+]
+
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, description="a number, 0 or more")]
+# Below 1: a decay or a momentum of 1 would keep its first value for ever.
+Share = Annotated[float, Field(ge=0, lt=1, description="a number from 0 to below 1")]
+
+
+class LossValue(NamedTuple):
+    """The loss of a batch, and its gradient with respect to the prediction, in the prediction's dtype."""
+
+    loss: float
+    gradient: Array
+
+
+class Loss(Part):
+    """A number that says how far predictions are from their targets, the less the better.
+
+    takes_under: kinds of ops which, last in a graph, are passed over: the loss takes their input, since it
+    applies them itself. A loss has no state.
+    """
+
+    what = "loss"
+    package = "archforge.recipe.losses"
+    takes_under: ClassVar[tuple[str, ...]] = ()
+
+    def value(self, prediction: Array, target: Array) -> LossValue:
+        """The loss of predictions float[N, *shape] and its gradient. `target` holds numbers of classes,
+        int[N, *shape without the axis of classes], or as many numbers as the prediction."""
+        raise NotImplementedError
+
+
+class Optimizer(Part):
+    """A rule that moves parameters along their gradients. It works element by element: each array has a
+    state of its own, arrays of the same shape by name."""
+
+    what = "optimizer"
+    package = "archforge.recipe.optimizers"
+
+    lr: NotNegative
+    weight_decay: NotNegative = 0.0
+
+    def state(self) -> Mapping[str, float]:
+        """The number that each array of the state starts as, by its name."""
+        return {}
+
+    def update(
+        self, param: Array, gradient: Array, state: Mapping[str, Array], lr: float, decay: float, step: int
+    ) -> None:
+        """Move `param` in place, and bring its state up to date in place.
+
+        lr: the learning rate of this update. decay: the weight decay of this array. step: number of the
+        update, from 1. `gradient` may be overwritten.
+        """
+        raise NotImplementedError
+
+
+class Moment(NamedTuple):
+    """A place in a run: the number of updates made so far, those of an epoch, the number of epochs of the
+    run, and the epochs that have ended."""
+
+    update: int
+    updates_per_epoch: int
+    epochs: int
+    history: Sequence[Epoch]
+
+    @property
+    def epoch(self) -> int:
+        """The number of whole epochs behind this moment."""
+        return self.update // self.updates_per_epoch
+
+
+class Epoch(NamedTuple):
+    """The figures of one epoch by name: `loss`, `accuracy`, `val_loss`, `val_accuracy`, `lr` and what else
+    was measured; those that were not are left out. number: from 1."""
+
+    number: int
+    figures: Mapping[str, float]
+
+
+class Schedule(Part):
+    """A factor of the learning rate that changes in the course of a run. It has no state: the factor depends
+    on the moment alone, so that a run that is resumed goes on as it would have."""
+
+    what = "schedule"
+    package = "archforge.recipe.schedules"
+
+    def factor(self, at: Moment) -> float:
+        """The factor of the learning rate for the next update."""
+        raise NotImplementedError
+
+
+class Initialiser(Part):
+    """A distribution that fresh parameters are drawn from."""
+
+    what = "initialiser"
+    package = "archforge.recipe.initialisers"
+
+    def draw(self, decl: ParamDecl, generator: Generator) -> Array:
+        """An array float64[*decl.shape]."""
+        raise NotImplementedError
+
+
+class Stop(Part):
+    """A rule that ends a run before its last epoch."""
+
+    what = "rule to stop"
+    package = "archforge.recipe.stops"
+
+    def reason(self, history: Sequence[Epoch]) -> str:
+        """The reason to stop behind the last of these epochs, in words; empty to go on."""
+        raise NotImplementedError

@@ -1,0 +1,1 @@
+"""Distributions of fresh parameters, one file each."""

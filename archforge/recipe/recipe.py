@@ -1,0 +1,101 @@
+"""The section `train` of a spec: the settings of a training run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from archforge.datasets.base import DataSettings
+from archforge.ops.base import Positive
+from archforge.recipe.base import Initialiser, Loss, NotNegative, Optimizer, Schedule, Share, Stop
+
+__all__ = ["Clip", "TrainingRecipe"]
+
+Seed = Annotated[int, Field(ge=0, lt=1 << 32, description="a whole number from 0 to below 2^32")]
+
+
+class Clip(BaseModel):
+    """Bounds of gradients before an update.
+
+    Attributes:
+    norm: the largest norm of all gradients together; beyond it they are scaled down to it.
+    value: the largest magnitude of an element, which is cut there.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", defer_build=True)
+
+    norm: Annotated[float, Field(gt=0, allow_inf_nan=False, description="a number above 0")] | None = None
+    value: Annotated[float, Field(gt=0, allow_inf_nan=False, description="a number above 0")] | None = None
+
+
+class TrainingRecipe(BaseModel):
+    """The settings of a training run. Where none is given for `loss` and `optimizer`, the run is refused.
+
+    Attributes:
+    data: the format of the data and what is done to samples.
+    loss: the loss of every output, or of the only one.
+    losses: a loss for each output by its name, in place of `loss`.
+    loss_weights: a factor of the loss of an output by its name; 1 for the others.
+    optimizer: the rule of the updates, with its learning rate.
+    schedule: factors of the learning rate, multiplied.
+    batch: number of samples of an update.
+    accumulate: number of batches whose gradients make one update.
+    epochs: number of times that every sample is used.
+    clip: bounds of the gradients.
+    spare: parameters that the weight decay spares: `norms`, `biases`.
+    ema: decay of the moving average of the parameters, which is what is kept; 0 for none.
+    init: initialisers of fresh parameters by patterns of their names; the last one that fits is taken.
+    freeze: patterns of the names of parameters that stay as they are.
+    recompute: blocks whose values are computed again on the way back, to save memory.
+    validation: the share of the samples that is held back where the data have no split of their own.
+    limit: the number of samples that is trained on; 0 for all.
+    stratify: the limit and the validation hold as many samples of each class.
+    shuffle: samples come in another order in each epoch.
+    drop_last: a last batch that is not whole is left out.
+    seed: of whatever is drawn.
+    stop: rules that end the run before the last epoch.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", defer_build=True)
+
+    data: DataSettings = Field(default_factory=lambda: DataSettings())
+    loss: Loss | None = None
+    losses: Mapping[str, Loss] = Field(default_factory=dict)
+    loss_weights: Mapping[str, NotNegative] = Field(default_factory=dict)
+    optimizer: Optimizer | None = None
+    schedule: tuple[Schedule, ...] = ()
+    batch: Positive = 32
+    accumulate: Positive = 1
+    epochs: Positive = 10
+    clip: Clip = Field(default_factory=Clip)
+    spare: tuple[str, ...] = ()
+    ema: Share = 0.0
+    init: Mapping[str, Initialiser] = Field(default_factory=dict)
+    freeze: tuple[str, ...] = ()
+    recompute: tuple[str, ...] = ()
+    validation: Share = 0.0
+    limit: Annotated[int, Field(ge=0, description="a whole number, 0 or more")] = 0
+    stratify: bool = False
+    shuffle: bool = True
+    drop_last: bool = False
+    seed: Seed = 0
+    stop: tuple[Stop, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The recipe as plain values: each part as its settings by its word."""
+        return {name: plain(getattr(self, name)) for name in type(self).model_fields}
+
+
+def plain(value: Any) -> Any:
+    """A value of a recipe as JSON has it; a part is its settings by its word."""
+    from archforge.parts import Part
+
+    if isinstance(value, Part):
+        return {value.word: {name: plain(getattr(value, name)) for name in value.settings()}}
+    if isinstance(value, BaseModel):
+        return {name: plain(getattr(value, name)) for name in type(value).model_fields}
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, tuple | list) else value
