@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import struct
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO, NamedTuple
 
 from archforge.data.memory_map import mapped
@@ -21,11 +23,12 @@ from archforge.json_text import unique
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 
-__all__ = ["read_safetensors", "write_safetensors"]
+__all__ = ["read_metadata", "read_safetensors", "write_safetensors"]
 
 HEADER_LIMIT = 100_000_000  # bytes; the limit of the reference implementation
 MOST_AXES = 64  # those of NumPy
 LARGEST = 1 << 62
+METADATA = "__metadata__"  # the name of the header's texts, which is no array's
 
 # What lies in the file: of bfloat16 the bits.
 _DTYPES = {
@@ -43,7 +46,7 @@ def read_safetensors(file: BinaryIO, path: Path, what: str) -> dict[str, StoredA
     """
     version = FileVersion.of(file, path, what)
     size = version.identity[1]
-    header, start = _read_header(file, size)
+    header, _, start = _read_header(file, size)
     entries = sorted((_entry(name, fields) for name, fields in header.items()), key=lambda e: e.begin)
     position = 0
     for entry in entries:
@@ -55,9 +58,20 @@ def read_safetensors(file: BinaryIO, path: Path, what: str) -> dict[str, StoredA
     return {entry.name: entry.stored(version, start) for entry in entries}
 
 
-def write_safetensors(file: BinaryIO, arrays: Mapping[str, Array]) -> None:
-    """Write arrays in their order. Raises ValueError for a dtype that the format lacks."""
-    header: dict[str, Any] = {}
+def read_metadata(file: BinaryIO) -> dict[str, str]:
+    """The texts by name that the header holds besides the arrays. Raises ValueError if malformed."""
+    _, texts, _ = _read_header(file, os.fstat(file.fileno()).st_size)
+    if not isinstance(texts, dict) or not all(isinstance(text, str) for text in texts.values()):
+        raise ValueError(f"its `{METADATA}` are no texts by name")
+    return texts
+
+
+def write_safetensors(
+    file: BinaryIO, arrays: Mapping[str, Array], texts: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    """Write arrays in their order, and texts by name into the header. Raises ValueError for a dtype that the
+    format lacks."""
+    header: dict[str, Any] = {METADATA: dict(texts)} if texts else {}
     position = 0
     for name, array in arrays.items():
         code = array.dtype.newbyteorder("<").str
@@ -73,7 +87,8 @@ def write_safetensors(file: BinaryIO, arrays: Mapping[str, Array]) -> None:
         file.write(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
 
 
-def _read_header(file: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
+def _read_header(file: BinaryIO, size: int) -> tuple[dict[str, Any], Any, int]:
+    """The entries of the arrays, the texts, and the byte at which the data begin."""
     prefix = file.read(8)
     if len(prefix) < 8:
         raise ValueError("it is shorter than a header")
@@ -83,8 +98,8 @@ def _read_header(file: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
     header = json.loads(file.read(length).decode(), object_pairs_hook=unique)
     if not isinstance(header, dict):
         raise ValueError("its header is not a JSON object")
-    header.pop("__metadata__", None)
-    return header, 8 + length
+    texts = header.pop(METADATA, {})
+    return header, texts, 8 + length
 
 
 class HeaderEntry(NamedTuple):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.random import Generator
 
 __all__ = [
+    "Classes",
     "Epoch",
     "Initialiser",
     "Loss",
@@ -38,6 +39,21 @@ class LossValue(NamedTuple):
     gradient: Array
 
 
+class Classes(NamedTuple):
+    """Predicted classes and the right ones, int[...] of one shape, and how many classes there are. A right
+    class that is negative counts for nothing."""
+
+    predicted: Array
+    right: Array
+    number: int
+
+    @classmethod
+    def along(cls, axis: int, prediction: Array, target: Array) -> Classes:
+        """The greatest of the numbers along `axis` of a prediction, and of a target that is as large."""
+        right = target if target.ndim < prediction.ndim else target.argmax(axis)
+        return cls(prediction.argmax(axis), right, prediction.shape[axis])
+
+
 class Loss(Part):
     """A number that says how far predictions are from their targets, the less the better.
 
@@ -48,6 +64,15 @@ class Loss(Part):
     what = "loss"
     package = "archforge.recipe.losses"
     takes_under: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def is_mean(self) -> bool:
+        """True if the loss of a batch is the mean of those of its samples, not their sum."""
+        return True
+
+    def classes(self, prediction: Array, target: Array) -> Classes | None:
+        """The classes that predictions stand for, with the right ones; None where targets are no classes."""
+        return None
 
     def value(self, prediction: Array, target: Array) -> LossValue:
         """The loss of predictions float[N, *shape] and its gradient. `target` holds numbers of classes,

@@ -8,7 +8,7 @@ from typing import Literal
 from archforge.ir import Array
 from archforge.ops.base import Axis
 from archforge.ops.lazy_numpy import np
-from archforge.recipe.base import Loss, LossValue, Share
+from archforge.recipe.base import Classes, Loss, LossValue, Share
 
 __all__ = ["CrossEntropy"]
 
@@ -30,6 +30,13 @@ class CrossEntropy(Loss):
     smoothing: Share = 0.0
     axis: Axis = 0
     reduction: Literal["mean", "sum", "batch_mean"] = "mean"
+
+    @property
+    def is_mean(self) -> bool:
+        return self.reduction != "sum"
+
+    def classes(self, prediction: Array, target: Array) -> Classes:
+        return Classes.along(self.axis % (prediction.ndim - 1) + 1, prediction, target)
 
     def value(self, prediction: Array, target: Array) -> LossValue:
         axis = self.axis % (prediction.ndim - 1) + 1
