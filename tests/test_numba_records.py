@@ -91,7 +91,7 @@ def calls_of(graphs: Iterable[TypedGraph]) -> Iterator[Any]:
     for typed in graphs:
         run = load(plan(typed, get("numba"), "float32"), rule_weights(typed.params()))
         program: Any = run.program
-        yield from (call for call in program.recorded(2).tape.calls if not isinstance(call, tuple))
+        yield from (call for call in program.recorded(2).tape.calls if hasattr(call, "record"))
 
 
 def sampled() -> list[TypedGraph]:

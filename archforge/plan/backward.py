@@ -62,6 +62,15 @@ class TrainingPlan:
             passed.step(step, draws)
         return passed
 
+    def reached_from(self, outputs: Collection[str]) -> tuple[str, ...]:
+        """The trained parameters that these outputs alone give gradients, as the way back meets them."""
+        of_values, found = {*outputs}, dict[str, None]()
+        for step in self.backward:
+            if step.node.name in of_values:
+                of_values |= step.of_inputs
+                found |= dict.fromkeys(name for name in step.params.values() if name in self.trained)
+        return tuple(found)
+
 
 @dataclass(slots=True, eq=False)
 class ForwardPass:

@@ -7,7 +7,8 @@ own.
 Read `program.py` first, which records a plan on a tape, then `lowerings.py`, the table of kernels. Folders
 import only those before them: `toolchain/` makes machine code, `runtime/` has the tape, records and threads,
 `microkernels/` and `units/` the code that computes, `families/` the kernels of ops and, in its docstring, how
-to add one. `choices.py`, `info.py` and `limits.py` are for tuning, `archforge info` and benchmarks.
+to add one, `training/` what trains. `choices.py`, `info.py` and `limits.py` are for tuning, `archforge info`
+and benchmarks.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from archforge.ir import TensorType
 from archforge.ops.base import Array, Op
 from archforge.ops.lazy_numpy import np
 from archforge.plan import Backend, CodeCache, Limits, Lowering, Plan, Program
+from archforge.plan.backward import TrainingPlan
+from archforge.plan.learner import Learner
 
 __all__ = ["BACKEND"]
 
@@ -110,6 +113,10 @@ class NumbaBackend:
     def program(self, plan: Plan, params: tuple[Mapping[str, Any], ...]) -> Program:
         program: Program = import_module(f"{__name__}.program").NumbaProgram(plan, params)
         return program
+
+    def learner(self, plan: TrainingPlan, dtype: str) -> Learner:
+        learner: Learner = import_module(f"{__name__}.training.learner").NumbaLearner(plan)
+        return learner
 
 
 def _choices() -> Any:

@@ -7,7 +7,7 @@ A `Tape` knows no addresses. Values lie in buffers whose lifetimes follow from t
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from archforge.ops.base import Array
 from archforge.plan import Step
 from archforge.plan.arena import Buffer
 
-__all__ = ["ALIGNMENT", "BufferPlace", "Params", "Tape", "TapeCall", "TapeValue", "aligned"]
+__all__ = ["ALIGNMENT", "BufferPlace", "Params", "PythonCall", "Tape", "TapeCall", "TapeValue", "aligned"]
 
 # The packed parameters of a kernel, by the names that the kernel gives them.
 Params = Mapping[str, Array]
@@ -113,8 +113,15 @@ class TapeCall:
     units: int
 
 
-# A step that runs in Python: a reference kernel between values.
-Fallback = tuple[Step, Mapping[str, Array], tuple[TapeValue, ...], TapeValue]
+@dataclass(frozen=True, slots=True)
+class PythonCall:
+    """A call in Python for the step that makes the value `step`: `compute` takes arrays of `inputs`, in the
+    reference's order, and returns those of `outputs`."""
+
+    step: str
+    compute: Callable[..., Sequence[Array]]
+    inputs: tuple[TapeValue, ...]
+    outputs: tuple[TapeValue, ...]
 
 
 @dataclass(slots=True, eq=False)
@@ -129,7 +136,7 @@ class Tape:
     images: int
     types: Mapping[str, TensorType]
     inside_concats: Mapping[str, tuple[str, int]]
-    calls: list[TapeCall | Fallback] = field(default_factory=list)
+    calls: list[TapeCall | PythonCall] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)  # bytes of each buffer
     inputs: list[tuple[str, TapeValue]] = field(default_factory=list)
     scratch: int = 0  # bytes that a thread needs
@@ -198,10 +205,19 @@ class Tape:
     def fall_back(self, step: Step, params: Mapping[str, Array], inputs: tuple[TapeValue, ...]) -> TapeValue:
         """Record a step that the reference computes in Python."""
         made = self._value(self.types[step.output].shape, images=self.images)
-        for value in (*inputs, made):
-            self._touch(value.place.buffer, len(self.calls))
-        self.calls.append((step, params, inputs, made))
+        self.python_call(lambda *arrays: (step.node.op.reference(params, *arrays),), inputs, (made,))
         return made
+
+    def python_call(
+        self,
+        compute: Callable[..., Sequence[Array]],
+        inputs: Sequence[TapeValue],
+        outputs: Sequence[TapeValue],
+    ) -> None:
+        """Record a call in Python, between steps of machine code."""
+        for value in (*inputs, *outputs):
+            self._touch(value.place.buffer, len(self.calls))
+        self.calls.append(PythonCall(self.current, compute, tuple(inputs), tuple(outputs)))
 
     def is_whole(self, value: TapeValue) -> bool:
         """True if the value has memory for all images."""

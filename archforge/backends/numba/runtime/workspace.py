@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from archforge.backends.numba.runtime.records import STEP
-from archforge.backends.numba.runtime.tape import BufferPlace, Fallback, Tape, TapeCall, TapeValue, aligned
+from archforge.backends.numba.runtime.tape import BufferPlace, PythonCall, Tape, TapeCall, TapeValue, aligned
 from archforge.backends.numba.runtime.threads import help_with
 from archforge.backends.numba.runtime.unit_recipe import SCHEDULER
 from archforge.backends.numba.toolchain.machine import FLOAT, machine
@@ -52,7 +52,7 @@ class Workspace:
         self._seen: dict[TapeValue, Array] = {}  # views on the arena, which take longer to make than to copy
         self._steps_at_once = FEW_STEPS
         # Runs of steps that machine code does without Python in between, and steps that Python does.
-        self._segments: list[Array | Fallback] = []
+        self._segments: list[Array | PythonCall] = []
         steps: list[tuple[int, int, int]] = []
         for call in [*tape.calls, None]:
             if isinstance(call, TapeCall):
@@ -81,7 +81,7 @@ class Workspace:
         watcher.took_inputs()
         for call, piece in zip(self._tape.calls, self._pieces(), strict=True):
             self._do(piece)
-            watcher.made(call.step if isinstance(call, TapeCall) else call[0].output)
+            watcher.made(call.step)
         outputs = self._outputs(wanted)
         watcher.gave_outputs()
         return outputs
@@ -100,18 +100,20 @@ class Workspace:
         self._given.clear()
         return outputs
 
-    def _pieces(self) -> Iterator[Array | Fallback]:
+    def _pieces(self) -> Iterator[Array | PythonCall]:
         """The segments as single calls, in the order of the tape."""
         for segment in self._segments:
-            if isinstance(segment, tuple):
+            if isinstance(segment, PythonCall):
                 yield segment
             else:
                 yield from (segment[i : i + 1] for i in range(len(segment)))
 
-    def _do(self, segment: Array | Fallback) -> None:
-        if isinstance(segment, tuple):
-            step, params, given, made = segment
-            self._fill(made, step.node.op.reference(params, *map(self._array, given)))
+    def _do(self, segment: Array | PythonCall) -> None:
+        if isinstance(segment, PythonCall):
+            for value, array in zip(
+                segment.outputs, segment.compute(*map(self._array, segment.inputs)), strict=True
+            ):
+                self._fill(value, array)
         else:
             for first in range(0, len(segment), self._steps_at_once):
                 self._compute(segment[first : first + self._steps_at_once])

@@ -1,0 +1,162 @@
+"""Learners of backends learn what the op files' own gradients do: every op, whole networks, every thread."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from archforge.backends import available, get
+from archforge.ir import (
+    Backward,
+    Example,
+    Gradients,
+    Graph,
+    Node,
+    Op,
+    ParamDecl,
+    TensorType,
+    TypedGraph,
+    infer,
+)
+from archforge.ops.base import Array
+from archforge.plan.backward import TrainingPlan, training_plan
+from archforge.plan.learner import Learned, Learner, Learning, ReferenceLearner
+from archforge.weights import rule_weights
+from tests.gradients import CASES, Case, draws, loss_gradients
+from tests.graphs import GRAPHS, WEIGHTS, graph, inputs_of, node
+from tests.op_examples import EXAMPLES, OpExample
+
+BATCH = 3
+# Of the largest gradient of a parameter, in float32 beside float64.
+TOLERANCE = 1e-5
+NETWORK_TOLERANCE = 1e-4  # of the largest of the whole network, after tens of layers
+
+LEARNING = [name for name in available() if isinstance(get(name), Learning)]
+each_backend = pytest.mark.parametrize("backend", LEARNING)
+
+
+class Leaf(Op):
+    """A test's own op that returns its parameter, whose gradient is thus that of the value itself."""
+
+    op: ClassVar[str] = "leaf"
+    examples: ClassVar = (Example({}, ((2, 3),)),)
+
+    def params(self, *inputs: TensorType) -> dict[str, ParamDecl]:
+        return {"value": ParamDecl((BATCH, *inputs[0].shape))}
+
+    def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
+        return params["value"]
+
+    def gradient(self, back: Backward) -> Gradients:
+        return Gradients((), {"value": back.dy})
+
+
+def learner_of(backend: str, plan: TrainingPlan) -> Learner:
+    chosen = get(backend)
+    assert isinstance(chosen, Learning)
+    return chosen.learner(plan, "float32")
+
+
+def learned(
+    learner: Learner, params: Mapping[str, Array], inputs: Mapping[str, Array], dtype: str = "float32"
+) -> Learned:
+    """Copies of what a learner finds for a loss that weighs each element of each output."""
+    cast = {name: np.array(a, dtype) for name, a in params.items()}
+    given = {name: np.array(a, dtype) for name, a in inputs.items()}
+
+    def loss(outputs: Mapping[str, Array]) -> dict[str, Array]:
+        return {name: d.astype(dtype) for name, d in loss_gradients(outputs).items()}
+
+    found = learner.learn(cast, given, draws, loss)
+    return Learned(*({n: a.copy() for n, a in part.items()} for part in found))
+
+
+def assert_alike(found: Learned, expected: Learned, tolerance: float, least: float = 1e-2) -> None:
+    """Equal to within `tolerance` of each array's largest number, which counts as at least `least` of that of
+    all arrays."""
+    for ours, theirs in zip(found, expected, strict=True):
+        assert [*ours] == [*theirs]
+        largest = {name: float(np.abs(array).max()) for name, array in theirs.items()}
+        for name, array in theirs.items():
+            assert ours[name].shape == array.shape
+            scale = max(largest[name], least * max(largest.values()))
+            worst = float(np.abs(ours[name] - array).max())
+            assert worst <= tolerance * scale, f"{name}: {worst / scale:.1e}"
+
+
+def example_graph(example: OpExample, *, with_leaves: bool) -> TypedGraph:
+    """The op by itself, on inputs or on values that are parameters, so that they get gradients."""
+    names = [f"x{i}" for i in range(len(example.types))]
+    leaves = tuple(Node(f"leaf_{n}", Leaf(), (n,), 0, params_of=f"leaf_{n}") for n in names)
+    read = tuple(n.name for n in leaves) if with_leaves else tuple(names)
+    op = Node("op", example.op, read, 0, params_of="op")
+    inputs = dict(zip(names, example.types, strict=True))
+    return infer(Graph("example", inputs, (*leaves * with_leaves, op), {"op": "op"}))
+
+
+@each_backend
+@pytest.mark.parametrize("with_leaves", [True, False], ids=["of values", "of an input"])
+@pytest.mark.parametrize("example", EXAMPLES, ids=str)
+def test_gradients_of_every_example_are_those_of_its_file(
+    example: OpExample, with_leaves: bool, backend: str
+) -> None:
+    typed = example_graph(example, with_leaves=with_leaves)
+    plan = training_plan(typed)
+    values = dict(zip(typed.inputs, example.inputs("float64", BATCH), strict=True))
+    params = {f"op.{name}" if name else "op": a for name, a in example.params("float64").items()}
+    if with_leaves:
+        params |= {f"leaf_{name}.value": a for name, a in values.items()}
+    expected = learned(ReferenceLearner(plan), params, values, "float64")
+    learner = learner_of(backend, plan)
+    for _ in range(2):  # memory is used again
+        assert_alike(learned(learner, params, values), expected, TOLERANCE)
+
+
+@each_backend
+@pytest.mark.parametrize("name", GRAPHS)
+def test_gradients_of_the_hand_made_graphs_are_those_of_the_op_files(name: str, backend: str) -> None:
+    plan = training_plan(GRAPHS[name])
+    inputs = inputs_of(GRAPHS[name], batch=BATCH)
+    expected = learned(ReferenceLearner(plan), WEIGHTS[name], inputs, "float64")
+    found = learned(learner_of(backend, plan), WEIGHTS[name], inputs)
+    assert_alike(found, expected, TOLERANCE, least=1.0)
+
+
+NETWORKS = [case for case in CASES if case.name in {"lenet_5_mnist", "resnet_20_cifar", "squeezenet_1_1"}]
+
+
+@each_backend
+@pytest.mark.parametrize("case", NETWORKS, ids=str)
+def test_gradients_of_networks_are_those_of_the_op_files(case: Case, backend: str) -> None:
+    typed, params, inputs = case.arrays()
+    plan = training_plan(typed)
+    expected = learned(ReferenceLearner(plan), params, inputs, "float64")
+    found = learned(learner_of(backend, plan), params, inputs)
+    assert_alike(found, expected, NETWORK_TOLERANCE, least=1.0)
+
+
+@each_backend
+def test_an_output_that_the_loss_leaves_out_gives_no_gradients(backend: str) -> None:
+    typed = graph(
+        node("trunk", "linear", "input", out=4),
+        node("head", "linear", "trunk", out=2),
+        node("other", "linear", "trunk", out=3),
+        inputs={"input": (5,)},
+        outputs={"head": "head", "other": "other"},
+    )
+    plan = training_plan(typed)
+    params, inputs = rule_weights(typed.params()), inputs_of(typed, BATCH)
+    arrays = {name: np.array(a, np.float32) for name, a in params.items()}
+    given = {"input": inputs["input"].astype(np.float32)}
+
+    def trained_by(learner: Learner, wanted: set[str]) -> set[str]:
+        found = learner.learn(arrays, given, draws, lambda y: {n: np.ones_like(y[n]) for n in wanted})
+        return {name.partition(".")[0] for name in found.gradients}
+
+    for learner in (ReferenceLearner(plan), learner_of(backend, plan)):
+        assert trained_by(learner, {"head"}) == {"trunk", "head"}
+        assert trained_by(learner, {"other"}) == {"trunk", "other"}
+        assert trained_by(learner, set()) == set()
