@@ -16,13 +16,17 @@ __all__ = ["Part", "all_parts", "bare_setting", "kind_of"]
 
 class Part(BaseModel):
     """A part that a spec names by `word`, with its settings as fields. Classes that set `package` are kinds:
-    the modules of that package hold one part each, and are found by being there."""
+    the modules of that package hold one part each, and are found by being there.
+
+    elsewhere: names that other libraries have for it, for the way out of a word that does not exist.
+    """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", defer_build=True)
 
     what: ClassVar[str]  # a kind of part, as sentences name it: `loss`
     package: ClassVar[str]
     word: ClassVar[str]
+    elsewhere: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def settings(cls) -> tuple[str, ...]:
@@ -44,7 +48,11 @@ def all_parts(kind: type[P]) -> dict[str, type[P]]:
     while pending:
         cls = pending.pop()
         pending += cls.__subclasses__()
-        if "word" in vars(cls) and found.setdefault(cls.word, cls) is not cls:
+        if (
+            cls.__module__.startswith(f"{kind.package}.")
+            and "word" in vars(cls)
+            and found.setdefault(cls.word, cls) is not cls
+        ):
             raise InternalError(f"two parts are called {cls.word}")
     return dict(sorted(found.items()))
 

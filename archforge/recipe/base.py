@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
-from archforge.ir import Array, ParamDecl
+from archforge.ir import Array, ParamDecl, TensorType
 from archforge.parts import Part
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ __all__ = [
     "Moment",
     "NotNegative",
     "Optimizer",
+    "Reads",
     "Schedule",
     "Share",
     "Stop",
@@ -50,19 +51,33 @@ class Classes(NamedTuple):
     @classmethod
     def along(cls, axis: int, prediction: Array, target: Array) -> Classes:
         """The greatest of the numbers along `axis` of a prediction, and of a target that is as large."""
-        right = target if target.ndim < prediction.ndim else target.argmax(axis)
-        return cls(prediction.argmax(axis), right, prediction.shape[axis])
+        predicted = prediction.argmax(axis)
+        right = target.argmax(axis) if target.shape == prediction.shape else target.reshape(predicted.shape)
+        return cls(predicted, right, prediction.shape[axis])
+
+    @classmethod
+    def sides(cls, prediction: Array, bound: float, target: Array) -> Classes:
+        """Two classes for each number of a prediction, 1 above the bound, and for each of a target, 1 above
+        0.5."""
+        right = (target > 0.5).reshape(prediction.shape)
+        return cls((prediction > bound).astype("int64"), right.astype("int64"), 2)
+
+
+# The numbers that a loss takes: any, scores that a softmax or sigmoid would make probabilities of,
+# probabilities, or their logarithms.
+Reads = Literal["any", "scores", "probabilities", "log_probabilities"]
 
 
 class Loss(Part):
-    """A number that says how far predictions are from their targets, the less the better.
+    """A number that says how far predictions are from their targets, the less the better. It has no state.
 
-    takes_under: kinds of ops which, last in a graph, are passed over: the loss takes their input, since it
-    applies them itself. A loss has no state.
+    reads: the numbers that predictions are. takes_under: kinds of ops which, last in a graph, are passed
+    over: the loss takes their input, since it applies them itself.
     """
 
     what = "loss"
     package = "archforge.recipe.losses"
+    reads: ClassVar[Reads] = "any"
     takes_under: ClassVar[tuple[str, ...]] = ()
 
     @property
@@ -74,10 +89,19 @@ class Loss(Part):
         """The classes that predictions stand for, with the right ones; None where targets are no classes."""
         return None
 
+    def require(self, x: TensorType) -> None:
+        """Raises `ShapeError` where the loss cannot take predictions of this type."""
+
     def value(self, prediction: Array, target: Array) -> LossValue:
         """The loss of predictions float[N, *shape] and its gradient. `target` holds numbers of classes,
-        int[N, *shape without the axis of classes], or as many numbers as the prediction."""
+        int[N, *shape without the axis of classes], or as many numbers as the prediction. Raises E0607 where
+        it holds neither."""
         raise NotImplementedError
+
+    def probabilities(self, prediction: Array) -> Array:
+        """The probabilities that a prediction, as the loss takes it, stands for; the prediction itself where
+        it stands for none."""
+        return prediction
 
 
 class Optimizer(Part):

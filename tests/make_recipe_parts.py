@@ -1,0 +1,79 @@
+"""torch's figures of losses, optimizers, schedules and initialisers, for `tests/data/recipe_parts.json`.
+
+Run it where torch is installed, which `make gradients` does.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib import import_module
+from typing import Any
+
+from tests.recipe_cases import LOSS_CASES, RECIPE_FIGURES, LossCase, projected
+
+__all__ = ["torch_loss"]
+
+
+def torch_loss(case: LossCase) -> list[float]:
+    """The loss that torch gives, and projections of its gradient, float64."""
+    torch: Any = import_module("torch")
+    f = torch.nn.functional
+    loss: Any = case.loss
+    x = torch.from_numpy(case.prediction()).requires_grad_()
+    target = torch.from_numpy(case.target())
+    classes = case.shape[case.axis - 1]
+    hot = f.one_hot(target, classes).movedim(-1, case.axis).double() if case.of_classes else target
+    y = x.movedim(case.axis, 1).contiguous()  # where torch has its classes
+    named: dict[str, Any] = {"reduction": "sum" if loss.reduction == "batch_mean" else loss.reduction}
+    weighed = (
+        named | {"weight": torch.tensor(loss.weights).double()} if getattr(loss, "weights", ()) else named
+    )
+    match loss.word:
+        case "cross_entropy":
+            weighed |= {"ignore_index": loss.ignore} if case.of_classes else {}
+            to = target if case.of_classes else target.movedim(case.axis, 1)
+            value = f.cross_entropy(y, to, label_smoothing=loss.smoothing, **weighed)
+        case "nll":
+            if not case.of_classes:  # which torch takes no probabilities for
+                return []
+            value = f.nll_loss(y, target, ignore_index=loss.ignore, **weighed)
+        case "kl":
+            value = f.kl_div(f.log_softmax(x, case.axis), hot, **named)
+            value = value * classes if loss.reduction == "mean" else value
+        case "mse" | "bce" | "mae" | "huber" | "bce_with_logits":
+            function = {
+                "mse": f.mse_loss,
+                "mae": f.l1_loss,
+                "bce": f.binary_cross_entropy,
+                "bce_with_logits": f.binary_cross_entropy_with_logits,
+                "huber": lambda *given, **rest: f.huber_loss(*given, delta=loss.delta, **rest),
+            }[loss.word]
+            value = function(x, hot, **named)
+        case _:
+            return []
+    value = value / len(x) if loss.reduction == "batch_mean" else value
+    value.backward()
+    return [float(value.detach()), *projected(str(case), x.grad.numpy())]
+
+
+def figures() -> dict[str, Any]:
+    """All figures by the names of their cases."""
+    return {"losses": {str(case): found for case in LOSS_CASES if (found := torch_loss(case))}}
+
+
+def main() -> None:
+    """Write the file anew."""
+    sections = {"made by": f"torch {import_module('torch').__version__}"} | figures()
+    text = ",\n".join(f"  {json.dumps(name)}: {_lines(content)}" for name, content in sections.items())
+    RECIPE_FIGURES.write_text(f"{{\n{text}\n}}\n", encoding="utf-8")
+
+
+def _lines(content: Any) -> str:
+    if not isinstance(content, dict):
+        return json.dumps(content)
+    rows = ",\n".join(f"    {json.dumps(name)}: {json.dumps(row)}" for name, row in content.items())
+    return f"{{\n{rows}\n  }}"
+
+
+if __name__ == "__main__":
+    main()
