@@ -20,6 +20,8 @@ from archforge import driver
 from archforge.backends.numpy import NumpyBackend
 from archforge.cli.options import input_shape
 from archforge.data.arrays import write_arrays
+from archforge.datasets.opening import open_data
+from archforge.datasets.splits import split
 from archforge.errors import Diagnostic, DiagnosticError
 from archforge.export import Subject
 from archforge.export.module import bodies, model_source
@@ -117,6 +119,7 @@ OTHERS: dict[str, Callable[[], object]] = {
     "E0606": lambda: archforge.compile(SPEC, weights={"conv.bias": np.zeros(3)}),
     "E0607": lambda: _compile(FITTING)(np.zeros((1, 1, 4, 4))),
     "E0608": lambda: _compile(FITTING, taps=["cnv"]),
+    "E0609": lambda: split(open_data(None, (1, 28, 28)), limit=1_800),
     "E0701": lambda: _compile(backend="nunpy"),
     "E0702": _strict_plan,
     "E0703": lambda: _compile(backend="numpy", dtype="int8"),

@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,16 @@ from archforge.errors import DiagnosticError, fail
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 
-__all__ = ["IMAGE_SUFFIXES", "MAX_PIXELS", "image_reader"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "MAX_PIXELS",
+    "image_reader",
+    "in_mode",
+    "opened_picture",
+    "pillow",
+    "scaled_centre",
+    "upright",
+]
 
 IMAGE_SUFFIXES = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))
 # Of Pillow's formats; its others are read by rarer code, or start other programs.
@@ -46,33 +56,17 @@ def image_reader(shape: tuple[int, ...], preprocessing: Preprocessing | None) ->
     installed, E0607 for an input that is no picture. The function itself raises E0601 for a file that it
     cannot read.
     """
-    try:
-        pillow, ops = import_module("PIL.Image"), import_module("PIL.ImageOps")
-    except ImportError:
-        fail(
-            "E0601",
-            "pictures need Pillow, which is not installed",
-            help="pip install 'archforge-zoo[images]'",
-        )
+    pillow()
     if len(shape) != 3 or shape[0] not in MODES:
         fail("E0607", "the network's input is no picture of 1 or 3 channels", help="give it .npy files")
     mode = MODES[shape[0]]
 
     def read(path: Path) -> Array:
-        refuse_other_kinds(path, "picture")
-        try:
-            with _opened(pillow, path) as file:
-                _check(file, path)
-                image = _in_mode(pillow, ops.exif_transpose(file), mode)
-                if preprocessing:
-                    image = _cut(pillow, image, (shape[1], shape[2]), preprocessing)
-                pixels: Array = np.asarray(image, np.float32)
-        except DiagnosticError:
-            raise
-        # Pillow's plugins raise what their formats bring up.
-        except Exception as error:  # noqa: BLE001
-            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            fail("E0601", f"cannot read {path}: {reason.splitlines()[0].lower()}")
+        with opened_picture(path) as file:
+            image = in_mode(upright(file), mode)
+            if preprocessing:
+                image = scaled_centre(image, (shape[1], shape[2]), preprocessing)
+            pixels: Array = np.asarray(image, np.float32)
         if pixels.ndim == 2:
             pixels = pixels[..., None]
         if preprocessing:
@@ -84,11 +78,46 @@ def image_reader(shape: tuple[int, ...], preprocessing: Preprocessing | None) ->
     return read
 
 
-def _opened(pillow: Any, path: Path) -> Any:
-    """The file with its header read. Its size is checked here, so Pillow's warning of it is not shown."""
+def pillow() -> Any:
+    """Pillow's module `Image`. Raises E0601 where it is not installed."""
+    try:
+        return import_module("PIL.Image")
+    except ImportError:
+        fail(
+            "E0601",
+            "pictures need Pillow, which is not installed",
+            help="pip install 'archforge-zoo[images]'",
+        )
+
+
+@contextmanager
+def opened_picture(path: Path) -> Iterator[Any]:
+    """A picture of Pillow's whose header is read and whose size is known to be allowed. Raises E0601, also
+    for what Pillow raises meanwhile."""
+    refuse_other_kinds(path, "picture")
+    try:
+        with _opened(path) as file:
+            _check(file, path)
+            yield file
+    except DiagnosticError:
+        raise
+    # Pillow's plugins raise what their formats bring up.
+    except Exception as error:  # noqa: BLE001
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        fail("E0601", f"cannot read {path}: {reason.splitlines()[0].lower()}")
+
+
+def _opened(path: Path) -> Any:
+    """The file with its header read. Its size is checked later, so Pillow's warning of it is not shown."""
+    image = pillow()
     with _opening, warnings.catch_warnings():
-        warnings.simplefilter("ignore", pillow.DecompressionBombWarning)
-        return pillow.open(path, formats=FORMATS)
+        warnings.simplefilter("ignore", image.DecompressionBombWarning)
+        return image.open(path, formats=FORMATS)
+
+
+def upright(image: Any) -> Any:
+    """The picture turned as its EXIF data says."""
+    return import_module("PIL.ImageOps").exif_transpose(image)
 
 
 def _check(image: Any, path: Path) -> None:
@@ -110,21 +139,21 @@ def _check(image: Any, path: Path) -> None:
         )
 
 
-def _in_mode(pillow: Any, image: Any, mode: str) -> Any:
-    """The picture in grey or in colour, with 8 bits a channel."""
+def in_mode(image: Any, mode: str) -> Any:
+    """The picture in grey, `L`, or in colour, `RGB`, with 8 bits a channel."""
     if image.mode.startswith("I;16"):  # Pillow would clip
-        image = pillow.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        image = pillow().fromarray((np.asarray(image) >> 8).astype(np.uint8))
     image.info.pop("transparency", None)  # which Pillow would warn of leaving out
     return image.convert(mode)
 
 
-def _cut(pillow: Any, image: Any, size: tuple[int, int], preprocessing: Preprocessing) -> Any:
-    """The centre of the picture, (height, width), scaled as the recipe says."""
+def scaled_centre(image: Any, size: tuple[int, int], preprocessing: Preprocessing) -> Any:
+    """The centre of a picture of Pillow's, (height, width), scaled as the recipe says."""
     height, width = size
     tall, wide = preprocessing.resized((image.height, image.width), size)
     # Rounded as torchvision's CenterCrop does.
     left, top = round((wide - width) / 2), round((tall - height) / 2)
-    filter = pillow.Resampling[preprocessing.interpolation.upper()]
+    filter = pillow().Resampling[preprocessing.interpolation.upper()]
     if wide * tall <= MAX_SCALED:
         return image.resize((wide, tall), filter).crop((left, top, left + width, top + height))
     # The part that is kept and what its filter reaches, so that its place is a small number: Pillow rounds

@@ -102,19 +102,22 @@ def kind_of(head: bytes) -> FileKind | None:
 
 
 @contextmanager
-def opened(path: Path, what: str, *, may_be_packed: bool = False) -> Iterator[BinaryIO]:
+def opened(
+    path: Path, what: str, *, may_be_packed: bool = False, is_known: bool = False
+) -> Iterator[BinaryIO]:
     """A file to read as `what`, such as `npz file of weights`.
 
     Raises E0601 if it cannot be opened, is empty or of another kind, or if what is done with it raises what
-    malformed bytes do. may_be_packed: the reader takes files that gzip has packed.
+    malformed bytes do. may_be_packed: the reader takes files that gzip has packed. is_known: what it is has
+    been told already, so its first bytes are not looked at.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():  # a pipe would be waited for
             fail("E0601", f"cannot read {path}: it is no regular file")
         with path.open("rb") as file:
-            head = file.read(HEAD)
-            _refuse_others(path, what, head, may_be_packed=may_be_packed)
-            file.seek(0)
+            if not is_known:
+                _refuse_others(path, what, file.read(HEAD), may_be_packed=may_be_packed)
+                file.seek(0)
             yield file
     except OSError as error:
         fail("E0601", f"cannot read {path}: {reason_of(error)}")

@@ -38,10 +38,10 @@ class FileVersion:
     @contextmanager
     def opened(self) -> Iterator[BinaryIO]:
         """Open the same version once more. Raises E0601 if the file has changed or is gone."""
-        with opened(self.path, self.what) as file:
+        with opened(self.path, self.what, is_known=True) as file:
             if _identity(file) != self.identity:
                 message = f"{self.path} has changed since its header was read"
-                fail("E0601", message, help="compile the network again, with the file as it is now")
+                fail("E0601", message, help="begin again, with the file as it is now")
             yield file
 
 

@@ -1,0 +1,65 @@
+"""Batches of samples, read ahead of their use, in an order that a seed and the number of an epoch decide."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from archforge.datasets.base import AnyArray, Pair, Samples
+from archforge.datasets.draws import generator
+from archforge.datasets.fit import Fit
+from archforge.ops.lazy_numpy import np
+
+__all__ = ["Batches"]
+
+READERS = 2  # threads
+AHEAD = 3  # batches that are read before they are asked for
+
+
+@dataclass(frozen=True, slots=True)
+class Batches:
+    """Samples by up to `size`, each as the network takes it.
+
+    shuffle: another order in each epoch, which depends on `seed` and the epoch's number alone. drop_last: a
+    last batch that is not whole is left out.
+    """
+
+    samples: Samples
+    fit: Fit
+    size: int
+    seed: int = 0
+    shuffle: bool = False
+    drop_last: bool = False
+
+    def __len__(self) -> int:
+        """The number of batches of an epoch."""
+        whole, rest = divmod(len(self.samples), self.size)
+        return whole + (rest > 0 and not self.drop_last)
+
+    def order(self, epoch: int) -> AnyArray:
+        """The numbers of the samples in the order of an epoch, int64[len(samples)]."""
+        if not self.shuffle:
+            return np.arange(len(self.samples))
+        return generator(self.seed, "shuffle", epoch).permutation(len(self.samples))
+
+    def epoch(self, number: int = 0, *, first: int = 0) -> Iterator[Pair]:
+        """The batches of an epoch from `first` on: inputs float32[N, *shape] and their targets. Those before
+        are not read. Raises E0601 and E0607 for a sample that cannot be read or does not fit."""
+        order = self.order(number)
+        pool = ThreadPoolExecutor(READERS, "archforge-read")
+        waiting: deque[Future[Pair]] = deque()
+        try:
+            for batch in range(first, len(self)):
+                chosen = order[batch * self.size : (batch + 1) * self.size]
+                waiting.append(pool.submit(self._batch, chosen, number))
+                if len(waiting) > AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _batch(self, chosen: AnyArray, epoch: int) -> Pair:
+        return self.fit.batch(self.samples.take(chosen), chosen, self.seed, epoch)

@@ -1,0 +1,18 @@
+"""Random numbers of data: each draw depends on a seed, a name and numbers, and on no draw before it."""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING
+
+from archforge.ops.lazy_numpy import np
+
+if TYPE_CHECKING:
+    from numpy.random import Generator
+
+__all__ = ["generator"]
+
+
+def generator(seed: int, name: str, *numbers: int) -> Generator:
+    """The random numbers of `name`, and of a sample, an epoch or whatever the numbers count."""
+    return np.random.Generator(np.random.PCG64([seed, zlib.crc32(name.encode()), *numbers]))

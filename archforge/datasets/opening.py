@@ -1,0 +1,65 @@
+"""Data of a path: its format is told by what lies there, or named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from archforge.data.opened_files import HEAD, kind_of
+from archforge.datasets.base import Data, Format
+from archforge.errors import fail
+from archforge.parts import all_parts
+from archforge.paths import is_folder, is_there
+
+__all__ = ["detect", "open_data"]
+
+
+def open_data(path: str | Path | None, shape: tuple[int, ...], format: Format | None = None) -> Data:
+    """The samples of a file or folder for a network whose input has this shape; those that come with
+    archforge where there is no path. Raises E0601."""
+    from archforge.datasets.formats.digits import DIGITS, Digits
+
+    if path is None:
+        if format is not None and not isinstance(format, Digits):
+            fail("E0601", f"data of the format `{format.word}` are needed", help="--data PATH")
+        return Digits().open(DIGITS, shape)
+    path = Path(path)
+    if isinstance(format, Digits):
+        fail("E0601", f"{path} is not read: the format `digits` brings its own data", help="leave one out")
+    if not is_there(path):
+        fail("E0601", f"there is no file or folder {path}")
+    return (format or detect(path)).open(path, shape)
+
+
+def detect(path: Path) -> Format:
+    """The format of a file or folder, with the settings that it has by default. Raises E0601."""
+    formats: Mapping[str, type[Format]] = all_parts(Format)
+    try:
+        found = [word for word, cls in formats.items() if cls.recognises(path)]
+    except OSError as error:
+        fail("E0601", f"cannot read {path}: {(error.strerror or str(error)).lower()}")
+    if len(found) > 1:
+        help = f"data: {{format: {found[0]}}}"
+        fail("E0601", f"{path} may be {' or '.join(found)}", help=help)
+    if not found:
+        _refuse(path, formats)
+    return formats[found[0]]()
+
+
+def _refuse(path: Path, formats: Mapping[str, type[Format]]) -> None:
+    kind = None
+    if not is_folder(path):
+        with suppress(OSError), path.open("rb") as file:
+            kind = kind_of(file.read(HEAD))
+    if kind:
+        fail(
+            "E0601",
+            f"{path} is no data: it is {kind.words}",
+            help=ARRAYS if "pickle" in kind.words else kind.help,
+        )
+    help = f"formats: {', '.join(formats)}; docs/data.md says what each looks like"
+    fail("E0601", f"cannot tell the format of {path}", help=help)
+
+
+ARRAYS = "in Python, if you trust it: load it there, and numpy.savez('data.npz', x_train=..., y_train=...)"
