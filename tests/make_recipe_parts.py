@@ -9,9 +9,20 @@ import json
 from importlib import import_module
 from typing import Any
 
-from tests.recipe_cases import LOSS_CASES, RECIPE_FIGURES, LossCase, projected
+from tests.recipe_cases import (
+    LOSS_CASES,
+    OPTIMIZER_CASES,
+    RECIPE_FIGURES,
+    STEPS,
+    STORED_STEPS,
+    LossCase,
+    OptimizerCase,
+    projected,
+    slope,
+    start,
+)
 
-__all__ = ["torch_loss"]
+__all__ = ["torch_loss", "torch_steps"]
 
 
 def torch_loss(case: LossCase) -> list[float]:
@@ -38,8 +49,8 @@ def torch_loss(case: LossCase) -> list[float]:
                 return []
             value = f.nll_loss(y, target, ignore_index=loss.ignore, **weighed)
         case "kl":
-            value = f.kl_div(f.log_softmax(x, case.axis), hot, **named)
-            value = value * classes if loss.reduction == "mean" else value
+            value = f.kl_div(f.log_softmax(x, case.axis), hot, reduction="sum")
+            value = value / (x.numel() // classes) if loss.reduction == "mean" else value
         case "mse" | "bce" | "mae" | "huber" | "bce_with_logits":
             function = {
                 "mse": f.mse_loss,
@@ -56,14 +67,58 @@ def torch_loss(case: LossCase) -> list[float]:
     return [float(value.detach()), *projected(str(case), x.grad.numpy())]
 
 
+# torch's names of optimizers and of their settings, where they are others.
+OPTIMIZERS = {
+    "sgd": "SGD",
+    "adagrad": "Adagrad",
+    "adadelta": "Adadelta",
+    "rmsprop": "RMSprop",
+    "adam": "Adam",
+    "adamw": "AdamW",
+    "amsgrad": "Adam",
+    "nadam": "NAdam",
+    "radam": "RAdam",
+    "adamax": "Adamax",
+}
+SETTINGS = {("rmsprop", "rho"): "alpha", ("adagrad", "initial"): "initial_accumulator_value"}
+
+
+def torch_steps(case: OptimizerCase) -> list[list[float]]:
+    """Projections of the parameters after some steps of torch's optimizer, float64, if there is such a one.
+    It gets the settings that are given, so that the others are torch's defaults."""
+    torch: Any = import_module("torch")
+    word = case.optimizer.word
+    if word not in OPTIMIZERS:
+        return []
+    settings = case.optimizer.model_dump(exclude_unset=True) | (
+        {"amsgrad": True} if word == "amsgrad" else {}
+    )
+    settings = {SETTINGS.get((word, name), name): value for name, value in settings.items()}
+    params = {name: torch.from_numpy(p.copy()).requires_grad_() for name, p in start().items()}
+    optimizer = getattr(torch.optim, OPTIMIZERS[word])(params.values(), **settings)
+    found: list[list[float]] = []
+    for step in range(1, STEPS + 1):
+        for name, p in params.items():
+            p.grad = torch.from_numpy(slope(name, p.detach().numpy(), step))
+        optimizer.step()
+        if step in STORED_STEPS:
+            found.append([x for name, p in params.items() for x in projected(name, p.detach().numpy())])
+    return found
+
+
 def figures() -> dict[str, Any]:
     """All figures by the names of their cases."""
-    return {"losses": {str(case): found for case in LOSS_CASES if (found := torch_loss(case))}}
+    return {
+        "losses": {str(case): torch_loss(case) for case in LOSS_CASES},
+        "optimizers": {str(case): torch_steps(case) for case in OPTIMIZER_CASES},
+    }
 
 
 def main() -> None:
     """Write the file anew."""
-    sections = {"made by": f"torch {import_module('torch').__version__}"} | figures()
+    sections: dict[str, Any] = {"made by": f"torch {import_module('torch').__version__}"}
+    for section, found in figures().items():
+        sections[section] = {name: row for name, row in found.items() if row}
     text = ",\n".join(f"  {json.dumps(name)}: {_lines(content)}" for name, content in sections.items())
     RECIPE_FIGURES.write_text(f"{{\n{text}\n}}\n", encoding="utf-8")
 

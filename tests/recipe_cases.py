@@ -12,11 +12,23 @@ import numpy as np
 from archforge.ops.activations import sigmoid
 from archforge.ops.base import Array
 from archforge.parts import Part, all_parts
-from archforge.recipe.base import Loss
+from archforge.recipe.base import Loss, Optimizer
 from archforge.recipe.loss_kinds import log_softmax
 from tests.zoo import DATA
 
-__all__ = ["LOSS_CASES", "RECIPE_FIGURES", "LossCase", "part", "projected"]
+__all__ = [
+    "LOSS_CASES",
+    "OPTIMIZER_CASES",
+    "RECIPE_FIGURES",
+    "STEPS",
+    "STORED_STEPS",
+    "LossCase",
+    "OptimizerCase",
+    "part",
+    "projected",
+    "slope",
+    "start",
+]
 
 RECIPE_FIGURES = DATA / "recipe_parts.json"
 P = TypeVar("P", bound=Part)
@@ -94,3 +106,60 @@ def _loss_cases() -> Iterator[LossCase]:
 
 
 LOSS_CASES = tuple(_loss_cases())
+
+
+# Optimizers
+
+STEPS = 25
+STORED_STEPS = (1, 2, 7, 25)
+OPTIMIZER_SETTINGS: Mapping[str, tuple[dict[str, Any], ...]] = {
+    "sgd": (
+        {"momentum": 0.9},
+        {"momentum": 0.9, "nesterov": True},
+        {"momentum": 0.5, "dampening": 0.3},
+    ),
+    "adagrad": ({"initial": 0.1, "eps": 1e-3},),
+    "adadelta": ({"rho": 0.7, "eps": 1e-3},),
+    "rmsprop": ({"centered": True}, {"momentum": 0.9, "rho": 0.9}, {"centered": True, "momentum": 0.5}),
+    "adam": ({"betas": (0.7, 0.9), "eps": 1e-3}, {"amsgrad": True}),
+    "adamw": ({"weight_decay": 0.0}, {"amsgrad": True}),
+    "amsgrad": ({"betas": (0.5, 0.6)},),
+    "nadam": ({"betas": (0.6, 0.9), "momentum_decay": 0.1},),
+    "radam": ({"betas": (0.7, 0.9), "eps": 1e-3},),
+    "adamax": ({"betas": (0.5, 0.6), "eps": 1e-3},),
+    "lion": ({"betas": (0.5, 0.6)},),
+    "yogi": ({"betas": (0.5, 0.6), "initial": 0.1},),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizerCase:
+    """An optimizer on a small problem."""
+
+    optimizer: Optimizer
+
+    def __str__(self) -> str:
+        return f"{self.optimizer.word} {self.optimizer.model_dump(exclude_defaults=True)}"
+
+
+def start() -> dict[str, Array]:
+    """The parameters before the first step."""
+    rng = np.random.default_rng(4)
+    return {"weight": rng.standard_normal((2, 3)), "bias": rng.standard_normal(3)}
+
+
+def slope(name: str, param: Array, step: int) -> Array:
+    """The gradient of a parameter at a step: that of a bowl, steeper along each element than along the one
+    before, and shaken. A few numbers are 0."""
+    steepness = np.arange(1, param.size + 1).reshape(param.shape)
+    shaken = np.random.default_rng([step, crc32(name.encode())]).standard_normal(param.shape)
+    return np.where(shaken > 1.5, 0, steepness * param + shaken)
+
+
+def _optimizer_cases() -> Iterator[OptimizerCase]:
+    for word, cls in all_parts(Optimizer).items():
+        for settings in ({}, {"lr": 0.1, "weight_decay": 0.1}, *OPTIMIZER_SETTINGS.get(word, ())):
+            yield OptimizerCase(cls.model_validate(settings))
+
+
+OPTIMIZER_CASES = tuple(_optimizer_cases())

@@ -106,10 +106,18 @@ class Loss(Part):
 
 class Optimizer(Part):
     """A rule that moves parameters along their gradients. It works element by element: each array has a
-    state of its own, arrays of the same shape by name."""
+    state of its own, arrays of the same shape by name.
+
+    decay_is_apart: the weight decay shrinks the parameters by themselves, and is no part of their gradients.
+
+    Attributes:
+    lr: the learning rate, which schedules multiply.
+    weight_decay: the product of this and the parameters is added to their gradients.
+    """
 
     what = "optimizer"
     package = "archforge.recipe.optimizers"
+    decay_is_apart: ClassVar[bool] = False
 
     lr: NotNegative
     weight_decay: NotNegative = 0.0
@@ -118,7 +126,7 @@ class Optimizer(Part):
         """The number that each array of the state starts as, by its name."""
         return {}
 
-    def update(
+    def apply(
         self, param: Array, gradient: Array, state: Mapping[str, Array], lr: float, decay: float, step: int
     ) -> None:
         """Move `param` in place, and bring its state up to date in place.
@@ -126,6 +134,14 @@ class Optimizer(Part):
         lr: the learning rate of this update. decay: the weight decay of this array. step: number of the
         update, from 1. `gradient` may be overwritten.
         """
+        if decay and self.decay_is_apart:
+            param *= 1 - lr * decay
+        elif decay:
+            gradient += decay * param
+        self.update(param, gradient, state, lr, step)
+
+    def update(self, param: Array, gradient: Array, state: Mapping[str, Array], lr: float, step: int) -> None:
+        """`apply` behind the weight decay."""
         raise NotImplementedError
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -70,7 +70,7 @@ class TrainingRecipe(BaseModel):
     accumulate: Positive = 1
     epochs: Positive = 10
     clip: Clip = Field(default_factory=Clip)
-    spare: tuple[str, ...] = ()
+    spare: tuple[Literal["norms", "biases"], ...] = ()
     ema: Share = 0.0
     init: Mapping[str, Initialiser] = Field(default_factory=dict)
     freeze: tuple[str, ...] = ()
