@@ -4,7 +4,7 @@ E is a mistake, W a warning: what may stand, but is probably not meant. The digi
 
 E00: the command. E01: reading and YAML. E02: the document's form. E03: names, formulas, expansion.
 E04: attributes and shapes. E05: checks. E06: weights and data. E07: backends and export. E08: files of
-other formats.
+other formats. E09: training.
 """
 
 CODES: dict[str, str] = {
@@ -75,6 +75,7 @@ CODES: dict[str, str] = {
     "E0801": "a file of another format that cannot be read",
     "E0802": "a key of such a file is missing, unknown or wrong",
     "E0803": "such a file contradicts its own graph",
+    "E0904": "a loss that does not fit the output that it is for",
     "W0001": "a default that a caller set, and no call takes",
     "W0101": "a comment that says a warning is meant, where there is none",
     "W0201": "a key that means nothing where it stands",

@@ -30,7 +30,10 @@ from archforge.hardware import MemoryLimit
 from archforge.interchange.graph_json import graph_json_text, read_graph_json, stored
 from archforge.plan import plan
 from archforge.plan.contract import Lowering
+from archforge.recipe.base import Loss
+from archforge.recipe.loss_input import value_for_loss
 from archforge.spec.resolve.library import find_spec
+from tests.recipe_cases import part
 
 __all__ = ["OTHERS", "raised"]
 
@@ -129,6 +132,7 @@ OTHERS: dict[str, Callable[[], object]] = {
     "E0801": lambda: read_graph_json("missing.json"),
     "E0802": lambda: _read_graph(lambda document: document.pop("counts")),
     "E0803": lambda: _read_graph(lambda document: document["counts"].update(macs=1)),
+    "E0904": lambda: value_for_loss(archforge.load(SPEC).graph, "output", part(Loss, "bce")),
     "W0001": _set_in_vain,
     "W0607": _run_on_missing_data,
 }

@@ -14,7 +14,7 @@ from archforge.recipe.moments import move_towards
 if TYPE_CHECKING:
     from archforge.recipe.recipe import Clip, TrainingRecipe
 
-__all__ = ["Updater", "add_gradients", "clip_gradients", "is_spared"]
+__all__ = ["Updater", "clip_gradients", "is_spared"]
 
 # Elements that an optimizer is handed at a time: so few that its temporary arrays are small, and stay in a
 # core's cache from one of its passes to the next. No element depends on where an array is cut.
@@ -28,18 +28,6 @@ def is_spared(decl: ParamDecl, spare: tuple[str, ...]) -> bool:
     `norms`, weights that do not start as random numbers: factors and offsets of norms, layer_scale, prelu."""
     is_norm = decl.role == "weight" and decl.init.kind == "constant"
     return ("biases" in spare and decl.role == "bias") or ("norms" in spare and is_norm)
-
-
-def add_gradients(sums: dict[str, Array], gradients: Mapping[str, Array], share: float) -> None:
-    """Add a share of the gradients of a batch to the sums of an update, in place; the first makes them.
-
-    share: the batch's part of the samples of the update where the loss is a mean, 1 where it is a sum.
-    """
-    for name, gradient in gradients.items():
-        if name in sums:
-            sums[name] += share * gradient
-        else:
-            sums[name] = share * gradient
 
 
 def clip_gradients(gradients: Mapping[str, Array], clip: Clip) -> None:
@@ -94,6 +82,10 @@ class Updater:
             for kind, array in kinds.items()
         }
         return arrays | {f"ema.{name}": array for name, array in self.averages.items()}
+
+    def averaged(self, arrays: Mapping[str, Array]) -> Mapping[str, Array]:
+        """The arrays of a network, after an update, with the moving averages of those that have one."""
+        return {**arrays, **self.averages}
 
     def restore(self, arrays: Mapping[str, Array]) -> None:
         """Take the state that another run left. Raises E0602, E0603 and E0604 where it is another's."""

@@ -40,6 +40,7 @@ _GROUPS = {
     "E06": "Weights and data",
     "E07": "Backends and export",
     "E08": "Files of other formats",
+    "E09": "Training",
     "W": "Warnings",
 }
 _WARNINGS = """\
