@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
 from pkgutil import iter_modules
 from typing import ClassVar, TypeVar
 
@@ -11,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from archforge.errors import InternalError
 
-__all__ = ["Part", "all_parts", "bare_setting", "kind_of"]
+__all__ = ["Part", "all_parts", "bare_setting", "kind_of", "part_named"]
 
 
 class Part(BaseModel):
@@ -55,6 +56,18 @@ def all_parts(kind: type[P]) -> dict[str, type[P]]:
         ):
             raise InternalError(f"two parts are called {cls.word}")
     return dict(sorted(found.items()))
+
+
+def part_named(kind: type[P], word: str) -> type[P] | None:
+    """The part of a kind that specs call `word`, or None. The module of that name is tried first, so that
+    reading a spec loads none of the others."""
+    if word.isidentifier() and find_spec(f"{kind.package}.{word}"):
+        found = vars(import_module(f"{kind.package}.{word}")).values()
+        own = (cls for cls in found if isinstance(cls, type) and issubclass(cls, kind))
+        for cls in own:
+            if vars(cls).get("word") == word:
+                return cls
+    return all_parts(kind).get(word)
 
 
 def kind_of(cls: type[Part]) -> type[Part]:

@@ -32,7 +32,7 @@ LAYERS = (
     ("datasets",),
     ("data",),
     ("ops", "parts"),
-    ("atomic_files", "hardware", "ir", "json_text", "lifetimes", "resources"),
+    ("atomic_files", "hardware", "ir", "json_text", "lifetimes", "meanings", "resources"),
     ("paths",),
     ("errors",),
     ("codes",),

@@ -64,6 +64,11 @@ def with_graph(steps: str, before: str = "") -> str:
     return f"{START}{before}graph: [relu, {steps}]\n"
 
 
+def frozen(*patterns: str) -> str:
+    """A network whose recipe freezes these parameters."""
+    return f"{START}graph: [flatten, {{linear: 2}}]\ntrain: {{freeze: [{', '.join(patterns)}]}}\n"
+
+
 KIND = "archforge: 1\nkind: blocks\n"
 TWICE = "args: {w: 1}\nprofiles: {" + many(5, "p@: {w: @}") + "}\n"
 # For each limit, the spec that has `n` of it; of several files `net` is checked.
@@ -111,6 +116,8 @@ CASES: dict[str, Callable[[int], str | dict[str, str]]] = {
     "ALL_ITEMS": lambda n: with_graph(
         f"{{for: {{k: '=range(1010)'}}, do: [{{let: {{a: '=range({n // 1010})'}}}}]}}"
     ),
+    "RECIPE_ITEMS": lambda n: frozen(*["'*'"] * n),
+    "PATTERN": lambda n: frozen(f"'{'*' * n}'"),
 }
 # Charged for more than what the case counts: it is only refused in the end, and allowed at half.
 ROUGH = ("COMPARED", "ALL_STEPS", "ALL_ITEMS")

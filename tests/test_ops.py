@@ -14,10 +14,10 @@ from pydantic import ValidationError
 
 from archforge.codes import CODES
 from archforge.ir import ShapeError, TensorType
+from archforge.meanings import attribute_meanings, text_of
 from archforge.ops import all_ops, op_class
 from archforge.ops.base import Op
 from archforge.ops.erf import erf
-from archforge.ops.meanings import attribute_meanings, op_text
 from archforge.ops.pool import AvgPool, MaxPool
 from tests.op_examples import EXAMPLES, OpExample, bind
 
@@ -61,8 +61,8 @@ def test_meanings_are_those_of_the_nearest_class_whole() -> None:
         "counts padding as elements of value 0; without it the mean is of the elements inside the input"
     )
     assert attribute_meanings(AvgPool)["ceil"] == attribute_meanings(MaxPool)["ceil"]
-    assert "Attributes:" not in op_text(AvgPool)
-    assert op_text(AvgPool).endswith("x: float[N, C, *spatial] with 1 to 3 spatial axes.")
+    assert "Attributes:" not in text_of(AvgPool)
+    assert text_of(AvgPool).endswith("x: float[N, C, *spatial] with 1 to 3 spatial axes.")
 
 
 @each_op

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from archforge.datasets.base import DataSettings
-from archforge.ops.base import Positive
+from archforge.ops.base import Count, Flag, Positive, PositiveReal
 from archforge.recipe.base import Initialiser, Loss, NotNegative, Optimizer, Schedule, Share, Stop
 
 __all__ = ["Clip", "TrainingRecipe"]
@@ -26,8 +26,8 @@ class Clip(BaseModel):
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", defer_build=True)
 
-    norm: Annotated[float, Field(gt=0, allow_inf_nan=False, description="a number above 0")] | None = None
-    value: Annotated[float, Field(gt=0, allow_inf_nan=False, description="a number above 0")] | None = None
+    norm: PositiveReal | None = None
+    value: PositiveReal | None = None
 
 
 class TrainingRecipe(BaseModel):
@@ -76,10 +76,10 @@ class TrainingRecipe(BaseModel):
     freeze: tuple[str, ...] = ()
     recompute: tuple[str, ...] = ()
     validation: Share = 0.0
-    limit: Annotated[int, Field(ge=0, description="a whole number, 0 or more")] = 0
-    stratify: bool = False
-    shuffle: bool = True
-    drop_last: bool = False
+    limit: Count = 0
+    stratify: Flag = False
+    shuffle: Flag = True
+    drop_last: Flag = False
     seed: Seed = 0
     stop: tuple[Stop, ...] = ()
 

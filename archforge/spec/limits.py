@@ -68,3 +68,7 @@ NODES = Limit(10_000, "nodes in a graph")
 ALL_NODES = Limit(40_000, "nodes in the graphs of a spec together")
 ALL_STEPS = Limit(150_000, "steps, arguments and inputs in the graphs of a spec together")
 ALL_ITEMS = Limit(1_000_000, "items that the formulas of a spec go through")
+
+# Training
+RECIPE_ITEMS = Limit(100, "items in a list or mapping of `train`", "E0107")
+PATTERN = Limit(300, "characters in a name or pattern of `train`", "E0107")

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from archforge import driver
 from archforge.export.zoo_page import zoo_page
+from archforge.meanings import attribute_meanings, text_of
 from archforge.ops import all_ops
 from archforge.ops.base import Op
-from archforge.ops.meanings import attribute_meanings, op_text
 from archforge.resources import zoo_folder
 from archforge.spec import limits
 from archforge.spec.formulas import functions
@@ -119,7 +119,7 @@ def _words(cls: type[Op]) -> str:
 
 def _meaning(cls: type[Op]) -> str:
     """The text of an op's docstring."""
-    return escaped(op_text(cls))
+    return escaped(text_of(cls))
 
 
 # Examples

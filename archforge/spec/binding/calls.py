@@ -22,7 +22,7 @@ from archforge.spec.binding.environment import (
     Given,
     evaluate_argument,
 )
-from archforge.spec.binding.suggestions import argument_hint, target_hint, value_hint
+from archforge.spec.binding.suggestions import argument_hint, target_hint
 from archforge.spec.binding.tensors import POISON, Tensor
 from archforge.spec.formulas.failures import MISTAKES, Poisoned, mistakes_in
 from archforge.spec.formulas.formula import Formula, describe
@@ -35,6 +35,7 @@ from archforge.spec.syntax.syntax_tree import (
     Defaults,
     Value,
 )
+from archforge.spec.syntax.value_hints import value_hint
 
 __all__ = [
     "OpCall",

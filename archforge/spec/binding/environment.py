@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 from archforge.errors import Diagnostic, DiagnosticError, Note, Span, fail
 from archforge.spec import limits
-from archforge.spec.binding.suggestions import value_hint
 from archforge.spec.binding.tensors import POISON, Tensor
 from archforge.spec.formulas.failures import MISTAKES, LimitError, Poisoned, mistakes_in
 from archforge.spec.formulas.formula import Formula, Namespace, describe
 from archforge.spec.syntax.inner_steps import steps_of
 from archforge.spec.syntax.syntax_tree import ArgDecl, Argument, Body
+from archforge.spec.syntax.value_hints import value_hint
 from archforge.spec.yaml.tree import is_null
 
 __all__ = [

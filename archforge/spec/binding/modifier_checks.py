@@ -8,10 +8,10 @@ from typing import Any
 
 from archforge.errors import Span, fail
 from archforge.spec import limits
-from archforge.spec.binding.suggestions import value_hint
 from archforge.spec.binding.tensors import POISON, Tensor
 from archforge.spec.formulas.failures import Poisoned
 from archforge.spec.formulas.formula import describe
+from archforge.spec.syntax.value_hints import value_hint
 
 __all__ = ["check_count", "check_label", "check_tensor", "check_truth"]
 

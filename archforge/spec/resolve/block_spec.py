@@ -69,6 +69,7 @@ def block_spec(spec: Spec, name: str) -> Spec:
         blocks=spec.blocks | {CALL: _wrapper(block, needed)},
         graph=Body((_call(CALL, block.span, ()),), block.span),
         outputs={},
+        train={},
         expect=Mapping({case.cells.key: case.cells for case in cases}, block.span) if cases else None,
     )
 
@@ -119,6 +120,7 @@ def _case(entry: Entry, block: BlockDecl, spec: Spec) -> _Case:
     cells = {key: e for key, e in tree.entries.items() if key not in _SETTINGS}
     profile = replace(
         base,
+        train={},
         name=entry.key,
         span=entry.key_span,
         values=base.values | values | {INPUT: Argument(INPUT, entry.key_span, shape)},

@@ -19,6 +19,7 @@ from archforge.spec.resolve.spec_warnings import Import, warnings_of
 from archforge.spec.syntax.form_checks import Mistakes
 from archforge.spec.syntax.syntax_tree import (
     CELLS,
+    REACHES,
     ArgDecl,
     Argument,
     BlockDecl,
@@ -60,6 +61,7 @@ def resolve(document: SpecDocument, library: Library, name: str) -> Spec:
         outputs=next((d.outputs for d in reversed(chain) if d.outputs), {}),
         rules=merged.rules,
         expect=document.expect,
+        train=merged.train,
     )
     fail_all([*_check_keys(spec, chain), *lint(spec)])
     return replace(spec, warnings=warnings_of(document, chain, merged.imported))
@@ -115,6 +117,7 @@ class _MergedDocuments:
         self.profiles: dict[str, ProfileDecl] = {}
         self.blocks: dict[str, BlockDecl] = {}
         self.rules: dict[str, RuleDecl] = {}
+        self.train: dict[str, Entry] = {}
         self.imported: list[Import] = []
 
     def imports(self, document: SpecDocument, trail: tuple[SpecDocument, ...]) -> None:
@@ -138,6 +141,8 @@ class _MergedDocuments:
         self._add_blocks(document.blocks)
         self.rules |= document.rules
         self.defaults = merge_defaults(self.defaults, document.defaults)
+        # What is documented to be reached is of the document's own network, as in `expect`.
+        self.train = {k: e for k, e in self.train.items() if k != REACHES} | document.train
         self._add_profiles(document)
 
     def _add_profiles(self, document: SpecDocument) -> None:
@@ -176,6 +181,7 @@ def _merge_profiles(base: ProfileDecl, over: ProfileDecl) -> ProfileDecl:
         over.model or base.model,
         over.weights or (() if over.model else base.weights),
         base.preprocess | over.preprocess,
+        base.train | over.train,
     )
 
 
@@ -219,6 +225,9 @@ def _check_keys(spec: Spec, chain: list[SpecDocument]) -> list[Diagnostic]:
             hint = f"expect: {{{next(iter(profiles))}: {{source: ..., {cells[0].key}: ...}}}}"
             message = f"`{cells[0].key}` belongs to a profile"
             return [*found.found, Diagnostic("E0501", message, cells[0].key_span, help=hint)]
+    reaches = spec.document.train.get(REACHES)
+    for entry in reaches.value if reaches and isinstance(reaches.value, MappingTree) else ():
+        need(entry.key, entry.key_span, dict.fromkeys(spec.profile_names), "E0501", "profile", "`reaches`")
     for entry in spec.expect or ():
         need(entry.key, entry.key_span, profiles, "E0501", "profile", "`expect`")
     recommended = spec.header.recommended

@@ -18,6 +18,7 @@ from archforge.spec.syntax.syntax_tree import (
     SpecDocument,
     Value,
 )
+from archforge.spec.yaml.tree import Entry
 from archforge.spec.yaml.tree import Mapping as MappingTree
 
 __all__ = ["NO_PROFILE", "Spec"]
@@ -28,7 +29,8 @@ NO_PROFILE = "default"
 @dataclass(frozen=True, slots=True, eq=False)
 class Spec:
     """A document merged with its templates and imports, or one `block` of it by itself. `document` is the
-    spec's own file. `warnings` are of what shows without running it, also those that are meant."""
+    spec's own file. `train` has the keys of the recipe, as they are written. `warnings` are of what shows
+    without running it, also those that are meant."""
 
     name: str
     document: SpecDocument
@@ -43,6 +45,7 @@ class Spec:
     outputs: dict[str, OutputDecl]
     rules: dict[str, RuleDecl]
     expect: MappingTree | None
+    train: dict[str, Entry]
     block: str = ""
     warnings: tuple[Diagnostic, ...] = ()
 

@@ -31,7 +31,18 @@ _TOLD = ("expect", "departs", "repaired", "recommended")
 _IDLE_KEYS = {
     "network": (),
     "template": _TOLD,
-    "blocks": ("input", "args", "with", "defaults", "profiles", "graph", "outputs", "extends", *_TOLD),
+    "blocks": (
+        "input",
+        "args",
+        "with",
+        "defaults",
+        "profiles",
+        "graph",
+        "outputs",
+        "train",
+        "extends",
+        *_TOLD,
+    ),
 }
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
+from archforge.meanings import text_of
 from archforge.ops import all_ops
-from archforge.ops.meanings import op_text
 from archforge.spec.resolve.spec import Spec
 from archforge.spec.schema.fixed_parts import (
     ARGS,
@@ -33,6 +33,7 @@ from archforge.spec.schema.fixed_parts import (
     ref,
     shape,
 )
+from archforge.spec.schema.recipe import recipe_definitions
 from archforge.spec.schema.values import (
     FORMULA,
     Json,
@@ -136,6 +137,7 @@ def _sections(known: _Vocabulary) -> Json:
             empty=False,
             properties=dict.fromkeys(known.profiles, ref("cells")),
         ),
+        "train": ref("train"),
     }
 
 
@@ -178,6 +180,7 @@ def _definitions(known: _Vocabulary) -> Json:
                 "preprocess": PREPROCESS,
                 "defaults": ref("defaults"),
                 "blocks": ref("blocks"),
+                "train": ref("profile-train"),
                 **known.args,
             },
         },
@@ -194,6 +197,7 @@ def _definitions(known: _Vocabulary) -> Json:
         "cells": cells(),
         "figure": figure(list(known.rules)),
         "shape": shape(),
+        **recipe_definitions(known.profiles if known.closed else None),
         **ops,
         **{f"merge-{word}": _merge(word) for word in MERGES},
         **{f"block-{name}": call for name, call in known.blocks.items()},
@@ -210,7 +214,7 @@ def _words(known: _Vocabulary) -> Json:
 
 def _operation(known: _Vocabulary) -> Json:
     """A step that is a mapping: one op, block or structure with its modifiers. Judges mappings only."""
-    merges = {word: ref(f"merge-{word}", op_text(all_ops()[word])) for word in MERGES}
+    merges = {word: ref(f"merge-{word}", text_of(all_ops()[word])) for word in MERGES}
     alone = {word: _alone(word, _PLAIN) for word in (*STRUCTURES, *merges, *known.calls)}
     alone["for"] = {**_alone("for", _LOOP), "required": ["do"]}
     return {

@@ -13,8 +13,8 @@ from textwrap import shorten
 from typing import Any
 
 from archforge.errors import InternalError
+from archforge.meanings import attribute_meanings, text_of
 from archforge.ops.base import Op
-from archforge.ops.meanings import attribute_meanings, op_text
 from archforge.spec.syntax.syntax_tree import ArgDecl
 from archforge.spec.yaml.tree import GROUPED
 
@@ -81,7 +81,7 @@ def op_of(word: str, cls: type[Op]) -> Json:
             "description": f"{meaning[0].upper()}{meaning[1:]}: {kind}. {told}.",
             **_value(fragment, f"{kind}, or a formula"),
         }
-    text = op_text(cls)
+    text = text_of(cls)
     return call_of(text if word == cls.op else f"Another word for `{cls.op}`. {text}", attributes)
 
 

@@ -21,6 +21,8 @@ __all__ = [
     "NO_ATTRIBUTES",
     "OPS",
     "OP_KEYS",
+    "SETTINGS",
+    "TRAIN",
     "TYPES",
     "WAYS",
     "plain",
@@ -250,6 +252,53 @@ CELLS = _by_word(
         "params": "parameters num_params n_params param_count trainable",
     }
 )
+
+# The keys of `train`.
+TRAIN = _by_word(
+    {
+        "accumulate": "accumulate_grad_batches gradient_accumulation gradient_accumulation_steps grad_accum",
+        "batch": "batch_size batchsize minibatch minibatch_size mini_batch bs train_batch_size",
+        "clip": "grad_clip clip_grad gradient_clip clipping clip_norm clipnorm clip_value max_grad_norm",
+        "data": "dataset datasets dataloader loader",
+        "drop_last": "drop_remainder",
+        "ema": "ema_decay model_ema swa average",
+        "epochs": "n_epochs num_epochs max_epochs nb_epoch epoch nepochs iterations",
+        "freeze": "frozen trainable requires_grad fixed",
+        "init": "initializer initialiser initialization kernel_initializer weight_init init_weights",
+        "limit": "subset max_samples num_samples train_size",
+        "loss": "criterion loss_fn loss_function objective cost",
+        "losses": "criterions criteria",
+        "loss_weights": "loss_weight weights_of_losses",
+        "optimizer": "optimiser optim opt solver updater",
+        "recompute": "checkpoint checkpointing gradient_checkpointing remat",
+        "reaches": "accuracy target results expect",
+        "schedule": "scheduler lr_scheduler lr_schedule schedules schedulers learning_rate_schedule",
+        "seed": "random_state random_seed manual_seed rng",
+        "spare": "no_decay no_weight_decay",
+        "stop": "early_stopping early_stop early_stop_after earlystopping stopping patience callbacks",
+        "stratify": "stratified",
+        "validation": "valid_size val_size validation_split validation_size valid_split val_split test_size",
+    }
+)
+
+# Settings of parts and of `data`: the first of the meanings that there is.
+SETTINGS = {
+    word: tuple(meanings.split())
+    for word, meanings in _by_word(
+        {
+            "lr": "learning_rate eta eta0 base_lr alpha step_size",
+            "eps": "epsilon",
+            "weight_decay": "l2 l2_penalty decay wd",
+            "smoothing": "label_smoothing",
+            "patience": "early_stop_after n_iter_no_change",
+            "norm": "max_norm clipnorm norm_type",
+            "value": "clip_value clipvalue",
+            "format": "type kind",
+            "augment": "transforms transform augmentation augmentations",
+            "normalise": "normalize normalization",
+        }
+    ).items()
+}
 
 # What stands beside an op; under the first of these keys others have the op itself.
 BESIDE = _by_word(

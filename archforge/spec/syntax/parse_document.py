@@ -59,7 +59,21 @@ _HeaderModel = create_model(
 )
 
 
-SECTIONS = ("input", "args", "with", "defaults", "profiles", "blocks", "graph", "outputs", "rules", "expect")
+SECTIONS = (
+    *(
+        "input",
+        "args",
+        "with",
+        "defaults",
+        "profiles",
+        "blocks",
+        "graph",
+        "outputs",
+        "rules",
+        "expect",
+        "train",
+    ),
+)
 
 
 _KEYS = (*_HeaderModel.model_fields, *SECTIONS)
@@ -110,9 +124,19 @@ def parse_document(source: SourceFile) -> SpecDocument:
         outputs=section("outputs", _output),
         rules=section("rules", _rule),
         expect=mistakes.attempt(lambda: _expect(tree), None),
+        train=mistakes.attempt(lambda: _train(tree.entries.get("train")), {}),
     )
     mistakes.close()
     return document
+
+
+def _train(entry: Entry | None, profile: str = "") -> dict[str, Entry]:
+    """The keys of a section `train`. Only a document that has one loads the recipes."""
+    if entry is None or is_null(entry.value):
+        return {}
+    from archforge.spec.syntax.parse_train import parse_train
+
+    return parse_train(entry, profile)
 
 
 def _of_words(tree: Tree, key: str) -> str:
@@ -200,7 +224,7 @@ def _dims(tree: Tree) -> Value:
 
 
 def _spec_arg(entry: Entry) -> ArgDecl:
-    if entry.key in ("defaults", "blocks", "model", "weights", "preprocess"):
+    if entry.key in ("defaults", "blocks", "model", "weights", "preprocess", "train"):
         message = f"`{entry.key}` cannot name an argument: it is a key of profiles"
         fail("E0310", message, entry.key_span, help="give it another name")
     return _arg(entry)
@@ -258,6 +282,7 @@ def _profile(entry: Entry) -> ProfileDecl:
     defaults: Defaults = {}
     blocks: dict[str, BlockDecl] = {}
     preprocess: dict[str, Any] = {}
+    train: dict[str, Entry] = {}
     weights: tuple[str, ...] = ()
     model = None
     for item in mapping_of(entry.value, f"profile `{entry.key}`"):
@@ -271,10 +296,12 @@ def _profile(entry: Entry) -> ProfileDecl:
             weights = mistakes.attempt(lambda i=item: _weights(i), ())  # type: ignore[misc]
         elif item.key == "preprocess":
             preprocess = mistakes.attempt(lambda i=item: parse_preprocess(i), {})  # type: ignore[misc]
+        elif item.key == "train":
+            train = mistakes.attempt(lambda i=item: _train(i, entry.key), {})  # type: ignore[misc]
         else:
             values[item.key] = parse_argument(item)
     mistakes.close()
-    return ProfileDecl(entry.key, entry.key_span, values, defaults, blocks, model, weights, preprocess)
+    return ProfileDecl(entry.key, entry.key_span, values, defaults, blocks, model, weights, preprocess, train)
 
 
 def _weights(entry: Entry) -> tuple[str, ...]:

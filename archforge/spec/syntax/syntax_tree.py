@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 from archforge.errors import SourceFile, Span
 from archforge.spec.formulas.compiler import parse_formula
 from archforge.spec.formulas.formula import Formula, Namespace, Template
-from archforge.spec.yaml.tree import Mapping, Scalar, Sequence, Tree
+from archforge.spec.yaml.tree import Entry, Mapping, Scalar, Sequence, Tree
 
 __all__ = [
     "CELLS",
@@ -23,6 +23,7 @@ __all__ = [
     "MERGES",
     "MODIFIERS",
     "RANGE",
+    "REACHES",
     "STRUCTURES",
     "ArgDecl",
     "Argument",
@@ -63,6 +64,7 @@ CELLS = {
     "buffers": "stored, not trained: running statistics",
     "macs": "multiply-accumulates of convolutions and matrix products, one image, up to the first output",
 }
+REACHES = "reaches"  # the one key of `train` that is no setting of a run: what it is documented to reach
 # A documented count that is a range: `2~3`, or `7~` without an end.
 RANGE = re.compile(r"([0-9]{1,18})~([0-9]{1,18})?$")
 KINDS = ("int", "float", "bool", "str", "list", "tensor", "steps")
@@ -299,6 +301,7 @@ class ProfileDecl:
     model: str | None = None
     weights: tuple[str, ...] = ()  # released by the library for its model, its own default first
     preprocess: dict[str, Any] = field(default_factory=dict)
+    train: dict[str, Entry] = field(default_factory=dict)  # keys of its own, over those of the spec
     is_dropped: bool = False  # null, where one is inherited that means nothing here
 
     def changes(self) -> str:
@@ -357,6 +360,7 @@ class SpecDocument:
     outputs: dict[str, OutputDecl]
     rules: dict[str, RuleDecl]
     expect: Mapping | None
+    train: dict[str, Entry]  # each key as it is written, checked by itself
 
     def span_of(self, key: str) -> Span:
         """Span of the top-level `key`, or of the first key if there is no such one."""
