@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from archforge.atomic_files import reason_of
 from archforge.data.opened_files import HEAD, kind_of
 from archforge.datasets.base import Data, Format
 from archforge.errors import fail
@@ -29,16 +30,16 @@ def open_data(path: str | Path | None, shape: tuple[int, ...], format: Format | 
         fail("E0601", f"{path} is not read: the format `digits` brings its own data", help="leave one out")
     if not is_there(path):
         fail("E0601", f"there is no file or folder {path}")
-    return (format or detect(path)).open(path, shape)
+    try:
+        return (format or detect(path)).open(path, shape)
+    except OSError as error:
+        fail("E0601", f"cannot read {error.filename or path}: {reason_of(error)}")
 
 
 def detect(path: Path) -> Format:
-    """The format of a file or folder, with the settings that it has by default. Raises E0601."""
+    """The format of a file or folder, with the settings that it has by default. Raises E0601, OSError."""
     formats: Mapping[str, type[Format]] = all_parts(Format)
-    try:
-        found = [word for word, cls in formats.items() if cls.recognises(path)]
-    except OSError as error:
-        fail("E0601", f"cannot read {path}: {(error.strerror or str(error)).lower()}")
+    found = [word for word, cls in formats.items() if cls.recognises(path)]
     if len(found) > 1:
         help = f"data: {{format: {found[0]}}}"
         fail("E0601", f"{path} may be {' or '.join(found)}", help=help)

@@ -9,7 +9,7 @@ from typing import Literal
 
 from archforge.data.npy import read_npz
 from archforge.data.opened_files import opened
-from archforge.data.stored_arrays import StoredArray
+from archforge.data.stored_arrays import LazyArrays
 from archforge.datasets.arrays import Layout, sampled
 from archforge.datasets.base import Data, Format, Samples
 from archforge.errors import did_you_mean, fail
@@ -59,6 +59,10 @@ class Npz(Format):
     def open(self, path: Path, shape: tuple[int, ...]) -> Data:
         with opened(path, "npz file of samples") as file:
             arrays = read_npz(file, path, "npz file of samples")
+        return self.data(str(path), arrays)
+
+    def data(self, path: str, arrays: LazyArrays) -> Data:
+        """The samples of arrays by name. path: of their file, or words. Raises E0601."""
         pairs = self._found(path, arrays)
         train = self._given(path, arrays, ("x", "y")) or pairs.get("train") or pairs.get("")
         if train is None:
@@ -67,13 +71,11 @@ class Npz(Format):
         held_back = self._given(path, arrays, ("held_back_x", "held_back_y")) or self._split(path, pairs)
         return Data(self._samples(path, arrays, train), held_back and self._samples(path, arrays, held_back))
 
-    def _samples(self, path: Path, arrays: Mapping[str, StoredArray], pair: tuple[str, str]) -> Samples:
+    def _samples(self, path: str, arrays: LazyArrays, pair: tuple[str, str]) -> Samples:
         x, y = (arrays[name] for name in pair)
-        return sampled(str(path), x, y, names=pair, layout=self.layout)
+        return sampled(path, x, y, names=pair, layout=self.layout)
 
-    def _given(
-        self, path: Path, arrays: Mapping[str, StoredArray], settings: tuple[str, str]
-    ) -> tuple[str, str] | None:
+    def _given(self, path: str, arrays: LazyArrays, settings: tuple[str, str]) -> tuple[str, str] | None:
         """The pair of arrays that two settings name; None where they do not."""
         names = (getattr(self, settings[0]), getattr(self, settings[1]))
         for setting, name in zip(settings, names, strict=True):
@@ -82,7 +84,7 @@ class Npz(Format):
                 fail("E0601", f"{path} has no array `{name}` for the setting `{setting}`", help=help)
         return names if any(names) else None
 
-    def _split(self, path: Path, pairs: Mapping[str, tuple[str, str]]) -> tuple[str, str] | None:
+    def _split(self, path: str, pairs: Mapping[str, tuple[str, str]]) -> tuple[str, str] | None:
         if self.held_back:
             if self.held_back not in pairs:
                 fail("E0601", f"{path} has no split `{self.held_back}`", help=f"it has: {', '.join(pairs)}")
@@ -93,7 +95,7 @@ class Npz(Format):
         return pairs.get("test") or pairs.get("val")
 
     @staticmethod
-    def _found(path: Path, arrays: Mapping[str, StoredArray]) -> dict[str, tuple[str, str]]:
+    def _found(path: str, arrays: LazyArrays) -> dict[str, tuple[str, str]]:
         """The names of inputs and targets by the split that they belong to: train, val, test or none."""
         found: dict[tuple[str, str], str] = {}
         for name in arrays:
@@ -120,5 +122,5 @@ def _role(name: str) -> tuple[str, str]:
     return role, ""
 
 
-def _names(arrays: Mapping[str, StoredArray]) -> str:
+def _names(arrays: LazyArrays) -> str:
     return ", ".join(f"`{name}`" for name in arrays) or "nothing"

@@ -1,0 +1,72 @@
+"""Data held against what a network decides, before the first step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from archforge.datasets.base import AnyArray, Data, Samples
+from archforge.errors import Diagnostic, fail_all, listed
+from archforge.ops.lazy_numpy import np
+
+__all__ = ["class_counts", "examine"]
+
+FEW = 16  # samples whose masks are looked at
+
+
+def class_counts(samples: Samples, classes: int) -> AnyArray | None:
+    """The number of samples of each class, int64[classes or more]; None where samples are of no class."""
+    return None if samples.labels is None else np.bincount(samples.labels, minlength=classes)
+
+
+def examine(data: Data, classes: int | None, ignore: int | None = None) -> None:
+    """Raises E0601 and E0607, all together, for samples that a network cannot learn from: files that cannot
+    be read or do not belong together, classes beyond its own, classes without a sample.
+
+    classes: the number that the network decides between; None where it predicts values. ignore: the class
+    that the loss leaves out.
+    """
+    parts = [part for part in (data.train, data.held_back) if part is not None]
+    for part in parts:
+        part.examine()
+    found = [d for part in parts for d in _beyond(part, classes, ignore)] if classes else []
+    if classes and not found:
+        found += _empty(data.train, classes)
+    fail_all(found)
+
+
+def _beyond(samples: Samples, classes: int | None, ignore: int | None) -> Iterator[Diagnostic]:
+    """A diagnostic for the classes of samples that the network has not, if there are some."""
+    if samples.targets == "values" or classes is None:
+        return
+    labels = samples.labels
+    if labels is None:
+        few = np.unique(np.linspace(0, len(samples) - 1, FEW).astype(np.int64))
+        labels = np.concatenate([np.ravel(target) for target in samples.take(few).y])
+    beyond = np.unique(labels[(labels >= classes) & (labels != (-1 if ignore is None else ignore))])
+    if not beyond.size:
+        return
+    names = samples.classes
+    shown = listed((f"{n} ({names[n]})" if n < len(names) else str(n) for n in beyond), 80)
+    help = f"a network of {max(int(labels.max()) + 1, len(names))} classes"
+    if samples.targets == "classes" and samples.stored == "pictures":
+        values = ", ".join(map(str, np.unique(labels)))
+        help = f"data: {{format: {{masks: {{values: [{values}]}}}}}}, the values of each class"
+    elif labels.min() == 1 and beyond.tolist() == [classes]:
+        help = "classes are numbered from 0: y - 1"
+    yield Diagnostic(
+        "E0607", f"{samples.name} has the classes {shown}, the network {classes}, from 0 on", help=help
+    )
+
+
+def _empty(samples: Samples, classes: int) -> Iterator[Diagnostic]:
+    """A diagnostic for classes of the network without a sample to learn from, if there are some."""
+    counts = class_counts(samples, classes)
+    if counts is None or counts.all():
+        return
+    missing = listed(map(str, np.flatnonzero(counts == 0)), 80)
+    help = f"a network of {int(counts.nonzero()[0].max()) + 1} classes, or samples of each"
+    yield Diagnostic(
+        "E0607",
+        f"{samples.name} has no sample of the classes {missing} of the network's {classes}",
+        help=help,
+    )
