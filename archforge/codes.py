@@ -76,6 +76,7 @@ CODES: dict[str, str] = {
     "E0802": "a key of such a file is missing, unknown or wrong",
     "E0803": "such a file contradicts its own graph",
     "E0901": "a part of a recipe that does not exist",
+    "E0902": "a rule that watches a figure which is not measured",
     "E0904": "a loss that does not fit the output that it is for",
     "W0001": "a default that a caller set, and no call takes",
     "W0101": "a comment that says a warning is meant, where there is none",

@@ -10,19 +10,24 @@ from importlib import import_module
 from typing import Any
 
 from tests.recipe_cases import (
+    EPOCHS,
     LOSS_CASES,
     OPTIMIZER_CASES,
     RECIPE_FIGURES,
+    SCHEDULE_CASES,
     STEPS,
     STORED_STEPS,
+    UPDATES,
+    WATCHED,
     LossCase,
     OptimizerCase,
+    ScheduleCase,
     projected,
     slope,
     start,
 )
 
-__all__ = ["torch_loss", "torch_steps"]
+__all__ = ["torch_factors", "torch_loss", "torch_steps"]
 
 
 def torch_loss(case: LossCase) -> list[float]:
@@ -106,10 +111,75 @@ def torch_steps(case: OptimizerCase) -> list[list[float]]:
     return found
 
 
+def torch_factors(case: ScheduleCase) -> list[float]:
+    """The learning rates before each update of a small run on torch's scheduler, of an optimizer whose own is
+    1; of epochs where they do not change within one."""
+    torch: Any = import_module("torch")
+    schedulers, s = torch.optim.lr_scheduler, case.schedule
+    given: Any = s
+    by_updates = getattr(s, "by", "") == "updates"
+    steps = UPDATES if by_updates else 1
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    match s.word:
+        case "constant":
+            made = schedulers.ConstantLR(optimizer, given.scale, given.epochs)
+        case "step":
+            made = schedulers.StepLR(optimizer, given.epochs, given.gamma)
+        case "multistep":
+            made = schedulers.MultiStepLR(optimizer, given.epochs, given.gamma)
+        case "exponential":
+            made = schedulers.ExponentialLR(optimizer, given.gamma)
+        case "cosine":
+            made = schedulers.CosineAnnealingLR(optimizer, (given.epochs or EPOCHS) * steps, given.least)
+        case "cosine_restarts":
+            made = schedulers.CosineAnnealingWarmRestarts(
+                optimizer, given.epochs * steps, given.growth, given.least
+            )
+        case "polynomial":
+            made = schedulers.PolynomialLR(optimizer, (given.epochs or EPOCHS) * steps, given.power)
+        case "warmup":
+            by_updates = bool(given.updates)
+            made = schedulers.LinearLR(optimizer, given.start, 1.0, given.updates or given.epochs)
+        case "one_cycle":
+            by_updates = True
+            made = schedulers.OneCycleLR(
+                optimizer,
+                1.0,
+                EPOCHS * UPDATES,
+                pct_start=given.rise,
+                div_factor=given.start,
+                final_div_factor=given.end,
+                cycle_momentum=False,
+            )
+        case "plateau":
+            made = schedulers.ReduceLROnPlateau(
+                optimizer,
+                "max" if given.of == "accuracy" else "min",
+                given.gamma,
+                given.patience,
+                given.threshold,
+                cooldown=given.cooldown,
+                min_lr=given.least,
+            )
+        case _:
+            return []
+    found = []
+    for update in range(EPOCHS * UPDATES):
+        found.append(float(optimizer.param_groups[0]["lr"]))
+        optimizer.step()
+        epoch, is_last = divmod(update + 1, UPDATES)
+        if s.word == "plateau" and not is_last:
+            made.step(1 - WATCHED[epoch - 1] if given.of == "accuracy" else WATCHED[epoch - 1])
+        elif s.word != "plateau" and (by_updates or not is_last) and update + 1 < EPOCHS * UPDATES:
+            made.step()
+    return found if by_updates else found[::UPDATES]
+
+
 def figures() -> dict[str, Any]:
     """All figures by the names of their cases."""
     return {
         "losses": {str(case): torch_loss(case) for case in LOSS_CASES},
+        "schedules": {str(case): torch_factors(case) for case in SCHEDULE_CASES},
         "optimizers": {str(case): torch_steps(case) for case in OPTIMIZER_CASES},
     }
 

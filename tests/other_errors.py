@@ -30,8 +30,9 @@ from archforge.hardware import MemoryLimit
 from archforge.interchange.graph_json import graph_json_text, read_graph_json, stored
 from archforge.plan import plan
 from archforge.plan.contract import Lowering
-from archforge.recipe.base import Loss
+from archforge.recipe.base import Loss, Stop
 from archforge.recipe.loss_input import value_for_loss
+from archforge.recipe.watched import require_measured
 from archforge.spec.resolve.library import find_spec
 from tests.recipe_cases import part
 
@@ -132,6 +133,7 @@ OTHERS: dict[str, Callable[[], object]] = {
     "E0801": lambda: read_graph_json("missing.json"),
     "E0802": lambda: _read_graph(lambda document: document.pop("counts")),
     "E0803": lambda: _read_graph(lambda document: document["counts"].update(macs=1)),
+    "E0902": lambda: require_measured([part(Stop, "no_progress")], {"loss"}),
     "E0904": lambda: value_for_loss(archforge.load(SPEC).graph, "output", part(Loss, "bce")),
     "W0001": _set_in_vain,
     "W0607": _run_on_missing_data,

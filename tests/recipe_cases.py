@@ -12,18 +12,24 @@ import numpy as np
 from archforge.ops.activations import sigmoid
 from archforge.ops.base import Array
 from archforge.parts import Part, all_parts
-from archforge.recipe.base import Loss, Optimizer
+from archforge.recipe.base import Epoch, Loss, Moment, Optimizer, Schedule
 from archforge.recipe.loss_kinds import log_softmax
 from tests.zoo import DATA
 
 __all__ = [
+    "EPOCHS",
     "LOSS_CASES",
     "OPTIMIZER_CASES",
     "RECIPE_FIGURES",
+    "SCHEDULE_CASES",
     "STEPS",
     "STORED_STEPS",
+    "UPDATES",
+    "WATCHED",
     "LossCase",
     "OptimizerCase",
+    "ScheduleCase",
+    "moments",
     "part",
     "projected",
     "slope",
@@ -163,3 +169,56 @@ def _optimizer_cases() -> Iterator[OptimizerCase]:
 
 
 OPTIMIZER_CASES = tuple(_optimizer_cases())
+
+
+# Schedules
+
+EPOCHS, UPDATES = 12, 5
+# Of each epoch: falling, then rising and falling again.
+WATCHED = (1.0, 0.8, 0.8, 0.7, 0.71, 0.73, 0.7, 0.69996, 0.72, 0.5, 0.6, 0.55)
+SCHEDULE_SETTINGS: Mapping[str, tuple[dict[str, Any], ...]] = {
+    "constant": ({"scale": 0.3, "epochs": 4},),
+    "step": ({"epochs": 3}, {"epochs": 5, "gamma": 0.5}),
+    "multistep": ({"epochs": (2, 3, 9)}, {"epochs": (4, 4), "gamma": 0.5}),
+    "exponential": ({"gamma": 0.9},),
+    "cosine": ({}, {"least": 0.1, "epochs": 8}, {"by": "updates"}),
+    "cosine_restarts": (
+        {"epochs": 3},
+        {"epochs": 2, "growth": 2, "least": 0.05},
+        {"epochs": 2, "growth": 3, "by": "updates"},
+    ),
+    "polynomial": ({}, {"power": 2.0, "epochs": 8}, {"by": "updates", "power": 0.9}),
+    "warmup": ({"epochs": 4}, {"updates": 23, "start": 0.01}),
+    "one_cycle": ({}, {"rise": 0.1, "start": 10.0, "end": 100.0}),
+    "inverse_time": ({"decay": 0.01},),
+    "plateau": (
+        {"patience": 1},
+        {"patience": 0, "gamma": 0.5, "cooldown": 2, "threshold": 0.05},
+        {"patience": 1, "of": "accuracy", "least": 0.04},
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleCase:
+    """A schedule with its settings."""
+
+    schedule: Schedule
+
+    def __str__(self) -> str:
+        return f"{self.schedule.word} {self.schedule.model_dump(exclude_defaults=True)}"
+
+
+def moments() -> Iterator[Moment]:
+    """Every moment of a small run that comes before an update."""
+    figures = ({"val_loss": x, "accuracy": 1 - x} for x in WATCHED)
+    history = [Epoch(number, row) for number, row in enumerate(figures, 1)]
+    for update in range(EPOCHS * UPDATES):
+        yield Moment(update, UPDATES, EPOCHS, history[: update // UPDATES])
+
+
+SCHEDULE_CASES = tuple(
+    ScheduleCase(cls.model_validate(settings))
+    for word, cls in all_parts(Schedule).items()
+    for settings in SCHEDULE_SETTINGS[word]
+)

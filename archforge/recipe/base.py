@@ -22,6 +22,7 @@ __all__ = [
     "Moment",
     "NotNegative",
     "Optimizer",
+    "Pace",
     "Reads",
     "Schedule",
     "Share",
@@ -145,6 +146,10 @@ class Optimizer(Part):
         raise NotImplementedError
 
 
+# When a schedule changes its factor: at each update, or at the begin of each epoch alone.
+Pace = Annotated[Literal["epochs", "updates"], Field(description="`epochs` or `updates`")]
+
+
 class Moment(NamedTuple):
     """A place in a run: the number of updates made so far, those of an epoch, the number of epochs of the
     run, and the epochs that have ended."""
@@ -158,6 +163,10 @@ class Moment(NamedTuple):
     def epoch(self) -> int:
         """The number of whole epochs behind this moment."""
         return self.update // self.updates_per_epoch
+
+    def epochs_behind(self, pace: Pace) -> float:
+        """The number of epochs behind this moment, whole ones or with the part that the updates make."""
+        return self.epoch if pace == "epochs" else self.update / self.updates_per_epoch
 
 
 class Epoch(NamedTuple):

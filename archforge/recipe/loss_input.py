@@ -13,7 +13,7 @@ from archforge.recipe.base import Loss
 __all__ = ["probabilities_of", "value_for_loss"]
 
 # Ops that make probabilities of any numbers, and their logarithms.
-PROBABILITIES = ("softmax", "sigmoid", "hard_sigmoid")
+PROBABILITIES = ("sigmoid", "softmax", "hard_sigmoid")
 LOG_PROBABILITIES = ("log_softmax",)
 
 
