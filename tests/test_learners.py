@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -160,3 +164,31 @@ def test_an_output_that_the_loss_leaves_out_gives_no_gradients(backend: str) -> 
         assert trained_by(learner, {"head"}) == {"trunk", "head"}
         assert trained_by(learner, {"other"}) == {"trunk", "other"}
         assert trained_by(learner, set()) == set()
+
+
+def digest(backend: str, name: str) -> str:
+    """The hash of all bits that a learner finds for a network, twice in the same way."""
+    case = next(case for case in CASES if case.name == name)
+    typed, params, inputs = case.arrays()
+    learner = learner_of(backend, training_plan(typed))
+    first, second = (learned(learner, params, inputs) for _ in range(2))
+    bits = [b"".join(a.tobytes() for part in found for a in part.values()) for found in (first, second)]
+    assert bits[0] == bits[1]
+    return hashlib.sha256(bits[0]).hexdigest()
+
+
+@pytest.mark.skipif("numba" not in LEARNING, reason="numba is not installed")
+@pytest.mark.parametrize("name", ["lenet_5_mnist", "resnet_20_cifar"])
+def test_bits_do_not_depend_on_threads(name: str) -> None:
+    code = f"from tests.test_learners import digest; print(digest('numba', {name!r}))"
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {"ARCHFORGE_THREADS": threads, "OPENBLAS_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for threads in ("1", "2", "3")
+    }
+    assert len(found) == 1

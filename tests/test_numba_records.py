@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -16,6 +17,7 @@ from archforge.backends import available, get
 from archforge.errors import InternalError
 from archforge.ir import TypedGraph
 from archforge.plan import load, plan
+from archforge.plan.backward import training_plan
 from archforge.weights import rule_weights
 from tests.graphs import GRAPHS, graph, node, one_op
 from tests.op_examples import EXAMPLES
@@ -76,15 +78,26 @@ def fields_set() -> dict[str, set[str]]:
     with (
         mock.patch(f"{NUMBA}.families.epilogues.address", return_value=1),
         mock.patch(f"{NUMBA}.families.tile_tables.address", return_value=1),
+        mock.patch(f"{NUMBA}.training.weight_gradient.address", return_value=1),
     ):
         calls = [*calls_of(sampled())]
         with mock.patch(f"{NUMBA}.families.winograd._chunks", return_value=0):  # each stage is a call
             calls += calls_of([WITH_EPILOGUES["winograd"]])
+        calls += training_calls_of(sampled())
     for call in calls:
         found[name_of(call.record)] |= set(call.fields)
     for name in filter(starts_with_geometry, records.RECORDS):
         found["GEOMETRY"] |= found[name]
+    found["PARTS"] = found["STREAM"] & found["CHANNELS"]
     return found
+
+
+def training_calls_of(graphs: Iterable[TypedGraph]) -> Iterator[Any]:
+    learner = importlib.import_module(f"{NUMBA}.training.learner")
+    for typed in graphs:
+        learning = learner.NumbaLearner(training_plan(typed))
+        learning.bind(rule_weights(typed.params()))
+        yield from (call for call in learning.recorded(2).calls if hasattr(call, "record"))
 
 
 def calls_of(graphs: Iterable[TypedGraph]) -> Iterator[Any]:
@@ -122,13 +135,17 @@ def fields_read() -> dict[str, set[str]]:
                         found[name] |= attributes_of_records(modules[other])
     for name in filter(starts_with_geometry, records.RECORDS):  # a unit reads where its tiles prefetch
         found["GEOMETRY"] |= found[name]
+    found["PARTS"] = found["STREAM"] & found["CHANNELS"]
     return found
 
 
 def read_by_microkernels() -> list[tuple[str, set[str]]]:
     """The fields whose places the code of each kind of microkernel takes, with the record's name."""
+    from archforge.backends.numba.microkernels.channel_streams import ChannelStream
+    from archforge.backends.numba.microkernels.outer_products import OuterProduct
     from archforge.backends.numba.microkernels.product_tiles import Product
     from archforge.backends.numba.microkernels.window_tiles import Reduction, WindowTile
+    from archforge.backends.numba.microkernels.windows_back import WindowBack
     from archforge.backends.numba.microkernels.winograd_transforms import OutputTransform
     from archforge.backends.numba.toolchain.machine_code import Recipe
     from archforge.backends.winograd_forms import WinogradAxis, WinogradForm
@@ -138,6 +155,9 @@ def read_by_microkernels() -> list[tuple[str, set[str]]]:
         WindowTile(4, 2, 3, 1, (1, 1), 1, 1, "dot"),
         WindowTile(4, 2, 3, 1, (1, 1), 1, 1, "mean"),
         Reduction(4, "mean"),
+        OuterProduct(4, 2, 2),
+        ChannelStream(4, "normal"),
+        WindowBack(4, "max"),
         OutputTransform(4, WinogradForm(WinogradAxis(2, 3), WinogradAxis(2, 3))),
     ]
     read: list[tuple[str, set[str]]] = []

@@ -18,7 +18,7 @@ from archforge.backends.numba.families.weight_layout import WeightLayout
 from archforge.backends.numba.families.window_2d import Window2d
 from archforge.backends.numba.families.work_units import WorkUnits, cut_into_units
 from archforge.backends.numba.runtime.records import CONV, merged
-from archforge.backends.numba.runtime.tape import Params, TapeValue
+from archforge.backends.numba.runtime.tape import BufferPlace, PackedPlace, Params, TapeValue
 from archforge.backends.numba.runtime.unit_recipe import UnitRecipe
 from archforge.backends.numba.toolchain.machine import FLOAT
 from archforge.ir import TensorType
@@ -27,7 +27,7 @@ from archforge.ops.conv import Conv
 from archforge.ops.linear import Linear
 from archforge.plan import Epilogue, Kernel
 
-__all__ = ["PackedConv", "direct", "linear", "record_conv"]
+__all__ = ["PackedConv", "direct", "linear", "linear_layout", "record_conv"]
 
 DIRECT = UnitRecipe("direct_conv", "conv")
 
@@ -54,8 +54,7 @@ def linear(op: Linear, x: TensorType) -> Kernel:
     """A linear layer over any axis, as a pointwise convolution of what lies in blocks of its features."""
     axis = op.feature_axis(x)
     features, pixels = x.shape[axis], x.size // x.shape[axis]
-    # Two blocks, so that the vectors of a batch make one tile, and weights are read once.
-    layout = WeightLayout(1, features, op.out, 1, min(2, blocks_of(op.out)), thin=False)
+    layout = linear_layout(features, op.out)
     window = Window2d.of_one_pixel(pixels)
 
     def run(
@@ -69,14 +68,20 @@ def linear(op: Linear, x: TensorType) -> Kernel:
     return AnyAxis(run, layout.pack, ABSORBED, packing=layout)
 
 
+def linear_layout(features: int, outputs: int) -> WeightLayout:
+    """The layout of the weights of a linear layer: panels of two blocks, so that the vectors of a batch make
+    one tile, and weights are read once."""
+    return WeightLayout(1, features, outputs, 1, min(2, blocks_of(outputs)), thin=False)
+
+
 @dataclass(frozen=True, slots=True)
 class PackedConv:
     """A convolution with its packed weights."""
 
     window: Window2d
     layout: WeightLayout
-    weight: Array
-    bias: Array
+    weight: Array | PackedPlace
+    bias: Array | BufferPlace
 
     def fields(self) -> dict[str, Any]:
         """The fields of CONV for the window and the weights."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import reduce
 
 import numpy as np
@@ -32,6 +33,7 @@ from archforge.plan import Kernel
 __all__ = [
     "along",
     "broadcast",
+    "channels_from",
     "concat",
     "flatten",
     "pad",
@@ -40,6 +42,7 @@ __all__ = [
     "reshape",
     "shuffle",
     "slice_",
+    "unflattened",
 ]
 
 MOVING, FLATTENING = UnitRecipe("moves", "move"), UnitRecipe("moves", "flatten")
@@ -75,6 +78,21 @@ def concat(op: Concat, *inputs: TensorType) -> Kernel:
         return out
 
     return Kernel(run)
+
+
+def channels_from(x: TapeValue, first: int, shape: tuple[int, ...]) -> TapeValue:
+    """Channels of `x` from the first on, as many as `shape` has: where they lie, if blocks begin there."""
+    if first % machine().lanes == 0 and (shape[0] % machine().lanes == 0 or first + shape[0] == x.channels):
+        return replace(x, shape=shape, place=x.place + first // machine().lanes * x.plane)
+    offsets = _with_axis(_offsets(x), 0, lambda o: o[first : first + shape[0]])
+    return _moved(x, x.tape.temporary(shape), offsets)
+
+
+def unflattened(x: TapeValue, shape: tuple[int, ...]) -> TapeValue:
+    """A vector as the map that has its elements in the reference's order."""
+    if math.prod(shape[1:]) == 1:
+        return x.seen_as(shape)
+    return _moved(x, x.tape.temporary(shape), _in_order(shape, FLOAT))
 
 
 def slice_(op: Slice, x: TensorType) -> Kernel:

@@ -19,9 +19,10 @@ from archforge.backends.numba.runtime.tape import Params, TapeValue, aligned
 from archforge.ir import TensorType
 from archforge.ops.conv import Conv
 from archforge.ops.conv_transpose import ConvTranspose
+from archforge.ops.window import Window
 from archforge.plan import Epilogue, Kernel
 
-__all__ = ["conv_transpose"]
+__all__ = ["PhaseAxis", "conv_transpose", "phase_window", "phases_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def conv_transpose(op: ConvTranspose, x: TensorType) -> Kernel | None:
         x = x.blocked()
         ending = Ending.of(x.tape.output(op.infer(TensorType(x.shape)).shape), residual, epilogue)
         for i, (rows, columns) in enumerate(phases):
-            conv = PackedConv(_window(rows, columns, x), layout, params[f"weight{i}"], params["bias"])
+            conv = PackedConv(phase_window(rows, columns, x), layout, params[f"weight{i}"], params["bias"])
             record_conv(conv, x, ending, Phase((rows.first, columns.first), (rows.stride, columns.stride)))
         return ending.out
 
@@ -88,8 +89,13 @@ def conv_transpose(op: ConvTranspose, x: TensorType) -> Kernel | None:
 
 
 def _phases(op: ConvTranspose, x: TensorType) -> list[tuple[PhaseAxis, PhaseAxis]]:
-    """The phases of the output, each along the rows and along the columns; one axis is a single row."""
-    window, output = op.window(x), op.infer(x).spatial
+    """The phases of the output, each along the rows and along the columns."""
+    return phases_of(op.window(x), op.infer(x).spatial)
+
+
+def phases_of(window: Window, output: tuple[int, ...]) -> list[tuple[PhaseAxis, PhaseAxis]]:
+    """The phases of an output of one or two axes that a window lays down, each along the rows and along the
+    columns; one axis is a single row."""
     lines = [
         [
             PhaseAxis.of(first, size=size, kernel=k, stride=s, dilation=d, cut=before)
@@ -111,7 +117,7 @@ def _kernel(op: ConvTranspose, x: TensorType) -> tuple[int, ...]:
     return (1,) * (2 - len(kernel)) + kernel
 
 
-def _window(rows: PhaseAxis, columns: PhaseAxis, x: TapeValue) -> Window2d:
+def phase_window(rows: PhaseAxis, columns: PhaseAxis, x: TapeValue) -> Window2d:
     """The window that makes the pixels of a phase."""
     return Window2d(
         kernel=(len(rows.places), len(columns.places)),

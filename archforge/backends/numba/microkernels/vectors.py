@@ -170,6 +170,17 @@ class IrFunction:
     def multiply(self, x: Any, y: Any) -> Any:
         return self.builder.fmul(x, y)
 
+    def divide(self, x: Any, y: Any) -> Any:
+        return self.builder.fdiv(x, y)
+
+    def as_floats(self, count: Any) -> Any:
+        """An integer in every lane."""
+        scalar = self.builder.sitofp(count, SCALAR)
+        undefined = ir.Constant(self.vector, ir.Undefined)
+        first = self.builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
+        zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes)
+        return self.builder.shuffle_vector(first, undefined, zeros)
+
     def at_least(self, low: Any, x: Any) -> Any:
         """The larger one; what is not a number stays, as in numpy.maximum."""
         return self.builder.select(self.builder.fcmp_ordered("<", x, low), low, x)

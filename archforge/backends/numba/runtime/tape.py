@@ -22,7 +22,17 @@ from archforge.ops.base import Array
 from archforge.plan import Step
 from archforge.plan.arena import Buffer
 
-__all__ = ["ALIGNMENT", "BufferPlace", "Params", "PythonCall", "Tape", "TapeCall", "TapeValue", "aligned"]
+__all__ = [
+    "ALIGNMENT",
+    "BufferPlace",
+    "PackedPlace",
+    "Params",
+    "PythonCall",
+    "Tape",
+    "TapeCall",
+    "TapeValue",
+    "aligned",
+]
 
 # The packed parameters of a kernel, by the names that the kernel gives them.
 Params = Mapping[str, Array]
@@ -39,6 +49,13 @@ class BufferPlace:
 
     def __add__(self, offset: int) -> BufferPlace:
         return BufferPlace(self.buffer, self.offset + offset)
+
+
+@dataclass(frozen=True, slots=True)
+class PackedPlace(BufferPlace):
+    """The place of weights that calls of the tape lay out, with their size in bytes."""
+
+    nbytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

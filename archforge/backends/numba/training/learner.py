@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.random import Generator
 
-from archforge.backends.numba.runtime.tape import aligned
+from archforge.backends.numba.runtime.tape import Tape, aligned
 from archforge.backends.numba.runtime.workspace import Workspace
 from archforge.backends.numba.training.kernel import TrainingKernel
 from archforge.backends.numba.training.lowerings import TRAINING
@@ -57,14 +57,17 @@ class NumbaLearner:
         draws: Callable[[str], Generator],
         loss: OutputGradients,
     ) -> Learned:
-        self._take_params(params)
+        self.bind(params)
         batch = self._batch = Batch(draws, loss)
         self._workspaces.at(len(next(iter(inputs.values())))).run(inputs, {})
         self._batch = None
         reached = self._plan.reached_from(batch.given)
-        return Learned({name: self._gradients[name] for name in reached}, batch.buffers)
+        return Learned(
+            {name: self._gradients[name] for name in reached},
+            {name: batch.buffers.get(name, array) for name, array in self._buffers.items()},
+        )
 
-    def _take_params(self, params: Mapping[str, Array]) -> None:
+    def bind(self, params: Mapping[str, Array]) -> None:
         """Have machine code read the parameters where they are, or copies of those that it cannot read."""
         if any(self._given.get(name) is not array for name, array in params.items()):
             self._given = dict(params)
@@ -75,11 +78,13 @@ class NumbaLearner:
             if self._params[name] is not array:
                 self._params[name][...] = array
 
+    def recorded(self, images: int) -> Tape:
+        """The tape for a size of batch, once there are parameters."""
+        arrays = (self._params, self._gradients, self._buffers)
+        return TapeRecorder(self._nodes, images, *arrays, self._on_its_way).recorded()
+
     def _workspace(self, images: int) -> Workspace:
-        recorder = TapeRecorder(
-            self._nodes, images, self._params, self._gradients, self._buffers, self._on_its_way
-        )
-        return Workspace(recorder.recorded())
+        return Workspace(self.recorded(images))
 
     def _on_its_way(self) -> Batch:
         if self._batch is None:

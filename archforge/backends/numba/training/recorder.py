@@ -170,8 +170,9 @@ class TapeRecorder:
         found = kernel.backward(self._on[node.name], back)
         for value, wanted, d in zip(node.inputs, back.wanted, found, strict=False):
             if wanted and d is not None:
-                d = along(d, 0)
-                self._add(value, d)
+                if kernel.adds:
+                    self._sums.pop(value, None)
+                self._add(value, along(d, 0))
 
     def _through_gradient_of_file(self, step: TrainingStep, back: WayBack) -> None:
         """Record a gradient that the op's file computes."""

@@ -13,12 +13,17 @@ from numba.np import arrayobj
 
 from archforge.backends.numba.runtime.records import (
     ACROSS,
+    CHANNELS,
     CONV,
     ELEMENTS,
     MOVE,
+    OUTER,
+    PACKING,
     POOL,
     RESAMPLE,
     STEP,
+    STREAM,
+    WINDOWS_BACK,
     WINOGRAD,
     RecordTable,
 )
@@ -32,9 +37,13 @@ __all__ = [
     "bits_of",
     "call_in",
     "call_out",
+    "call_outer",
+    "call_stream",
     "call_tile",
     "call_unit",
     "call_window",
+    "call_window_back",
+    "channels_record",
     "conv_record",
     "device",
     "doubles",
@@ -45,11 +54,15 @@ __all__ = [
     "integers",
     "load_atomic",
     "move_record",
+    "outer_record",
+    "packing_record",
     "pause",
     "pool_record",
     "record",
     "resample_record",
     "step_record",
+    "stream_record",
+    "windows_back_record",
     "winograd_record",
     "yield_slice",
 ]
@@ -142,6 +155,24 @@ def call_tile(typing, function, geometry, source, weight, bias, out, residual, a
 def call_window(typing, function, geometry, source, weight, bias, out, residual, top, rows):
     """Call a microkernel of `microkernels/window_tiles.py`."""
     return _call(8)(typing)
+
+
+@intrinsic
+def call_outer(typing, function, geometry, x, dy, sums, rows, pixels):
+    """Call a microkernel of `microkernels/outer_products.py`."""
+    return _call(6)(typing)
+
+
+@intrinsic
+def call_stream(typing, function, geometry, constants, x, y, dy, out, sums, images, count):
+    """Call a microkernel of `microkernels/channel_streams.py`."""
+    return _call(9)(typing)
+
+
+@intrinsic
+def call_window_back(typing, function, geometry, x, y, dy, out, shares, rows, columns, pixels):
+    """Call a microkernel of `microkernels/windows_back.py`."""
+    return _call(9)(typing)
 
 
 @intrinsic
@@ -246,3 +277,8 @@ move_record = record(MOVE)
 winograd_record = record(WINOGRAD)
 resample_record = record(RESAMPLE)
 step_record = record(STEP)
+packing_record = record(PACKING)
+outer_record = record(OUTER)
+stream_record = record(STREAM)
+channels_record = record(CHANNELS)
+windows_back_record = record(WINDOWS_BACK)

@@ -1,0 +1,110 @@
+"""Convolutions and linear layers in training: forward by the kernels of inference on weights packed in each
+step, data gradients by the same kernels on transposed weights, weight gradients by their own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from archforge.backends.numba.families.direct_conv import PackedConv, linear_layout, record_conv
+from archforge.backends.numba.families.epilogues import Ending
+from archforge.backends.numba.families.map_pixels import Phase
+from archforge.backends.numba.families.moves import along
+from archforge.backends.numba.families.transposed_conv import phase_window, phases_of
+from archforge.backends.numba.families.weight_layout import WeightLayout
+from archforge.backends.numba.families.window_2d import Window2d
+from archforge.backends.numba.runtime.tape import TapeValue
+from archforge.backends.numba.training.kernel import NodeOnTape, TrainingKernel, WayBack
+from archforge.backends.numba.training.packing import DenseWeights, packed_bias, packed_weights
+from archforge.backends.numba.training.streams import gradient_before
+from archforge.backends.numba.training.weight_gradient import GroupChannels, weight_gradient
+from archforge.ir import TensorType
+from archforge.ops.activations import CLAMPS
+from archforge.ops.conv import Conv
+from archforge.ops.linear import Linear
+from archforge.plan import Epilogue
+
+__all__ = ["conv", "linear"]
+
+
+def conv(op: Conv, x: TensorType) -> TrainingKernel | None:
+    """A convolution over one or two axes."""
+    window = Window2d.of(op.window(x), x)
+    if window is None:
+        return None
+    return _mixing(op, x, window)
+
+
+def _mixing(op: Conv, x: TensorType, window: Window2d) -> TrainingKernel:
+    """A convolution that mixes channels."""
+    pixels = math.prod(window.output) if window.is_pointwise else window.output[1]
+    layout = WeightLayout.of(op, x, pixels)
+    channels = GroupChannels(layout.groups, layout.inputs, layout.outputs, layout.combined)
+    y = op.infer(x)
+    phases = phases_of(op.window(x), x.spatial)
+    least = min(rows.size * columns.size for rows, columns in phases)
+    back = replace(WeightLayout.of(Conv(out=x.channels, kernel=1, groups=op.groups), y, least), thin=False)
+
+    def forward(on: NodeOnTape, x: TapeValue) -> TapeValue:
+        dense = DenseWeights.forward(on.params["weight"], op.groups)
+        weight = packed_weights(on.tape, layout, dense)
+        bias = packed_bias(on.tape, layout, on.params.get("bias"))
+        ending = Ending.of(on.tape.output(y.shape), None, Epilogue(activation=on.activation))
+        return record_conv(PackedConv(window, layout, weight, bias), x, ending)
+
+    def backward(on: NodeOnTape, way: WayBack) -> Sequence[TapeValue | None]:
+        dy = gradient_before(on.activation, way.output, way.dy, on.gradient("bias") if op.bias else None)
+        into = on.gradient("weight")
+        if into is not None:
+            weight_gradient(window, channels, way.inputs[0], dy, into)
+        return (data_gradient(on, dy, way.sums[0]) if way.wanted[0] else None,)
+
+    def data_gradient(on: NodeOnTape, dy: TapeValue, more: TapeValue | None) -> TapeValue:
+        dense = DenseWeights.forward(on.params["weight"], op.groups)
+        columns_of = window.kernel[1]
+        ending = Ending.of(on.tape.temporary(x.shape), more)
+        bias = packed_bias(on.tape, back, None)
+        for rows, columns in phases:
+            places = [k * columns_of + i for k in rows.places for i in columns.places]
+            weight = packed_weights(on.tape, back, dense.back(places))
+            part = PackedConv(phase_window(rows, columns, dy), back, weight, bias)
+            phase = Phase((rows.first, columns.first), (rows.stride, columns.stride))
+            record_conv(part, dy, ending, phase if len(phases) > 1 else None)
+        return ending.out
+
+    return TrainingKernel(forward, backward, frozenset(CLAMPS), adds=True)
+
+
+def linear(op: Linear, x: TensorType) -> TrainingKernel:
+    """A linear layer over any axis, as a pointwise convolution of what lies in blocks of its features."""
+    axis = op.feature_axis(x)
+    features, pixels = x.shape[axis], x.size // x.shape[axis]
+    shape = op.infer(x).shape
+    layout, back = linear_layout(features, op.out), linear_layout(op.out, features)
+    channels = GroupChannels(1, features, op.out, 1)
+    window = Window2d.of_one_pixel(pixels)
+
+    def forward(on: NodeOnTape, x: TapeValue) -> TapeValue:
+        x = on.saved["x"] = along(x, axis)
+        weight = packed_weights(on.tape, layout, DenseWeights.forward(on.params["weight"], 1))
+        bias = packed_bias(on.tape, layout, on.params.get("bias"))
+        ending = Ending.of(on.tape.output(shape, axis), None, Epilogue(activation=on.activation))
+        return record_conv(PackedConv(window, layout, weight, bias), x, ending)
+
+    def backward(on: NodeOnTape, way: WayBack) -> Sequence[TapeValue | None]:
+        x: TapeValue = on.saved["x"]
+        output, dy = (along(value, axis) for value in (way.output, way.dy))
+        dy = gradient_before(on.activation, output, dy, on.gradient("bias") if op.bias else None)
+        into = on.gradient("weight")
+        if into is not None:
+            weight_gradient(window, channels, x, dy, into)
+        if not way.wanted[0]:
+            return (None,)
+        dense = DenseWeights.forward(on.params["weight"], 1).back((0,))
+        weight = packed_weights(on.tape, back, dense)
+        more = along(way.sums[0], axis) if way.sums[0] else None
+        ending = Ending.of(on.tape.temporary(x.shape, axis), more)
+        return (record_conv(PackedConv(window, back, weight, packed_bias(on.tape, back, None)), dy, ending),)
+
+    return TrainingKernel(forward, backward, frozenset(CLAMPS), adds=True)

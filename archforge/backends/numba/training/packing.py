@@ -1,0 +1,93 @@
+"""Weights that are packed anew in each step, by calls on the tape, just before what reads them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from archforge.backends.numba.families.weight_layout import WeightLayout
+from archforge.backends.numba.runtime.records import PACKING
+from archforge.backends.numba.runtime.tape import PackedPlace, Tape, aligned
+from archforge.backends.numba.runtime.unit_recipe import UnitRecipe
+from archforge.backends.numba.toolchain.machine import FLOAT, machine
+from archforge.ops.base import Array
+
+__all__ = ["DenseWeights", "packed_bias", "packed_weights"]
+
+PACK = UnitRecipe("weight_packing", "pack")
+
+
+@dataclass(frozen=True, slots=True)
+class DenseWeights:
+    """Dense weights as a convolution sees them: bytes from a group, a channel out and a channel in to the
+    next, and the offset of each place of its kernel. On the way back outputs and inputs change places."""
+
+    array: Array
+    group: int
+    channel_out: int
+    channel_in: int
+    places: tuple[int, ...]
+
+    @classmethod
+    def forward(cls, weight: Array, groups: int) -> DenseWeights:
+        """[channels out, channels in of a group, *kernel] as it is."""
+        inputs, places = weight.shape[1], math.prod(weight.shape[2:])
+        row = inputs * places * FLOAT
+        offsets = tuple(k * FLOAT for k in range(places))
+        return cls(weight, len(weight) // groups * row, row, places * FLOAT, offsets)
+
+    def back(self, places: Sequence[int]) -> DenseWeights:
+        """Weights from outputs to inputs, at some places of the kernel in a new order."""
+        offsets = tuple(self.places[k] for k in places)
+        return DenseWeights(self.array, self.group, self.channel_in, self.channel_out, offsets)
+
+
+def packed_weights(tape: Tape, layout: WeightLayout, dense: DenseWeights) -> PackedPlace:
+    """Record the packing of weights by a layout; returns the place of what `WeightLayout.pack` would make."""
+    places = len(dense.places)
+    if not places:
+        return PackedPlace(tape.buffer(0).buffer)
+    planes, depth = layout.planes, layout.plane_channels
+    if places == 1:
+        planes, depth = 1, layout.depth(1)
+    return _packed(tape, layout, dense, planes, depth)
+
+
+def packed_bias(tape: Tape, layout: WeightLayout, bias: Array | None) -> PackedPlace | Array:
+    """Record the packing of a bias in whole blocks; zeros without one."""
+    if bias is None:
+        return aligned((layout.groups, layout.blocks * machine().lanes))
+    one = replace(layout, inputs=1, combined=1, panel_blocks=layout.blocks)
+    return _packed(tape, one, DenseWeights(bias, layout.outputs * FLOAT, FLOAT, 0, (0,)), 1, 1)
+
+
+def _packed(tape: Tape, layout: WeightLayout, dense: DenseWeights, planes: int, depth: int) -> PackedPlace:
+    """Record one call for all panels of all groups."""
+    places = aligned((len(dense.places),), np.int64)
+    places[:] = dense.places
+    block = planes * len(places) * depth * machine().vector
+    size = layout.groups * layout.blocks * block
+    out = PackedPlace(tape.buffer(size).buffer, nbytes=size)
+    fields = {
+        "source": dense.array,
+        "source_group": dense.group,
+        "source_out": dense.channel_out,
+        "source_in": dense.channel_in,
+        "place_offsets": places,
+        "places": len(places),
+        "planes": planes,
+        "depth": depth,
+        "inputs": layout.inputs,
+        "outputs": layout.outputs,
+        "combined": layout.combined,
+        "panels": layout.panels,
+        "panel_blocks": layout.panel_blocks,
+        "blocks": layout.blocks,
+        "block_weight": block,
+        "out": out,
+    }
+    tape.call(PACK, PACKING, fields, layout.groups * layout.panels * planes)
+    return out

@@ -1,0 +1,44 @@
+"""Weights laid out as tiles read them, each step of training anew."""
+
+from __future__ import annotations
+
+from archforge.backends.numba.units.float_runs import fill
+from archforge.backends.numba.units.intrinsics import LANES, VECTOR, device, floats, integers, packing_record
+
+__all__ = ["pack"]
+
+
+def pack(row: int, unit: int, scratch: int) -> None:
+    """Lay out one plane of one panel of one group."""
+    r = packing_record(row)
+    plane, panel, group = unit % r.planes, unit // r.planes % r.panels, unit // r.planes // r.panels
+    first = panel * r.panel_blocks
+    blocks = min(r.panel_blocks, r.blocks - first)
+    out = r.out + (group * r.blocks + first) * r.block_weight
+    out += plane * r.places * r.depth * blocks * VECTOR
+    offsets = integers(r.place_offsets, r.places)
+    channel = plane * r.depth
+    for place in range(r.places):
+        for i in range(r.depth):
+            pack_channel(r, group, channel + i, first * LANES, blocks * LANES, offsets[place], out)
+            out += blocks * VECTOR
+
+
+@device
+def pack_channel(r, group, channel, first, count, offset, out):
+    """Lay out the weights of one channel in for `count` channels out from the first on."""
+    outputs, inputs = r.outputs // r.combined, r.inputs // r.combined
+    part = channel // inputs  # the op's group in this one
+    begin = max(part * outputs, first)
+    end = min((part + 1) * outputs, first + count)
+    if channel >= r.inputs or begin >= end:
+        fill(out, count, 0.0)
+        return
+    fill(out, begin - first, 0.0)
+    fill(out + (end - first) * 4, first + count - end, 0.0)
+    source = r.source + (group * r.combined + part) * r.source_group + offset
+    source += (channel - part * inputs) * r.source_in + (begin - part * outputs) * r.source_out
+    to = floats(out + (begin - first) * 4, end - begin)
+    apart = r.source_out
+    for i in range(end - begin):
+        to[i] = floats(source + i * apart, 1)[0]
