@@ -78,6 +78,7 @@ CODES: dict[str, str] = {
     "E0901": "a part of a recipe that does not exist",
     "E0902": "a rule that watches a figure which is not measured",
     "E0904": "a loss that does not fit the output that it is for",
+    "E0905": "something that a recipe names, and that the network does not have",
     "W0001": "a default that a caller set, and no call takes",
     "W0101": "a comment that says a warning is meant, where there is none",
     "W0201": "a key that means nothing where it stands",
@@ -89,4 +90,5 @@ CODES: dict[str, str] = {
     "W0306": "a value that nothing reads",
     "W0401": "an input whose axes are probably those of another library",
     "W0607": "an input so wide in range that the fast kernels lose accuracy",
+    "W0902": "a setting of training without effect",
 }

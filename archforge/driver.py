@@ -154,18 +154,31 @@ def _report(path: Path, library: Library, profile: str | None, *, require_expect
     networks: list[Network] = []
     broken: list[Diagnostic] = []
     together = Together()
+    recipes: list[Diagnostic] = []
     for part, name in _checkable(spec, profile, broken):
         try:
             networks.append(analyse(part, name, together=together))
+            recipes += _recipe_mistakes(networks[-1])
         except DiagnosticError as error:
             broken += [d for d in error.diagnostics if d not in broken]
             if len(broken) >= MAX_REPORTED:
                 break
     unmet = tuple(_unchecked(n) for n in networks if require_expect and not n.cells)
+    broken += in_order(d for d in recipes if not d.is_warning)
     found = [*spec.warnings, *(w for n in networks for w in n.expansion.warnings)]
+    found += in_order(d for d in recipes if d.is_warning)
     if profile is None and not broken and networks:  # else something that a comment is for may not show
         found += idle_comments(spec.document.source, found)
     return Report(spec.name, shown, spec, tuple(networks), tuple(broken), unmet, unmeant(found))
+
+
+def _recipe_mistakes(network: Network) -> list[Diagnostic]:
+    """Mistakes and warnings of a network's recipe, if its spec has one."""
+    if network.recipe is None:
+        return []
+    from archforge.analysis.recipe_fit import recipe_mistakes
+
+    return recipe_mistakes(network, network.recipe)
 
 
 def _checkable(spec: Spec, profile: str | None, broken: list[Diagnostic]) -> Iterator[tuple[Spec, str]]:

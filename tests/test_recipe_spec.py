@@ -14,6 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 
+from archforge.analysis.recipe_fit import recipe_gaps, recipe_mistakes
+from archforge.driver import analyse
 from archforge.errors import Diagnostic, DiagnosticError, SourceFile
 from archforge.parts import Part, all_parts, bare_setting
 from archforge.recipe.base import Epoch, Loss, Optimizer
@@ -106,15 +108,31 @@ def test_parser_and_schema_take_the_same_values(key: str) -> None:
         assert schema().is_valid({key: value}) is (mistakes({key: value}) == ()), value
 
 
+@cache
 def needed(part: type[Part]) -> dict[str, Any]:
-    """Values for the settings that a part requires."""
-    fields = {name: field for name, field in fields_of(part).items() if field.required}
-    return {name: next(v for v in VALUES if field_takes(part, name, v, fields)) for name in fields}
+    """Values for the settings that a part requires, and for one more where its rules ask for one."""
+    right: dict[str, Any] = {}
+    for name, field in fields_of(part).items():
+        if field.required:
+            right[name] = next(v for v in VALUES if wrong_setting(part, right | {name: v}, name) is None)
+    more = ({name: value} for name in part.settings() for value in VALUES if value is not None)
+    return (
+        right
+        if not mistakes_of(part, right)
+        else next(right | m for m in more if not mistakes_of(part, right | m))
+    )
 
 
-def field_takes(part: type[Part], name: str, value: Any, required: Any) -> bool:
-    others = {other: 1 for other in required if other != name}
-    return value not in (None, {}) and mistakes_of(part, {**others, name: value}) == []
+def wrong_setting(part: type[Part], settings: Any, name: str) -> Diagnostic | None:
+    """The mistake about one setting by itself, without those between settings."""
+    return next(
+        (m for m in mistakes_of(part, settings) if f"`{name}`" in m.message and m.code == "E0203"), None
+    )
+
+
+def by_themselves(part: type[Part], settings: Any) -> list[Diagnostic]:
+    """The mistakes of settings, without those between several, which no schema can know."""
+    return [m for m in mistakes_of(part, settings) if not m.message.startswith(f"`{part.word}`: ")]
 
 
 def mistakes_of(part: type[Part], settings: Any) -> list[Diagnostic]:
@@ -150,26 +168,25 @@ def test_parser_and_schema_take_the_same_settings_of_a_part(part: type[Part]) ->
     assert mistakes_of(part, right) == []
     for name in part.settings():
         for value in VALUES:
-            section = section_with(part, right | {name: value})
-            alone = [
-                m for m in mistakes(section) if f"`{part.word}`: " not in m.message
-            ]  # rules between settings
-            assert schema().is_valid(section) is (alone == []), (name, value)
-    unknown = section_with(part, right | {"no_such_setting": 1})
-    assert not schema().is_valid(unknown)
-    assert [m.code for m in mistakes(unknown)] == ["E0201"]
+            settings = right | {name: value}
+            is_right = by_themselves(part, settings) == []
+            assert schema().is_valid(section_with(part, settings)) is is_right, (name, value)
+    unknown = right | {"no_such_setting": 1}
+    assert not schema().is_valid(section_with(part, unknown))
+    assert [m.code for m in mistakes_of(part, unknown)] == ["E0201"]
 
 
 @pytest.mark.parametrize("part", PARTS)
 def test_a_bare_value_is_the_first_setting(part: type[Part]) -> None:
-    first, right = bare_setting(part), needed(part)
-    for value in VALUES:
-        if not isinstance(value, dict | None):
-            bare, named = mistakes_of(part, value), mistakes_of(part, {first: value} if first else {"a": 1})
-            assert (bare == []) is (named == []), value
-            assert schema().is_valid(section_with(part, value)) is (bare == []), value
-    assert (mistakes_of(part, None) == []) is (right == {})
-    assert schema().is_valid(section_with(part, None)) is (right == {})
+    first = bare_setting(part)
+    for value in (value for value in VALUES if not isinstance(value, dict | None)):
+        bare, named = (by_themselves(part, v) == [] for v in (value, {first or "none": value}))
+        assert (bare, schema().is_valid(section_with(part, value))) == (named, named), value
+    is_right = by_themselves(part, {}) == []
+    assert (by_themselves(part, None) == [], schema().is_valid(section_with(part, None))) == (
+        is_right,
+        is_right,
+    )
 
 
 def test_words_of_others_lead_to_keys_that_there_are() -> None:
@@ -230,6 +247,16 @@ def test_limits_of_what_a_section_may_hold() -> None:
     assert [m.code for m in mistakes({"freeze": ["a"] * (RECIPE_ITEMS.most + 1)})] == ["E0107"]
     assert [m.code for m in mistakes({"freeze": ["a" * (PATTERN.most + 1)]})] == ["E0107"]
     assert [m.code for m in mistakes({"loss_weights": {"a" * (PATTERN.most + 1): 1}})] == ["E0107"]
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_recipe_in_brief_is_the_same_recipe(part: type[Part]) -> None:
+    section = {"epochs": 3, "clip": {"norm": 1.0}, **section_with(part, needed(part))}
+    bound = recipe_of(spec_of(json.dumps(section)))
+    again = recipe_of(spec_of(json.dumps(bound.to_json())))
+    assert again.recipe == bound.recipe
+    assert {*bound.recipe.brief()} == {"epochs", "clip", *section_with(part, {})}
+    assert bound.recipe.to_json().keys() == TrainingRecipe.model_fields.keys()
 
 
 # Inherited, of a profile, overridden
@@ -304,6 +331,16 @@ def test_a_setting_that_does_not_fit_is_refused_at_its_text(name: str, text: str
     assert told in found.message
     assert found.span
     assert found.span.source.name == f"--set {name}"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("train", "1"), ("train.", "1"), ("train..lr", "1"), ("train.lr", "")]
+)
+def test_a_setting_of_nothing_is_refused(name: str, text: str) -> None:
+    with pytest.raises(
+        DiagnosticError, match=f"E0001: `--set {name}` (names nothing in `train`|has no value)"
+    ):
+        from_set(name, text)
 
 
 def test_mistakes_of_several_flags_are_told_together() -> None:
@@ -388,6 +425,49 @@ def test_a_strict_schema_knows_the_profiles() -> None:
     data["train"]["reaches"] = None
     data["profiles"]["first"]["train"] = {"reaches": None}
     assert not strict.is_valid(data)
+
+
+# Against the network
+
+
+@pytest.mark.parametrize(
+    ("train", "codes"),
+    [
+        ("{freeze: '*.bias', init: {}, recompute: [], losses: {output: cross_entropy}}", []),
+        ("{freeze: ['*.weight', linear]}", ["E0905"]),
+        ("{freeze: '*'}", ["E0905"]),
+        ("{freeze: ['*.bias', '*.weight']}", ["E0905"]),
+        ("{losses: {output: mse, other: mse}, loss_weights: {third: 1}}", ["E0905", "E0905"]),
+        ("{recompute: unit}", ["E0905"]),
+        ("{stratify: true, optimizer: sgd, spare: norms, clip: {}}", ["W0902", "W0902", "W0902"]),
+        ("{stratify: false, limit: 0}", []),
+        ("{stratify: true, limit: 10, optimizer: adamw, spare: norms, clip: {norm: 1}}", []),
+    ],
+)
+def test_what_a_recipe_names_is_there_and_has_effect(train: str, codes: list[str]) -> None:
+    network = analyse(spec_of(train))
+    assert network.recipe
+    assert [d.code for d in recipe_mistakes(network, network.recipe)] == codes
+
+
+def test_settings_without_effect_are_told_of_own_text_and_of_a_caller() -> None:
+    network = analyse(spec_of("{optimizer: {sgd: {weight_decay: 1}}, spare: norms}"))
+    assert network.recipe
+    assert recipe_mistakes(network, network.recipe) == []
+    given = recipe_of(network.spec, None, from_flags({"optimizer": "sgd", "stratify": "true"}))
+    assert [d.message.split("`")[1] for d in recipe_mistakes(network, given)] == ["stratify", "spare"]
+
+
+def test_what_a_run_needs_is_asked_for() -> None:
+    network = analyse(spec_of("{batch: 3}"))
+    assert network.recipe
+    assert [d.code for d in recipe_gaps(network, network.recipe)] == ["E0202", "E0202"]
+    full = recipe_of(network.spec, None, from_flags({"loss": "cross_entropy", "optimizer": "sgd"}))
+    assert recipe_gaps(network, full) == []
+
+
+def test_a_spec_without_a_section_has_no_recipe() -> None:
+    assert analyse(spec_of("")).recipe is None
 
 
 # Names

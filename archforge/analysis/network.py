@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from archforge.analysis.checks import Cell
 from archforge.analysis.counts import Counts
@@ -16,6 +16,9 @@ from archforge.ir import ParamDecl, TypedGraph
 from archforge.spec.expand.expand import Expansion
 from archforge.spec.resolve.spec import Spec
 from archforge.spec.yaml.meant_comments import unmeant
+
+if TYPE_CHECKING:
+    from archforge.spec.resolve.recipe import BoundRecipe
 
 __all__ = ["KERAS_NOTE", "Network", "Report"]
 
@@ -68,6 +71,16 @@ class Network:
         decl = self.spec.profiles.get(self.profile)
         return Preprocessing(**decl.preprocess) if decl and decl.preprocess else None
 
+    @cached_property
+    def recipe(self) -> BoundRecipe | None:
+        """The recipe of its training as the spec has it; None where the spec has none."""
+        decl = self.spec.profiles.get(self.profile)
+        if not self.spec.train and not (decl and decl.train):
+            return None
+        from archforge.spec.resolve.recipe import recipe_of  # which loads the parts of recipes
+
+        return recipe_of(self.spec, self.profile)
+
     @property
     def graph(self) -> TypedGraph:
         """The nodes, and the type of every value."""
@@ -102,7 +115,14 @@ class Network:
         """Profile, settings, counts and cells as plain data."""
         cells = [cell.to_json() for cell in self.cells]
         settings = list(self.expansion.setting_texts)
-        return {"profile": self.profile, "settings": settings, **self.counts.by_cell(), "cells": cells}
+        train = {} if self.recipe is None else {"train": self.recipe.to_json()}
+        return {
+            "profile": self.profile,
+            "settings": settings,
+            **self.counts.by_cell(),
+            "cells": cells,
+            **train,
+        }
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -22,8 +22,10 @@ from archforge.cli.options import (
 from archforge.cli.output import print_json
 from archforge.errors import did_you_mean, fail
 from archforge.ir import Node, TypedGraph
+from archforge.spec.printing.scalars import value_text
 
 if TYPE_CHECKING:
+    from archforge.analysis.network import Network
     from archforge.plan import Plan
 
 __all__ = ["show"]
@@ -102,8 +104,20 @@ def show(
     beside = sum(map(shown.macs, rows)) - shown.counts.macs
     if block is None and beside:
         print(f"the total leaves out {beside:,} MACs that the first output does not need")
+    if block is None and not as_plan:
+        print_recipe(network)
     if network.model_note:
         print(f"the network of {network.model}: {network.model_note}")
+
+
+def print_recipe(network: Network) -> None:
+    """Print how the network's spec trains it, and what that is documented to reach, if the spec says so."""
+    if network.recipe is None:
+        return
+    print(f"train: {value_text(network.recipe.recipe.brief())}")
+    for figure in network.recipe.reaches:
+        found = "" if figure.computed is None else f", here {figure.computed:g}: {figure.because}"
+        print(f"documented: {figure.name} {figure.documented:g} ({figure.source}){found}")
 
 
 def _extra(columns: str | None) -> Sequence[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from archforge.recipe.base import Epoch
 
@@ -42,6 +42,11 @@ class DocumentedFigure(NamedTuple):
     def bar(self) -> float:
         """The figure that a run must reach."""
         return self.documented if self.computed is None else self.computed
+
+    def to_json(self) -> dict[str, Any]:
+        """The cell as a spec has it."""
+        explained = {} if self.computed is None else {"computed": self.computed, "because": self.because}
+        return {"documented": self.documented, **explained, "source": self.source}
 
     def is_reached(self, found: float) -> bool:
         """True if a figure is at least as good; one that is no number is not."""

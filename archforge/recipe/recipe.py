@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from archforge.datasets.base import DataSettings
 from archforge.ops.base import Count, Flag, Positive, PositiveReal
+from archforge.parts import Part
 from archforge.recipe.base import Initialiser, Loss, NotNegative, Optimizer, Schedule, Share, Stop
 
 __all__ = ["Clip", "TrainingRecipe"]
@@ -85,17 +86,30 @@ class TrainingRecipe(BaseModel):
 
     def to_json(self) -> dict[str, Any]:
         """The recipe as plain values: each part as its settings by its word."""
-        return {name: plain(getattr(self, name)) for name in type(self).model_fields}
+        return _fields(self, brief=False)
+
+    def brief(self) -> dict[str, Any]:
+        """The recipe as a spec would have it, with what differs from the defaults alone."""
+        return _fields(self, brief=True)
 
 
-def plain(value: Any) -> Any:
-    """A value of a recipe as JSON has it; a part is its settings by its word."""
-    from archforge.parts import Part
+def _fields(model: BaseModel, *, brief: bool) -> dict[str, Any]:
+    """The fields of a model as plain values; if `brief`, those without a default or of another value."""
+    found = {}
+    for name, field in type(model).model_fields.items():
+        value = getattr(model, name)
+        if not brief or field.is_required() or value != field.get_default(call_default_factory=True):
+            found[name] = _plain(value, brief=brief)
+    return found
 
+
+def _plain(value: Any, *, brief: bool) -> Any:
+    """A value of a recipe as JSON has it; a part is its settings by its word, or its word alone."""
     if isinstance(value, Part):
-        return {value.word: {name: plain(getattr(value, name)) for name in value.settings()}}
+        settings = _fields(value, brief=brief)
+        return value.word if brief and not settings else {value.word: settings}
     if isinstance(value, BaseModel):
-        return {name: plain(getattr(value, name)) for name in type(value).model_fields}
+        return _fields(value, brief=brief)
     if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in value.items()}
-    return [plain(item) for item in value] if isinstance(value, tuple | list) else value
+        return {key: _plain(item, brief=brief) for key, item in value.items()}
+    return [_plain(item, brief=brief) for item in value] if isinstance(value, tuple | list) else value

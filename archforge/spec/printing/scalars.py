@@ -4,10 +4,12 @@ elsewhere."""
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from archforge.spec.yaml.tree import reads_as_text
 
-__all__ = ["can_be_plain", "has_escapes", "is_clearly_text", "quoted", "write_scalar"]
+__all__ = ["can_be_plain", "has_escapes", "is_clearly_text", "quoted", "value_text", "write_scalar"]
 
 # The start of a plain scalar: an indicator only where it cannot be taken for one.
 _START = re.compile(r"[^\s\-?:,\[\]{}#&*!|>'\"%@`]|[-?:](?=[^\s,\[\]{}])")
@@ -32,6 +34,16 @@ def write_scalar(value: str | float | bool | None, *, in_flow: bool) -> str:
         return repr(value)
     plain = reads_as_text(value) and not _OTHERWISE.fullmatch(value) and can_be_plain(value, in_flow=in_flow)
     return value if plain else quoted(value)
+
+
+def value_text(value: Any) -> str:
+    """A value with lists and mappings in it on one line."""
+    if isinstance(value, Mapping):
+        pairs = (f"{write_scalar(key, in_flow=True)}: {value_text(item)}" for key, item in value.items())
+        return f"{{{', '.join(pairs)}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(value_text, value))}]"
+    return write_scalar(value, in_flow=True)
 
 
 def can_be_plain(text: str, *, in_flow: bool) -> bool:

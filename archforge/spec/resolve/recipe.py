@@ -54,6 +54,12 @@ class BoundRecipe:
         inner = (place[:end] for end in range(len(place), 0, -1))
         return next((self.spans[part] for part in inner if part in self.spans), None)
 
+    def to_json(self) -> dict[str, Any]:
+        """The recipe as a spec would have it, defaults left out, and the figures that it is documented to
+        reach."""
+        figures = {figure.name: figure.to_json() for figure in self.reaches}
+        return {**self.recipe.brief(), **({REACHES: figures} if figures else {})}
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Override:
@@ -114,8 +120,11 @@ def from_flags(flags: Mapping[str, str | None]) -> list[Override]:
 
 
 def from_set(name: str, text: str) -> Override:
-    """The value of `--set train.optimizer.sgd.lr=0.1`: `name` is all before the `=`."""
-    return _override(tuple(name.split("."))[1:], f"--set {name}", text)
+    """The value of `--set train.optimizer.sgd.lr=0.1`: `name` is all before the `=`. Raises E0001."""
+    place = tuple(name.split("."))[1:]
+    if not place or not all(place):
+        fail("E0001", f"`--set {name}` names nothing in `train`", help="--set train.optimizer.sgd.lr=0.1")
+    return _override(place, f"--set {name}", text)
 
 
 def from_python(values: Mapping[str, Any]) -> list[Override]:

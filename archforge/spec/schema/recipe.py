@@ -19,6 +19,7 @@ from archforge.spec.syntax.recipe_forms import (
     ModelForm,
     PartForm,
     RecipeField,
+    ValueForm,
     fields_of,
     section,
 )
@@ -27,7 +28,6 @@ from archforge.spec.yaml.tree import GROUPED
 
 __all__ = ["recipe_definitions"]
 
-_COUNTED = {"maxItems": limits.RECIPE_ITEMS.most}
 _TEXT = {"type": "string"}
 
 
@@ -86,7 +86,7 @@ def _schema(form: Form) -> Json:
         return record(_required(form.model), **_fields(form.model))
     if isinstance(form, ListForm):
         item = _schema(form.item)
-        return {"anyOf": [{"type": "array", "items": item, **_COUNTED}, item]}
+        return {"anyOf": [{"type": "array", "items": item, **_lengths(form)}, item]}
     if isinstance(form, MapForm):
         names = {
             "propertyNames": {"maxLength": limits.PATTERN.most},
@@ -94,6 +94,15 @@ def _schema(form: Form) -> Json:
         }
         return {"type": "object", "additionalProperties": _schema(form.item), **names}
     return _plain(TypeAdapter(form.annotation).json_schema())
+
+
+def _lengths(form: ListForm) -> Json:
+    """The least and the most items of a list."""
+    most = limits.RECIPE_ITEMS.most
+    if not isinstance(form.item, ValueForm):
+        return {"maxItems": most}
+    own = TypeAdapter(form.annotation).json_schema()
+    return {"minItems": own.get("minItems", 0), "maxItems": min(own.get("maxItems", most), most)}
 
 
 # Draft-07 says otherwise what each of some axes is; titles and defaults are for forms, not for specs.

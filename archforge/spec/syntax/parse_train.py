@@ -154,9 +154,9 @@ class _Binder:
 
     def wrong_value(self, tree: Tree, form: Form, what: str) -> None:
         """Note a plain value of the wrong kind."""
-        while isinstance(form, ListForm | MapForm):
+        while isinstance(form, MapForm) or (isinstance(form, ListForm) and not isinstance(tree, Sequence)):
             form = form.item
-        expected = form.expected if isinstance(form, ValueForm) else "of another kind"
+        expected = form.expected if isinstance(form, ValueForm | ListForm) else "of another kind"
         value = tree.plain()
         hint = value_hint(value, expected, (), tree.span.text if isinstance(tree, Scalar) else "")
         if isinstance(value, float) and "whole" in expected:

@@ -42,9 +42,11 @@ class ModelForm(NamedTuple):
 
 
 class ListForm(NamedTuple):
-    """A list of items of one form, or one item alone."""
+    """A list of items of one form, or one item alone. expected: what the list is, in words."""
 
     item: Form
+    expected: str
+    annotation: Any
 
 
 class MapForm(NamedTuple):
@@ -109,7 +111,7 @@ def _form(annotation: Any, description: str = "") -> Form:
         return ModelForm(inner)
     origin, arguments = get_origin(inner), get_args(inner)
     if origin is tuple and arguments[1:] == (...,):
-        return ListForm(_form(arguments[0]))
+        return ListForm(_form(arguments[0]), description or _expected(inner), annotation)
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return MapForm(_form(arguments[1]))
     return ValueForm(description or _expected(inner), annotation)
