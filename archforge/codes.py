@@ -79,6 +79,7 @@ CODES: dict[str, str] = {
     "E0902": "a rule that watches a figure which is not measured",
     "E0904": "a loss that does not fit the output that it is for",
     "E0905": "something that a recipe names, and that the network does not have",
+    "E0906": "an initialiser for parameters that are not there, or that it cannot draw",
     "W0001": "a default that a caller set, and no call takes",
     "W0101": "a comment that says a warning is meant, where there is none",
     "W0201": "a key that means nothing where it stands",

@@ -11,6 +11,7 @@ from typing import Any
 
 from tests.recipe_cases import (
     EPOCHS,
+    INITIALISER_CASES,
     LOSS_CASES,
     OPTIMIZER_CASES,
     RECIPE_FIGURES,
@@ -19,15 +20,17 @@ from tests.recipe_cases import (
     STORED_STEPS,
     UPDATES,
     WATCHED,
+    InitialiserCase,
     LossCase,
     OptimizerCase,
     ScheduleCase,
     projected,
     slope,
+    spread,
     start,
 )
 
-__all__ = ["torch_factors", "torch_loss", "torch_steps"]
+__all__ = ["torch_factors", "torch_loss", "torch_spread", "torch_steps"]
 
 
 def torch_loss(case: LossCase) -> list[float]:
@@ -175,10 +178,37 @@ def torch_factors(case: ScheduleCase) -> list[float]:
     return found if by_updates else found[::UPDATES]
 
 
+def torch_spread(case: InitialiserCase) -> list[float]:
+    """The spread of an array that torch draws with a seed of its own, float64."""
+    torch: Any = import_module("torch")
+    init, given = torch.nn.init, case.initialiser.model_dump()
+    array = torch.empty(case.shape, dtype=torch.float64)
+    drawn = torch.Generator().manual_seed(0)
+    match case.initialiser.word:
+        case "kaiming":
+            function = getattr(init, f"kaiming_{given['distribution']}_")
+            function(array, given["slope"], given["mode"], given["nonlinearity"], drawn)
+            array *= given["scale"]
+        case "xavier":
+            getattr(init, f"xavier_{given['distribution']}_")(array, given["scale"], drawn)
+        case "orthogonal":
+            init.orthogonal_(array, given["scale"], drawn)
+        case "normal":
+            init.normal_(array, given["mean"], given["std"], drawn)
+        case "uniform":
+            init.uniform_(array, given["low"], given["high"], drawn)
+        case "truncated_normal":
+            init.trunc_normal_(array, given["mean"], given["std"], given["low"], given["high"], drawn)
+        case _:
+            return []
+    return spread(array.numpy())
+
+
 def figures() -> dict[str, Any]:
     """All figures by the names of their cases."""
     return {
         "losses": {str(case): torch_loss(case) for case in LOSS_CASES},
+        "initialisers": {str(case): torch_spread(case) for case in INITIALISER_CASES},
         "schedules": {str(case): torch_factors(case) for case in SCHEDULE_CASES},
         "optimizers": {str(case): torch_steps(case) for case in OPTIMIZER_CASES},
     }

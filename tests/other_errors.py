@@ -28,9 +28,11 @@ from archforge.export.module import bodies, model_source
 from archforge.export.module.kernels import KernelFile
 from archforge.hardware import MemoryLimit
 from archforge.interchange.graph_json import graph_json_text, read_graph_json, stored
+from archforge.ir import ParamDecl
 from archforge.plan import plan
 from archforge.plan.contract import Lowering
-from archforge.recipe.base import Loss, Stop
+from archforge.recipe.base import Initialiser, Loss, Stop
+from archforge.recipe.drawn_by import drawn_by
 from archforge.recipe.loss_input import value_for_loss
 from archforge.recipe.watched import require_measured
 from archforge.spec.resolve.library import find_spec
@@ -135,6 +137,7 @@ OTHERS: dict[str, Callable[[], object]] = {
     "E0803": lambda: _read_graph(lambda document: document["counts"].update(macs=1)),
     "E0902": lambda: require_measured([part(Stop, "no_progress")], {"loss"}),
     "E0904": lambda: value_for_loss(archforge.load(SPEC).graph, "output", part(Loss, "bce")),
+    "E0906": lambda: drawn_by({"fc.bias": ParamDecl((3,))}, {"*": part(Initialiser, "xavier")}),
     "W0001": _set_in_vain,
     "W0607": _run_on_missing_data,
 }

@@ -12,12 +12,13 @@ import numpy as np
 from archforge.ops.activations import sigmoid
 from archforge.ops.base import Array
 from archforge.parts import Part, all_parts
-from archforge.recipe.base import Epoch, Loss, Moment, Optimizer, Schedule
+from archforge.recipe.base import Epoch, Initialiser, Loss, Moment, Optimizer, Schedule
 from archforge.recipe.loss_kinds import log_softmax
 from tests.zoo import DATA
 
 __all__ = [
     "EPOCHS",
+    "INITIALISER_CASES",
     "LOSS_CASES",
     "OPTIMIZER_CASES",
     "RECIPE_FIGURES",
@@ -26,6 +27,7 @@ __all__ = [
     "STORED_STEPS",
     "UPDATES",
     "WATCHED",
+    "InitialiserCase",
     "LossCase",
     "OptimizerCase",
     "ScheduleCase",
@@ -33,6 +35,7 @@ __all__ = [
     "part",
     "projected",
     "slope",
+    "spread",
     "start",
 ]
 
@@ -221,4 +224,54 @@ SCHEDULE_CASES = tuple(
     ScheduleCase(cls.model_validate(settings))
     for word, cls in all_parts(Schedule).items()
     for settings in SCHEDULE_SETTINGS[word]
+)
+
+
+# Initialisers
+
+INITIALISER_SETTINGS: Mapping[str, tuple[dict[str, Any], ...]] = {
+    "kaiming": (
+        {},
+        {"distribution": "uniform", "mode": "fan_out"},
+        {"nonlinearity": "leaky_relu", "slope": 0.5},
+        {"nonlinearity": "tanh"},
+        {"nonlinearity": "selu", "mode": "fan_out"},
+        {"nonlinearity": "linear", "distribution": "uniform"},
+        {"nonlinearity": "sigmoid", "scale": 2.0},
+    ),
+    "xavier": ({}, {"distribution": "normal", "scale": 0.5}),
+    "lecun": ({}, {"distribution": "uniform", "scale": 3.0}),
+    "orthogonal": ({}, {"scale": 2.0}),
+    "normal": ({}, {"std": 0.02, "mean": 1.0}),
+    "uniform": ({}, {"low": -0.1, "high": 0.3}),
+    "truncated_normal": ({}, {"std": 0.02}, {"std": 5.0, "mean": 0.5, "low": -1.0, "high": 2.0}),
+    "constant": ({"value": 0.25},),
+    "zeros": ({},),
+    "ones": ({},),
+}
+DRAWN_SHAPES = ((300, 200), (40, 20, 3, 5))
+
+
+@dataclass(frozen=True, slots=True)
+class InitialiserCase:
+    """An initialiser, and the shape of what it draws."""
+
+    initialiser: Initialiser
+    shape: tuple[int, ...]
+
+    def __str__(self) -> str:
+        given = self.initialiser.model_dump(exclude_defaults=True)
+        return f"{self.initialiser.word} {given} {'x'.join(map(str, self.shape))}"
+
+
+def spread(array: Array) -> list[float]:
+    """The mean, the deviation, and the bounds of an array."""
+    return [float(found) for found in (array.mean(), array.std(), array.min(), array.max())]
+
+
+INITIALISER_CASES = tuple(
+    InitialiserCase(cls.model_validate(settings), shape)
+    for word, cls in all_parts(Initialiser).items()
+    for settings in INITIALISER_SETTINGS[word]
+    for shape in DRAWN_SHAPES
 )

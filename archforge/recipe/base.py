@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
-from archforge.ir import Array, ParamDecl, TensorType
+from archforge.ir import Array, TensorType
 from archforge.parts import Part
 
 if TYPE_CHECKING:
@@ -190,13 +190,18 @@ class Schedule(Part):
 
 
 class Initialiser(Part):
-    """A distribution that fresh parameters are drawn from."""
+    """A distribution that fresh parameters are drawn from.
+
+    is_constant: every draw gives the same numbers. least_axes: number of axes that an array must have.
+    """
 
     what = "initialiser"
     package = "archforge.recipe.initialisers"
+    is_constant: ClassVar[bool] = False
+    least_axes: ClassVar[int] = 0
 
-    def draw(self, decl: ParamDecl, generator: Generator) -> Array:
-        """An array float64[*decl.shape]."""
+    def draw(self, shape: tuple[int, ...], generator: Generator) -> Array:
+        """An array float64[*shape]."""
         raise NotImplementedError
 
 

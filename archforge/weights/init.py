@@ -10,25 +10,40 @@ from archforge.hardware import require_memory
 from archforge.ir import ParamDecl
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
+from archforge.recipe.base import Initialiser
+from archforge.recipe.drawn_by import drawn_by
 
 __all__ = ["fresh_weights"]
 
 
-def fresh_weights(decls: Mapping[str, ParamDecl], seed: int = 0, dtype: str = "float32") -> dict[str, Array]:
-    """An array for each declaration, filled as its `init` says.
+def fresh_weights(
+    decls: Mapping[str, ParamDecl],
+    seed: int = 0,
+    dtype: str = "float32",
+    initialisers: Mapping[str, Initialiser] | None = None,
+) -> dict[str, Array]:
+    """An array for each declaration, filled as its `init` says, or by the last of the initialisers, given by
+    patterns of names, that is for it.
 
     Each depends on the seed and its own name alone, so that adding a layer leaves the others' start
-    as it was, and is drawn in float64, so that every dtype starts from the same numbers. Raises E0706.
+    as it was, and is drawn in float64, so that every dtype starts from the same numbers. Raises E0706, and
+    E0906 for a pattern that is for nothing.
     """
     require_memory(sum(d.size for d in decls.values()) * np.dtype(dtype).itemsize, "the weights")
-    return {name: _fresh(name, decl, seed).astype(dtype, copy=False) for name, decl in decls.items()}
+    chosen = drawn_by(decls, initialisers or {})
+    return {
+        name: _fresh(name, decl, seed, chosen.get(name)).astype(dtype, copy=False)
+        for name, decl in decls.items()
+    }
 
 
-def _fresh(name: str, decl: ParamDecl, seed: int) -> Array:
+def _fresh(name: str, decl: ParamDecl, seed: int, initialiser: Initialiser | None) -> Array:
+    generator = np.random.Generator(np.random.PCG64([seed, zlib.crc32(name.encode())]))
+    if initialiser is not None:
+        return initialiser.draw(decl.shape, generator)
     init = decl.init
     if init.kind == "constant":
         return np.full(decl.shape, init.scale)
     fan_in = math.prod(decl.shape[1:]) if init.fan_in is None else init.fan_in
     bound = init.scale / math.sqrt(fan_in)
-    generator = np.random.Generator(np.random.PCG64([seed, zlib.crc32(name.encode())]))
     return generator.uniform(-bound, bound, decl.shape)
