@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -36,7 +36,6 @@ from tests.op_examples import EXAMPLES, OpExample
 BATCH = 3
 # Of the largest gradient of a parameter, in float32 beside float64.
 TOLERANCE = 1e-5
-NETWORK_TOLERANCE = 1e-4  # of the largest of the whole network, after tens of layers
 
 LEARNING = [name for name in available() if isinstance(get(name), Learning)]
 each_backend = pytest.mark.parametrize("backend", LEARNING)
@@ -129,17 +128,73 @@ def test_gradients_of_the_hand_made_graphs_are_those_of_the_op_files(name: str, 
     assert_alike(found, expected, TOLERANCE, least=1.0)
 
 
-NETWORKS = [case for case in CASES if case.name in {"lenet_5_mnist", "resnet_20_cifar", "squeezenet_1_1"}]
+def odd_convolution(seed: int) -> TypedGraph:
+    """A convolution of odd sizes, whose input gets a gradient too."""
+    rng = np.random.default_rng(seed)
+
+    def pick(*choices: int) -> int:
+        return int(rng.choice(choices))
+
+    channels, kernel = pick(3, 8, 16, 20, 35), (pick(1, 2, 3, 5), pick(1, 3, 4))
+    groups = pick(1, 1, channels, 4 if channels % 4 == 0 else 1)
+    stride = pick(1, 2), pick(1, 2, 3)
+    if groups == channels:  # where windows leave gaps, there is no kernel
+        stride = min(stride[0], kernel[0]), min(stride[1], kernel[1])
+    conv: dict[str, Any] = {
+        "out": channels if groups == channels else pick(4, 16, 36, 68),
+        "kernel": kernel,
+        "stride": stride,
+        "dilation": (1, pick(1, 1, 2)),
+        "padding": tuple((pick(0, 1, 2), pick(0, 1, 2)) for _ in range(2)),
+        "groups": groups,
+        "bias": bool(pick(0, 1)),
+    }
+    behind = [node("act", "relu6" if pick(0, 1) else "relu", "conv")] if pick(0, 1) else []
+    return graph(
+        node("scale", "layer_scale", "input"),
+        node("conv", "conv", "scale", **conv),
+        *behind,
+        inputs={"input": (channels, pick(6, 9, 13, 19), pick(8, 11, 17))},
+    )
+
+
+@each_backend
+@pytest.mark.parametrize("seed", range(24))
+def test_gradients_of_odd_convolutions_are_those_of_the_op_files(seed: int, backend: str) -> None:
+    typed = odd_convolution(seed)
+    plan = training_plan(typed)
+    params, inputs = rule_weights(typed.params()), inputs_of(typed, BATCH)
+    expected = learned(ReferenceLearner(plan), params, inputs, "float64")
+    learner = learner_of(backend, plan)
+    assert "conv" not in learner.fallbacks
+    assert_alike(learned(learner, params, inputs), expected, TOLERANCE)
+
+
+NAMES = ("lenet_5_mnist", "mobilenet_v2", "resnet_20_cifar", "squeezenet_1_1")
+NETWORKS = [case for case in CASES if case.name in NAMES]
+
+
+def deviations(found: Learned, expected: Learned) -> list[float]:
+    """The largest deviation of gradients and of buffers, in parts of the largest number of all."""
+    worst = []
+    for ours, theirs in zip(found, expected, strict=True):
+        assert [*ours] == [*theirs]
+        largest = max((float(np.abs(a).max()) for a in theirs.values()), default=1.0)
+        apart = (float(np.abs(ours[name] - a).max()) for name, a in theirs.items())
+        worst.append(max(apart, default=0.0) / largest)
+    return worst
 
 
 @each_backend
 @pytest.mark.parametrize("case", NETWORKS, ids=str)
-def test_gradients_of_networks_are_those_of_the_op_files(case: Case, backend: str) -> None:
+def test_gradients_of_networks_are_as_near_as_those_of_the_op_files(case: Case, backend: str) -> None:
     typed, params, inputs = case.arrays()
     plan = training_plan(typed)
-    expected = learned(ReferenceLearner(plan), params, inputs, "float64")
-    found = learned(learner_of(backend, plan), params, inputs)
-    assert_alike(found, expected, NETWORK_TOLERANCE, least=1.0)
+    exact = learned(ReferenceLearner(plan), params, inputs, "float64")
+    reference = deviations(learned(ReferenceLearner(plan), params, inputs), exact)
+    found = deviations(learned(learner_of(backend, plan), params, inputs), exact)
+    # What rounding does depends on the network: float32 is no better in another order.
+    assert all(ours <= 4 * theirs + TOLERANCE for ours, theirs in zip(found, reference, strict=True))
 
 
 @each_backend

@@ -11,7 +11,7 @@ import numpy as np
 from archforge.backends.numba.families import resample
 from archforge.backends.numba.families.channel_blocks import blocks_of
 from archforge.backends.numba.families.epilogues import ABSORBED, Ending
-from archforge.backends.numba.families.map_pixels import MapPixels
+from archforge.backends.numba.families.map_pixels import MapPixels, Phase
 from archforge.backends.numba.families.window_2d import Window2d
 from archforge.backends.numba.microkernels.window_tiles import (
     MOST_IN_FLOAT32,
@@ -20,7 +20,7 @@ from archforge.backends.numba.microkernels.window_tiles import (
     seen_places,
 )
 from archforge.backends.numba.runtime.records import POOL, merged
-from archforge.backends.numba.runtime.tape import BufferPlace, Params, TapeValue, aligned
+from archforge.backends.numba.runtime.tape import BufferPlace, PackedPlace, Params, TapeValue, aligned
 from archforge.backends.numba.runtime.unit_recipe import UnitRecipe
 from archforge.backends.numba.toolchain.machine import FLOAT, machine
 from archforge.backends.numba.toolchain.machine_code import Recipe
@@ -33,7 +33,16 @@ from archforge.ops.pool import AvgPool, MaxPool, window_counts
 from archforge.ops.window import Window
 from archforge.plan import Epilogue, Kernel
 
-__all__ = ["adaptive_avg_pool", "avg_pool", "depthwise", "global_pool", "max_pool", "square_sums", "weighed"]
+__all__ = [
+    "adaptive_avg_pool",
+    "avg_pool",
+    "depthwise",
+    "global_pool",
+    "max_pool",
+    "record_depthwise",
+    "square_sums",
+    "weighed",
+]
 
 POOLING = UnitRecipe("channel_windows", "pool")
 
@@ -70,6 +79,15 @@ def depthwise(op: Conv, x: TensorType) -> Kernel | None:
         return _record_windows(_RowTiles.of("dot", window), window, weights, x, ending)
 
     return Kernel(run, pack, ABSORBED, packing=op.kind)
+
+
+def record_depthwise(
+    window: Window2d, weight: PackedPlace, x: TapeValue, ending: Ending, phase: Phase
+) -> None:
+    """Record a depthwise convolution without a bias, which makes the pixels of a phase."""
+    bias = aligned((x.blocks, machine().lanes))
+    weights = _Weights(weight, bias, math.prod(window.kernel) * machine().vector)
+    _record_windows(_RowTiles.of("dot", window, phase.stride[1]), window, weights, x, ending, phase)
 
 
 def max_pool(op: MaxPool, x: TensorType) -> Kernel | None:
@@ -201,8 +219,11 @@ class _RowTiles:
     last: int = 0
 
     @classmethod
-    def of(cls, kind: Literal["dot", "max", "mean", "long_mean"], window: Window2d) -> _RowTiles:
-        """The fewest tiles for a row, of nearly equal size; the last one may overlap the one before."""
+    def of(
+        cls, kind: Literal["dot", "max", "mean", "long_mean"], window: Window2d, apart: int = 1
+    ) -> _RowTiles:
+        """The fewest tiles for a row, of nearly equal size; the last one may overlap the one before. Outputs
+        lie so many pixels apart."""
         width, columns, stride = window.output[1], window.kernel[1], window.stride[1]
         most = min(MOST_PIXELS, machine().registers - columns - 2, MOST_UNROLLED // columns)
         most = max(most // 3 if kind == "long_mean" else most, 1)  # float64 takes two registers more
@@ -212,7 +233,7 @@ class _RowTiles:
         seen = seen_places(pixels, columns, stride, window.dilation[1])
         left = sum(place + min(starts) < 0 for place in seen)
         right = sum(place + max(starts) >= window.source[1] for place in seen)
-        tile = WindowTile(machine().lanes, pixels, columns, stride, window.dilation, left, right, kind)
+        tile = WindowTile(machine().lanes, pixels, columns, stride, window.dilation, left, right, kind, apart)
         return cls(tile, tiles, width - pixels)
 
     def fields(self) -> dict[str, Any]:
@@ -221,16 +242,25 @@ class _RowTiles:
 
 
 def _record_windows(
-    tiles: _RowTiles, window: Window2d, weights: _Weights, x: TapeValue, ending: Ending
+    tiles: _RowTiles,
+    window: Window2d,
+    weights: _Weights,
+    x: TapeValue,
+    ending: Ending,
+    phase: Phase | None = None,
 ) -> TapeValue:
-    """Record one call for all blocks of channels."""
+    """Record one call for all blocks of channels, which makes those pixels that a phase names."""
     tape, x = x.tape, x.blocked()
     rows, bands = _bands(window, tape.batch * x.blocks)
     source = MapPixels.in_rows(x, window.source[1])
-    out = MapPixels.in_rows(ending.out, window.output[1])
+
+    def result(value: TapeValue) -> MapPixels:
+        return MapPixels.of(value).at(phase) if phase else MapPixels.in_rows(value, window.output[1])
+
+    out = result(ending.out)
     residual = {"residual": 0}
     if ending.residual:
-        pixels = MapPixels.in_rows(ending.residual, window.output[1])
+        pixels = result(ending.residual)
         residual = pixels.fields("residual", "image", "row", "pixel")
     fields = merged(
         tiles.fields(),

@@ -59,6 +59,8 @@ class WindowTile:
     `dot`: the bias plus the sum of the places' vectors times their weights. `max`: the largest.
     `mean`: the sum times a factor of each pixel of the output, which `weight` holds; `long_mean` is for
     windows of more than `MOST_IN_FLOAT32` places.
+
+    The outputs lie `spread` pixels from each other.
     """
 
     lanes: int
@@ -69,12 +71,15 @@ class WindowTile:
     left: int
     right: int
     kind: Literal["dot", "max", "mean", "long_mean"]
+    spread: int = 1
 
     @property
     def name(self) -> str:
         apart = "" if self.dilation == (1, 1) else "_apart{}x{}".format(*self.dilation)
         edges = f"_edges{self.left}_{self.right}" if self.left or self.right else ""
-        return f"{self.kind}_{self.lanes}_{self.pixels}_columns{self.columns}_step{self.stride}{apart}{edges}"
+        spread = "" if self.spread == 1 else f"_spread{self.spread}"
+        sizes = f"{self.pixels}_columns{self.columns}_step{self.stride}"
+        return f"{self.kind}_{self.lanes}_{sizes}{apart}{edges}{spread}"
 
     def module(self) -> llvm.ModuleRef:
         from archforge.backends.numba.microkernels.vectors import IrFunction
@@ -151,7 +156,7 @@ class WindowTile:
             for r, total in enumerate(sums):
                 factor = f.spread(f.add(row.weight, f.times(x, FLOAT)), r * FLOAT)
                 total.set(f.multiply(total.get(), factor))
-        offset = f.times(x, vector)
+        offset = f.times(x, vector * self.spread)
         residual = f.when_less(f.word(0), row.residual, f.add(row.residual, offset), f.word(0))
         write_results(f, g, [[total] for total in sums], f.add(row.out, offset), residual)
 

@@ -7,18 +7,28 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+from archforge.backends.numba.families.channel_windows import depthwise, record_depthwise
 from archforge.backends.numba.families.direct_conv import PackedConv, linear_layout, record_conv
 from archforge.backends.numba.families.epilogues import Ending
 from archforge.backends.numba.families.map_pixels import Phase
 from archforge.backends.numba.families.moves import along
-from archforge.backends.numba.families.transposed_conv import phase_window, phases_of
+from archforge.backends.numba.families.transposed_conv import PhaseAxis, phase_window, phases_of
 from archforge.backends.numba.families.weight_layout import WeightLayout
 from archforge.backends.numba.families.window_2d import Window2d
 from archforge.backends.numba.runtime.tape import TapeValue
 from archforge.backends.numba.training.kernel import NodeOnTape, TrainingKernel, WayBack
-from archforge.backends.numba.training.packing import DenseWeights, packed_bias, packed_weights
+from archforge.backends.numba.training.packing import (
+    DenseWeights,
+    packed_bias,
+    packed_depthwise,
+    packed_weights,
+)
 from archforge.backends.numba.training.streams import gradient_before
-from archforge.backends.numba.training.weight_gradient import GroupChannels, weight_gradient
+from archforge.backends.numba.training.weight_gradient import (
+    GroupChannels,
+    depthwise_weight_gradient,
+    weight_gradient,
+)
 from archforge.ir import TensorType
 from archforge.ops.activations import CLAMPS
 from archforge.ops.conv import Conv
@@ -33,7 +43,49 @@ def conv(op: Conv, x: TensorType) -> TrainingKernel | None:
     window = Window2d.of(op.window(x), x)
     if window is None:
         return None
+    if op.groups == op.out == x.channels > 1:
+        return _depthwise(op, x, window)
     return _mixing(op, x, window)
+
+
+def _depthwise(op: Conv, x: TensorType, window: Window2d) -> TrainingKernel | None:
+    """A convolution of each channel by itself; None where windows leave gaps between them."""
+    phases = phases_of(op.window(x), x.spatial)
+    kernel = depthwise(op, x)
+    if kernel is None or not all(rows.places and columns.places for rows, columns in phases):
+        return None
+    run = kernel.run
+    layout = WeightLayout(1, 1, op.out, 1, 1, thin=False)
+
+    def forward(on: NodeOnTape, x: TapeValue) -> TapeValue:
+        params = {
+            "weight": packed_depthwise(on.tape, layout, DenseWeights.forward(on.params["weight"], op.groups)),
+            "bias": packed_bias(on.tape, layout, on.params.get("bias")),
+        }
+        made: TapeValue = run(params, x, None, Epilogue(activation=on.activation))
+        return made
+
+    def backward(on: NodeOnTape, way: WayBack) -> Sequence[TapeValue | None]:
+        dy = gradient_before(on.activation, way.output, way.dy, on.gradient("bias") if op.bias else None)
+        into = on.gradient("weight")
+        if into is not None:
+            depthwise_weight_gradient(window, way.inputs[0], dy, into)
+        if not way.wanted[0]:
+            return (None,)
+        dense = DenseWeights.forward(on.params["weight"], op.groups)
+        ending = Ending.of(on.tape.temporary(x.shape), way.sums[0])
+        for rows, columns in phases:
+            weight = packed_depthwise(on.tape, layout, dense.back(_places(rows, columns, window)))
+            phase = Phase((rows.first, columns.first), (rows.stride, columns.stride))
+            record_depthwise(phase_window(rows, columns, dy), weight, dy, ending, phase)
+        return (ending.out,)
+
+    return TrainingKernel(forward, backward, frozenset(CLAMPS), adds=True)
+
+
+def _places(rows: PhaseAxis, columns: PhaseAxis, window: Window2d) -> list[int]:
+    """The places of the kernel that a phase sees, in its order."""
+    return [k * window.kernel[1] + i for k in rows.places for i in columns.places]
 
 
 def _mixing(op: Conv, x: TensorType, window: Window2d) -> TrainingKernel:
@@ -62,12 +114,10 @@ def _mixing(op: Conv, x: TensorType, window: Window2d) -> TrainingKernel:
 
     def data_gradient(on: NodeOnTape, dy: TapeValue, more: TapeValue | None) -> TapeValue:
         dense = DenseWeights.forward(on.params["weight"], op.groups)
-        columns_of = window.kernel[1]
         ending = Ending.of(on.tape.temporary(x.shape), more)
         bias = packed_bias(on.tape, back, None)
         for rows, columns in phases:
-            places = [k * columns_of + i for k in rows.places for i in columns.places]
-            weight = packed_weights(on.tape, back, dense.back(places))
+            weight = packed_weights(on.tape, back, dense.back(_places(rows, columns, window)))
             part = PackedConv(phase_window(rows, columns, dy), back, weight, bias)
             phase = Phase((rows.first, columns.first), (rows.stride, columns.stride))
             record_conv(part, dy, ending, phase if len(phases) > 1 else None)

@@ -15,7 +15,7 @@ from archforge.backends.numba.runtime.unit_recipe import UnitRecipe
 from archforge.backends.numba.toolchain.machine import FLOAT, machine
 from archforge.ops.base import Array
 
-__all__ = ["DenseWeights", "packed_bias", "packed_weights"]
+__all__ = ["DenseWeights", "packed_bias", "packed_depthwise", "packed_weights"]
 
 PACK = UnitRecipe("weight_packing", "pack")
 
@@ -54,6 +54,11 @@ def packed_weights(tape: Tape, layout: WeightLayout, dense: DenseWeights) -> Pac
     if places == 1:
         planes, depth = 1, layout.depth(1)
     return _packed(tape, layout, dense, planes, depth)
+
+
+def packed_depthwise(tape: Tape, layout: WeightLayout, dense: DenseWeights) -> PackedPlace:
+    """Record the packing of a weight for each channel and place, as [block][place][lane]."""
+    return _packed(tape, layout, dense, 1, 1)
 
 
 def packed_bias(tape: Tape, layout: WeightLayout, bias: Array | None) -> PackedPlace | Array:
