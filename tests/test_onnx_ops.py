@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from archforge.interchange.onnx import ops
 from archforge.interchange.onnx.nodes import OnnxNode
 from archforge.interchange.onnx.ops import ONNX_OPS
 from archforge.interchange.unsupported import Unsupported
@@ -55,6 +58,65 @@ def test_weights_that_another_node_computes_are_refused(onnx_op: str, position: 
     shapes = (IMAGE, *((8, 4, 3, 3) if p == 1 else (8,) for p in range(1, 5)))
     with pytest.raises(Unsupported, match=f"an input {position} that another node computes"):
         ONNX_OPS[onnx_op].translate(OnnxNode({}, shapes, (IMAGE,), arrays))
+
+
+RECURRENT = (np.zeros((1, 5, 6)), np.zeros((1, 5, 5)), None)
+WIDER = OnnxNode({}, (IMAGE,), ((1, 4, 9, 6),))
+TWICE = ((1, 4, 12, 12),)
+REFUSED = [
+    ("Relu", node(alpha=1.0), "attribute `alpha`, which ours does not have"),
+    ("Clip", node(np.array(0.0), np.array(1.0)), "bounds other than 0 and 6"),
+    ("Swish", node(alpha=2.0), "a slope other than 1 inside the sigmoid"),
+    ("HardSigmoid", node(alpha=1 / 6, beta=0.25), "a slope other than torch's 1/6"),
+    ("HardSigmoid", node(), "a slope other than torch's 1/6"),
+    ("Dropout", node(np.array(0.5), np.array(True)), "training mode"),
+    ("PRelu", node(np.zeros(6)), "slopes aligned at the last axis; ours are one, or one per channel"),
+    ("Add", node(np.zeros((1, 4, 1, 1))), "broadcasting, which ours leaves to `multiply`"),
+    ("MaxPool", node(kernel_shape=(3, 3), pads=(1, 2, 1, 2)),
+     "padding above half of the window, which torch refuses"),
+    ("AveragePool", node(kernel_shape=(3, 3), dilations=(1, 2)),
+     "a dilated window, which torch has for maxima only"),
+    ("Gemm", node(np.zeros((4, 8)), shape=(1, 4), transA=1), "a transposed input"),
+    ("Gemm", node(np.zeros((4, 8)), shape=(1, 4), alpha=2.0), "factors `alpha` and `beta`"),
+    ("Gemm", node(np.zeros((4, 8)), shape=(1, 4), beta=0.5), "factors `alpha` and `beta`"),
+    ("Gemm", node(np.zeros((4, 8)), np.zeros((2, 8)), shape=(2, 4)), "a bias for each image"),
+    ("MatMul", node(np.zeros((2, 6, 8))), "a second factor that is no matrix"),
+    ("BatchNormalization", node(*[np.zeros(4)] * 4, training_mode=1), "training mode"),
+    ("LayerNormalization", node(np.zeros(6)), "no bias, which ours has wherever it has a weight"),
+    ("RNN", node(*RECURRENT, shape=(3, 2, 6), direction="bidirectional"), "both directions at once"),
+    ("RNN", node(*RECURRENT, np.array([3, 2]), shape=(3, 2, 6)), "sequences of several lengths"),
+    ("RNN", node(*RECURRENT, np.array([2, 2]), shape=(3, 2, 6)), "sequences of several lengths"),
+    ("RNN", node(*RECURRENT, None, np.zeros((1, 2, 5)), shape=(3, 2, 6)), "an initial state"),
+    ("LSTM", node(*RECURRENT, None, None, None, np.zeros((1, 15)), shape=(3, 2, 6)),
+     "peepholes from the cell to the gates"),
+    ("Flatten", node(axis=2), "an axis that flattens the batch too"),
+    ("Pad", node(np.zeros(8, int), mode="reflect"), "a mode other than `constant`"),
+    ("Pad", node(np.array([0, 1, 0, 0, 0, 0, 0, 0])), "padding of the batch or the channels"),
+    ("Pad", node(np.array([0, 0, 0, 0, 1, 0, 0, 0])), "padding of the batch or the channels"),
+    ("Slice", node(*map(np.array, ([0], [4], [2], [2]))), "steps other than 1"),
+    ("Slice", node(*map(np.array, ([0], [7], [2]))), "bounds outside the array, which ours refuses"),
+    ("Slice", node(*map(np.array, ([6], [6], [2]))), "bounds outside the array, which ours refuses"),
+    ("Split", OnnxNode({"axis": 1}, (IMAGE,), (None, (1, 2, 6, 6))), "a part that is left out"),
+    ("Resize", node(mode="cubic"), "cubic interpolation"),
+    ("Resize", node(coordinate_transformation_mode="tf_crop_and_resize"), "cropping"),
+    ("Resize", WIDER, "a factor that is no whole number"),
+    ("Resize", OnnxNode({"nearest_mode": "ceil"}, (IMAGE,), TWICE), "another nearest element than torch's"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("onnx_op", "other", "reason"), REFUSED, ids=[f"{op}-{why}" for op, _, why in REFUSED]
+)
+def test_another_op_than_ours_is_refused_for_its_reason(onnx_op: str, other: OnnxNode, reason: str) -> None:
+    with pytest.raises(Unsupported) as caught:
+        ONNX_OPS[onnx_op].translate(other)
+    assert str(caught.value) == reason
+
+
+def test_each_reason_for_a_refusal_is_met() -> None:
+    calls = [n for n in ast.walk(ast.parse(Path(ops.__file__).read_text("utf-8"))) if isinstance(n, ast.Call)]
+    said = [c.args[1] for c in calls if getattr(c.func, "id", "") == "require"]
+    assert {why.value for why in said if isinstance(why, ast.Constant)} <= {why for *_, why in REFUSED}
 
 
 def test_an_input_that_is_left_out_is_refused() -> None:
