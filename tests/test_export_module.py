@@ -27,7 +27,7 @@ from archforge.data.arrays import read_weights, write_arrays
 from archforge.export import Subject
 from archforge.export.module import model_source, module_of
 from archforge.export.module.kernels import kernel_file, kernel_name
-from archforge.export.module.loops import Loop, LoopReference, Parts, roll, split_name
+from archforge.export.module.loops import MAX_BODY, Loop, LoopReference, Parts, roll, split_name
 from archforge.ir import Node, Scope, TypedGraph
 from archforge.ops import all_ops
 from archforge.ops.base import Array, Example
@@ -428,14 +428,26 @@ def unrolled(items: tuple[Any, ...], values: tuple[int, ...] = ()) -> Iterator[t
             yield "".join(parts), item.word
 
 
+def lines(items: Iterable[Any]) -> int:
+    return sum(1 + lines(item.body) if isinstance(item, Loop) else 1 for item in items)
+
+
+def is_shorter(item: Any) -> bool:
+    """True if no loop takes as many lines as it stands for."""
+    if not isinstance(item, Loop):
+        return True
+    return len(item.values) * lines(item.body) > lines([item]) and all(map(is_shorter, item.body))
+
+
 NAMES = st.builds("a{}.{}".format, st.sampled_from(["0", "1", "2", "02", "b"]), st.integers(1, 3))
 
 
 @settings(max_examples=1000)
 @given(st.lists(st.tuples(NAMES, st.sampled_from("pq")), max_size=12))
 def test_loops_say_the_same_in_the_same_order(said: list[tuple[str, str]]) -> None:
-    items = [Said(split_name(name), word) for name, word in said]
-    assert list(unrolled(roll(items))) == said
+    rolled = roll([Said(split_name(name), word) for name, word in said])
+    assert list(unrolled(rolled)) == said
+    assert all(is_shorter(item) for item in rolled)
 
 
 @given(st.integers(1, 4), st.integers(1, 4), st.integers(0, 20))
@@ -451,6 +463,13 @@ def test_stages_of_blocks_become_loops(stages: int, blocks: int, first: int) -> 
     assert list(unrolled(rolled)) == said
     if stages > 1:
         assert len(rolled) == 1
+
+
+def test_stages_that_no_body_can_hold_are_loops_of_loops() -> None:
+    said = [(f"stage{s}.{b}.conv", "p") for s in range(3) for b in range(MAX_BODY + 1)]
+    (stage,) = rolled = roll([Said(split_name(name), word) for name, word in said])
+    assert list(unrolled(rolled)) == said
+    assert lines([stage]) == 3
 
 
 def test_a_loop_cuts_no_scope_in_two() -> None:
