@@ -70,6 +70,14 @@ def test_networks_of_the_zoo_are_printed_node_by_node(name: str) -> None:
     check_profiles(name)
 
 
+@pytest.mark.parametrize("name", ["densenet_121", "regnet_y_400mf", "resnet_50", "squeezenet_1_0"])
+def test_branches_that_no_spec_has_to_name_are_printed_without_a_name(name: str) -> None:
+    """Residuals, gates and parallel branches: their specs name no value, and so does what is printed."""
+    text = print_graph(expand(networks()[name], None).graph, "Printed")
+    assert " as: " not in text
+    assert " from: " not in text
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted({*networks()} - {*QUICK}))
 def test_every_network_of_the_zoo_is_printed_node_by_node(name: str) -> None:
