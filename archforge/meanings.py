@@ -14,8 +14,8 @@ __all__ = ["attribute_meanings", "text_of"]
 # `name: meaning`, whose further lines are indented.
 _ENTRY = re.compile(r"^(\w+): (.+(?:\n +.+)*)$", re.MULTILINE)
 _SECTION = "\n\nAttributes:\n"
-# What a class has in its own body that a spec can name: it is no base of others for its text.
-_NAMED = frozenset(("op", "word"))
+# What a class has in its own body that a spec can name, or that is a kind: no base of others for its text.
+_NAMED = frozenset(("op", "word", "package"))
 
 
 def text_of(cls: type[BaseModel]) -> str:

@@ -147,7 +147,7 @@ class Optimizer(Part):
 
 
 # When a schedule changes its factor: at each update, or at the begin of each epoch alone.
-Pace = Annotated[Literal["epochs", "updates"], Field(description="`epochs` or `updates`")]
+Pace = Literal["epochs", "updates"]
 
 
 class Moment(NamedTuple):

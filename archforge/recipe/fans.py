@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated, Literal
-
-from pydantic import Field
+from typing import TYPE_CHECKING, Literal
 
 from archforge.ir import Array
 from archforge.recipe.base import Initialiser
@@ -15,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Distribution", "FanInitialiser", "fans"]
 
-Distribution = Annotated[Literal["normal", "uniform"], Field(description="`normal` or `uniform`")]
+Distribution = Literal["normal", "uniform"]
 
 
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:

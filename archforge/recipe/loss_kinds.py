@@ -15,10 +15,7 @@ from archforge.recipe.targets import target_values
 
 __all__ = ["ClassLoss", "ElementLoss", "ReducedLoss", "log_softmax"]
 
-Reduction = Annotated[
-    Literal["mean", "sum", "batch_mean"], Field(description="`mean`, `sum` or `batch_mean`")
-]
-Ignored = Annotated[int, Field(description="a whole number")]
+Reduction = Literal["mean", "sum", "batch_mean"]
 Weights = Annotated[tuple[NotNegative, ...], Field(description="a list of numbers, 0 or more")]
 
 
@@ -89,7 +86,7 @@ class ClassLoss(ReducedLoss):
       are numbers of classes.
     """
 
-    ignore: Ignored = -100
+    ignore: int = -100
     weights: Weights = ()
 
     def require(self, x: TensorType) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Annotated, Literal
-
-from pydantic import Field
+from typing import Literal
 
 from archforge.errors import fail
 from archforge.parts import Part
@@ -13,10 +11,7 @@ from archforge.recipe.base import Epoch
 
 __all__ = ["Figure", "figures_of", "require_measured"]
 
-Figure = Annotated[
-    Literal["loss", "accuracy", "val_loss", "val_accuracy"],
-    Field(description="`loss`, `accuracy`, `val_loss` or `val_accuracy`"),
-]
+Figure = Literal["loss", "accuracy", "val_loss", "val_accuracy"]
 
 
 def figures_of(history: Iterable[Epoch], name: Figure) -> list[float]:

@@ -14,6 +14,7 @@ from tests.pages import errors, reference
 from tests.pages.api import API_PARTS
 from tests.pages.coverage import coverage
 from tests.pages.markdown import with_parts
+from tests.pages.recipes import recipes_page
 from tests.pages.sessions import refreshed
 
 __all__ = ["DOCS", "PAGES", "README", "REGENERATE", "ROOT", "generated"]
@@ -60,6 +61,7 @@ PAGES: Mapping[Path, Callable[[], str]] = {
     **{ROOT / name: partial(_page, name) for name in IN_PART},
     DOCS / "errors.md": errors.page,
     DOCS / "ops.md": reference.ops_page,
+    DOCS / "recipes.md": recipes_page,
     DOCS / "zoo.md": reference.zoo_text,
     reference.SCHEMA: reference.schema_text,
 }

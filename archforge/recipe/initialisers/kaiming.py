@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
-
-from pydantic import Field
+from typing import Literal
 
 from archforge.ops.base import PositiveReal
 from archforge.recipe.base import NotNegative
@@ -13,11 +11,8 @@ from archforge.recipe.fans import FanInitialiser
 
 __all__ = ["Kaiming"]
 
-Mode = Annotated[Literal["fan_in", "fan_out"], Field(description="`fan_in` or `fan_out`")]
-Nonlinearity = Annotated[
-    Literal["relu", "leaky_relu", "linear", "sigmoid", "tanh", "selu"],
-    Field(description="`relu`, `leaky_relu`, `linear`, `sigmoid`, `tanh` or `selu`"),
-]
+Mode = Literal["fan_in", "fan_out"]
+Nonlinearity = Literal["relu", "leaky_relu", "linear", "sigmoid", "tanh", "selu"]
 
 # Source: torch.nn.init.calculate_gain.
 GAINS = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "selu": 3 / 4}

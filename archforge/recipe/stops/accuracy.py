@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
-
-from pydantic import Field
+from typing import Literal
 
 from archforge.ops.base import Rate
 from archforge.recipe.base import Epoch, Stop
@@ -13,7 +11,7 @@ from archforge.recipe.watched import figures_of
 
 __all__ = ["EnoughAccuracy"]
 
-Accuracy = Annotated[Literal["accuracy", "val_accuracy"], Field(description="`accuracy` or `val_accuracy`")]
+Accuracy = Literal["accuracy", "val_accuracy"]
 
 
 class EnoughAccuracy(Stop):
