@@ -12,5 +12,6 @@ class AMSGrad(Adam):
     """Adam whose `amsgrad` is true. Source: arXiv:1904.09237; torch.optim.Adam with amsgrad."""
 
     word = "amsgrad"
+    elsewhere = ("AMSGradOptimizer",)
 
     amsgrad: Flag = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Literal, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -127,13 +128,23 @@ def _part_meant(word: str, kind: type[Part]) -> str | None:
     return misspelt(here, parts)
 
 
+def _with_setting(word: str, cls: type[Part]) -> str:
+    """A part as a spec writes it, with the setting that ends another library's word for it:
+    `{kaiming: {distribution: uniform}}` of kaiming_uniform."""
+    for name, info in cls.model_fields.items():
+        for value in get_args(info.annotation) if get_origin(info.annotation) is Literal else ():
+            if plain(word).replace("_", "").endswith(str(value)) and value != info.default:
+                return f"{{{cls.word}: {{{name}: {value}}}}}"
+    return cls.word
+
+
 def part_hint(word: str, kind: type[Part]) -> str:
     """Suggestion for a part that there is not."""
     call = re.match(r"([A-Za-z][\w.]*)\s*[(: =]", word)
     if call and (meant := _part_meant(call[1], kind)):
         return f"what a part takes stands behind a `:`: {{{meant}: ...}}"
     if meant := _part_meant(word, kind):
-        return f"did you mean `{meant}`?"
+        return f"did you mean `{_with_setting(word, all_parts(kind)[meant])}`?"
     for key, other in _fields_of_parts():
         if other is not kind and word in all_parts(other):
             return f"`{word}` is {a_part(other)}: {_nested_text(key, word)}"
