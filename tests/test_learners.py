@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 import subprocess
 import sys
 from collections.abc import Mapping
 from typing import Any, ClassVar
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -168,6 +170,28 @@ def test_gradients_of_odd_convolutions_are_those_of_the_op_files(seed: int, back
     learner = learner_of(backend, plan)
     assert "conv" not in learner.fallbacks
     assert_alike(learned(learner, params, inputs), expected, TOLERANCE)
+
+
+@pytest.mark.skipif("numba" not in LEARNING, reason="numba is not installed")
+@pytest.mark.parametrize("which", [0, -1], ids=["small tiles", "large tiles"])
+@pytest.mark.parametrize("kernel", [(3, 3), (5, 5), (1, 7), (2, 2)], ids=str)
+def test_gradients_by_winograd_are_those_of_the_op_files(kernel: tuple[int, int], which: int) -> None:
+    cost = importlib.import_module("archforge.backends.numba.families.winograd_cost")
+    typed = graph(
+        node("scale", "layer_scale", "input"),
+        node("conv", "conv", "scale", out=36, kernel=kernel, padding=((1, 0), (0, 2))),
+        node("relu", "relu", "conv"),
+        inputs={"input": (20, 13, 11)},
+    )
+    plan = training_plan(typed)
+    params, inputs = rule_weights(typed.params()), inputs_of(typed, BATCH)
+    expected = learned(ReferenceLearner(plan), params, inputs, "float64")
+
+    def form(op: Any, x: TensorType, images: int) -> Any:
+        return [*cost.possible_forms(op, x)][which]
+
+    with mock.patch.object(cost, "trained_form", form):
+        assert_alike(learned(learner_of("numba", plan), params, inputs), expected, TOLERANCE)
 
 
 NAMES = ("lenet_5_mnist", "mobilenet_v2", "resnet_20_cifar", "squeezenet_1_1")

@@ -84,12 +84,20 @@ def fields_set() -> dict[str, set[str]]:
         with mock.patch(f"{NUMBA}.families.winograd._chunks", return_value=0):  # each stage is a call
             calls += calls_of([WITH_EPILOGUES["winograd"]])
         calls += training_calls_of(sampled())
+        with mock.patch(f"{NUMBA}.families.winograd_cost.trained_form", first_form):
+            calls += training_calls_of([WITH_EPILOGUES["winograd"]])
     for call in calls:
         found[name_of(call.record)] |= set(call.fields)
     for name in filter(starts_with_geometry, records.RECORDS):
         found["GEOMETRY"] |= found[name]
     found["PARTS"] = found["STREAM"] & found["CHANNELS"]
     return found
+
+
+def first_form(op: Any, x: Any, images: int) -> Any:
+    """A form of Winograd's, whether it pays or not."""
+    cost = importlib.import_module(f"{NUMBA}.families.winograd_cost")
+    return next(iter(cost.possible_forms(op, x)))
 
 
 def training_calls_of(graphs: Iterable[TypedGraph]) -> Iterator[Any]:

@@ -4,6 +4,7 @@ times the weights. Weights lie as those of pointwise convolutions, one for each 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +28,7 @@ from archforge.ir import TensorType
 from archforge.ops.conv import Conv
 from archforge.plan import Epilogue, Kernel
 
-__all__ = ["convolution"]
+__all__ = ["convolution", "pointwise_layout", "record_tiles"]
 
 WINOGRAD_UNIT = UnitRecipe("winograd", "winograd")
 
@@ -40,8 +41,7 @@ def convolution(op: Conv, x: TensorType, form: WinogradForm) -> Kernel:
     """A convolution by a form that can compute it."""
     window = Window2d.of(op.window(x), x)
     assert window is not None
-    # That of a pointwise convolution, for each frequency.
-    layout = WeightLayout(1, x.channels, op.out, 1, min(2, blocks_of(op.out)), thin=False)
+    layout = pointwise_layout(x.channels, op.out)
 
     def pack(params: Params) -> Params:
         """`weight` as [frequency] of packed weights, and `bias` in whole blocks."""
@@ -59,13 +59,23 @@ def convolution(op: Conv, x: TensorType, form: WinogradForm) -> Kernel:
         params: Params, x: TapeValue, residual: TapeValue | None = None, epilogue: Epilogue | None = None
     ) -> TapeValue:
         ending = Ending.of(x.tape.output(op.infer(TensorType(x.shape)).shape), residual, epilogue)
-        return _record_tiles(form, window, layout, params, x, ending)
+        return record_tiles(form, window, layout, params, x, ending)
 
     return Kernel(run, pack, ABSORBED, ("winograd", form, layout), form.tile_error)
 
 
-def _record_tiles(
-    form: WinogradForm, window: Window2d, layout: WeightLayout, params: Params, x: TapeValue, ending: Ending
+def pointwise_layout(inputs: int, outputs: int) -> WeightLayout:
+    """The layout of the weights of each frequency: that of a pointwise convolution."""
+    return WeightLayout(1, inputs, outputs, 1, min(2, blocks_of(outputs)), thin=False)
+
+
+def record_tiles(
+    form: WinogradForm,
+    window: Window2d,
+    layout: WeightLayout,
+    params: Mapping[str, Any],
+    x: TapeValue,
+    ending: Ending,
 ) -> TapeValue:
     """Record one call for all tiles in chunks, or one for each stage, whichever reads less memory."""
     tape, x, out = x.tape, x.blocked(), ending.out

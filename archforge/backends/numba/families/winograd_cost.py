@@ -12,7 +12,7 @@ from archforge.backends.winograd_forms import WinogradAxis, WinogradForm
 from archforge.ir import TensorType
 from archforge.ops.conv import Conv
 
-__all__ = ["expected_form", "possible_forms"]
+__all__ = ["expected_form", "possible_forms", "trained_form"]
 
 # Outputs of a tile by the taps of an axis, for kernels of two axes and of one: as many as keep the rounding
 # error near that of F(4x4, 3x3).
@@ -44,6 +44,17 @@ def expected_form(op: Conv, x: TensorType) -> WinogradForm | None:
 
     The estimate counts the cycles of products and transforms, and those of reading more weights.
     """
+    return _cheapest(op, x, images=1, packed=0)
+
+
+def trained_form(op: Conv, x: TensorType, images: int) -> WinogradForm | None:
+    """The form that is expected to be fastest for so many images, for which the weights are transformed,
+    written and read again; None if the direct convolution is."""
+    return _cheapest(op, x, images=images, packed=2)
+
+
+def _cheapest(op: Conv, x: TensorType, *, images: int, packed: int) -> WinogradForm | None:
+    """The form of the fewest cycles, whose transformed weights go to and from memory `packed` times more."""
     candidates = [*possible_forms(op, x)]
     if not candidates:
         return None
@@ -53,12 +64,13 @@ def expected_form(op: Conv, x: TensorType) -> WinogradForm | None:
     taps = math.prod(op.window(x).kernel)
 
     def cycles(form: WinogradForm) -> float:
-        tiles = -(-height // form.rows.outputs) * -(-width // form.columns.outputs)
+        tiles = images * -(-height // form.rows.outputs) * -(-width // form.columns.outputs)
         products = form.frequencies * tiles * pairs / MULTIPLY_ADDS
         vectors = blocks_in * 2 * form.frequencies + blocks_out * (form.frequencies + form.outputs)
-        weights = (form.frequencies - taps) * pairs * machine().vector / BYTES_PER_CYCLE
+        passes = form.frequencies - taps + packed * form.frequencies
+        weights = passes * pairs * machine().vector / BYTES_PER_CYCLE
         return products + tiles * vectors * VECTOR_CYCLES + weights
 
-    direct = taps * height * width * pairs / MULTIPLY_ADDS
+    direct = taps * images * height * width * pairs / MULTIPLY_ADDS
     best = min(candidates, key=cycles)
     return best if cycles(best) < direct else None

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from archforge.backends.numba.microkernels.vectors import IrFunction
 
-__all__ = ["InputTransform", "OutputTransform"]
+__all__ = ["InputTransform", "OutputTransform", "WeightTransform"]
 
 Vectors = Sequence[Any]
 
@@ -101,6 +101,56 @@ class OutputTransform:
             lambda result, at, x: f.store(f.at_most(high, f.at_least(low, result.get())), at, x),
         )
         return f.finish()
+
+
+@dataclass(frozen=True, slots=True)
+class WeightTransform:
+    """A microkernel from vectors of weights at each place of a kernel to those of each frequency: (source,
+    bytes from a place to the next, out, bytes from a frequency to the next, number of vectors)."""
+
+    lanes: int
+    form: WinogradForm
+
+    @property
+    def name(self) -> str:
+        return f"winograd_weights_{self.lanes}_{self.form.symbol}"
+
+    def module(self) -> llvm.ModuleRef:
+        from archforge.backends.numba.microkernels.vectors import IrFunction
+
+        f = IrFunction(self.name, ("source", "place", "out", "stride", "count"), self.lanes)
+        vector, (rows, columns) = self.lanes * FLOAT, (self.form.rows, self.form.columns)
+        source, out = (f.variable(f.arguments[name]) for name in ("source", "out"))
+        with f.loop(f.arguments["count"]):
+            places = f.addresses(source.get(), f.arguments["place"], rows.taps * columns.taps)
+            weights = [f.load(place) for place in places]
+            frequency = iter(f.addresses(out.get(), f.arguments["stride"], self.form.frequencies))
+            along = [
+                [_weighted(f, row, weights[i :: columns.taps]) for row in _matrix(rows)]
+                for i in range(columns.taps)
+            ]
+            for y in range(rows.points):
+                for row in _matrix(columns):
+                    f.store(_weighted(f, row, [column[y] for column in along]), next(frequency))
+            for place in (source, out):
+                place.set(f.add(place.get(), vector))
+        return f.finish()
+
+
+def _matrix(axis: WinogradAxis) -> list[list[float]]:
+    """G of an axis; that of a single tap is 1."""
+    rows: list[list[float]] = axis.weights().tolist()
+    return rows if axis.points > 1 else [[1.0]]
+
+
+def _weighted(f: IrFunction, row: Sequence[float], vectors: Vectors) -> Any:
+    """The sum of vectors times the numbers of a row, some of which is not 0."""
+    terms = [(factor, x) for factor, x in zip(row, vectors, strict=True) if factor]
+    (factor, x), *others = terms
+    total = x if factor == 1 else f.times_constant(factor, x)
+    for factor, x in others:
+        total = f.multiply_add(f.constant(factor), x, total)
+    return total
 
 
 def _values_at_points(f: IrFunction, axis: WinogradAxis, d: Vectors) -> Vectors:

@@ -30,6 +30,7 @@ __all__ = [
     "RESAMPLE",
     "STEP",
     "STREAM",
+    "TRANSFORM",
     "WINDOWS_BACK",
     "WINOGRAD",
     "RecordField",
@@ -392,6 +393,21 @@ PACKING = _record(
     RecordField("out", "address", "the packed weights"),
 )
 
+# Packed weights to those of each frequency of Winograd's method. A unit is some of the channels in of a
+# panel.
+TRANSFORM = _record(
+    RecordField("function", "address", "the transform of vectors of weights"),
+    RecordField("source", "address", "packed weights, [panel][place][channel in][block][lane]"),
+    RecordField("places", "points", "places of the kernel"),
+    RecordField("depth", "channels", "channels in"),
+    RecordField("chunk", "channels", "channels in of a unit; the last one may have fewer"),
+    RecordField("chunks", "chunks", "units of a panel"),
+    RecordField("panel_blocks", "blocks", "blocks of a panel; the last panel may have fewer"),
+    RecordField("blocks", "blocks", "blocks of channels out"),
+    RecordField("out", "address", "the weights of the first frequency, [panel][channel in][block][lane]"),
+    RecordField("out_stride", "bytes", "from a frequency to the next"),
+)
+
 # Gradients of weights. Each part of the images has its sums, which lie as [part][group][panel][plane][place]
 # [lane in][block][lane out]; then those of all parts are added, in order, and become dense. A unit is one
 # plane of one panel of one group, of one part or of all.
@@ -541,6 +557,7 @@ RECORDS = {
     "OUTER": OUTER,
     "PARTS": PARTS,
     "STREAM": STREAM,
+    "TRANSFORM": TRANSFORM,
     "CHANNELS": CHANNELS,
     "WINDOWS_BACK": WINDOWS_BACK,
 }

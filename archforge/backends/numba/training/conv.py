@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+from archforge.backends.numba.families import winograd, winograd_cost
 from archforge.backends.numba.families.channel_windows import depthwise, record_depthwise
 from archforge.backends.numba.families.direct_conv import PackedConv, linear_layout, record_conv
 from archforge.backends.numba.families.epilogues import Ending
@@ -21,6 +22,7 @@ from archforge.backends.numba.training.packing import (
     DenseWeights,
     packed_bias,
     packed_depthwise,
+    packed_frequencies,
     packed_weights,
 )
 from archforge.backends.numba.training.streams import gradient_before
@@ -29,8 +31,10 @@ from archforge.backends.numba.training.weight_gradient import (
     depthwise_weight_gradient,
     weight_gradient,
 )
+from archforge.backends.winograd_forms import WinogradForm
 from archforge.ir import TensorType
 from archforge.ops.activations import CLAMPS
+from archforge.ops.base import Array
 from archforge.ops.conv import Conv
 from archforge.ops.linear import Linear
 from archforge.plan import Epilogue
@@ -96,14 +100,16 @@ def _mixing(op: Conv, x: TensorType, window: Window2d) -> TrainingKernel:
     y = op.infer(x)
     phases = phases_of(op.window(x), x.spatial)
     least = min(rows.size * columns.size for rows, columns in phases)
-    back = replace(WeightLayout.of(Conv(out=x.channels, kernel=1, groups=op.groups), y, least), thin=False)
+    # The convolution of dy whose weights are these with outputs and inputs exchanged.
+    reach = tuple(r - 1 for r in op.window(x).reach)
+    transposed = op.model_copy(update={"out": x.channels, "padding": reach, "bias": False})
+    back = replace(WeightLayout.of(transposed, y, least), thin=False)
 
     def forward(on: NodeOnTape, x: TapeValue) -> TapeValue:
         dense = DenseWeights.forward(on.params["weight"], op.groups)
-        weight = packed_weights(on.tape, layout, dense)
-        bias = packed_bias(on.tape, layout, on.params.get("bias"))
         ending = Ending.of(on.tape.output(y.shape), None, Epilogue(activation=on.activation))
-        return record_conv(PackedConv(window, layout, weight, bias), x, ending)
+        form = winograd_cost.trained_form(op, TensorType(x.shape), on.tape.images)
+        return _record(form, window, layout, dense, on.params.get("bias"), x, ending)
 
     def backward(on: NodeOnTape, way: WayBack) -> Sequence[TapeValue | None]:
         dy = gradient_before(on.activation, way.output, way.dy, on.gradient("bias") if op.bias else None)
@@ -115,15 +121,36 @@ def _mixing(op: Conv, x: TensorType, window: Window2d) -> TrainingKernel:
     def data_gradient(on: NodeOnTape, dy: TapeValue, more: TapeValue | None) -> TapeValue:
         dense = DenseWeights.forward(on.params["weight"], op.groups)
         ending = Ending.of(on.tape.temporary(x.shape), more)
-        bias = packed_bias(on.tape, back, None)
+        form = winograd_cost.trained_form(transposed, y, on.tape.images)
         for rows, columns in phases:
-            weight = packed_weights(on.tape, back, dense.back(_places(rows, columns, window)))
-            part = PackedConv(phase_window(rows, columns, dy), back, weight, bias)
+            weights = dense.back(_places(rows, columns, window))
             phase = Phase((rows.first, columns.first), (rows.stride, columns.stride))
-            record_conv(part, dy, ending, phase if len(phases) > 1 else None)
+            seen = phase_window(rows, columns, dy)
+            _record(form, seen, back, weights, None, dy, ending, phase if len(phases) > 1 else None)
         return ending.out
 
     return TrainingKernel(forward, backward, frozenset(CLAMPS), adds=True)
+
+
+def _record(
+    form: WinogradForm | None,
+    window: Window2d,
+    layout: WeightLayout,
+    dense: DenseWeights,
+    bias: Array | None,
+    x: TapeValue,
+    ending: Ending,
+    phase: Phase | None = None,
+) -> TapeValue:
+    """Record the packing of weights, and a convolution with them by a form of Winograd's or directly."""
+    if form is None:
+        weight = packed_weights(x.tape, layout, dense)
+        conv = PackedConv(window, layout, weight, packed_bias(x.tape, layout, bias))
+        return record_conv(conv, x, ending, phase)
+    whole = winograd.pointwise_layout(layout.inputs, layout.outputs)
+    weight = packed_frequencies(x.tape, whole, form, dense)
+    params = {"weight": weight, "bias": packed_bias(x.tape, whole, bias)}
+    return winograd.record_tiles(form, window, whole, params, x, ending)
 
 
 def linear(op: Linear, x: TensorType) -> TrainingKernel:

@@ -9,15 +9,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from archforge.backends.numba.families.weight_layout import WeightLayout
-from archforge.backends.numba.runtime.records import PACKING
+from archforge.backends.numba.microkernels.winograd_transforms import WeightTransform
+from archforge.backends.numba.runtime.records import PACKING, TRANSFORM
 from archforge.backends.numba.runtime.tape import PackedPlace, Tape, aligned
 from archforge.backends.numba.runtime.unit_recipe import UnitRecipe
 from archforge.backends.numba.toolchain.machine import FLOAT, machine
+from archforge.backends.winograd_forms import WinogradForm
 from archforge.ops.base import Array
 
-__all__ = ["DenseWeights", "packed_bias", "packed_depthwise", "packed_weights"]
+__all__ = ["DenseWeights", "packed_bias", "packed_depthwise", "packed_frequencies", "packed_weights"]
 
-PACK = UnitRecipe("weight_packing", "pack")
+PACKING_UNIT, TRANSFORMING = UnitRecipe("weight_packing", "pack"), UnitRecipe("weight_packing", "transform")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,30 @@ def packed_weights(tape: Tape, layout: WeightLayout, dense: DenseWeights) -> Pac
     if places == 1:
         planes, depth = 1, layout.depth(1)
     return _packed(tape, layout, dense, planes, depth)
+
+
+def packed_frequencies(
+    tape: Tape, layout: WeightLayout, form: WinogradForm, dense: DenseWeights
+) -> PackedPlace:
+    """Record the packing of weights, and their transform to those of each frequency."""
+    depth, lanes = layout.depth(1), machine().lanes
+    source = _packed(tape, layout, dense, 1, depth)
+    size, chunks = layout.blocks * depth * machine().vector, -(-depth // lanes)
+    out = PackedPlace(tape.buffer(form.frequencies * size).buffer, nbytes=form.frequencies * size)
+    fields = {
+        "function": WeightTransform(lanes, form),
+        "source": source,
+        "places": len(dense.places),
+        "depth": depth,
+        "chunk": lanes,
+        "chunks": chunks,
+        "panel_blocks": layout.panel_blocks,
+        "blocks": layout.blocks,
+        "out": out,
+        "out_stride": size,
+    }
+    tape.call(TRANSFORMING, TRANSFORM, fields, layout.panels * chunks)
+    return out
 
 
 def packed_depthwise(tape: Tape, layout: WeightLayout, dense: DenseWeights) -> PackedPlace:
@@ -94,5 +120,5 @@ def _packed(tape: Tape, layout: WeightLayout, dense: DenseWeights, planes: int, 
         "block_weight": block,
         "out": out,
     }
-    tape.call(PACK, PACKING, fields, layout.groups * layout.panels * planes)
+    tape.call(PACKING_UNIT, PACKING, fields, layout.groups * layout.panels * planes)
     return out

@@ -23,6 +23,7 @@ from archforge.backends.numba.runtime.records import (
     RESAMPLE,
     STEP,
     STREAM,
+    TRANSFORM,
     WINDOWS_BACK,
     WINOGRAD,
     RecordTable,
@@ -40,6 +41,7 @@ __all__ = [
     "call_outer",
     "call_stream",
     "call_tile",
+    "call_transform",
     "call_unit",
     "call_window",
     "call_window_back",
@@ -62,6 +64,7 @@ __all__ = [
     "resample_record",
     "step_record",
     "stream_record",
+    "transform_record",
     "windows_back_record",
     "winograd_record",
     "yield_slice",
@@ -194,6 +197,12 @@ def call_out(typing, function, geometry, source, stride, bias, out, out_row, res
 
 
 @intrinsic
+def call_transform(typing, function, source, place, out, stride, count):
+    """Call Winograd's transform of weights."""
+    return _call(5)(typing)
+
+
+@intrinsic
 def add_atomic(typing, address, value):
     """Add to the integer at the address; returns what it was before."""
 
@@ -280,5 +289,6 @@ step_record = record(STEP)
 packing_record = record(PACKING)
 outer_record = record(OUTER)
 stream_record = record(STREAM)
+transform_record = record(TRANSFORM)
 channels_record = record(CHANNELS)
 windows_back_record = record(WINDOWS_BACK)

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from archforge.backends.numba.units.float_runs import fill
-from archforge.backends.numba.units.intrinsics import LANES, VECTOR, device, floats, integers, packing_record
+from archforge.backends.numba.units.intrinsics import (
+    LANES,
+    VECTOR,
+    call_transform,
+    device,
+    floats,
+    integers,
+    packing_record,
+    transform_record,
+)
 
-__all__ = ["pack"]
+__all__ = ["pack", "transform"]
 
 
 def pack(row: int, unit: int, scratch: int) -> None:
@@ -42,3 +51,16 @@ def pack_channel(r, group, channel, first, count, offset, out):
     apart = r.source_out
     for i in range(end - begin):
         to[i] = floats(source + i * apart, 1)[0]
+
+
+def transform(row: int, unit: int, scratch: int) -> None:
+    """Transform the packed weights of some channels in of one panel."""
+    r = transform_record(row)
+    panel, chunk = unit // r.chunks, unit % r.chunks
+    first, channel = panel * r.panel_blocks, chunk * r.chunk
+    blocks, channels = min(r.panel_blocks, r.blocks - first), min(r.chunk, r.depth - channel)
+    place = r.depth * blocks * VECTOR
+    begin = channel * blocks * VECTOR
+    source = r.source + first * r.places * r.depth * VECTOR + begin
+    out = r.out + first * r.depth * VECTOR + begin
+    call_transform(r.function, source, place, out, r.out_stride, channels * blocks)
