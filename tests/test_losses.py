@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from archforge import driver
 from archforge.errors import DiagnosticError
 from archforge.ops.base import Array
 from archforge.parts import all_parts
 from archforge.recipe.base import Loss
 from archforge.recipe.own_loss import OwnLoss, gradient_deviation, require_gradient
+from archforge.spec.resolve.recipe import from_python, recipe_of
 from tests.make_recipe_parts import torch_loss
 from tests.recipe_cases import LOSS_CASES, RECIPE_FIGURES, LossCase, part, projected
 
@@ -163,6 +165,15 @@ def weighed(prediction: Array, target: Array) -> tuple[float, Array]:
     difference = prediction - target
     factor = np.where(difference > 0, 2, 1)
     return float((factor * difference**2).mean()), 2 * factor * difference / difference.size
+
+
+def test_a_function_stands_where_a_loss_is_asked_for() -> None:
+    spec = driver.open_spec("lenet_5_mnist")
+    recipe = recipe_of(spec, None, from_python({"loss": weighed, "losses": {"output": weighed}})).recipe
+    assert recipe.loss == recipe.losses["output"] == OwnLoss.of(weighed)
+    assert recipe.to_json()["loss"] == {"own": {"name": "weighed", "is_sum": False}}
+    with pytest.raises(DiagnosticError, match="E0308"):
+        from_python({"loss": OwnLoss})
 
 
 def test_a_function_is_a_loss() -> None:

@@ -42,11 +42,13 @@ class TrainingPlan:
     """The steps of one update but for its loss, which stands between `forward` and `backward`.
 
     outputs: the values that the loss reads. trained: full names of the parameters that get gradients.
+    of_inputs: the inputs of the graph that get gradients too.
     """
 
     typed: TypedGraph
     outputs: tuple[str, ...]
     trained: frozenset[str]
+    of_inputs: frozenset[str]
     forward: tuple[TrainingStep, ...]
     backward: tuple[TrainingStep, ...]
 
@@ -75,12 +77,13 @@ class TrainingPlan:
 @dataclass(slots=True, eq=False)
 class ForwardPass:
     """The values of one batch that outputs and gradients need, and the new contents of `buffers`, by their
-    full names. It can go back once."""
+    full names. It can go back once; `input_gradients` are then those of the inputs that get some."""
 
     plan: TrainingPlan
     params: Mapping[str, Array]
     values: dict[str, Array]
     buffers: dict[str, Array] = field(default_factory=dict)
+    input_gradients: dict[str, Array] = field(default_factory=dict)
     _saved: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -119,6 +122,7 @@ class ForwardPass:
                     if step.params[name] in self.plan.trained:
                         _add(of_params, step.params[name], d)
             self._free(step)
+        self.input_gradients = {name: d for name, d in of_values.items() if name in self.plan.of_inputs}
         return of_params
 
     def _on_the_way_back(self, step: TrainingStep, saved: Any, dy: Array) -> Backward:
@@ -140,33 +144,37 @@ def _add(sums: dict[str, Array], name: str, more: Array) -> None:
 
 
 def training_plan(
-    typed: TypedGraph, outputs: Collection[str] = (), frozen: Collection[str] = ()
+    typed: TypedGraph,
+    outputs: Collection[str] = (),
+    frozen: Collection[str] = (),
+    of_inputs: Collection[str] = (),
 ) -> TrainingPlan:
     """The plan of one update of a graph.
 
     outputs: the values that the loss reads; the graph's own by default. frozen: full names of parameters
-    that are not trained. Nodes that lead to no output are left out, and so is the way back through nodes
-    before which nothing is trained.
+    that are not trained. of_inputs: inputs of the graph whose gradients are wanted. Nodes that lead to no
+    output are left out, and so is the way back through nodes before which nothing gets a gradient.
     """
     outputs = tuple(dict.fromkeys(outputs or typed.outputs.values()))
     trained = frozenset(n for n, decl in typed.params().items() if decl.role != "buffer") - {*frozen}
     needed = typed.needed_by(outputs)
     forward: list[TrainingStep] = []
     backward: list[TrainingStep] = []
-    reached: set[str] = set()  # values that depend on a trained parameter
+    reached = set(of_inputs)  # values that depend on a trained parameter or on such an input
     for node in (n for n in typed.nodes if n.name in needed):
         own = {name: node.param_name(name) for name in node.op.params(*typed.input_types(node))}
-        of_inputs = frozenset(reached.intersection(node.inputs))
+        of_values = frozenset(reached.intersection(node.inputs))
         of_params = not trained.isdisjoint(own.values())
         forward.append(TrainingStep(node, own))
-        if of_inputs or of_params:
+        if of_values or of_params:
             reached.add(node.name)
-            backward.insert(0, TrainingStep(node, own, of_inputs, of_params))
+            backward.insert(0, TrainingStep(node, own, of_values, of_params))
     frees = _frees(typed, outputs, forward, backward)
     return TrainingPlan(
         typed,
         outputs,
         trained,
+        frozenset(of_inputs),
         tuple(replace(s, frees=f) for s, f in zip(forward, frees, strict=False)),
         tuple(replace(s, frees=f) for s, f in zip(backward, frees[len(forward) :], strict=True)),
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from pydantic import Field
+
 from archforge.errors import fail
 from archforge.ir import Array, shape_text
 from archforge.ops.lazy_numpy import np
@@ -28,16 +30,12 @@ class OwnLoss(Loss):
     word = "own"
 
     name: str
-    function: Callable[[Array, Array], tuple[float, Array]]
+    function: Callable[[Array, Array], tuple[float, Array]] = Field(exclude=True)
     is_sum: bool = False
 
     @property
     def is_mean(self) -> bool:
         return not self.is_sum
-
-    @classmethod
-    def settings(cls) -> tuple[str, ...]:
-        return ("name",)
 
     @classmethod
     def of(cls, function: Callable[[Array, Array], tuple[float, Array]], *, is_sum: bool = False) -> OwnLoss:

@@ -98,6 +98,8 @@ def _fields(model: BaseModel, *, brief: bool) -> dict[str, Any]:
     found = {}
     for name, field in type(model).model_fields.items():
         value = getattr(model, name)
+        if field.exclude:  # what JSON cannot hold
+            continue
         if not brief or field.is_required() or value != field.get_default(call_default_factory=True):
             found[name] = _plain(value, brief=brief)
     return found

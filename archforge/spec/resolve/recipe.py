@@ -129,8 +129,20 @@ def from_set(name: str, text: str) -> Override:
 
 def from_python(values: Mapping[str, Any]) -> list[Override]:
     """Values of keyword arguments: `epochs=5`, `optimizer={"sgd": {"lr": 0.1}}`, `optimizer="adam"`, and
-    parts that a caller made. Raises E0308 for what no spec can hold."""
-    return [Override((key,), _tree(key, value)) for key, value in values.items()]
+    parts that a caller made; a function is a loss of its own. Raises E0308 for what no spec can hold."""
+    given = {key: _as_loss(value) if key in ("loss", "losses") else value for key, value in values.items()}
+    return [Override((key,), _tree(key, value)) for key, value in given.items()]
+
+
+def _as_loss(value: Any) -> Any:
+    """A value whose functions are losses."""
+    if isinstance(value, Mapping):
+        return {key: _as_loss(item) for key, item in value.items()}
+    if not callable(value) or isinstance(value, type):
+        return value
+    from archforge.recipe.own_loss import OwnLoss
+
+    return OwnLoss.of(value)
 
 
 def _override(place: Place, source: str, text: str) -> Override:
