@@ -256,7 +256,7 @@ def test_values_of_masks_beyond_the_classes_ask_for_a_table(tmp_path: Path) -> N
     data = open_data(masked(tmp_path), COLOURS)
     found = refusal(lambda: examine(data, 2))
     assert "has the classes 255, the network 2, from 0 on\n" in found
-    assert "masks: {values: [0, 255]}" in found
+    assert "--set 'train.data.format={masks: {values: [0, 255]}}'" in found
     examine(data, 2, ignore=255)
     examine(open_data(tmp_path, COLOURS, Masks(values=(0, 255))), 2)
 

@@ -207,7 +207,7 @@ def _channels_are_last(shape: tuple[int, ...], name: str, layout: Layout | None)
         return layout == "channels_last"
     first, last = shape[1] in CHANNELS, shape[3] in CHANNELS
     if first and last:
-        help = "layout: channels_first or channels_last"
+        help = "--set 'train.data.format={npz: {layout: channels_first}}', or channels_last"
         fail("E0601", f"the channels of {name}, {by_x(shape)}, may be the second axis or the last", help=help)
     return last
 

@@ -50,7 +50,7 @@ def _beyond(samples: Samples, classes: int | None, ignore: int | None) -> Iterat
     help = f"a network of {max(int(labels.max()) + 1, len(names))} classes"
     if samples.targets == "classes" and samples.stored == "pictures":
         values = ", ".join(map(str, np.unique(labels)))
-        help = f"data: {{format: {{masks: {{values: [{values}]}}}}}}, the values of each class"
+        help = f"--set 'train.data.format={{masks: {{values: [{values}]}}}}', the values of each class"
     elif labels.min() == 1 and beyond.tolist() == [classes]:
         help = "classes are numbered from 0: y - 1"
     yield Diagnostic(

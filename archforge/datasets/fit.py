@@ -18,7 +18,8 @@ from archforge.ops.lazy_numpy import np
 __all__ = ["Fit", "PictureShape", "fitted", "picture_of"]
 
 
-RESIZE = "data: {resize: exact} scales both sides, {resize: shorter} the shorter one and cuts the rest"
+# As a flag; in a spec it is `train: {data: {resize: exact}}`.
+RESIZE = "--set train.data.resize=exact scales both sides, =shorter the shorter one and cuts the rest"
 
 
 class PictureShape(NamedTuple):
@@ -188,7 +189,7 @@ def _refuse_channels(
     is_free = samples.stored == "pictures" or settings.convert_channels
     if has != wanted and not (can_convert and is_free):
         message = f"{samples.name} has {_words(samples)}, and the network takes {wanted} channels"
-        fail("E0607", message, help="data: {convert_channels: true}" if can_convert else "")
+        fail("E0607", message, help="--set train.data.convert_channels=true" if can_convert else "")
 
 
 def _resize(

@@ -41,7 +41,7 @@ def detect(path: Path) -> Format:
     formats: Mapping[str, type[Format]] = all_parts(Format)
     found = [word for word, cls in formats.items() if cls.recognises(path)]
     if len(found) > 1:
-        help = f"data: {{format: {found[0]}}}"
+        help = f"--set train.data.format={found[0]}"
         fail("E0601", f"{path} may be {' or '.join(found)}", help=help)
     if not found:
         _refuse(path, formats)

@@ -99,7 +99,7 @@ def split_folders(path: Path, held_back: str = "") -> tuple[Path | None, Path | 
         return None, None
     found = [by_name[name] for name in HELD_BACK if name in by_name]
     if len(found) > 1:
-        help = f"held_back: {found[0].name}"
+        help = f"the setting `held_back` of the format: {found[0].name}"
         fail("E0601", f"{path} has {listed(f.name for f in found)}: one of them is held back", help=help)
     return train, found[0] if found else None
 

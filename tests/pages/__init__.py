@@ -27,7 +27,12 @@ README = ROOT / "README.md"
 REGENERATE = "not what the code gives now: run `make generated` and read the diff"
 
 
-PARTS: Mapping[str, Callable[[], str]] = {**reference.LANGUAGE_PARTS, **API_PARTS, "coverage": coverage}
+PARTS: Mapping[str, Callable[[], str]] = {
+    **reference.DATA_PARTS,
+    **reference.LANGUAGE_PARTS,
+    **API_PARTS,
+    "coverage": coverage,
+}
 
 
 def _page(name: str) -> str:
@@ -50,6 +55,7 @@ def _graphs_without_golden() -> str:
 IN_PART = (
     "README.md",
     "docs/coverage.md",
+    "docs/data.md",
     "docs/language.md",
     "docs/life_of_a_network.md",
     "docs/python_api.md",

@@ -77,7 +77,8 @@ class Idx(Format):
         plain = [file for file in found if file.suffix != ".gz" or file.with_suffix("") not in found]
         if len(plain) > 1:
             names = ", ".join(file.name for file in plain)
-            help = f"idx: {{{'held_back_images' if split else 'images'}: {plain[0].name}}}"
+            setting = "held_back_images" if split else "images"
+            help = f"--set 'train.data.format={{idx: {{{setting}: {plain[0].name}}}}}'"
             fail("E0601", f"{folder} has several files of images: {names}", help=help)
         return plain[0] if plain else None
 
@@ -90,7 +91,7 @@ class Idx(Format):
         labels = next((file for file in found if is_file(file) and file != images), None)
         if labels is None:
             wanted = name if name != images.name else "train-labels-idx1-ubyte"
-            help = f"its labels, {wanted}, beside it, or idx: {{labels: NAME}}"
+            help = f"its labels, {wanted}, beside it; or --set 'train.data.format={{idx: {{labels: NAME}}}}'"
             fail("E0601", f"there are no labels for {images}", help=help)
         return labels
 

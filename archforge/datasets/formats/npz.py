@@ -66,7 +66,7 @@ class Npz(Format):
         pairs = self._found(path, arrays)
         train = self._given(path, arrays, ("x", "y")) or pairs.get("train") or pairs.get("")
         if train is None:
-            help = "arrays called x_train, y_train, x_test and y_test, or npz: {x: NAME, y: NAME}"
+            help = "arrays called x_train, y_train, x_test and y_test; or the settings `x` and `y` of `npz`"
             fail("E0601", f"{path} holds {_names(arrays)}, no inputs with their targets", help=help)
         held_back = self._given(path, arrays, ("held_back_x", "held_back_y")) or self._split(path, pairs)
         return Data(self._samples(path, arrays, train), held_back and self._samples(path, arrays, held_back))
@@ -90,7 +90,7 @@ class Npz(Format):
                 fail("E0601", f"{path} has no split `{self.held_back}`", help=f"it has: {', '.join(pairs)}")
             return pairs[self.held_back]
         if "val" in pairs and "test" in pairs:
-            help = "npz: {held_back: val} or npz: {held_back: test}"
+            help = "--set 'train.data.format={npz: {held_back: test}}', or val"
             fail("E0601", f"{path} has the splits val and test: one of them is held back", help=help)
         return pairs.get("test") or pairs.get("val")
 
@@ -101,7 +101,7 @@ class Npz(Format):
         for name in arrays:
             role, split = _role(name)
             if role and found.setdefault((split, role), name) != name:
-                help = f"npz: {{{role}: {name}}}"
+                help = f"--set 'train.data.format={{npz: {{{role}: {name}}}}}'"
                 fail("E0601", f"{path} has two arrays for {role}: {found[split, role]} and {name}", help=help)
         splits = dict.fromkeys(split for split, _ in found)
         return {

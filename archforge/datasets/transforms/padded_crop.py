@@ -36,7 +36,7 @@ class PaddedCrop(Transform):
         if min(room) < 0:
             there, wanted = by_x(picture.shape[1:]), by_x(size)
             message = f"a picture of {there} with a border of {self.padding} holds no part of {wanted}"
-            fail("E0607", message, help="data: {resize: exact}")
+            fail("E0607", message, help="--set train.data.resize=exact")
         # From the first row and column of the picture, which are negative in the border.
         top, left = (int(draw.integers(0, n, endpoint=True)) - self.padding for n in room)
         return _part(picture, top, left, size), None if mask is None else _part(mask, top, left, size)
