@@ -275,7 +275,7 @@ def compile(
         dtype,
         taps=(taps,) if isinstance(taps, str) else tuple(taps),
         strict=strict,
-        without=frozenset(without).union(
+        without=frozenset((without,) if isinstance(without, str) else without).union(
             MEMORY_FOR_SPEED if low_memory else (), ACCURACY_FOR_SPEED if accuracy == Accuracy.STRICT else ()
         ),
     )

@@ -102,6 +102,66 @@ def test_of_several_prefixes_one_is_named() -> None:
     assert caught.value.diagnostics[0].help == "did you mean `model.`?"
 
 
+def test_a_second_copy_of_all_names_is_told_once() -> None:
+    weights = rule_weights(DECLS)
+    given = {**weights, **{f"ema.{name}": array for name, array in weights.items()}}
+    with pytest.raises(DiagnosticError) as caught:
+        bind(DECLS, given)
+    (told,) = caught.value.diagnostics
+    assert told.code == "E0603"
+    assert "by themselves, and again behind `ema.`" in told.message
+    assert "--prefix ema." in told.help
+    assert list(bind(DECLS, without_prefix(given, "ema."))) == list(DECLS)
+    network = archforge.load(TINY)
+    both = {name: np.zeros(decl.shape) for name, decl in network.params.items()}
+    both |= {f"ema.{name}": array for name, array in both.items()}
+    for profile in (None, network.profile):
+        with pytest.raises(DiagnosticError, match=r"again behind `ema\."):
+            archforge.compile(TINY, profile, backend="numpy", weights=both)
+
+
+def test_axes_in_the_order_of_another_library_are_told() -> None:
+    decls = {"conv.weight": ParamDecl((8, 3, 5, 5)), "fc.weight": ParamDecl((10, 8))}
+    given = {"conv.weight": np.zeros((5, 5, 3, 8)), "fc.weight": np.zeros((8, 10))}
+    with pytest.raises(DiagnosticError) as caught:
+        bind(decls, given)
+    assert [d.help.rpartition(": ")[2] for d in caught.value.diagnostics] == [
+        "`array.transpose(3, 2, 0, 1)`",
+        "`array.transpose(1, 0)`",
+    ]
+    with pytest.raises(DiagnosticError) as caught:
+        bind(decls, given | {"conv.weight": np.zeros((5, 5, 3, 9))})
+    assert not caught.value.diagnostics[0].help
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_numbers_beyond_a_dtype_and_masked_ones_are_refused(dtype: str) -> None:
+    network = archforge.load(TINY)
+    weights = {name: np.ones(decl.shape) for name, decl in network.params.items()}
+    first = next(iter(weights))
+    x = np.zeros((1, *network.graph.inputs["input"].shape))
+    for value, word in ((1e300, "reaches 1e.300"), (np.ma.masked, "masked")):
+        wrong, wrong_x = np.ma.array(weights[first]), np.ma.array(x)
+        wrong[..., 0] = wrong_x[..., 0] = value
+        if dtype == "float64" and value is not np.ma.masked:
+            archforge.compile(network, backend="numpy", dtype=dtype, weights=weights | {first: wrong})
+            continue
+        with pytest.raises(DiagnosticError, match=f"E0605: `{first}` .*{word}"):
+            archforge.compile(network, backend="numpy", dtype=dtype, weights=weights | {first: wrong})
+        with pytest.raises(DiagnosticError, match=f"E0607: the input `input` .*{word}"):
+            archforge.compile(network, backend="numpy", dtype=dtype)(wrong_x)
+
+
+def test_statistics_without_a_number_give_none_in_silence() -> None:
+    spec = {"archforge": 1, "input": [2, 3, 3], "graph": [{"conv": 4}, "bn"]}
+    network = archforge.load(spec)
+    weights = {name: np.ones(decl.shape) for name, decl in network.params.items()}
+    weights["bn.running_var"][1] = -3
+    y = archforge.compile(network, backend="numpy", weights=weights)(np.ones((1, 2, 3, 3)))
+    assert np.isnan(y[:, 1]).all()
+    assert np.isfinite(y[:, [0, 2, 3]]).all()
+
+
 def test_mappings_within_mappings_have_their_names_joined() -> None:
     weights = rule_weights(DECLS)
     checkpoint = {

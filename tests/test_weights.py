@@ -226,6 +226,7 @@ OTHER_KINDS: dict[str, tuple[bytes, str, str]] = {
     "lfs": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "Git LFS", "git lfs pull"),
     "page": (b"\n<!DOCTYPE html><html>Sign in", "a web page", "download"),
     "torch": (zipped("archive/data.pkl", "archive/data/0"), "torch.save", "safetensors.torch"),
+    "script": (zipped("script/data/0", "script/code/a.py"), "torch.jit", "torch.jit.load"),
     "pickle": (pickle.dumps({"a": 1}), "a pickle", "safetensors.torch"),
     "hdf5": (b"\x89HDF\r\n\x1a\n\0\0", "Keras", "numpy.savez"),
     "keras": (zipped("metadata.json", "config.json", "model.weights.h5"), "Keras", "numpy.savez"),

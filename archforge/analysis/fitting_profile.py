@@ -14,7 +14,7 @@ from archforge.passes import optimise
 from archforge.spec.expand.expand import expand
 from archforge.spec.resolve.sources import settings_of
 from archforge.weights.bind import COUNTER, bind, shape_of
-from archforge.weights.given import prefix_diagnostic, prefixes
+from archforge.weights.given import copies, copies_diagnostic, prefix_diagnostic, prefixes
 
 __all__ = ["fitting", "with_setting"]
 
@@ -47,6 +47,8 @@ def fitting(networks: Sequence[Network], given: Mapping[str, Any]) -> Network:
     for network in networks:
         if found := prefixes(network.params, given):
             raise DiagnosticError((prefix_diagnostic(found),))
+        if found := copies(network.params, given):
+            raise DiagnosticError((copies_diagnostic(found),))
     nearest = min(networks, key=lambda n: len(misfits[n.profile]))
     if len(misfits[nearest.profile]) * NEARLY <= max(len(nearest.params), NEARLY):
         _refuse_nearly(nearest, given)

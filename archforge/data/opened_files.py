@@ -56,6 +56,7 @@ _ONNX = (
     "in Python: numpy.savez('weights.npz', **{t.name: onnx.numpy_helper.to_array(t) "
     "for t in onnx.load(FILE).graph.initializer})"
 )
+_SCRIPT = "in torch: safetensors.torch.save_file(torch.jit.load(FILE).state_dict(), 'weights.safetensors')"
 _UNPACK = "unpack it first"
 
 # The first that fits counts.
@@ -71,6 +72,10 @@ _KINDS: tuple[tuple[Callable[[bytes], bool], FileKind], ...] = (
     (
         lambda head: head.startswith(b"PK") and b"/data.pkl" in head[:200],
         FileKind("a file of torch.save", _TORCH),
+    ),
+    (
+        lambda head: head.startswith(b"PK") and b"/data/0" in head[:200],
+        FileKind("a file of torch.jit", _SCRIPT),
     ),
     (
         lambda head: head[:1] == b"\x80" and head[1:2] in b"\2\3\4\5",
@@ -142,6 +147,8 @@ def refuse_other_kinds(path: Path, what: str) -> None:
 
 def refuse_name(path: Path, known: Iterable[str]) -> NoReturn:
     """Raises E0601 for a file whose name has none of the `known` endings; its bytes may tell more."""
+    if path.is_dir():
+        fail("E0601", f"{path} is a folder", help=f"a file in it: {endings(known)}")
     kind = None
     with suppress(OSError):
         if path.is_file():

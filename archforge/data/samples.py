@@ -14,8 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from archforge.atomic_files import reason_of
 from archforge.data.images import IMAGE_SUFFIXES
-from archforge.data.opened_files import opened
+from archforge.data.opened_files import opened, refuse_name
 from archforge.data.stored_arrays import StoredArray
 from archforge.errors import Diagnostic, DiagnosticError, fail
 from archforge.ir import by_x
@@ -63,7 +64,10 @@ def find_files(sources: Iterable[str]) -> list[Path]:
 
 def _files(source: str) -> list[Path]:
     if is_folder(source):
-        return sorted((p for p in Path(source).iterdir() if _is_sample(p)), key=_natural)
+        try:
+            return sorted((p for p in Path(source).iterdir() if _is_sample(p)), key=_natural)
+        except OSError as error:
+            fail("E0601", f"cannot read the folder {source}: {reason_of(error)}")
     if glob.has_magic(source) and not is_there(source):
         with suppress(ValueError):  # a NUL, or half of a character: no file has such a name
             found = map(Path, glob.iglob(source, recursive=True))  # noqa: PTH207  absolute ones too
@@ -95,6 +99,8 @@ def _nothing(source: str) -> Diagnostic:
 def read_rows(path: Path, shape: Sequence[int]) -> Array:
     """The arrays float[N, *shape] of an .npy file that holds one or N of them, left on the disk until they
     are used. Their sizes may differ from `shape`, their axes may not. Raises E0601, E0607."""
+    if path.suffix.lower() != ".npy":
+        refuse_name(path, sorted(SUFFIXES))
     with opened(path, "npy file of inputs"):
         array: Array = np.lib.format.open_memmap(path, mode="r")
     return rows_of(array, shape, str(path))

@@ -42,7 +42,14 @@ class FoldBatchNorm:
         return {f"{self.into}.weight": self.shape, f"{self.into}.bias": (self.channels,)}
 
     def apply(self, arrays: Mapping[str, Array], dtype: str = "float64") -> dict[str, Array]:
-        """The new weight and bias, computed in float64: folding costs a float32 network no accuracy."""
+        """The new weight and bias, computed in float64: folding costs a float32 network no accuracy.
+
+        Statistics that give no finite number, such as a negative variance, give none here either.
+        """
+        with np.errstate(all="ignore"):
+            return self._folded(arrays, dtype)
+
+    def _folded(self, arrays: Mapping[str, Array], dtype: str) -> dict[str, Array]:
         weight = f"{self.source}.weight"
         wide = {name: np.asarray(arrays[name], np.float64) for name in self.reads if name != weight}
         gamma, beta = wide.get(f"{self.norm}.weight", 1.0), wide.get(f"{self.norm}.bias", 0.0)

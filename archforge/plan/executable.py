@@ -18,7 +18,7 @@ from archforge.plan.contract import Plan, Program
 from archforge.plan.input_range import warn_of_range
 from archforge.plan.last_used import LastUsed
 from archforge.plan.packing import packed_params
-from archforge.weights.bind import as_array
+from archforge.weights.bind import as_array, in_dtype
 
 __all__ = ["Executable", "Results", "Shapes", "load"]
 
@@ -68,6 +68,9 @@ class Executable:
         Raises E0607 for inputs that do not fit.
         """
         names = list(self.plan.inputs)
+        if isinstance(x, Mapping):
+            message = "inputs by name come as keywords, found a mapping"
+            raise DiagnosticError((Diagnostic("E0607", message, help="call it with **, or `run`"),))
         if x is not None and len(names) == 1 and not inputs:
             inputs = {names[0]: x}
         elif x is not None:
@@ -89,7 +92,7 @@ class Executable:
         if self.tile_error:
             warn_of_range(arrays, self.tile_error)
         try:
-            values = self.program(arrays)
+            values = self.program(self._in_own_dtype(arrays))
         except MemoryError as error:
             raise DiagnosticError((no_memory(error),)) from error
         taken = {id(_owner(array)) for array in arrays.values()}
@@ -97,6 +100,14 @@ class Executable:
             {name: _own(values[value], taken) for name, value in plan.outputs.items()},
             {name: _own(values[value], taken) for name, value in plan.taps.items()},
         )
+
+    def _in_own_dtype(self, arrays: Mapping[str, Array]) -> Mapping[str, Array]:
+        """The arrays, wider ones in the dtype that is computed in; NumPy has no bfloat16, whose range is that
+        of float32. Raises E0607 for numbers beyond it."""
+        dtype = "float32" if self.plan.dtype == "bfloat16" else self.plan.dtype
+        if all(array.itemsize <= np.dtype(dtype).itemsize for array in arrays.values()):
+            return arrays
+        return {name: in_dtype(a, dtype, f"the input `{name}`", "E0607") for name, a in arrays.items()}
 
     def _at_size_of(self, arrays: Mapping[str, Array], others: LastUsed[Shapes, Executable]) -> Executable:
         """The executable for inputs of the sizes of `arrays`. Raises E0607, with the reason, where the
@@ -187,6 +198,8 @@ def _misfits(
         help = "add a batch axis: `x[None]`" if lacks_batch else ""
         if array.ndim == len(expected) + 1 and not len(array):
             help = "N is 1 or more"
+        elif len(expected) > 1 and array.shape[-1:] == expected[:1] != array.shape[-len(expected) :][:1]:
+            help = f"channels come first: `numpy.moveaxis(x, -1, -{len(expected)})`"
         yield Diagnostic(
             "E0607",
             f"the input `{name}` has shape {shape_text(array.shape)}, expected Nx{types[name]}",

@@ -16,6 +16,7 @@ from archforge.ir import ParamDecl
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 from archforge.plan.contract import Plan, Step
+from archforge.weights.bind import in_dtype
 
 __all__ = ["packed_alike", "packed_params"]
 
@@ -120,6 +121,6 @@ class _ParamSource:
         """The array of that name in the dtype that kernels pack. Raises `InternalError` for another shape."""
         if name not in found or found[name].shape != decl.shape:
             raise InternalError(f"`{name}` is not bound to an array of shape {decl.shape}")
-        array: Array = np.asarray(found[name], self._dtype, order="C")
+        array = in_dtype(found[name], self._dtype, f"`{name}`", "E0605")
         # Shared parameters stay shared.
         return self._kept.setdefault(name, unmapped(array)) if name in self._shared else array

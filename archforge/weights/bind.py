@@ -10,9 +10,9 @@ from archforge.errors import Diagnostic, DiagnosticError, closest, fail
 from archforge.ir import ParamDecl, shape_text
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
-from archforge.weights.given import prefix_diagnostic, prefixes, without_prefix
+from archforge.weights.given import copies, copies_diagnostic, prefix_diagnostic, prefixes, without_prefix
 
-__all__ = ["COUNTER", "as_array", "bind", "shape_of"]
+__all__ = ["COUNTER", "as_array", "bind", "in_dtype", "shape_of"]
 
 LISTED = 8  # of one kind of mistake; a wrong network would otherwise print hundreds
 
@@ -45,6 +45,9 @@ def _differences(
         if len(found) == 1:
             yield from _differences(decls, without_prefix(given, found[0]), ignorable)
         return
+    if found := copies(decls, given):
+        yield copies_diagnostic(found)
+        given = {name: value for name, value in given.items() if not name.startswith(tuple(found))}
     arrays = {name: as_array(given[name], f"`{name}`", "E0605") for name in decls if name in given}
     missing = {name: decl.shape for name, decl in decls.items() if name not in arrays}
     extra = {
@@ -62,6 +65,8 @@ def as_array(value: Any, what: str, code: str) -> Any:
     otherwise."""
     if isinstance(value, StoredArray):
         return value
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        fail(code, f"{what} has elements that are masked", help="fill them first: `array.filled(0)`")
     try:
         array = np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as error:  # torch, of bfloat16 or tracked gradients
@@ -70,6 +75,19 @@ def as_array(value: Any, what: str, code: str) -> Any:
     # NumPy has no bfloat16: ml_dtypes adds it, and in a file it is two bytes without a name.
     is_bfloat16 = array.dtype.name == "bfloat16" or array.dtype.str == "|V2"
     return widened(array.view(np.uint16)) if is_bfloat16 else array
+
+
+def in_dtype(array: Array, dtype: str, what: str, code: str) -> Array:
+    """The array in another dtype. Raises a diagnostic about `what` where a number is beyond the dtype's
+    largest."""
+    try:
+        with np.errstate(over="raise"):
+            return np.asarray(array, dtype, order="C")
+    except FloatingPointError:
+        largest = np.abs(array, where=np.isfinite(array), out=np.zeros_like(array)).max()
+        fail(
+            code, f"{what} reaches {largest:.3g}, the largest number of {dtype} is {np.finfo(dtype).max:.3g}"
+        )
 
 
 def shape_of(value: Any) -> tuple[int, ...]:
@@ -109,12 +127,7 @@ def _near(name: str, shape: tuple[int, ...], others: Shapes) -> str | None:
 def _misfits(decls: Mapping[str, ParamDecl], arrays: LazyArrays) -> Iterator[Diagnostic]:
     shapes = [n for n, a in arrays.items() if a.shape != decls[n].shape]
     yield from _listed(
-        (
-            Diagnostic(
-                "E0604", f"`{n}` is {shape_text(arrays[n].shape)}, expected {shape_text(decls[n].shape)}"
-            )
-            for n in shapes
-        ),
+        (_other_shape(n, arrays[n].shape, decls[n].shape) for n in shapes),
         len(shapes),
         "E0604",
         "arrays have another shape",
@@ -123,6 +136,18 @@ def _misfits(decls: Mapping[str, ParamDecl], arrays: LazyArrays) -> Iterator[Dia
     yield from _listed(
         (_not_floating(n, arrays[n]) for n in dtypes), len(dtypes), "E0605", "arrays have another dtype"
     )
+
+
+# Orders of the axes in other libraries: of Keras's matrices, of kernels as HWIO, OHWI and HWOI.
+_ORDERS = ((1, 0), (3, 2, 0, 1), (0, 3, 1, 2), (2, 3, 0, 1))
+
+
+def _other_shape(name: str, found: tuple[int, ...], expected: tuple[int, ...]) -> Diagnostic:
+    orders = (o for o in _ORDERS if len(o) == len(found) and tuple(found[axis] for axis in o) == expected)
+    order = next(orders, None)
+    help = f"its axes are in another order: `array.transpose({', '.join(map(str, order))})`" if order else ""
+    message = f"`{name}` is {shape_text(found)}, expected {shape_text(expected)}"
+    return Diagnostic("E0604", message, help=help)
 
 
 def _not_floating(name: str, array: Array | StoredArray) -> Diagnostic:

@@ -11,7 +11,15 @@ from archforge.data.stored_arrays import LazyArrays
 from archforge.errors import Diagnostic, closest, fail
 from archforge.ops.lazy_numpy import np
 
-__all__ = ["by_name", "kept", "prefix_diagnostic", "prefixes", "without_prefix"]
+__all__ = [
+    "by_name",
+    "copies",
+    "copies_diagnostic",
+    "kept",
+    "prefix_diagnostic",
+    "prefixes",
+    "without_prefix",
+]
 
 
 def by_name(given: Any) -> Mapping[str, Any]:
@@ -60,6 +68,26 @@ def prefixes(wanted: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
     return [prefix for prefix, number in found.items() if number > least or number == len(wanted) > least]
 
 
+def copies(wanted: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
+    """The prefixes, such as `ema.`, behind which `given` has all the wanted names once more than by
+    themselves."""
+    if not wanted or not wanted.keys() <= given.keys():
+        return []
+    first = next(iter(wanted))
+    found = [name[: -len(first)] for name in given if name.endswith(f".{first}")]
+    return [prefix for prefix in found if all(f"{prefix}{name}" in given for name in wanted)]
+
+
+def copies_diagnostic(found: list[str]) -> Diagnostic:
+    """The mistake that weights hold a network twice, once behind each of these prefixes."""
+    listed = " and ".join(f"`{prefix}`" for prefix in found[:4])
+    message = f"the weights hold the network's names by themselves, and again behind {listed}"
+    help = (
+        f"to take these: --prefix {found[0]}; in Python: prefix={found[0]!r}; else leave them out of the file"
+    )
+    return Diagnostic("E0603", message, help=help)
+
+
 def prefix_diagnostic(found: list[str]) -> Diagnostic:
     """The mistake that the names of weights have these prefixes, and the network's have none."""
     if len(found) == 1:
@@ -77,6 +105,8 @@ def without_prefix(given: Mapping[str, Any], prefix: str) -> Mapping[str, Any]:
 
     Raises E0001 where no name does.
     """
+    if not isinstance(prefix, str):
+        fail("E0001", f"a prefix is a text, found {_article(type(prefix).__name__)}")
     if not prefix:
         return given
     whole = prefix if prefix.endswith(".") else f"{prefix}."
