@@ -25,7 +25,7 @@ from archforge.ops.lrn import Lrn
 from archforge.ops.softmax import Softmax
 from archforge.plan import Kernel
 
-__all__ = ["global_response_norm", "layer_norm", "lrn", "softmax"]
+__all__ = ["global_response_norm", "layer_norm", "lrn", "softmax", "softmax_gradient"]
 
 CHUNK = 1 << 13  # floats of a unit
 
@@ -85,6 +85,14 @@ def global_response_norm(op: GlobalResponseNorm, x: TensorType) -> Kernel:
         return weighed(x, factors.place, params["bias"], factor_image=factors.image)
 
     return AnyAxis(run, pack, packing=op.kind)
+
+
+def softmax_gradient(op: Softmax, y: TapeValue, dy: TapeValue) -> TapeValue:
+    """Record the gradient before softmax, or before its logarithm, from that behind it."""
+    axis = resolve_axis(op.axis, TensorType(y.shape))
+    y, dy = along(y, axis), along(dy, axis)
+    numbers = {"dy": dy.place, "dy_image": dy.image}
+    return _record_pixels(f"{op.kind}_back", y, numbers, y.tape.temporary(y.shape, axis))
 
 
 def _record_pixels(

@@ -9,7 +9,7 @@ import numpy as np
 
 from archforge.backends.numba.families.channel_blocks import AnyAxis, lanes_of
 from archforge.backends.numba.families.channel_windows import weighed
-from archforge.backends.numba.families.epilogues import ABSORBED, ACTIVATIONS, activation_fields
+from archforge.backends.numba.families.epilogues import ABSORBED, ACTIVATIONS, activation_fields, slope_fields
 from archforge.backends.numba.families.moves import along, broadcast
 from archforge.backends.numba.runtime.opcodes import (
     ADD,
@@ -38,10 +38,12 @@ __all__ = [
     "merge",
     "multiply",
     "prelu",
+    "record_elements",
+    "record_slopes",
     "scale",
 ]
 
-ELEMENTWISE = UnitRecipe("elementwise", "elementwise")
+ELEMENTWISE, SLOPING = UnitRecipe("elementwise", "elementwise"), UnitRecipe("slopes", "slopes")
 CHUNK = 1 << 14  # floats of a unit
 
 
@@ -192,6 +194,24 @@ def record_elements(
         activation_fields(activation),
     )
     x.tape.call(ELEMENTWISE, ELEMENTS, fields, x.tape.batch * chunks)
+    return out
+
+
+def record_slopes(op: Op, value: TapeValue, dy: TapeValue) -> TapeValue:
+    """Record the gradient before an activation, from that behind it and the value that its slope follows
+    from."""
+    out = dy.tape.temporary(dy.shape)
+    count = dy.blocks * dy.pixels * machine().lanes
+    chunk = min(CHUNK, count)
+    chunks = -(-count // chunk)
+    fields = merged(
+        {"count": count, "chunk": chunk, "chunks": chunks},
+        {"x": value.place, "x_image": value.image},
+        {"y": dy.place, "y_image": dy.image},
+        {"out": out.place, "out_image": out.image},
+        slope_fields(op),
+    )
+    dy.tape.call(SLOPING, ELEMENTS, fields, dy.tape.batch * chunks)
     return out
 
 

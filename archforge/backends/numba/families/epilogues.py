@@ -12,10 +12,10 @@ from archforge.backends.numba.runtime.tape import TapeValue
 from archforge.backends.numba.runtime.unit_recipe import UnitRecipe
 from archforge.backends.numba.toolchain.machine_code import address
 from archforge.ops.activations import CLAMPS, Elu, Gelu, LeakyRelu
-from archforge.ops.base import Op
+from archforge.ops.base import Array, Op
 from archforge.plan import Epilogue
 
-__all__ = ["ABSORBED", "ACTIVATIONS", "Ending", "activation_fields"]
+__all__ = ["ABSORBED", "ACTIVATIONS", "Ending", "activation_fields", "slope_fields"]
 
 # Ops whose function in `units/activation.py` has another name.
 _NAMES = {"abs": "abs_"}
@@ -64,11 +64,20 @@ def activation_fields(op: Op | None, name: str = "activation") -> dict[str, Any]
     """Fields of a record for an activation, if there is one; the field `name` is its address."""
     if op is None:
         return {name: 0, "parameter": 0}
-    function = _NAMES.get(op.kind, op.kind)
-    if isinstance(op, Gelu) and op.approximate == "tanh":
-        function = "gelu_tanh"
+    function = _NAMES.get(op.kind, _function(op))
+    return {name: address(UnitRecipe("activation", function)), "parameter": _parameter(op)}
+
+
+def slope_fields(op: Op) -> dict[str, Any]:
+    """Fields of a record for the way back through an activation."""
+    function = UnitRecipe("slopes", f"{_function(op)}_slope", 4)
+    return {"activation": address(function), "parameter": _parameter(op)}
+
+
+def _function(op: Op) -> str:
+    return "gelu_tanh" if isinstance(op, Gelu) and op.approximate == "tanh" else op.kind
+
+
+def _parameter(op: Op) -> Array:
     parameter = op.slope if isinstance(op, LeakyRelu) else op.alpha if isinstance(op, Elu) else 0.0
-    return {
-        name: address(UnitRecipe("activation", function)),
-        "parameter": np.array([parameter], np.float32),
-    }
+    return np.array([parameter], np.float32)

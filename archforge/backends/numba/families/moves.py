@@ -42,6 +42,7 @@ __all__ = [
     "reshape",
     "shuffle",
     "slice_",
+    "spread_slice",
     "unflattened",
 ]
 
@@ -93,6 +94,16 @@ def unflattened(x: TapeValue, shape: tuple[int, ...]) -> TapeValue:
     if math.prod(shape[1:]) == 1:
         return x.seen_as(shape)
     return _moved(x, x.tape.temporary(shape), _in_order(shape, FLOAT))
+
+
+def spread_slice(op: Slice, x: TensorType, dy: TapeValue) -> TapeValue:
+    """Record the gradient before a slice of `x`: that behind it, and zeros around."""
+    axis, part = op.stretch(x)
+
+    def around(offsets: Offsets) -> Offsets:
+        return np.pad(offsets, (part.start, x.shape[axis] - part.stop), constant_values=BLANK)
+
+    return _moved(dy, dy.tape.temporary(x.shape), _with_axis(_offsets(dy), axis, around))
 
 
 def slice_(op: Slice, x: TensorType) -> Kernel:

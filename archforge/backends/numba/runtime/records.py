@@ -291,6 +291,8 @@ ACROSS = _record(
     RecordField("constant", "value", "what is added to the divisor", "f4"),
     RecordField("factor", "value", "the weight of a window's squares", "f4"),
     RecordField("power", "value", "the exponent of a window's sum", "f4"),
+    RecordField("dy", "address", "on the way back, the gradient of the output, which is the source"),
+    RecordField("dy_image", "bytes", "from an image of the output's gradient to the next"),
 )
 
 # Weighted means of neighbouring pixels. Row i of the output is the sum of `row_counts[i]` rows of the source

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from archforge.backends.numba.families import winograd, winograd_cost
 from archforge.backends.numba.families.channel_windows import depthwise, record_depthwise
@@ -17,7 +18,7 @@ from archforge.backends.numba.families.transposed_conv import PhaseAxis, phase_w
 from archforge.backends.numba.families.weight_layout import WeightLayout
 from archforge.backends.numba.families.window_2d import Window2d
 from archforge.backends.numba.runtime.tape import TapeValue
-from archforge.backends.numba.training.kernel import NodeOnTape, TrainingKernel, WayBack
+from archforge.backends.numba.training.kernel import GradientArray, NodeOnTape, TrainingKernel, WayBack
 from archforge.backends.numba.training.packing import (
     DenseWeights,
     packed_bias,
@@ -36,10 +37,11 @@ from archforge.ir import TensorType
 from archforge.ops.activations import CLAMPS
 from archforge.ops.base import Array
 from archforge.ops.conv import Conv
+from archforge.ops.conv_transpose import ConvTranspose
 from archforge.ops.linear import Linear
 from archforge.plan import Epilogue
 
-__all__ = ["conv", "linear"]
+__all__ = ["conv", "conv_transpose", "linear"]
 
 
 def conv(op: Conv, x: TensorType) -> TrainingKernel | None:
@@ -49,7 +51,7 @@ def conv(op: Conv, x: TensorType) -> TrainingKernel | None:
         return None
     if op.groups == op.out == x.channels > 1:
         return _depthwise(op, x, window)
-    return _mixing(op, x, window)
+    return _mixing(op, x)
 
 
 def _depthwise(op: Conv, x: TensorType, window: Window2d) -> TrainingKernel | None:
@@ -92,42 +94,108 @@ def _places(rows: PhaseAxis, columns: PhaseAxis, window: Window2d) -> list[int]:
     return [k * window.kernel[1] + i for k in rows.places for i in columns.places]
 
 
-def _mixing(op: Conv, x: TensorType, window: Window2d) -> TrainingKernel:
+@dataclass(frozen=True)
+class MixingConv:
+    """A convolution from one map to another that mixes channels, whose weights also lead back; a transposed
+    one leads back forward."""
+
+    op: Conv
+    x: TensorType
+
+    @cached_property
+    def y(self) -> TensorType:
+        """The type of the other map."""
+        return self.op.infer(self.x)
+
+    @cached_property
+    def window(self) -> Window2d:
+        """The window over the first map, of one or two axes."""
+        window = Window2d.of(self.op.window(self.x), self.x)
+        assert window is not None
+        return window
+
+    @cached_property
+    def layout(self) -> WeightLayout:
+        """The layout of the weights on the way across."""
+        window = self.window
+        pixels = math.prod(window.output) if window.is_pointwise else window.output[1]
+        return WeightLayout.of(self.op, self.x, pixels)
+
+    @cached_property
+    def transposed(self) -> Conv:
+        """The convolution whose weights have outputs and inputs exchanged."""
+        reach = tuple(r - 1 for r in self.op.window(self.x).reach)
+        return self.op.model_copy(update={"out": self.x.channels, "padding": reach, "bias": False})
+
+    def across(self, weight: Array, bias: Array | None, x: TapeValue, ending: Ending) -> TapeValue:
+        """Record the convolution."""
+        form = winograd_cost.trained_form(self.op, self.x, x.tape.images)
+        dense = DenseWeights.forward(weight, self.op.groups)
+        return _record(form, self.window, self.layout, dense, bias, x, ending)
+
+    def back(self, weight: Array, bias: Array | None, y: TapeValue, ending: Ending) -> TapeValue:
+        """Record the way back, a convolution for each phase of the first map."""
+        phases = phases_of(self.op.window(self.x), self.x.spatial)
+        least = min(rows.size * columns.size for rows, columns in phases)
+        layout = replace(WeightLayout.of(self.transposed, self.y, least), thin=False)
+        form = winograd_cost.trained_form(self.transposed, self.y, y.tape.images)
+        dense = DenseWeights.forward(weight, self.op.groups)
+        for rows, columns in phases:
+            weights = dense.back(_places(rows, columns, self.window))
+            phase = Phase((rows.first, columns.first), (rows.stride, columns.stride))
+            seen = phase_window(rows, columns, y)
+            _record(form, seen, layout, weights, bias, y, ending, phase if len(phases) > 1 else None)
+        return ending.out
+
+    def weight_gradient(self, x: TapeValue, y: TapeValue, into: GradientArray | None) -> None:
+        """Record the gradient of the weights, from values of both maps, one of which is a gradient."""
+        layout = self.layout
+        channels = GroupChannels(layout.groups, layout.inputs, layout.outputs, layout.combined)
+        if into is not None:
+            weight_gradient(self.window, channels, x, y, into)
+
+
+def _mixing(op: Conv, x: TensorType) -> TrainingKernel:
     """A convolution that mixes channels."""
-    pixels = math.prod(window.output) if window.is_pointwise else window.output[1]
-    layout = WeightLayout.of(op, x, pixels)
-    channels = GroupChannels(layout.groups, layout.inputs, layout.outputs, layout.combined)
-    y = op.infer(x)
-    phases = phases_of(op.window(x), x.spatial)
-    least = min(rows.size * columns.size for rows, columns in phases)
-    # The convolution of dy whose weights are these with outputs and inputs exchanged.
-    reach = tuple(r - 1 for r in op.window(x).reach)
-    transposed = op.model_copy(update={"out": x.channels, "padding": reach, "bias": False})
-    back = replace(WeightLayout.of(transposed, y, least), thin=False)
+    conv = MixingConv(op, x)
 
     def forward(on: NodeOnTape, x: TapeValue) -> TapeValue:
-        dense = DenseWeights.forward(on.params["weight"], op.groups)
-        ending = Ending.of(on.tape.output(y.shape), None, Epilogue(activation=on.activation))
-        form = winograd_cost.trained_form(op, TensorType(x.shape), on.tape.images)
-        return _record(form, window, layout, dense, on.params.get("bias"), x, ending)
+        ending = Ending.of(on.tape.output(conv.y.shape), None, Epilogue(activation=on.activation))
+        return conv.across(on.params["weight"], on.params.get("bias"), x, ending)
 
     def backward(on: NodeOnTape, way: WayBack) -> Sequence[TapeValue | None]:
         dy = gradient_before(on.activation, way.output, way.dy, on.gradient("bias") if op.bias else None)
-        into = on.gradient("weight")
-        if into is not None:
-            weight_gradient(window, channels, way.inputs[0], dy, into)
-        return (data_gradient(on, dy, way.sums[0]) if way.wanted[0] else None,)
+        conv.weight_gradient(way.inputs[0], dy, on.gradient("weight"))
+        if not way.wanted[0]:
+            return (None,)
+        ending = Ending.of(on.tape.temporary(x.shape), way.sums[0])
+        return (conv.back(on.params["weight"], None, dy, ending),)
 
-    def data_gradient(on: NodeOnTape, dy: TapeValue, more: TapeValue | None) -> TapeValue:
-        dense = DenseWeights.forward(on.params["weight"], op.groups)
-        ending = Ending.of(on.tape.temporary(x.shape), more)
-        form = winograd_cost.trained_form(transposed, y, on.tape.images)
-        for rows, columns in phases:
-            weights = dense.back(_places(rows, columns, window))
-            phase = Phase((rows.first, columns.first), (rows.stride, columns.stride))
-            seen = phase_window(rows, columns, dy)
-            _record(form, seen, back, weights, None, dy, ending, phase if len(phases) > 1 else None)
-        return ending.out
+    return TrainingKernel(forward, backward, frozenset(CLAMPS), adds=True)
+
+
+def conv_transpose(op: ConvTranspose, x: TensorType) -> TrainingKernel | None:
+    """A transposed convolution over one or two axes: forward is the way back through a convolution."""
+    if len(x.spatial) > 2:
+        return None
+    window, y = op.window(x), op.infer(x)
+    attributes = {"kernel": window.kernel, "stride": window.stride, "dilation": window.dilation}
+    adjoint = Conv(out=x.channels, padding=window.padding, groups=op.groups, bias=False, **attributes)
+    conv = MixingConv(adjoint, y)
+    if conv.y != x:  # the output was made larger than the convolution sees
+        return None
+
+    def forward(on: NodeOnTape, x: TapeValue) -> TapeValue:
+        ending = Ending.of(on.tape.output(y.shape), None, Epilogue(activation=on.activation))
+        return conv.back(on.params["weight"], on.params.get("bias"), x.blocked(), ending)
+
+    def backward(on: NodeOnTape, way: WayBack) -> Sequence[TapeValue | None]:
+        dy = gradient_before(on.activation, way.output, way.dy, on.gradient("bias") if op.bias else None)
+        conv.weight_gradient(dy, way.inputs[0].blocked(), on.gradient("weight"))
+        if not way.wanted[0]:
+            return (None,)
+        ending = Ending.of(on.tape.temporary(x.shape), way.sums[0])
+        return (conv.across(on.params["weight"], None, dy, ending),)
 
     return TrainingKernel(forward, backward, frozenset(CLAMPS), adds=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from archforge.backends.numba.families.epilogues import ACTIVATIONS
 from archforge.backends.numba.training import batch_norm, conv, elementwise, pools
 from archforge.backends.numba.training.kernel import TrainingLowering
 from archforge.ops.activations import CLAMPS
@@ -9,18 +10,30 @@ from archforge.ops.activations import CLAMPS
 __all__ = ["TRAINING"]
 
 TRAINING: dict[str, TrainingLowering] = {
+    **dict.fromkeys(ACTIVATIONS, elementwise.activation),
     **dict.fromkeys(CLAMPS, elementwise.clamp),
     **dict.fromkeys(("channel_dropout", "dropout", "stochastic_depth"), elementwise.dropout),
+    **dict.fromkeys(("add", "subtract"), elementwise.merge),
     "adaptive_avg_pool": pools.adaptive_avg_pool,
-    "add": elementwise.add,
     "avg_pool": pools.avg_pool,
     "bn": batch_norm.batch_norm,
     "concat": elementwise.concat,
     "conv": conv.conv,
+    "conv_transpose": conv.conv_transpose,
     "flatten": elementwise.flatten,
     "global_avg_pool": pools.global_pool,
     "global_max_pool": pools.global_pool,
     "identity": elementwise.identity,
+    "layer_scale": elementwise.layer_scale,
     "linear": conv.linear,
+    "log_softmax": elementwise.softmax,
     "max_pool": pools.max_pool,
+    "multiply": elementwise.multiply,
+    "pad": elementwise.pad,
+    "permute": elementwise.permute,
+    "reshape": elementwise.reshape,
+    "scale": elementwise.scale,
+    "shuffle": elementwise.shuffle,
+    "slice": elementwise.slice_,
+    "softmax": elementwise.softmax,
 }

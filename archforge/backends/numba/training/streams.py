@@ -16,7 +16,7 @@ from archforge.backends.numba.toolchain.machine import machine
 from archforge.backends.numba.training.kernel import GradientArray
 from archforge.ops.base import Op
 
-__all__ = ["ChannelStreams", "gradient_before"]
+__all__ = ["ChannelStreams", "channel_gradient", "gradient_before", "products_of_maps"]
 
 STREAMING = UnitRecipe("channel_streams", "stream")
 PART = 1 << 10  # vectors of a part: so few that their sums lose little, and stay in a cache
@@ -26,13 +26,14 @@ PART = 1 << 10  # vectors of a part: so few that their sums lose little, and sta
 class ChannelStreams:
     """Streams of values of one type on a tape. They are cut into parts by the type and the batch alone.
 
-    channels, blocks, pixels: of one image. constants: vectors of each block, once something sets them.
+    channels, blocks, pixels: of one image. of_maps: each map of each image is a part.
     """
 
     tape: Tape
     channels: int
     blocks: int
     pixels: int
+    of_maps: bool = False
 
     @classmethod
     def of(cls, value: TapeValue) -> ChannelStreams:
@@ -49,6 +50,8 @@ class ChannelStreams:
         """The fields of STREAM for the parts."""
         chunk = -(-self.pixels // -(-self.pixels // PART))
         images = min(self.tape.images, max(1, PART // self.pixels))
+        if self.of_maps:
+            chunk, images = self.pixels, 1
         return {
             "images": self.tape.images,
             "image_chunk": images,
@@ -67,12 +70,18 @@ class ChannelStreams:
         return self._image_chunks * self._parts["chunks"] * self.blocks
 
     def run(
-        self, kind: StreamKind, activation: Op | None = None, *, merges: bool = False, **values: TapeValue
+        self,
+        kind: StreamKind,
+        activation: Op | None = None,
+        *,
+        merges: bool = False,
+        sums: BufferPlace | None = None,
+        **values: TapeValue,
     ) -> BufferPlace:
         """Record a stream over `x`, `y`, `dy` and `out`, as far as it has them, with an activation that
-        clamps. Returns the place of its sums."""
+        clamps. Returns the place of its sums, a new one unless it is given."""
         number = 2 if kind in ("moments", "normal_sums") else 1
-        sums = self.tape.buffer(self._units * number * machine().vector)
+        sums = sums or self.tape.buffer(self._units * number * machine().vector)
         clamp = activation.kind if activation else ""
         fields = merged(
             self._parts,
@@ -110,15 +119,32 @@ def gradient_before(
 ) -> TapeValue:
     """Record the gradient before an activation that clamps, if there is one, from that behind it; and its sum
     over all pixels as the gradient of a bias, if that is wanted."""
-    streams = ChannelStreams.of(dy)
-    if activation is not None:
-        before = dy.tape.temporary(dy.shape)
-        sums = streams.run("masked", activation, y=output, dy=dy, out=before)
-    else:
-        before = dy
-        if bias is None:
-            return dy
-        sums = streams.run("sum", dy=dy)
-    if bias is not None:
-        streams.finish("finish_sums", sums, 1, {"d_bias": bias.array, "adds_bias": int(bias.adds)})
+    if activation is None:
+        channel_gradient(bias, dy)
+        return dy
+    streams, before = ChannelStreams.of(dy), dy.tape.temporary(dy.shape)
+    sums = streams.run("masked", activation, y=output, dy=dy, out=before)
+    _finish_sums(streams, sums, bias)
     return before
+
+
+def channel_gradient(into: GradientArray | None, dy: TapeValue, x: TapeValue | None = None) -> None:
+    """Record the sum over all pixels of `dy`, or of `x` times `dy`, as the gradient of a parameter, if it is
+    wanted."""
+    if into is not None:
+        streams = ChannelStreams.of(dy)
+        sums = streams.run("dot", x=x, dy=dy) if x else streams.run("sum", dy=dy)
+        _finish_sums(streams, sums, into)
+
+
+def _finish_sums(streams: ChannelStreams, sums: BufferPlace, into: GradientArray | None) -> None:
+    if into is not None:
+        streams.finish("finish_sums", sums, 1, {"d_bias": into.array, "adds_bias": int(into.adds)})
+
+
+def products_of_maps(x: TapeValue, dy: TapeValue, shape: tuple[int, ...]) -> TapeValue:
+    """Record the sum over each map of `x` times `dy`, as a value of this shape, which has one pixel."""
+    out = x.tape.temporary(shape)
+    streams = ChannelStreams(x.tape, x.channels, x.blocks, x.pixels, of_maps=True)
+    streams.run("dot", x=x, dy=dy, sums=out.place)
+    return out

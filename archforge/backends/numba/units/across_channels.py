@@ -9,7 +9,15 @@ from archforge.backends.numba.units.activation import exp32, log32
 from archforge.backends.numba.units.float_runs import copy, fill
 from archforge.backends.numba.units.intrinsics import LANES, VECTOR, across_record, device, floats
 
-__all__ = ["layer_norm", "log_softmax", "lrn", "responses", "softmax"]
+__all__ = [
+    "layer_norm",
+    "log_softmax",
+    "log_softmax_back",
+    "lrn",
+    "responses",
+    "softmax",
+    "softmax_back",
+]
 
 F, D = np.float32, np.float64
 MOST_IN_FLOAT32 = 1024  # numbers whose sum, in vectors and several at a time, loses 1e-6 at most
@@ -26,6 +34,14 @@ def begin(r, unit):
 def take(r, image, pixel, scratch):
     """Copy the channels of a pixel to scratch memory, side by side."""
     source = r.source + image * r.source_image + pixel * VECTOR
+    for block in range(r.blocks):
+        copy(source + block * r.pixels * VECTOR, scratch + block * VECTOR, LANES)
+
+
+@device
+def take_gradient(r, image, pixel, scratch):
+    """Copy the gradients of the channels of a pixel to scratch memory, side by side."""
+    source = r.dy + image * r.dy_image + pixel * VECTOR
     for block in range(r.blocks):
         copy(source + block * r.pixels * VECTOR, scratch + block * VECTOR, LANES)
 
@@ -62,6 +78,17 @@ def total_of_squares(x):
         part = F(0)
         for i in range(first, min(first + MOST_IN_FLOAT32, len(x))):
             part += x[i] * x[i]
+        made += part
+    return F(made)
+
+
+@_reducing
+def total_of_products(x, y):
+    made = D(0)
+    for first in range(0, len(x), MOST_IN_FLOAT32):
+        part = F(0)
+        for i in range(first, min(first + MOST_IN_FLOAT32, len(x))):
+            part += x[i] * y[i]
         made += part
     return F(made)
 
@@ -113,6 +140,34 @@ def log_softmax(row: int, unit: int, scratch: int) -> None:
         shift = log32(total(powers))
         for i in range(r.channels):
             x[i] -= shift
+        put(r, image, pixel, scratch)
+
+
+def softmax_back(row: int, unit: int, scratch: int) -> None:
+    """The way back through softmax: y * (dy - sum of dy * y)."""
+    r = across_record(row)
+    image, first, last = begin(r, unit)
+    y, dy = floats(scratch, r.channels), floats(scratch + r.blocks * VECTOR, r.channels)
+    for pixel in range(first, last):
+        take(r, image, pixel, scratch)
+        take_gradient(r, image, pixel, scratch + r.blocks * VECTOR)
+        mean = total_of_products(y, dy)
+        for i in range(r.channels):
+            y[i] *= dy[i] - mean
+        put(r, image, pixel, scratch)
+
+
+def log_softmax_back(row: int, unit: int, scratch: int) -> None:
+    """The way back through the logarithm of softmax: dy - exp(y) * sum of dy."""
+    r = across_record(row)
+    image, first, last = begin(r, unit)
+    y, dy = floats(scratch, r.channels), floats(scratch + r.blocks * VECTOR, r.channels)
+    for pixel in range(first, last):
+        take(r, image, pixel, scratch)
+        take_gradient(r, image, pixel, scratch + r.blocks * VECTOR)
+        sum_of_all = total(dy)
+        for i in range(r.channels):
+            y[i] = dy[i] - exp32(y[i]) * sum_of_all
         put(r, image, pixel, scratch)
 
 

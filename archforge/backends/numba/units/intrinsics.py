@@ -39,6 +39,7 @@ __all__ = [
     "call_in",
     "call_out",
     "call_outer",
+    "call_slope",
     "call_stream",
     "call_tile",
     "call_transform",
@@ -164,6 +165,12 @@ def call_window(typing, function, geometry, source, weight, bias, out, residual,
 def call_outer(typing, function, geometry, x, dy, sums, rows, pixels):
     """Call a microkernel of `microkernels/outer_products.py`."""
     return _call(6)(typing)
+
+
+@intrinsic
+def call_slope(typing, function, values, gradients, count, parameter):
+    """Call the way back through an activation."""
+    return _call(4)(typing)
 
 
 @intrinsic
