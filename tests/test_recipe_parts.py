@@ -7,10 +7,10 @@ import pytest
 from archforge.parts import Part, all_parts
 from archforge.recipe.base import Initialiser
 from archforge.spec.syntax.recipe_hints import part_hint
-from tests.pages.recipes import KINDS
+from tests.pages.recipes import DATA_KINDS, KINDS
 
 
-@pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.what)
+@pytest.mark.parametrize("kind", {**KINDS, **DATA_KINDS}.values(), ids=lambda kind: kind.what)
 def test_a_name_of_other_libraries_leads_to_its_part(kind: type[Part]) -> None:
     parts = all_parts(kind)
     for word, cls in parts.items():

@@ -165,14 +165,14 @@ class DataSettings(BaseModel):
     """The format of data and what is done to samples.
 
     Attributes:
-    format: the format; None to recognise it.
+    format: the format; where none is given, it is told by what lies there.
     resize: how pictures become as large as the input: `exact` scales both sides, each by itself, `shorter`
-      the shorter side, of which the middle is cut; None for the profile's `preprocess`, and where it has
-      none, pictures of other sizes are refused.
+      the shorter side, of which the middle is cut. Where none is given it is the profile's `preprocess`, and
+      where that has none, pictures of other sizes are refused.
     interpolation: the filter of `resize`; masks are always scaled by the nearest.
-    normalise: the numbers for pixels; None for those that `archforge run` gives the profile: its
-      `preprocess`, else those of ImageNet for colours, and 0 to 1 for others. Values that are floats already
-      are left as they are.
+    normalise: the numbers for pixels. Where none are given they are as in `archforge run`: those of the
+      profile's `preprocess`, else those of ImageNet for colours, and 0 to 1 for others. Values that are
+      floats already are left as they are.
     convert_channels: grey pictures are given to each channel of a network for colours, and colours are made
       grey for a network of one channel; otherwise they are refused.
     augment: changes of the samples that are trained on, in order.

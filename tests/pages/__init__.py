@@ -14,7 +14,7 @@ from tests.pages import errors, reference
 from tests.pages.api import API_PARTS
 from tests.pages.coverage import coverage
 from tests.pages.markdown import with_parts
-from tests.pages.recipes import recipes_page
+from tests.pages.recipes import DATA_PARTS, recipes_page
 from tests.pages.sessions import refreshed
 
 __all__ = ["DOCS", "PAGES", "README", "REGENERATE", "ROOT", "generated"]
@@ -28,7 +28,7 @@ REGENERATE = "not what the code gives now: run `make generated` and read the dif
 
 
 PARTS: Mapping[str, Callable[[], str]] = {
-    **reference.DATA_PARTS,
+    **DATA_PARTS,
     **reference.LANGUAGE_PARTS,
     **API_PARTS,
     "coverage": coverage,

@@ -1,6 +1,9 @@
-"""docs/recipes.md: the keys of `train`, and every part of a recipe with its settings."""
+"""docs/recipes.md and docs/data.md: the keys of `train`, and every part of a recipe with its settings."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from pydantic import BaseModel
 
@@ -13,26 +16,25 @@ from archforge.spec.schema.values import plain_text
 from archforge.spec.syntax.recipe_forms import ListForm, ValueForm, fields_of
 from tests.pages.markdown import escaped, table
 
-__all__ = ["KINDS", "recipes_page", "settings_rows"]
+__all__ = ["DATA_KINDS", "DATA_PARTS", "KINDS", "recipes_page", "settings_rows"]
 
-# The kinds of parts, by the heading of their section.
+# The kinds of parts, by the heading of their section; those of data are on a page of their own.
 KINDS: dict[str, type[Part]] = {
     "Losses": Loss,
     "Optimizers": Optimizer,
     "Schedules": Schedule,
     "Initialisers": Initialiser,
     "Rules to stop": Stop,
-    "Formats of data": Format,
-    "Augmentations": Transform,
 }
+DATA_KINDS: dict[str, type[Part]] = {"formats": Format, "augmentations": Transform}
 
 _PAGE = """# Recipes
 
 The section `train` of a spec says how its network is trained. Its keys and the parts that they name are
 here, each with its settings and their defaults. A part is written as its word with settings,
 `optimizer: {{sgd: {{lr: 0.1, momentum: 0.9}}}}`; the first setting is what a bare value sets,
-`{{sgd: 0.1}}`, and a word alone takes the defaults, `loss: cross_entropy`. This page is generated from
-the parts.
+`{{sgd: 0.1}}`, and a word alone takes the defaults, `loss: cross_entropy`. `data` and its formats and
+augmentations have [a page of their own](data.md). This page is generated from the parts.
 
 ## Keys
 
@@ -41,10 +43,6 @@ the parts.
 Of `clip`:
 
 {clip}
-
-Of `data`:
-
-{data}
 
 {sections}
 """
@@ -55,8 +53,7 @@ def recipes_page() -> str:
     return _PAGE.format(
         keys=_keys(TrainingRecipe),
         clip=_keys(Clip),
-        data=_keys(DataSettings),
-        sections="\n\n".join(_kind(heading, kind) for heading, kind in KINDS.items()),
+        sections="\n\n".join(f"## {heading}\n\n{_kind(kind)}" for heading, kind in KINDS.items()),
     )
 
 
@@ -68,9 +65,8 @@ def _meaning(model: type[BaseModel], name: str) -> str:
     return escaped(attribute_meanings(model)[name].rstrip("."))
 
 
-def _kind(heading: str, kind: type[Part]) -> str:
-    parts = "\n\n".join(_part(word, cls) for word, cls in all_parts(kind).items())
-    return f"## {heading}\n\n{parts}"
+def _kind(kind: type[Part]) -> str:
+    return "\n\n".join(_part(word, cls) for word, cls in all_parts(kind).items())
 
 
 def _part(word: str, cls: type[Part]) -> str:
@@ -91,3 +87,10 @@ def settings_rows(cls: type[Part]) -> list[tuple[str, str, str, str]]:
         told = "required" if field.required else "" if is_empty else f"`{plain_text(default)}`"
         rows.append((f"`{name}`", _meaning(cls, name), expected, told))
     return rows
+
+
+# The parts of docs/data.md that are generated.
+DATA_PARTS: Mapping[str, Callable[[], str]] = {
+    "data_settings": lambda: _keys(DataSettings),
+    **{name: partial(_kind, kind) for name, kind in DATA_KINDS.items()},
+}

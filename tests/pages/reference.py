@@ -6,17 +6,12 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from pydantic import BaseModel
 
 from archforge import driver
-from archforge.datasets.base import DataSettings, Format, Transform
 from archforge.export.zoo_page import zoo_page
 from archforge.meanings import attribute_meanings, text_of
 from archforge.ops import all_ops
 from archforge.ops.base import Op
-from archforge.parts import Part, all_parts
 from archforge.resources import zoo_folder
 from archforge.spec import limits
 from archforge.spec.formulas import functions
@@ -27,7 +22,6 @@ from tests.pages.markdown import escaped, table
 from tests.pages.sessions import fences
 
 __all__ = [
-    "DATA_PARTS",
     "LANGUAGE",
     "LANGUAGE_PARTS",
     "OPS",
@@ -71,50 +65,6 @@ LANGUAGE_PARTS: Mapping[str, Callable[[], str]] = {
     "functions": _functions,
     "cells": _cells,
     "limits": _limits,
-}
-
-
-# docs/data.md
-
-
-def _formats() -> str:
-    return _parts(all_parts(Format))
-
-
-def _augmentations() -> str:
-    return _parts(all_parts(Transform))
-
-
-def _data_settings() -> str:
-    return _attributes(DataSettings)
-
-
-def _parts(parts: Mapping[str, type[Part]]) -> str:
-    """A section for each part of a recipe."""
-    return "\n\n".join(
-        f"### {word}\n\n{escaped(text_of(cls))}" + (f"\n\n{_attributes(cls)}" if cls.model_fields else "")
-        for word, cls in parts.items()
-    )
-
-
-def _attributes(cls: type[BaseModel]) -> str:
-    """A table of the settings of a part, or of a section of `train`."""
-    meanings = attribute_meanings(cls)
-    rows = (
-        (f"`{name}`", escaped(meanings[name]), _default(field.get_default()))
-        for name, field in cls.model_fields.items()
-    )
-    return table(("setting", "meaning", "default"), rows)
-
-
-def _default(value: Any) -> str:
-    return "" if value in (None, "", ()) else f"`{plain_text(value)}`"
-
-
-DATA_PARTS: Mapping[str, Callable[[], str]] = {
-    "formats": _formats,
-    "augmentations": _augmentations,
-    "data_settings": _data_settings,
 }
 
 

@@ -58,6 +58,7 @@ class Cifar(Format):
     """
 
     word = "cifar"
+    elsewhere = ("CIFAR10", "CIFAR100")
 
     labels: Literal["fine", "coarse"] = "fine"
 

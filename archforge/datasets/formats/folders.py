@@ -31,6 +31,7 @@ class Folders(Format):
     """
 
     word = "folders"
+    elsewhere = ("ImageFolder", "image_folder", "directory")
 
     held_back: str = ""
 

@@ -46,6 +46,7 @@ class Idx(Format):
     """
 
     word = "idx"
+    elsewhere = ("MNIST", "FashionMNIST", "EMNIST", "ubyte")
 
     images: str = ""
     labels: str = ""

@@ -46,6 +46,7 @@ class Masks(Format):
     """
 
     word = "masks"
+    elsewhere = ("segmentation",)
 
     values: tuple[Count | tuple[Count, ...], ...] = ()
     images: str = ""

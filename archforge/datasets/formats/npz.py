@@ -44,6 +44,7 @@ class Npz(Format):
     """
 
     word = "npz"
+    elsewhere = ("numpy", "npy")
 
     x: str = ""
     y: str = ""

@@ -28,6 +28,7 @@ class Text(Format):
     """
 
     word = "text"
+    elsewhere = ("txt", "characters")
 
     alphabet: str = ""
     held_back: Rate = 0.2

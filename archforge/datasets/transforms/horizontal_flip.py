@@ -22,6 +22,7 @@ class HorizontalFlip(Transform):
     """
 
     word = "horizontal_flip"
+    elsewhere = ("RandomHorizontalFlip", "flip", "hflip", "RandomFlip")
 
     p: Rate = 0.5
 

@@ -26,6 +26,7 @@ class PaddedCrop(Transform):
     """
 
     word = "padded_crop"
+    elsewhere = ("RandomCrop", "random_crop")
 
     padding: Count = 4
 

@@ -32,6 +32,7 @@ class RandomResizedCrop(Transform):
     """
 
     word = "random_resized_crop"
+    elsewhere = ("RandomResizedCrop", "resized_crop")
     gives_size = True
 
     scale: tuple[PartOfArea, PartOfArea] = (0.08, 1.0)
