@@ -412,3 +412,8 @@ def test_the_second_of_two_pairs_is_held_back() -> None:
 def test_values_that_are_no_data_are_refused(given: Any, said: str) -> None:
     found = refusal(lambda: given_data(given, (4,)))
     assert re.search(f"E0601: .*{said}", found), found
+
+
+def test_folders_held_back_without_any_to_train_on_are_refused(tmp_path: Path) -> None:
+    (animals(tmp_path) / "train").rename(tmp_path / "trian")
+    assert "has val, and no folder called train" in refusal(lambda: open_data(tmp_path, COLOURS))

@@ -160,7 +160,8 @@ def test_npz_arrays_without_names_are_inputs_and_targets(tmp_path: Path) -> None
     ("arrays", "format", "said"),
     [
         ({"a": PIXELS, "b": LABELS}, Npz(), r"holds `a`, `b`, no inputs with their targets"),
-        ({"x": PIXELS}, Npz(), r"holds `x`, no inputs with their targets"),
+        ({"x": PIXELS}, Npz(), r"has `x` without targets"),
+        ({"x": PIXELS, "y": LABELS, "y_test": LABELS}, Npz(), r"has `y_test` without inputs"),
         ({"x": PIXELS, "images": PIXELS, "y": LABELS}, Npz(), r"has two arrays for x: x and images"),
         ({"x": PIXELS, "y": LABELS}, Npz(x="z", y="y"), r"has no array `z` for the setting `x`"),
         ({"x": PIXELS, "y": LABELS}, Npz(x="x"), r"has no array `` for the setting `y`"),
@@ -249,6 +250,8 @@ def detect_digits() -> Any:
     ("content", "said"),
     [
         (b"\x80\x04K.", "it is a pickle, such as torch.save writes, which is never executed here"),
+        (gzip.compress(b"\x80\x04K."), "it is a pickle, such as torch.save writes"),
+        (gzip.compress(b"text"), "it is a compressed file"),
         (b"text", "cannot tell the format"),
         (b"", "cannot tell the format"),
         (b"PK\3\4" + b"x" * 26 + b"a/data.pkl", "it is a file of torch.save"),
@@ -409,3 +412,16 @@ def test_values_are_left_as_they_are_and_must_be_finite() -> None:
     x[1, 0, 0, 0] = np.nan
     bad = batches(sampled("data", x, LABELS[:2]), shuffle=True)
     assert "sample 1 of data holds values that are not finite" in refusal(lambda: list(bad.epoch()))
+
+
+def test_batches_of_none_are_refused() -> None:
+    assert "E0609: numbers has 10 samples, no whole batch of 11" in refusal(
+        lambda: batches(samples(10), 11, drop_last=True)
+    )
+
+
+def test_masks_of_another_size_than_their_pictures_cannot_be_scaled() -> None:
+    data = sampled("data", np.zeros((2, 3, 8, 8), np.uint8), np.zeros((2, 6, 6), np.int64))
+    assert fitted(data, (3, 8, 8), DataSettings(), training=True).steps is None
+    found = refusal(lambda: fitted(data, (3, 4, 4), DataSettings(resize="exact"), training=True))
+    assert "E0607: data has pictures of 3x8x8 with masks of 6x6" in found

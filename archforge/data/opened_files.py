@@ -20,6 +20,7 @@ from archforge.atomic_files import reason_of
 from archforge.errors import fail
 
 __all__ = [
+    "HEAD",
     "MALFORMED",
     "FileKind",
     "endings",
@@ -41,10 +42,12 @@ HEAD = 512  # bytes that tell the kind of a file
 
 
 class FileKind(NamedTuple):
-    """A kind of files in words, and the way from one to arrays that archforge reads."""
+    """A kind of files in words, and the way from one of weights to arrays that archforge reads. runs_code: to
+    read it is to run what it says."""
 
     words: str
     help: str
+    runs_code: bool = False
 
 
 _TORCH = "in torch: safetensors.torch.save_file(model.state_dict(), 'weights.safetensors')"
@@ -71,7 +74,7 @@ _KINDS: tuple[tuple[Callable[[bytes], bool], FileKind], ...] = (
     ),
     (
         lambda head: head.startswith(b"PK") and b"/data.pkl" in head[:200],
-        FileKind("a file of torch.save", _TORCH),
+        FileKind("a file of torch.save", _TORCH, runs_code=True),
     ),
     (
         lambda head: head.startswith(b"PK") and b"/data/0" in head[:200],
@@ -79,7 +82,7 @@ _KINDS: tuple[tuple[Callable[[bytes], bool], FileKind], ...] = (
     ),
     (
         lambda head: head[:1] == b"\x80" and head[1:2] in b"\2\3\4\5",
-        FileKind("a pickle, such as torch.save writes, which is never executed here", _TORCH),
+        FileKind("a pickle, such as torch.save writes, which is never executed here", _TORCH, runs_code=True),
     ),
     (
         lambda head: (

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from archforge.datasets.base import AnyArray, Pair, Samples
 from archforge.datasets.draws import generator
 from archforge.datasets.fit import Fit
+from archforge.errors import fail
 from archforge.ops.lazy_numpy import np
 
 __all__ = ["Batches"]
@@ -23,7 +24,7 @@ class Batches:
     """Samples by up to `size`, each as the network takes it.
 
     shuffle: another order in each epoch, which depends on `seed` and the epoch's number alone. drop_last: a
-    last batch that is not whole is left out.
+    last batch that is not whole is left out. Raises E0609 where no batch is left.
     """
 
     samples: Samples
@@ -32,6 +33,11 @@ class Batches:
     seed: int = 0
     shuffle: bool = False
     drop_last: bool = False
+
+    def __post_init__(self) -> None:
+        if not len(self):
+            message = f"{self.samples.name} has {len(self.samples):,} samples, no whole batch of {self.size}"
+            fail("E0609", message, help="a smaller batch, or `drop_last: false`")
 
     def __len__(self) -> int:
         """The number of batches of an epoch."""

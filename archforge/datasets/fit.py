@@ -146,7 +146,16 @@ def fitted(
     values = _values(samples, wanted.channels, settings, profile)
     if found == wanted and not augment:
         return Fit(samples.name, shape, None, values)
+    _refuse_masks(samples, found)
     return Fit(samples.name, shape, PictureSteps(wanted.channels, wanted.size, resize, augment), values)
+
+
+def _refuse_masks(samples: Samples, found: PictureShape | None) -> None:
+    """Raises E0607 for masks that cannot be changed as their pictures are."""
+    mask = samples.target_shape or ()
+    if samples.targets == "classes" and found and len(mask) == 2 and mask != found.size:
+        message = f"{samples.name} has {_words(samples)} with masks of {by_x(mask)}"
+        fail("E0607", message, help="masks as large as their pictures, so that both get the same changes")
 
 
 def picture_of(shape: tuple[int, ...]) -> PictureShape | None:
@@ -165,9 +174,11 @@ def picture_of(shape: tuple[int, ...]) -> PictureShape | None:
 def _found_picture(samples: Samples, shape: tuple[int, ...]) -> PictureShape | None:
     """The pictures of one size that samples are, if they are some and the network takes some."""
     axes = samples.shape or ()
+    if len(shape) not in (1, 3):
+        return None
     if len(axes) == 3:
         return PictureShape(axes[0], (axes[1], axes[2]))
-    return PictureShape(1, (axes[0], axes[1])) if len(axes) == 2 and len(shape) != 2 else None
+    return PictureShape(1, (axes[0], axes[1])) if len(axes) == 2 else None
 
 
 def _wanted(samples: Samples, found: PictureShape | None, shape: tuple[int, ...]) -> PictureShape:
@@ -236,7 +247,7 @@ def _values(
 def _plain(samples: Samples, shape: tuple[int, ...], settings: DataSettings) -> Fit:
     """The way of samples that are no pictures. Raises E0607, E0609."""
     found = samples.shape or ()
-    is_listed = len(found) == 1 or len(shape) == 1 or found[1:] == shape
+    is_listed = len(found) == 1 or len(shape) == 1 or _without_ones(found) == _without_ones(shape)
     if (
         math.prod(found) != math.prod(shape)
         or not (found == shape or is_listed)
@@ -254,6 +265,10 @@ def _plain(samples: Samples, shape: tuple[int, ...], settings: DataSettings) -> 
         if getattr(settings, setting):
             fail("E0609", f"`{setting}` is for pictures, and {samples.name} has inputs {by_x(found)}")
     return Fit(samples.name, shape, None, _values(samples, 1, settings, None))
+
+
+def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(n for n in shape if n != 1)
 
 
 def _hides_channels(found: tuple[int, ...], shape: tuple[int, ...]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -30,8 +31,8 @@ def given_data(given: Any, shape: tuple[int, ...], format: Format | None = None)
     second is held back; a mapping of arrays by the names that .npz files have; or an iterable of pairs, of
     samples or of batches, which is read whole. Raises E0601, also for what it yields.
     """
-    if given is None or isinstance(given, str | Path):
-        return open_data(given, shape, format)
+    if given is None or isinstance(given, str | os.PathLike):
+        return open_data(None if given is None else Path(given), shape, format)
     if format is not None:
         fail("E0601", f"the format `{format.word}` is for files, and {NAME} are none", help="leave it out")
     if isinstance(given, Data):
@@ -41,12 +42,11 @@ def given_data(given: Any, shape: tuple[int, ...], format: Format | None = None)
     if isinstance(given, Mapping):
         from archforge.datasets.formats.npz import Npz
 
-        return Npz().data(NAME, {str(name): np.asarray(array) for name, array in given.items()})
+        return Npz().data(NAME, {str(name): _array(array, f"`{name}`") for name, array in given.items()})
     if _is_pair(given):
-        return Data(sampled(NAME, *map(np.asarray, given)))
-    if _are_splits(given, shape):
-        train, held_back = (sampled(NAME, *map(np.asarray, pair)) for pair in given)
-        return Data(train, held_back)
+        return Data(_pair(given))
+    if _are_splits(given):
+        return Data(_pair(given[0]), _pair(given[1]))
     return Data(_read(_items(given), shape))
 
 
@@ -69,8 +69,12 @@ def _is_pair(value: Any) -> bool:
     return isinstance(value, tuple | list) and len(value) == 2 and all(map(_is_array, value))
 
 
-def _are_splits(value: Any, shape: Sequence[int]) -> bool:
-    """True for two pairs of arrays, unless their inputs are single ones, or batches of the same list."""
+def _pair(value: Any) -> Samples:
+    return sampled(NAME, *(_array(part, name) for part, name in zip(value, ("x", "y"), strict=True)))
+
+
+def _are_splits(value: Any) -> bool:
+    """True for a tuple of two pairs of arrays, unless their inputs are single ones."""
     if not isinstance(value, tuple) or len(value) != 2 or not all(map(_is_pair, value)):
         return False
     return all(np.ndim(x) > 1 and len(x) == len(y) for x, y in ((x, np.atleast_1d(y)) for x, y in value))
@@ -84,7 +88,7 @@ def _read(given: Iterable[Any], shape: Sequence[int]) -> Samples:
     for number, item in enumerate(given):
         if not isinstance(item, tuple | list) or len(item) != 2:
             _refuse(item, f"item {number} of {NAME} is {_kind(item)}")
-        x, y = (_array(part, number) for part in item)
+        x, y = (_array(part, f"item {number}") for part in item)
         if not number:
             are_batches = _is_batch(x, y, shape)
         if are_batches and (not x.ndim or not y.ndim or len(x) != len(y)):
@@ -101,12 +105,12 @@ def _read(given: Iterable[Any], shape: Sequence[int]) -> Samples:
     return sampled(NAME, np.concatenate(inputs), np.concatenate(targets))
 
 
-def _array(part: Any, number: int) -> AnyArray:
+def _array(part: Any, name: str) -> AnyArray:
     try:
         return np.asarray(part)
     except (ValueError, TypeError, RuntimeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        fail("E0601", f"item {number} of {NAME} holds no array: {reason}")
+        fail("E0601", f"{name} of {NAME} holds no array: {reason}")
 
 
 def _is_batch(x: AnyArray, y: AnyArray, shape: Sequence[int]) -> bool:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from archforge.atomic_files import reason_of
-from archforge.data.opened_files import HEAD, kind_of
+from archforge.data.opened_files import HEAD, FileKind, kind_of
 from archforge.datasets.base import Data, Format
 from archforge.errors import fail
 from archforge.parts import all_parts
-from archforge.paths import is_folder, is_there
+from archforge.paths import is_file, is_there
 
 __all__ = ["detect", "open_data"]
 
@@ -31,6 +33,9 @@ def open_data(path: str | Path | None, shape: tuple[int, ...], format: Format | 
     if not is_there(path):
         fail("E0601", f"there is no file or folder {path}")
     try:
+        kind = _kind(path)
+        if kind and kind.runs_code:
+            fail("E0601", f"{path} is no data: it is {kind.words}", help=ARRAYS)
         return (format or detect(path)).open(path, shape)
     except OSError as error:
         fail("E0601", f"cannot read {error.filename or path}: {reason_of(error)}")
@@ -44,23 +49,24 @@ def detect(path: Path) -> Format:
         help = f"--set train.data.format={found[0]}"
         fail("E0601", f"{path} may be {' or '.join(found)}", help=help)
     if not found:
-        _refuse(path, formats)
+        kind = _kind(path)
+        more = f": it is {kind.words}" if kind else ""
+        help = f"formats: {', '.join(formats)}; docs/data.md says what each looks like"
+        fail("E0601", f"cannot tell the format of {path}{more}", help=(kind and kind.help) or help)
     return formats[found[0]]()
 
 
-def _refuse(path: Path, formats: Mapping[str, type[Format]]) -> None:
-    kind = None
-    if not is_folder(path):
-        with suppress(OSError), path.open("rb") as file:
-            kind = kind_of(file.read(HEAD))
-    if kind:
-        fail(
-            "E0601",
-            f"{path} is no data: it is {kind.words}",
-            help=ARRAYS if "pickle" in kind.words else kind.help,
-        )
-    help = f"formats: {', '.join(formats)}; docs/data.md says what each looks like"
-    fail("E0601", f"cannot tell the format of {path}", help=help)
+def _kind(path: Path) -> FileKind | None:
+    """The kind of a file of another program; of a packed one, that of what is in it."""
+    if not is_file(path):
+        return None
+    with path.open("rb") as file:
+        head = file.read(HEAD)
+        if head.startswith(b"\x1f\x8b"):
+            with suppress(OSError, EOFError, zlib.error):
+                file.seek(0)
+                return kind_of(gzip.GzipFile(fileobj=file).read(HEAD)) or kind_of(head)
+    return kind_of(head)
 
 
 ARRAYS = "in Python, if you trust it: load it there, and numpy.savez('data.npz', x_train=..., y_train=...)"

@@ -95,9 +95,12 @@ def split_folders(path: Path, held_back: str = "") -> tuple[Path | None, Path | 
             help = did_you_mean(held_back, [folder.name for folder in by_name.values()], what="folders")
             fail("E0601", f"{path} has no folder `{held_back}`", help=help)
         return train, path / held_back
-    if train is None:
-        return None, None
     found = [by_name[name] for name in HELD_BACK if name in by_name]
+    if train is None:
+        if any(folders_of(folder) for folder in found):
+            message = f"{path} has {listed(f.name for f in found)}, and no folder called train"
+            fail("E0601", message, help="train beside it, or the path of the one to train on")
+        return None, None
     if len(found) > 1:
         help = f"the setting `held_back` of the format: {found[0].name}"
         fail("E0601", f"{path} has {listed(f.name for f in found)}: one of them is held back", help=help)

@@ -24,6 +24,7 @@ DIGITS_RECIPE: Mapping[str, Any] = {
     "data": {
         "format": "digits",
         "normalise": {"mean": 0.3, "std": 0.37},  # of the 8x8 pixels, which are between 0 and 1
+        "convert_channels": True,
         "augment": [{"padded_crop": 2}],
     },
     "optimizer": {"sgd": {"lr": 0.02, "momentum": 0.9}},

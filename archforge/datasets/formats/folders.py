@@ -15,7 +15,7 @@ from archforge.datasets.picture_files import (
 )
 from archforge.errors import Diagnostic, did_you_mean, fail, fail_all, listed
 from archforge.ops.lazy_numpy import np
-from archforge.paths import is_folder
+from archforge.paths import as_text, is_folder
 
 __all__ = ["Folders"]
 
@@ -92,12 +92,12 @@ def _samples(root: Path, classes: tuple[str, ...] = ()) -> ClassFolders:
     )
     if not found:
         fail("E0601", f"{root} has no folders of classes", help=f"{root}/CLASS/PICTURE.png")
-    known = classes or tuple(found)
+    known = classes or tuple(map(as_text, found))
     for name in found:
-        if name not in known:
+        if as_text(name) not in known:
             message = f"{root / name} is no class that is trained on"
             fail("E0601", message, help=did_you_mean(name, known, what="classes"))
-    labels = [np.full(len(files), known.index(name), np.int64) for name, files in found.items()]
+    labels = [np.full(len(files), known.index(as_text(name)), np.int64) for name, files in found.items()]
     files = tuple(path for paths in found.values() for path in paths)
     return ClassFolders(root, known, PictureFiles(files), np.concatenate(labels))
 

@@ -56,8 +56,8 @@ class Idx(Format):
     @classmethod
     def recognises(cls, path: Path) -> bool:
         if is_folder(path):
-            return any(_begins_as_idx(file) for file in _files_of_images(path))
-        return is_file(path) and _begins_as_idx(path)
+            return bool(_files_of_images(path))
+        return is_file(path) and (_is_named_so(path) or _begins_as_idx(path))
 
     def open(self, path: Path, shape: tuple[int, ...]) -> Data:
         if not is_folder(path):
@@ -98,8 +98,11 @@ class Idx(Format):
 
 
 def _files_of_images(folder: Path) -> list[Path]:
-    found = (file for file in folder.iterdir() if IMAGES.search(file.name) and "idx" in file.name.lower())
-    return sorted(file for file in found if is_file(file) and not file.name.startswith("."))
+    return sorted(file for file in folder.iterdir() if _is_named_so(file) and is_file(file))
+
+
+def _is_named_so(path: Path) -> bool:
+    return bool(IMAGES.search(path.name)) and "idx" in path.name.lower() and not path.name.startswith(".")
 
 
 def _begins_as_idx(path: Path) -> bool:

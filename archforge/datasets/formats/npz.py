@@ -105,6 +105,14 @@ class Npz(Format):
                 help = f"--set 'train.data.format={{npz: {{{role}: {name}}}}}'"
                 fail("E0601", f"{path} has two arrays for {role}: {found[split, role]} and {name}", help=help)
         splits = dict.fromkeys(split for split, _ in found)
+        for split, role in found:
+            other = "y" if role == "x" else "x"
+            if (split, other) not in found:
+                help = "both, or the settings `x` and `y` of `npz`"
+                message = (
+                    f"{path} has `{found[split, role]}` without {'targets' if role == 'x' else 'inputs'}"
+                )
+                fail("E0601", message, help=help)
         return {
             split: (found[split, "x"], found[split, "y"])
             for split in splits

@@ -108,8 +108,11 @@ def _read(path: Path) -> str:
 
 def _codes(path: Path, text: str, alphabet: str) -> AnyArray:
     """The numbers of the characters of a text, int64[len(text)]."""
-    numbers = {character: number for number, character in enumerate(alphabet)}
-    unknown = next((c for c in text if c not in numbers), None)
-    if unknown is not None:
-        fail("E0609", f"{path} has {unknown!r}, which is not in `alphabet`")
-    return np.array([numbers[character] for character in text], np.int64)
+    points, known = (np.frombuffer(t.encode("utf-32-le"), np.uint32) for t in (text, alphabet))
+    order = np.argsort(known)
+    places = np.minimum(np.searchsorted(known[order], points), len(known) - 1)
+    codes: AnyArray = order[places]
+    unknown = np.flatnonzero(known[codes] != points)
+    if unknown.size:
+        fail("E0609", f"{path} has {text[unknown[0]]!r}, which is not in `alphabet`")
+    return codes
