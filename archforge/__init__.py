@@ -7,19 +7,26 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from archforge.analysis.network import Network
     from archforge.driver import check, compile, load
-    from archforge.errors import AccuracyWarning, Diagnostic, DiagnosticError
+    from archforge.errors import AccuracyWarning, Diagnostic, DiagnosticError, TrainingWarning
+    from archforge.training.loop import Callback
+    from archforge.training.train import train
+    from archforge.training.trained import Trained
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AccuracyWarning",
+    "Callback",
     "Diagnostic",
     "DiagnosticError",
     "Network",
+    "Trained",
+    "TrainingWarning",
     "__version__",
     "check",
     "compile",
     "load",
+    "train",
 ]
 
 _HOMES = {
@@ -30,6 +37,10 @@ _HOMES = {
     "AccuracyWarning": "archforge.errors",
     "Diagnostic": "archforge.errors",
     "DiagnosticError": "archforge.errors",
+    "TrainingWarning": "archforge.errors",
+    "Callback": "archforge.training.loop",
+    "Trained": "archforge.training.trained",
+    "train": "archforge.training.train",
 }
 
 

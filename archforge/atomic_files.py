@@ -18,7 +18,7 @@ from typing import BinaryIO
 from archforge.errors import fail
 from archforge.paths import is_file, is_folder, is_there
 
-__all__ = ["made_folder", "one_writer", "reason_of", "written_beside"]
+__all__ = ["made_folder", "one_writer", "reason_of", "sole_writer", "written_beside"]
 
 UNFINISHED = re.compile(r"\.archforge-[0-9a-f]{16}")
 
@@ -98,6 +98,24 @@ def one_writer(folder: Path) -> Iterator[None]:
             descriptor = os.open(folder, os.O_RDONLY)
             stack.callback(os.close, descriptor)
             _lock(descriptor, wait=True)
+        yield
+
+
+@contextmanager
+def sole_writer(folder: Path) -> Iterator[None]:
+    """The block is entered by one process alone. Raises E0705 where another is in it; where the file system
+    has no locks, nobody is kept out."""
+    with ExitStack() as stack:
+        try:
+            descriptor = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, descriptor)
+            _lock(descriptor, wait=False)
+        except BlockingIOError:
+            fail(
+                "E0705", f"another process is writing to {folder}", help="wait for it, or name another folder"
+            )
+        except OSError:
+            pass
         yield
 
 

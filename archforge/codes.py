@@ -77,6 +77,7 @@ CODES: dict[str, str] = {
     "E0803": "such a file contradicts its own graph",
     "E0901": "a part of a recipe that does not exist",
     "E0902": "a rule that watches a figure which is not measured",
+    "E0903": "a loss that is no finite number",
     "E0904": "a loss that does not fit the output that it is for",
     "E0905": "something that a recipe names, and that the network does not have",
     "E0906": "an initialiser for parameters that are not there, or that it cannot draw",
@@ -92,4 +93,5 @@ CODES: dict[str, str] = {
     "W0401": "an input whose axes are probably those of another library",
     "W0607": "an input so wide in range that the fast kernels lose accuracy",
     "W0902": "a setting of training without effect",
+    "W0901": "a run that goes on under other conditions",
 }

@@ -23,11 +23,13 @@ __all__ = [
     "AccuracyWarning",
     "Diagnostic",
     "DiagnosticError",
+    "DiagnosticWarning",
     "Frame",
     "InternalError",
     "Note",
     "SourceFile",
     "Span",
+    "TrainingWarning",
     "closest",
     "did_you_mean",
     "fail",
@@ -208,12 +210,20 @@ def _cells(text: str) -> int:
     )
 
 
-class AccuracyWarning(UserWarning):
-    """A warning, while a network runs, that its outputs are less accurate than they could be."""
+class DiagnosticWarning(UserWarning):
+    """A warning, while a network runs or learns, with its diagnostic."""
 
     def __init__(self, diagnostic: Diagnostic) -> None:
         super().__init__(diagnostic.render())
         self.diagnostic = diagnostic
+
+
+class AccuracyWarning(DiagnosticWarning):
+    """A warning, while a network runs, that its outputs are less accurate than they could be."""
+
+
+class TrainingWarning(DiagnosticWarning):
+    """A warning, when a run begins or goes on, that its results may not be those that are expected."""
 
 
 @dataclass(eq=False)

@@ -34,6 +34,19 @@ class Part(BaseModel):
         """The names of the settings; a bare value stands for the first."""
         return tuple(cls.model_fields)
 
+    def said(self) -> str:
+        """The part in words, with the settings that are not as by default: `sgd (lr 0.1, nesterov true)`."""
+        fields = type(self).model_fields
+        given = [(name, getattr(self, name)) for name in self.settings()]
+        changed = [f"{name} {_shown(value)}" for name, value in given if value != fields[name].default]
+        return f"{self.word} ({', '.join(changed)})" if changed else self.word
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
 
 P = TypeVar("P", bound=Part)
 

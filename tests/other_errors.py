@@ -107,6 +107,29 @@ def _set_in_vain() -> None:
     raise DiagnosticError(tuple(archforge.load(SPEC, "narrow", defaults={"bn": {"eps": 0.5}}).warnings))
 
 
+LEARNING = {
+    **SPEC,
+    "graph": ["flatten", {"linear": 3}],
+    "train": {"loss": "cross_entropy", "optimizer": {"sgd": 0.1}, "epochs": 1},
+}
+SAMPLES = (np.zeros((3, 3, 4, 4), np.float32), np.arange(3))
+
+
+def _learn_from_huge_numbers() -> None:
+    inputs, classes = SAMPLES
+    archforge.train(LEARNING, (inputs + np.float32(3e38), classes), backend="numpy", batch=3)
+
+
+def _go_on_with_another_seed() -> None:
+    with TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            for seed in (0, 1):
+                archforge.train(LEARNING, SAMPLES, out=folder, resume=True, seed=seed, backend="numpy")
+        except archforge.TrainingWarning as warning:
+            raise DiagnosticError((warning.diagnostic,)) from warning
+
+
 def _need_much_memory() -> None:
     limit = MemoryLimit(16 << 30, "the memory of this machine")
     with patch.multiple("archforge.hardware", memory_limit=lambda: limit, _held_bytes=lambda: 0):
@@ -136,10 +159,12 @@ OTHERS: dict[str, Callable[[], object]] = {
     "E0802": lambda: _read_graph(lambda document: document.pop("counts")),
     "E0803": lambda: _read_graph(lambda document: document["counts"].update(macs=1)),
     "E0902": lambda: require_measured([part(Stop, "no_progress")], {"loss"}),
+    "E0903": _learn_from_huge_numbers,
     "E0904": lambda: value_for_loss(archforge.load(SPEC).graph, "output", part(Loss, "bce")),
     "E0906": lambda: drawn_by({"fc.bias": ParamDecl((3,))}, {"*": part(Initialiser, "xavier")}),
     "W0001": _set_in_vain,
     "W0607": _run_on_missing_data,
+    "W0901": _go_on_with_another_seed,
 }
 
 

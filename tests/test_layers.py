@@ -51,7 +51,7 @@ HEAVY = {
     ),
     "mlx": ("backends.mlx",),
     "numba": ("backends.numba.units",),
-    "numpy": ("backends", "plan", "data", "weights"),
+    "numpy": ("backends", "plan", "data", "training", "weights"),
     "rich": ("cli",),
 }
 

@@ -11,8 +11,19 @@ from archforge.errors import Diagnostic, DiagnosticError, Note, did_you_mean, fa
 
 if TYPE_CHECKING:
     from archforge.plan import Backend, Compiling
+    from archforge.plan.learner import Learning
 
-__all__ = ["AUTO", "all_backends", "available", "compiling", "get", "get_compiling", "names", "preferred"]
+__all__ = [
+    "AUTO",
+    "all_backends",
+    "available",
+    "compiling",
+    "get",
+    "get_compiling",
+    "get_learning",
+    "names",
+    "preferred",
+]
 
 AUTO = "auto"
 
@@ -72,6 +83,24 @@ def _hindrances(backend: Backend) -> tuple[Diagnostic, ...]:
     except DiagnosticError as error:
         return error.diagnostics
     return ()
+
+
+def get_learning(name: str = AUTO, dtype: str = "float32") -> Learning:
+    """The backend of that name to train on; `auto` stands for the best that trains in `dtype` here. Raises
+    E0701 for one that does not train, E0703 for a dtype that it lacks."""
+    from archforge.plan.learner import Learning
+
+    able = [b for b in preferred() if isinstance(b, Learning) and dtype in b.dtypes]
+    if name == AUTO and able:
+        return able[0]
+    found = get(name, dtype)
+    learning = ", ".join(n for n, b in all_backends().items() if isinstance(b, Learning))
+    if not isinstance(found, Learning):
+        fail("E0701", f"the backend {found.name} does not train", help=f"those that do: {learning}")
+    if dtype not in found.dtypes:
+        help = f"dtypes of {found.name}: {', '.join(found.dtypes)}"
+        fail("E0703", f"the backend {found.name} does not compute in {dtype}", help=help)
+    return found
 
 
 def get(name: str = AUTO, dtype: str = "float32") -> Backend:

@@ -26,6 +26,8 @@ COMMANDS = {
     "info": "info.info",
     "run": "run.run",
     "verify": "verify.verify",
+    "train": "train.train",
+    "evaluate": "evaluate.evaluate",
     "bench": "bench.bench",
     "profile": "profile.profile",
     "warm": "warm.warm",

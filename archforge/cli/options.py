@@ -14,7 +14,7 @@ import typer
 from archforge import driver
 from archforge.analysis.network import Network
 from archforge.cli.output import print_diagnostics, print_json
-from archforge.errors import AccuracyWarning, Diagnostic, fail, fail_all
+from archforge.errors import Diagnostic, DiagnosticWarning, fail, fail_all
 from archforge.spec.normal_form import normal_form
 from archforge.spec.resolve.sources import setting
 from archforge.spec.syntax.syntax_tree import Argument
@@ -141,13 +141,13 @@ def heeding(meaning: Warnings) -> Iterator[None]:
     others = warnings.showwarning
 
     def tell(message: Warning | str, *place: Any, **further: Any) -> None:
-        if isinstance(message, AccuracyWarning):
+        if isinstance(message, DiagnosticWarning):
             heed([message.diagnostic], meaning)
         else:
             others(message, *place, **further)
 
     with warnings.catch_warnings():
-        warnings.simplefilter("once", AccuracyWarning)
+        warnings.simplefilter("once", DiagnosticWarning)
         warnings.showwarning = tell
         yield
 

@@ -52,6 +52,29 @@ class TrainingPlan:
     forward: tuple[TrainingStep, ...]
     backward: tuple[TrainingStep, ...]
 
+    @property
+    def peak_elements(self) -> int:
+        """The number of elements that values and gradients of values have at most at a time, for one sample;
+        what ops keep besides is not counted."""
+        types = self.typed.types
+        live = peak = sum(type_.size for type_ in self.typed.inputs.values())
+        for step in self.forward:
+            live += types[step.node.name].size
+            peak = max(peak, live)
+            live -= sum(types[name].size for name in step.frees)
+        gradients = set(self.outputs)
+        live += sum(types[name].size for name in gradients)
+        for step in self.backward:
+            new = step.of_inputs - gradients
+            gradients |= new
+            live += sum(types[name].size for name in new)
+            peak = max(peak, live)
+            live -= sum(types[name].size for name in step.frees)
+            if step.node.name in gradients:
+                gradients.remove(step.node.name)
+                live -= types[step.node.name].size
+        return peak
+
     def run(
         self, params: Mapping[str, Array], inputs: Mapping[str, Array], draws: Callable[[str], Generator]
     ) -> ForwardPass:

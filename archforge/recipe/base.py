@@ -90,6 +90,11 @@ class Loss(Part):
         """The classes that predictions stand for, with the right ones; None where targets are no classes."""
         return None
 
+    def class_number(self, x: TensorType) -> int | None:
+        """The number of classes that predictions of this type decide between; None where they decide between
+        none."""
+        return None
+
     def require(self, x: TensorType) -> None:
         """Raises `ShapeError` where the loss cannot take predictions of this type."""
 

@@ -17,6 +17,8 @@ from archforge.ops import all_ops
 from archforge.ops.base import Array, Op
 from archforge.ops.lazy_numpy import np
 from archforge.plan import Interpreter, Kernel, Lowering, Plan, Program
+from archforge.plan.backward import TrainingPlan
+from archforge.plan.learner import Learner, ReferenceLearner
 
 __all__ = ["BACKEND"]
 
@@ -61,6 +63,9 @@ class NumpyBackend:
             return Interpreter(plan, params)
         program: Program = import_module(f"{__name__}.program").NumpyProgram(plan, params)
         return program
+
+    def learner(self, plan: TrainingPlan, dtype: str) -> Learner:
+        return ReferenceLearner(plan)
 
 
 def _reference(op: Op, *inputs: TensorType) -> Kernel | None:

@@ -1,0 +1,143 @@
+"""`archforge train`: a network learns from data."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from archforge import driver
+from archforge.cli.changes import changes
+from archforge.cli.compile_options import BackendOption, StrictOption
+from archforge.cli.exit_codes import CHECK_FAILED
+from archforge.cli.options import (
+    ProfileOption,
+    SetOption,
+    SpecArgument,
+    Warnings,
+    WarningsOption,
+    WeightsPrefixOption,
+    heed,
+    heeding,
+    input_shape,
+)
+from archforge.cli.recipe_options import given_settings, recipe_options
+from archforge.cli.training_progress import TrainingProgress
+from archforge.cli.training_results import print_beginning, print_dry_run, print_end, print_reached
+from archforge.spec.resolve.recipe import from_flags
+
+__all__ = ["train"]
+
+
+@recipe_options()
+def train(
+    spec: SpecArgument,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            metavar="PATH",
+            help="A file or folder of samples. Default: the handwritten digits that are shipped.",
+        ),
+    ] = None,
+    out: Annotated[
+        str | None,
+        typer.Option("--out", "-o", metavar="RUN", help="The folder of the run. Default: runs/NAME."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in that folder; begin where there is none.")
+    ] = False,
+    weights: Annotated[
+        str | None,
+        typer.Option("--weights", "-w", metavar="FILE", help="Begin with the arrays of this file."),
+    ] = None,
+    prefix: WeightsPrefixOption = "",
+    reinit: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--reinit",
+            metavar="PATTERN",
+            help="Of the given weights, draw these anew: 'classifier.*'; may be repeated.",
+        ),
+    ] = None,
+    profile: ProfileOption = None,
+    shape: Annotated[
+        str | None, typer.Option("--shape", metavar="SHAPE", help="Another input size: 3x160x160.")
+    ] = None,
+    set: SetOption = None,
+    backend: BackendOption = "auto",
+    dtype: Annotated[
+        str, typer.Option("--dtype", metavar="NAME", help="float32, or float64 where the backend has it.")
+    ] = "float32",
+    strict_backend: StrictOption = False,
+    checkpoint_every: Annotated[
+        int,
+        typer.Option(
+            "--checkpoint-every", min=0, metavar="N", help="Also keep a checkpoint after every N updates."
+        ),
+    ] = 0,
+    log_interval: Annotated[
+        int,
+        typer.Option("--log-interval", min=0, metavar="N", help="Also print a line after every N updates."),
+    ] = 0,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="Print each layer with its shape and its parameters first.")
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Say what would be done: samples, classes, shapes, updates, memory, time."
+        ),
+    ] = False,
+    warnings: WarningsOption = Warnings.DEFAULT,
+    **recipe: Any,
+) -> None:
+    """Train a network as its spec and these options say, and keep what was learned.
+
+    The folder gets the weights of the last and of the best epoch, a checkpoint to go on from, the history
+    and a report. Exit code 1 if a figure that the spec documents is not reached.
+    """
+    from archforge.training.run_folder import opened_folder
+    from archforge.training.train import begin, fit
+
+    changed, overrides = changes(set)
+    network = driver.analyse(
+        driver.open_spec(spec), profile, settings=changed, input_shape=input_shape(shape)
+    )
+    heed(network.warnings, warnings)
+    beginning = begin(
+        network,
+        data,
+        [*from_flags(given_settings(recipe)), *overrides],
+        weights=driver.given_weights(weights, prefix),
+        reinit=reinit or (),
+        backend=backend,
+        dtype=dtype,
+        strict=strict_backend,
+    )
+    told = TrainingProgress(log_interval)
+    print_beginning(beginning, layers=layers)
+    if dry_run:
+        print_dry_run(beginning)
+        return
+    path = Path(out or f"runs/{network.name}")
+    with opened_folder(path, resume=resume) as folder, heeding(warnings), told.shown():
+        try:
+            trained = fit(beginning, folder, [told], checkpoint_every)
+        except KeyboardInterrupt:
+            if folder.checkpoint.exists():
+                print(f"interrupted; go on: {_resuming(path)}", file=sys.stderr)
+            raise
+    print_end(trained, folder)
+    if not all(print_reached(trained, beginning.bound.reaches)):
+        raise typer.Exit(CHECK_FAILED)
+
+
+def _resuming(path: Path) -> str:
+    """The command that goes on with the run."""
+    given = [word for word in sys.argv[1:] if word != "--resume"]
+    has_out = any(word in ("--out", "-o") or word.startswith("--out=") for word in given)
+    return shlex.join(["archforge", *given, *([] if has_out else ["--out", str(path)]), "--resume"])

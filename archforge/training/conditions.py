@@ -1,0 +1,67 @@
+"""The conditions that decide the bits of a run's results, as its checkpoints record them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Any
+
+from archforge.errors import Diagnostic, TrainingWarning
+from archforge.hardware import cpu_name, threads
+from archforge.ir import TypedGraph
+from archforge.training.setup import Setup
+
+__all__ = ["conditions_of", "warn_of_differences"]
+
+VARIABLES = ("OPENBLAS_", "OMP_", "MKL_")  # beginnings of the names of those that change what BLAS computes
+
+
+def conditions_of(setup: Setup) -> dict[str, Any]:
+    """Facts that the results of a run depend on, by name, as plain values."""
+    held_back, backend = setup.held_back, setup.backend
+    return {
+        "network": f"{setup.network.name}, profile {setup.network.profile}",
+        "graph": _digest(setup.network.graph),
+        "data": setup.batches.samples.digest,
+        "held_back": held_back.samples.digest if held_back else "",
+        "recipe": setup.recipe.to_json(),
+        "dtype": setup.dtype,
+        "backend": backend.name,
+        "versions": {
+            "archforge": import_module(__package__.partition(".")[0]).__version__,
+            backend.name: backend.facts()["version"],
+        },
+        "cpu": cpu_name(),
+        "threads": threads().number,
+        "variables": {name: os.environ[name] for name in sorted(os.environ) if name.startswith(VARIABLES)},
+    }
+
+
+def _digest(typed: TypedGraph) -> str:
+    """A hash of the nodes, with their attributes and inputs."""
+    nodes = [[n.name, n.op.kind, n.op.attributes(), n.inputs, n.params_of] for n in typed.nodes]
+    inputs = {name: type_.shape for name, type_ in typed.inputs.items()}
+    text = json.dumps([inputs, nodes, dict(typed.outputs)], default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def warn_of_differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Give a `TrainingWarning` for each condition that is another than when the checkpoint was kept."""
+    for words in _differences(then, now):
+        help = "the results will not be those of the run that was not interrupted"
+        warning = TrainingWarning(Diagnostic("W0901", f"since the checkpoint, {words}", help=help))
+        warnings.warn(warning, stacklevel=4)
+
+
+def _differences(then: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """The conditions that have changed, each in words."""
+    for name in sorted(then.keys() | now.keys()):
+        before, after = then.get(name), now.get(name)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            yield from _differences(before, after, f"{prefix}{name}.")
+        elif before != after:
+            yield f"{prefix}{name} was {json.dumps(before)} and is {json.dumps(after)}"

@@ -1,0 +1,104 @@
+"""Curves of the figures of a run over its epochs, laid out for an SVG."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from archforge.export.render import render
+
+__all__ = ["curves_svg"]
+
+WIDTH, HEIGHT = 420, 260  # of a panel, in pixels
+LEFT, RIGHT, TOP, BOTTOM = 54, 16, 40, 34
+MOST_TICKS = 6
+TITLES = {
+    "loss": "Loss",
+    "accuracy": "Accuracy",
+    "iou": "Mean intersection over union",
+    "lr": "Learning rate",
+}
+
+
+class Line(NamedTuple):
+    """A curve: its class in the style sheet, its name, its points `x,y x,y` and the place of its last one."""
+
+    kind: str
+    name: str
+    points: str
+    x: float
+    y: float
+    last: str
+
+
+class Panel(NamedTuple):
+    """A chart of one figure: where it begins, its title, its curves, and ticks (place, text) of both axes."""
+
+    left: int
+    title: str
+    lines: list[Line]
+    x_ticks: list[tuple[float, str]]
+    y_ticks: list[tuple[float, str]]
+
+
+def curves_svg(title: str, history: Sequence[Mapping[str, float]]) -> str:
+    """An SVG with a panel for each figure, of what was trained on and of what was held back."""
+    found = filter(None, (_panel(name, history) for name in TITLES))
+    panels = [panel._replace(left=i * WIDTH) for i, panel in enumerate(found)]
+    return render(
+        "curves.svg.j2",
+        title=title,
+        panels=panels,
+        width=max(len(panels), 1) * WIDTH,
+        height=HEIGHT,
+        inner=(LEFT, TOP, WIDTH - RIGHT, HEIGHT - BOTTOM),
+    )
+
+
+def _panel(name: str, history: Sequence[Mapping[str, float]]) -> Panel | None:
+    series = {
+        key: [(i, row[key]) for i, row in enumerate(history, 1) if key in row and math.isfinite(row[key])]
+        for key in (name, f"val_{name}")
+    }
+    values = [y for points in series.values() for _, y in points]
+    if not values:
+        return None
+    low, high = min(values), max(values)
+    if high == low:
+        low, high = low - abs(low) / 2 - 0.5e-9, high + abs(high) / 2 + 0.5e-9
+    ticks = _ticks(low, high)
+    low, high = min(low, ticks[0]), max(high, ticks[-1])
+    epochs = len(history)
+
+    def x_at(epoch: float) -> float:
+        return LEFT + (WIDTH - LEFT - RIGHT) * (epoch - 1) / max(epochs - 1, 1)
+
+    def y_at(value: float) -> float:
+        return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (value - low) / (high - low)
+
+    lines = []
+    for key, points in series.items():
+        if points:
+            placed = [(x_at(i), y_at(y)) for i, y in points]
+            text = " ".join(f"{x:.1f},{y:.1f}" for x, y in placed)
+            kind, said = ("held", "held back") if key.startswith("val_") else ("trained", "trained on")
+            said = "last" if name == "lr" else said
+            lines.append(Line(kind, said, text, *placed[-1], f"{points[-1][1]:.4g}"))
+    steps = [e for e in _ticks(1, max(epochs, 2)) if e == int(e) and 1 <= e <= epochs] or [1]
+    return Panel(
+        0,
+        TITLES[name],
+        lines,
+        [(x_at(e), f"{e:g}") for e in steps],
+        [(y_at(t), f"{t:g}") for t in ticks],
+    )
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Round numbers that cover the range, a few of them."""
+    rough = (high - low) / (MOST_TICKS - 1)
+    magnitude = 10.0 ** math.floor(math.log10(rough))
+    step = magnitude * next(m for m in (1, 2, 5, 10) if m * magnitude >= rough * 0.999)
+    first, last = math.floor(low / step), math.ceil(high / step)
+    return [float(f"{i * step:.12g}") for i in range(first, last + 1)]

@@ -1,0 +1,50 @@
+"""Figures of trained weights on samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from archforge import backends
+from archforge.analysis.network import Network
+from archforge.datasets.batches import Batches
+from archforge.datasets.formats.digits import DIGITS_RECIPE
+from archforge.datasets.given import given_data
+from archforge.spec.resolve.recipe import Override, from_python, recipe_of
+from archforge.training.evaluation import Evaluator
+from archforge.training.measures import Measures
+from archforge.training.setup import batches_of, losses_of, parts_of
+from archforge.weights.bind import bind
+
+__all__ = ["Evaluation", "evaluate"]
+
+
+class Evaluation(NamedTuple):
+    """The figures of weights on samples, and the samples."""
+
+    measures: Measures
+    batches: Batches
+
+
+def evaluate(
+    network: Network,
+    data: Any,
+    weights: Mapping[str, Any],
+    overrides: Iterable[Override] = (),
+    *,
+    backend: str = "auto",
+    dtype: str = "float32",
+) -> Evaluation:
+    """The figures of given weights, with the losses of the network's recipe.
+
+    data: as for `train`; where some of them are held back, those are taken, else all. Raises whatever does
+    not fit.
+    """
+    own = from_python(DIGITS_RECIPE) if data is None else []
+    bound = recipe_of(network.spec, network.profile, [*own, *overrides])
+    losses = losses_of(network, bound)
+    (shape,) = (type_.shape for type_ in network.graph.inputs.values())
+    parts = parts_of(network, bound.recipe, given_data(data, shape, bound.recipe.data.format), losses)
+    batches = batches_of(network, bound.recipe, parts.held_back or parts.train, training=False)
+    evaluator = Evaluator.of(network, losses, backends.get(backend, dtype), dtype)
+    return Evaluation(evaluator.measures(bind(network.params, weights), batches.epoch()), batches)

@@ -1,0 +1,148 @@
+"""The report of a run: a page of HTML that needs nothing beside it."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from typing import Any, NamedTuple
+
+from archforge.datasets.base import Pair
+from archforge.export.render import render
+from archforge.ops.base import Array
+from archforge.ops.lazy_numpy import np
+from archforge.recipe.base import Loss
+from archforge.training.curves import curves_svg
+from archforge.training.measures import Measures
+from archforge.training.setup import Setup
+
+__all__ = ["MaskExample", "facts_of", "mask_examples", "report_html"]
+
+MOST_EXAMPLES = 6
+MOST_CLASSES = 50  # of which a confusion matrix is printed
+
+
+class MaskExample(NamedTuple):
+    """A picture float[C, H, W], the mask that it should have and the one that was predicted, int[H, W]."""
+
+    picture: Array
+    truth: Array
+    predicted: Array
+
+
+def report_html(
+    title: str,
+    facts: Mapping[str, Any],
+    history: Sequence[Mapping[str, float]],
+    classes: Sequence[str] = (),
+    held_back: Measures | None = None,
+    examples: Sequence[MaskExample] = (),
+) -> str:
+    """The page. facts: words about the run by name. held_back: figures of the samples that were not trained
+    on. examples: of masks, some of these samples."""
+    confusion = held_back.confusion if held_back else None
+    names = list(classes) or [str(i) for i in range(0 if confusion is None else len(confusion))]
+    return render(
+        "report.html.j2",
+        title=title,
+        facts=facts,
+        curves=curves_svg(title, history),
+        columns=list(dict.fromkeys(name for row in history for name in row)),
+        history=history,
+        classes=_class_rows(names, held_back) if held_back and confusion is not None else [],
+        matrix=_matrix(names, confusion) if confusion is not None and len(names) <= MOST_CLASSES else [],
+        names=names,
+        are_masks=held_back is not None and held_back.are_masks,
+        examples=[_pictures(example, len(names)) for example in examples],
+    )
+
+
+def facts_of(conditions: Mapping[str, Any], setup: Setup) -> dict[str, str]:
+    """Words about a run by name."""
+    recipe, versions = setup.recipe, conditions["versions"]
+    held_back = setup.held_back
+    return {
+        "network": f"{conditions['network']}, {setup.network.counts.params:,} parameters",
+        "data": f"{setup.batches.samples.name}, {len(setup.batches.samples):,} samples",
+        "held back": f"{len(held_back.samples):,} samples" if held_back else "nothing",
+        "samples": "; ".join(setup.batches.fit.words()),
+        "loss": ", ".join(dict.fromkeys(part.loss.said() for part in setup.losses.values())),
+        "optimizer": setup.optimizer.said(),
+        **({"schedule": ", ".join(part.said() for part in recipe.schedule)} if recipe.schedule else {}),
+        "batch": f"{recipe.batch}, {setup.updates_per_epoch} updates in an epoch",
+        "seed": str(recipe.seed),
+        "backend": f"{conditions['backend']}, {conditions['dtype']}, {conditions['threads']} threads",
+        "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
+        "machine": conditions["cpu"],
+    }
+
+
+def mask_examples(loss: Loss, batch: Pair, prediction: Array) -> list[MaskExample]:
+    """The first samples of a batch with what was predicted for them."""
+    found = loss.classes(prediction, batch.y)
+    if found is None:
+        return []
+    size = found.predicted.shape[-2:]
+    masks = (array.reshape(len(batch.x), *size) for array in (found.right, found.predicted))
+    return [MaskExample(*parts) for parts in zip(batch.x, *masks, strict=True)][:MOST_EXAMPLES]
+
+
+def _class_rows(names: Sequence[str], measures: Measures) -> list[dict[str, Any]]:
+    """The name of each class, the number of its samples, the share that is right, and the overlap."""
+    assert measures.confusion is not None
+    rows = []
+    overlaps = measures.overlaps()
+    for i, name in enumerate(names):
+        of_class = int(measures.confusion[i].sum())
+        right = int(measures.confusion[i, i])
+        rows.append(
+            {
+                "name": name,
+                "number": of_class,
+                "accuracy": right / of_class if of_class else math.nan,
+                "iou": float(overlaps[i]),
+            }
+        )
+    return rows
+
+
+def _matrix(names: Sequence[str], confusion: Array) -> list[tuple[str, list[tuple[int, float]]]]:
+    """Rows of the confusion matrix: the right class, and of each predicted one the number and the share."""
+    totals = np.maximum(confusion.sum(1, keepdims=True), 1)
+    shares = confusion / totals
+    return [
+        (name, list(zip(confusion[i].tolist(), shares[i].tolist(), strict=True)))
+        for i, name in enumerate(names)
+    ]
+
+
+def _pictures(example: MaskExample, classes: int) -> list[tuple[str, str]]:
+    """The picture, the truth and the prediction, each with its name, as PNG in a data URI."""
+    low, high = float(example.picture.min()), float(example.picture.max())
+    picture = (example.picture - low) / max(high - low, 1e-12)
+    grey = len(picture) != 3
+    pixels = np.repeat(picture[:1], 3, axis=0) if grey else picture
+    palette = _palette(max(classes, 2))
+    return [
+        ("picture", _data_uri((np.moveaxis(pixels, 0, -1) * 255).round().astype(np.uint8))),
+        ("truth", _data_uri(palette[example.truth.clip(0)])),
+        ("prediction", _data_uri(palette[example.predicted.clip(0)])),
+    ]
+
+
+def _palette(classes: int) -> Array:
+    """A colour for each class, uint8[classes, 3]: black, white, then hues that lie far from each other."""
+    from colorsys import hsv_to_rgb
+
+    hues = [hsv_to_rgb(0.61803398875 * i % 1, 0.75, 0.9) for i in range(classes)]
+    colours = [(0.0, 0.0, 0.0), (1.0, 1.0, 1.0), *hues][:classes]
+    return (np.array(colours) * 255).round().astype(np.uint8)
+
+
+def _data_uri(pixels: Array) -> str:
+    from PIL import Image
+
+    file = BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

@@ -1,0 +1,84 @@
+"""The folder of a run: its checkpoints, its weights, its history and its report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from archforge.atomic_files import made_folder, sole_writer
+from archforge.data.arrays import write_arrays
+from archforge.errors import fail
+from archforge.ops.base import Array
+from archforge.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from archforge.training.history import Row, history_csv, history_lines, read_history, write_text
+
+__all__ = ["RunFolder", "opened_folder"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The files of a run by their names."""
+
+    path: Path
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.path / "checkpoint.safetensors"
+
+    @property
+    def last(self) -> Path:
+        return self.path / "last.safetensors"
+
+    @property
+    def best(self) -> Path:
+        return self.path / "best.safetensors"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    @property
+    def lines(self) -> Path:
+        return self.path / "history.jsonl"
+
+    def found(self) -> Checkpoint | None:
+        """The last whole checkpoint, None where there is none yet."""
+        return read_checkpoint(self.checkpoint) if self.checkpoint.exists() else None
+
+    def rows(self, epochs: int) -> list[dict[str, float]]:
+        """The rows of the first epochs that are on the disk."""
+        return read_history(self.lines)[:epochs]
+
+    def keep_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Write the checkpoint. Raises E0705, and the one before is still there."""
+        write_checkpoint(self.checkpoint, checkpoint)
+
+    def keep_weights(self, weights: Mapping[str, Array], *, is_best: bool) -> None:
+        """Write the weights as those of the last epoch, and of the best one if it is. Raises E0705."""
+        if is_best:
+            write_arrays(self.best, weights)
+        write_arrays(self.last, weights)
+
+    def keep_report(self, page: str) -> None:
+        """Write the report anew. Raises E0705."""
+        write_text(self.report, page)
+
+    def keep_history(self, rows: Sequence[Row]) -> None:
+        """Write the history anew. Raises E0705."""
+        write_text(self.lines, history_lines(rows))
+        write_text(self.path / "history.csv", history_csv(rows))
+
+
+@contextmanager
+def opened_folder(path: Path, *, resume: bool) -> Iterator[RunFolder]:
+    """The folder of a run, which no other process writes to meanwhile. Raises E0705 for one that holds a run
+    already, unless it is to be resumed."""
+    folder = RunFolder(made_folder(path))
+    with sole_writer(path):
+        held = next((p for p in (folder.checkpoint, folder.last, folder.lines) if p.exists()), None)
+        if held and not resume:
+            help = "--resume goes on with it; --out names another folder"
+            fail("E0705", f"{path} holds a run already: there is {held.name}", help=help)
+        yield folder

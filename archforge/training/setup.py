@@ -1,0 +1,134 @@
+"""The fixed parts of a run: data fitted to the network, losses at their values, a plan and its learner."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from archforge.analysis.network import Network
+from archforge.datasets.base import Data, Samples
+from archforge.datasets.batches import Batches
+from archforge.datasets.examine import examine
+from archforge.datasets.fit import fitted
+from archforge.datasets.splits import split
+from archforge.errors import fail
+from archforge.plan.backward import TrainingPlan, training_plan
+from archforge.plan.learner import Learner, Learning
+from archforge.recipe.base import Loss, Optimizer
+from archforge.recipe.loss_input import value_for_loss
+from archforge.recipe.patterns import names_that_fit
+from archforge.recipe.recipe import TrainingRecipe
+from archforge.recipe.watched import require_measured
+from archforge.spec.resolve.recipe import BoundRecipe
+
+__all__ = ["OutputLoss", "Setup", "batches_of", "losses_of", "set_up"]
+
+
+class OutputLoss(NamedTuple):
+    """The loss of one output of a network. value: the value of the graph that it reads. factor: what it is
+    multiplied by."""
+
+    loss: Loss
+    value: str
+    factor: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Setup:
+    """The fixed parts of a run. losses: by the names of outputs, that of the main one first."""
+
+    network: Network
+    recipe: TrainingRecipe
+    batches: Batches
+    held_back: Batches | None
+    losses: Mapping[str, OutputLoss]
+    plan: TrainingPlan
+    learner: Learner
+    backend: Learning
+    dtype: str
+
+    @property
+    def input(self) -> str:
+        """The name of the network's input."""
+        return next(iter(self.network.graph.inputs))
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The rule of the updates."""
+        assert self.recipe.optimizer is not None
+        return self.recipe.optimizer
+
+    @property
+    def updates_per_epoch(self) -> int:
+        """The number of updates that an epoch makes."""
+        return math.ceil(len(self.batches) / self.recipe.accumulate)
+
+
+def set_up(
+    network: Network, bound: BoundRecipe, data: Data, backend: Learning, dtype: str, *, strict: bool
+) -> Setup:
+    """The fixed parts of a run."""
+    recipe = bound.recipe
+    losses = losses_of(network, bound)
+    parts = parts_of(network, recipe, data, losses)
+    batches = batches_of(network, recipe, parts.train, training=True)
+    held_back = batches_of(network, recipe, parts.held_back, training=False) if parts.held_back else None
+    measured = ["loss", "accuracy"] if _classes(network, losses) else ["loss"]
+    held = [f"val_{name}" for name in measured] if held_back else []
+    require_measured([*recipe.schedule, *recipe.stop], [*measured, *held])
+    frozen = {name for pattern in recipe.freeze for name in names_that_fit(pattern, network.params)}
+    plan = training_plan(network.graph, {part.value for part in losses.values()}, frozen)
+    learner = backend.learner(plan, dtype)
+    if strict and learner.fallbacks:
+        kinds = ", ".join(learner.fallbacks)
+        fail(
+            "E0702",
+            f"the backend {backend.name} has no gradient for {kinds}",
+            help="without --strict-backend",
+        )
+    return Setup(network, recipe, batches, held_back, losses, plan, learner, backend, dtype)
+
+
+def parts_of(network: Network, recipe: TrainingRecipe, data: Data, losses: Mapping[str, OutputLoss]) -> Data:
+    """The samples to train on and those that are held back. Raises what the network cannot learn from."""
+    parts = split(
+        data, validation=recipe.validation, limit=recipe.limit, stratify=recipe.stratify, seed=recipe.seed
+    )
+    return examined(network, parts, losses)
+
+
+def examined(network: Network, data: Data, losses: Mapping[str, OutputLoss]) -> Data:
+    """The data. Raises what the network cannot learn from, E0601 and E0607."""
+    ignored = getattr(next(iter(losses.values())).loss, "ignore", None)
+    examine(data, _classes(network, losses), ignored)
+    return data
+
+
+def _classes(network: Network, losses: Mapping[str, OutputLoss]) -> int | None:
+    """The number of classes that the main output decides between."""
+    main = next(iter(losses.values()))
+    return main.loss.class_number(network.graph.types[main.value])
+
+
+def batches_of(network: Network, recipe: TrainingRecipe, samples: Samples, *, training: bool) -> Batches:
+    """Samples as the network takes them."""
+    (shape,) = (type_.shape for type_ in network.graph.inputs.values())
+    way = fitted(samples, shape, recipe.data, network.preprocessing, training=training)
+    if not training:
+        return Batches(samples, way, recipe.batch)
+    return Batches(
+        samples, way, recipe.batch, recipe.seed, shuffle=recipe.shuffle, drop_last=recipe.drop_last
+    )
+
+
+def losses_of(network: Network, bound: BoundRecipe) -> dict[str, OutputLoss]:
+    """The loss of each output that has one."""
+    recipe, found = bound.recipe, {}
+    for name in network.graph.outputs:
+        loss = recipe.losses.get(name, recipe.loss)
+        if loss is not None:
+            value = value_for_loss(network.graph, name, loss, bound.span("loss"))
+            found[name] = OutputLoss(loss, value, recipe.loss_weights.get(name, 1.0))
+    return found

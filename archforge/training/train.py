@@ -1,0 +1,180 @@
+"""Training: the stages from a spec and data to a trained network, in their order.
+
+| stage | from | to |
+| --- | --- | --- |
+| network | `driver` | a `Network` |
+| recipe | `spec.resolve.recipe` | a `TrainingRecipe`: the section `train`, and what a caller gives over it |
+| data | `datasets` | batches to train on and batches that are held back, fitted to the network's input |
+| losses | `recipe` | the value of the graph that the loss of each output reads |
+| plan | `plan.backward` | a `TrainingPlan`, and the backend's learner for it |
+| arrays | `weights` | those of the recipe's initialisers, or given ones |
+| run | `training.loop` | a `Trained`, and what is kept in a folder |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from archforge import backends, driver
+from archforge.analysis.network import Network
+from archforge.datasets.formats.digits import DIGITS_RECIPE
+from archforge.datasets.given import given_data
+from archforge.errors import fail
+from archforge.ops.base import Array
+from archforge.ops.lazy_numpy import np
+from archforge.recipe.patterns import names_that_fit
+from archforge.recipe.recipe import TrainingRecipe
+from archforge.recipe.update import Updater
+from archforge.spec.expand.expand import InputShape
+from archforge.spec.resolve.recipe import BoundRecipe, Override, from_python, recipe_of
+from archforge.spec.resolve.sources import Source, settings_of
+from archforge.training.conditions import conditions_of, warn_of_differences
+from archforge.training.evaluation import Evaluator
+from archforge.training.loop import Callback, TrainingLoop
+from archforge.training.run import TrainingRun
+from archforge.training.run_folder import RunFolder, opened_folder
+from archforge.training.setup import Setup, set_up
+from archforge.training.trained import Trained
+from archforge.weights.bind import bind
+from archforge.weights.init import fresh_weights
+
+__all__ = ["Beginning", "begin", "fit", "train"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Beginning:
+    """A run before its first update: its fixed parts, and the arrays that it begins with."""
+
+    setup: Setup
+    bound: BoundRecipe
+    arrays: dict[str, Array]
+
+
+def train(
+    source: Source | Network,
+    data: Any = None,
+    *,
+    profile: str | None = None,
+    out: str | Path | None = None,
+    resume: bool = False,
+    weights: Mapping[str, Any] | str | Path | None = None,
+    prefix: str = "",
+    reinit: Sequence[str] = (),
+    backend: str = "auto",
+    dtype: str = "float32",
+    strict: bool = False,
+    callbacks: Sequence[Callback] = (),
+    checkpoint_every: int = 0,
+    input: InputShape | None = None,
+    defaults: Mapping[str, Mapping[str, Any]] | None = None,
+    data_settings: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> Trained:
+    """Train a network, and return it with what it learned: `train("lenet_5_mnist", (x, y), epochs=5)`.
+
+    data: a path, a pair of arrays (x, y), or an iterable of such pairs; the handwritten digits that come with
+    archforge by default. out: a folder to keep the run in, with its checkpoints. resume: go on with the run
+    that is there. weights: arrays to begin with; reinit: patterns of names of those to draw anew. strict:
+    refuse ops that the backend has no gradient for. callbacks: told of each update and epoch.
+    checkpoint_every: number of updates between two checkpoints, besides one for each epoch. data_settings:
+    the key `data` of `train`. settings: its other keys (`optimizer={"sgd": {"lr": 0.1}}`), and values for
+    the spec's arguments. The rest is as for `archforge.compile`.
+
+    Raises `DiagnosticError` for whatever does not fit.
+    """
+    keys = TrainingRecipe.model_fields
+    own = {name: value for name, value in settings.items() if name in keys}
+    params = {name: value for name, value in settings.items() if name not in keys}
+    if data_settings is not None:
+        own["data"] = data_settings
+    if isinstance(source, Network):
+        network = source
+    else:
+        spec = driver.open_spec(source)
+        network = driver.analyse(spec, profile, settings=settings_of(params, defaults), input_shape=input)
+    with ExitStack() as stack:
+        folder = stack.enter_context(opened_folder(Path(out), resume=resume)) if out is not None else None
+        beginning = begin(
+            network,
+            data,
+            from_python(own),
+            weights=driver.given_weights(weights, prefix),
+            reinit=reinit,
+            backend=backend,
+            dtype=dtype,
+            strict=strict,
+        )
+        return fit(beginning, folder, callbacks, checkpoint_every)
+
+
+def begin(
+    network: Network,
+    data: Any,
+    overrides: Iterable[Override] = (),
+    *,
+    weights: Mapping[str, Any] | None = None,
+    reinit: Sequence[str] = (),
+    backend: str = "auto",
+    dtype: str = "float32",
+    strict: bool = False,
+) -> Beginning:
+    """A run on these data, ready for its first update. Raises whatever does not fit."""
+    overrides = list(overrides)
+    if data is None:  # the digits bring settings of their own
+        overrides = [*from_python(DIGITS_RECIPE), *overrides]
+    bound = recipe_of(network.spec, network.profile, overrides)
+    recipe = bound.recipe
+    (shape,) = (type_.shape for type_ in network.graph.inputs.values())
+    chosen = backends.get_learning(backend, dtype)
+    found = given_data(data, shape, recipe.data.format)
+    setup = set_up(network, bound, found, chosen, dtype, strict=strict)
+    return Beginning(setup, bound, _arrays(network, recipe, weights, reinit, dtype))
+
+
+def _arrays(
+    network: Network,
+    recipe: TrainingRecipe,
+    given: Mapping[str, Any] | None,
+    reinit: Sequence[str],
+    dtype: str,
+) -> dict[str, Array]:
+    """The arrays that a run begins with: given ones, but for those to be drawn anew, or fresh ones. Raises
+    E0602 to E0605 for what does not fit, and E0001 for a pattern that no name fits."""
+    decls = network.params
+    fresh = {name for pattern in reinit for name in names_that_fit(pattern, decls)}
+    if given is None:
+        if reinit:
+            fail("E0001", "`reinit` is of given weights, and there are none", help="give weights")
+        return fresh_weights(decls, recipe.seed, dtype)
+    kept = {name: decl for name, decl in decls.items() if name not in fresh}
+    drawn = fresh_weights({name: decls[name] for name in fresh}, recipe.seed, dtype)
+    bound = bind(kept, {name: array for name, array in given.items() if name not in fresh})
+    return {
+        name: drawn[name] if name in fresh else np.array(np.asarray(bound[name]), dtype) for name in decls
+    }
+
+
+def fit(
+    beginning: Beginning,
+    folder: RunFolder | None = None,
+    callbacks: Sequence[Callback] = (),
+    checkpoint_every: int = 0,
+) -> Trained:
+    """Train to the end, from the folder's checkpoint if it has one."""
+    setup = beginning.setup
+    conditions = conditions_of(setup)
+    decls = {name: decl for name, decl in setup.network.params.items() if name in setup.plan.trained}
+    run = TrainingRun(setup, beginning.arrays, Updater(setup.recipe, decls, setup.dtype))
+    rows: list[dict[str, float]] = []
+    if folder and (found := folder.found()):
+        run.restore(found)
+        warn_of_differences(found.conditions, conditions)
+        rows = folder.rows(found.place.epoch) or [dict(row) for row in found.place.history]
+    evaluator = Evaluator.of(setup.network, setup.losses, setup.backend, setup.dtype)
+    loop = TrainingLoop(run, evaluator, conditions, folder, callbacks, checkpoint_every, rows)
+    reason = loop()
+    return Trained(run, evaluator, loop.rows, reason)

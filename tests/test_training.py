@@ -1,0 +1,280 @@
+"""Training runs: what they keep, that they go on as if nothing had happened, and what ends them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import archforge
+from archforge.errors import DiagnosticError, TrainingWarning
+from archforge.training.run import TrainingRun
+
+# Whatever draws or keeps a state is in it.
+SPEC = """
+archforge: 1
+title: Small
+input: [2, 6, 6]
+graph:
+  - conv: {out: 4, kernel: 3, padding: 1}
+  - bn
+  - relu
+  - dropout: 0.2
+  - flatten
+  - linear: 3
+  - softmax
+train:
+  loss: cross_entropy
+  optimizer: {adam: {lr: 0.01}}
+  schedule: {cosine: {}}
+  batch: 8
+  accumulate: 2
+  epochs: 3
+  ema: 0.9
+  validation: 0.25
+"""
+KEPT = ("last.safetensors", "best.safetensors", "checkpoint.safetensors", "checkpoint.previous.safetensors")
+
+
+def samples(number: int = 40) -> tuple[Any, Any]:
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, number)
+    x = rng.standard_normal((number, 2, 6, 6)).astype(np.float32)
+    x += y[:, None, None, None]
+    return x, y
+
+
+def train(out: Path | None = None, **options: Any) -> archforge.Trained:
+    return archforge.train(SPEC, samples(), out=out, **{"backend": "numpy", **options})
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in KEPT}
+
+
+class Ending(archforge.Callback):
+    """Raises behind one update, as a kill would end the run."""
+
+    def __init__(self, update: int) -> None:
+        self.update = update
+
+    def on_update(self, run: TrainingRun, loss: float) -> None:
+        if run.place.updates == self.update:
+            raise InterruptedError
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was not interrupted."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    train(folder)
+    return folder
+
+
+@pytest.mark.parametrize("every", [0, 1])
+def test_a_run_that_goes_on_ends_as_one_that_was_not_interrupted(
+    every: int, whole: Path, tmp_path: Path
+) -> None:
+    updates = 3 * 2  # of 30 samples, in epochs of two updates
+    for update in range(1, updates + 1):
+        folder = tmp_path / str(update)
+        with pytest.raises(InterruptedError):
+            train(folder, callbacks=[Ending(update)], checkpoint_every=every)
+        train(folder, resume=True)
+        found = digests(folder)
+        if every:  # the one before the last may be of the middle of an epoch
+            del found["checkpoint.previous.safetensors"]
+        assert found.items() <= digests(whole).items()
+        rows = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+        assert [row["epoch"] for row in rows] == [1, 2, 3]
+
+
+def test_a_run_that_has_ended_goes_on_to_nothing(whole: Path) -> None:
+    before = digests(whole)
+    assert train(whole, resume=True).reason == "all 3 epochs are done"
+    assert digests(whole) == before
+
+
+def test_a_run_goes_on_to_more_epochs_and_says_what_has_changed(tmp_path: Path) -> None:
+    train(tmp_path / "run")
+    with pytest.warns(TrainingWarning, match=r"recipe.epochs was 3 and is 4"):
+        trained = train(tmp_path / "run", resume=True, epochs=4)
+    assert len(trained.history) == 4
+
+
+def test_a_folder_in_use_is_refused(whole: Path) -> None:
+    with pytest.raises(DiagnosticError, match="--resume goes on with it"):
+        train(whole)
+
+
+def test_a_folder_without_a_checkpoint_begins_anew(tmp_path: Path, whole: Path) -> None:
+    train(tmp_path / "run", resume=True)
+    assert digests(tmp_path / "run") == digests(whole)
+
+
+def test_a_checkpoint_of_another_network_is_refused(whole: Path) -> None:
+    before = digests(whole)
+    with pytest.raises(DiagnosticError, match="E0604"):
+        archforge.train(SPEC.replace("out: 4", "out: 5"), samples(), out=whole, resume=True, backend="numpy")
+    assert digests(whole) == before
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 1e-5)])
+def test_batches_that_accumulate_are_as_one(dtype: str, tolerance: float) -> None:
+    text = SPEC.replace("  - bn\n", "").replace("  - dropout: 0.2\n", "").replace("adam", "sgd")
+
+    def weights(batch: int, accumulate: int) -> Mapping[str, Any]:
+        return archforge.train(
+            text, samples(), backend="numpy", dtype=dtype, batch=batch, accumulate=accumulate
+        ).weights
+
+    whole = weights(16, 1)
+    for other in (weights(8, 2), weights(4, 4)):
+        for name, array in whole.items():
+            assert np.abs(array - other[name]).max() <= tolerance
+
+
+def test_what_is_frozen_stays() -> None:
+    fresh = archforge.train(SPEC, samples(), backend="numpy", epochs=1, optimizer={"sgd": {"lr": 0.0}}, ema=0)
+    trained = train(freeze=["conv*", "bn*"])
+    for name, array in fresh.weights.items():
+        same = np.array_equal(array, trained.weights[name])
+        assert same == (name.startswith(("conv", "bn")) and "running" not in name), name
+
+
+def test_a_loss_that_is_not_finite_names_the_layer() -> None:
+    x, y = samples()
+    with pytest.raises(DiagnosticError, match=r"(?s)E0903.*the output of `linear`, a linear, is the first"):
+        archforge.train(
+            SPEC.replace("  - dropout", "  - relu\n  - dropout"),
+            (x, y),
+            backend="numpy",
+            weights=_huge(),
+            epochs=1,
+        )
+
+
+def _huge() -> Mapping[str, Any]:
+    network = archforge.load(SPEC)
+    arrays = {name: np.ones(decl.shape, np.float32) for name, decl in network.params.items()}
+    return arrays | {"linear.weight": np.full(network.params["linear.weight"].shape, 3e38, np.float32)}
+
+
+def test_a_full_disk_keeps_the_checkpoint_before(tmp_path: Path) -> None:
+    program = (
+        "import resource, sys, tests.test_training as t\n"
+        "from pathlib import Path\n"
+        "class Full(t.archforge.Callback):\n"
+        "    def on_epoch(self, run, figures):\n"
+        "        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))\n"
+        "try:\n    t.train(Path(sys.argv[1]), callbacks=[Full()])\n"
+        "except t.DiagnosticError as error:\n    print(error)\n"
+    )
+    folder = tmp_path / "run"
+    done = ended(sys.executable, "-c", program, str(folder))
+    assert "E0705" in done.stdout
+    train(folder, resume=True)
+    assert not list(folder.glob(".archforge-*"))
+
+
+def test_predictions_are_probabilities_or_classes() -> None:
+    trained = train(epochs=20)
+    x, y = samples()
+    probabilities = trained.predict(x)
+    assert probabilities.shape == (40, 3)
+    assert np.allclose(probabilities.sum(1), 1, atol=1e-6)
+    assert (probabilities.argmax(1) == trained.predict(x, argmax=True)).all()
+    right = (trained.predict(x, argmax=True) == y).mean()
+    assert right == pytest.approx(trained.evaluate((x, y))["accuracy"])
+    assert right > 0.8
+
+
+def test_weights_that_are_kept_compute_what_was_trained(whole: Path) -> None:
+    trained = train()
+    x, _ = samples()
+    again = archforge.compile(SPEC, weights=whole / "last.safetensors", backend="numpy")(x)
+    assert np.abs(again - trained.predict(x)).max() < 1e-6
+
+
+# In processes of their own
+
+
+def command(folder: Path, data: Path, *more: str) -> list[str]:
+    return [
+        *(sys.executable, "-m", "archforge", "train", str(folder.parent / "small.yaml")),
+        *("--data", str(data), "--out", str(folder), "--backend", "numpy", *more),
+    ]
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> tuple[Path, Path]:
+    """A folder for a run, and data beside it."""
+    (tmp_path / "small.yaml").write_text(SPEC.lstrip().replace("epochs: 3", "epochs: 30"))
+    x, y = samples(200)
+    np.savez(tmp_path / "data.npz", x=x, y=y)
+    return tmp_path / "run", tmp_path / "data.npz"
+
+
+def ended(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
+    return subprocess.run(
+        arguments, capture_output=True, text=True, env=environment, check=False, timeout=120, **options
+    )
+
+
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
+def test_a_run_that_is_killed_at_random_goes_on(kills: int, places: tuple[Path, Path]) -> None:
+    folder, data = places
+    other, epochs = folder.with_name("other"), f"--epochs={6 * kills}"
+    assert ended(*command(other, data, epochs)).returncode == 0
+    instants = random.Random(kills)
+    for _ in range(kills):
+        process = subprocess.Popen(
+            command(folder, data, epochs, "--resume", "--checkpoint-every", "3"),
+            stdout=subprocess.DEVNULL,
+            env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
+        )
+        try:
+            process.wait(instants.uniform(0.4, 2.0))
+        except subprocess.TimeoutExpired:
+            process.kill()
+        process.wait()
+    done = ended(*command(folder, data, epochs, "--resume"))
+    assert done.returncode == 0, done.stderr
+    names = ("last.safetensors", "best.safetensors", "checkpoint.safetensors")
+    assert {n: digests(folder)[n] for n in names} == {n: digests(other)[n] for n in names}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_keeps_a_checkpoint_and_tells_how_to_go_on(
+    number: signal.Signals, places: tuple[Path, Path]
+) -> None:
+    folder, data = places
+    process = subprocess.Popen(
+        command(folder, data, "--set", "train.epochs=100000"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    for line in process.stdout:
+        if line.startswith("epoch "):
+            break
+    process.send_signal(number)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert f"--out {folder}" in error
+    assert "--resume" in error
+    assert (folder / "checkpoint.safetensors").exists()
+    again = ended(*command(folder, data, "--resume", "--set", "train.epochs=1"))
+    assert again.returncode == 0, again.stderr
