@@ -92,6 +92,6 @@ CODES: dict[str, str] = {
     "W0306": "a value that nothing reads",
     "W0401": "an input whose axes are probably those of another library",
     "W0607": "an input so wide in range that the fast kernels lose accuracy",
-    "W0902": "a setting of training without effect",
     "W0901": "a run that goes on under other conditions",
+    "W0902": "a setting of training without effect",
 }

@@ -118,6 +118,7 @@ def train(
         dtype=dtype,
         strict=strict_backend,
     )
+    heed(beginning.warnings, warnings)
     told = TrainingProgress(log_interval)
     print_beginning(beginning, layers=layers)
     if dry_run:

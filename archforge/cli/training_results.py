@@ -117,8 +117,10 @@ def print_end(trained: Trained, folder: RunFolder) -> None:
         accuracy = "val_accuracy" if "val_accuracy" in rows[0] else "accuracy"
         if accuracy in rows[0]:
             most = max(row[accuracy] for row in rows)
-            least = min(row[accuracy.replace("accuracy", "loss")] for row in rows)
-            print(f"accuracy: maximum {100 * most:.2f} %, with the least loss {least:.4f}")
+            least = min(rows, key=lambda row: row[accuracy.replace("accuracy", "loss")])
+            print(
+                f"{accuracy}: maximum {100 * most:.2f} %, with the least loss {100 * least[accuracy]:.2f} %"
+            )
     files = (folder.best, folder.last, folder.checkpoint, folder.report)
     print(f"in {folder.path}: {', '.join(p.name for p in files if p.exists())}, history.csv, history.jsonl")
 

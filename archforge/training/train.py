@@ -18,12 +18,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from warnings import warn
 
 from archforge import backends, driver
 from archforge.analysis.network import Network
+from archforge.analysis.recipe_fit import recipe_gaps, recipe_mistakes
 from archforge.datasets.formats.digits import DIGITS_RECIPE
 from archforge.datasets.given import given_data
-from archforge.errors import fail
+from archforge.errors import Diagnostic, TrainingWarning, did_you_mean, fail, fail_all
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 from archforge.recipe.patterns import names_that_fit
@@ -47,11 +49,13 @@ __all__ = ["Beginning", "begin", "fit", "train"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Beginning:
-    """A run before its first update: its fixed parts, and the arrays that it begins with."""
+    """A run before its first update: its fixed parts, and the arrays that it begins with. warnings: of what
+    the recipe says without effect."""
 
     setup: Setup
     bound: BoundRecipe
     arrays: dict[str, Array]
+    warnings: tuple[Diagnostic, ...] = ()
 
 
 def train(
@@ -108,6 +112,8 @@ def train(
             dtype=dtype,
             strict=strict,
         )
+        for found in beginning.warnings:
+            warn(TrainingWarning(found), stacklevel=2)
         return fit(beginning, folder, callbacks, checkpoint_every)
 
 
@@ -128,11 +134,13 @@ def begin(
         overrides = [*from_python(DIGITS_RECIPE), *overrides]
     bound = recipe_of(network.spec, network.profile, overrides)
     recipe = bound.recipe
+    found = [*recipe_gaps(network, bound), *recipe_mistakes(network, bound)]
+    fail_all(d for d in found if d.code.startswith("E"))
     (shape,) = (type_.shape for type_ in network.graph.inputs.values())
     chosen = backends.get_learning(backend, dtype)
-    found = given_data(data, shape, recipe.data.format)
-    setup = set_up(network, bound, found, chosen, dtype, strict=strict)
-    return Beginning(setup, bound, _arrays(network, recipe, weights, reinit, dtype))
+    samples = given_data(data, shape, recipe.data.format)
+    setup = set_up(network, bound, samples, chosen, dtype, strict=strict)
+    return Beginning(setup, bound, _arrays(network, recipe, weights, reinit, dtype), tuple(found))
 
 
 def _arrays(
@@ -145,17 +153,21 @@ def _arrays(
     """The arrays that a run begins with: given ones, but for those to be drawn anew, or fresh ones. Raises
     E0602 to E0605 for what does not fit, and E0001 for a pattern that no name fits."""
     decls = network.params
-    fresh = {name for pattern in reinit for name in names_that_fit(pattern, decls)}
+    drawn = fresh_weights(decls, recipe.seed, dtype, recipe.init)
     if given is None:
         if reinit:
             fail("E0001", "`reinit` is of given weights, and there are none", help="give weights")
-        return fresh_weights(decls, recipe.seed, dtype)
+        return drawn
+    fresh: set[str] = set()
+    for pattern in reinit:
+        names = names_that_fit(pattern, decls)
+        if not names:
+            help = did_you_mean(pattern, decls, what="parameters")
+            fail("E0001", f"no parameter fits `{pattern}`, to be drawn anew", help=help)
+        fresh.update(names)
     kept = {name: decl for name, decl in decls.items() if name not in fresh}
-    drawn = fresh_weights({name: decls[name] for name in fresh}, recipe.seed, dtype)
     bound = bind(kept, {name: array for name, array in given.items() if name not in fresh})
-    return {
-        name: drawn[name] if name in fresh else np.array(np.asarray(bound[name]), dtype) for name in decls
-    }
+    return drawn | {name: np.array(np.asarray(array), dtype) for name, array in bound.items()}
 
 
 def fit(

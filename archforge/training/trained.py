@@ -38,7 +38,8 @@ class Trained:
     reason: str
 
     def __repr__(self) -> str:
-        return f"<{self.network.name} after {len(self.history)} epochs: {self.reason}>"
+        epochs = f"{len(self.history)} epoch{'s' * (len(self.history) != 1)}"
+        return f"<{self.network.name} after {epochs}: {self.reason}>"
 
     @property
     def network(self) -> Network:
