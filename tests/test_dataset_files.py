@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from archforge.data.preprocessing import Preprocessing
 from archforge.datasets.base import DataSettings, Samples
 from archforge.datasets.batches import Batches
 from archforge.datasets.examine import class_counts, examine
@@ -167,11 +168,22 @@ def test_pictures_that_cannot_be_read_are_told_before_the_first_step(
     assert "9.png" in found
 
 
-def test_pictures_are_grey_for_a_network_of_one_channel(tmp_path: Path) -> None:
-    train = open_data(animals(tmp_path), (1, 8, 8)).train
-    fit = fitted(train, (1, 8, 8), DataSettings(resize="exact"), training=True)
+@pytest.mark.parametrize("shape", [(1, 8, 8), (64,)])
+def test_pictures_are_grey_for_a_network_of_one_channel(shape: tuple[int, ...], tmp_path: Path) -> None:
+    train = open_data(animals(tmp_path), shape).train
+    fit = fitted(train, shape, DataSettings(), training=True)
     (found,) = Batches(train, fit, 6).epoch()
-    np.testing.assert_allclose(found.x[:, 0, 0, 0] * 255, [0, 1, 2, 10, 11, 12], rtol=1e-6)
+    np.testing.assert_allclose(found.x.reshape(6, 64)[:, 0] * 255, [0, 1, 2, 10, 11, 12], rtol=1e-6)
+
+
+def test_pictures_of_the_networks_size_are_taken_as_they_are(tmp_path: Path) -> None:
+    train = open_data(animals(tmp_path), COLOURS).train
+    assert train.shape == COLOURS
+    assert fitted(train, COLOURS, DataSettings(), training=True).steps is None
+    profile = Preprocessing()
+    fit = fitted(train, COLOURS, DataSettings(), profile, training=False)
+    assert fit.steps is not None
+    assert fit.steps.resize == profile
 
 
 def test_pictures_of_other_sizes_need_a_setting(tmp_path: Path) -> None:

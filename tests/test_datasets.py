@@ -378,8 +378,8 @@ def test_samples_are_shaped_as_the_network_takes_them(x: tuple[int, ...], shape:
             {},
             r"pictures of 28x28, and .* takes 32x32\n +help: --set train\.data\.resize",
         ),
-        ((3, 8, 8), (1, 8, 8), {}, r"takes 1 channels\n +help: --set train\.data\.convert_channels=true"),
-        ((8, 8), (3, 8, 8), {}, r"takes 3 channels\n +help: --set train\.data\.convert_channels=true"),
+        ((3, 8, 8), (1, 8, 8), {}, r"takes 1x8x8\n +help: --set train\.data\.convert_channels=true"),
+        ((8, 8), (3, 8, 8), {}, r"takes 3x8x8\n +help: --set train\.data\.convert_channels=true"),
         ((48,), (3, 4, 4), {}, r"has inputs 48, the network takes 3x4x4\n +help: x\.reshape"),
         ((5, 7), (7, 5), {}, r"has inputs 5x7, the network takes 7x5"),
         ((5,), (6,), {}, r"has inputs 5, the network takes 6"),
@@ -425,3 +425,8 @@ def test_masks_of_another_size_than_their_pictures_cannot_be_scaled() -> None:
     assert fitted(data, (3, 8, 8), DataSettings(), training=True).steps is None
     found = refusal(lambda: fitted(data, (3, 4, 4), DataSettings(resize="exact"), training=True))
     assert "E0607: data has pictures of 3x8x8 with masks of 6x6" in found
+
+
+def test_pickles_are_told_by_their_names_too(tmp_path: Path) -> None:
+    (tmp_path / "data.pkl").write_bytes(b"(dp0\n.")
+    assert "it is a pickle by its name" in refusal(lambda: open_data(tmp_path / "data.pkl", GREY))

@@ -20,7 +20,7 @@ from archforge.ops.lazy_numpy import np
 __all__ = ["ArraySamples", "Layout", "Rows", "Subset", "input_rows", "sampled", "target_rows"]
 
 Layout = Literal["channels_first", "channels_last"]
-CHANNELS = (1, 3)  # of pictures, by which their place is told
+CHANNELS = ((1, 3), (4,))  # of pictures, by which their place is told; the last if nothing else fits
 
 
 @dataclass(slots=True, eq=False)
@@ -180,7 +180,7 @@ def sampled(
 def input_rows(array: AnyArray | StoredArray, name: str, layout: Layout | None) -> Rows:
     """Inputs as uint8 or float32, pictures with their channels first. Raises E0601.
 
-    Of an array of four axes the channels, 1 or 3, are the second or the last one. Where both could be,
+    Of an array of four axes the channels, 1, 3 or 4, are the second or the last one. Where both could be,
     `layout` must say.
     """
     rows = Rows.of(array, name)
@@ -205,7 +205,8 @@ def _channels_are_last(shape: tuple[int, ...], name: str, layout: Layout | None)
         return False
     if layout is not None:
         return layout == "channels_last"
-    first, last = shape[1] in CHANNELS, shape[3] in CHANNELS
+    found = ((shape[1] in known, shape[3] in known) for known in CHANNELS)
+    first, last = next((places for places in found if any(places)), (True, False))
     if first and last:
         help = "--set 'train.data.format={npz: {layout: channels_first}}', or channels_last"
         fail("E0601", f"the channels of {name}, {by_x(shape)}, may be the second axis or the last", help=help)

@@ -138,13 +138,13 @@ def fitted(
     if samples.shape is not None and found is None:
         return _plain(samples, shape, settings)
     wanted = _wanted(samples, found, shape)
-    _refuse_channels(samples, found, wanted.channels, settings)
+    _refuse_channels(samples, found, wanted, settings)
     augment = settings.augment if training else ()
     resize = None
     if not any(transform.gives_size for transform in augment):
         resize = _resize(samples, found, wanted.size, settings, profile)
     values = _values(samples, wanted.channels, settings, profile)
-    if found == wanted and not augment:
+    if found == wanted and not resize and not augment:
         return Fit(samples.name, shape, None, values)
     _refuse_masks(samples, found)
     return Fit(samples.name, shape, PictureSteps(wanted.channels, wanted.size, resize, augment), values)
@@ -192,15 +192,16 @@ def _wanted(samples: Samples, found: PictureShape | None, shape: tuple[int, ...]
 
 
 def _refuse_channels(
-    samples: Samples, found: PictureShape | None, wanted: int, settings: DataSettings
+    samples: Samples, found: PictureShape | None, wanted: PictureShape, settings: DataSettings
 ) -> None:
     """Raises E0607 for pictures of other channels than the network takes, unless they are to be converted."""
-    has = found.channels if found else wanted
-    can_convert = {has, wanted} == {1, 3}
+    has = found.channels if found else 3
+    can_convert = {has, wanted.channels} == {1, 3}
     is_free = samples.stored == "pictures" or settings.convert_channels
-    if has != wanted and not (can_convert and is_free):
-        message = f"{samples.name} has {_words(samples)}, and the network takes {wanted} channels"
-        fail("E0607", message, help="--set train.data.convert_channels=true" if can_convert else "")
+    if has != wanted.channels and not (can_convert and is_free):
+        takes = by_x((wanted.channels, *wanted.size))
+        help = "--set train.data.convert_channels=true" if can_convert else f"pictures of {takes}"
+        fail("E0607", f"{samples.name} has {_words(samples)}, and the network takes {takes}", help=help)
 
 
 def _resize(
@@ -210,8 +211,9 @@ def _resize(
     settings: DataSettings,
     profile: Preprocessing | None,
 ) -> Preprocessing | None:
-    """The recipe by which pictures get the network's size; None where they have it."""
-    if found and found.size == size:
+    """The recipe by which pictures get the network's size; None where they have it. Pictures in files are
+    prepared as the profile prescribes all the same, as `archforge run` does."""
+    if found and found.size == size and not (profile and samples.stored == "pictures"):
         return None
     recipe = profile
     if settings.resize:

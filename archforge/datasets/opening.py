@@ -60,6 +60,8 @@ def _kind(path: Path) -> FileKind | None:
     """The kind of a file of another program; of a packed one, that of what is in it."""
     if not is_file(path):
         return None
+    if path.suffix.lower() in PICKLED:
+        return FileKind("a pickle by its name, which is never executed here", ARRAYS, runs_code=True)
     with path.open("rb") as file:
         head = file.read(HEAD)
         if head.startswith(b"\x1f\x8b"):
@@ -69,4 +71,5 @@ def _kind(path: Path) -> FileKind | None:
     return kind_of(head)
 
 
+PICKLED = (".pkl", ".pickle", ".pt", ".pth")
 ARRAYS = "in Python, if you trust it: load it there, and numpy.savez('data.npz', x_train=..., y_train=...)"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from archforge.data.images import IMAGE_SUFFIXES, in_mode, opened_picture, upright
@@ -23,11 +23,11 @@ MASKS = ("masks", "mask", "annotations", "labels", "label", "segmentations", "tr
 MOST_LOOKED_AT = 10_000  # files whose headers are read before a run, evenly chosen
 
 
-@dataclass(frozen=True, slots=True)
 class PictureFiles:
     """Files of pictures, in order."""
 
-    paths: tuple[Path, ...]
+    def __init__(self, paths: tuple[Path, ...]) -> None:
+        self.paths = paths
 
     def colours(self, index: int) -> AnyArray:
         """A picture, uint8[3, H, W], grey ones with three equal channels. Raises E0601."""
@@ -47,19 +47,24 @@ class PictureFiles:
             palette = np.array(file.getpalette("RGB")).reshape(-1, 3)
             return palette[values, 0] if (palette == palette[:, :1]).all() else values
 
-    def size(self, index: int) -> tuple[int, int]:
-        """Height and width of a picture, from its header alone. Raises E0601."""
+    @cached_property
+    def sizes(self) -> Mapping[int, tuple[int, int]]:
+        """Height and width of each picture by its number, or of some if there are many, from their headers
+        alone. Raises E0601."""
+        count = len(self.paths)
+        some = {i * count // MOST_LOOKED_AT for i in range(MOST_LOOKED_AT)} if count > MOST_LOOKED_AT else ()
+        return {index: self._size(index) for index in sorted(some) or range(count)}
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Height and width of the pictures; None where they differ."""
+        sizes = set(self.sizes.values())
+        return sizes.pop() if len(sizes) == 1 else None
+
+    def _size(self, index: int) -> tuple[int, int]:
         with opened_picture(self.paths[index]) as file:
             turned = file.getexif().get(ORIENTATION, 1) >= TURNED
             return (file.width, file.height) if turned else (file.height, file.width)
-
-    def looked_at(self) -> Sequence[int]:
-        """The numbers of the files whose headers are read before a run: all of them, or as many as that takes
-        some seconds."""
-        count = len(self.paths)
-        if count <= MOST_LOOKED_AT:
-            return range(count)
-        return [i * count // MOST_LOOKED_AT for i in range(MOST_LOOKED_AT)]
 
     def digest(self, root: Path) -> str:
         """A hash of their names within a folder and of their sizes."""
@@ -78,7 +83,7 @@ def pictures_within(folder: Path) -> list[Path]:
     """The pictures of a folder and of those within it, by their names; hidden ones are left out."""
     found = (path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
     visible = (p for p in found if not any(part.startswith(".") for part in p.relative_to(folder).parts))
-    return sorted(path for path in visible if path.is_file())
+    return sorted(path for path in visible if not path.is_dir())  # a link to nothing is told when it is read
 
 
 def folders_of(path: Path) -> list[Path]:

@@ -51,7 +51,6 @@ class Folders(Format):
 class ClassFolders:
     """Pictures with the classes that their folders stand for."""
 
-    shape = None
     stored: Stored = "pictures"
     targets: Targets = "class"
     target_shape = ()
@@ -64,6 +63,10 @@ class ClassFolders:
         return str(self.root)
 
     @property
+    def shape(self) -> tuple[int, ...] | None:
+        return (3, *self.files.size) if self.files.size else None
+
+    @property
     def digest(self) -> str:
         return self.files.digest(self.root)
 
@@ -74,8 +77,8 @@ class ClassFolders:
         return Pair([self.files.colours(int(i)) for i in indices], self.labels[indices])
 
     def examine(self) -> None:
-        for index in self.files.looked_at():
-            self.files.size(index)
+        """Read the headers of the pictures."""
+        _ = self.files.sizes
 
 
 def _samples(root: Path, classes: tuple[str, ...] = ()) -> ClassFolders:

@@ -61,6 +61,9 @@ class Idx(Format):
 
     def open(self, path: Path, shape: tuple[int, ...]) -> Data:
         if not is_folder(path):
+            if "labels" in path.name and not self.labels:
+                help = "the file of images, whose labels lie beside it, or their folder"
+                fail("E0601", f"{path} holds labels by its name", help=help)
             return Data(_samples(path, self._labels(path, self.labels)))
         train = self._images(path, self.images, 0)
         if train is None:

@@ -105,10 +105,8 @@ class Masks(Format):
 class MaskedPictures:
     """Pictures with masks. table: the class of each value; empty where values are classes."""
 
-    shape = None
     stored: Stored = "pictures"
     targets: Targets = "classes"
-    target_shape = None
     labels = None
 
     def __init__(
@@ -127,6 +125,14 @@ class MaskedPictures:
         return str(self.root)
 
     @property
+    def shape(self) -> tuple[int, ...] | None:
+        return (3, *self.pictures.size) if self.pictures.size else None
+
+    @property
+    def target_shape(self) -> tuple[int, ...] | None:
+        return self.masks.size
+
+    @property
     def digest(self) -> str:
         return self.pictures.digest(self.root) + self.masks.digest(self.root)
 
@@ -141,8 +147,9 @@ class MaskedPictures:
         return Pair(x, y)
 
     def examine(self) -> None:
-        for index in self.pictures.looked_at():
-            self._refuse_sizes(index, self.pictures.size(index), self.masks.size(index))
+        """Compare the sizes in the headers of pictures and masks."""
+        for index, size in self.pictures.sizes.items():
+            self._refuse_sizes(index, size, self.masks.sizes[index])
 
     def _mask(self, index: int) -> AnyArray:
         values = self.masks.numbers(index)

@@ -108,7 +108,9 @@ def _read(path: Path) -> str:
 
 def _codes(path: Path, text: str, alphabet: str) -> AnyArray:
     """The numbers of the characters of a text, int64[len(text)]."""
-    points, known = (np.frombuffer(t.encode("utf-32-le"), np.uint32) for t in (text, alphabet))
+    points, known = (
+        np.frombuffer(t.encode("utf-32-le", "surrogatepass"), np.uint32) for t in (text, alphabet)
+    )
     order = np.argsort(known)
     places = np.minimum(np.searchsorted(known[order], points), len(known) - 1)
     codes: AnyArray = order[places]
