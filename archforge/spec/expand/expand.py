@@ -17,7 +17,7 @@ from archforge.spec.binding.environment import ArgFrame, Budget, Env, evaluate_a
 from archforge.spec.binding.modifier_checks import check_tensor, check_truth
 from archforge.spec.binding.tensors import POISON, Tensor
 from archforge.spec.expand.assemble import ScopeDraft, assemble
-from archforge.spec.expand.graph_warnings import foreign_axes, unread_values, untaken_defaults
+from archforge.spec.expand.graph_warnings import foreign_axes, unread_values, unshared, untaken_defaults
 from archforge.spec.expand.least_input import least_input
 from archforge.spec.expand.naming import NameScope, assign_names
 from archforge.spec.expand.settings import set_arguments, set_defaults, setting_texts
@@ -137,7 +137,13 @@ class _Expander:
         own = merge_defaults({}, set_defaults(settings, spec)) if settings else {}
         defaults = merge_defaults(defaults, own)
         self.walk = Walk(spec.blocks | profile.blocks, defaults, self.env)
-        self.walk.untaken.update((target, name) for target, values in own.items() for name in values)
+        declared = None if spec.block else spec.document.profiles.get(profile.name)
+        self.walk.untaken |= {
+            (target, name): argument.key_span
+            for target, values in (declared.defaults if declared else {}).items()
+            for name, argument in values.items()
+        }
+        self.walk.untaken |= {(target, name): None for target, values in own.items() for name in values}
 
     def _frame(self, set: dict[str, Argument]) -> ArgFrame:
         """The spec's arguments, none of them evaluated."""
@@ -187,7 +193,7 @@ class _Expander:
             x = walk.body(self.spec.graph, single, env, At(root, 0))
             walk.places[0].output = x
             outputs = self._outputs(x, env)
-            assign_names(root)
+            walk.warnings += unshared(assign_names(root))
         except (DiagnosticError, LimitError) as error:
             walk.note(error.diagnostics)
         except RecursionError:

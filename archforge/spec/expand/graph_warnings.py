@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from archforge.errors import Diagnostic, Span
 from archforge.ir import TypedGraph
+from archforge.spec.binding.tensors import Draft
+from archforge.spec.expand.naming import NameScope
 
-__all__ = ["foreign_axes", "unread_values", "untaken_defaults"]
+__all__ = ["foreign_axes", "unread_values", "unshared", "untaken_defaults"]
 
 COLOURS = (1, 3)  # channels of a picture
 SMALLEST = 16  # of the sides of a picture; narrow maps are those of signals
@@ -50,9 +52,21 @@ def unread_values(graph: TypedGraph, inputs: Mapping[str, Span]) -> Iterator[Dia
             yield Diagnostic("W0306", f"no step and no output reads `{node.name}`", node.span, help=hint)
 
 
-def untaken_defaults(untaken: Iterable[tuple[str, str]], profile: str) -> Iterator[Diagnostic]:
-    """W0001: defaults that a caller set, and that no call of the profile takes."""
-    for target, name in sorted(untaken):
+def unshared(items: Iterable[Draft | NameScope]) -> Iterator[Diagnostic]:
+    """W0307: parameters that are to be shared, and that one step alone has: each call of a block has its own,
+    under its own name."""
+    places = {item.span: item for item in reversed([*items])}  # the first of the calls of a block
+    for span, item in reversed(places.items()):
+        if span is not None:
+            message = f"no other step here shares the parameters of `{item.name}`"
+            hint = "`share` is among the steps of one graph, block call or named list; `name` names a step"
+            yield Diagnostic("W0307", message, span, help=hint)
+
+
+def untaken_defaults(untaken: Mapping[tuple[str, str], Span | None], profile: str) -> Iterator[Diagnostic]:
+    """Defaults that no call of the profile takes: W0001 where a caller set them, W0308 with their place where
+    the profile does."""
+    for (target, name), span in sorted(untaken.items(), key=lambda item: item[0]):
         message = f"`{target}.{name}` has no effect: no call of `{target}` in profile `{profile}` takes it"
         hint = f"it is for calls of `{target}` that do not give `{name}` themselves"
-        yield Diagnostic("W0001", message, help=hint)
+        yield Diagnostic("W0308" if span else "W0001", message, span, help=hint)

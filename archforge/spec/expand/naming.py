@@ -36,15 +36,24 @@ class NameScope:
         return scope
 
 
-def assign_names(root: NameScope) -> None:
-    """Name every draft and scope below `root`. Raises E0309 with both places for equal names."""
+def assign_names(root: NameScope) -> list[Draft | NameScope]:
+    """Name every draft and scope below `root`, and tell those that should share their parameters, and that
+    nothing beside them does. Raises E0309 with both places for equal names."""
     clashes: list[Diagnostic] = []
-    _assign(root, "", "", clashes)
+    alone: list[Draft | NameScope] = []
+    _assign(root, "", "", clashes, alone)
     if clashes:
         raise DiagnosticError(tuple(clashes))
+    return alone
 
 
-def _assign(scope: NameScope, path: str, params_path: str, clashes: list[Diagnostic]) -> None:
+def _assign(
+    scope: NameScope,
+    path: str,
+    params_path: str,
+    clashes: list[Diagnostic],
+    alone: list[Draft | NameScope],
+) -> None:
     taken: dict[str, Draft | NameScope] = {}
     copies: dict[str, int] = {}
     for name, item in _named(scope):
@@ -60,9 +69,10 @@ def _assign(scope: NameScope, path: str, params_path: str, clashes: list[Diagnos
         if len(item.name) > LONGEST:
             limits.NAME.refuse(item.span, len(item.name))
         if isinstance(item, NameScope):
-            _assign(item, f"{path}{own}.", f"{params_path}{name}.", clashes)
+            _assign(item, f"{path}{own}.", f"{params_path}{name}.", clashes, alone)
         else:
             item.params_of = params_path + name
+    alone += (item for name, item in taken.items() if item.shared and name not in copies)
 
 
 def _named(scope: NameScope) -> Iterator[tuple[str, Draft | NameScope]]:

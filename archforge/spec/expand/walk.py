@@ -88,7 +88,8 @@ class Walk:
         self.leaves_values = False  # a step that does not go on from the value in front of it
         self.has_dotted = False  # a name that holds dots of its own
         self.warnings: list[Diagnostic] = []
-        self.untaken: set[tuple[str, str]] = set()  # defaults that a caller set, until a call takes them
+        # Defaults of the caller, and of the profile with their places, until a call takes them.
+        self.untaken: dict[tuple[str, str], Span | None] = {}
         self.budget = spec.budget
         self.steps_left = self.budget.steps
         self.nodes_left = min(self.budget.nodes, limits.NODES.most)
@@ -361,7 +362,9 @@ class Walk:
 
     def _take(self, target: str, names: Iterable[str], given: Container[str]) -> None:
         """Note the defaults that a call of an op or block takes: those that it does not give itself."""
-        self.untaken.difference_update((target, name) for name in names if name not in given)
+        for name in names:
+            if name not in given:
+                self.untaken.pop((target, name), None)
 
     # Merges and ops
 

@@ -10,9 +10,20 @@ from archforge.ir import Op
 from archforge.ops import all_ops
 from archforge.ops.identity import Identity
 from archforge.spec.formulas.formula import Formula
-from archforge.spec.syntax.syntax_tree import Branch, Call, Group, Merge, Modifiers, Value
+from archforge.spec.syntax.parse_steps import NONE
+from archforge.spec.syntax.syntax_tree import Branch, Call, Group, Merge, Modifiers, Tap, Value
 
-__all__ = ["branches_like_steps", "of_modifiers"]
+__all__ = [
+    "branches_like_steps",
+    "idle_first",
+    "idle_group",
+    "idle_merge",
+    "idle_name",
+    "idle_tap",
+    "idle_when",
+    "no_kernel",
+    "of_modifiers",
+]
 
 
 def branches_like_steps(step: Merge) -> Iterator[Diagnostic]:
@@ -38,6 +49,13 @@ def branches_like_steps(step: Merge) -> Iterator[Diagnostic]:
             hint = f"steps of one branch stand in a list: {listed}"
             yield Diagnostic("W0302", message, odd.span, help=hint)
             return
+
+
+def idle_merge(step: Merge) -> Iterator[Diagnostic]:
+    """W0305: a merge with nothing to merge: a residual without its shortcut is no residual."""
+    if not isinstance(step.branches, Formula) and len(step.branches) == 1:
+        hint = f"`[]` is a branch that leaves the value as it is: {step.kind}: [[...], []]"
+        yield Diagnostic("W0305", f"`{step.kind}` has one branch, and is that branch", step.span, help=hint)
 
 
 def _alone(branch: Branch) -> Call | None:
@@ -70,6 +88,8 @@ def of_modifiers(modifiers: Modifiers) -> Iterator[Diagnostic]:
         yield from _idle_repeat(modifiers, modifiers.repeat)
     if modifiers.when is not None:
         yield from idle_when(modifiers.when)
+    if modifiers.source is not None:
+        yield from _idle_source(modifiers.source)
 
 
 def _last_only(modifiers: Modifiers) -> Iterator[Diagnostic]:
@@ -90,6 +110,39 @@ def _always_zero(modifiers: Modifiers) -> Iterator[Diagnostic]:
                 if name == "i":
                     hint = "`first` is for the first repeat; `=a if i == 0 else b` goes below the op"
                     yield Diagnostic("W0304", "`i` is always 0 in `first`", span, help=hint)
+
+
+def _idle_source(source: Value) -> Iterator[Diagnostic]:
+    """W0305: a start from the value that a step starts from anyway."""
+    if isinstance(source.content, Formula) and source.content.source == "x":
+        yield Diagnostic("W0305", "a step starts from `x` anyway", source.span, help="remove `from`")
+
+
+def idle_first(call: Call) -> Iterator[Diagnostic]:
+    """W0305: another value for the first of several repeats, and it is that of the others."""
+    for name, argument in call.modifiers.first.items():
+        same = call.arguments.entries.get(name)
+        if same is not None and same.tree.plain() == argument.tree.plain():
+            message = f"`{name}` in `first` is that of the other repeats"
+            yield Diagnostic("W0305", message, argument.key_span, help="remove it")
+
+
+def no_kernel(call: Call) -> Iterator[Diagnostic]:
+    """W0402: what stands beside a kernel, and the kernel was forgotten. A padding or dilation of 1x1 windows
+    is allowed, and hardly meant."""
+    entries = call.arguments.entries
+    if "kernel" in entries or not ("padding" in entries or "dilation" in entries):
+        return
+    op = all_ops().get(str(call.target))
+    kernel = op.model_fields.get("kernel") if op is not None else None
+    if kernel is None or kernel.is_required():
+        return
+    for name, idle in (("padding", 0), ("dilation", 1)):
+        argument = entries.get(name)
+        if argument is not None and argument.value.content not in (idle, "valid"):
+            message = f"`{name}` without `kernel`, which is {kernel.default} by default"
+            yield Diagnostic("W0402", message, argument.key_span, help="say the size: kernel: 3")
+            return
 
 
 def _idle_repeat(modifiers: Modifiers, repeat: Value) -> Iterator[Diagnostic]:
@@ -119,6 +172,12 @@ def idle_group(step: Group) -> Iterator[Diagnostic]:
     """W0305: a list of steps without steps."""
     if not step.body.steps:
         yield Diagnostic("W0305", f"`{step.kind}` has no steps", step.span, help="remove it")
+
+
+def idle_tap(step: Tap) -> Iterator[Diagnostic]:
+    """W0305: a step that goes on with the value that is there."""
+    if step.formula.source == "x" and step.modifiers == NONE:
+        yield Diagnostic("W0305", "`=x` as a step goes on with what is there", step.span, help="remove it")
 
 
 def idle_name(what: str, name: str, span: Span) -> Diagnostic:

@@ -13,9 +13,13 @@ from archforge.errors import Diagnostic, DiagnosticError, Span
 from archforge.spec.formulas.formula import Formula, Template
 from archforge.spec.resolve.step_warnings import (
     branches_like_steps,
+    idle_first,
     idle_group,
+    idle_merge,
     idle_name,
+    idle_tap,
     idle_when,
+    no_kernel,
     of_modifiers,
 )
 from archforge.spec.syntax.inner_steps import steps_of
@@ -66,13 +70,15 @@ def uses_of(document: SpecDocument) -> DocumentUses:
 
 
 class _UsesWalk:
-    """One walk. `reads` and `words` are those of the part that it is in, `made` the taps and lets there."""
+    """One walk. `reads` and `words` are those of the part that it is in, `made` the taps and lets there;
+    `defaulted` are the ops and blocks whose kernel has a default in the document."""
 
     def __init__(self, uses: DocumentUses) -> None:
         self.uses = uses
         self.reads = uses.reads
         self.words = uses.words
         self.made: list[tuple[str, str, Span]] = []
+        self.defaulted: set[str] = set()
 
     def document(self, document: SpecDocument) -> None:
         for decl in document.args.values():
@@ -80,6 +86,9 @@ class _UsesWalk:
                 self.argument(decl.default)
         self.arguments(document.values.values())
         owners: tuple[SpecDocument | ProfileDecl, ...] = (document, *document.profiles.values())
+        self.defaulted = {
+            name for owner in owners for name, given in owner.defaults.items() if "kernel" in given
+        }
         for owner in owners:
             for defaults in owner.defaults.values():
                 self.arguments(defaults.values())
@@ -129,6 +138,8 @@ class _UsesWalk:
     def body(self, body: Body) -> None:
         for step in body.steps:
             self.step(step)
+            if step.__class__ is Tap and len(body.steps) > 1:
+                self.uses.warnings += idle_tap(step)
 
     def step(self, step: Step) -> None:
         modifiers = step.modifiers
@@ -171,9 +182,13 @@ class _UsesWalk:
     def call(self, call: Call) -> None:
         if isinstance(call.target, str):
             self.words.add(call.target)
+            if call.target not in self.defaulted:
+                self.uses.warnings += no_kernel(call)
         else:
             self.uses.is_open = True
             self.formula(call.target)
+        if call.modifiers.first:
+            self.uses.warnings += idle_first(call)
         self.arguments(call.arguments.entries.values())
         if call.arguments.bare is not None:
             self.argument(call.arguments.bare)
@@ -181,6 +196,7 @@ class _UsesWalk:
     def merge(self, step: Merge) -> None:
         self.words.add(step.kind)
         self.uses.warnings += branches_like_steps(step)
+        self.uses.warnings += idle_merge(step)
         self.arguments(step.call.arguments.entries.values())
         if isinstance(step.branches, Formula):
             self.formula(step.branches)
