@@ -67,6 +67,12 @@ def test_an_orthogonal_matrix_is_orthogonal(shape: tuple[int, ...]) -> None:
     np.testing.assert_allclose(product, 9 * np.eye(len(product)), atol=1e-12)
 
 
+def test_orthogonal_matrices_are_as_likely_to_turn_either_way() -> None:
+    rng, orthogonal = np.random.default_rng(0), part(Initialiser, "orthogonal")
+    positive = sum(orthogonal.draw((2, 2), rng)[0, 0] > 0 for _ in range(200))
+    assert 70 < positive < 130
+
+
 def test_truncated_numbers_lie_between_their_bounds() -> None:
     for settings in ({}, {"std": 100.0}, {"std": 0.01, "mean": 2.0}, {"low": -0.1, "high": 5.0}):
         initialiser = part(Initialiser, "truncated_normal", **settings)

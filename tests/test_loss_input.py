@@ -116,6 +116,11 @@ def test_a_softmax_that_gates_something_is_no_last_one() -> None:
     assert value_for_loss(typed, "output", part(Loss, "cross_entropy")) == "gated.multiply"
 
 
+def test_numbers_that_a_function_made_of_probabilities_are_scores() -> None:
+    typed = graph(*FLAT, "softmax", "selu")
+    assert value_for_loss(typed, "output", part(Loss, "cross_entropy")) == "selu"
+
+
 def test_an_identity_behind_the_softmax_is_passed_over() -> None:
     typed = graph(*FLAT, "softmax", "identity")
     assert value_for_loss(typed, "output", part(Loss, "cross_entropy")) == "fc"
