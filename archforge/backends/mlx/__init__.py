@@ -17,6 +17,8 @@ from archforge.errors import fail
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 from archforge.plan import Interpreter, Lowering, Plan, Program
+from archforge.plan.backward import TrainingPlan
+from archforge.plan.learner import Learner
 
 __all__ = ["BACKEND"]
 
@@ -73,6 +75,10 @@ class MlxBackend:
         # What is still lazy belongs to the thread that made it, and any thread may call.
         mx.eval(value)
         return value
+
+    def learner(self, plan: TrainingPlan, dtype: str) -> Learner:
+        learner: Learner = import_module(f"{__name__}.learner").MlxLearner(plan, dtype)
+        return learner
 
     def program(self, plan: Plan, params: tuple[Mapping[str, Any], ...]) -> Program:
         return Interpreter(plan, params, import_module("mlx.core").eval)

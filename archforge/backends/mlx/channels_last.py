@@ -6,12 +6,13 @@ Only the number of axes matters, so that a value (time, features) moves its axes
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import mlx.core as mx
 
 from archforge.ir import TensorType
 
-__all__ = ["Params", "axis_of", "channels_first", "channels_last", "padded"]
+__all__ = ["Params", "axis_of", "channels_first", "channels_last", "moved", "padded"]
 
 Params = Mapping[str, mx.array]
 
@@ -29,6 +30,13 @@ def channels_first(x: mx.array) -> mx.array:
 def channels_last(x: mx.array) -> mx.array:
     """A value from the reference's order of axes."""
     return mx.moveaxis(x, 1, -1)
+
+
+def moved(array: Any, axis: int, to: int) -> Any:
+    """A parameter with an axis at another place: an array of NumPy, or of MLX where training packs it."""
+    order = list(range(array.ndim))
+    order.insert(to % array.ndim, order.pop(axis))
+    return array.transpose(order)
 
 
 def padded(x: mx.array, widths: Sequence[tuple[int, int]], value: float = 0.0) -> mx.array:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import mlx.core as mx
 
-from archforge.backends.mlx.channels_last import Params, padded
+from archforge.backends.mlx.channels_last import Params, moved, padded
 from archforge.backends.mlx.sums import mean, pairwise
 from archforge.ir import TensorType
 from archforge.ops.adaptive_pool import AdaptiveAvgPool, windows
@@ -15,7 +15,6 @@ from archforge.ops.base import Array
 from archforge.ops.conv import Conv
 from archforge.ops.conv_transpose import ConvTranspose
 from archforge.ops.global_pool import GlobalAvgPool, GlobalMaxPool
-from archforge.ops.lazy_numpy import np
 from archforge.ops.pool import AvgPool, LpPool, MaxPool, window_counts
 from archforge.ops.window import Window
 from archforge.plan import Kernel
@@ -52,7 +51,7 @@ def conv(op: Conv, x: TensorType) -> Kernel | None:
         return y + params["bias"] if op.bias else y
 
     def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
-        return {**params, "weight": np.moveaxis(params["weight"], 1, -1)}  # [O, *kernel, I]
+        return {**params, "weight": moved(params["weight"], 1, -1)}  # [O, *kernel, I]
 
     return Kernel(run, pack, packing=op.kind)
 
@@ -89,7 +88,7 @@ def conv_transpose(op: ConvTranspose, x: TensorType) -> Kernel | None:
 
     def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
         weight = params["weight"].reshape(op.groups, inputs, outputs, *window.kernel)
-        weight = np.moveaxis(weight, 1, -1).reshape(op.out, *window.kernel, inputs)
+        weight = moved(weight, 1, -1).reshape(op.out, *window.kernel, inputs)
         return {**params, "weight": weight}
 
     return Kernel(run, pack, packing=op.kind)

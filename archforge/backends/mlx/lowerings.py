@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import mlx.core as mx
 
 from archforge.backends.mlx import conv_and_pool, elementwise, recurrent
-from archforge.backends.mlx.channels_last import Params, axis_of, channels_first, channels_last, padded
+from archforge.backends.mlx.channels_last import Params, axis_of, channels_first, channels_last, moved, padded
 from archforge.backends.mlx.sums import mean, total
 from archforge.ir import TensorType
 from archforge.ops.base import Array, Op, resolve_axis
@@ -65,7 +65,7 @@ def layer_norm(op: LayerNorm, x: TensorType) -> Kernel:
         return (y * params["weight"] + params["bias"] if op.affine else y).astype(x.dtype)
 
     def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
-        return {name: np.moveaxis(array.reshape(along), 0, -1) for name, array in params.items()}
+        return {name: moved(array.reshape(along), 0, -1) for name, array in params.items()}
 
     return Kernel(run, pack)
 
@@ -82,7 +82,7 @@ def global_response_norm(op: GlobalResponseNorm, x: TensorType) -> Kernel:
         return (x * (1 + params["weight"] * response) + params["bias"]).astype(x.dtype)
 
     def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
-        return {name: np.moveaxis(array.reshape(along), 0, -1) for name, array in params.items()}
+        return {name: moved(array.reshape(along), 0, -1) for name, array in params.items()}
 
     return Kernel(run, pack)
 
