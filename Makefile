@@ -32,7 +32,7 @@ TEST = OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 BENCH_OUT ?= build/bench
 
 .PHONY: demo test test-slow test-torch test-wheel test-newest test-lowest check lint format lock generated \
-  golden gradients bench bench-compiler clean
+  golden gradients bench bench-training bench-compiler clean
 
 demo: $(RUN)
 	$(DEMO)
@@ -96,6 +96,11 @@ bench: $(BENCH)
 	mkdir -p $(BENCH_OUT)
 	$(VENV)-bench/bin/python benchmarks/inference.py --json $(BENCH_OUT)/inference.json \
 	  --markdown $(BENCH_OUT)/inference.md --picture $(BENCH_OUT)/inference.svg $(ARGS)
+
+bench-training: $(BENCH)
+	mkdir -p $(BENCH_OUT)
+	$(VENV)-bench/bin/python benchmarks/training.py --json $(BENCH_OUT)/training.json \
+	  --markdown $(BENCH_OUT)/training.md --picture $(BENCH_OUT)/training.svg $(ARGS)
 
 bench-compiler: $(BENCH)
 	$(VENV)-bench/bin/python benchmarks/compiler.py $(ARGS)

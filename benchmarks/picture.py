@@ -1,4 +1,5 @@
-"""The ratios of inference.py as an SVG: bars for each network, the line at 1, readable on light and dark."""
+"""The ratios of inference.py and training.py as an SVG: bars for each network, the line at 1, readable on
+light and dark."""
 
 from __future__ import annotations
 
@@ -23,28 +24,34 @@ text { font: 12px system-ui, -apple-system, "Segoe UI", sans-serif; fill: #1f232
 .grid { stroke: #d1d9e0; stroke-width: 1; }
 .one { stroke: #1f2328; stroke-width: 1.5; }
 .onnxruntime { fill: #0969da; } .openvino { fill: #8250df; } .torch { fill: #bc4c00; }
+.channels_last { fill: #8250df; }
 @media (prefers-color-scheme: dark) {
   text { fill: #f0f6fc; }
   .quiet, .value { fill: #9198a1; }
   .grid { stroke: #3d444d; }
   .one { stroke: #f0f6fc; }
   .onnxruntime { fill: #4493f8; } .openvino { fill: #ab7df8; } .torch { fill: #f0883e; }
+  .channels_last { fill: #ab7df8; }
 }
 """
 
 
-def svg(rows: Sequence[dict[str, Any]]) -> str:
+def svg(
+    rows: Sequence[dict[str, Any]],
+    peers: Sequence[str] = PEERS,
+    title: str = "Time of other libraries divided by that of archforge",
+) -> str:
     """One panel for each size of batch, one group of bars for each network."""
     batches = sorted({row["batch"] for row in rows})
     networks = list(dict.fromkeys(row["network"] for row in rows))
-    peers = [p for p in PEERS if any(p in row["median_s"] for row in rows)]
+    peers = [p for p in peers if any(p in row["median_s"] for row in rows)]
     found = [r for row in rows for p in peers if (r := report.ratio(row, p))]
     panel = (WIDTH - LEFT - RIGHT - PANEL_GAP * (len(batches) - 1)) / len(batches)
     scale = _Scale(found, panel)
     group = len(peers) * (BAR + GAP) - GAP + GROUP_GAP
     bottom = TOP + len(networks) * group
     height = bottom + 44
-    parts = [*_heading(peers)]
+    parts = [*_heading(peers, title)]
     for i, network in enumerate(networks):
         middle = TOP + i * group + (group - GROUP_GAP) / 2 + 4
         parts.append(f'<text x="{LEFT - 10}" y="{middle:.1f}" text-anchor="end">{escape(network)}</text>')
@@ -84,8 +91,7 @@ class _Scale:
         return [s for s in STEPS if self.low <= s <= self.high]
 
 
-def _heading(peers: Sequence[str]) -> Iterator[str]:
-    title = "Time of other libraries divided by that of archforge"
+def _heading(peers: Sequence[str], title: str) -> Iterator[str]:
     yield f'<text class="title" x="{LEFT}" y="22">{title}</text>'
     x = LEFT
     for peer in peers:

@@ -99,3 +99,26 @@ def test_the_picture_has_a_bar_for_each_ratio(modules: tuple[ModuleType, ModuleT
         "0.50",
         "2.00",
     ]
+
+
+def test_the_table_of_training_holds_ratios_and_memory(
+    modules: tuple[ModuleType, ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(FOLDER)
+    training = importlib.import_module("training")
+    made_up = {
+        "network": "resnet_18",
+        "batch": 8,
+        "bar": 1.1,
+        "load": "0.10 0.20 0.30",
+        "versions": {"torch": "1.2", "numba": "0.1"},
+        "left_out": {"channels_last": "too old"},
+        "median_s": {"numba": 0.4, "torch": 0.5, "channels_last": 0.6},
+        "peak_kib": {"numba": 102_400, "torch": 204_800, "channels_last": 409_600},
+    }
+    text = training.markdown({"environment": {"cpu": "made up"}, "rows": [made_up]})
+    assert "| resnet_18 | 8 | 400.00 | 500.00 | 600.00 | 1.25 | 1.1 | yes | 100 | 0.50 | 0.10 |" in text
+    assert "channels_last: too old" in text
+    with pytest.raises(training.LeftOut, match="the losses of numba differ"):
+        training.require_equal({"torch": [2.0, 1.0], "numba": [2.0, 1.1]})
+    sys.modules.pop("training")

@@ -1,0 +1,141 @@
+"""One contestant of training.py in a process of its own, commanded as `archforge/bench/worker.py` is:
+
+    python -P training_worker.py KIND FOLDER THREADS NAME
+
+KIND: a backend of archforge, `torch`, or `channels_last`, which is torch with that order of axes. A call is a
+step of training: forward, cross-entropy, back, and an update by SGD with momentum. NAME.npz holds the losses
+of the first steps.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+LEARNING_RATE, MOMENTUM = 1e-3, 0.9
+COMPARED = 2  # steps whose losses are compared
+
+Step = Callable[[], float]
+
+
+def labels(count: int, classes: int) -> Any:
+    """int64[count], each class in turn."""
+    import numpy as np
+
+    return np.arange(count, dtype=np.int64) % classes
+
+
+def ours(backend: str, task: Any) -> tuple[str, Step]:
+    """A backend of archforge, with the loss and the optimizer of a recipe."""
+    import numpy as np
+
+    from archforge import __version__, backends
+    from archforge.bench.worker import analysed
+    from archforge.data.arrays import read_weights
+    from archforge.plan.backward import training_plan
+    from archforge.recipe.losses.cross_entropy import CrossEntropy
+    from archforge.recipe.optimizers.sgd import SGD
+
+    typed = analysed(task).graph
+    loss, sgd = CrossEntropy(), SGD(lr=LEARNING_RATE, momentum=MOMENTUM)
+    (name,) = typed.outputs.values()
+    last = next(node for node in typed.nodes if node.name == name)
+    output = last.inputs[0] if last.op.kind in loss.takes_under else name
+    plan = training_plan(typed, [output])
+    stored = read_weights(task.folder / "weights.safetensors")
+    params = {name: np.asarray(array).astype(np.float32) for name, array in stored.items()}
+    states = {n: {k: np.full_like(params[n], v) for k, v in sgd.state().items()} for n in plan.trained}
+    target = labels(len(next(iter(task.inputs.values()))), typed.types[output].channels)
+    learner = backends.get(backend).learner(plan, "float32")
+    steps = 0
+
+    def step() -> float:
+        nonlocal steps
+        steps += 1
+        found: list[float] = []
+
+        def of_outputs(outputs: Any) -> Any:
+            value = loss.value(outputs[output], target)
+            found.append(value.loss)
+            return {output: value.gradient}
+
+        learned = learner.learn(params, task.inputs, lambda name: np.random.default_rng(0), of_outputs)
+        for n, gradient in learned.gradients.items():
+            sgd.apply(params[n], gradient, states[n], LEARNING_RATE, 0.0, steps)
+        for n, array in learned.buffers.items():
+            params[n][...] = array
+        return found[0]
+
+    return __version__, step
+
+
+def torchs(kind: str, task: Any) -> tuple[str, Step]:
+    """torch in eager mode, the library's own network where the task names one, with its fused optimizer."""
+    import torch
+    from safetensors.torch import load_file
+
+    from archforge.bench.worker import analysed, network
+    from archforge.interchange.torch.network import torch_network
+
+    torch.set_num_threads(task.threads)
+    layout = torch.channels_last if kind == "channels_last" else torch.contiguous_format
+    state = load_file(task.folder / "weights.safetensors")
+    if task.what["model"]:
+        made = network(task, state).train().to(memory_format=layout)
+        trained = list(made.parameters())
+    else:
+        typed = analysed(task).graph
+        decls = typed.params()
+        state = {n: a.contiguous(memory_format=layout) if a.ndim == 4 else a for n, a in state.items()}
+        trained = [state[n].requires_grad_() for n, decl in decls.items() if decl.role != "buffer"]
+        made = torch_network(typed, state, training=True)
+    given = [
+        torch.from_numpy(x).contiguous(memory_format=layout) if x.ndim == 4 else torch.from_numpy(x)
+        for x in task.inputs.values()
+    ]
+    optimizer = torch.optim.SGD(trained, lr=LEARNING_RATE, momentum=MOMENTUM, fused=True)
+
+    def step() -> float:
+        optimizer.zero_grad(set_to_none=True)
+        y = made(*given)
+        y = y[0] if isinstance(y, tuple) else y
+        # Cross-entropy of logarithms of probabilities is that of the logits, to rounding.
+        loss = torch.nn.functional.cross_entropy(y, torch.from_numpy(labels(*y.shape)))
+        loss.backward()
+        optimizer.step()
+        return float(loss.detach())
+
+    return torch.__version__, step
+
+
+def main() -> None:
+    kind, folder, threads, name = sys.argv[1:]
+    os.environ["ARCHFORGE_THREADS"] = threads
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", threads)
+    import numpy as np
+
+    from archforge.bench.worker import LoadedTask, answer, peak_kib
+
+    maker = torchs if kind in ("torch", "channels_last") else ours
+    if maker is torchs:
+        import torch  # noqa: F401  # so that its memory counts as that of imports
+    imports_kib = peak_kib()
+    task = LoadedTask(Path(folder), int(threads), {})
+    version, step = maker(kind, task)
+    np.savez(task.folder / f"{name}.npz", np.array([step() for _ in range(COMPARED)]))
+    answer(version=version, imports_kib=imports_kib)
+    for line in sys.stdin:
+        elapsed = []
+        for _ in range(int(line)):
+            start = time.perf_counter()
+            step()
+            elapsed.append(time.perf_counter() - start)
+        answer(elapsed_s=elapsed, peak_kib=peak_kib())
+
+
+if __name__ == "__main__":
+    main()
