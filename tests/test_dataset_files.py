@@ -267,7 +267,7 @@ def test_masks_of_another_size_are_told_before_the_first_step(tmp_path: Path) ->
 def test_values_of_masks_beyond_the_classes_ask_for_a_table(tmp_path: Path) -> None:
     data = open_data(masked(tmp_path), COLOURS)
     found = refusal(lambda: examine(data, 2))
-    assert "has the classes 255, the network 2, from 0 on\n" in found
+    assert "has class 255, and the network the classes 0 to 1\n" in found
     assert "--set 'train.data.format={masks: {values: [0, 255]}}'" in found
     examine(data, 2, ignore=255)
     examine(open_data(tmp_path, COLOURS, Masks(values=(0, 255))), 2)
@@ -332,13 +332,17 @@ def arrays(labels: Any) -> tuple[Any, Any]:
 @pytest.mark.parametrize(
     ("labels", "said"),
     [
-        ([0, 1, 3], r"has the classes 3, the network 3, from 0 on\n +help: a network of 4 classes"),
+        ([0, 1, 3], r"has class 3, and the network the classes 0 to 2\n +help: a network of 4 classes"),
         (
             [1, 2, 3],
-            r"has the classes 3, the network 3, from 0 on\n +help: classes are numbered from 0: y - 1",
+            r"has class 3, and the network the classes 0 to 2\n +help: classes are numbered from 0: y - 1",
         ),
-        ([0, 2, 2], r"has no sample of the classes 1 of the network's 3"),
-        ([0, 1, 1], r"has no sample of the classes 2 of the network's 3\n +help: a network of 2 classes"),
+        ([0, 2, 2], r"has no sample of class 1 of the network's 3"),
+        (
+            [0, 1, 1],
+            r"has no sample of class 2 of the network's 3\n +help: a network of 2 classes: --set",
+        ),
+        ([0, 7, 8, 9, 11], r"has the classes 7 to 9, 11, and the network the classes 0 to 2"),
         ([0, -1, 2], r"sample 1 of `y` of the given data has class -1"),
     ],
 )
@@ -400,7 +404,7 @@ def test_the_second_of_two_pairs_is_held_back() -> None:
     data = given_data(((X, Y), (X[:2], Y[:2])), (4,))
     assert data.held_back is not None
     assert (len(data.train), len(data.held_back)) == (6, 2)
-    assert given_data(None, (1, 28, 28)).train.name == "the 1,797 digits of archforge"
+    assert given_data(None, (1, 28, 28)).train.name == "archforge's set of 1,797 digits"
 
 
 @pytest.mark.parametrize(

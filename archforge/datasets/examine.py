@@ -46,16 +46,15 @@ def _beyond(samples: Samples, classes: int | None, ignore: int | None) -> Iterat
     if not beyond.size:
         return
     names = samples.classes
-    shown = listed((f"{n} ({names[n]})" if n < len(names) else str(n) for n in beyond), 80)
-    help = f"a network of {max(int(labels.max()) + 1, len(names))} classes"
+    shown = f"class {beyond[0]} ({names[beyond[0]]})" if beyond[0] < len(names) else _classes(beyond)
+    help = _network_of(max(int(labels.max()) + 1, len(names)))
     if samples.targets == "classes" and samples.stored == "pictures":
         values = ", ".join(map(str, np.unique(labels)))
         help = f"--set 'train.data.format={{masks: {{values: [{values}]}}}}', the values of each class"
     elif labels.min() == 1 and beyond.tolist() == [classes]:
         help = "classes are numbered from 0: y - 1"
-    yield Diagnostic(
-        "E0607", f"{samples.name} has the classes {shown}, the network {classes}, from 0 on", help=help
-    )
+    message = f"{samples.name} has {shown}, and the network the classes 0 to {classes - 1}"
+    yield Diagnostic("E0607", message, help=help)
 
 
 def _empty(samples: Samples, classes: int) -> Iterator[Diagnostic]:
@@ -63,10 +62,18 @@ def _empty(samples: Samples, classes: int) -> Iterator[Diagnostic]:
     counts = class_counts(samples, classes)
     if counts is None or counts.all():
         return
-    missing = listed(map(str, np.flatnonzero(counts == 0)), 80)
-    help = f"a network of {int(counts.nonzero()[0].max()) + 1} classes, or samples of each"
-    yield Diagnostic(
-        "E0607",
-        f"{samples.name} has no sample of the classes {missing} of the network's {classes}",
-        help=help,
-    )
+    missing = _classes(np.flatnonzero(counts == 0))
+    help = f"{_network_of(int(counts.nonzero()[0].max()) + 1)}, or samples of each"
+    message = f"{samples.name} has no sample of {missing} of the network's {classes}"
+    yield Diagnostic("E0607", message, help=help)
+
+
+def _network_of(classes: int) -> str:
+    return f"a network of {classes} classes: --set classes={classes}, where the spec has that argument"
+
+
+def _classes(numbers: AnyArray) -> str:
+    """Numbers of classes in words, those that follow each other as a range."""
+    runs = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)
+    words = [f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs]
+    return f"class {numbers[0]}" if len(numbers) == 1 else f"the classes {listed(words, 80)}"

@@ -27,6 +27,7 @@ DIGITS_RECIPE: Mapping[str, Any] = {
         "convert_channels": True,
         "augment": [{"padded_crop": 2}],
     },
+    "loss": "cross_entropy",
     "optimizer": {"sgd": {"lr": 0.02, "momentum": 0.9}},
     "schedule": [{"cosine": {"by": "updates"}}],
     "batch": 16,
@@ -56,7 +57,7 @@ class Digits(Format):
         x = x.changed((len(x), height, width), x.dtype, lambda found: _enlarged(found, (height, width)))
         y = Rows.of(arrays["y"], "their classes")
         y = y.changed(y.shape, np.dtype(np.int64), lambda found: found.astype(np.int64))
-        return Data(ArraySamples("the 1,797 digits of archforge", x, y, tuple("0123456789")))
+        return Data(ArraySamples("archforge's set of 1,797 digits", x, y, tuple("0123456789")))
 
 
 def _room(shape: tuple[int, ...]) -> tuple[int, int]:
