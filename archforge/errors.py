@@ -99,7 +99,8 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One mistake, or one warning. `label` stands behind the caret, `trace` is outermost call first."""
+    """One mistake, or one warning. `label` stands behind the caret, `trace` is outermost call first.
+    `mended_by` is `larger` or `other` where the size of the network's input may be the mistake."""
 
     code: str
     message: str
@@ -108,6 +109,7 @@ class Diagnostic:
     help: str = ""
     notes: tuple[Note, ...] = ()
     trace: tuple[Frame, ...] = ()
+    mended_by: str = ""
 
     def __post_init__(self) -> None:
         if self.code not in CODES:

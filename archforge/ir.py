@@ -117,7 +117,8 @@ class ParamDecl(NamedTuple):
 class ShapeError(Exception):
     """Inputs or attributes that do not fit each other, as an op finds them; the caller adds the place.
 
-    `attribute` names the attribute to point at, `label` is the arithmetic that fails.
+    `attribute` names the attribute to point at, `label` is the arithmetic that fails. `mended_by` tells which
+    inputs of the network may fit: `larger` ones, or those of `other` sizes along their spatial axes.
     """
 
     message: str
@@ -125,6 +126,7 @@ class ShapeError(Exception):
     label: str = ""
     help: str = ""
     code: str = "E0401"
+    mended_by: str = ""
 
 
 class Reach(NamedTuple):

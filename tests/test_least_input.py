@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pytest
 
 from archforge import driver
@@ -45,7 +46,7 @@ def test_the_least_input_of_a_network_fits_and_no_smaller_one_does(name: str) ->
         ("[3, 4, 4]", "[{slice: {axis: 1, start: 2, end: 9}}]", "3x9x9"),
         ("[3, 4, 4]", "[{pad: [-3, -3, -3, -3]}]", "3x7x7"),
         ("[3, 1, 1]", "[{conv_transpose: {out: 3, kernel: 3, stride: 2, padding: 2}}]", "3x2x2"),
-        ("{a: [3, 4, 4], b: [3, 9, 9]}", "[{max_pool: 7, from: =a}]", "a=3x7x7, b=3x9x9"),
+        ("{a: [3, 4, 4], b: [3, 9, 9]}", "[{max_pool: 7, from: =a}]", "a=3x7x7,b=3x9x9"),
     ],
 )
 def test_whatever_shrinks_its_input_says_how_large_it_must_be(input: str, graph: str, least: str) -> None:
@@ -65,6 +66,33 @@ def test_nothing_is_said_where_nothing_is_found(graph: str) -> None:
     found = refused(HEAD.format("[3, 4, 4]", graph))
     assert found
     assert "least" not in found
+
+
+@pytest.mark.parametrize(
+    ("shape", "told"),
+    [
+        ((3, 100, 100), "inputs that fit: 3x96x96 and 3x112x112"),
+        ((3, 100, 80), "inputs that fit: 3x96x80 and 3x112x80"),
+        ((3, 5, 5), "a larger input; the least that fits is 3x16x16"),
+        ((3, 5, 100), "a larger input; one that fits is 3x16x112"),
+        ((3, 20, 20), "inputs that fit: 3x16x16 and 3x32x32"),
+    ],
+)
+def test_a_network_whose_maps_must_meet_names_inputs_that_do(shape: tuple[int, ...], told: str) -> None:
+    assert refused("unet", shape).endswith(told)
+    for size in re.findall(r"\d+(?:x\d+)+", told):
+        assert refused("unet", tuple(map(int, size.split("x")))) == ""
+
+
+def test_of_what_no_size_mends_no_size_is_told() -> None:
+    for graph in ("[{add: [{conv: {out: 3, kernel: 3}}, []]}]", "[{add: [{conv: 4}, []]}]"):
+        assert refused(HEAD.format("[3, 32, 32]", graph)) == ""
+
+
+def test_an_executable_names_inputs_that_it_takes() -> None:
+    model = driver.compile("unet", backend="numpy", input=(3, 32, 32))
+    with pytest.raises(DiagnosticError, match="inputs that fit: 3x16x16 and 3x32x32"):
+        model(np.zeros((1, 3, 20, 20), np.float32))
 
 
 def test_a_spec_with_another_mistake_is_told_of_that_alone() -> None:

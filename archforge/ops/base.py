@@ -24,7 +24,6 @@ from archforge.ir import (
 
 __all__ = [
     "INPUTS",
-    "LARGER_INPUT",
     "OUTPUT",
     "Array",
     "Axis",
@@ -43,6 +42,7 @@ __all__ = [
     "Rate",
     "Real",
     "along_channels",
+    "mended_by",
     "other_axes",
     "per_axis",
     "require_groups",
@@ -89,13 +89,17 @@ def other_axes(x: Array, *axes: int) -> tuple[int, ...]:
     return tuple(axis for axis in range(x.ndim) if axis not in axes)
 
 
-# What the help of a mistake says where an input is too small.
-LARGER_INPUT = "a larger input"
-
-
 def whole_along(axes: Collection[int], x: TensorType) -> tuple[Reach, ...]:
     """The reach of an op that mixes all elements along `axes` of `x`, from 0, and none along the others."""
     return tuple(WHOLE if axis in axes else ELEMENTWISE for axis in range(len(x.shape)))
+
+
+def mended_by(inputs: Sequence[TensorType], joined: int | None = None) -> str:
+    """The `mended_by` of branches that do not fit together: `other` where spatial axes alone differ, which
+    another size of the network's input may make equal. `joined` is an axis that need not be equal."""
+    ranks = {len(x.shape) for x in inputs}
+    channels = {x.shape[:1] for x in inputs} if joined != 0 else set()
+    return "other" if len(ranks) == 1 and len(channels) < 2 else ""
 
 
 def per_axis(value: int | tuple[int, ...], axes: int, attribute: str) -> tuple[int, ...]:

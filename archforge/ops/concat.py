@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from archforge.ir import ShapeError, TensorType
-from archforge.ops.base import Array, Axis, Backward, Example, Gradients, Op, resolve_axis
+from archforge.ops.base import Array, Axis, Backward, Example, Gradients, Op, mended_by, resolve_axis
 from archforge.ops.lazy_numpy import np
 
 __all__ = ["Concat"]
@@ -40,6 +40,7 @@ class Concat(Op):
                 raise ShapeError(
                     f"the branches of `concat` must be equal outside axis {axis}, found {first} and {other}",
                     code="E0405",
+                    mended_by=mended_by([first, other], axis),
                 )
         total = sum(x.shape[axis] for x in inputs)
         return TensorType((*first.shape[:axis], total, *first.shape[axis + 1 :]))

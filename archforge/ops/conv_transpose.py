@@ -11,7 +11,6 @@ from pydantic import Field
 from archforge.ir import WHOLE, Init, ParamDecl, Reach, ShapeError, TensorType
 from archforge.ops.base import (
     INPUTS,
-    LARGER_INPUT,
     Array,
     Backward,
     Count,
@@ -126,7 +125,8 @@ class ConvTranspose(Op):
             raise ShapeError(
                 f"padding leaves nothing of the output of {'x'.join(map(str, full))}",
                 "padding",
-                help=f"less padding, a larger kernel or {LARGER_INPUT}",
+                help="less padding, a larger kernel or a larger input",
+                mended_by="larger",
                 code="E0403",
             )
         return TensorType((self.out, *sizes))

@@ -8,7 +8,7 @@ from functools import reduce
 from typing import ClassVar
 
 from archforge.ir import ShapeError, TensorType
-from archforge.ops.base import INPUTS, Array, Backward, Example, Gradients, Op
+from archforge.ops.base import INPUTS, Array, Backward, Example, Gradients, Op, mended_by
 
 __all__ = ["MERGES", "Multiply"]
 
@@ -34,6 +34,7 @@ class _MergeOp(Op):
                 raise ShapeError(
                     f"the branches of `{self.kind}` must have equal shapes, found {first} and {other}",
                     code="E0405",
+                    mended_by=mended_by(inputs),
                 )
         return first
 
@@ -86,6 +87,7 @@ class Multiply(_MergeOp):
                     f"the factors of `multiply` do not fit together, found {' and '.join(map(str, inputs))}",
                     help="equal shapes, or a factor of fewer axes or with extents of 1",
                     code="E0405",
+                    mended_by=mended_by(inputs),
                 )
         return TensorType(joint)
 

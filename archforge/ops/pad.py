@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from archforge.ir import ShapeError, TensorType
-from archforge.ops.base import LARGER_INPUT, Array, Backward, Example, Gradients, Op, Real, require_rank
+from archforge.ops.base import Array, Backward, Example, Gradients, Op, Real, require_rank
 from archforge.ops.lazy_numpy import np
 
 __all__ = ["Pad"]
@@ -67,7 +67,8 @@ class Pad(Op):
                 f"cropping leaves nothing of an input of {x}",
                 "sides",
                 label=f"{x.spatial[axis]} {before:+d} {after:+d} = {sizes[axis]}",
-                help=f"less cropping, or {LARGER_INPUT}",
+                help="less cropping, or a larger input",
+                mended_by="larger",
                 code="E0404",
             )
         return TensorType((x.channels, *sizes))

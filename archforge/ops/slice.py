@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from archforge.ir import ShapeError, TensorType
-from archforge.ops.base import LARGER_INPUT, Array, Axis, Backward, Example, Gradients, Op, resolve_axis
+from archforge.ops.base import Array, Axis, Backward, Example, Gradients, Op, resolve_axis
 from archforge.ops.lazy_numpy import np
 
 __all__ = ["Slice"]
@@ -49,7 +49,8 @@ class Slice(Op):
                 f"the slice must lie within the {size} entries of axis {axis} of {x}",
                 "end" if 0 <= start < size else "start",
                 label=f"from {start} to {end}",
-                help=f"a smaller slice, or {LARGER_INPUT}" if axis else "a smaller slice, or more channels",
+                help=f"a smaller slice, or {'a larger input' if axis else 'more channels'}",
+                mended_by="larger" if axis else "",
                 code="E0404",
             )
         return axis, slice(start, end)

@@ -8,7 +8,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from archforge.ir import Reach, ShapeError, TensorType
-from archforge.ops.base import LARGER_INPUT, Array, per_axis
+from archforge.ops.base import Array, per_axis
 from archforge.ops.lazy_numpy import np
 
 if TYPE_CHECKING:
@@ -106,7 +106,8 @@ def resolve_window(
             f"the window does not fit its input of {x}",
             "kernel",
             label=f"reaches over {reach}, of {room} with padding",
-            help=f"a smaller kernel, more padding or {LARGER_INPUT}",
+            help="a smaller kernel, more padding or a larger input",
+            mended_by="larger",
             code="E0403",
         )
     return Window(kernels, strides, dilations, pads, output)

@@ -118,8 +118,11 @@ class Executable:
             if error.diagnostics[0].code in ("E0601", "E0706"):
                 raise
             notes = tuple(Note(d.message, d.span) for d in error.diagnostics[:1])
+            help = error.diagnostics[0].help if error.diagnostics[0].mended_by else ""
             misfits = _misfits(self.plan.inputs, arrays)
-            raise DiagnosticError(tuple(replace(d, notes=notes) for d in misfits)) from error
+            raise DiagnosticError(
+                tuple(replace(d, notes=notes, help=d.help or help) for d in misfits)
+            ) from error
 
 
 def _own(array: Array, taken: set[int]) -> Array:

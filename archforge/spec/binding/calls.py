@@ -354,4 +354,6 @@ def shape_mistake(
         draft, shape = values[0].draft, values[0].type
         source = f"from `{draft.kind}`" if draft else f"`{values[0].input_name}` of the graph"
         notes.append(Note(f"the input is {shape}, {source}", draft.span if draft else None))
-    return Diagnostic(error.code, error.message, span, error.label, error.help, tuple(notes))
+    return Diagnostic(
+        error.code, error.message, span, error.label, error.help, tuple(notes), mended_by=error.mended_by
+    )

@@ -11,14 +11,13 @@ from typing import Any, NoReturn
 
 from archforge.errors import Diagnostic, DiagnosticError, Note, Span, did_you_mean, fail, fail_all
 from archforge.ir import TensorType, TypedGraph, by_x
-from archforge.ops.base import LARGER_INPUT
 from archforge.spec import limits
 from archforge.spec.binding.environment import ArgFrame, Budget, Env, evaluate_argument
 from archforge.spec.binding.modifier_checks import check_tensor, check_truth
 from archforge.spec.binding.tensors import POISON, Tensor
 from archforge.spec.expand.assemble import ScopeDraft, assemble
 from archforge.spec.expand.graph_warnings import foreign_axes, unread_values, unshared, untaken_defaults
-from archforge.spec.expand.least_input import least_input
+from archforge.spec.expand.least_input import inputs_nearby, least_input
 from archforge.spec.expand.naming import NameScope, assign_names
 from archforge.spec.expand.settings import set_arguments, set_defaults, setting_texts
 from archforge.spec.expand.walk import At, Walk
@@ -81,35 +80,48 @@ def expand(
     try:
         return expander.run(input_shape)
     except DiagnosticError as error:
-        found = error.diagnostics
-        if all(LARGER_INPUT in d.help for d in found):
-            raise DiagnosticError(tuple(_with_least_input(found, expander))) from None
+        if len({d.mended_by for d in error.diagnostics}) == 1 and error.diagnostics[0].mended_by:
+            raise DiagnosticError(tuple(_with_inputs_that_fit(error.diagnostics, expander))) from None
         raise
 
 
-def _with_least_input(found: Sequence[Diagnostic], expander: _Expander) -> Iterator[Diagnostic]:
-    """Diagnostics of an input that is too small, with the least one that is not."""
+def _with_inputs_that_fit(found: Sequence[Diagnostic], expander: _Expander) -> Iterator[Diagnostic]:
+    """Diagnostics of an input of the wrong size: too small, with the least one that is not, or another, with
+    those nearby that fit."""
     budget = expander.env.budget
     tries = Budget(steps=budget.search, items=budget.search)
 
-    def fits(shapes: Mapping[str, tuple[int, ...]]) -> bool:
+    def mistakes(shapes: Mapping[str, tuple[int, ...]]) -> set[str]:
         try:
             _Expander(expander.spec, expander.profile, expander.settings, tries).run(shapes)
-        except DiagnosticError:
+        except DiagnosticError as error:
             if min(tries.steps, tries.items, tries.nodes - 1) < 0:
                 raise LimitError from None
-            return False
-        return True
+            return {d.mended_by for d in error.diagnostics}
+        return set()
+
+    def fits(shapes: Mapping[str, tuple[int, ...]]) -> bool:
+        return not mistakes(shapes)
 
     shapes = {name: tensor.type.shape for name, tensor in expander.inputs.items()}
-    least = None
+    told = ""
     with suppress(LimitError):
-        least = least_input(shapes, fits)
+        if found[0].mended_by == "larger":
+            least = least_input(shapes, lambda shapes: mistakes(shapes) <= {"other"})
+            told = f"the least that fits is {_in_words(least)}" if least and fits(least) else ""
+            if least and not told:
+                told = "".join(f"one that fits is {_in_words(s)}" for s in inputs_nearby(least, fits)[-1:])
+        elif any(len(shape) > 1 for shape in shapes.values()):
+            told = " and ".join(map(_in_words, inputs_nearby(shapes, fits)))
+            told = f"inputs that fit: {told}" if told else ""
     budget.search = max(min(tries.steps, tries.items), 0)
-    words = {name: by_x(shape) for name, shape in (least or {}).items()}
-    named = ", ".join(f"{name}={shape}" for name, shape in words.items())
-    told = f"; the least that fits is {words.get('input', named)}" if words else ""
-    return (replace(d, help=d.help + told) for d in found)
+    return (replace(d, help="; ".join(filter(None, (d.help, told)))) for d in found)
+
+
+def _in_words(shapes: Mapping[str, tuple[int, ...]]) -> str:
+    """Shapes of inputs as the option `--shape` takes them."""
+    words = {name: by_x(shape) for name, shape in shapes.items()}
+    return words.get("input") or ",".join(f"{name}={shape}" for name, shape in words.items())
 
 
 def _refuse_part(spec: Spec) -> NoReturn:

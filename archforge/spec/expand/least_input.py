@@ -1,10 +1,10 @@
-"""Least input of a network that refuses a given one for being too small."""
+"""Inputs that a network takes, where it refuses a given one for its size: the least, or those nearby."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-__all__ = ["least_input"]
+__all__ = ["inputs_nearby", "least_input"]
 
 LARGEST = 1 << 14  # elements along an axis
 Shapes = Mapping[str, tuple[int, ...]]
@@ -31,3 +31,36 @@ def least_input(shapes: Shapes, fits: Callable[[Shapes], bool]) -> Shapes | None
 def _grown(shapes: Shapes, least: int) -> Shapes:
     """The shapes, each spatial axis of at least `least` elements."""
     return {name: (*shape[:1], *(max(n, least) for n in shape[1:])) for name, shape in shapes.items()}
+
+
+COARSEST = 128  # elements of an input behind one of the coarsest map, at most
+
+
+def inputs_nearby(shapes: Shapes, fits: Callable[[Shapes], bool]) -> list[Shapes]:
+    """The next smaller and the next larger shapes of inputs that fit, where `shapes` do not: those whose
+    spatial axes are multiples of the least power of two for which the larger fit. Empty if none do.
+
+    A network that halves its maps k times and doubles them again fits multiples of 2**k.
+    """
+    step = 2
+    while step <= COARSEST:
+        above = _in_steps(shapes, step, up=True)
+        if above != shapes and fits(above):
+            below = _in_steps(shapes, step, up=False)
+            return [
+                shape for shape in (below, above) if shape == above or (min(_extents(shape)) and fits(shape))
+            ]
+        step *= 2
+    return []
+
+
+def _in_steps(shapes: Shapes, step: int, *, up: bool) -> Shapes:
+    """The shapes, each spatial axis a multiple of `step`, the next above or below."""
+    more = step - 1 if up else 0
+    return {
+        name: (*shape[:1], *((n + more) // step * step for n in shape[1:])) for name, shape in shapes.items()
+    }
+
+
+def _extents(shapes: Shapes) -> list[int]:
+    return [n for shape in shapes.values() for n in shape[1:]]
