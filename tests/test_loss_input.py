@@ -53,9 +53,12 @@ ENDS: list[tuple[str, TypedGraph, dict[str, str]]] = [
     (
         "log_softmax",
         graph(*FLAT, "log_softmax"),
-        dict.fromkeys(("nll", "mse", "mae", "huber"), "log_softmax")
-        | dict.fromkeys(("cross_entropy", "kl"), "fc")
+        dict.fromkeys(("cross_entropy", "kl"), "fc")
         | {
+            "nll": "log_softmax",
+            "mse": "`mse` takes values as targets are, and `log_softmax` (log_softmax) gives logarithms",
+            "mae": "`mae` takes values",
+            "huber": "`huber` takes values",
             "bce": "`bce` takes probabilities, and `log_softmax` (log_softmax) gives other numbers",
             "hinge": "`hinge` takes scores",
             "bce_with_logits": "`bce_with_logits` takes scores",

@@ -64,9 +64,9 @@ class Classes(NamedTuple):
         return cls((prediction > bound).astype("int64"), right.astype("int64"), 2)
 
 
-# The numbers that a loss takes: any, scores that a softmax or sigmoid would make probabilities of,
-# probabilities, or their logarithms.
-Reads = Literal["any", "scores", "probabilities", "log_probabilities"]
+# The numbers that a loss takes: any; values as targets are; scores that a softmax or sigmoid would make
+# probabilities of; probabilities; or their logarithms.
+Reads = Literal["any", "values", "scores", "probabilities", "log_probabilities"]
 
 
 class Loss(Part):

@@ -22,8 +22,8 @@ def value_for_loss(typed: TypedGraph, output: str, loss: Loss, span: Span | None
     op where the loss applies that op itself.
 
     span: the place of the loss. Raises E0904 where the output is not what the loss takes: probabilities for
-    scores, which would be squashed twice; scores for probabilities; a softmax along another axis; a type that
-    it cannot take.
+    scores, which would be squashed twice; scores for probabilities; logarithms for values; a softmax along
+    another axis; a type that it cannot take.
     """
     value = typed.outputs[output]
     last = _last_op(typed, value)
@@ -110,6 +110,14 @@ def _require_numbers(typed: TypedGraph, value: str, loss: Loss, span: Span | Non
             help=f"leave `{kind}` out"
             + (", let it be the last op" if kind in loss.takes_under else "")
             + f", or a loss of its output: {others}",
+            notes=_place(made),
+        )
+    if loss.reads == "values" and made is not None and kind in LOG_PROBABILITIES:
+        fail(
+            "E0904",
+            f"`{loss.word}` takes values as targets are, and `{made.name}` ({kind}) gives logarithms",
+            span,
+            help="`nll` or `cross_entropy`, or `softmax` as the last op",
             notes=_place(made),
         )
     wanted = {"probabilities": PROBABILITIES, "log_probabilities": LOG_PROBABILITIES}.get(loss.reads)

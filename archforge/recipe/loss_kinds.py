@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -10,7 +10,7 @@ from archforge.errors import fail
 from archforge.ir import Array, ShapeError, TensorType
 from archforge.ops.base import Axis, resolve_axis
 from archforge.ops.lazy_numpy import np
-from archforge.recipe.base import Classes, Loss, LossValue, NotNegative
+from archforge.recipe.base import Classes, Loss, LossValue, NotNegative, Reads
 from archforge.recipe.targets import target_values
 
 __all__ = ["ClassLoss", "ElementLoss", "ReducedLoss", "log_softmax"]
@@ -68,6 +68,8 @@ class ReducedLoss(Loss):
 
 class ElementLoss(ReducedLoss):
     """A loss of each number of a prediction by itself, against a number of the target."""
+
+    reads: ClassVar[Reads] = "values"
 
     def value(self, prediction: Array, target: Array) -> LossValue:
         wanted = target_values(prediction, target, self.class_axis(prediction))
