@@ -234,6 +234,15 @@ def test_a_number_by_itself_is_on_one_of_two_sides() -> None:
         assert (found.right.tolist(), found.number) == (masks.tolist(), 2)
 
 
+def test_a_function_of_scores_has_classes_where_targets_are_their_numbers() -> None:
+    loss = OwnLoss.of(weighed)
+    found = loss.classes(SCORES, np.array([1, 1]))
+    assert found is not None
+    assert (found.predicted.tolist(), found.number) == ([1, 0], 3)
+    assert loss.classes(SCORES, np.array([1, 9])) is None
+    assert loss.classes(SCORES, SCORES) is loss.classes(SCORES[:, :1], np.array([[1], [0]])) is None
+
+
 def test_an_ignored_class_is_negative() -> None:
     found = part(Loss, "cross_entropy", ignore=255).classes(SCORES, np.array([255, 2]))
     assert found is not None

@@ -11,7 +11,7 @@ from archforge.ir import Array, ShapeError, TensorType, TypedGraph, shape_text
 from archforge.ops.base import Axis
 from archforge.ops.lazy_numpy import np
 from archforge.plan.backward import TrainingPlan, training_plan
-from archforge.recipe.base import Loss, LossValue
+from archforge.recipe.base import Classes, Loss, LossValue
 from archforge.recipe.targets import target_values
 
 __all__ = ["OpsLoss"]
@@ -63,6 +63,11 @@ class OpsLoss(Loss):
         wanted = self.typed.inputs["prediction"]
         if x != wanted:
             raise ShapeError(f"the loss `{self.name}` is of predictions of {wanted}")
+
+    def classes(self, prediction: Array, target: Array) -> Classes | None:
+        if target.size >= prediction.size:
+            return None
+        return Classes.along(self.axis % (prediction.ndim - 1) + 1, prediction, target)
 
     def value(self, prediction: Array, target: Array) -> LossValue:
         found, wanted = TensorType(prediction.shape[1:]), self.typed.inputs["prediction"]

@@ -10,7 +10,7 @@ from pydantic import Field
 from archforge.errors import fail
 from archforge.ir import Array, shape_text
 from archforge.ops.lazy_numpy import np
-from archforge.recipe.base import Loss, LossValue
+from archforge.recipe.base import Classes, Loss, LossValue
 
 __all__ = ["OwnLoss", "gradient_deviation", "require_gradient"]
 
@@ -42,6 +42,14 @@ class OwnLoss(Loss):
         """The loss that a function gives."""
         name = getattr(function, "__qualname__", type(function).__qualname__)
         return cls(name=name, function=function, is_sum=is_sum)
+
+    def classes(self, prediction: Array, target: Array) -> Classes | None:
+        """The classes along the first axis, where targets are their numbers."""
+        are_numbers = np.issubdtype(target.dtype, np.integer)
+        if not are_numbers or target.shape != prediction.shape[:1] + prediction.shape[2:]:
+            return None
+        found = Classes.along(1, prediction, target)
+        return found if target.max(initial=0) < found.number else None
 
     def value(self, prediction: Array, target: Array) -> LossValue:
         found: Any = self.function(prediction, target)
