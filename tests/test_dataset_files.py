@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from archforge.data.preprocessing import Preprocessing
-from archforge.datasets.base import DataSettings, Samples
+from archforge.datasets.base import DataSettings, Format, Samples
 from archforge.datasets.batches import Batches
 from archforge.datasets.examine import class_counts, examine
 from archforge.datasets.fit import fitted
@@ -22,6 +23,7 @@ from archforge.datasets.formats.text import Text
 from archforge.datasets.given import given_data
 from archforge.datasets.opening import detect, open_data
 from archforge.errors import DiagnosticError
+from archforge.parts import all_parts
 
 pillow = pytest.importorskip("PIL.Image")
 
@@ -289,7 +291,6 @@ def test_text_is_windows_of_characters_with_the_next_as_targets(tmp_path: Path) 
     assert detect(tmp_path / "a.txt") == Text()
     data = open_data(tmp_path / "a.txt", (3, 5))
     assert data.held_back is not None
-    assert data.note == "the last 6 of 32 characters are held back"
     assert (len(data.train), len(data.held_back)) == (23, 3)
     assert data.train.classes == ("\n", "a", "b", "c", "d")
     x, y = everything(data.train)
@@ -433,3 +434,69 @@ def test_values_that_are_no_data_are_refused(given: Any, said: str) -> None:
 def test_folders_held_back_without_any_to_train_on_are_refused(tmp_path: Path) -> None:
     (animals(tmp_path) / "train").rename(tmp_path / "trian")
     assert "has val, and no folder called train" in refusal(lambda: open_data(tmp_path, COLOURS))
+
+
+# Damaged files
+
+
+def cifar(root: Path) -> None:
+    (root / "data_batch_1.bin").write_bytes(records([1, 0, 1, 0]).tobytes())
+
+
+def text(root: Path) -> None:
+    (root / "a.txt").write_bytes(b"ab" * 20)
+
+
+def idx(root: Path) -> None:
+    images = bytes([0, 0, 8, 3, 0, 0, 0, 4, 0, 0, 0, 8, 0, 0, 0, 8]) + bytes(range(256))
+    (root / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(images))
+    (root / "train-labels-idx1-ubyte").write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 4, 0, 1, 0, 1]))
+
+
+def npz(root: Path) -> None:
+    np.savez_compressed(root / "a.npz", x=np.zeros((4, 8, 8), np.uint8), y=np.arange(4) % 2)
+
+
+SAMPLES: dict[str, tuple[Callable[[Path], Any], tuple[int, ...], str]] = {
+    "cifar": (cifar, (3, 32, 32), ""),
+    "folders": (animals, COLOURS, ""),
+    "idx": (idx, (1, 8, 8), ""),
+    "masks": (masked, COLOURS, ""),
+    "npz": (npz, (1, 8, 8), "a.npz"),
+    "text": (text, (3, 2), "a.txt"),
+}
+
+
+def test_every_format_of_files_has_samples_here() -> None:
+    assert {*SAMPLES, "digits"} == {*all_parts(Format)}
+
+
+@pytest.mark.parametrize("word", SAMPLES)
+def test_damaged_files_are_diagnostics_or_read(word: str, tmp_path: Path) -> None:
+    """Whatever bytes a file has, nothing but a diagnostic comes of it, and every batch has its shape."""
+    make, shape, name = SAMPLES[word]
+    make(tmp_path)
+    draw = np.random.default_rng(0)
+    files = sorted(path for path in tmp_path.rglob("*") if path.is_file())
+    told: set[str] = set()
+    for _ in range(60):
+        path = files[draw.integers(len(files))]
+        whole = path.read_bytes()
+        damaged = bytearray(whole)
+        if draw.random() < 0.3:
+            damaged = damaged[: draw.integers(len(whole))]
+        for _ in range(draw.integers(1, 4)):
+            if damaged:
+                damaged[draw.integers(len(damaged))] = draw.integers(256)
+        path.write_bytes(damaged)
+        try:
+            train = open_data(tmp_path / name, shape, all_parts(Format)[word]()).train
+            examine(given_data(train, shape), None)
+            fit = fitted(train, shape, DataSettings(), training=True)
+            for batch in Batches(train, fit, 2).epoch():
+                assert batch.x.shape[1:] == shape
+        except DiagnosticError as error:
+            told |= {diagnostic.code for diagnostic in error.diagnostics}
+        path.write_bytes(whole)
+    assert told
+    assert told <= {"E0601", "E0607", "E0706"}

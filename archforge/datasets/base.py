@@ -104,12 +104,10 @@ class Samples(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """Samples to train on, and those held back, where the data say which. note: how they were split or
-    chosen, in words, where a reader must know."""
+    """Samples to train on, and those held back, where the data say which."""
 
     train: Samples
     held_back: Samples | None = None
-    note: str = ""
 
 
 class Format(Part):

@@ -24,7 +24,7 @@ def split(
     elif stratify and not (validation and data.held_back is None):
         help = "limit or validation, of which it says how they are drawn"
         fail("E0609", "`stratify` changes nothing here", help=help)
-    return Data(train, held_back, data.note)
+    return Data(train, held_back)
 
 
 def _held_back(samples: Samples, share: float, stratify: bool, seed: int) -> tuple[Subset, Subset]:

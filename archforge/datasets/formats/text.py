@@ -59,10 +59,7 @@ class Text(Format):
                 have = f"{path} has {len(part.codes):,} characters {said}"
                 message = f"{have}, fewer than a window of {window} and one"
                 fail("E0601", message, help="a longer text, or another share `held_back`")
-        note = (
-            f"the last {len(codes) - end:,} of {len(codes):,} characters are held back" if held_back else ""
-        )
-        return Data(train, held_back, note)
+        return Data(train, held_back)
 
 
 class TextWindows:
