@@ -182,4 +182,4 @@ def test_a_fit_says_what_it_does() -> None:
     data = sampled("data", np.zeros((2, 3, 20, 30), np.uint8), np.arange(2))
     settings = DataSettings(resize="exact", augment=(PaddedCrop(),))
     words = fitted(data, (3, 8, 8), settings, training=True).words()
-    assert words[:2] == ["scaled to 8x8, both sides, bilinear", "padded_crop"]
+    assert words[:3] == ["scaled to 8x8, bilinear", "padded_crop", "values 0 to 1"]

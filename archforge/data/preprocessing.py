@@ -6,20 +6,22 @@ import math
 import re
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 __all__ = [
     "DEFAULT_CROP",
     "INTERPOLATIONS",
     "PIXEL_VALUES",
     "SHARE",
+    "Interpolation",
     "PixelValues",
     "Preprocessing",
     "share_of",
 ]
 
 # The filters, by the names of Pillow, torchvision and timm; all but `nearest` smooth what they shrink.
-INTERPOLATIONS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
+Interpolation = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
+INTERPOLATIONS: tuple[str, ...] = get_args(Interpolation)
 # Sources: torchvision.transforms._presets.ImageClassification, 224 of 256; timm's DEFAULT_CROP_PCT.
 DEFAULT_CROP = Fraction(7, 8)
 
@@ -122,9 +124,14 @@ class Preprocessing:
     def describe(self, shape: tuple[int, ...]) -> str:
         """The steps in words, for an input of this shape, channels first."""
         channels, height, width = shape
+        return ", ".join([*self.scaling((height, width)), *self.pixel_values(channels).words()])
+
+    def scaling(self, size: tuple[int, int]) -> list[str]:
+        """The steps in words up to a picture of this height and width."""
+        height, width = size
         tall, wide = (math.floor(n / self.kept) for n in (height, width))
         sides = f"{tall}x{wide}" if self.exact or tall != wide else f"shorter side {tall}"
         steps = [f"scaled to {sides}, {self.interpolation}"]
         if (self.exact, tall, wide) != (True, height, width):
             steps.append(f"centre {height}x{width}")
-        return ", ".join([*steps, *self.pixel_values(channels).words()])
+        return steps

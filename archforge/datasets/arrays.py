@@ -20,6 +20,7 @@ from archforge.ops.lazy_numpy import np
 __all__ = ["ArraySamples", "Layout", "Rows", "Subset", "input_rows", "sampled", "target_rows"]
 
 Layout = Literal["channels_first", "channels_last"]
+HASHED = 1024  # rows at a time
 CHANNELS = ((1, 3), (4,))  # of pictures, by which their place is told; the last if nothing else fits
 
 
@@ -40,7 +41,9 @@ class Rows:
     @classmethod
     def of(cls, array: AnyArray | StoredArray, name: str) -> Rows:
         """The rows of an array in memory or in a file."""
-        return cls(name, tuple(array.shape), array.dtype, partial(np.asarray, array))
+        rows = cls(name, tuple(array.shape), array.dtype, partial(np.asarray, array))
+        rows._array = array if isinstance(array, np.ndarray) else None
+        return rows
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -55,8 +58,8 @@ class Rows:
             return self._array
 
     def changed(self, shape: tuple[int, ...], dtype: Any, change: Callable[[AnyArray], AnyArray]) -> Rows:
-        """Rows of another shape or dtype, which `change` makes of these."""
-        return Rows(self.name, shape, dtype, lambda: change(self.array))
+        """Rows of another shape or dtype, which `change` makes of these. Only the changed ones are kept."""
+        return Rows(self.name, shape, dtype, lambda: change(self.load()))
 
 
 class ArraySamples:
@@ -85,7 +88,8 @@ class ArraySamples:
         hash = hashlib.sha256()
         for rows in (self.x, self.y):
             hash.update(f"{rows.dtype} {rows.shape}\n".encode())
-            hash.update(np.ascontiguousarray(rows.array).data)
+            for first in range(0, len(rows), HASHED):
+                hash.update(np.ascontiguousarray(rows.array[first : first + HASHED]).data)
         return hash.hexdigest()
 
     def __len__(self) -> int:

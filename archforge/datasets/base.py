@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple,
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from archforge.data.preprocessing import Interpolation
 from archforge.ops.base import Flag, PositiveReal, Real
 from archforge.parts import Part
 
@@ -180,7 +181,7 @@ class DataSettings(BaseModel):
 
     format: Format | None = None
     resize: Annotated[Literal["exact", "shorter"], Field(description="`exact` or `shorter`")] | None = None
-    interpolation: Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"] | None = None
+    interpolation: Interpolation | None = None
     normalise: Normalise | None = None
     convert_channels: Flag = False
     augment: tuple[Transform, ...] = ()

@@ -45,16 +45,14 @@ def _beyond(samples: Samples, classes: int | None, ignore: int | None) -> Iterat
     beyond = np.unique(labels[(labels >= classes) & (labels != (-1 if ignore is None else ignore))])
     if not beyond.size:
         return
-    names = samples.classes
-    shown = f"class {beyond[0]} ({names[beyond[0]]})" if beyond[0] < len(names) else _classes(beyond)
-    help = _network_of(max(int(labels.max()) + 1, len(names)))
+    help = _network_of(max(int(labels.max()) + 1, len(samples.classes)))
     if samples.targets == "classes" and samples.stored == "pictures":
         values = ", ".join(map(str, np.unique(labels)))
         help = f"--set 'train.data.format={{masks: {{values: [{values}]}}}}', the values of each class"
     elif labels.min() == 1 and beyond.tolist() == [classes]:
         help = "classes are numbered from 0: y - 1"
-    message = f"{samples.name} has {shown}, and the network the classes 0 to {classes - 1}"
-    yield Diagnostic("E0607", message, help=help)
+    has = _named(samples) or f"{samples.name} has {_classes(beyond)}"
+    yield Diagnostic("E0607", f"{has}, and the network has the classes 0 to {classes - 1}", help=help)
 
 
 def _empty(samples: Samples, classes: int) -> Iterator[Diagnostic]:
@@ -62,10 +60,18 @@ def _empty(samples: Samples, classes: int) -> Iterator[Diagnostic]:
     counts = class_counts(samples, classes)
     if counts is None or counts.all():
         return
-    missing = _classes(np.flatnonzero(counts == 0))
     help = f"{_network_of(int(counts.nonzero()[0].max()) + 1)}, or samples of each"
+    missing = _classes(np.flatnonzero(counts == 0))
     message = f"{samples.name} has no sample of {missing} of the network's {classes}"
+    if len(samples.classes) < classes and samples.classes:
+        message = f"{_named(samples)}, and the network {classes}"
     yield Diagnostic("E0607", message, help=help)
+
+
+def _named(samples: Samples) -> str:
+    """The classes that samples have names for, in words; empty where they have none."""
+    names = samples.classes
+    return f"{samples.name} has {len(names)} classes, {listed(names, 80)}" if names else ""
 
 
 def _network_of(classes: int) -> str:

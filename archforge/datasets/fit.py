@@ -67,10 +67,7 @@ class Fit:
 
     def words(self) -> list[str]:
         """The steps in words."""
-        words = []
-        if self.steps and self.steps.resize:
-            kept = "both sides" if self.steps.resize.exact else "the shorter side, its middle"
-            words.append(f"scaled to {by_x(self.steps.size)}, {kept}, {self.steps.resize.interpolation}")
+        words = self.steps.resize.scaling(self.steps.size) if self.steps and self.steps.resize else []
         words += [transform.word for transform in self.steps.augment] if self.steps else []
         return [*words, *(self.values.words() if self.values else ["values as they are"])]
 
@@ -134,6 +131,8 @@ def fitted(
 ) -> Fit:
     """The way from samples to inputs of this shape. profile: the recipe for pictures that the network's
     profile prescribes. training: the samples are augmented. Raises E0607, E0609 with what does not fit."""
+    if settings.interpolation and not settings.resize and not profile:
+        fail("E0609", "`interpolation` changes nothing without `resize`", help=RESIZE)
     found = _found_picture(samples, shape)
     if samples.shape is not None and found is None:
         return _plain(samples, shape, settings)

@@ -21,7 +21,7 @@ def split(
         train, held_back = _held_back(train, validation, stratify, seed)
     if limit:
         train = _limited(train, limit, stratify, seed)
-    elif stratify and not (validation and data.held_back is None):
+    elif stratify and not validation:
         help = "limit or validation, of which it says how they are drawn"
         fail("E0609", "`stratify` changes nothing here", help=help)
     return Data(train, held_back)

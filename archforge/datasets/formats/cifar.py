@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -84,16 +85,10 @@ class Cifar(Format):
         name = str(files[0] if len(files) == 1 else files[0].parent / kind.train)
         place = len(kind.classes) - 1 if self.labels == "fine" else 0
         counts = [_size(file, kind) // kind.record for file in files]
-        records = Rows(
-            name, (sum(counts), kind.record), np.dtype(np.uint8), lambda: _records(files, counts, kind)
-        )
-        first = len(kind.classes)
-        x = records.changed(
-            (len(records), *SHAPE), records.dtype, lambda found: found[:, first:].reshape(-1, *SHAPE)
-        )
-        y = records.changed(
-            (len(records),), np.dtype(np.int64), lambda found: found[:, place].astype(np.int64)
-        )
+        number = sum(counts)
+        records = cache(lambda: _records(files, counts, kind))
+        x = Rows(name, (number, *SHAPE), np.dtype(np.uint8), lambda: _pixels(records(), len(kind.classes)))
+        y = Rows(name, (number,), np.dtype(np.int64), lambda: records()[:, place].astype(np.int64))
         return ArraySamples(name, x, y, _names(files[0].parent / kind.names[place], kind.classes[place]))
 
 
@@ -141,6 +136,12 @@ def _records(files: Sequence[Path], counts: Sequence[int], kind: Kind) -> AnyArr
                 fail("E0601", message, help="it may be of another kind")
         first += count
     return found
+
+
+def _pixels(records: AnyArray, first: int) -> AnyArray:
+    """The pictures in records, uint8[N, 3, 32, 32], which are not copied."""
+    strides = (records.strides[0], 32 * 32, 32, 1)
+    return np.lib.stride_tricks.as_strided(records[:, first:], (len(records), *SHAPE), strides)
 
 
 def _names(path: Path, count: int) -> tuple[str, ...]:

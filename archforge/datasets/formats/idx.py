@@ -64,6 +64,9 @@ class Idx(Format):
             if "labels" in path.name and not self.labels:
                 help = "the file of images, whose labels lie beside it, or their folder"
                 fail("E0601", f"{path} holds labels by its name", help=help)
+            for setting in ("images", "held_back_images", "held_back_labels"):
+                if getattr(self, setting):
+                    fail("E0609", f"`{setting}` is for a folder, and {path} is a file", help="its folder")
             return Data(_samples(path, self._labels(path, self.labels)))
         train = self._images(path, self.images, 0)
         if train is None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from archforge.data.preprocessing import Interpolation
 from archforge.datasets.base import AnyArray, Transform
 from archforge.datasets.scaling import cut_and_scaled
 from archforge.ops.base import PositiveReal
@@ -37,7 +38,7 @@ class RandomResizedCrop(Transform):
 
     scale: tuple[PartOfArea, PartOfArea] = (0.08, 1.0)
     ratio: tuple[PositiveReal, PositiveReal] = (3 / 4, 4 / 3)
-    interpolation: Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"] = "bilinear"
+    interpolation: Interpolation = "bilinear"
 
     def apply(
         self, picture: AnyArray, mask: AnyArray | None, size: tuple[int, int], draw: Generator
