@@ -18,14 +18,22 @@ from archforge.backends.numba.runtime.tape import Params, TapeValue
 from archforge.backends.numba.runtime.unit_recipe import UnitRecipe
 from archforge.backends.numba.toolchain.machine import FLOAT, machine
 from archforge.ir import TensorType
-from archforge.ops.base import resolve_axis
+from archforge.ops.base import Array, resolve_axis
 from archforge.ops.global_response_norm import GlobalResponseNorm
 from archforge.ops.layer_norm import LayerNorm
 from archforge.ops.lrn import Lrn
 from archforge.ops.softmax import Softmax
 from archforge.plan import Kernel
 
-__all__ = ["global_response_norm", "layer_norm", "lrn", "softmax", "softmax_gradient"]
+__all__ = [
+    "global_response_norm",
+    "layer_norm",
+    "lrn",
+    "lrn_numbers",
+    "pixels_back",
+    "response_factors",
+    "softmax",
+]
 
 CHUNK = 1 << 13  # floats of a unit
 
@@ -60,14 +68,18 @@ def lrn(op: Lrn, x: TensorType) -> Kernel | None:
     """Local response normalisation; None where it takes roots of numbers that may be negative."""
     if op.k <= 0 or op.alpha < 0:
         return None
-    numbers = {
+    return Kernel(lambda params, x: _record_pixels("lrn", x.blocked(), lrn_numbers(op)))
+
+
+def lrn_numbers(op: Lrn) -> dict[str, Any]:
+    """The fields of ACROSS for the windows of a local response normalisation."""
+    return {
         "before": op.size // 2,
         "size": op.size,
         "constant": op.k,
         "factor": op.alpha / op.size,
         "power": -op.beta,
     }
-    return Kernel(lambda params, x: _record_pixels("lrn", x.blocked(), numbers))
 
 
 def global_response_norm(op: GlobalResponseNorm, x: TensorType) -> Kernel:
@@ -79,20 +91,25 @@ def global_response_norm(op: GlobalResponseNorm, x: TensorType) -> Kernel:
 
     def run(params: Params, x: TapeValue) -> TapeValue:
         x = along(x, axis)
-        sums = square_sums(x)
-        numbers = {"weight": params["weight"], "constant": op.eps}
-        factors = _record_pixels("responses", sums, numbers, x.tape.temporary(sums.shape))
+        factors = response_factors(square_sums(x), params["weight"], op.eps)
         return weighed(x, factors.place, params["bias"], factor_image=factors.image)
 
     return AnyAxis(run, pack, packing=op.kind)
 
 
-def softmax_gradient(op: Softmax, y: TapeValue, dy: TapeValue) -> TapeValue:
-    """Record the gradient before softmax, or before its logarithm, from that behind it."""
-    axis = resolve_axis(op.axis, TensorType(y.shape))
-    y, dy = along(y, axis), along(dy, axis)
-    numbers = {"dy": dy.place, "dy_image": dy.image}
-    return _record_pixels(f"{op.kind}_back", y, numbers, y.tape.temporary(y.shape, axis))
+def response_factors(sums: TapeValue, weight: Array, eps: float) -> TapeValue:
+    """Record the factors of channels from their sums of squares, for each image."""
+    numbers = {"weight": weight, "constant": eps}
+    return _record_pixels("responses", sums, numbers, sums.tape.temporary(sums.shape))
+
+
+def pixels_back(
+    name: str, x: TapeValue, dy: TapeValue, numbers: Mapping[str, Any] | None = None
+) -> TapeValue:
+    """Record one call of the unit `name` over all pixels of two values that lie alike, with fields of ACROSS
+    that are its own."""
+    given = merged({"dy": dy.place, "dy_image": dy.image}, numbers or {})
+    return _record_pixels(name, x, given, x.tape.temporary(x.shape, x.axis))
 
 
 def _record_pixels(
@@ -113,7 +130,7 @@ def _record_pixels(
         {"out": out.place, "out_image": out.image},
         numbers or {},
     )
-    # A pixel, what is made of it, and a window's margin.
-    scratch = (3 * width + fields.get("size", 0)) * FLOAT
+    # A pixel, its gradient, what is made of it, and a window's margin.
+    scratch = ((4 if "dy" in fields else 3) * width + fields.get("size", 0)) * FLOAT
     x.tape.call(UnitRecipe("across_channels", name), ACROSS, fields, x.tape.batch * chunks, scratch)
     return out

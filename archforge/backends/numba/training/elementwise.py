@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from archforge.backends.numba.families import across_channels, elementwise, moves
-from archforge.backends.numba.families.across_channels import softmax_gradient
+from archforge.backends.numba.families import elementwise, moves
 from archforge.backends.numba.families.channel_blocks import lanes_of
 from archforge.backends.numba.families.channel_windows import weighed
 from archforge.backends.numba.families.elementwise import record_elements, record_slopes
@@ -27,7 +26,6 @@ from archforge.ops.reshape import Reshape
 from archforge.ops.scale import LayerScale, Scale
 from archforge.ops.shuffle import Shuffle
 from archforge.ops.slice import Slice
-from archforge.ops.softmax import Softmax
 from archforge.plan import Kernel
 
 __all__ = [
@@ -46,7 +44,6 @@ __all__ = [
     "scale",
     "shuffle",
     "slice_",
-    "softmax",
 ]
 
 
@@ -177,17 +174,6 @@ def layer_scale(op: LayerScale, x: TensorType) -> TrainingKernel:
         return (weighed(back.dy, on.saved["factor"]) if back.wanted[0] else None,)
 
     return TrainingKernel(forward, backward)
-
-
-def softmax(op: Softmax, x: TensorType) -> TrainingKernel:
-    """Softmax over any axis, or its logarithm, by the kind of the op."""
-    run = across_channels.softmax(op, x).run
-
-    def forward(on: NodeOnTape, x: TapeValue) -> TapeValue:
-        made: TapeValue = run({}, x)
-        return made
-
-    return TrainingKernel(forward, lambda on, back: (softmax_gradient(op, back.output, back.dy),))
 
 
 def moved(kernel: Kernel, back: Kernel) -> TrainingKernel:

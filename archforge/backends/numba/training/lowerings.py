@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from archforge.backends.numba.families.epilogues import ACTIVATIONS
-from archforge.backends.numba.training import batch_norm, conv, elementwise, pools
+from archforge.backends.numba.training import across_channels, batch_norm, conv, elementwise, pools
 from archforge.backends.numba.training.kernel import TrainingLowering
 from archforge.ops.activations import CLAMPS
 
@@ -23,10 +23,13 @@ TRAINING: dict[str, TrainingLowering] = {
     "flatten": elementwise.flatten,
     "global_avg_pool": pools.global_pool,
     "global_max_pool": pools.global_pool,
+    "global_response_norm": across_channels.global_response_norm,
     "identity": elementwise.identity,
     "layer_scale": elementwise.layer_scale,
     "linear": conv.linear,
-    "log_softmax": elementwise.softmax,
+    "layer_norm": across_channels.layer_norm,
+    "log_softmax": across_channels.softmax,
+    "lrn": across_channels.lrn,
     "max_pool": pools.max_pool,
     "multiply": elementwise.multiply,
     "pad": elementwise.pad,
@@ -35,5 +38,5 @@ TRAINING: dict[str, TrainingLowering] = {
     "scale": elementwise.scale,
     "shuffle": elementwise.shuffle,
     "slice": elementwise.slice_,
-    "softmax": elementwise.softmax,
+    "softmax": across_channels.softmax,
 }

@@ -11,10 +11,14 @@ from archforge.backends.numba.units.intrinsics import LANES, VECTOR, across_reco
 
 __all__ = [
     "layer_norm",
+    "layer_norm_back",
     "log_softmax",
     "log_softmax_back",
     "lrn",
+    "lrn_back",
+    "response_products",
     "responses",
+    "responses_back",
     "softmax",
     "softmax_back",
 ]
@@ -189,6 +193,29 @@ def layer_norm(row: int, unit: int, scratch: int) -> None:
         put(r, image, pixel, scratch)
 
 
+def layer_norm_back(row: int, unit: int, scratch: int) -> None:
+    """The way back through normalisation over the channels of each pixel, from its input."""
+    r = across_record(row)
+    image, first, last = begin(r, unit)
+    x, d = floats(scratch, r.channels), floats(scratch + r.blocks * VECTOR, r.channels)
+    weight = floats(r.weight, r.channels)
+    count = F(r.channels)
+    for pixel in range(first, last):
+        take(r, image, pixel, scratch)
+        take_gradient(r, image, pixel, scratch + r.blocks * VECTOR)
+        mean = total(x) / count
+        for i in range(r.channels):
+            x[i] -= mean
+        factor = F(1) / np.sqrt(total_of_squares(x) / count + r.constant)
+        for i in range(r.channels):
+            x[i] *= factor
+            d[i] *= weight[i]
+        mean, slope = total(d) / count, total_of_products(d, x) / count
+        for i in range(r.channels):
+            x[i] = (d[i] - mean - x[i] * slope) * factor
+        put(r, image, pixel, scratch)
+
+
 def lrn(row: int, unit: int, scratch: int) -> None:
     """Local response normalisation. The squares lie between zeros, for channels that do not exist."""
     r = across_record(row)
@@ -214,6 +241,43 @@ def lrn(row: int, unit: int, scratch: int) -> None:
         put(r, image, pixel, scratch)
 
 
+def lrn_back(row: int, unit: int, scratch: int) -> None:
+    """The way back through local response normalisation, from its input. A channel is in the windows of those
+    that see it: what they weigh lies between zeros too."""
+    r = across_record(row)
+    image, first, last = begin(r, unit)
+    x, d = floats(scratch, r.channels), floats(scratch + r.blocks * VECTOR, r.channels)
+    edge = scratch + 2 * r.blocks * VECTOR
+    sums = floats(edge + (r.channels + r.size) * 4, r.channels)
+    constant, factor, power = r.constant, r.factor, r.power
+    for pixel in range(first, last):
+        take(r, image, pixel, scratch)
+        take_gradient(r, image, pixel, scratch + r.blocks * VECTOR)
+        fill(edge, r.channels + r.size - 1, F(0))
+        squares = floats(edge + r.before * 4, r.channels)
+        for i in range(r.channels):
+            squares[i] = x[i] * x[i]
+            sums[i] = constant
+        for k in range(r.size):
+            near = floats(edge + k * 4, r.channels)
+            for i in range(r.channels):
+                sums[i] += factor * near[i]
+        fill(edge, r.channels + r.size - 1, F(0))
+        weighed = floats(edge + (r.size - 1 - r.before) * 4, r.channels)
+        for i in range(r.channels):
+            scale = exp32(power * log32(sums[i]))
+            d[i] *= scale
+            weighed[i] = d[i] * x[i] / sums[i]
+            sums[i] = F(0)
+        for k in range(r.size):
+            near = floats(edge + k * 4, r.channels)
+            for i in range(r.channels):
+                sums[i] += near[i]
+        for i in range(r.channels):
+            x[i] = d[i] + F(2) * factor * power * x[i] * sums[i]
+        put(r, image, pixel, scratch)
+
+
 def responses(row: int, unit: int, scratch: int) -> None:
     """Factors of channels from their sums of squares: 1 + weight * norm / mean of all norms."""
     r = across_record(row)
@@ -227,4 +291,40 @@ def responses(row: int, unit: int, scratch: int) -> None:
         share = F(1) / (total(x) / F(r.channels) + r.constant)
         for i in range(r.channels):
             x[i] = F(1) + weight[i] * (x[i] * share)
+        put(r, image, pixel, scratch)
+
+
+def response_products(row: int, unit: int, scratch: int) -> None:
+    """Responses of channels, norm / mean of all norms, from their sums of squares, times `dy`."""
+    r = across_record(row)
+    image, first, last = begin(r, unit)
+    x, d = floats(scratch, r.channels), floats(scratch + r.blocks * VECTOR, r.channels)
+    for pixel in range(first, last):
+        take(r, image, pixel, scratch)
+        take_gradient(r, image, pixel, scratch + r.blocks * VECTOR)
+        for i in range(r.channels):
+            x[i] = np.sqrt(x[i])
+        share = F(1) / (total(x) / F(r.channels) + r.constant)
+        for i in range(r.channels):
+            x[i] *= share * d[i]
+        put(r, image, pixel, scratch)
+
+
+def responses_back(row: int, unit: int, scratch: int) -> None:
+    """The gradients of the norms of channels over the norms, from their sums of squares and, as `dy`, the
+    sums of products of a map with its gradient. That of a map of zeros is 0."""
+    r = across_record(row)
+    image, first, last = begin(r, unit)
+    x, d = floats(scratch, r.channels), floats(scratch + r.blocks * VECTOR, r.channels)
+    weight = floats(r.weight, r.channels)
+    for pixel in range(first, last):
+        take(r, image, pixel, scratch)
+        take_gradient(r, image, pixel, scratch + r.blocks * VECTOR)
+        for i in range(r.channels):
+            x[i] = np.sqrt(x[i])
+            d[i] *= weight[i]
+        share = F(1) / (total(x) / F(r.channels) + r.constant)
+        shared = total_of_products(d, x) / F(r.channels) * share * share
+        for i in range(r.channels):
+            x[i] = (d[i] * share - shared) / x[i] if x[i] > F(0) else F(0)
         put(r, image, pixel, scratch)
