@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -30,9 +30,12 @@ LINE = 64  # bytes of the counters of one thread, as the scheduler counts
 
 
 class Workspace:
-    """A tape with memory, which runs one call of the network at a time."""
+    """A tape with memory, which runs one call of the network at a time. `memory` gives uint8[size] for its
+    values, by default memory of its own; workspaces that never run together may share some."""
 
-    def __init__(self, tape: Tape, *, share_memory: bool = True) -> None:
+    def __init__(
+        self, tape: Tape, *, share_memory: bool = True, memory: Callable[[int], Array] | None = None
+    ) -> None:
         # Inputs that stay as they are given are read where the caller has them.
         self._outside: dict[int, list[tuple[Array, str, int]]] = {
             value.place.buffer: [] for _, value in tape.inputs if not value.is_blocked
@@ -44,7 +47,7 @@ class Workspace:
         offsets = [0 if i in self._outside else next(at) for i in range(len(tape.sizes))]
         self._tape = tape
         require_memory(size, f"the values of a batch of {tape.images}")
-        self._arena = aligned((size,), np.uint8)
+        self._arena = memory(size) if memory else aligned((size,), np.uint8)
         self._offsets = offsets
         self._scratch = aligned((machine().threads, tape.scratch), np.uint8)
         self._scratch_of = [scratch.ctypes.data for scratch in self._scratch]  # by thread

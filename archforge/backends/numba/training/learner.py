@@ -43,6 +43,7 @@ class NumbaLearner:
         self._given: dict[str, Array] = {}
         self._params: dict[str, Array] = {}
         self._workspaces = LastUsed(self._workspace, most=2)  # whole batches, and the last one of an epoch
+        self._arena = aligned((0,), np.uint8)
         self._batch: Batch | None = None
 
     @property
@@ -84,7 +85,13 @@ class NumbaLearner:
         return TapeRecorder(self._nodes, images, *arrays, self._on_its_way).recorded()
 
     def _workspace(self, images: int) -> Workspace:
-        return Workspace(self.recorded(images))
+        return Workspace(self.recorded(images), memory=self._memory)
+
+    def _memory(self, size: int) -> Array:
+        """Memory for the values of one size of batch, which the others use too if it is large enough."""
+        if size > len(self._arena):
+            self._arena = aligned((size,), np.uint8)
+        return self._arena
 
     def _on_its_way(self) -> Batch:
         if self._batch is None:
