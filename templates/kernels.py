@@ -271,6 +271,11 @@ def relu6(x):
     return np.clip(x, 0, 6)
 
 
+def clip(x, *, min=None, max=None):
+    """Elements are kept between two bounds, of which one may be left out."""
+    return np.clip(x, min, max)
+
+
 def leaky_relu(x, *, slope=0.01):
     """Negative elements shrink."""
     return np.where(x > 0, x, x * slope)

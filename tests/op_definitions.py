@@ -40,6 +40,12 @@ def softplus(v: float) -> float:
     return math.log(1 + math.exp(v))
 
 
+def clip(op: Any, v: float) -> float:
+    if op.min is not None and v < op.min:
+        return float(op.min)
+    return float(op.max) if op.max is not None and v > op.max else v
+
+
 def gelu(op: Any, v: float) -> float:
     if op.approximate == "tanh":
         return v / 2 * (1 + math.tanh(math.sqrt(2 / math.pi) * (v + 0.044715 * v**3)))
@@ -54,6 +60,7 @@ def selu(op: Any, v: float) -> float:
 ELEMENTWISE: dict[str, Callable[[Any, float], float]] = {
     "abs": lambda op, v: v if v > 0 else -v,
     "channel_dropout": lambda op, v: v,
+    "clip": clip,
     "dropout": lambda op, v: v,
     "elu": lambda op, v: v if v > 0 else op.alpha * (math.exp(v) - 1),
     "gelu": gelu,

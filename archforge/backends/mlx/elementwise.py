@@ -15,12 +15,24 @@ import mlx.core as mx
 from archforge.backends.mlx.channels_last import Params
 from archforge.ir import TensorType
 from archforge.ops.activations import SELU_ALPHA, SELU_SCALE, Elu, Gelu, LeakyRelu
+from archforge.ops.clip import Clamp
 from archforge.ops.merge import Multiply
 from archforge.ops.prelu import Prelu
 from archforge.ops.scale import LayerScale, Scale
 from archforge.plan import Kernel, Lowering
 
-__all__ = ["ACTIVATIONS", "elu", "gelu", "layer_scale", "leaky_relu", "merge", "multiply", "prelu", "scale"]
+__all__ = [
+    "ACTIVATIONS",
+    "clip",
+    "elu",
+    "gelu",
+    "layer_scale",
+    "leaky_relu",
+    "merge",
+    "multiply",
+    "prelu",
+    "scale",
+]
 
 
 def _softplus(x: mx.array) -> mx.array:
@@ -58,6 +70,10 @@ ACTIVATIONS: Mapping[str, Lowering] = {
         "identity": lambda x: x,
     }.items()
 }
+
+
+def clip(op: Clamp, x: TensorType) -> Kernel:
+    return Kernel(lambda params, x: mx.clip(x, op.min, op.max))
 
 
 def elu(op: Elu, x: TensorType) -> Kernel:

@@ -180,6 +180,7 @@ LOWERINGS: Mapping[str, Lowering] = {
     "avg_pool": conv_and_pool.avg_pool,
     "bn": batch_norm,
     "channel_dropout": elementwise.ACTIVATIONS["identity"],
+    "clip": elementwise.clip,
     "concat": concat,
     "conv": conv_and_pool.conv,
     "conv_transpose": conv_and_pool.conv_transpose,

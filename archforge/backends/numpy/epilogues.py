@@ -14,7 +14,7 @@ from archforge.plan.contract import Pack, unpacked
 
 __all__ = ["ABSORBED", "ACTIVATION_KINDS", "Part", "activate", "finish", "in_parts"]
 
-ACTIVATION_KINDS = frozenset(("elu", "gelu", "leaky_relu", *(cls.op for cls in ACTIVATIONS)))
+ACTIVATION_KINDS = frozenset(("clip", "elu", "gelu", "leaky_relu", *(cls.op for cls in ACTIVATIONS)))
 ABSORBED = ACTIVATION_KINDS | {"add"}
 
 Part = tuple[slice, ...]  # of any axes from the first on

@@ -39,8 +39,11 @@ def _clip(node: OnnxNode) -> list[OnnxTranslation]:
         node.attributes.get(name) if array is None else float(array)
         for name, array in (("min", node.constant(1)), ("max", node.constant(2)))
     ]
-    require(bounds == [0, 6], "bounds other than 0 and 6")
-    return [OnnxTranslation((bound_op("relu6"),))]
+    require(bounds != [None, None], "no bounds")
+    low, high = bounds
+    return [
+        OnnxTranslation((bound_op("relu6") if bounds == [0, 6] else bound_op("clip", min=low, max=high),))
+    ]
 
 
 def _swish(node: OnnxNode) -> list[OnnxTranslation]:
@@ -382,7 +385,7 @@ ONNX_OPS: Mapping[str, OnnxOp] = {
     "Add": OnnxOp("add", _merge("add")),
     "AveragePool": OnnxOp("avg_pool", _pool("avg_pool")),
     "BatchNormalization": OnnxOp("bn", _batch_norm),
-    "Clip": OnnxOp("relu6", _clip),
+    "Clip": OnnxOp("clip", _clip),
     "Concat": OnnxOp("concat", _concat),
     "Conv": OnnxOp("conv", _conv),
     "ConvTranspose": OnnxOp("conv_transpose", _conv_transpose),

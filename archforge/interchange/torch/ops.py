@@ -306,6 +306,7 @@ TORCH_OPS: Mapping[str, Translation] = {
     "avg_pool": _avg_pool,
     "bn": _batch_norm,
     "channel_dropout": _dropout,
+    "clip": lambda use: lambda x: x.clamp(use.op.min, use.op.max),
     "concat": _concat,
     "conv": _conv,
     "conv_transpose": _conv_transpose,

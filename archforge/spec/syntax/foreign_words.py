@@ -48,6 +48,7 @@ OPS = _by_word(
         "adaptive_avg_pool": "adaptive_average_pool select_adaptive_pool",
         "avg_pool": "average_pool average_pooling ave_pool mean_pool",
         "bn": "batch_norm batch_normalization batchnorm_act spatial_bn",
+        "clip": "clamp hardtanh hard_tanh clip_by_value",
         "channel_dropout": "dropout2d dropout3d spatial_dropout channel_drop feature_dropout",
         "concat": "concatenate cat concatenation route depth_concat",
         "conv": "convolution convolutional lazy_conv",
@@ -114,7 +115,7 @@ WAYS = _by_word(
         "{scale: -1}": "neg negative",
         "{scale: 0.5}": "div divide",
         "global_max_pool": "adaptive_max_pool",
-        "relu6": "clip clamp relu_n",
+        "relu6": "relu_n",
     }
 )
 
@@ -124,7 +125,20 @@ KINDS = {
     "norms": ("bn", "layer_norm", "grn", "global_response_norm", "lrn"),
     "pools": ("max_pool", "avg_pool", "lp_pool", "adaptive_avg_pool", "global_avg_pool", "global_max_pool"),
     "activations": (
-        *("relu", "relu6", "leaky_relu", "prelu", "elu", "selu", "gelu", "silu", "swish", "mish", "sigmoid"),
+        *(
+            "relu",
+            "relu6",
+            "leaky_relu",
+            "prelu",
+            "elu",
+            "selu",
+            "gelu",
+            "silu",
+            "swish",
+            "mish",
+            "sigmoid",
+            "clip",
+        ),
         *("hard_sigmoid", "hard_swish", "tanh", "softplus", "softsign", "softmax", "log_softmax", "abs"),
     ),
     "merges": ("add", "subtract", "multiply", "concat"),
@@ -172,6 +186,8 @@ ATTRIBUTES = {
             "bias": "use_bias bias_term b has_bias biases",
             "dilation": "dilation_rate dilations d dil atrous_rate rate",
             "eps": "epsilon variance_epsilon",
+            "min": "min_value min_val minimum low lower a_min clip_value_min",
+            "max": "max_value max_val maximum high upper a_max clip_value_max",
             "ceil": "ceil_mode",
             "factor": "scale_factor scale scales",
             "slope": "negative_slope alpha",

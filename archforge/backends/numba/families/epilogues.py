@@ -13,6 +13,7 @@ from archforge.backends.numba.runtime.unit_recipe import UnitRecipe
 from archforge.backends.numba.toolchain.machine_code import address
 from archforge.ops.activations import CLAMPS, Elu, Gelu, LeakyRelu
 from archforge.ops.base import Array, Op
+from archforge.ops.clip import Clamp
 from archforge.plan import Epilogue
 
 __all__ = ["ABSORBED", "ACTIVATIONS", "Ending", "activation_fields", "slope_fields"]
@@ -21,8 +22,8 @@ __all__ = ["ABSORBED", "ACTIVATIONS", "Ending", "activation_fields", "slope_fiel
 _NAMES = {"abs": "abs_"}
 ACTIVATIONS = frozenset(
     (
-        *("abs", "elu", "gelu", "hard_sigmoid", "hard_swish", "leaky_relu", "mish", "relu", "relu6"),
-        *("selu", "sigmoid", "silu", "softplus", "softsign", "tanh"),
+        *("abs", "clip", "elu", "gelu", "hard_sigmoid", "hard_swish", "leaky_relu", "mish", "relu"),
+        *("relu6", "selu", "sigmoid", "silu", "softplus", "softsign", "tanh"),
     )
 )
 ABSORBED = ACTIVATIONS | {"add"}
@@ -79,5 +80,9 @@ def _function(op: Op) -> str:
 
 
 def _parameter(op: Op) -> Array:
+    """The numbers that the function of an activation reads."""
+    if isinstance(op, Clamp):
+        bounds = (-math.inf if op.min is None else op.min, math.inf if op.max is None else op.max)
+        return np.array(bounds, np.float32)
     parameter = op.slope if isinstance(op, LeakyRelu) else op.alpha if isinstance(op, Elu) else 0.0
     return np.array([parameter], np.float32)

@@ -13,6 +13,7 @@ from archforge.ops.activations import SELU_ALPHA, SELU_SCALE
 # Names are those of the ops; `gelu_tanh` is `gelu` with `approximate: tanh`.
 __all__ = [
     "abs_",
+    "clip",
     "elu",
     "gelu",
     "gelu_tanh",
@@ -156,6 +157,12 @@ def relu6(address: int, count: int, parameter: int) -> None:
     x = floats(address, count)
     for i in range(count):
         x[i] = clamped(x[i], F(0), F(6))
+
+
+def clip(address: int, count: int, parameter: int) -> None:
+    x, bounds = floats(address, count), floats(parameter, 2)
+    for i in range(count):
+        x[i] = clamped(x[i], bounds[0], bounds[1])
 
 
 def hard_sigmoid(address: int, count: int, parameter: int) -> None:

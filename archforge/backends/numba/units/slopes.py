@@ -23,6 +23,7 @@ from archforge.backends.numba.units.intrinsics import call_slope, elements_recor
 
 __all__ = [
     "abs_slope",
+    "clip_slope",
     "elu_slope",
     "gelu_slope",
     "gelu_tanh_slope",
@@ -83,6 +84,12 @@ def abs_slope(values: int, gradients: int, count: int, parameter: int) -> None:
     x, d = floats(values, count), floats(gradients, count)
     for i in range(count):
         d[i] *= F(1) if x[i] > F(0) else (F(-1) if x[i] < F(0) else F(0))
+
+
+def clip_slope(values: int, gradients: int, count: int, parameter: int) -> None:
+    x, d, bounds = floats(values, count), floats(gradients, count), floats(parameter, 2)
+    for i in range(count):
+        d[i] = d[i] if bounds[0] <= x[i] <= bounds[1] else F(0)
 
 
 def leaky_relu_slope(values: int, gradients: int, count: int, parameter: int) -> None:
