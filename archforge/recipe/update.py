@@ -40,7 +40,7 @@ def clip_gradients(gradients: Mapping[str, Array], clip: Clip) -> None:
             np.clip(gradient, -clip.value, clip.value, out=gradient)
     if clip.norm is not None:
         squares = (np.square(g, dtype=np.float64).sum() for g in gradients.values())
-        scale = clip.norm / (math.sqrt(math.fsum(squares)) + NORM_EPS)
+        scale = clip.norm / (math.sqrt(sum(squares)) + NORM_EPS)
         if scale < 1:
             for gradient in gradients.values():
                 gradient *= scale
