@@ -210,11 +210,13 @@ def _profile(spec: Spec, name: str) -> list[str]:
 def _unchecked(network: Network) -> Diagnostic:
     """The complaint about a profile without documented figures."""
     span = network.spec.document.span_of("expect")
+    name = span.source.name
+    file = "FILE" if name.startswith("<") else name  # `<stdin>` is none
     return Diagnostic(
         "E0506",
         f"profile `{network.profile}` of {network.name} has no `expect`",
         span,
-        help=f"archforge check --record {span.source.name} writes what was computed",
+        help=f"archforge check --record {file} writes what was computed",
     )
 
 

@@ -21,6 +21,7 @@ __all__ = [
     "cache_bytes",
     "cpu_identity",
     "cpu_name",
+    "lacks_memory",
     "memory_bytes",
     "memory_limit",
     "no_memory",
@@ -175,7 +176,18 @@ def require_memory(size: int, what: str) -> None:
         fail("E0706", f"{needed}, and there are {_words(most)}")
 
 
-def no_memory(error: MemoryError) -> Diagnostic:
+def lacks_memory(error: BaseException | None) -> bool:
+    """True if an error comes of an allocation that the system refused: Python's, or one of the loader of
+    shared libraries, which has words alone for it."""
+    while error is not None:
+        text = str(error).lower()
+        if isinstance(error, MemoryError) or "failed to map segment" in text or "cannot allocate" in text:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def no_memory(error: BaseException) -> Diagnostic:
     """The diagnostic of an allocation that the system refused."""
     wanted = f": {text[:1].lower()}{text[1:]}" if (text := str(error)) else ""
     return Diagnostic("E0706", f"the memory does not suffice{wanted}; there are {_words(memory_limit())}")

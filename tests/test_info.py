@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
 
+import archforge
 from archforge import hardware
 from archforge.backends import all_backends, available, preferred
+from archforge.bench.environment import OWN
 from archforge.errors import DiagnosticError
 from tests.conftest import Run
 
@@ -166,3 +169,20 @@ def test_the_widest_vectors_that_the_cpu_has_are_taken(monkeypatch: pytest.Monke
         monkeypatch.setattr(found, "host", lambda has=has: ("a CPU", ",".join(has)))
         machine = found.machine.__wrapped__()
         assert (machine.simd, machine.lanes) == (name, found.LEVELS[name].lanes)
+
+
+def test_a_variable_that_nothing_reads_is_told_with_the_one_that_is(
+    info: Info, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ARCHFORGE_THREAD", "3")
+    assert json.loads(info("--json"))["misnamed"] == {"ARCHFORGE_THREAD": "did you mean `ARCHFORGE_THREADS`?"}
+    assert "nothing reads it; did you mean `ARCHFORGE_THREADS`?" in info()
+
+
+def test_the_variables_are_those_that_the_code_reads_and_the_page_lists() -> None:
+    root = Path(archforge.__file__).parent
+    texts = (path.read_text(encoding="utf-8") for path in root.rglob("*.py"))
+    named = {name for text in texts for name in re.findall(r"ARCHFORGE_[A-Z0-9_]*[A-Z0-9]\b", text)}
+    assert named - {"ARCHFORGE_L"} <= OWN  # and a level
+    page = (Path(__file__).parents[1] / "docs" / "runtime.md").read_text(encoding="utf-8")
+    assert all(name in page or name.removeprefix("ARCHFORGE") in page for name in OWN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -103,6 +104,18 @@ def test_a_working_folder_that_is_gone_hinders_only_what_needs_it(
     done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == code
     assert done.stderr.startswith("E0" if code else "")
+
+
+@pytest.mark.parametrize("take", [zoo_paths, lambda path: find_files([path])])
+def test_a_folder_that_may_not_be_read_is_called_so(
+    take: Callable[[str], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(DiagnosticError, match=r"E0\d+: .*folder .*: permission denied"):
+        take(str(tmp_path))
 
 
 def test_a_name_that_the_locale_cannot_say_is_text_all_the_same(run: Run, tmp_path: Path) -> None:
@@ -266,6 +279,7 @@ def test_a_limit_of_the_process_is_known(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("error", "code", "told"),
     [
+        (OSError("libllvm.so: failed to map segment from shared object"), 2, "E0706: "),
         (ImportError("libsvml.so: cannot open"), 2, "E0701: a package cannot be imported: libsvml.so"),
         (RuntimeError("can't start new thread"), 2, "E0701: the system gives this process no more threads"),
         (RuntimeError("another"), 70, "Traceback"),

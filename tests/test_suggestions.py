@@ -11,6 +11,7 @@ from archforge import driver
 from archforge.atomic_files import made_folder
 from archforge.errors import Diagnostic, DiagnosticError, listed, misspelt
 from archforge.ops import all_ops
+from archforge.spec.binding.suggestions import target_hint
 from archforge.spec.syntax.foreign_words import (
     ATTRIBUTES,
     KIND_OF,
@@ -51,6 +52,14 @@ def test_attributes_of_others_mean_some_that_there_are() -> None:
 def test_an_example_that_is_offered_for_an_op_builds(word: str) -> None:
     text = f"archforge: 1\ninput: [64, 32, 32]\ngraph:\n  - {WAYS[word]}\n"
     assert driver.load(text).graph.nodes
+
+
+@pytest.mark.parametrize(
+    ("word", "way_out"),
+    [("weight_norm", "leave it out"), ("nn.SpectralNorm", "leave it out"), ("Rescaling", "`preprocess`")],
+)
+def test_what_wraps_an_op_or_stands_before_the_network_is_no_step(word: str, way_out: str) -> None:
+    assert way_out in target_hint(word, all_ops(), given=["conv"])
 
 
 # Slips

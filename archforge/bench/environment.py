@@ -7,13 +7,17 @@ import platform
 from collections.abc import Mapping
 
 from archforge import __version__, backends
+from archforge.errors import did_you_mean
 from archforge.hardware import cpu_name, memory_bytes
 
-__all__ = ["environment", "load_average", "variables"]
+__all__ = ["OWN", "environment", "load_average", "misnamed", "variables"]
 
 # Prefixes of variables that change how fast networks run, besides those of the backends' libraries: of
 # matrix products and threads, archforge, onnxruntime, openvino, the memory's allocator.
 PREFIXES = ("OPENBLAS_", "OMP_", "MKL_", "GOTO_", "ARCHFORGE_", "ORT_", "OV_", "MALLOC_")
+
+# The variables that archforge itself reads.
+OWN = frozenset(f"ARCHFORGE_{name}" for name in ("CACHE", "CACHE_LIMIT", "L1", "L2", "L3", "SIMD", "THREADS"))
 
 
 def environment(threads: int) -> dict[str, str]:
@@ -36,6 +40,12 @@ def variables() -> dict[str, str]:
     """Environment variables that are set and change how fast networks run, in the order of their names."""
     prefixes = (*PREFIXES, *(f"{name.upper()}_" for name in backends.names()))
     return {name: value for name, value in sorted(os.environ.items()) if name.startswith(prefixes)}
+
+
+def misnamed() -> dict[str, str]:
+    """Variables that are set, begin as those of archforge do, and that it does not read, each with a hint."""
+    set_here = sorted(name for name in os.environ if name.startswith("ARCHFORGE_") and name not in OWN)
+    return {name: did_you_mean(name, OWN, what="there are") for name in set_here}
 
 
 def load_average() -> str:

@@ -52,11 +52,8 @@ class Command(TyperCommand):
             from archforge.hardware import no_memory
 
             diagnostics = (no_memory(error),)
-        except ImportError as error:
-            if (error.name or "").startswith("archforge"):
-                raise
-            help = "install it again"
-            diagnostics = (Diagnostic("E0701", f"a package cannot be imported: {error}", help=help),)
+        except (ImportError, OSError) as error:
+            diagnostics = (_not_loaded(error),)
         except RuntimeError as error:
             if str(error) != "can't start new thread":
                 raise
@@ -69,6 +66,17 @@ class Command(TyperCommand):
             ctx.obj({"diagnostics": [d.to_json() for d in diagnostics], "ok": False})
         print_diagnostics(diagnostics)
         raise typer.Exit(USER_ERROR)
+
+
+def _not_loaded(error: ImportError | OSError) -> Diagnostic:
+    """The diagnostic of a package that cannot be loaded. Raises an error that is of something else."""
+    from archforge.hardware import lacks_memory, no_memory
+
+    if lacks_memory(error):
+        return no_memory(MemoryError("a library cannot be loaded"))
+    if isinstance(error, OSError) or (error.name or "").startswith("archforge"):
+        raise error
+    return Diagnostic("E0701", f"a package cannot be imported: {error}", help="install it again")
 
 
 def app_for(arguments: Sequence[str]) -> typer.Typer:

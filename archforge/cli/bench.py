@@ -44,13 +44,13 @@ def bench(
     threads: Annotated[
         int | None,
         typer.Option(
-            "--threads", min=1, metavar="N", help="Of each contestant. Default: see `archforge info`."
+            "--threads", min=1, metavar="N", help="Threads of each contestant. Default: see `archforge info`."
         ),
     ] = None,
     rounds: Annotated[
         int,
         typer.Option(
-            "--rounds", min=1, metavar="N", help="How often each has its turn, about 0.3 seconds or one call."
+            "--rounds", min=1, metavar="N", help="Turns of each contestant, of about 0.3 seconds or one call."
         ),
     ] = 10,
     low_memory: LowMemoryOption = False,

@@ -34,7 +34,7 @@ BackendsOption = Annotated[
     typer.Option(
         "--backend",
         metavar="NAME",
-        help=f"What of archforge takes part: {', '.join(names())}; may be repeated. "
+        help=f"A backend that takes part: {', '.join(names())}; may be repeated. "
         "Default: all that `auto` would take here.",
     ),
 ]
@@ -52,11 +52,13 @@ AccuracyOption = Annotated[
     Accuracy,
     typer.Option(
         "--accuracy",
-        help="`strict`: kernels alone whose rounding error depends on an output's own inputs, not on large "
-        "numbers beside them.",
+        help="`strict` takes only kernels whose rounding error depends on an output's own inputs, not on "
+        "large numbers beside them.",
     ),
 ]
-NoWinogradOption = Annotated[bool, typer.Option("--no-winograd", help="Compute all convolutions directly.")]
+NoWinogradOption = Annotated[
+    bool, typer.Option("--no-winograd", help="Compute all convolutions directly, as --accuracy strict does.")
+]
 
 
 def compile_options(low_memory: bool, no_winograd: bool, accuracy: Accuracy) -> dict[str, Any]:

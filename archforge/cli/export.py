@@ -51,7 +51,7 @@ def export(
     ] = None,
     prefix: WeightsPrefixOption = "",
     seed: Annotated[
-        int | None, typer.Option("--seed", min=0, metavar="N", help="Of fresh weights. Default: 0.")
+        int | None, typer.Option("--seed", min=0, metavar="N", help="Seed of fresh weights. Default: 0.")
     ] = None,
     profile: ProfileOption = None,
     input: InputOption = None,
@@ -68,7 +68,7 @@ def export(
     warnings: WarningsOption = Warnings.DEFAULT,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a network as one file: for another program, a document, or to read."""
+    """Write a network as one file: for another program, for a document, or to read."""
     target = target_named(to)
     _refuse_idle_options(target, weights, prefix, seed)
     with Progress(f"exporting {spec}") as progress:

@@ -8,7 +8,7 @@ from typing import Any
 
 from archforge import __version__, backends
 from archforge.backends import AUTO, all_backends, preferred
-from archforge.bench.environment import variables
+from archforge.bench.environment import misnamed, variables
 from archforge.cli.options import JsonOption
 from archforge.cli.output import paint, print_json
 from archforge.errors import DiagnosticError
@@ -27,6 +27,7 @@ def info(as_json: JsonOption = False) -> None:
         "auto": _auto(),
         "backends": [_backend(name, backend) for name, backend in all_backends().items()],
         "environment": variables(),
+        "misnamed": misnamed(),
     }
     if as_json:
         print_json(facts)
@@ -87,7 +88,10 @@ def _text(facts: dict[str, Any]) -> str:
             "auto": f"{taken}: the first of {order} that computes in the dtype",
         },
         *map(_about, facts["backends"]),
-        {"environment": " ".join(f"{k}={v}" for k, v in facts["environment"].items()) or "nothing set"},
+        {
+            "environment": " ".join(f"{k}={v}" for k, v in facts["environment"].items()) or "nothing set",
+            **{name: f"nothing reads it; {hint}" for name, hint in facts["misnamed"].items()},
+        },
     ]
     width = max(len(name) for section in sections for name in section)
     return "\n\n".join(

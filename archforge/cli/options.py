@@ -40,8 +40,8 @@ SpecArgument = Annotated[
     str,
     typer.Argument(
         metavar="SPEC",
-        help="A file, the name of a spec of the shipped zoo, or - for standard input; SPEC:BLOCK is a block "
-        "of it by itself.",
+        help="A spec: its file, its name in the shipped zoo, or - for standard input. SPEC:BLOCK is one of "
+        "its blocks by itself.",
     ),
 ]
 ProfileOption = Annotated[
@@ -60,7 +60,7 @@ InputOption = Annotated[
         "--shape",
         "--input",
         metavar="SHAPE",
-        help="Another input size, without the batch: 3x224x224; of several inputs: "
+        help="Another input size, without the batch: 3x224x224; for several inputs: "
         "left=1x28x28,right=1x28x28.",
     ),
 ]
@@ -79,7 +79,7 @@ WeightsPrefixOption = Annotated[
     typer.Option(
         "--prefix",
         metavar="PREFIX",
-        help="Take of the weights only the names that begin so, without it: module., model., ema.",
+        help="Use only the weights whose names begin with PREFIX, such as module. or ema., and take it off.",
     ),
 ]
 
@@ -95,8 +95,8 @@ WarningsOption = Annotated[
     Warnings,
     typer.Option(
         "--warnings",
-        help="`error`: exit code 2 for a warning, too. The comment `# meant: W0401` at the end of a line "
-        "says that its warning is meant.",
+        help="`error` makes a warning a mistake, with exit code 2. A comment `# meant: W0401` at the end of "
+        "a line says that its warning is meant.",
     ),
 ]
 

@@ -34,7 +34,7 @@ def profile(
     backend: BackendOption = "auto",
     batch: Annotated[int, typer.Option("--batch", "-b", min=1, metavar="N", help="Images in a call.")] = 1,
     rounds: Annotated[
-        int, typer.Option("--rounds", min=1, metavar="N", help="Calls of which medians are taken.")
+        int, typer.Option("--rounds", min=1, metavar="N", help="Calls; the figures are medians over them.")
     ] = 10,
     by_time: Annotated[
         bool, typer.Option("--by-time", help="The slowest step first, instead of the network's order.")

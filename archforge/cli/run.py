@@ -56,7 +56,8 @@ MADE_WEIGHTS = ("fresh", "rule")  # that are no files
 def run(
     spec: SpecArgument,
     files: Annotated[
-        list[str] | None, typer.Argument(metavar="FILE", help="More inputs, as of -i *.jpg in a shell.")
+        list[str] | None,
+        typer.Argument(metavar="FILE", help="More inputs, so that a shell may expand -i *.jpg."),
     ] = None,
     weights: Annotated[
         str,
@@ -102,17 +103,21 @@ def run(
             "--output",
             "-o",
             metavar="FILE",
-            help="Write all outputs and taps to this .npz; of many inputs as INPUT/OUTPUT, or to a .csv what "
-            "is printed.",
+            help="Write all outputs and taps to this .npz file, those of many inputs as INPUT/OUTPUT; or "
+            "what is printed to this .csv file.",
         ),
     ] = None,
     seed: Annotated[
-        int, typer.Option("--seed", min=0, metavar="N", help="Of fresh weights and random inputs.")
+        int, typer.Option("--seed", min=0, metavar="N", help="Seed of fresh weights and random inputs.")
     ] = 0,
     batch: Annotated[
         int | None,
         typer.Option(
-            "--batch", "-b", min=1, metavar="N", help=f"Of many inputs, how many at a time. Default: {BATCH}."
+            "--batch",
+            "-b",
+            min=1,
+            metavar="N",
+            help=f"Inputs at a time, if there are many. Default: {BATCH}.",
         ),
     ] = None,
     preprocess: Annotated[
@@ -158,7 +163,8 @@ def run(
         typer.Option("--labels", metavar="FILE", help="Names of the classes, a line for each, to print."),
     ] = None,
     as_json: Annotated[
-        bool, json_option("Of many inputs: a JSON object for each, on a line of its own.", print_json_line)
+        bool,
+        json_option("Print a JSON object for each of many inputs, on a line of its own.", print_json_line),
     ] = False,
     low_memory: LowMemoryOption = False,
     no_winograd: NoWinogradOption = False,
@@ -166,9 +172,9 @@ def run(
     strict_backend: StrictOption = False,
     warnings: WarningsOption = Warnings.DEFAULT,
 ) -> None:
-    """Run a network and print the largest values of its output: of one input, or of each in a folder.
+    """Run a network and print the largest values of its output: for one input, or for each in a folder.
 
-    Files that cannot be read are told of and passed over; the exit code is then 1.
+    A file of many that cannot be read is told of and passed over; the exit code is then 1.
     """
     sources = [*(data or ()), *(files or ())] or [MADE[0]]
     many = _is_many(sources)

@@ -41,7 +41,9 @@ def show(
     set: SetOption = None,
     depth: Annotated[
         int | None,
-        typer.Option("--depth", "-d", min=1, metavar="N", help="Join layers whose names agree in N parts."),
+        typer.Option(
+            "--depth", "-d", min=1, metavar="N", help="Join layers whose names agree in their first N parts."
+        ),
     ] = None,
     block: Annotated[
         str | None,
@@ -55,21 +57,23 @@ def show(
     ] = None,
     after: Annotated[
         str | None,
-        typer.Option("--after", metavar="PASS", help="The graph after this pass and those before it."),
+        typer.Option("--after", metavar="PASS", help="Show the graph after this pass and those before it."),
     ] = None,
     as_plan: Annotated[
         bool, typer.Option("--plan", help="The steps that a backend runs, and what is fused into each.")
     ] = False,
     backend: Annotated[
         str | None,
-        typer.Option("--backend", metavar="NAME", help=f"Of --plan: {', '.join([AUTO, *names()])}."),
+        typer.Option(
+            "--backend", metavar="NAME", help=f"The backend of --plan: {', '.join([AUTO, *names()])}."
+        ),
     ] = None,
     warnings: WarningsOption = Warnings.DEFAULT,
     as_json: JsonOption = False,
 ) -> None:
     """Print every layer with its inputs, output, parameters and multiply-accumulates.
 
-    Inputs are named where they are not the line above, alone; `.bn2` is one in the line's own scope.
+    A line names its inputs, unless the only one is the line above; `.bn2` is in the line's own scope.
     """
     if depth is not None and as_json:
         fail("E0001", "`--depth` does not go with `--json`", help="each row has its full name to join by")

@@ -32,10 +32,12 @@ def tune(
     set: SetOption = None,
     batch: Annotated[
         int,
-        typer.Option("--batch", "-b", min=1, metavar="N", help="Images at a time: the choice is for these."),
+        typer.Option(
+            "--batch", "-b", min=1, metavar="N", help="Images in a call, for which kernels are chosen."
+        ),
     ] = 1,
     rounds: Annotated[
-        int, typer.Option("--rounds", min=1, metavar="N", help="Calls of which the least time counts.")
+        int, typer.Option("--rounds", min=1, metavar="N", help="Calls of each kernel; the quickest counts.")
     ] = 15,
     clear: Annotated[
         bool, typer.Option("--clear", help="Forget what was tuned, for all networks: the cost model chooses.")

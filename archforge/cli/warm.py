@@ -42,7 +42,7 @@ def warm(
 ) -> None:
     """Compile the machine code that networks need, so that their first run is as quick as the others.
 
-    The code is made for this machine, by the preferred backend that compiles, and lies in the cache.
+    The code is made for this machine, by the preferred backend that compiles, and kept in the cache.
     """
     backend = backends.get_compiling()  # first: what cannot run here is refused before specs are read
     changes, number = settings(set), 0

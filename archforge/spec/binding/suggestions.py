@@ -21,6 +21,9 @@ from archforge.spec.syntax.syntax_tree import STRUCTURES
 
 __all__ = ["argument_hint", "target_hint"]
 
+_TRAINED = "leave it out, and load the weights that it makes: a spec says what a network computes"
+_PICTURES = "it is no step: `preprocess` of a profile says how a picture becomes an input"
+
 # What others write as a step and is something else here.
 _NO_STEPS = {
     "input": "the input stands at the top of a spec: input: [3, 224, 224]",
@@ -28,6 +31,10 @@ _NO_STEPS = {
     "if": "a condition stands beside its step: {conv: 64, when: =x.channels > 3}",
     "else": "the step of the other case has a `when` of its own: {..., when: =not (...)}",
     "def": "a block: blocks: {unit: {args: {out: int}, body: [{conv: =out}, relu]}}",
+    "weight_norm": _TRAINED,
+    "spectral_norm": _TRAINED,
+    "rescaling": _PICTURES,
+    "normalization": _PICTURES,
     "repeat": "it stands beside a step: {conv: 64, repeat: 3}",
     "branch": "branches stand in a merge: {add: [[{conv: 64}], []]} or {concat: [...]}",
     "parallel": "branches stand in a merge: {add: [[{conv: 64}], []]} or {concat: [...]}",

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from archforge.atomic_files import reason_of
 from archforge.errors import SourceFile, Span, fail
 from archforge.paths import as_text, is_folder, is_there
 from archforge.resources import zoo_folder
@@ -81,6 +82,10 @@ def _parts(source: str) -> tuple[str, str]:
 def _specs_in(folder: Path) -> list[Path]:
     files = spec_files(folder)
     if not files:
+        try:
+            next(folder.iterdir(), None)
+        except OSError as error:
+            fail("E0106", f"the folder {folder} cannot be read: {reason_of(error)}")
         help = f"specs are files that end in {SUFFIX}"
         fail("E0002", f"there is no spec in the folder `{folder}`", help=help)
     return files

@@ -181,13 +181,14 @@ ATTRIBUTES = {
             "kernel": "kernel_size pool_size window k ksize filter_size kernel_shape",
             "kernel factor": "size",
             "stride": "strides s subsample step",
-            "padding sides rate": "pad pads p padding paddings",
-            "groups": "group g num_groups num_group cardinality",
+            "padding sides rate": "pad pads p padding paddings auto_pad",
+            "groups": "feature_group_count group g num_groups num_group cardinality",
             "bias": "use_bias bias_term b has_bias biases",
-            "dilation": "dilation_rate dilations d dil atrous_rate rate",
+            "dilation": "kernel_dilation dilation_rate dilations d dil atrous_rate rate",
             "eps": "epsilon variance_epsilon",
             "min": "min_value min_val minimum low lower a_min clip_value_min",
             "max": "max_value max_val maximum high upper a_max clip_value_max",
+            "affine": "elementwise_affine",
             "ceil": "ceil_mode",
             "factor": "scale_factor scale scales",
             "slope": "negative_slope alpha",
@@ -210,6 +211,9 @@ NO_ATTRIBUTES = _by_word(
         "padding is zeros; an op `pad` in front takes another value": "padding_mode",
         "one group for each channel: groups: =x.channels": "depthwise",
         "padding: same": "same",
+        "`scale: false` leaves gamma out, `affine: false` gamma and beta": "center",
+        "a stack is a step with `repeat`": "num_layers",
+        "it goes forward only: both directions cannot be written": "bidirectional go_backwards",
         "an op of its own: conv_transpose": "transposed",
         "`rate` is 1 - keep_prob": "keep_prob",
         "count_include_pad: false": "exclude_pad",
@@ -221,7 +225,8 @@ NO_ATTRIBUTES = _by_word(
         "leave it out: a spec says what a network computes, not how it is trained or stored": (
             "inplace device dtype data_format trainable training track_running_stats kernel_initializer init "
             "bias_initializer initializer weight_init weight_decay kernel_regularizer regularizer weight "
-            "weights weight_filler bias_filler seed lr_mult batch_size return_sequences batch_first"
+            "weights weight_filler bias_filler seed lr_mult batch_size return_sequences batch_first "
+            "return_indices"
         ),
     }
 )

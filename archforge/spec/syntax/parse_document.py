@@ -94,12 +94,35 @@ _BLOCK_KEYS = ("naming", "args", "body", "expect")
 _OF_DECLARATIONS = frozenset(("type", "default", "help", "doc", "description", "required"))
 
 
+# A key that no spec has, of each file of JSON that archforge writes.
+_OWN_FILES = {
+    "archforge_graph": "a graph that archforge wrote",
+    "archforge_build": "the manifest of a build",
+    "rows": "a ledger that archforge wrote",
+    "$schema": "a JSON Schema",
+}
+
+
+def _is_spec(tree: Mapping) -> bool:
+    version = tree.get("archforge")
+    return isinstance(version, Scalar) and version.plain() == 1
+
+
+def _refuse_own_files(tree: Mapping) -> None:
+    """Raise E0203 for a file that archforge itself wrote of a spec."""
+    for key, what in _OWN_FILES.items():
+        if key in tree.entries and not _is_spec(tree):
+            help = "name the spec that it was made of"
+            fail("E0203", f"this is {what}, and no spec", tree.entries[key].key_span, help=help)
+
+
 def parse_document(source: SourceFile) -> SpecDocument:
     """Parse the text of one file. Raises all its mistakes of form at once."""
     tree = parse_yaml(source)
     if not isinstance(tree, Mapping):
         found = "the file is empty" if is_null(tree) else f"a spec is a mapping, found {shown(tree)}"
         fail("E0203", found, tree.span, help="a spec starts with `archforge: 1`")
+    _refuse_own_files(tree)
     mistakes = Mistakes()
     mistakes.attempt(lambda: refuse_unknown(tree, _KEYS, KEYS), None)
 
