@@ -250,6 +250,8 @@ def test_palettes_are_numbers_and_values_may_be_joined(tmp_path: Path) -> None:
         (lambda root: picture(root / "masks" / "1.png", 7), {}, "has the value 7, which stands for no class"),
         (lambda root: None, {"values": (0, 0)}, "the mask value 0 stands for two classes, 0 and 1"),
         (lambda root: None, {"masks": "msk"}, "there is no folder .*msk"),
+        (lambda root: None, {"masks": "../masks"}, "`../masks` leads out of"),
+        (lambda root: None, {"held_back": "/"}, "`/` leads out of"),
     ],
 )
 def test_masks_that_do_not_belong_to_pictures_are_refused(

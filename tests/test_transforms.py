@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -183,3 +184,28 @@ def test_a_fit_says_what_it_does() -> None:
     settings = DataSettings(resize="exact", augment=(PaddedCrop(),))
     words = fitted(data, (3, 8, 8), settings, training=True).words()
     assert words[:3] == ["scaled to 8x8, bilinear", "padded_crop", "values 0 to 1"]
+
+
+def test_pictures_are_changed_as_torchvision_changes_them() -> None:
+    """Skipped where torchvision is not installed."""
+    transforms = pytest.importorskip("torchvision.transforms")
+    picture = np.random.default_rng(0).integers(0, 256, (3, 45, 61), np.uint8)
+    mask = picture[0].astype(np.int64)
+    image, of_mask = pillow.fromarray(picture.transpose(1, 2, 0)), pillow.fromarray(mask.astype(np.int32))
+    nearest = transforms.InterpolationMode.NEAREST
+
+    found, found_mask = scaled(picture, mask, (32, 40), Preprocessing(exact=True))
+    np.testing.assert_array_equal(found.transpose(1, 2, 0), transforms.Resize((32, 40))(image))
+    np.testing.assert_array_equal(found_mask, transforms.Resize((32, 40), nearest)(of_mask))
+    shorter, _ = scaled(picture, None, (32, 32), Preprocessing(crop_pct=Fraction(1)))
+    expected = transforms.CenterCrop(32)(transforms.Resize(32)(image))
+    np.testing.assert_array_equal(shorter.transpose(1, 2, 0), expected)
+    np.testing.assert_array_equal(as_grey(picture)[0], transforms.Grayscale()(image))
+
+    draws = range(4000)
+    ours = [RandomResizedCrop().box((45, 61), generator(n, "augment")) for n in draws]
+    theirs = [
+        transforms.RandomResizedCrop.get_params(image, [0.08, 1.0], [3 / 4, 4 / 3]) for _ in draws
+    ]  # of torch's own draws
+    np.testing.assert_allclose(np.mean(ours, 0), np.mean(theirs, 0), atol=1)
+    np.testing.assert_allclose(np.std(ours, 0), np.std(theirs, 0), atol=1)

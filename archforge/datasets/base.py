@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple,
 from pydantic import BaseModel, ConfigDict, Field
 
 from archforge.data.preprocessing import Interpolation
-from archforge.ops.base import Flag, PositiveReal, Real
+from archforge.ops.base import Flag
 from archforge.parts import Part
 
 if TYPE_CHECKING:
@@ -146,6 +146,11 @@ class Transform(Part):
         raise NotImplementedError
 
 
+# As in a profile's `preprocess`, larger ones are no numbers of pixels, and float32 has smaller ones as 0.
+Mean = Annotated[float, Field(ge=-1e6, le=1e6, description="a number from -1e6 to 1e6")]
+Deviation = Annotated[float, Field(ge=1e-6, le=1e6, description="a number from 1e-6 to 1e6")]
+
+
 class Normalise(BaseModel):
     """The numbers that a network takes for pixels from 0 to 1, or for values: (x - mean) / std.
 
@@ -156,8 +161,8 @@ class Normalise(BaseModel):
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", defer_build=True)
 
-    mean: Real | tuple[Real, ...] = 0.0
-    std: PositiveReal | tuple[PositiveReal, ...] = 1.0
+    mean: Mean | tuple[Mean, ...] = 0.0
+    std: Deviation | tuple[Deviation, ...] = 1.0
 
 
 class DataSettings(BaseModel):

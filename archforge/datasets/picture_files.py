@@ -14,7 +14,15 @@ from archforge.errors import did_you_mean, fail, listed
 from archforge.ops.lazy_numpy import np
 from archforge.paths import is_folder
 
-__all__ = ["PictureFiles", "are_masked", "folders_of", "pictures_within", "place_of", "split_folders"]
+__all__ = [
+    "PictureFiles",
+    "are_masked",
+    "folders_of",
+    "pictures_within",
+    "place_of",
+    "split_folders",
+    "within",
+]
 
 TRAIN = ("train", "training")
 HELD_BACK = ("val", "valid", "validation", "test", "testing")
@@ -96,7 +104,7 @@ def split_folders(path: Path, held_back: str = "") -> tuple[Path | None, Path | 
     by_name = {folder.name.lower(): folder for folder in folders_of(path)}
     train = next((by_name[name] for name in TRAIN if name in by_name), None)
     if held_back:
-        if not is_folder(path / held_back):
+        if not is_folder(within(path, held_back)):
             help = did_you_mean(held_back, [folder.name for folder in by_name.values()], what="folders")
             fail("E0601", f"{path} has no folder `{held_back}`", help=help)
         return train, path / held_back
@@ -110,6 +118,13 @@ def split_folders(path: Path, held_back: str = "") -> tuple[Path | None, Path | 
         help = f"the setting `held_back` of the format: {found[0].name}"
         fail("E0601", f"{path} has {listed(f.name for f in found)}: one of them is held back", help=help)
     return train, found[0] if found else None
+
+
+def within(folder: Path, name: str) -> Path:
+    """The file or folder of this name within another. Raises E0609 for a name that leads out of it."""
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        fail("E0609", f"`{name}` leads out of {folder}", help="a name within the data")
+    return folder / name
 
 
 def place_of(root: Path, names: Sequence[str]) -> Path | None:

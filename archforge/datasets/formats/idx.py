@@ -14,6 +14,7 @@ from archforge.data.opened_files import opened
 from archforge.data.stored_arrays import FileVersion, StoredArray
 from archforge.datasets.arrays import ArraySamples, sampled
 from archforge.datasets.base import AnyArray, Data, Format
+from archforge.datasets.picture_files import within
 from archforge.errors import fail
 from archforge.ir import by_x
 from archforge.ops.lazy_numpy import np
@@ -79,7 +80,7 @@ class Idx(Format):
 
     def _images(self, folder: Path, given: str, split: int) -> Path | None:
         if given:
-            return folder / given
+            return within(folder, given)
         found = [file for file in _files_of_images(folder) if SPLITS[split].search(file.name)]
         plain = [file for file in found if file.suffix != ".gz" or file.with_suffix("") not in found]
         if len(plain) > 1:
@@ -92,7 +93,7 @@ class Idx(Format):
     @staticmethod
     def _labels(images: Path, given: str) -> Path:
         if given:
-            return images.parent / given
+            return within(images.parent, given)
         name = IMAGES.sub("labels", images.name).replace("idx3", "idx1")
         found = [images.with_name(n) for n in (name, f"{name}.gz", name.removesuffix(".gz"))]
         labels = next((file for file in found if is_file(file) and file != images), None)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 from archforge.data.images import pillow
 from archforge.datasets.base import AnyArray, Data, Format, Pair, Stored, Targets
@@ -15,10 +18,10 @@ from archforge.datasets.picture_files import (
     pictures_within,
     place_of,
     split_folders,
+    within,
 )
 from archforge.errors import fail, listed
 from archforge.ir import by_x
-from archforge.ops.base import Count
 from archforge.ops.lazy_numpy import np
 from archforge.paths import is_folder
 
@@ -26,6 +29,7 @@ __all__ = ["Masks"]
 
 # Words in which the names of a picture and of its mask may differ.
 OF_MASKS = frozenset(("mask", "masks", "seg", "segmentation", "label", "labels", "gt", "trimap", "l"))
+MaskValue = Annotated[int, Field(ge=0, le=65535, description="a whole number from 0 to 65535")]
 OF_PICTURES = frozenset(("image", "img", "picture", "im"))
 
 
@@ -48,7 +52,7 @@ class Masks(Format):
     word = "masks"
     elsewhere = ("segmentation",)
 
-    values: tuple[Count | tuple[Count, ...], ...] = ()
+    values: tuple[MaskValue | tuple[MaskValue, ...], ...] = ()
     images: str = ""
     masks: str = ""
     held_back: str = ""
@@ -76,8 +80,8 @@ class Masks(Format):
         return table
 
     def _samples(self, root: Path, table: dict[int, int]) -> MaskedPictures:
-        images = root / self.images if self.images else place_of(root, IMAGES) or root
-        masks = root / self.masks if self.masks else place_of(root, MASKS) or root
+        images = within(root, self.images) if self.images else place_of(root, IMAGES) or root
+        masks = within(root, self.masks) if self.masks else place_of(root, MASKS) or root
         for folder in (images, masks):
             if not is_folder(folder):
                 fail("E0601", f"there is no folder {folder}")

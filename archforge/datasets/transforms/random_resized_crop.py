@@ -10,7 +10,6 @@ from pydantic import Field
 from archforge.data.preprocessing import Interpolation
 from archforge.datasets.base import AnyArray, Transform
 from archforge.datasets.scaling import cut_and_scaled
-from archforge.ops.base import PositiveReal
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["RandomResizedCrop"]
 
 TRIES = 10
+Ratio = Annotated[float, Field(ge=0.001, le=1000, description="a number from 0.001 to 1000")]
 PartOfArea = Annotated[float, Field(gt=0, le=1, description="a number above 0, at most 1")]
 
 
@@ -37,7 +37,7 @@ class RandomResizedCrop(Transform):
     gives_size = True
 
     scale: tuple[PartOfArea, PartOfArea] = (0.08, 1.0)
-    ratio: tuple[PositiveReal, PositiveReal] = (3 / 4, 4 / 3)
+    ratio: tuple[Ratio, Ratio] = (3 / 4, 4 / 3)
     interpolation: Interpolation = "bilinear"
 
     def apply(
