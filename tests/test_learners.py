@@ -232,6 +232,43 @@ def test_gradients_of_networks_are_as_near_as_those_of_the_op_files(case: Case, 
 
 
 @each_backend
+def test_a_learner_follows_its_parameters_and_sizes_of_batches(backend: str) -> None:
+    typed = GRAPHS["chain"]
+    plan = training_plan(typed)
+    learner, reference = learner_of(backend, plan), ReferenceLearner(plan)
+    params = {name: np.array(a, np.float32) for name, a in WEIGHTS["chain"].items()}
+
+    def assert_follows(params: Mapping[str, Array], images: int) -> None:
+        inputs = {name: a.astype(np.float32) for name, a in inputs_of(typed, images).items()}
+        found, expected = (each.learn(params, inputs, draws, loss_gradients) for each in (learner, reference))
+        copies = Learned(*({n: np.array(a) for n, a in part.items()} for part in found))
+        assert_alike(copies, expected, 10 * TOLERANCE, least=1.0)
+
+    for images in (3, 5, 2, 3):
+        assert_follows(params, images)
+        for array in params.values():
+            array *= 1.1
+    assert_follows({name: array.copy() for name, array in params.items()}, 3)
+    assert_follows({name: np.asfortranarray(array) for name, array in params.items()}, 3)
+
+
+@each_backend
+def test_a_loss_that_raises_leaves_the_learner_as_it_was(backend: str) -> None:
+    plan = training_plan(GRAPHS["chain"])
+    learner, inputs = learner_of(backend, plan), inputs_of(plan.typed, BATCH)
+    expected = learned(learner, WEIGHTS["chain"], inputs)
+
+    def refusing(outputs: Mapping[str, Array]) -> dict[str, Array]:
+        raise ValueError("no")
+
+    given = {name: np.array(a, np.float32) for name, a in (WEIGHTS["chain"] | inputs).items()}
+    with pytest.raises(ValueError, match="no"):
+        learner.learn(given, {name: given[name] for name in inputs}, draws, refusing)
+    again = learned(learner, WEIGHTS["chain"], inputs)
+    assert all(np.array_equal(again.gradients[n], a) for n, a in expected.gradients.items())
+
+
+@each_backend
 def test_an_output_that_the_loss_leaves_out_gives_no_gradients(backend: str) -> None:
     typed = graph(
         node("trunk", "linear", "input", out=4),
