@@ -37,13 +37,13 @@ ARGUMENTS = ("geometry", "constants", "x", "y", "dy", "out", "sums", "images", "
 TURNS = 4  # sums that take turns, so that none waits for the addition before it
 
 StreamKind = Literal["moments", "normal", "normal_sums", "normal_back", "masked", "sum", "dot"]
-# The streams that each of them reads, besides that of outputs where a clamp is known by it.
+# The streams that each of them reads.
 READS: Mapping[StreamKind, tuple[str, ...]] = {
     "moments": ("x",),
     "normal": ("x",),
     "normal_sums": ("x", "dy"),
     "normal_back": ("x", "dy"),
-    "masked": ("dy",),
+    "masked": ("y", "dy"),
     "sum": ("dy",),
     "dot": ("x", "dy"),
 }
@@ -55,22 +55,21 @@ class ChannelStream:
     """One pass over the vectors of a block of channels.
 
     moments: the mean, and the sum of squares of deviations from it. normal: x less the mean, times the
-    factor, plus the bias, plus y where `merges`, clamped. normal_sums: of dy, and of dy times x less the
-    mean. normal_back: the gradient of x from such sums, which are in the constants by then. masked: dy, and
-    its sum. sum: of dy. dot: the sum of x times dy.
+    factor, plus the bias, clamped. normal_sums: of dy, and of dy times x less the mean. normal_back: the
+    gradient of x from such sums, which are in the constants by then. masked: dy, and its sum. sum: of dy.
+    dot: the sum of x times dy.
 
     clamp: the kind of an activation that clamps, through which dy goes back first; empty for none. It is
-    known by y, its output, where that is read anyhow or `merges`; else x is normalised again.
+    known by y, its output, in `masked`; else x is normalised again.
     """
 
     lanes: int
     kind: StreamKind
     clamp: str = ""
-    merges: bool = False
 
     @property
     def name(self) -> str:
-        parts = (self.kind, self.clamp, "merged" if self.merges else "", str(self.lanes))
+        parts = (self.kind, self.clamp, str(self.lanes))
         return "_".join(("stream", *filter(None, parts)))
 
     def module(self) -> llvm.ModuleRef:
@@ -90,8 +89,6 @@ class ChannelStream:
     def _walk(self, f: IrFunction, do: Callable[[Mapping[str, Any], int], None]) -> None:
         """Code that does something at each pixel of each image, with the addresses of the streams there."""
         streams = [*READS[self.kind], *(["out"] if self.kind in WRITES else [])]
-        if self.kind == "masked" or self.merges:
-            streams.append("y")
         geometry, vector = RecordReader(f, STREAM), self.lanes * FLOAT
         images = {name: f.variable(f.arguments[name]) for name in streams}
         strides = {name: geometry[f"{name}_image"] for name in streams}
@@ -117,8 +114,6 @@ class ChannelStream:
     def _normal(self, f: IrFunction, at: Mapping[str, Any]) -> Any:
         """The output at a pixel."""
         y = f.multiply_add(self._centred(f, at), self._constant(f, FACTOR), self._constant(f, BIAS))
-        if self.merges:
-            y = f.plus(y, f.load(at["y"]))
         if self.clamp:
             low, high = CLAMPS[self.clamp]
             y = f.at_least(f.constant(low), y)

@@ -74,7 +74,6 @@ class ChannelStreams:
         kind: StreamKind,
         activation: Op | None = None,
         *,
-        merges: bool = False,
         sums: BufferPlace | None = None,
         **values: TapeValue,
     ) -> BufferPlace:
@@ -85,7 +84,7 @@ class ChannelStreams:
         clamp = activation.kind if activation else ""
         fields = merged(
             self._parts,
-            {"function": ChannelStream(machine().lanes, kind, clamp, merges)},
+            {"function": ChannelStream(machine().lanes, kind, clamp)},
             *(_stream(name, values.get(name)) for name in ("x", "y", "dy", "out")),
             self._sums(sums, number),
         )
