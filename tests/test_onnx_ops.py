@@ -118,6 +118,16 @@ def test_each_reason_for_a_refusal_is_met() -> None:
     assert {why.value for why in said if isinstance(why, ast.Constant)} <= {why for *_, why in REFUSED}
 
 
+def test_inputs_that_may_be_left_out_have_their_default_and_are_taken_where_they_are_there() -> None:
+    sides = np.array([0, 0, 1, 1, 0, 0, 1, 1])
+    for onnx_op, name, given, default in (
+        ("Pad", "value", node(sides, np.array(2.5)), node(sides)),
+        ("Dropout", "rate", node(np.array(0.25)), node()),
+    ):
+        values = [ONNX_OPS[onnx_op].translate(n)[0].ops[0].attributes()[name] for n in (given, default)]
+        assert values == {"value": [2.5, 0.0], "rate": [0.25, 0.5]}[name]
+
+
 def test_an_input_that_is_left_out_is_refused() -> None:
     with pytest.raises(Unsupported, match="no input 1"):
         ONNX_OPS["Conv"].translate(node())
