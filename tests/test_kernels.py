@@ -3,6 +3,8 @@ of planning is left out."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -26,6 +28,16 @@ def test_convolutions_of_any_geometry_equal_the_reference(case: tuple[TypedGraph
     distance, planned = deviation(*case, backend=backend, without=("winograd",))
     assert distance < TOLERANCE
     assert len(planned.steps) == 1
+    assert not planned.fallbacks
+
+
+@each_backend
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("padding", [0, 1, ((0, 0), (0, 2))])
+def test_pointwise_convolutions_may_be_padded(padding: Any, stride: int, backend: str) -> None:
+    conv = node("conv", "conv", "input", out=5, kernel=1, padding=padding, stride=stride)
+    distance, planned = deviation(graph(conv, inputs={"input": (7, 6, 5)}), 2, backend=backend)
+    assert distance < TOLERANCE
     assert not planned.fallbacks
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archforge.backends import available
-from archforge.ir import TensorType, TypedGraph
+from archforge.ir import Node, TensorType, TypedGraph
 from archforge.ops.conv import Conv
 from tests.deviation import deviation
 from tests.graphs import graph, node
@@ -20,6 +20,7 @@ from tests.kernels import TOLERANCE, WINOGRAD_TOLERANCE, tiled, with_epilogue
 
 pytestmark = pytest.mark.skipif("numba" not in available(), reason="numba is not installed")
 cost = pytest.importorskip("archforge.backends.numba.families.winograd_cost")
+moves = pytest.importorskip("archforge.backends.numba.families.moves")
 
 
 @st.composite
@@ -109,6 +110,27 @@ def test_winograd_equals_the_reference_whether_it_pays_or_not(
         distance, planned = deviation(*case)
     assert distance < WINOGRAD_TOLERANCE
     assert len(planned.steps) == 1
+
+
+@pytest.mark.parametrize(
+    "move",
+    [
+        node("move", "slice", "conv", start=3),
+        node("move", "slice", "conv", start=16),
+        node("move", "slice", "conv", start=1, end=-1, axis=1),
+        node("move", "shuffle", "conv", groups=4),
+        node("move", "pad", "conv", sides=(0, 1, 2, 3)),
+        node("move", "concat", "conv", "conv"),
+    ],
+    ids=lambda move: str(move.op.kind),
+)
+def test_moves_over_maps_of_several_units_equal_the_reference(move: Node) -> None:
+    """Such maps are moved in chunks of pixels, of which small maps have one."""
+    first = node("conv", "conv", "input", out=40, kernel=1)
+    side = int(moves.CHUNK**0.5) * 2 + 1
+    distance, planned = deviation(graph(first, move, inputs={"input": (3, side, side)}), 2)
+    assert distance < TOLERANCE
+    assert not planned.fallbacks
 
 
 @pytest.mark.parametrize("chunks", [0, 1, 3])
