@@ -11,6 +11,7 @@ import pytest
 from numpy.random import Generator
 
 from archforge.ir import TypedGraph
+from archforge.ops import all_ops
 from archforge.ops.base import Array
 from archforge.plan.backward import TrainingPlan, training_plan
 from archforge.weights import rule_weights
@@ -161,6 +162,16 @@ def test_a_dropout_keeps_the_mean_and_draws_anew(kind: str) -> None:
     kept = dropped != 0
     np.testing.assert_allclose(dropped[kept], (plain / 0.75)[kept], rtol=1e-12)
     assert abs(kept.mean() - 0.75) < 0.06
+
+
+@pytest.mark.parametrize("kind", [kind for kind, cls in all_ops().items() if "rate" in cls.model_fields])
+def test_what_is_always_dropped_is_0_and_gives_nothing_back(kind: str) -> None:
+    typed = graph(node("conv", "conv", "input", out=4), node("drop", kind, "conv", rate=1))
+    params, inputs = arrays_of(typed)
+    passed = training_plan(typed).run(params, inputs, draws)
+    assert not passed.outputs["drop"].any()
+    gradients = passed.back({"drop": np.ones_like(passed.outputs["drop"])})
+    assert not any(gradient.any() for gradient in gradients.values())
 
 
 NETWORKS = reference(NETWORK_GRADIENTS)["networks"]
