@@ -190,6 +190,20 @@ def test_documented_profile_is_the_documented_network(name: str) -> None:
     assert mine.output == theirs.output
 
 
+@pytest.mark.parametrize(
+    "name", ["alexnet", "inception_v3", "mobilenet_v3_large", "nasnet_a_large", "resnet_50"]
+)
+def test_each_scope_leaves_a_value_of_its_own_or_one_that_it_reads(name: str) -> None:
+    typed = archforge.load(name).graph
+    known = {scope.index: {*scope.inputs} for scope in typed.scopes}
+    for node in typed.nodes:
+        at: int | None = node.scope
+        while at is not None:
+            known[at].add(node.name)
+            at = typed.scopes[at].parent
+    assert all(scope.output in known[scope.index] for scope in typed.scopes)
+
+
 def test_no_layer_list_lies_unused() -> None:
     listed = {path.name for path in (DATA / "luma_layers").iterdir()}
     assert listed == {f"{name}.json.gz" for name in documented_specs()}
