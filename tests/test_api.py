@@ -104,6 +104,22 @@ def test_weights_of_other_classes_name_the_setting_that_takes_them(name: str, pr
     archforge.compile(name, weights=weights, backend="numpy", classes=7)
 
 
+def test_weights_that_fit_several_networks_of_a_spec_are_refused() -> None:
+    spec = """
+    archforge: 1
+    title: Two
+    input: [3, 8, 8]
+    args: {stride: 1}
+    profiles: {a: {}, b: {stride: 2}}
+    graph:
+      - {conv: {out: 4, kernel: 3, stride: =stride}, name: stem}
+    """
+    weights = {key: np.zeros(d.shape, np.float32) for key, d in archforge.load(spec).params.items()}
+    with pytest.raises(DiagnosticError, match=r"E0606: the weights fit several profiles of .*: `a`, `b`"):
+        archforge.compile(spec, weights=weights, backend="numpy")
+    archforge.compile(spec, "b", weights=weights, backend="numpy")
+
+
 def test_a_setting_is_named_only_where_it_makes_the_weights_fit() -> None:
     weights = zeros("resnet_18", "torchvision")
     weights["fc.weight"] = np.zeros((7, 512), np.float32)
