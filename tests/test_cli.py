@@ -316,6 +316,12 @@ def test_a_list_tells_how_a_network_departs_and_which_is_recommended_and_nothing
     assert (code, notes) == (0, [f"tiny: {told}"] if told else [])
 
 
+def test_a_build_tells_how_a_network_departs(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(TINY.replace("input:", "departs: it has no bias\ninput:"))
+    code, out, _ = run("build", "tiny.yaml", "--backend", "numpy")
+    assert (code, "departs: it has no bias" in out) == (0, True)
+
+
 def test_the_list_of_the_zoo_tells_of_every_departure(run: Run) -> None:
     code, out, _ = run("list")
     told = [line.partition(":")[0] for line in out.splitlines() if ": departs: " in line]
@@ -648,7 +654,7 @@ os.waitpid(pid, 0)
 sys.stdout.write(shown.decode() + Path("stdout").read_text())
 """
 WAITING = """
-import sys, time
+import logging, sys, time
 from archforge.cli import progress
 progress.PATIENCE_S = {patience}
 with progress.Progress("waiting") as line:
@@ -657,6 +663,7 @@ with progress.Progress("waiting") as line:
         time.sleep(0.01)
     time.sleep(0.5)
     line.say("[running]")
+    logging.getLogger("archforge").info("a kernel is compiled")
     time.sleep(0.5)
     with line.paused():
         print("printed")
@@ -672,6 +679,7 @@ def test_progress_is_shown_on_a_terminal_and_only_if_it_takes_long(tmp_path: Pat
     if patience < 1:
         assert "waiting" in out
         assert "[running]" in out
+        assert "a kernel is compiled" in out
         assert out.endswith("printed\nTrue\n")
     else:
         assert out == "printed\nFalse\n"
