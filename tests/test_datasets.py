@@ -230,6 +230,7 @@ def test_digits_are_enlarged_to_the_input(shape: tuple[int, ...]) -> None:
     sides = shape[1:] if len(shape) == 3 else (int(shape[0] ** 0.5),) * 2
     assert x.shape == (1797, *sides)
     np.testing.assert_array_equal(np.bincount(y), [178, 182, 177, 183, 181, 182, 181, 179, 174, 180])
+    assert (x.min(), x.max()) == (0, 255)
     factor = min(sides) // 8
     mass = x.astype(int).sum((1, 2)) / factor**2
     np.testing.assert_array_equal(mass, everything(open_data(None, (64,)).train)[0].astype(int).sum((1, 2)))
