@@ -219,6 +219,10 @@ REFUSALS = (
         help="`mode: bilinear`",
     ),
     Refusal(
+        "clip", {}, ((4,),), "E0404", "a clip has a bound, or two", None, help="{clip: {min: 0, max: 6}}"
+    ),
+    Refusal("clip", {"min": 2.0, "max": 1.0}, ((4,),), "E0404", "`min` is 2, above `max` of 1", "min"),
+    Refusal(
         "pad",
         {"sides": (1, 1)},
         ((4, 5, 6),),

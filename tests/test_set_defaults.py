@@ -190,7 +190,11 @@ def test_every_command_that_takes_set_takes_defaults(run: Run, tmp_path: Path, c
     if command in ("warm", "tune", "profile") and "numba" not in available():
         pytest.skip("numba is not installed")
     (tmp_path / "tiny.yaml").write_text(TINY, encoding="utf-8")
-    more = {"export": ["--to", "ledger_csv"], "run": ["-w", "fresh"]}.get(command, [])
+    more = {
+        "export": ["--to", "ledger_csv"],
+        "run": ["-w", "fresh"],
+        "evaluate": ["-w", "fresh"],
+    }.get(command, [])
     code, _, err = run(command, "tiny.yaml", *more, "--set", "conv.strid=2")
     assert code == 2
     assert "E0406: `conv` has no attribute `strid`" in err

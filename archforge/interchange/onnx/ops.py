@@ -437,6 +437,7 @@ WITHOUT_ONNX_OP: Mapping[str, str] = {
     "channel_dropout": "ONNX drops single elements only",
     "global_response_norm": "norms of whole channels over their mean, several nodes",
     "layer_scale": "a product with a stored array",
+    "relu6": "a Clip from 0 to 6, which is read as one",
     "scale": "a product with a stored number",
     "shuffle": "a reshape, a transposition and a reshape back",
     "stochastic_depth": "ONNX drops single elements only",
