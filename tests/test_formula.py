@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import archforge
 from archforge.errors import Diagnostic, DiagnosticError, SourceFile, Span
 from archforge.spec.binding.environment import Budget, Env
 from archforge.spec.binding.tensors import POISON
@@ -324,3 +325,10 @@ def test_any_formula_gives_a_value_or_a_diagnostic_inside_it(text: str) -> None:
         assert diagnostic.span
         assert 0 <= diagnostic.span.column <= len(text)
         diagnostic.render()
+
+
+def test_a_key_that_a_mapping_lacks_is_named() -> None:
+    graph = [{"conv": {"out": "=m['b']", "kernel": 1}}]
+    spec = {"archforge": 1, "title": "T", "input": [3, 8, 8], "args": {"m": {"a": 4}}, "graph": graph}
+    with pytest.raises(DiagnosticError, match='E0305: the text "b" is no key of the mapping'):
+        archforge.load(spec)

@@ -360,7 +360,7 @@ def _reason(error: Exception, what: str, values: Sequence[Any]) -> str:
         if isinstance(error, IndexError):
             return f"there is no item {key} in a list of {len(items)}, counted from 0"
         if isinstance(error, KeyError):
-            return f"there is no {describe(key)} in the mapping"
+            return f"{describe(key)} is no key of the mapping"
         if isinstance(items, list | str):
             return f"an index is a whole number, found {describe(key)}"
     if what in ("[]", "[:]"):
