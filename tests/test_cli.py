@@ -502,6 +502,26 @@ def test_a_malformed_golden_file_is_refused(run: Run, tmp_path: Path, golden: st
     assert (code, err[:5]) == (2, "E0601")
 
 
+def test_a_golden_output_may_be_constant(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    (tmp_path / "golden.json").write_text(golden_file({"head": [4]}).replace('"std": 1', '"std": 0'))
+    code, _, err = run("verify", "tiny.yaml", "golden.json", "--backend", "numpy")
+    assert (code, err) == (1, "")
+
+
+def test_an_unknown_name_that_is_like_none_is_shown_where_the_names_are(run: Run) -> None:
+    code, _, err = run("show", "zzzzzzzz")
+    assert (code, "help: `archforge list` shows the shipped zoo" in err) == (2, True)
+
+
+def test_the_seed_is_0_unless_it_is_given(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    command = ("run", "tiny.yaml", "--backend", "numpy")
+    given, other = (run(*command, "--seed", seed) for seed in ("0", "1"))
+    assert run(*command) == given
+    assert given[1] != other[1]
+
+
 @pytest.mark.parametrize(
     "data",
     [

@@ -18,6 +18,7 @@ from archforge.datasets.fit import fitted
 from archforge.datasets.formats.idx import Idx
 from archforge.datasets.formats.npz import Npz
 from archforge.datasets.opening import detect, open_data
+from archforge.datasets.scaling import scaled
 from archforge.datasets.splits import split
 from archforge.errors import DiagnosticError
 
@@ -218,6 +219,14 @@ def test_channels_come_first(layout: Any) -> None:
     found = sampled("data", x, LABELS[:2], layout=layout)
     assert found.shape == (3, 5, 4)
     np.testing.assert_array_equal(everything(found)[0], x.transpose(0, 3, 1, 2))
+
+
+def test_colours_are_scaled_as_each_channel_is() -> None:
+    colours = np.random.default_rng(0).integers(0, 256, (3, 13, 9), dtype=np.uint8)
+    found, _ = scaled(colours, None, (6, 5), Preprocessing())
+    assert found.shape == (3, 6, 5)
+    for channel, picture in zip(found, colours, strict=True):
+        np.testing.assert_array_equal(channel, scaled(picture[None], None, (6, 5), Preprocessing())[0][0])
 
 
 # The digits
