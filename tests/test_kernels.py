@@ -32,10 +32,13 @@ def test_convolutions_of_any_geometry_equal_the_reference(case: tuple[TypedGraph
 
 
 @each_backend
+@pytest.mark.parametrize("kernel", [(1, 1), (1, 2), (2, 1)])
 @pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("padding", [0, 1, ((0, 0), (0, 2))])
-def test_pointwise_convolutions_may_be_padded(padding: Any, stride: int, backend: str) -> None:
-    conv = node("conv", "conv", "input", out=5, kernel=1, padding=padding, stride=stride)
+@pytest.mark.parametrize("padding", ["same_upper", 1, ((0, 0), (0, 2))], ids=str)
+def test_convolutions_that_are_pointwise_or_nearly_equal_the_reference(
+    padding: Any, stride: int, kernel: tuple[int, int], backend: str
+) -> None:
+    conv = node("conv", "conv", "input", out=5, kernel=kernel, padding=padding, stride=stride)
     distance, planned = deviation(graph(conv, inputs={"input": (7, 6, 5)}), 2, backend=backend)
     assert distance < TOLERANCE
     assert not planned.fallbacks
