@@ -50,7 +50,8 @@ test-torch: $(BENCH)
 	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(VENV)-bench/bin/python -m pytest \
 	  tests/test_torch_network.py tests/test_torch_modules.py tests/test_make_golden.py tests/test_gradients.py \
 	  tests/test_losses.py tests/test_optimizers.py tests/test_schedules.py tests/test_initialisers.py \
-	  tests/test_library_preprocess.py tests/test_library_weights.py tests/test_transforms.py $(ARGS)
+	  tests/test_training_losses.py tests/test_library_preprocess.py tests/test_library_weights.py \
+	  tests/test_transforms.py $(ARGS)
 
 # The wheel in an empty environment, which takes the network.
 test-wheel: $(DEV)
@@ -91,6 +92,7 @@ golden: $(BENCH)
 gradients: $(BENCH)
 	$(VENV)-bench/bin/python -m tests.make_gradients
 	$(VENV)-bench/bin/python -m tests.make_recipe_parts
+	$(VENV)-bench/bin/python -m tests.make_training_losses
 
 bench: $(BENCH)
 	mkdir -p $(BENCH_OUT)
