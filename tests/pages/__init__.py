@@ -59,6 +59,7 @@ IN_PART = (
     "docs/language.md",
     "docs/life_of_a_network.md",
     "docs/python_api.md",
+    "docs/training.md",
     "docs/tutorial.md",
 )
 
