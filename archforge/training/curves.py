@@ -12,6 +12,7 @@ __all__ = ["curves_svg"]
 
 WIDTH, HEIGHT = 420, 260  # of a panel, in pixels
 LEFT, RIGHT, TOP, BOTTOM = 54, 16, 40, 34
+LEGEND = 150  # from the beginning of one text of the legend to the next
 MOST_TICKS = 6
 TITLES = {
     "loss": "Loss",
@@ -22,24 +23,34 @@ TITLES = {
 
 
 class Line(NamedTuple):
-    """A curve: its class in the style sheet, its name, its points `x,y x,y` and the place of its last one."""
+    """A curve: its class in the style sheet, its text in the legend and where that is, its points `x,y x,y`
+    and the place of its last one."""
 
     kind: str
-    name: str
+    text: str
+    dot_x: int
+    text_x: int
     points: str
-    x: float
-    y: float
-    last: str
+    x: str
+    y: str
+
+
+class Tick(NamedTuple):
+    """A number beside an axis: its place along it, that of its text, and the text."""
+
+    at: str
+    text_at: str
+    text: str
 
 
 class Panel(NamedTuple):
-    """A chart of one figure: where it begins, its title, its curves, and ticks (place, text) of both axes."""
+    """A chart of one figure: where it begins, its title, its curves, and the numbers beside both axes."""
 
     left: int
     title: str
     lines: list[Line]
-    x_ticks: list[tuple[float, str]]
-    y_ticks: list[tuple[float, str]]
+    x_ticks: list[Tick]
+    y_ticks: list[Tick]
 
 
 def curves_svg(title: str, history: Sequence[Mapping[str, float]]) -> str:
@@ -52,7 +63,9 @@ def curves_svg(title: str, history: Sequence[Mapping[str, float]]) -> str:
         panels=panels,
         width=max(len(panels), 1) * WIDTH,
         height=HEIGHT,
-        inner=(LEFT, TOP, WIDTH - RIGHT, HEIGHT - BOTTOM),
+        inner=(LEFT, WIDTH - RIGHT),
+        beside=LEFT - 6,
+        below=(HEIGHT - BOTTOM + 16, HEIGHT - BOTTOM + 30),
     )
 
 
@@ -77,21 +90,23 @@ def _panel(name: str, history: Sequence[Mapping[str, float]]) -> Panel | None:
     def y_at(value: float) -> float:
         return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (value - low) / (high - low)
 
-    lines = []
+    lines: list[Line] = []
     for key, points in series.items():
         if points:
             placed = [(x_at(i), y_at(y)) for i, y in points]
             text = " ".join(f"{x:.1f},{y:.1f}" for x, y in placed)
             kind, said = ("held", "held back") if key.startswith("val_") else ("trained", "trained on")
             said = "last" if name == "lr" else said
-            lines.append(Line(kind, said, text, *placed[-1], f"{points[-1][1]:.4g}"))
+            legend, (x, y) = LEFT + LEGEND * len(lines), placed[-1]
+            said = f"{said}: {points[-1][1]:.4g}"
+            lines.append(Line(kind, said, legend + 4, legend + 12, text, f"{x:.1f}", f"{y:.1f}"))
     steps = [e for e in _ticks(1, max(epochs, 2)) if e == int(e) and 1 <= e <= epochs] or [1]
     return Panel(
         0,
         TITLES[name],
         lines,
-        [(x_at(e), f"{e:g}") for e in steps],
-        [(y_at(t), f"{t:g}") for t in ticks],
+        [Tick(f"{x_at(e):.1f}", f"{x_at(e):.1f}", f"{e:g}") for e in steps],
+        [Tick(f"{y_at(t):.1f}", f"{y_at(t) + 4:.1f}", f"{t:g}") for t in ticks],
     )
 
 

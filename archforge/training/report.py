@@ -43,17 +43,17 @@ def report_html(
     on. examples: of masks, some of these samples."""
     confusion = held_back.confusion if held_back else None
     names = list(classes) or [str(i) for i in range(0 if confusion is None else len(confusion))]
+    columns = list(dict.fromkeys(name for row in history for name in row))
     return render(
         "report.html.j2",
         title=title,
-        facts=facts,
+        facts=list(facts.items()),
         curves=curves_svg(title, history),
-        columns=list(dict.fromkeys(name for row in history for name in row)),
-        history=history,
-        classes=_class_rows(names, held_back) if held_back and confusion is not None else [],
+        columns=columns,
+        epochs=[[f"{row[name]:.6g}" if name in row else "" for name in columns] for row in history],
+        classes=_class_table(names, held_back) if held_back and confusion is not None else None,
         matrix=_matrix(names, confusion) if confusion is not None and len(names) <= MOST_CLASSES else [],
         names=names,
-        are_masks=held_back is not None and held_back.are_masks,
         examples=[_pictures(example, len(names)) for example in examples],
     )
 
@@ -88,31 +88,45 @@ def mask_examples(loss: Loss, batch: Pair, prediction: Array) -> list[MaskExampl
     return [MaskExample(*parts) for parts in zip(batch.x, *masks, strict=True)][:MOST_EXAMPLES]
 
 
-def _class_rows(names: Sequence[str], measures: Measures) -> list[dict[str, Any]]:
-    """The name of each class, the number of its samples, the share that is right, and the overlap."""
-    assert measures.confusion is not None
+class ClassTable(NamedTuple):
+    """The names of the columns of a table of classes, and its rows."""
+
+    names: list[str]
+    rows: list[list[str]]
+
+
+def _class_table(names: Sequence[str], measures: Measures) -> ClassTable:
+    """The number of samples of each class, the share that is right, and of masks the overlap."""
+    overlaps = measures.overlaps() if measures.are_masks else None
     rows = []
-    overlaps = measures.overlaps()
     for i, name in enumerate(names):
-        of_class = int(measures.confusion[i].sum())
-        right = int(measures.confusion[i, i])
-        rows.append(
-            {
-                "name": name,
-                "number": of_class,
-                "accuracy": right / of_class if of_class else math.nan,
-                "iou": float(overlaps[i]),
-            }
-        )
-    return rows
+        of_class, right = int(measures.confusion[i].sum()), int(measures.confusion[i, i])
+        row = [name, str(of_class), f"{100 * right / of_class:.2f} %" if of_class else ""]
+        if overlaps is not None:
+            row.append("" if math.isnan(overlaps[i]) else f"{overlaps[i]:.4f}")
+        rows.append(row)
+    return ClassTable(["class", "number", "accuracy", *(["IoU"] if overlaps is not None else [])], rows)
 
 
-def _matrix(names: Sequence[str], confusion: Array) -> list[tuple[str, list[tuple[int, float]]]]:
-    """Rows of the confusion matrix: the right class, and of each predicted one the number and the share."""
-    totals = np.maximum(confusion.sum(1, keepdims=True), 1)
-    shares = confusion / totals
+class MatrixCell(NamedTuple):
+    """A number of a confusion matrix: the name of its colour, from 0 to 1 how strong it is, and the text."""
+
+    colour: str
+    strength: str
+    text: str
+
+
+def _matrix(names: Sequence[str], confusion: Array) -> list[tuple[str, list[MatrixCell]]]:
+    """Rows of the confusion matrix: the name of the right class, and a cell for each predicted one."""
+    shares = 0.8 * confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
     return [
-        (name, list(zip(confusion[i].tolist(), shares[i].tolist(), strict=True)))
+        (
+            name,
+            [
+                MatrixCell("hit" if i == j else "miss", f"{shares[i, j]:.3f}", str(number) if number else "")
+                for j, number in enumerate(confusion[i].tolist())
+            ],
+        )
         for i, name in enumerate(names)
     ]
 
