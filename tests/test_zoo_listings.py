@@ -50,10 +50,11 @@ def as_ours(row: dict[str, Any]) -> tuple[object, ...]:
 
 
 def rows_of(network: Network) -> Iterator[tuple[object, ...]]:
-    """The content of a network of ours: an op outside the blocks is a row, a block is one."""
+    """The content of a network of ours: an op outside the blocks is a row, a block is one. A clip is the bound
+    of the activation in front of it, in the row of that."""
     typed = network.graph
     scopes = typed.scopes
-    layers = [n for n in typed.nodes if n.op.counts_as_layer]
+    layers = [n for n in typed.nodes if n.op.counts_as_layer and n.op.kind != "clip"]
     for block, nodes in groupby(layers, key=lambda node: block_of(scopes, node)):
         if block is None:
             yield from (describe(node, network) for node in nodes)
