@@ -50,8 +50,8 @@ def as_ours(row: dict[str, Any]) -> tuple[object, ...]:
 
 
 def rows_of(network: Network) -> Iterator[tuple[object, ...]]:
-    """The content of a network of ours: an op outside the blocks is a row, a block is one. A clip is the bound
-    of the activation in front of it, in the row of that."""
+    """The content of a network of ours: an op outside the blocks is a row, a block is one. A clip bounds the
+    activation in front of it, in the row of that."""
     typed = network.graph
     scopes = typed.scopes
     layers = [n for n in typed.nodes if n.op.counts_as_layer and n.op.kind != "clip"]

@@ -98,7 +98,7 @@ def train(
     """Train a network as its spec and these options say, and keep what was learned.
 
     The folder gets the weights of the last and of the best epoch, a checkpoint to go on from, the history
-    and a report. Exit code 1 if a figure that the spec documents is not reached.
+    and a report. Exit code 1 if a figure that the spec documents for its recipe, as it is, is not reached.
     """
     from archforge.training.run_folder import opened_folder
     from archforge.training.train import begin, fit
@@ -133,7 +133,9 @@ def train(
                 print(f"interrupted; go on: {_resuming(path)}", file=sys.stderr)
             raise
     print_end(trained, folder)
-    if not all(print_reached(trained, beginning.bound.reaches)):
+    # Figures are of the spec's own recipe: the digits, and what a caller says over it, make another one.
+    is_documented = beginning.bound.by_caller <= {"seed"}
+    if not all([*print_reached(trained, beginning.bound.reaches if is_documented else ())]):
         raise typer.Exit(CHECK_FAILED)
 
 
