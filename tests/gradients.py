@@ -164,6 +164,7 @@ CASES = (
     Case("regnet_x_200mf", (3, 64, 64)),
     Case("resnest_50d", (3, 64, 64), is_large=True),
     Case("resnet_2_2_2_cifar"),
+    Case("resnet_9", settings={"widths": (8, 16, 32, 32)}),
     Case("resnet_20_cifar"),
     Case("resnet_200", (3, 64, 64), is_large=True),
     Case("resnet_v2_18", (3, 64, 64)),

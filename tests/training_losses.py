@@ -14,6 +14,7 @@ import archforge
 from archforge import Network
 from archforge.ops.base import Array
 from archforge.recipe.initialisers.kaiming import Kaiming
+from archforge.recipe.recipe import TrainingRecipe
 from archforge.training.run import TrainingRun
 from archforge.weights.init import fresh_weights
 from tests.zoo import DATA
@@ -105,17 +106,23 @@ class _Losses(archforge.Callback):
 def losses(case: TrainingCase, backend: str) -> list[float]:
     """The loss of each batch before its update."""
     told = _Losses()
+    of_the_spec: dict[str, Any] = dict.fromkeys(TrainingRecipe.model_fields)  # null takes a key away
+    recipe = of_the_spec | {
+        "loss": "cross_entropy",
+        "optimizer": {"sgd": {"lr": case.lr, "momentum": case.momentum}},
+        "batch": case.batch,
+        "epochs": 1,
+        "shuffle": False,
+    }
+    del recipe["data"]
     archforge.train(
         case.network,
         case.samples,
         weights=case.weights,
-        loss="cross_entropy",
-        optimizer={"sgd": {"lr": case.lr, "momentum": case.momentum}},
-        batch=case.batch,
-        epochs=1,
-        shuffle=False,
         backend=backend,
         dtype=case.dtype,
         callbacks=[told],
+        data_settings={},
+        **recipe,
     )
     return told.found
