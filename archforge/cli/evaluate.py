@@ -10,9 +10,11 @@ from archforge import driver
 from archforge.cli.changes import changes
 from archforge.cli.compile_options import BackendOption
 from archforge.cli.options import (
+    DtypeOption,
     JsonOption,
     ProfileOption,
     SetOption,
+    SizeOption,
     SpecArgument,
     WeightsPrefixOption,
     input_shape,
@@ -47,14 +49,10 @@ def evaluate(
     ] = None,
     prefix: WeightsPrefixOption = "",
     profile: ProfileOption = None,
-    shape: Annotated[
-        str | None, typer.Option("--shape", metavar="SHAPE", help="Another input size: 3x160x160.")
-    ] = None,
+    shape: SizeOption = None,
     set: SetOption = None,
     backend: BackendOption = "auto",
-    dtype: Annotated[
-        str, typer.Option("--dtype", metavar="NAME", help="float32, float64, or what the backend has.")
-    ] = "float32",
+    dtype: DtypeOption = "float32",
     as_json: JsonOption = False,
     **recipe: Any,
 ) -> None:

@@ -20,10 +20,12 @@ from archforge.spec.resolve.sources import setting
 from archforge.spec.syntax.syntax_tree import Argument
 
 __all__ = [
+    "DtypeOption",
     "InputOption",
     "JsonOption",
     "ProfileOption",
     "SetOption",
+    "SizeOption",
     "SpecArgument",
     "Warnings",
     "WarningsOption",
@@ -63,6 +65,12 @@ InputOption = Annotated[
         help="Another input size, without the batch: 3x224x224; for several inputs: "
         "left=1x28x28,right=1x28x28.",
     ),
+]
+SizeOption = Annotated[
+    str | None, typer.Option("--shape", metavar="SHAPE", help="Another input size: 3x160x160.")
+]
+DtypeOption = Annotated[
+    str, typer.Option("--dtype", metavar="NAME", help="float32, float64, or what the backend has.")
 ]
 SetOption = Annotated[
     list[str] | None,

@@ -22,8 +22,10 @@ from archforge.cli.compile_options import (
 )
 from archforge.cli.inputs import PictureOptions
 from archforge.cli.options import (
+    DtypeOption,
     ProfileOption,
     SetOption,
+    SizeOption,
     SpecArgument,
     Warnings,
     WarningsOption,
@@ -82,14 +84,10 @@ def run(
         ),
     ] = None,
     profile: ProfileOption = None,
-    shape: Annotated[
-        str | None, typer.Option("--shape", metavar="SHAPE", help="Another input size: 3x160x160.")
-    ] = None,
+    shape: SizeOption = None,
     set: SetOption = None,
     backend: BackendOption = "auto",
-    dtype: Annotated[
-        str, typer.Option("--dtype", metavar="NAME", help="float32, float64, or what the backend has.")
-    ] = "float32",
+    dtype: DtypeOption = "float32",
     tap: Annotated[
         list[str] | None,
         typer.Option("--tap", metavar="NAME", help="Also keep the value of this node or scope."),

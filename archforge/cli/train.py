@@ -16,6 +16,7 @@ from archforge.cli.exit_codes import CHECK_FAILED
 from archforge.cli.options import (
     ProfileOption,
     SetOption,
+    SizeOption,
     SpecArgument,
     Warnings,
     WarningsOption,
@@ -64,9 +65,7 @@ def train(
         ),
     ] = None,
     profile: ProfileOption = None,
-    shape: Annotated[
-        str | None, typer.Option("--shape", metavar="SHAPE", help="Another input size: 3x160x160.")
-    ] = None,
+    shape: SizeOption = None,
     set: SetOption = None,
     backend: BackendOption = "auto",
     dtype: Annotated[
