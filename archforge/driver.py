@@ -336,11 +336,18 @@ def _network(
 ) -> Network:
     """The network to compile: a loaded one as it is, else that of a source. Raises E0001 for both at once."""
     if isinstance(source, Network):
-        if profile is not None or input is not None or settings:
-            help = "give profile, input, arguments and defaults to `load`"
-            fail("E0001", "a loaded network is compiled as it is", help=help)
-        return source
+        return as_loaded(source, profile, input, settings)
     return _profile_for(open_spec(source), profile, given, settings, input)
+
+
+def as_loaded(
+    network: Network, profile: str | None, input: InputShape | None, settings: Mapping[str, Argument]
+) -> Network:
+    """A loaded network, which is taken as it is. Raises E0001 for what a caller would change in it."""
+    if profile is not None or input is not None or settings:
+        help = "give profile, input, arguments and defaults to `load`"
+        fail("E0001", "a loaded network is compiled as it is", help=help)
+    return network
 
 
 def _profile_for(

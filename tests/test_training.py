@@ -18,6 +18,7 @@ import pytest
 
 import archforge
 from archforge.errors import DiagnosticError, TrainingWarning
+from archforge.training.evaluate import evaluate
 from archforge.training.run import TrainingRun
 
 # Whatever draws or keeps a state is in it.
@@ -197,6 +198,54 @@ def test_predictions_are_probabilities_or_classes() -> None:
     right = (trained.predict(x, argmax=True) == y).mean()
     assert right == pytest.approx(trained.evaluate((x, y))["accuracy"])
     assert right > 0.8
+
+
+@pytest.mark.parametrize(("loss", "bound"), [("bce_with_logits", 0.5), ("hinge", 0.0)])
+def test_a_single_number_is_the_side_on_which_it_lies(loss: str, bound: float) -> None:
+    x, y = samples()
+    text = SPEC.replace("linear: 3", "linear: 1").replace("  - softmax\n", "").replace("cross_entropy", loss)
+    trained = archforge.train(text, (x, (y > 0).astype(np.float32)[:, None]), epochs=10, backend="numpy")
+    classes = trained.predict(x, argmax=True)
+    assert classes.shape == (40,)
+    assert 0 < classes.mean() < 1
+    assert np.array_equal(classes, (trained.predict(x)[:, 0] > bound).astype(int))
+
+
+def test_a_single_number_of_a_loss_of_values_is_no_class() -> None:
+    x, _ = samples()
+    text = SPEC.replace("linear: 3", "linear: 1").replace("  - softmax\n", "").replace("cross_entropy", "mse")
+    trained = archforge.train(text, (x, x[:, :1, 0, 0]), epochs=1, backend="numpy")
+    assert trained.predict(x).shape == (40, 1)
+    with pytest.raises(DiagnosticError, match="E0607: `mse` of one number decides between no classes"):
+        trained.predict(x, argmax=True)
+
+
+def test_a_network_of_several_inputs_is_refused() -> None:
+    spec = {
+        "archforge": 1,
+        "input": {"left": [4], "right": [4]},
+        "graph": [
+            {"linear": 3, "from": "=left", "as": "a"},
+            {"linear": 3, "from": "=right"},
+            {"add": [[], "=a"]},
+        ],
+    }
+    with pytest.raises(DiagnosticError, match="E0607: a sample has one input, and spec has left, right"):
+        archforge.train(spec, samples(), loss="mse", optimizer="adam", backend="numpy")
+
+
+def test_a_loaded_network_is_trained_as_it_is() -> None:
+    network = archforge.load(SPEC)
+    assert archforge.train(network, samples(), epochs=1, backend="numpy").network is network
+    with pytest.raises(DiagnosticError, match="E0001: a loaded network"):
+        archforge.train(network, samples(), profile="other")
+
+
+def test_evaluating_asks_for_a_loss(tmp_path: Path) -> None:
+    network = archforge.load(SPEC.partition("train:")[0])
+    weights = {name: np.zeros(decl.shape, np.float32) for name, decl in network.params.items()}
+    with pytest.raises(DiagnosticError, match="E0202: the recipe has no loss"):
+        evaluate(network, samples(), weights)
 
 
 def test_weights_that_are_kept_compute_what_was_trained(whole: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from archforge.analysis.network import Network
@@ -24,23 +24,32 @@ def recipe_mistakes(network: Network, bound: BoundRecipe) -> list[Diagnostic]:
     return [*_unknown_names(network, bound), *_idle_settings(network, bound)]
 
 
-def recipe_gaps(network: Network, bound: BoundRecipe) -> list[Diagnostic]:
-    """Mistakes (E0202) for what a run needs and a recipe does not say."""
+def recipe_gaps(
+    network: Network, bound: BoundRecipe, needed: Collection[str] = ("loss", "optimizer")
+) -> list[Diagnostic]:
+    """Mistakes (E0202) for what is needed and a recipe does not say."""
     recipe = bound.recipe
     has_loss = any(recipe.losses.get(name, recipe.loss) for name in network.graph.outputs)
-    needed = {"loss": has_loss, "optimizer": recipe.optimizer is not None}
+    given = {"loss": has_loss, "optimizer": recipe.optimizer is not None}
     examples = {"loss": "cross_entropy", "optimizer": "{sgd: {lr: 0.1}}"}
     span = network.spec.document.span_of("train")
     return [
         Diagnostic("E0202", f"the recipe has no {key}", span, help=f"{key}: {examples[key]} in `train`")
-        for key, is_there in needed.items()
-        if not is_there
+        for key in needed
+        if not given[key]
     ]
 
 
 def _parameters(network: Network) -> list[str]:
     """The names of what is trained, buffers left out."""
     return [name for name, decl in network.params.items() if decl.role != "buffer"]
+
+
+def _blocks(network: Network) -> list[str]:
+    """The names of the blocks that are called, and of scopes."""
+    scopes = network.graph.scopes
+    called = {scope.kind for scope in scopes if scope.is_block and scope.parent is not None}
+    return [*sorted(called), *(scope.name for scope in scopes if scope.name)]
 
 
 def _unknown_names(network: Network, bound: BoundRecipe) -> Iterator[Diagnostic]:
@@ -60,9 +69,7 @@ def _unknown_names(network: Network, bound: BoundRecipe) -> Iterator[Diagnostic]
         for name in (name for name in names if name not in outputs):
             hint = did_you_mean(name, outputs, what="outputs")
             yield _lacks(bound, key, name, "there is no output", hint)
-    scopes = network.graph.scopes
-    called = {scope.kind for scope in scopes if scope.is_block and scope.parent is not None}
-    known = [*sorted(called), *(scope.name for scope in scopes if scope.name)]
+    known = _blocks(network)
     for name in (name for name in recipe.recompute if name not in known):
         hint = did_you_mean(name, known, what="it has")
         yield _lacks(bound, "recompute", name, "there is no block or scope", hint)
@@ -92,6 +99,9 @@ def _idle_places(network: Network, recipe: TrainingRecipe) -> Iterator[tuple[Pla
         yield ("stratify",), "it is of `limit` and `validation`"
     if recipe.optimizer is not None and not recipe.optimizer.weight_decay:
         yield ("spare",), "the optimizer has no weight decay"
+    known = _blocks(network)
+    for name in (name for name in recipe.recompute if name in known):
+        yield ("recompute", name), "no backend computes values again yet"
     if not recipe.clip.model_fields_set:
         yield ("clip",), "it has neither `norm` nor `value`"
     names = _parameters(network)

@@ -76,9 +76,7 @@ def print_dry_run(beginning: Beginning) -> None:
     updates are made, whose results are thrown away."""
     from itertools import islice
 
-    from archforge.recipe.update import Updater
     from archforge.training.loop import groups
-    from archforge.training.run import TrainingRun
 
     setup = beginning.setup
     labels = setup.batches.samples.labels
@@ -87,17 +85,14 @@ def print_dry_run(beginning: Beginning) -> None:
         names = setup.batches.samples.classes or [str(i) for i in range(len(numbers))]
         of_each = (f"{name} {number:,}" for name, number in zip(names, numbers, strict=False))
         print(f"classes    {', '.join(of_each)}")
-    decls = {n: decl for n, decl in setup.network.params.items() if n in setup.plan.trained}
-    run = TrainingRun(setup, beginning.arrays, Updater(setup.recipe, decls, setup.dtype))
-    seconds = []
+    run, seconds = beginning.run(), []
     for group in islice(groups(setup.batches.epoch(), setup.recipe.accumulate), 2):
         started = perf_counter()
         run.update(group)
         seconds.append(perf_counter() - started)
-    itemsize = np.dtype(setup.dtype).itemsize
     arrays = sum(a.nbytes for a in (*run.arrays.values(), *run.updater.state.values()))
-    gradients = sum(decl.size for decl in decls.values()) * itemsize
-    values = setup.plan.peak_elements * setup.recipe.batch * itemsize
+    gradients = sum(run.arrays[name].nbytes for name in setup.plan.trained)
+    values = setup.plan.peak_elements * setup.recipe.batch * np.dtype(setup.dtype).itemsize
     print(
         f"memory     {short_bytes(arrays)} of weights and state, {short_bytes(gradients)} of gradients, "
         f"{short_bytes(values)} of values"

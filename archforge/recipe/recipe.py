@@ -49,7 +49,8 @@ class TrainingRecipe(BaseModel):
     ema: decay of the moving average of the parameters, which is what is kept; 0 for none.
     init: initialisers of fresh parameters by patterns of their names; the last one that fits is taken.
     freeze: patterns of the names of parameters that stay as they are.
-    recompute: blocks whose values are computed again on the way back, to save memory.
+    recompute: blocks whose values are to be computed again on the way back, to save memory; no backend does
+      so yet.
     validation: the share of the samples that is held back where the data have no split of their own.
     limit: the number of samples that is trained on; 0 for all.
     stratify: the limit and the validation hold as many samples of each class.

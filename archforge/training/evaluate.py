@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 
 from archforge import backends
 from archforge.analysis.network import Network
+from archforge.analysis.recipe_fit import recipe_gaps
 from archforge.datasets.batches import Batches
-from archforge.datasets.formats.digits import DIGITS_RECIPE
 from archforge.datasets.given import given_data
-from archforge.spec.resolve.recipe import Override, from_python, recipe_of
+from archforge.errors import fail_all
+from archforge.spec.resolve.recipe import Override
 from archforge.training.evaluation import Evaluator
 from archforge.training.measures import Measures
-from archforge.training.setup import batches_of, losses_of, parts_of
+from archforge.training.setup import batches_of, input_of, losses_of, parts_of, recipe_for
 from archforge.weights.bind import bind
 
 __all__ = ["Evaluation", "evaluate"]
@@ -40,10 +41,10 @@ def evaluate(
     data: as for `train`; where some of them are held back, those are taken, else all. Raises whatever does
     not fit.
     """
-    own = from_python(DIGITS_RECIPE) if data is None else []
-    bound = recipe_of(network.spec, network.profile, [*own, *overrides])
+    bound = recipe_for(network, data, overrides)
+    fail_all(recipe_gaps(network, bound, ["loss"]))
     losses = losses_of(network, bound)
-    (shape,) = (type_.shape for type_ in network.graph.inputs.values())
+    _, shape = input_of(network)
     parts = parts_of(network, bound.recipe, given_data(data, shape, bound.recipe.data.format), losses)
     batches = batches_of(network, bound.recipe, parts.held_back or parts.train, training=False)
     evaluator = Evaluator.of(network, losses, backends.get(backend, dtype), dtype)

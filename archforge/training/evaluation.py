@@ -12,7 +12,7 @@ from archforge.ops.base import Array
 from archforge.plan import Backend, Executable, GraphCompiler, Plan, load
 from archforge.recipe.base import Loss
 from archforge.training.measures import Measures
-from archforge.training.setup import OutputLoss
+from archforge.training.setup import OutputLoss, add_losses, input_of
 
 __all__ = ["Evaluator"]
 
@@ -45,6 +45,11 @@ class Evaluator:
         """The network with these arrays, which may not change while it is used."""
         return load(self.plan, arrays)
 
+    def values(self, executable: Executable, x: Array) -> dict[str, Array]:
+        """The outputs for a batch and the values that losses read, by their names in the graph."""
+        outputs, taps = executable.run({input_of(self.network)[0]: x})
+        return {self.network.graph.outputs[name]: array for name, array in outputs.items()} | taps
+
     def measures(self, arrays: LazyArrays, batches: Iterable[Pair]) -> Measures:
         """The figures of samples."""
         measures = Measures()
@@ -57,18 +62,7 @@ class Evaluator:
     ) -> Iterator[tuple[Pair, Array]]:
         """Each batch with its prediction, the value that the main loss reads; figures go to `measures`."""
         executable = self.loaded(arrays)
-        name = next(iter(self.network.graph.inputs))
         for batch in batches:
-            outputs, taps = executable.run({name: batch.x})
-            values = {self.network.graph.outputs[output]: array for output, array in outputs.items()} | taps
-            total, first = 0.0, None
-            for part in self.losses.values():
-                prediction = values[part.value]
-                total += part.factor * part.loss.value(prediction, batch.y).loss
-                if first is None:
-                    first = prediction
-                    if classes := part.loss.classes(prediction, batch.y):
-                        measures.add_classes(*classes)
-            measures.add(total, len(batch.x))
-            assert first is not None
-            yield batch, first
+            values = self.values(executable, batch.x)
+            add_losses(measures, self.losses, values, batch.y)
+            yield batch, values[next(iter(self.losses.values())).value]

@@ -19,7 +19,7 @@ from archforge.recipe.base import Epoch, Moment
 from archforge.recipe.update import Updater
 from archforge.training.checkpoint import Checkpoint, Place
 from archforge.training.measures import Measures
-from archforge.training.setup import Setup
+from archforge.training.setup import Setup, add_losses
 from archforge.weights.bind import bind
 
 __all__ = ["TrainingRun"]
@@ -60,6 +60,8 @@ class TrainingRun:
     def lr_factor(self, update: int) -> float:
         """The factor of the learning rate for an update, the first of which is 0."""
         setup = self.setup
+        if not setup.recipe.schedule:
+            return 1.0
         at = Moment(update, setup.updates_per_epoch, setup.recipe.epochs, self.epochs)
         return math.prod(schedule.factor(at) for schedule in setup.recipe.schedule)
 
@@ -84,13 +86,14 @@ class TrainingRun:
         """Add the gradients of a batch, a share of its group, to `gradients`. Returns its loss."""
         draws = partial(draw, self.setup.recipe.seed, number)
         inputs = {self.setup.input: batch.x.astype(self.setup.dtype, copy=False)}
-        losses: list[float] = []
+        total = 0.0
 
         def back(outputs: Mapping[str, Array]) -> Mapping[str, Array]:
-            found = self._loss_gradients(outputs, batch.y, share, losses)
-            if not math.isfinite(losses[0]):
-                self._refuse(inputs, draws, losses[0])
-            return found
+            nonlocal total
+            total, of_outputs = add_losses(self.measures, self.setup.losses, outputs, batch.y)
+            if not math.isfinite(total):
+                self._refuse(inputs, draws, total)
+            return self._weighted(of_outputs, share)
 
         learned = self.setup.learner.learn(self.arrays, inputs, draws, back)
         for name, gradient in learned.gradients.items():
@@ -100,26 +103,17 @@ class TrainingRun:
                 gradients[name] = gradient if share == 1 else gradient.copy()
         for name, array in learned.buffers.items():
             self.arrays[name][...] = array
-        self.measures.add(losses[0], len(batch.x))
-        return losses[0]
+        return total
 
-    def _loss_gradients(
-        self, outputs: Mapping[str, Array], target: Array, share: float, losses: list[float]
-    ) -> dict[str, Array]:
-        """The gradients of the weighted loss with respect to the outputs; its value goes to `losses`."""
-        total = 0.0
+    def _weighted(self, gradients: Sequence[Array], share: float) -> dict[str, Array]:
+        """Gradients of the losses of outputs by the values that they are of, each by its factor, and by the
+        batch's share of its group where the loss is a mean."""
         found: dict[str, Array] = {}
-        for i, part in enumerate(self.setup.losses.values()):
-            prediction = outputs[part.value]
-            value, gradient = part.loss.value(prediction, target)
-            total += part.factor * value
+        for part, gradient in zip(self.setup.losses.values(), gradients, strict=True):
             factor = part.factor * (share if part.loss.is_mean else 1.0)
             if factor != 1:
-                gradient = gradient * prediction.dtype.type(factor)
+                gradient = gradient * gradient.dtype.type(factor)
             found[part.value] = found[part.value] + gradient if part.value in found else gradient
-            if i == 0 and (classes := part.loss.classes(prediction, target)):
-                self.measures.add_classes(*classes)
-        losses.append(total)
         return found
 
     def _refuse(self, inputs: Mapping[str, Array], draws: Callable[[str], Generator], loss: float) -> None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from archforge.analysis.network import Network
 from archforge.datasets.base import Data, Samples
 from archforge.datasets.batches import Batches
 from archforge.datasets.examine import examine
 from archforge.datasets.fit import fitted
+from archforge.datasets.formats.digits import DIGITS_RECIPE
 from archforge.datasets.splits import split
 from archforge.errors import fail
+from archforge.ops.base import Array
 from archforge.plan.backward import TrainingPlan, training_plan
 from archforge.plan.learner import Learner, Learning
 from archforge.recipe.base import Loss, Optimizer
@@ -21,9 +23,21 @@ from archforge.recipe.loss_input import value_for_loss
 from archforge.recipe.patterns import names_that_fit
 from archforge.recipe.recipe import TrainingRecipe
 from archforge.recipe.watched import require_measured
-from archforge.spec.resolve.recipe import BoundRecipe
+from archforge.spec.resolve.recipe import BoundRecipe, Override, from_python, recipe_of
+from archforge.training.measures import Measures
 
-__all__ = ["OutputLoss", "Setup", "batches_of", "losses_of", "set_up"]
+__all__ = [
+    "OutputLoss",
+    "Setup",
+    "add_losses",
+    "batches_of",
+    "examined",
+    "input_of",
+    "losses_of",
+    "parts_of",
+    "recipe_for",
+    "set_up",
+]
 
 
 class OutputLoss(NamedTuple):
@@ -33,6 +47,23 @@ class OutputLoss(NamedTuple):
     loss: Loss
     value: str
     factor: float = 1.0
+
+
+def add_losses(
+    measures: Measures, losses: Mapping[str, OutputLoss], values: Mapping[str, Array], target: Array
+) -> tuple[float, list[Array]]:
+    """Add the figures of a batch, given the values of the graph. Returns its loss, and the gradient of each
+    output's, its factor left out."""
+    total, gradients = 0.0, []
+    for part in losses.values():
+        loss, gradient = part.loss.value(values[part.value], target)
+        total += part.factor * loss
+        gradients.append(gradient)
+    main = next(iter(losses.values()))
+    if classes := main.loss.classes(values[main.value], target):
+        measures.add_classes(*classes)
+    measures.add(total, len(target))
+    return total, gradients
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,7 +83,7 @@ class Setup:
     @property
     def input(self) -> str:
         """The name of the network's input."""
-        return next(iter(self.network.graph.inputs))
+        return input_of(self.network)[0]
 
     @property
     def optimizer(self) -> Optimizer:
@@ -64,6 +95,23 @@ class Setup:
     def updates_per_epoch(self) -> int:
         """The number of updates that an epoch makes."""
         return math.ceil(len(self.batches) / self.recipe.accumulate)
+
+
+def input_of(network: Network) -> tuple[str, tuple[int, ...]]:
+    """The name and the shape of the network's input. Raises E0607 for several, since samples have one."""
+    inputs = network.graph.inputs
+    if len(inputs) > 1:
+        help = "a network of one input; `slice` takes it apart"
+        fail("E0607", f"a sample has one input, and {network.name} has {', '.join(inputs)}", help=help)
+    ((name, type_),) = inputs.items()
+    return name, type_.shape
+
+
+def recipe_for(network: Network, data: Any, overrides: Iterable[Override]) -> BoundRecipe:
+    """The recipe of the network's profile on these data, with what a caller gives over it. The digits bring
+    settings of their own."""
+    own = from_python(DIGITS_RECIPE) if data is None else []
+    return recipe_of(network.spec, network.profile, [*own, *overrides])
 
 
 def set_up(
@@ -114,7 +162,7 @@ def _classes(network: Network, losses: Mapping[str, OutputLoss]) -> int | None:
 
 def batches_of(network: Network, recipe: TrainingRecipe, samples: Samples, *, training: bool) -> Batches:
     """Samples as the network takes them."""
-    (shape,) = (type_.shape for type_ in network.graph.inputs.values())
+    _, shape = input_of(network)
     way = fitted(samples, shape, recipe.data, network.preprocessing, training=training)
     if not training:
         return Batches(samples, way, recipe.batch)
@@ -129,6 +177,7 @@ def losses_of(network: Network, bound: BoundRecipe) -> dict[str, OutputLoss]:
     for name in network.graph.outputs:
         loss = recipe.losses.get(name, recipe.loss)
         if loss is not None:
-            value = value_for_loss(network.graph, name, loss, bound.span("loss"))
+            place = ("losses", name) if name in recipe.losses else ("loss",)
+            value = value_for_loss(network.graph, name, loss, bound.span(*place))
             found[name] = OutputLoss(loss, value, recipe.loss_weights.get(name, 1.0))
     return found

@@ -23,7 +23,6 @@ from warnings import warn
 from archforge import backends, driver
 from archforge.analysis.network import Network
 from archforge.analysis.recipe_fit import recipe_gaps, recipe_mistakes
-from archforge.datasets.formats.digits import DIGITS_RECIPE
 from archforge.datasets.given import given_data
 from archforge.errors import Diagnostic, TrainingWarning, did_you_mean, fail, fail_all
 from archforge.ops.base import Array
@@ -32,14 +31,14 @@ from archforge.recipe.patterns import names_that_fit
 from archforge.recipe.recipe import TrainingRecipe
 from archforge.recipe.update import Updater
 from archforge.spec.expand.expand import InputShape
-from archforge.spec.resolve.recipe import BoundRecipe, Override, from_python, recipe_of
+from archforge.spec.resolve.recipe import BoundRecipe, Override, from_python
 from archforge.spec.resolve.sources import Source, settings_of
 from archforge.training.conditions import conditions_of, warn_of_differences
 from archforge.training.evaluation import Evaluator
 from archforge.training.loop import Callback, TrainingLoop
 from archforge.training.run import TrainingRun
 from archforge.training.run_folder import RunFolder, opened_folder
-from archforge.training.setup import Setup, set_up
+from archforge.training.setup import Setup, input_of, recipe_for, set_up
 from archforge.training.trained import Trained
 from archforge.weights.bind import bind
 from archforge.weights.init import fresh_weights
@@ -56,6 +55,12 @@ class Beginning:
     bound: BoundRecipe
     arrays: dict[str, Array]
     warnings: tuple[Diagnostic, ...] = ()
+
+    def run(self) -> TrainingRun:
+        """The run at its first update."""
+        setup = self.setup
+        trained = {name: decl for name, decl in setup.network.params.items() if name in setup.plan.trained}
+        return TrainingRun(setup, self.arrays, Updater(setup.recipe, trained, setup.dtype))
 
 
 def train(
@@ -95,11 +100,11 @@ def train(
     params = {name: value for name, value in settings.items() if name not in keys}
     if data_settings is not None:
         own["data"] = data_settings
+    changes = settings_of(params, defaults)
     if isinstance(source, Network):
-        network = source
+        network = driver.as_loaded(source, profile, input, changes)
     else:
-        spec = driver.open_spec(source)
-        network = driver.analyse(spec, profile, settings=settings_of(params, defaults), input_shape=input)
+        network = driver.analyse(driver.open_spec(source), profile, settings=changes, input_shape=input)
     with ExitStack() as stack:
         folder = stack.enter_context(opened_folder(Path(out), resume=resume)) if out is not None else None
         beginning = begin(
@@ -129,14 +134,11 @@ def begin(
     strict: bool = False,
 ) -> Beginning:
     """A run on these data, ready for its first update. Raises whatever does not fit."""
-    overrides = list(overrides)
-    if data is None:  # the digits bring settings of their own
-        overrides = [*from_python(DIGITS_RECIPE), *overrides]
-    bound = recipe_of(network.spec, network.profile, overrides)
+    bound = recipe_for(network, data, overrides)
     recipe = bound.recipe
     found = [*recipe_gaps(network, bound), *recipe_mistakes(network, bound)]
     fail_all(d for d in found if d.code.startswith("E"))
-    (shape,) = (type_.shape for type_ in network.graph.inputs.values())
+    _, shape = input_of(network)
     chosen = backends.get_learning(backend, dtype)
     samples = given_data(data, shape, recipe.data.format)
     setup = set_up(network, bound, samples, chosen, dtype, strict=strict)
@@ -177,10 +179,8 @@ def fit(
     checkpoint_every: int = 0,
 ) -> Trained:
     """Train to the end, from the folder's checkpoint if it has one."""
-    setup = beginning.setup
+    setup, run = beginning.setup, beginning.run()
     conditions = conditions_of(setup)
-    decls = {name: decl for name, decl in setup.network.params.items() if name in setup.plan.trained}
-    run = TrainingRun(setup, beginning.arrays, Updater(setup.recipe, decls, setup.dtype))
     rows: list[dict[str, float]] = []
     if folder and (found := folder.found()):
         run.restore(found)

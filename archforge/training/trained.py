@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,8 +12,8 @@ from archforge.analysis.network import Network
 from archforge.data.arrays import write_arrays
 from archforge.datasets.arrays import ArraySamples, Rows, input_rows
 from archforge.datasets.batches import Batches
-from archforge.datasets.fit import fitted
 from archforge.datasets.given import given_data
+from archforge.errors import fail
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 from archforge.plan import Executable
@@ -21,11 +21,9 @@ from archforge.recipe.loss_input import probabilities_of
 from archforge.training.evaluation import Evaluator
 from archforge.training.history import Row
 from archforge.training.run import TrainingRun
-from archforge.training.setup import batches_of, examined
+from archforge.training.setup import batches_of, examined, input_of
 
 __all__ = ["Trained"]
-
-BATCH = 256  # samples that are predicted together
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -68,18 +66,16 @@ class Trained:
         The output of the network, float[N, *shape], as probabilities where it stands for some. argmax: the
         numbers of the classes instead, int64[N, ...].
         """
-        outputs = [self._prediction(batch) for batch in self._inputs(x)]
-        found: Array = np.concatenate(outputs)
-        if not argmax:
-            return found
-        axis = getattr(next(iter(self.run.setup.losses.values())).loss, "axis", 0)
-        classes: Array = found.argmax(axis % (found.ndim - 1) + 1)
-        return classes
+        predict = self._classes if argmax else self._probabilities
+        executable, batches = self.executable, self._batches(x)
+        found = [predict(self.evaluator.values(executable, batch.x)) for batch in batches.epoch()]
+        predictions: Array = np.concatenate(found)
+        return predictions
 
     def evaluate(self, data: Any) -> dict[str, float]:
         """The figures of other samples by name, `loss` and, of classes, `accuracy`. data: as for `train`."""
         recipe = self.run.setup.recipe
-        (shape,) = (type_.shape for type_ in self.network.graph.inputs.values())
+        _, shape = input_of(self.network)
         found = given_data(data, shape, recipe.data.format)
         examined(self.network, found, self.run.setup.losses)
         batches = batches_of(self.network, recipe, found.held_back or found.train, training=False)
@@ -89,18 +85,28 @@ class Trained:
         """Write the weights under the profile's names as .safetensors or .npz. Raises E0705."""
         write_arrays(path, self.weights)
 
-    def _inputs(self, x: Any) -> Iterator[Array]:
+    def _batches(self, x: Any) -> Batches:
         """Inputs in batches as the network takes them."""
         rows = input_rows(np.asarray(x), "the input", None)
         none = Rows.of(np.zeros(len(rows), np.int64), "no targets")
         samples = ArraySamples("the input", rows, none)
-        (shape,) = (type_.shape for type_ in self.network.graph.inputs.values())
-        way = fitted(samples, shape, self.run.setup.recipe.data, self.network.preprocessing, training=False)
-        for batch in Batches(samples, way, BATCH).epoch():
-            yield batch.x
+        return batches_of(self.network, self.run.setup.recipe, samples, training=False)
 
-    def _prediction(self, x: Array) -> Array:
-        """The main output for a batch, as probabilities where it stands for some."""
-        output, part = next(iter(self.run.setup.losses.items()))
-        results = self.executable.run({next(iter(self.network.graph.inputs)): x})
-        return probabilities_of(self.network.graph, output, part.loss)(results.outputs[output])
+    def _probabilities(self, values: Mapping[str, Array]) -> Array:
+        """The main output of a batch, as probabilities where it stands for some."""
+        graph, (output, part) = self.network.graph, next(iter(self.run.setup.losses.items()))
+        return probabilities_of(graph, output, part.loss)(values[graph.outputs[output]])
+
+    def _classes(self, values: Mapping[str, Array]) -> Array:
+        """The classes of a batch: the greatest of several numbers, or the side on which a single one lies.
+        Raises E0607 for a single number of a loss that decides between no classes."""
+        part = next(iter(self.run.setup.losses.values()))
+        prediction = values[part.value]
+        axis = getattr(part.loss, "axis", 0) % (prediction.ndim - 1) + 1
+        if prediction.shape[axis] > 1:
+            greatest: Array = prediction.argmax(axis)
+            return greatest
+        sides = part.loss.classes(prediction, np.zeros_like(prediction))
+        if sides is None:
+            fail("E0607", f"`{part.loss.word}` of one number decides between no classes", help="argmax=False")
+        return sides.predicted.squeeze(axis)
