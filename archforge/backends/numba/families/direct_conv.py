@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from archforge.backends.numba.families.channel_blocks import AnyAxis, blocks_of
+from archforge.backends.numba.families.channel_blocks import AnyAxis
 from archforge.backends.numba.families.epilogues import ABSORBED, Ending
 from archforge.backends.numba.families.map_pixels import MapPixels, Phase
 from archforge.backends.numba.families.moves import along
@@ -27,7 +27,7 @@ from archforge.ops.conv import Conv
 from archforge.ops.linear import Linear
 from archforge.plan import Epilogue, Kernel
 
-__all__ = ["PackedConv", "direct", "linear", "linear_layout", "record_conv"]
+__all__ = ["PackedConv", "direct", "linear", "record_conv"]
 
 DIRECT = UnitRecipe("direct_conv", "conv")
 
@@ -54,7 +54,7 @@ def linear(op: Linear, x: TensorType) -> Kernel:
     """A linear layer over any axis, as a pointwise convolution of what lies in blocks of its features."""
     axis = op.feature_axis(x)
     features, pixels = x.shape[axis], x.size // x.shape[axis]
-    layout = linear_layout(features, op.out)
+    layout = WeightLayout.of_products(features, op.out)
     window = Window2d.of_one_pixel(pixels)
 
     def run(
@@ -66,12 +66,6 @@ def linear(op: Linear, x: TensorType) -> Kernel:
         return record_conv(conv, x, Ending.of(x.tape.output(shape, axis), residual, epilogue))
 
     return AnyAxis(run, layout.pack, ABSORBED, packing=layout)
-
-
-def linear_layout(features: int, outputs: int) -> WeightLayout:
-    """The layout of the weights of a linear layer: panels of two blocks, so that the vectors of a batch make
-    one tile, and weights are read once."""
-    return WeightLayout(1, features, outputs, 1, min(2, blocks_of(outputs)), thin=False)
 
 
 @dataclass(frozen=True, slots=True)

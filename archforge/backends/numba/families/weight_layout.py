@@ -59,6 +59,13 @@ class WeightLayout:
             thin=groups == 1 and x.channels <= lanes // 2,
         )
 
+    @classmethod
+    def of_products(cls, inputs: int, outputs: int) -> WeightLayout:
+        """The layout for many products of vectors with one matrix, as those of a linear layer or of each of
+        Winograd's frequencies: panels of two blocks, so that the vectors make one tile, and weights are read
+        once."""
+        return cls(1, inputs, outputs, 1, min(2, blocks_of(outputs)), thin=False)
+
     @property
     def planes(self) -> int:
         """Planes of a group's input."""

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from archforge.backends.numba.families.channel_blocks import blocks_of
 from archforge.backends.numba.families.epilogues import ABSORBED, Ending
 from archforge.backends.numba.families.map_pixels import MapPixels
 from archforge.backends.numba.families.tile_geometry import TileGeometry
@@ -28,7 +27,7 @@ from archforge.ir import TensorType
 from archforge.ops.conv import Conv
 from archforge.plan import Epilogue, Kernel
 
-__all__ = ["convolution", "pointwise_layout", "record_tiles"]
+__all__ = ["convolution", "record_tiles"]
 
 WINOGRAD_UNIT = UnitRecipe("winograd", "winograd")
 
@@ -41,7 +40,7 @@ def convolution(op: Conv, x: TensorType, form: WinogradForm) -> Kernel:
     """A convolution by a form that can compute it."""
     window = Window2d.of(op.window(x), x)
     assert window is not None
-    layout = pointwise_layout(x.channels, op.out)
+    layout = WeightLayout.of_products(x.channels, op.out)
 
     def pack(params: Params) -> Params:
         """`weight` as [frequency] of packed weights, and `bias` in whole blocks."""
@@ -62,11 +61,6 @@ def convolution(op: Conv, x: TensorType, form: WinogradForm) -> Kernel:
         return record_tiles(form, window, layout, params, x, ending)
 
     return Kernel(run, pack, ABSORBED, ("winograd", form, layout), form.tile_error)
-
-
-def pointwise_layout(inputs: int, outputs: int) -> WeightLayout:
-    """The layout of the weights of each frequency: that of a pointwise convolution."""
-    return WeightLayout(1, inputs, outputs, 1, min(2, blocks_of(outputs)), thin=False)
 
 
 def record_tiles(

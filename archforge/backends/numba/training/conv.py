@@ -10,7 +10,7 @@ from functools import cached_property
 
 from archforge.backends.numba.families import winograd, winograd_cost
 from archforge.backends.numba.families.channel_windows import depthwise, record_depthwise
-from archforge.backends.numba.families.direct_conv import PackedConv, linear_layout, record_conv
+from archforge.backends.numba.families.direct_conv import PackedConv, record_conv
 from archforge.backends.numba.families.epilogues import Ending
 from archforge.backends.numba.families.map_pixels import Phase
 from archforge.backends.numba.families.moves import along
@@ -27,11 +27,7 @@ from archforge.backends.numba.training.packing import (
     packed_weights,
 )
 from archforge.backends.numba.training.streams import gradient_before
-from archforge.backends.numba.training.weight_gradient import (
-    GroupChannels,
-    depthwise_weight_gradient,
-    weight_gradient,
-)
+from archforge.backends.numba.training.weight_gradient import depthwise_weight_gradient, weight_gradient
 from archforge.backends.winograd_forms import WinogradForm
 from archforge.ir import TensorType
 from archforge.ops.activations import CLAMPS
@@ -149,10 +145,8 @@ class MixingConv:
 
     def weight_gradient(self, x: TapeValue, y: TapeValue, into: GradientArray | None) -> None:
         """Record the gradient of the weights, from values of both maps, one of which is a gradient."""
-        layout = self.layout
-        channels = GroupChannels(layout.groups, layout.inputs, layout.outputs, layout.combined)
         if into is not None:
-            weight_gradient(self.window, channels, x, y, into)
+            weight_gradient(self.window, self.layout, x, y, into)
 
 
 def _mixing(op: Conv, x: TensorType) -> TrainingKernel:
@@ -215,7 +209,7 @@ def _record(
         weight = packed_weights(x.tape, layout, dense)
         conv = PackedConv(window, layout, weight, packed_bias(x.tape, layout, bias))
         return record_conv(conv, x, ending, phase)
-    whole = winograd.pointwise_layout(layout.inputs, layout.outputs)
+    whole = WeightLayout.of_products(layout.inputs, layout.outputs)
     weight = packed_frequencies(x.tape, whole, form, dense)
     params = {"weight": weight, "bias": packed_bias(x.tape, whole, bias)}
     return winograd.record_tiles(form, window, whole, params, x, ending)
@@ -226,8 +220,7 @@ def linear(op: Linear, x: TensorType) -> TrainingKernel:
     axis = op.feature_axis(x)
     features, pixels = x.shape[axis], x.size // x.shape[axis]
     shape = op.infer(x).shape
-    layout, back = linear_layout(features, op.out), linear_layout(op.out, features)
-    channels = GroupChannels(1, features, op.out, 1)
+    layout, back = WeightLayout.of_products(features, op.out), WeightLayout.of_products(op.out, features)
     window = Window2d.of_one_pixel(pixels)
 
     def forward(on: NodeOnTape, x: TapeValue) -> TapeValue:
@@ -243,7 +236,7 @@ def linear(op: Linear, x: TensorType) -> TrainingKernel:
         dy = gradient_before(on.activation, output, dy, on.gradient("bias") if op.bias else None)
         into = on.gradient("weight")
         if into is not None:
-            weight_gradient(window, channels, x, dy, into)
+            weight_gradient(window, layout, x, dy, into)
         if not way.wanted[0]:
             return (None,)
         dense = DenseWeights.forward(on.params["weight"], 1).back((0,))

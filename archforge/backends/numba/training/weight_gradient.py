@@ -11,6 +11,7 @@ import numpy as np
 
 from archforge.backends.numba.families.channel_blocks import blocks_of
 from archforge.backends.numba.families.map_pixels import MapPixels
+from archforge.backends.numba.families.weight_layout import WeightLayout
 from archforge.backends.numba.families.window_2d import Window2d
 from archforge.backends.numba.microkernels.outer_products import ChannelProduct, OuterProduct
 from archforge.backends.numba.runtime.records import OUTER, merged
@@ -21,47 +22,37 @@ from archforge.backends.numba.toolchain.machine_code import Recipe, address
 from archforge.backends.numba.training.kernel import GradientArray
 from archforge.ops.base import Array
 
-__all__ = ["GroupChannels", "depthwise_weight_gradient", "weight_gradient"]
+__all__ = ["depthwise_weight_gradient", "weight_gradient"]
 
 # Units that a gradient is cut into if the batch allows, and what part of the L2 cache a band may fill.
 UNITS, CACHE_SHARE = 32, 4
 MOST_FLAT = 1 << 10  # pixels of a pointwise convolution up to which all rows are passed over as one
 
 
-@dataclass(frozen=True, slots=True)
-class GroupChannels:
-    """Channels of a convolution whose groups are combined to whole blocks: (groups, channels in and out of
-    each, groups of the op in one)."""
-
-    groups: int
-    inputs: int
-    outputs: int
-    combined: int
-
-
 def weight_gradient(
-    window: Window2d, channels: GroupChannels, x: TapeValue, dy: TapeValue, into: GradientArray
+    window: Window2d, layout: WeightLayout, x: TapeValue, dy: TapeValue, into: GradientArray
 ) -> None:
-    """Record the gradient of the weights of a convolution that mixes channels."""
-    is_whole = channels.groups == channels.combined == 1
+    """Record the gradient of the weights of a convolution that mixes channels, whose groups are combined as
+    in its layout."""
+    is_whole = layout.groups == layout.combined == 1
     plain = not x.is_blocked and is_whole and window.dilation[1] == 1 and x.channels <= machine().lanes // 2
     pixels = _OuterPixels.of(window, x if plain else x.blocked(), dy)
-    blocks = blocks_of(channels.outputs)
+    blocks = layout.blocks
     panel = -(-blocks // -(-blocks // _most_blocks()))
-    depth, planes, places = machine().lanes, blocks_of(channels.inputs), math.prod(window.kernel)
-    row = channels.inputs // channels.combined * places * FLOAT  # bytes of the weights of a channel out
-    layout = {"out_plane": depth * places * FLOAT, "out_in": places * FLOAT, "out_place": FLOAT}
-    inputs = channels.inputs
+    depth, planes, places = machine().lanes, blocks_of(layout.inputs), math.prod(window.kernel)
+    row = layout.inputs // layout.combined * places * FLOAT  # bytes of the weights of a channel out
+    strides = {"out_plane": depth * places * FLOAT, "out_in": places * FLOAT, "out_place": FLOAT}
+    inputs = layout.inputs
     if plain:  # columns of the kernel stand for channels in, a channel of the map for a plane
         places, depth = window.kernel
         planes, inputs = x.channels, x.channels * depth
-        layout = {"out_plane": places * depth * FLOAT, "out_in": FLOAT, "out_place": depth * FLOAT}
+        strides = {"out_plane": places * depth * FLOAT, "out_in": FLOAT, "out_place": depth * FLOAT}
     fields = merged(
         {"planes": planes, "depth": depth, "places": places, "inputs": inputs},
-        {"outputs": channels.outputs, "groups": channels.groups, "combined": channels.combined},
+        {"outputs": layout.outputs, "groups": layout.groups, "combined": layout.combined},
         {"panels": -(-blocks // panel), "panel_blocks": panel, "blocks": blocks},
-        {"out_group": channels.outputs // channels.combined * row, "out_out": row},
-        layout,
+        {"out_group": layout.outputs // layout.combined * row, "out_out": row},
+        strides,
         _tables(panel, blocks % panel, {min(depth, inputs), inputs % depth} - {0}),
     )
     _record("sum_plain_pixels" if plain else "sum_pixels", x.tape, pixels, fields, into)
