@@ -12,7 +12,7 @@ from archforge.backends.numba.families.across_channels import lrn_numbers, pixel
 from archforge.backends.numba.families.channel_windows import square_sums, weighed
 from archforge.backends.numba.families.moves import along
 from archforge.backends.numba.runtime.tape import TapeValue, aligned
-from archforge.backends.numba.training.kernel import NodeOnTape, TrainingKernel, WayBack
+from archforge.backends.numba.training.kernel import NodeOnTape, TrainingKernel, WayBack, as_inferred
 from archforge.backends.numba.training.streams import channel_gradient, products_of_maps
 from archforge.ir import TensorType
 from archforge.ops.base import resolve_axis
@@ -26,16 +26,12 @@ __all__ = ["global_response_norm", "layer_norm", "lrn", "softmax"]
 
 def softmax(op: Softmax, x: TensorType) -> TrainingKernel:
     """Softmax over any axis, or its logarithm, by the kind of the op."""
-    run, axis = across_channels.softmax(op, x).run, resolve_axis(op.axis, x)
-
-    def forward(on: NodeOnTape, x: TapeValue) -> TapeValue:
-        made: TapeValue = run({}, x)
-        return made
+    axis = resolve_axis(op.axis, x)
 
     def backward(on: NodeOnTape, back: WayBack) -> Sequence[TapeValue | None]:
         return (pixels_back(f"{op.kind}_back", along(back.output, axis), along(back.dy, axis)),)
 
-    return TrainingKernel(forward, backward)
+    return TrainingKernel(as_inferred(across_channels.softmax(op, x)), backward)
 
 
 def layer_norm(op: LayerNorm, x: TensorType) -> TrainingKernel | None:
@@ -70,26 +66,17 @@ def lrn(op: Lrn, x: TensorType) -> TrainingKernel | None:
     kernel = across_channels.lrn(op, x)
     if kernel is None:
         return None
-    run = kernel.run
-
-    def forward(on: NodeOnTape, x: TapeValue) -> TapeValue:
-        made: TapeValue = run({}, x)
-        return made
 
     def backward(on: NodeOnTape, back: WayBack) -> Sequence[TapeValue | None]:
         return (pixels_back("lrn_back", back.inputs[0].blocked(), back.dy, lrn_numbers(op)),)
 
-    return TrainingKernel(forward, backward)
+    return TrainingKernel(as_inferred(kernel), backward)
 
 
 def global_response_norm(op: GlobalResponseNorm, x: TensorType) -> TrainingKernel:
     """Global response normalisation. The gradient of x is dy times a factor plus x times another, each for a
     channel of an image."""
-    run, axis = across_channels.global_response_norm(op, x).run, resolve_axis(op.axis, x)
-
-    def forward(on: NodeOnTape, x: TapeValue) -> TapeValue:
-        made: TapeValue = run(on.params, x)
-        return made
+    axis = resolve_axis(op.axis, x)
 
     def backward(on: NodeOnTape, back: WayBack) -> Sequence[TapeValue | None]:
         x, dy = along(back.inputs[0], axis), along(back.dy, axis)
@@ -106,4 +93,4 @@ def global_response_norm(op: GlobalResponseNorm, x: TensorType) -> TrainingKerne
         more = weighed(x, of_x.place, factor_image=of_x.image)
         return (weighed(dy, factors.place, residual=more, factor_image=factors.image),)
 
-    return TrainingKernel(forward, backward)
+    return TrainingKernel(as_inferred(across_channels.global_response_norm(op, x)), backward)

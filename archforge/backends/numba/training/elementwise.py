@@ -13,7 +13,7 @@ from archforge.backends.numba.families.elementwise import record_elements, recor
 from archforge.backends.numba.families.weight_layout import WeightLayout
 from archforge.backends.numba.runtime.opcodes import MULTIPLY
 from archforge.backends.numba.runtime.tape import TapeValue
-from archforge.backends.numba.training.kernel import NodeOnTape, TrainingKernel, WayBack
+from archforge.backends.numba.training.kernel import NodeOnTape, TrainingKernel, WayBack, as_inferred
 from archforge.backends.numba.training.packing import packed_bias
 from archforge.backends.numba.training.streams import channel_gradient, gradient_before, products_of_maps
 from archforge.ir import TensorType
@@ -49,16 +49,10 @@ __all__ = [
 
 def clamp(op: Op, x: TensorType) -> TrainingKernel:
     """An activation that clamps, behind what does not absorb it."""
-    kernel = elementwise.activation(op, x)
-
-    def forward(on: NodeOnTape, x: TapeValue) -> TapeValue:
-        made: TapeValue = kernel.run({}, x)
-        return made
-
-    def backward(on: NodeOnTape, back: WayBack) -> Sequence[TapeValue | None]:
-        return (gradient_before(op, back.output, back.dy, None),)
-
-    return TrainingKernel(forward, backward)
+    return TrainingKernel(
+        as_inferred(elementwise.activation(op, x)),
+        lambda on, back: (gradient_before(op, back.output, back.dy, None),),
+    )
 
 
 def identity(op: Op, x: TensorType) -> TrainingKernel:
@@ -89,35 +83,26 @@ def dropout(op: Dropout, x: TensorType) -> TrainingKernel:
 
 def activation(op: Op, x: TensorType) -> TrainingKernel:
     """An activation by itself."""
-    run = elementwise.activation(op, x).run
     reads_output = "output" in op.gradient_reads
-
-    def forward(on: NodeOnTape, x: TapeValue) -> TapeValue:
-        made: TapeValue = run({}, x)
-        return made
 
     def backward(on: NodeOnTape, back: WayBack) -> Sequence[TapeValue | None]:
         value = back.output if reads_output else back.inputs[0].blocked()
         return (record_slopes(op, value, back.dy),)
 
-    return TrainingKernel(forward, backward)
+    return TrainingKernel(as_inferred(elementwise.activation(op, x)), backward)
 
 
 def merge(op: Op, *inputs: TensorType) -> TrainingKernel:
     """A sum or a difference of values of equal shapes."""
     kernel = elementwise.MERGES[op.kind](op, *inputs)
     assert kernel is not None
-    run, minus = kernel.run, lanes_of(np.full(inputs[0].channels, -1.0))
-
-    def forward(on: NodeOnTape, *inputs: TapeValue) -> TapeValue:
-        made: TapeValue = run({}, *inputs)
-        return made
+    minus = lanes_of(np.full(inputs[0].channels, -1.0))
 
     def backward(on: NodeOnTape, back: WayBack) -> Sequence[TapeValue | None]:
         others = back.dy if op.kind == "add" or len(inputs) == 1 else weighed(back.dy, minus)
         return (back.dy, *(others,) * (len(inputs) - 1))
 
-    return TrainingKernel(forward, backward)
+    return TrainingKernel(as_inferred(kernel), backward)
 
 
 def multiply(op: Op, *inputs: TensorType) -> TrainingKernel | None:
@@ -128,11 +113,6 @@ def multiply(op: Op, *inputs: TensorType) -> TrainingKernel | None:
     which = next((i for i, t in enumerate(inputs) if t == joint), None)
     if len(inputs) != 2 or which is None or not (equal or inputs[1 - which].shape in gates):
         return None
-    run = elementwise.multiply(op, *inputs).run
-
-    def forward(on: NodeOnTape, *inputs: TapeValue) -> TapeValue:
-        made: TapeValue = run({}, *inputs)
-        return made
 
     def backward(on: NodeOnTape, back: WayBack) -> Sequence[TapeValue | None]:
         first, second = (x.blocked() for x in back.inputs)
@@ -149,7 +129,7 @@ def multiply(op: Op, *inputs: TensorType) -> TrainingKernel | None:
             found[1 - which] = products_of_maps(whole, back.dy, gate.shape)
         return found
 
-    return TrainingKernel(forward, backward)
+    return TrainingKernel(as_inferred(elementwise.multiply(op, *inputs)), backward)
 
 
 def scale(op: Scale, x: TensorType) -> TrainingKernel:
@@ -179,11 +159,7 @@ def layer_scale(op: LayerScale, x: TensorType) -> TrainingKernel:
 def moved(kernel: Kernel, back: Kernel) -> TrainingKernel:
     """Elements that change places by one kernel, and back by another."""
 
-    def forward(on: NodeOnTape, x: TapeValue) -> TapeValue:
-        made: TapeValue = kernel.run({}, x)
-        return made
-
-    return TrainingKernel(forward, lambda on, way: (back.run({}, way.dy),))
+    return TrainingKernel(as_inferred(kernel), lambda on, way: (back.run({}, way.dy),))
 
 
 def shuffle(op: Shuffle, x: TensorType) -> TrainingKernel:
@@ -210,24 +186,16 @@ def pad(op: Pad, x: TensorType) -> TrainingKernel:
 
 def slice_(op: Slice, x: TensorType) -> TrainingKernel:
     """A part of one axis."""
-    kernel = moves.slice_(op, x)
-
-    def forward(on: NodeOnTape, x: TapeValue) -> TapeValue:
-        made: TapeValue = kernel.run({}, x)
-        return made
-
-    return TrainingKernel(forward, lambda on, way: (moves.spread_slice(op, x, way.dy),))
+    return TrainingKernel(
+        as_inferred(moves.slice_(op, x)),
+        lambda on, way: (moves.spread_slice(op, x, way.dy),),
+    )
 
 
 def concat(op: Concat, *inputs: TensorType) -> TrainingKernel | None:
     """A concatenation of channels."""
     if resolve_axis(op.axis, inputs[0]):
         return None
-    kernel = moves.concat(op, *inputs)
-
-    def forward(on: NodeOnTape, *inputs: TapeValue) -> TapeValue:
-        made: TapeValue = kernel.run({}, *inputs)
-        return made
 
     def backward(on: NodeOnTape, back: WayBack) -> Sequence[TapeValue | None]:
         first, found = 0, []
@@ -236,18 +204,12 @@ def concat(op: Concat, *inputs: TensorType) -> TrainingKernel | None:
             first += x.channels
         return found
 
-    return TrainingKernel(forward, backward)
+    return TrainingKernel(as_inferred(moves.concat(op, *inputs)), backward)
 
 
 def flatten(op: Op, x: TensorType) -> TrainingKernel:
     """All elements as a vector, in the reference's order."""
-    kernel = moves.flatten(op, x)
-
-    def forward(on: NodeOnTape, x: TapeValue) -> TapeValue:
-        made: TapeValue = kernel.run({}, x)
-        return made
-
-    def backward(on: NodeOnTape, back: WayBack) -> Sequence[TapeValue | None]:
-        return (moves.unflattened(back.dy, x.shape),)
-
-    return TrainingKernel(forward, backward)
+    return TrainingKernel(
+        as_inferred(moves.flatten(op, x)),
+        lambda on, way: (moves.unflattened(way.dy, x.shape),),
+    )

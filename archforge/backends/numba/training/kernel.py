@@ -10,8 +10,9 @@ from numpy.random import Generator
 
 from archforge.backends.numba.runtime.tape import Tape, TapeValue
 from archforge.ops.base import Array, Op
+from archforge.plan import Kernel
 
-__all__ = ["GradientArray", "NodeOnTape", "TrainingKernel", "TrainingLowering", "WayBack"]
+__all__ = ["GradientArray", "NodeOnTape", "TrainingKernel", "TrainingLowering", "WayBack", "as_inferred"]
 
 
 class GradientArray(NamedTuple):
@@ -76,3 +77,13 @@ class TrainingKernel:
 
 # lowering(op, *types of its inputs): a kernel; None where it has none for this case.
 TrainingLowering = Callable[..., TrainingKernel | None]
+
+
+def as_inferred(kernel: Kernel) -> Callable[..., TapeValue]:
+    """Forward by a kernel of inference that can read the parameters, if it has any, where they are."""
+
+    def forward(on: NodeOnTape, *inputs: TapeValue) -> TapeValue:
+        made: TapeValue = kernel.run(on.params, *inputs)
+        return made
+
+    return forward

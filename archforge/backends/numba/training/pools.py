@@ -16,7 +16,7 @@ from archforge.backends.numba.runtime.records import WINDOWS_BACK
 from archforge.backends.numba.runtime.tape import TapeValue, aligned
 from archforge.backends.numba.runtime.unit_recipe import UnitRecipe
 from archforge.backends.numba.toolchain.machine import machine
-from archforge.backends.numba.training.kernel import NodeOnTape, TrainingKernel, WayBack
+from archforge.backends.numba.training.kernel import NodeOnTape, TrainingKernel, WayBack, as_inferred
 from archforge.ir import TensorType
 from archforge.ops.adaptive_pool import AdaptiveAvgPool
 from archforge.ops.base import Array, per_axis
@@ -74,10 +74,6 @@ def _pool(
     if shares is not None:
         factors[:] = shares.reshape(-1)
 
-    def forward(on: NodeOnTape, x: TapeValue) -> TapeValue:
-        made: TapeValue = kernel.run({}, x)
-        return made
-
     def backward(on: NodeOnTape, back: WayBack) -> Sequence[TapeValue | None]:
         x = back.inputs[0].blocked()
         dx = on.tape.temporary(x.shape)
@@ -113,4 +109,4 @@ def _pool(
         on.tape.call(BACK, WINDOWS_BACK, fields, on.tape.images * x.blocks)
         return (dx,)
 
-    return TrainingKernel(forward, backward)
+    return TrainingKernel(as_inferred(kernel), backward)
