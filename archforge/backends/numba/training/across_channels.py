@@ -49,10 +49,10 @@ def layer_norm(op: LayerNorm, x: TensorType) -> TrainingKernel | None:
 
     def backward(on: NodeOnTape, back: WayBack) -> Sequence[TapeValue | None]:
         x, dy = along(back.inputs[0], axis), along(back.dy, axis)
-        weight, bias = (on.gradient(name) if op.affine else None for name in ("weight", "bias"))
+        weight = on.gradient("weight")
         if weight is not None:
             channel_gradient(weight, dy, run(plain, x))
-        channel_gradient(bias, dy)
+        channel_gradient(on.gradient("bias"), dy)
         if not back.wanted[0]:
             return (None,)
         params = on.params if op.affine else plain

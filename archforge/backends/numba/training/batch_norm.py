@@ -7,11 +7,10 @@ known from x again, so that nothing is kept between the two.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from archforge.backends.numba.runtime.tape import TapeValue
-from archforge.backends.numba.training.kernel import GradientArray, NodeOnTape, TrainingKernel, WayBack
-from archforge.backends.numba.training.streams import ChannelStreams
+from archforge.backends.numba.training.kernel import NodeOnTape, TrainingKernel, WayBack
+from archforge.backends.numba.training.streams import ChannelStreams, gradient_fields
 from archforge.ir import TensorType
 from archforge.ops.activations import CLAMPS
 from archforge.ops.batch_norm import BatchNorm
@@ -43,10 +42,9 @@ def batch_norm(op: BatchNorm, x: TensorType) -> TrainingKernel:
     def backward(on: NodeOnTape, back: WayBack) -> Sequence[TapeValue | None]:
         streams: ChannelStreams = on.saved["streams"]
         x = back.inputs[0].blocked()
-        fields = {
-            **_wanted("weight", on.gradient("weight") if "weight" in on.params else None),
-            **_wanted("bias", on.gradient("bias") if "bias" in on.params else None),
-        }
+        fields = gradient_fields("weight", on.gradient("weight")) | gradient_fields(
+            "bias", on.gradient("bias")
+        )
         sums = streams.run("normal_sums", on.activation, x=x, dy=back.dy)
         streams.finish("finish_normal_sums", sums, 2, fields)
         if not back.wanted[0]:
@@ -56,10 +54,3 @@ def batch_norm(op: BatchNorm, x: TensorType) -> TrainingKernel:
         return (dx,)
 
     return TrainingKernel(forward, backward, frozenset(CLAMPS))
-
-
-def _wanted(name: str, gradient: GradientArray | None) -> dict[str, Any]:
-    """The fields of CHANNELS for the gradient of a parameter, if it is wanted."""
-    if gradient is None:
-        return {f"d_{name}": 0, f"adds_{name}": 0}
-    return {f"d_{name}": gradient.array, f"adds_{name}": int(gradient.adds)}

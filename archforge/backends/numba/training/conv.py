@@ -68,10 +68,8 @@ def _depthwise(op: Conv, x: TensorType, window: Window2d) -> TrainingKernel | No
         return made
 
     def backward(on: NodeOnTape, way: WayBack) -> Sequence[TapeValue | None]:
-        dy = gradient_before(on.activation, way.output, way.dy, on.gradient("bias") if op.bias else None)
-        into = on.gradient("weight")
-        if into is not None:
-            depthwise_weight_gradient(window, way.inputs[0], dy, into)
+        dy = gradient_before(on.activation, way.output, way.dy, on.gradient("bias"))
+        depthwise_weight_gradient(window, way.inputs[0], dy, on.gradient("weight"))
         if not way.wanted[0]:
             return (None,)
         dense = DenseWeights.forward(on.params["weight"], op.groups)
@@ -145,8 +143,7 @@ class MixingConv:
 
     def weight_gradient(self, x: TapeValue, y: TapeValue, into: GradientArray | None) -> None:
         """Record the gradient of the weights, from values of both maps, one of which is a gradient."""
-        if into is not None:
-            weight_gradient(self.window, self.layout, x, y, into)
+        weight_gradient(self.window, self.layout, x, y, into)
 
 
 def _mixing(op: Conv, x: TensorType) -> TrainingKernel:
@@ -158,7 +155,7 @@ def _mixing(op: Conv, x: TensorType) -> TrainingKernel:
         return conv.across(on.params["weight"], on.params.get("bias"), x, ending)
 
     def backward(on: NodeOnTape, way: WayBack) -> Sequence[TapeValue | None]:
-        dy = gradient_before(on.activation, way.output, way.dy, on.gradient("bias") if op.bias else None)
+        dy = gradient_before(on.activation, way.output, way.dy, on.gradient("bias"))
         conv.weight_gradient(way.inputs[0], dy, on.gradient("weight"))
         if not way.wanted[0]:
             return (None,)
@@ -184,7 +181,7 @@ def conv_transpose(op: ConvTranspose, x: TensorType) -> TrainingKernel | None:
         return conv.back(on.params["weight"], on.params.get("bias"), x.blocked(), ending)
 
     def backward(on: NodeOnTape, way: WayBack) -> Sequence[TapeValue | None]:
-        dy = gradient_before(on.activation, way.output, way.dy, on.gradient("bias") if op.bias else None)
+        dy = gradient_before(on.activation, way.output, way.dy, on.gradient("bias"))
         conv.weight_gradient(dy, way.inputs[0].blocked(), on.gradient("weight"))
         if not way.wanted[0]:
             return (None,)
@@ -233,10 +230,8 @@ def linear(op: Linear, x: TensorType) -> TrainingKernel:
     def backward(on: NodeOnTape, way: WayBack) -> Sequence[TapeValue | None]:
         x: TapeValue = on.saved["x"]
         output, dy = (along(value, axis) for value in (way.output, way.dy))
-        dy = gradient_before(on.activation, output, dy, on.gradient("bias") if op.bias else None)
-        into = on.gradient("weight")
-        if into is not None:
-            weight_gradient(window, layout, x, dy, into)
+        dy = gradient_before(on.activation, output, dy, on.gradient("bias"))
+        weight_gradient(window, layout, x, dy, on.gradient("weight"))
         if not way.wanted[0]:
             return (None,)
         dense = DenseWeights.forward(on.params["weight"], 1).back((0,))

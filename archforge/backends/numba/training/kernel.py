@@ -28,10 +28,10 @@ class NodeOnTape:
     """A node in training on a tape, in both directions.
 
     params: its arrays by the op's own names; they stay where they are, and their contents change between
-    batches. gradient: the array for the gradient of a parameter, None for one that is not trained; asked for
-    once. buffers: arrays for new contents of its buffers. draw: the random numbers of the node, for a call in
-    Python. activation: the op behind it that its kernel applies. saved: what the kernel keeps for the way
-    back.
+    batches. gradient: the array for the gradient of a parameter, None for one that it lacks or that is not
+    trained; asked for once. buffers: arrays for new contents of its buffers. draw: the random numbers of the
+    node, for a call in Python. activation: the op behind it that its kernel applies. saved: what the kernel
+    keeps for the way back.
     """
 
     tape: Tape
@@ -48,7 +48,7 @@ class WayBack(NamedTuple):
 
     output: what its kernel made, with the activation. dy: the gradient with respect to that. wanted: the
     inputs whose gradient is wanted. sums: the gradients with respect to the inputs that other users of them
-    have left, None where there is none yet. of_params: True if the gradient of some parameter is wanted.
+    have left, None where there is none yet.
     """
 
     inputs: tuple[TapeValue, ...]
@@ -56,7 +56,6 @@ class WayBack(NamedTuple):
     dy: TapeValue
     wanted: tuple[bool, ...]
     sums: tuple[TapeValue | None, ...]
-    of_params: bool
 
 
 @dataclass(frozen=True, slots=True)

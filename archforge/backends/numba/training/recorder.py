@@ -85,15 +85,15 @@ class TapeRecorder:
         return NodeOnTape(
             self._tape,
             {name: self._params[full] for name, full in step.params.items()},
-            lambda name: self._gradient(step.params[name]),
+            lambda name: self._gradient(step.params.get(name)),
             {name: self._buffers[full] for name, full in step.params.items() if full in self._buffers},
             lambda: self._batch().draws(step.node.name),
             activation.op if activation else None,
         )
 
-    def _gradient(self, name: str) -> GradientArray | None:
+    def _gradient(self, name: str | None) -> GradientArray | None:
         """The array for one more use of a parameter, if it is trained."""
-        if name not in self._plan.trained:
+        if name is None or name not in self._plan.trained:
             return None
         gradient = GradientArray(self._gradients[name], name in self._begun)
         self._begun.add(name)
@@ -162,7 +162,6 @@ class TapeRecorder:
             self._sums.pop(made),
             tuple(v in step.of_inputs for v in node.inputs),
             tuple(self._sums.get(v) for v in node.inputs),
-            step.of_params,
         )
         if kernel is None:
             self._through_gradient_of_file(step, back)
@@ -180,7 +179,7 @@ class TapeRecorder:
         reads = node.op.gradient_reads
         read = [*(back.inputs if "inputs" in reads else ()), *([back.output] if "output" in reads else ())]
         wanted = [i for i, is_wanted in enumerate(back.wanted) if is_wanted]
-        trained = {name: self._on[node.name].gradient(name) for name in step.params} if back.of_params else {}
+        trained = {name: self._on[node.name].gradient(name) for name in step.params} if step.of_params else {}
         images = self._tape.images
 
         def compute(dy: Array, *arrays: Array) -> list[Array]:
@@ -194,7 +193,7 @@ class TapeRecorder:
             output = seen(back.output, "output" in reads)
             saved = self._batch().saved.pop(node.name)
             found = node.op.gradient(
-                Backward(params, inputs, output, saved, dy, bool(wanted), back.of_params)
+                Backward(params, inputs, output, saved, dy, bool(wanted), step.of_params)
             )
             for name, into in trained.items():
                 if into is not None:

@@ -16,7 +16,7 @@ from archforge.backends.numba.toolchain.machine import machine
 from archforge.backends.numba.training.kernel import GradientArray
 from archforge.ops.base import Op
 
-__all__ = ["ChannelStreams", "channel_gradient", "gradient_before", "products_of_maps"]
+__all__ = ["ChannelStreams", "channel_gradient", "gradient_before", "gradient_fields", "products_of_maps"]
 
 STREAMING = UnitRecipe("channel_streams", "stream")
 PART = 1 << 10  # vectors of a part: so few that their sums lose little, and stay in a cache
@@ -138,7 +138,12 @@ def channel_gradient(into: GradientArray | None, dy: TapeValue, x: TapeValue | N
 
 def _finish_sums(streams: ChannelStreams, sums: BufferPlace, into: GradientArray | None) -> None:
     if into is not None:
-        streams.finish("finish_sums", sums, 1, {"d_bias": into.array, "adds_bias": int(into.adds)})
+        streams.finish("finish_sums", sums, 1, gradient_fields("bias", into))
+
+
+def gradient_fields(name: str, into: GradientArray | None) -> dict[str, Any]:
+    """The fields of CHANNELS for the gradient of a parameter, if it is wanted."""
+    return {} if into is None else {f"d_{name}": into.array, f"adds_{name}": int(into.adds)}
 
 
 def products_of_maps(x: TapeValue, dy: TapeValue, shape: tuple[int, ...]) -> TapeValue:

@@ -30,10 +30,12 @@ MOST_FLAT = 1 << 10  # pixels of a pointwise convolution up to which all rows ar
 
 
 def weight_gradient(
-    window: Window2d, layout: WeightLayout, x: TapeValue, dy: TapeValue, into: GradientArray
+    window: Window2d, layout: WeightLayout, x: TapeValue, dy: TapeValue, into: GradientArray | None
 ) -> None:
     """Record the gradient of the weights of a convolution that mixes channels, whose groups are combined as
-    in its layout."""
+    in its layout; nothing without an array for it."""
+    if into is None:
+        return
     is_whole = layout.groups == layout.combined == 1
     plain = not x.is_blocked and is_whole and window.dilation[1] == 1 and x.channels <= machine().lanes // 2
     pixels = _OuterPixels.of(window, x if plain else x.blocked(), dy)
@@ -58,8 +60,13 @@ def weight_gradient(
     _record("sum_plain_pixels" if plain else "sum_pixels", x.tape, pixels, fields, into)
 
 
-def depthwise_weight_gradient(window: Window2d, x: TapeValue, dy: TapeValue, into: GradientArray) -> None:
-    """Record the gradient of the weights of a convolution of each channel by itself."""
+def depthwise_weight_gradient(
+    window: Window2d, x: TapeValue, dy: TapeValue, into: GradientArray | None
+) -> None:
+    """Record the gradient of the weights of a convolution of each channel by itself; nothing without an array
+    for it."""
+    if into is None:
+        return
     x, places = x.blocked(), math.prod(window.kernel)
     tiles = {n: ChannelProduct(machine().lanes, n, window.dilation[1]) for n in {1, window.kernel[1]}}
     fields = merged(
