@@ -133,12 +133,8 @@ class IrFunction:
 
     def spread(self, address: Any, offset: int = 0) -> Any:
         """The one float at the address in every lane."""
-        b = self.builder
-        scalar = b.load(self._pointer(address, offset), align=FLOAT, typ=SCALAR)
-        undefined = ir.Constant(self.vector, ir.Undefined)
-        first = b.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
-        zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes)
-        return b.shuffle_vector(first, undefined, zeros)
+        scalar = self.builder.load(self._pointer(address, offset), align=FLOAT, typ=SCALAR)
+        return self._in_every_lane(scalar, SCALAR)
 
     def constant(self, value: float) -> Any:
         return ir.Constant(self.vector, [value] * self.lanes)
@@ -175,11 +171,7 @@ class IrFunction:
 
     def as_floats(self, count: Any) -> Any:
         """An integer in every lane."""
-        scalar = self.builder.sitofp(count, SCALAR)
-        undefined = ir.Constant(self.vector, ir.Undefined)
-        first = self.builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
-        zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes)
-        return self.builder.shuffle_vector(first, undefined, zeros)
+        return self._in_every_lane(self.builder.sitofp(count, SCALAR), SCALAR)
 
     def at_least(self, low: Any, x: Any) -> Any:
         """The larger one; what is not a number stays, as in numpy.maximum."""
@@ -191,10 +183,13 @@ class IrFunction:
 
     def select(self, condition: Any, yes: Any, no: Any) -> Any:
         """One of two vectors, without a branch."""
-        undefined = ir.Constant(ir.VectorType(ir.IntType(1), self.lanes), ir.Undefined)
-        first = self.builder.insert_element(undefined, condition, ir.Constant(ir.IntType(32), 0))
+        return self.builder.select(self._in_every_lane(condition, ir.IntType(1)), yes, no)
+
+    def _in_every_lane(self, scalar: Any, kind: Any) -> Any:
+        undefined = ir.Constant(ir.VectorType(kind, self.lanes), ir.Undefined)
+        first = self.builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
         zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes)
-        return self.builder.select(self.builder.shuffle_vector(first, undefined, zeros), yes, no)
+        return self.builder.shuffle_vector(first, undefined, zeros)
 
     def larger(self, x: Any, y: Any) -> Any:
         """The larger one; what is not a number wins, as in numpy.maximum."""
