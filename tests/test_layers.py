@@ -32,7 +32,7 @@ LAYERS = (
     ("datasets",),
     ("data",),
     ("ops", "parts"),
-    ("atomic_files", "hardware", "ir", "json_text", "lifetimes", "meanings", "resources"),
+    ("atomic_files", "draws", "hardware", "ir", "json_text", "lifetimes", "meanings", "resources"),
     ("paths",),
     ("errors",),
     ("codes",),

@@ -13,12 +13,12 @@ from archforge.data.preprocessing import Preprocessing
 from archforge.datasets.arrays import sampled
 from archforge.datasets.base import DataSettings, Transform
 from archforge.datasets.batches import Batches
-from archforge.datasets.draws import generator
 from archforge.datasets.fit import fitted
 from archforge.datasets.scaling import as_grey, cut_and_scaled, scaled
 from archforge.datasets.transforms.horizontal_flip import HorizontalFlip
 from archforge.datasets.transforms.padded_crop import PaddedCrop
 from archforge.datasets.transforms.random_resized_crop import RandomResizedCrop
+from archforge.draws import generator
 from archforge.errors import DiagnosticError
 from archforge.parts import all_parts
 

@@ -8,8 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from archforge.datasets.base import AnyArray, Pair, Samples
-from archforge.datasets.draws import generator
 from archforge.datasets.fit import Fit
+from archforge.draws import generator
 from archforge.errors import fail
 from archforge.ops.lazy_numpy import np
 

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from archforge.data.preprocessing import PixelValues, Preprocessing
 from archforge.datasets.base import AnyArray, DataSettings, Pair, Samples, Transform
-from archforge.datasets.draws import generator
 from archforge.datasets.scaling import as_grey, scaled
+from archforge.draws import generator
 from archforge.errors import fail
 from archforge.ir import by_x
 from archforge.ops.lazy_numpy import np

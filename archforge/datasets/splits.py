@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from archforge.datasets.arrays import Subset
 from archforge.datasets.base import AnyArray, Data, Samples
-from archforge.datasets.draws import generator
+from archforge.draws import generator
 from archforge.errors import fail
 from archforge.ops.lazy_numpy import np
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-
-from numpy.random import PCG64, Generator
+from typing import TYPE_CHECKING
 
 from archforge.datasets.base import Pair
+from archforge.draws import generator
 from archforge.errors import fail
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
@@ -21,6 +19,9 @@ from archforge.training.checkpoint import Checkpoint, Place
 from archforge.training.measures import Measures
 from archforge.training.setup import Setup, add_losses
 from archforge.weights.bind import bind
+
+if TYPE_CHECKING:
+    from numpy.random import Generator
 
 __all__ = ["TrainingRun"]
 
@@ -84,9 +85,12 @@ class TrainingRun:
 
     def _learn(self, batch: Pair, number: int, share: float, gradients: dict[str, Array]) -> float:
         """Add the gradients of a batch, a share of its group, to `gradients`. Returns its loss."""
-        draws = partial(draw, self.setup.recipe.seed, number)
+        seed = self.setup.recipe.seed
         inputs = {self.setup.input: batch.x.astype(self.setup.dtype, copy=False)}
         total = 0.0
+
+        def draws(name: str) -> Generator:
+            return generator(seed, name, number)
 
         def back(outputs: Mapping[str, Array]) -> Mapping[str, Array]:
             nonlocal total
@@ -148,11 +152,6 @@ def monitored(row: Mapping[str, float]) -> str:
     held back if something was."""
     names = ("val_accuracy", "val_loss", "accuracy", "loss")
     return next(name for name in names if name in row)
-
-
-def draw(seed: int, step: int, name: str) -> Generator:
-    """The random numbers of that name in a step."""
-    return Generator(PCG64([seed, zlib.crc32(name.encode()), step]))
 
 
 def first_not_finite(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Mapping
 
+from archforge.draws import generator
 from archforge.hardware import require_memory
 from archforge.ir import ParamDecl
 from archforge.ops.base import Array
@@ -38,12 +38,11 @@ def fresh_weights(
 
 
 def _fresh(name: str, decl: ParamDecl, seed: int, initialiser: Initialiser | None) -> Array:
-    generator = np.random.Generator(np.random.PCG64([seed, zlib.crc32(name.encode())]))
     if initialiser is not None:
-        return initialiser.draw(decl.shape, generator)
+        return initialiser.draw(decl.shape, generator(seed, name))
     init = decl.init
     if init.kind == "constant":
         return np.full(decl.shape, init.scale)
     fan_in = math.prod(decl.shape[1:]) if init.fan_in is None else init.fan_in
     bound = init.scale / math.sqrt(fan_in)
-    return generator.uniform(-bound, bound, decl.shape)
+    return generator(seed, name).uniform(-bound, bound, decl.shape)
