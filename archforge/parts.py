@@ -6,13 +6,13 @@ from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pkgutil import iter_modules
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
 from archforge.errors import InternalError
 
-__all__ = ["Part", "all_parts", "bare_setting", "kind_of", "part_named"]
+__all__ = ["Part", "all_parts", "bare_setting", "changed_fields", "kind_of", "part_named", "stored_fields"]
 
 
 class Part(BaseModel):
@@ -36,10 +36,25 @@ class Part(BaseModel):
 
     def said(self) -> str:
         """The part in words, with the settings that are not as by default: `sgd (lr 0.1, nesterov true)`."""
-        fields = type(self).model_fields
-        given = [(name, getattr(self, name)) for name in self.settings()]
-        changed = [f"{name} {_shown(value)}" for name, value in given if value != fields[name].default]
+        changed = [f"{name} {_shown(value)}" for name, value in changed_fields(self).items()]
         return f"{self.word} ({', '.join(changed)})" if changed else self.word
+
+
+def stored_fields(model: BaseModel) -> dict[str, Any]:
+    """The fields of a model by name, less what JSON cannot hold."""
+    return {
+        name: getattr(model, name) for name, field in type(model).model_fields.items() if not field.exclude
+    }
+
+
+def changed_fields(model: BaseModel) -> dict[str, Any]:
+    """The fields of `stored_fields` that have no default, or another value."""
+    fields = type(model).model_fields
+    return {
+        name: value
+        for name, value in stored_fields(model).items()
+        if fields[name].is_required() or value != fields[name].get_default(call_default_factory=True)
+    }
 
 
 def _shown(value: object) -> str:

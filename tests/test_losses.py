@@ -183,6 +183,7 @@ def test_a_function_is_a_loss() -> None:
     assert found.loss == pytest.approx(weighed(x, y)[0])
     assert found.gradient.dtype == np.float32
     assert loss.name == "weighed"
+    assert loss.said() == "own (name weighed)"
     assert "own" not in all_parts(Loss)
 
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from archforge.datasets.base import DataSettings
 from archforge.ops.base import Count, Flag, Positive, PositiveReal
-from archforge.parts import Part
+from archforge.parts import Part, changed_fields, stored_fields
 from archforge.recipe.base import Initialiser, Loss, NotNegative, Optimizer, Schedule, Share, Stop
 
 __all__ = ["Clip", "TrainingRecipe"]
@@ -96,14 +96,8 @@ class TrainingRecipe(BaseModel):
 
 def _fields(model: BaseModel, *, brief: bool) -> dict[str, Any]:
     """The fields of a model as plain values; if `brief`, those without a default or of another value."""
-    found = {}
-    for name, field in type(model).model_fields.items():
-        value = getattr(model, name)
-        if field.exclude:  # what JSON cannot hold
-            continue
-        if not brief or field.is_required() or value != field.get_default(call_default_factory=True):
-            found[name] = _plain(value, brief=brief)
-    return found
+    found = changed_fields(model) if brief else stored_fields(model)
+    return {name: _plain(value, brief=brief) for name, value in found.items()}
 
 
 def _plain(value: Any, *, brief: bool) -> Any:
