@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
+from archforge.data.opened_files import DEFLATED
 from archforge.data.stored_arrays import FileVersion, StoredArray, widened
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
@@ -24,7 +25,6 @@ __all__ = ["read_npy", "read_npz"]
 
 LONGEST = 10_000  # bytes of a header; NumPy's own limit for files that are not trusted
 ENDING = ".npy"
-DEFLATED = 1032  # bytes that one byte of zlib's can stand for, at most
 LOCAL_HEADER = 30  # bytes of it before a member's name
 
 

@@ -20,6 +20,8 @@ from archforge.atomic_files import reason_of
 from archforge.errors import fail
 
 __all__ = [
+    "DEFLATED",
+    "GZIP",
     "HEAD",
     "MALFORMED",
     "FileKind",
@@ -39,6 +41,8 @@ MALFORMED = (
 )  # fmt: skip
 
 HEAD = 512  # bytes that tell the kind of a file
+GZIP = b"\x1f\x8b"  # the first bytes of a file that gzip has packed
+DEFLATED = 1032  # bytes that one byte of zlib's or gzip's can stand for, at most
 
 
 class FileKind(NamedTuple):
@@ -96,7 +100,7 @@ _KINDS: tuple[tuple[Callable[[bytes], bool], FileKind], ...] = (
         FileKind("an ONNX model", _ONNX),
     ),
     (
-        lambda head: head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf")),
+        lambda head: head.startswith((GZIP, b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf")),
         FileKind("a compressed file", _UNPACK),
     ),
     (lambda head: head[257:262] == b"ustar", FileKind("a tar archive", _UNPACK)),
@@ -137,7 +141,7 @@ def _refuse_others(path: Path, what: str, head: bytes, *, may_be_packed: bool) -
     """Raises E0601 for an empty file and for one of another program."""
     if not head:
         fail("E0601", f"{path} is no {what}: it is empty")
-    kind = None if may_be_packed and head.startswith(b"\x1f\x8b") else kind_of(head)
+    kind = None if may_be_packed and head.startswith(GZIP) else kind_of(head)
     if kind:
         fail("E0601", f"{path} is no {what}: it is {kind.words}", help=kind.help)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from archforge.data.opened_files import reason_in
 from archforge.datasets.arrays import sampled
 from archforge.datasets.base import AnyArray, Data, Format, Samples
 from archforge.datasets.opening import open_data
@@ -109,8 +110,7 @@ def _array(part: Any, name: str) -> AnyArray:
     try:
         return np.asarray(part)
     except (ValueError, TypeError, RuntimeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        fail("E0601", f"{name} of {NAME} holds no array: {reason}")
+        fail("E0601", f"{name} of {NAME} holds no array: {reason_in(error)}")
 
 
 def _is_batch(x: AnyArray, y: AnyArray, shape: Sequence[int]) -> bool:

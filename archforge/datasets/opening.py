@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from archforge.atomic_files import reason_of
-from archforge.data.opened_files import HEAD, FileKind, kind_of
+from archforge.data.opened_files import GZIP, HEAD, FileKind, kind_of
 from archforge.datasets.base import Data, Format
 from archforge.errors import fail
 from archforge.parts import all_parts
@@ -64,7 +64,7 @@ def _kind(path: Path) -> FileKind | None:
         return FileKind("a pickle by its name, which is never executed here", ARRAYS, runs_code=True)
     with path.open("rb") as file:
         head = file.read(HEAD)
-        if head.startswith(b"\x1f\x8b"):
+        if head.startswith(GZIP):
             with suppress(OSError, EOFError, zlib.error):
                 file.seek(0)
                 return kind_of(gzip.GzipFile(fileobj=file).read(HEAD)) or kind_of(head)

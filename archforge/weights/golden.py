@@ -21,7 +21,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from archforge.data.opened_files import opened
+from archforge.data.opened_files import GZIP, opened
 from archforge.json_text import unique
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
@@ -32,7 +32,6 @@ __all__ = ["TOLERANCE", "Deviation", "Golden", "parsed_golden", "read_golden"]
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
 
 KEYS = ("model", "input", "output", "taps", "aliases", "idle")
-PACKED = b"\x1f\x8b"  # the first bytes of gzip
 MAX_BYTES = 2**26  # of a golden file; the zoo's have less than 50,000
 MAX_ELEMENTS = 2**28  # of an input, or another array
 
@@ -101,7 +100,7 @@ def read_golden(path: str | Path) -> Golden:
     path = Path(path)
     with opened(path, "golden file", may_be_packed=True) as file:
         text = file.read(MAX_BYTES + 1)
-        if text.startswith(PACKED):
+        if text.startswith(GZIP):
             with gzip.open(BytesIO(text)) as unpacked:
                 text = unpacked.read(MAX_BYTES + 1)
         if len(text) > MAX_BYTES:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from archforge.data.opened_files import opened
+from archforge.data.opened_files import DEFLATED, GZIP, opened
 from archforge.data.stored_arrays import FileVersion, StoredArray
 from archforge.datasets.arrays import ArraySamples, sampled
 from archforge.datasets.base import AnyArray, Data, Format
@@ -26,8 +26,6 @@ WHAT = "idx file"
 # The third byte of a file: the type of its elements, whose bytes come highest first.
 TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 MOST_AXES = 8
-DEFLATED = 1032  # bytes that one byte of gzip's can stand for, at most
-GZIP = b"\x1f\x8b"
 IMAGES = re.compile(r"(?i)images?(?=[-_.]|idx)")
 SPLITS = (re.compile(r"(?i)train"), re.compile(r"(?i)t10k|test|valid|val"))
 
