@@ -8,6 +8,7 @@ from typing import Literal
 from archforge.errors import fail
 from archforge.parts import Part
 from archforge.recipe.base import Epoch
+from archforge.recipe.reaches import FIGURES
 
 __all__ = ["Figure", "figures_of", "require_measured"]
 
@@ -15,8 +16,8 @@ Figure = Literal["loss", "accuracy", "val_loss", "val_accuracy"]
 
 
 def figures_of(history: Iterable[Epoch], name: Figure) -> list[float]:
-    """A figure of each epoch, turned so that less is better: accuracies are negative."""
-    sign = -1 if name.endswith("accuracy") else 1
+    """A figure of each epoch, turned so that less is better: shares are negative."""
+    sign = -1 if FIGURES[name].is_share else 1
     return [sign * epoch.figures[name] for epoch in history]
 
 

@@ -7,7 +7,6 @@ from typing import Literal
 
 from archforge.ops.base import Rate
 from archforge.recipe.base import Epoch, Stop
-from archforge.recipe.watched import figures_of
 
 __all__ = ["EnoughAccuracy"]
 
@@ -29,5 +28,5 @@ class EnoughAccuracy(Stop):
     of: Accuracy = "accuracy"
 
     def reason(self, history: Sequence[Epoch]) -> str:
-        found = -figures_of(history[-1:], self.of)[0] if history else -1
+        found = history[-1].figures[self.of] if history else -1
         return f"`{self.of}` is {found:.2%}, at least {self.at:.2%}" if found >= self.at else ""
