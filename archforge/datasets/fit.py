@@ -15,7 +15,7 @@ from archforge.errors import fail
 from archforge.ir import by_x
 from archforge.ops.lazy_numpy import np
 
-__all__ = ["Fit", "PictureShape", "fitted", "picture_of"]
+__all__ = ["Fit", "fitted"]
 
 
 # As a flag; in a spec it is `train: {data: {resize: exact}}`.
@@ -157,7 +157,7 @@ def _refuse_masks(samples: Samples, found: PictureShape | None) -> None:
         fail("E0607", message, help="masks as large as their pictures, so that both get the same changes")
 
 
-def picture_of(shape: tuple[int, ...]) -> PictureShape | None:
+def _picture_of(shape: tuple[int, ...]) -> PictureShape | None:
     """The picture that an input of this shape can hold: its own axes, or a square in grey or in colours whose
     elements it lists; None if it is for none."""
     if len(shape) == 3:
@@ -184,7 +184,7 @@ def _wanted(samples: Samples, found: PictureShape | None, shape: tuple[int, ...]
     """The picture that the network takes."""
     if len(shape) == 1 and found and math.prod(samples.shape or ()) == shape[0]:
         return found
-    wanted = picture_of(shape)
+    wanted = _picture_of(shape)
     if wanted is None:
         fail("E0607", f"{samples.name} has {_words(samples)}, and the network takes {by_x(shape)}")
     return wanted
@@ -248,20 +248,13 @@ def _values(
 def _plain(samples: Samples, shape: tuple[int, ...], settings: DataSettings) -> Fit:
     """The way of samples that are no pictures. Raises E0607, E0609."""
     found = samples.shape or ()
-    is_listed = len(found) == 1 or len(shape) == 1 or _without_ones(found) == _without_ones(shape)
-    if (
-        math.prod(found) != math.prod(shape)
-        or not (found == shape or is_listed)
-        or _hides_channels(found, shape)
-    ):
-        help = ""
-        if _hides_channels(found, shape):
-            help = "x.reshape(-1, channels, height, width), since a list does not say which comes first"
-        fail(
-            "E0607",
-            f"{samples.name} has inputs {by_x(found) or '()'}, the network takes {by_x(shape)}",
-            help=help,
-        )
+    is_list = 1 in (len(found), len(shape))
+    hides_channels = len(found) == 1 and len(shape) > 1 and shape[0] > 1
+    is_alike = is_list or _without_ones(found) == _without_ones(shape)
+    if math.prod(found) != math.prod(shape) or not is_alike or hides_channels:
+        message = f"{samples.name} has inputs {by_x(found) or '()'}, the network takes {by_x(shape)}"
+        help = "x.reshape(-1, channels, height, width), since a list does not say which comes first"
+        fail("E0607", message, help=help if hides_channels else "")
     for setting in ("resize", "convert_channels", "augment"):
         if getattr(settings, setting):
             fail("E0609", f"`{setting}` is for pictures, and {samples.name} has inputs {by_x(found)}")
@@ -270,8 +263,3 @@ def _plain(samples: Samples, shape: tuple[int, ...], settings: DataSettings) -> 
 
 def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(n for n in shape if n != 1)
-
-
-def _hides_channels(found: tuple[int, ...], shape: tuple[int, ...]) -> bool:
-    """True if inputs are lists of elements, and the network takes several channels."""
-    return len(found) == 1 and len(shape) > 1 and shape[0] > 1

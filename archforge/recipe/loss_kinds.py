@@ -49,9 +49,8 @@ class ReducedLoss(Loss):
         except ShapeError as error:
             fail("E0607", f"`{self.word}`: {error.message}", label=error.label, help=error.help)
 
-    def class_number(self, x: TensorType) -> int | None:
-        number = x.shape[resolve_axis(self.axis, x)]
-        return number if number > 1 else None if self.reads == "any" else 2
+    def class_number(self, x: TensorType) -> int:
+        return max(x.shape[resolve_axis(self.axis, x)], 2)  # one number has two sides
 
     def classes(self, prediction: Array, target: Array) -> Classes | None:
         if target.size == prediction.size:

@@ -16,7 +16,7 @@ from archforge.spec.schema.values import plain_text
 from archforge.spec.syntax.recipe_forms import ListForm, ValueForm, fields_of
 from tests.pages.markdown import escaped, table
 
-__all__ = ["DATA_KINDS", "DATA_PARTS", "KINDS", "recipes_page", "settings_rows"]
+__all__ = ["DATA_KINDS", "DATA_PARTS", "KINDS", "recipes_page"]
 
 # The kinds of parts, by the heading of their section; those of data are on a page of their own.
 KINDS: dict[str, type[Part]] = {
@@ -72,12 +72,12 @@ def _kind(kind: type[Part]) -> str:
 def _part(word: str, cls: type[Part]) -> str:
     names = ", ".join(f"`{name}`" for name in cls.elsewhere)
     other = f"\n\nElsewhere: {names}." if names else ""
-    rows = settings_rows(cls)
+    rows = _settings_rows(cls)
     settings = f"\n\n{table(('setting', 'meaning', 'is', 'default'), rows)}" if rows else ""
     return f"### {word}\n\n{escaped(text_of(cls))}{other}{settings}"
 
 
-def settings_rows(cls: type[Part]) -> list[tuple[str, str, str, str]]:
+def _settings_rows(cls: type[Part]) -> list[tuple[str, str, str, str]]:
     """The settings of a part: the name, meaning, kind of value and default of each."""
     rows = []
     for name, field in fields_of(cls).items():

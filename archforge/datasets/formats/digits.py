@@ -9,7 +9,7 @@ from typing import Any
 
 from archforge.data.npy import read_npz
 from archforge.data.opened_files import opened
-from archforge.datasets.arrays import ArraySamples, Rows
+from archforge.datasets.arrays import ArraySamples, Rows, target_rows
 from archforge.datasets.base import AnyArray, Data, Format
 from archforge.ops.lazy_numpy import np
 
@@ -55,8 +55,7 @@ class Digits(Format):
         height, width = _room(shape)
         x = Rows.of(arrays["x"], "the digits")
         x = x.changed((len(x), height, width), x.dtype, lambda found: _enlarged(found, (height, width)))
-        y = Rows.of(arrays["y"], "their classes")
-        y = y.changed(y.shape, np.dtype(np.int64), lambda found: found.astype(np.int64))
+        y = target_rows(arrays["y"], "their classes")
         return Data(ArraySamples("archforge's set of 1,797 digits", x, y, tuple("0123456789")))
 
 

@@ -20,7 +20,7 @@ from archforge.ir import by_x
 from archforge.ops.lazy_numpy import np
 from archforge.paths import is_file, is_folder
 
-__all__ = ["Idx", "read_idx"]
+__all__ = ["Idx"]
 
 WHAT = "idx file"
 # The third byte of a file: the type of its elements, whose bytes come highest first.
@@ -123,7 +123,7 @@ def _begins_as_idx(path: Path) -> bool:
 
 
 def _samples(images: Path, labels: Path) -> ArraySamples:
-    x, y = read_idx(images), read_idx(labels)
+    x, y = _read_idx(images), _read_idx(labels)
     if x.ndim == 1 and y.ndim > 1:
         fail("E0601", f"{images} holds labels, and {labels} images", help="the two are swapped")
     if x.ndim == 1:
@@ -146,7 +146,7 @@ class IdxHeader(NamedTuple):
         return self.length + math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
 
-def read_idx(path: Path) -> StoredArray:
+def _read_idx(path: Path) -> StoredArray:
     """The array of an idx file, packed by gzip or not. Raises E0601."""
     with opened(path, WHAT, may_be_packed=True) as file:
         is_packed = file.read(2) == GZIP

@@ -113,11 +113,7 @@ class Npz(Format):
                     f"{path} has `{found[split, role]}` without {'targets' if role == 'x' else 'inputs'}"
                 )
                 fail("E0601", message, help=help)
-        return {
-            split: (found[split, "x"], found[split, "y"])
-            for split in splits
-            if (split, "x") in found and (split, "y") in found
-        }
+        return {split: (found[split, "x"], found[split, "y"]) for split in splits}
 
 
 def _role(name: str) -> tuple[str, str]:
