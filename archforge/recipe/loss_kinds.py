@@ -106,13 +106,18 @@ class ClassLoss(ReducedLoss):
         axis = self.class_axis(prediction)
         wanted = target_values(prediction, target, axis, self.ignore)
         are_numbers = target.size < wanted.size
-        factors = np.ones(prediction.shape[axis]) if not self.weights else np.array(self.weights)
-        factors = factors.astype(wanted.dtype).reshape([-1 if n == axis else 1 for n in range(wanted.ndim)])
-        count = (
-            float((wanted * factors).sum(dtype=np.float64)) if are_numbers else wanted.size // factors.size
-        )
-        losses, gradient = self.terms(prediction, self.smoothed(wanted, axis) * factors, axis)
+        count: float = wanted.size // wanted.shape[axis]
+        if are_numbers:
+            count = float(self._weighted(wanted, axis).sum(dtype=np.float64))
+        losses, gradient = self.terms(prediction, self._weighted(self.smoothed(wanted, axis), axis), axis)
         return self.reduced(losses, gradient, count)
+
+    def _weighted(self, wanted: Array, axis: int) -> Array:
+        """Numbers for each class along an axis, times the weights of the classes."""
+        if not self.weights:
+            return wanted
+        factors = np.array(self.weights, wanted.dtype)
+        return wanted * factors.reshape([-1 if n == axis else 1 for n in range(wanted.ndim)])
 
     def classes(self, prediction: Array, target: Array) -> Classes:
         found = Classes.along(self.class_axis(prediction), prediction, target)
