@@ -14,6 +14,7 @@ from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 from archforge.plan.backward import ForwardPass, TrainingPlan
 from archforge.recipe.base import Epoch, Moment
+from archforge.recipe.reaches import FIGURES
 from archforge.recipe.update import Updater
 from archforge.training.checkpoint import Checkpoint, Place
 from archforge.training.measures import Measures
@@ -144,7 +145,7 @@ class TrainingRun:
             return True
         best = self.place.history[self.place.best - 1]
         name = monitored(row)
-        return row[name] > best[name] if name.endswith("accuracy") else row[name] < best[name]
+        return row[name] > best[name] if FIGURES[name].is_share else row[name] < best[name]
 
 
 def monitored(row: Mapping[str, float]) -> str:
