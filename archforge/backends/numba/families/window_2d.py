@@ -61,3 +61,20 @@ class Window2d:
     def is_pointwise(self) -> bool:
         """True if each pixel of the output is made of the same pixel of the source."""
         return self.kernel == (1, 1) and self.stride == (1, 1) and self.source == self.output
+
+    def fields(self) -> dict[str, int]:
+        """The fields of a record for the window, on the way back through it."""
+        return {
+            "rows": self.kernel[0],
+            "columns": self.kernel[1],
+            "stride_y": self.stride[0],
+            "stride_x": self.stride[1],
+            "dilation_y": self.dilation[0],
+            "dilation_x": self.dilation[1],
+            "pad_y": self.before[0],
+            "pad_x": self.before[1],
+            "source_height": self.source[0],
+            "source_width": self.source[1],
+            "height": self.output[0],
+            "width": self.output[1],
+        }

@@ -410,22 +410,27 @@ TRANSFORM = _record(
     RecordField("out_stride", "bytes", "from a frequency to the next"),
 )
 
-# Gradients of weights. Each part of the images has its sums, which lie as [part][group][panel][plane][place]
-# [lane in][block][lane out]; then those of all parts are added, in order, and become dense. A unit is one
-# plane of one panel of one group, of one part or of all.
-OUTER = _record(
-    RecordField("rows", "rows", "rows of the kernel"),
-    RecordField("columns", "columns", "columns of the kernel"),
+# A window over a map and the sizes of both, on the way back through it.
+_WINDOW = _record(
+    RecordField("rows", "rows", "rows of the window"),
+    RecordField("columns", "columns", "columns of the window"),
     RecordField("stride_y", "pixels", "from a window to the next one below it"),
     RecordField("stride_x", "pixels", "from a window to the next one to its right"),
-    RecordField("dilation_y", "pixels", "from a row of the kernel to the next"),
-    RecordField("dilation_x", "pixels", "from a column of the kernel to the next"),
+    RecordField("dilation_y", "pixels", "from a row of the window to the next"),
+    RecordField("dilation_x", "pixels", "from a column of the window to the next"),
     RecordField("pad_y", "pixels", "padding above the source"),
     RecordField("pad_x", "pixels", "padding to the left of the source"),
     RecordField("source_height", "pixels", "height of the source"),
     RecordField("source_width", "pixels", "width of the source"),
     RecordField("height", "pixels", "height of the output"),
     RecordField("width", "pixels", "width of the output"),
+)
+
+# Gradients of weights. Each part of the images has its sums, which lie as [part][group][panel][plane][place]
+# [lane in][block][lane out]; then those of all parts are added, in order, and become dense. A unit is one
+# plane of one panel of one group, of one part or of all.
+OUTER = _record(
+    _WINDOW,
     RecordField("band", "pixels", "rows of the output that are passed over at once"),
     RecordField("bands", "bands", "bands of so many rows; the last one may have fewer"),
     RecordField("images", "images", "images of the batch"),
@@ -517,22 +522,11 @@ CHANNELS = _record(
 
 # The way back through windows over each channel by itself. A unit is one block of channels of one image.
 WINDOWS_BACK = _record(
+    _WINDOW,
     RecordField("blocks", "blocks", "blocks of channels"),
-    RecordField("rows", "rows", "rows of the window"),
-    RecordField("columns", "columns", "columns of the window"),
     RecordField("row", "bytes", "from where one row of the window lies in the source to the next"),
     RecordField("column", "bytes", "from where one column of the window lies in the source to the next"),
     RecordField("step", "bytes", "from where a window lies in the source to the next one to its right"),
-    RecordField("stride_y", "pixels", "from a window to the next one below it"),
-    RecordField("stride_x", "pixels", "from a window to the next one to its right"),
-    RecordField("dilation_y", "pixels", "from a row of the window to the next"),
-    RecordField("dilation_x", "pixels", "from a column of the window to the next"),
-    RecordField("pad_y", "pixels", "padding above the source"),
-    RecordField("pad_x", "pixels", "padding to the left of the source"),
-    RecordField("source_height", "pixels", "height of the source"),
-    RecordField("source_width", "pixels", "width of the source"),
-    RecordField("height", "pixels", "height of the output"),
-    RecordField("width", "pixels", "width of the output"),
     RecordField("x", "address", "the source's first pixel"),
     RecordField("x_image", "bytes", "from an image of the source to the next"),
     RecordField("y", "address", "the output's first pixel"),

@@ -79,22 +79,11 @@ def _pool(
         dx = on.tape.temporary(x.shape)
         line = window.source[1] * machine().vector
         fields = {
+            **window.fields(),
             "blocks": x.blocks,
-            "rows": window.kernel[0],
-            "columns": window.kernel[1],
             "row": window.dilation[0] * line,
             "column": window.dilation[1] * machine().vector,
             "step": window.stride[1] * machine().vector,
-            "stride_y": window.stride[0],
-            "stride_x": window.stride[1],
-            "dilation_y": window.dilation[0],
-            "dilation_x": window.dilation[1],
-            "pad_y": window.before[0],
-            "pad_x": window.before[1],
-            "source_height": window.source[0],
-            "source_width": window.source[1],
-            "height": window.output[0],
-            "width": window.output[1],
             "dy": back.dy.place,
             "dy_image": back.dy.image,
             "out": dx.place,

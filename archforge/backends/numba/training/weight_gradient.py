@@ -125,12 +125,8 @@ class _OuterPixels:
             self.source.fields("source", "image", "plane", "row", "pixel"),
             self.dy.fields("dy", "image", "plane", "row", "pixel"),
             {"x_row": window.stride[0] * self.line, "x_pixel": window.stride[1] * self.source.pixel},
-            {"rows": window.kernel[0], "columns": window.kernel[1], "images": self.images},
-            {"stride_y": window.stride[0], "stride_x": window.stride[1]},
-            {"dilation_y": window.dilation[0], "dilation_x": window.dilation[1]},
-            {"pad_y": window.before[0], "pad_x": window.before[1]},
-            {"source_height": window.source[0], "source_width": window.source[1]},
-            {"height": window.output[0], "width": window.output[1]},
+            window.fields(),
+            {"images": self.images},
         )
 
 
