@@ -37,14 +37,14 @@ def ours(backend: str, task: Any) -> tuple[str, Step]:
     from archforge.bench.worker import analysed
     from archforge.data.arrays import read_weights
     from archforge.plan.backward import training_plan
+    from archforge.recipe.loss_input import value_for_loss
     from archforge.recipe.losses.cross_entropy import CrossEntropy
     from archforge.recipe.optimizers.sgd import SGD
 
     typed = analysed(task).graph
     loss, sgd = CrossEntropy(), SGD(lr=LEARNING_RATE, momentum=MOMENTUM)
-    (name,) = typed.outputs.values()
-    last = next(node for node in typed.nodes if node.name == name)
-    output = last.inputs[0] if last.op.kind in loss.takes_under else name
+    (name,) = typed.outputs
+    output = value_for_loss(typed, name, loss)
     plan = training_plan(typed, [output])
     stored = read_weights(task.folder / "weights.safetensors")
     params = {name: np.asarray(array).astype(np.float32) for name, array in stored.items()}
