@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -183,35 +184,36 @@ def record_elements(
     Without `out` the result is that of the step being recorded.
     """
     out = out or x.tape.output(x.shape, x.axis)
-    count = x.blocks * x.pixels * machine().lanes
-    chunk = min(chunk, count)
-    chunks = -(-count // chunk)
-    fields = merged(
-        {"kind": kind, "count": count, "chunk": chunk, "chunks": chunks},
-        {"x": x.place, "x_image": x.image},
-        {"y": y.place, "y_image": y.image} if isinstance(y, TapeValue) else {"y": 0 if y is None else y},
-        {"out": out.place, "out_image": out.image},
-        activation_fields(activation),
-    )
-    x.tape.call(ELEMENTWISE, ELEMENTS, fields, x.tape.batch * chunks)
-    return out
+    return _record(ELEMENTWISE, x, y, out, merged({"kind": kind}, activation_fields(activation)), chunk)
 
 
 def record_slopes(op: Op, value: TapeValue, dy: TapeValue) -> TapeValue:
     """Record the gradient before an activation, from that behind it and the value that its slope follows
     from."""
-    out = dy.tape.temporary(dy.shape)
-    count = dy.blocks * dy.pixels * machine().lanes
-    chunk = min(CHUNK, count)
+    return _record(SLOPING, value, dy, dy.tape.temporary(dy.shape), slope_fields(op), CHUNK)
+
+
+def _record(
+    unit: UnitRecipe,
+    x: TapeValue,
+    y: TapeValue | Array | None,
+    out: TapeValue,
+    own: Mapping[str, Any],
+    chunk: int,
+) -> TapeValue:
+    """Record one call of a unit over all of `x`, in chunks of at most so many floats, with fields of ELEMENTS
+    that are its own."""
+    count = x.blocks * x.pixels * machine().lanes
+    chunk = min(chunk, count)
     chunks = -(-count // chunk)
     fields = merged(
         {"count": count, "chunk": chunk, "chunks": chunks},
-        {"x": value.place, "x_image": value.image},
-        {"y": dy.place, "y_image": dy.image},
+        {"x": x.place, "x_image": x.image},
+        {"y": y.place, "y_image": y.image} if isinstance(y, TapeValue) else {"y": 0 if y is None else y},
         {"out": out.place, "out_image": out.image},
-        slope_fields(op),
+        own,
     )
-    dy.tape.call(SLOPING, ELEMENTS, fields, dy.tape.batch * chunks)
+    x.tape.call(unit, ELEMENTS, fields, x.tape.batch * chunks)
     return out
 
 
