@@ -88,6 +88,7 @@ def _hindrances(backend: Backend) -> tuple[Diagnostic, ...]:
 def get_learning(name: str = AUTO, dtype: str = "float32") -> Learning:
     """The backend of that name to train on; `auto` stands for the best that trains in `dtype` here. Raises
     E0701 for one that does not train, E0703 for a dtype that it lacks."""
+    from archforge.plan.contract import require_dtype
     from archforge.plan.learner import Learning
 
     able = [b for b in preferred() if isinstance(b, Learning) and dtype in b.dtypes]
@@ -97,9 +98,7 @@ def get_learning(name: str = AUTO, dtype: str = "float32") -> Learning:
     learning = ", ".join(n for n, b in all_backends().items() if isinstance(b, Learning))
     if not isinstance(found, Learning):
         fail("E0701", f"the backend {found.name} does not train", help=f"those that do: {learning}")
-    if dtype not in found.dtypes:
-        help = f"dtypes of {found.name}: {', '.join(found.dtypes)}"
-        fail("E0703", f"the backend {found.name} does not compute in {dtype}", help=help)
+    require_dtype(found, dtype)
     return found
 
 

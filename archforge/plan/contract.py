@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from archforge.errors import fail
 from archforge.ir import Node, ParamDecl, TensorType, TypedGraph
 from archforge.lifetimes import Lifetime, lifetimes
 from archforge.ops.base import Array, Op
@@ -34,6 +35,7 @@ __all__ = [
     "Step",
     "Tunable",
     "Watcher",
+    "require_dtype",
     "unpacked",
 ]
 
@@ -313,6 +315,13 @@ class Backend(Protocol):
         """A program that runs the plan with the packed parameters of each step: an `Interpreter`, or one of
         the backend's own."""
         ...
+
+
+def require_dtype(backend: Backend, dtype: str) -> None:
+    """Raises E0703 for a dtype that the backend lacks."""
+    if dtype not in backend.dtypes:
+        help = f"dtypes of {backend.name}: {', '.join(backend.dtypes)}"
+        fail("E0703", f"the backend {backend.name} cannot compute in {dtype}", help=help)
 
 
 @runtime_checkable

@@ -6,12 +6,12 @@ from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from archforge.errors import Diagnostic, DiagnosticError, did_you_mean, fail
+from archforge.errors import Diagnostic, DiagnosticError, did_you_mean
 from archforge.ir import Node, TypedGraph
 from archforge.lifetimes import lifetimes
 from archforge.ops.base import Array, Op
 from archforge.passes import ParamTransform
-from archforge.plan.contract import Backend, Chain, Kernel, Lowering, Plan, Step
+from archforge.plan.contract import Backend, Chain, Kernel, Lowering, Plan, Step, require_dtype
 from archforge.plan.fusion import fused
 
 __all__ = ["ACCURACY_FOR_SPEED", "MEMORY_FOR_SPEED", "SWITCHES", "named_values", "plan", "resolve_taps"]
@@ -65,9 +65,7 @@ def plan(
     for ops that nothing can run or, if `strict`, that the backend has no kernel for.
     """
     backend.require()
-    if dtype not in backend.dtypes:
-        help = f"dtypes of {backend.name}: {', '.join(backend.dtypes)}"
-        fail("E0703", f"the backend {backend.name} cannot compute in {dtype}", help=help)
+    require_dtype(backend, dtype)
     wanted = frozenset((*typed.outputs.values(), *taps.values()))
     needed = typed.needed_by(wanted)
     nodes = [node for node in typed.nodes if node.name in needed]
