@@ -134,6 +134,20 @@ def test_gradients_of_large_inputs_are_finite(example: OpExample, dtype: str) ->
     assert all(np.isfinite(d).all() for d in _arrays(found))
 
 
+@pytest.mark.parametrize("elements", [1, 100])
+@pytest.mark.parametrize("example", [e for e in EXAMPLES if e.op.kind == "conv"], ids=str)
+def test_a_convolution_in_parts_is_the_whole(
+    example: OpExample, elements: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, gradients = backward(example)
+    monkeypatch.setattr("archforge.ops.window.PART", elements)
+    parts, found = backward(example)
+    for ours, theirs in zip(
+        [parts.output, *_arrays(found)], [whole.output, *_arrays(gradients)], strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-12)
+
+
 def _arrays(gradients: Gradients) -> list[np.ndarray]:
     return [*gradients.inputs, *(gradients.params[name] for name in sorted(gradients.params))]
 

@@ -52,7 +52,9 @@ class Activation(Op):
 def sigmoid(x: Array) -> Array:
     # The exponential of a negative number alone: it underflows where the other would overflow.
     small: Array = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1, small) / (1 + small)
+    above: Array = np.maximum(small, x >= 0)
+    above /= 1 + small
+    return above
 
 
 def _softplus(x: Array) -> Array:
@@ -152,6 +154,13 @@ ACTIVATIONS: tuple[type[Activation], ...] = (
 )
 
 
+def _factors(x: Array, slope: float) -> Array:
+    """1 where `x` is positive, the slope elsewhere. np.where would take ten times as long."""
+    is_positive: NDArray[Any] = x > 0
+    factors: Array = is_positive + ~is_positive * x.dtype.type(slope)
+    return factors
+
+
 class LeakyRelu(Op):
     """x where it is positive, slope * x elsewhere.
 
@@ -169,10 +178,11 @@ class LeakyRelu(Op):
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         (x,) = inputs
-        return np.where(x > 0, x, x * self.slope)
+        return x * _factors(x, self.slope)
 
     def gradient(self, back: Backward) -> Gradients:
-        return Gradients((np.where(back.inputs[0] > 0, back.dy, back.dy * self.slope),))
+        (x,) = back.inputs
+        return Gradients((back.dy * _factors(x, self.slope),))
 
 
 class Elu(Op):

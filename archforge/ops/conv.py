@@ -24,7 +24,15 @@ from archforge.ops.base import (
     require_rank,
 )
 from archforge.ops.lazy_numpy import np
-from archforge.ops.window import Window, crop_spatial, pad_spatial, padded_zeros, resolve_window
+from archforge.ops.window import (
+    Window,
+    add_columns,
+    columns,
+    crop_spatial,
+    pad_spatial,
+    padded_zeros,
+    resolve_window,
+)
 
 __all__ = ["Conv"]
 
@@ -101,58 +109,39 @@ class Conv(Op):
         return (WHOLE, *self.window(*inputs).reaches())
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
-        """One matrix product per position inside the kernel, summed: no copy of the input is made
-        beyond its padding. Source: the definition, arXiv:1603.07285, chapter 2."""
+        """A matrix product with the elements under the window, for a part of the batch at a time. Source: the
+        definition, arXiv:1603.07285, chapter 2."""
         (x,) = inputs
-        batch, channels = x.shape[:2]
         window = self.window(TensorType(x.shape[1:]))
-        padded = pad_spatial(x, window)
-        groups = self.groups
-        weight = params["weight"].reshape(groups, self.out // groups, channels // groups, -1)
-        # NumPy 2.1 hands only contiguous matrices to BLAS: ResNet-50 takes six times as long without.
-        weights = np.ascontiguousarray(np.moveaxis(weight, -1, 0))
-        y = np.zeros((batch, groups, self.out // groups, math.prod(window.output)), x.dtype)
-        for matrix, (_, slices) in zip(weights, window.taps(), strict=True):
-            tap = padded[(slice(None), slice(None), *slices)]
-            y += matrix @ tap.reshape(batch, groups, channels // groups, -1)
-        y = y.reshape(batch, self.out, *window.output)
+        padded, weight = pad_spatial(x, window), self._matrix(params["weight"])
+        y = np.empty((len(x), self.out, *window.output), x.dtype)
+        for part, source, output in window.parts(*x.shape[:2]):
+            products = weight @ columns(padded[source], part, self.groups)
+            y[output] = products.reshape(self.out, -1, *part.output).swapaxes(0, 1)
         if self.bias:
             y += params["bias"].reshape(-1, *(1,) * len(window.output))
         return y
 
+    def _matrix(self, weight: Array) -> Array:
+        """The weights as float[groups, out / groups, C / groups * taps]."""
+        return weight.reshape(self.groups, self.out // self.groups, -1)
+
     def gradient(self, back: Backward) -> Gradients:
+        """Matrix products of `dy` with the elements under the window, and with the weights."""
         (x,), dy = back.inputs, back.dy
         window = self.window(TensorType(x.shape[1:]))
-        inputs = (self._input_gradient(back, window),) if back.of_inputs else ()
-        params = {"weight": self._weight_gradient(back, window)} if back.of_params else {}
+        padded, weight = pad_spatial(x, window), self._matrix(back.params["weight"])
+        dpadded = padded_zeros(x.shape, window, x.dtype) if back.of_inputs else x
+        by_column = np.zeros_like(weight).swapaxes(1, 2)  # BLAS is faster with the many rows first
+        for part, source, output in window.parts(*x.shape[:2]):
+            rows = dy[output].swapaxes(0, 1).reshape(self.groups, self.out // self.groups, -1)
+            if back.of_params:
+                by_column += columns(padded[source], part, self.groups) @ rows.swapaxes(1, 2)
+            if back.of_inputs:
+                add_columns(dpadded[source], part, weight.swapaxes(1, 2) @ rows)
+        inputs = (crop_spatial(dpadded, window, x.shape[2:]),) if back.of_inputs else ()
+        dweight = by_column.swapaxes(1, 2).reshape(back.params["weight"].shape)
+        params = {"weight": dweight} if back.of_params else {}
         if self.bias and back.of_params:
             params["bias"] = dy.sum(other_axes(dy, 1))
         return Gradients(inputs, params)
-
-    def _weight_gradient(self, back: Backward, window: Window) -> Array:
-        """One matrix product per position inside the kernel, of `dy` with the inputs under it."""
-        (x,), weight, groups = back.inputs, back.params["weight"], self.groups
-        batch, channels = x.shape[:2]
-        padded = pad_spatial(x, window)
-        products = back.dy.reshape(batch, groups, self.out // groups, -1)
-        dweight = np.empty(
-            (groups, self.out // groups, channels // groups, math.prod(window.kernel)), x.dtype
-        )
-        for tap, (_, slices) in enumerate(window.taps()):
-            columns = padded[(slice(None), slice(None), *slices)]
-            grouped = columns.reshape(batch, groups, channels // groups, -1)
-            dweight[..., tap] = (products @ grouped.swapaxes(-1, -2)).sum(0)
-        return dweight.reshape(weight.shape)
-
-    def _input_gradient(self, back: Backward, window: Window) -> Array:
-        """One matrix product per position inside the kernel, of its weight with `dy`."""
-        (x,), groups = back.inputs, self.groups
-        batch, channels = x.shape[:2]
-        weight = back.params["weight"].reshape(groups, self.out // groups, channels // groups, -1)
-        weights = np.ascontiguousarray(weight.transpose(3, 0, 2, 1))  # as BLAS takes them
-        products = back.dy.reshape(batch, groups, self.out // groups, -1)
-        dpadded = padded_zeros(x.shape, window, x.dtype)
-        for matrix, (_, slices) in zip(weights, window.taps(), strict=True):
-            under = dpadded[(slice(None), slice(None), *slices)]
-            under += (matrix @ products).reshape(under.shape)
-        return crop_spatial(dpadded, window, x.shape[2:])

@@ -42,6 +42,8 @@ class Dropout(Identity):
 
     def train(self, params: Mapping[str, Array], *inputs: Array, draw: np.random.Generator) -> Forward:
         (x,) = inputs
+        if not self.rate:
+            return Forward(x, x.dtype.type(1))
         kept = draw.random(self.mask_shape(x)) >= self.rate
         mask = kept.astype(x.dtype) / x.dtype.type(1 - self.rate if self.rate < 1 else 1)
         return Forward(x * mask, mask)

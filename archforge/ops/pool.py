@@ -130,9 +130,10 @@ class MaxPool(_PoolOp):
         dpadded, is_free = np.zeros_like(padded), np.ones(y.shape, bool)
         for _, slices in window.taps():
             under = (slice(None), slice(None), *slices)
-            takes = is_free & (padded[under] == y)
-            dpadded[under] += np.where(takes, dy, 0)
-            is_free &= ~takes
+            takes = padded[under] == y
+            takes &= is_free
+            dpadded[under] += dy * takes
+            is_free ^= takes
         return Gradients((crop_spatial(dpadded, window, x.shape[2:]),))
 
 

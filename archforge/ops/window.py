@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
 from typing import TYPE_CHECKING
@@ -16,7 +17,22 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike
 
-__all__ = ["Window", "crop_spatial", "output_size", "pad_spatial", "padded_zeros", "resolve_window"]
+__all__ = [
+    "Window",
+    "add_columns",
+    "columns",
+    "crop_spatial",
+    "output_size",
+    "pad_spatial",
+    "padded_zeros",
+    "resolve_window",
+]
+
+# Elements of the columns of a part: so many that a matrix product with them is a large one, and so few that
+# they take little memory.
+PART = 1 << 20
+
+Slices = tuple[slice, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +73,21 @@ class Window:
                 for a, o, s in zip(starts, self.output, self.stride, strict=True)
             )
             yield index, slices
+
+    def parts(self, images: int, channels: int) -> Iterator[tuple[Window, Slices, Slices]]:
+        """Parts of the batch, images or rows of one, whose columns have about `PART` elements: a window over
+        the part, the slices of the padded input that it sees, and those of the output that it makes."""
+        each = channels * math.prod(self.kernel) * math.prod(self.output)  # elements of an image's columns
+        most = max(1, PART // each)
+        rows = max(1, min(self.output[0], PART * self.output[0] // each))
+        whole, stride = slice(None), self.stride[0]
+        for image in range(0, images, most):
+            of_images = (slice(image, image + most), whole)
+            for row in range(0, self.output[0], rows):
+                end = min(row + rows, self.output[0])
+                seen = slice(row * stride, (end - 1) * stride + self.reach[0])
+                part = replace(self, output=(end - row, *self.output[1:]))
+                yield part, (*of_images, seen), (*of_images, slice(row, end))
 
 
 def output_size(
@@ -177,3 +208,26 @@ def crop_spatial(padded: Array, window: Window, sizes: tuple[int, ...]) -> Array
     """`padded` without what `pad_spatial` puts around a map of `sizes`."""
     kept = (slice(a, a + n) for (a, _), n in zip(window.margins(sizes), sizes, strict=True))
     return padded[(slice(None), slice(None), *kept)]
+
+
+def columns(padded: Array, window: Window, groups: int = 1) -> Array:
+    """The elements of `padded` float[N, C, *spatial] under each position of a window, float[groups, C /
+    groups * taps, N * positions], so that a convolution is one matrix product (im2col).
+    Source: Chellapilla, Puri and Simard, 2006, hal:inria-00112631."""
+    axes = len(window.kernel)
+    seen = np.lib.stride_tricks.sliding_window_view(padded, window.reach, tuple(range(2, 2 + axes)))
+    places = (slice(None, (o - 1) * s + 1, s) for o, s in zip(window.output, window.stride, strict=True))
+    taps = (slice(None, None, d) for d in window.dilation)
+    seen = seen[(slice(None), slice(None), *places, *taps)]
+    order = (1, *range(2 + axes, 2 + 2 * axes), 0, *range(2, 2 + axes))
+    rows = padded.shape[1] // groups * math.prod(window.kernel)
+    return seen.transpose(order).reshape(groups, rows, -1)
+
+
+def add_columns(padded: Array, window: Window, columns: Array) -> None:
+    """Add what `columns` takes from a padded array to it, each number where it comes from. Windows overlap
+    where the stride is less than the kernel, so tap by tap."""
+    images, channels = padded.shape[:2]
+    by_tap = columns.reshape(channels, -1, images, *window.output).swapaxes(0, 1)
+    for numbers, (_, slices) in zip(by_tap, window.taps(), strict=True):
+        padded[(slice(None), slice(None), *slices)] += numbers.swapaxes(0, 1)

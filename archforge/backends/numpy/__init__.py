@@ -65,11 +65,19 @@ class NumpyBackend:
         return program
 
     def learner(self, plan: TrainingPlan, dtype: str) -> Learner:
+        _let_memory_be_kept()
         return ReferenceLearner(plan)
 
 
 def _reference(op: Op, *inputs: TensorType) -> Kernel | None:
     return Kernel(op.reference) if op.has_reference else None
+
+
+def _let_memory_be_kept() -> None:
+    """Have the allocator keep the memory of arrays for the next ones, where it is that of glibc: once a block
+    of nearly 32 MiB is free again, smaller ones come from the heap, of which it gives back what is beyond
+    twice that. Each step would otherwise have its pages mapped anew. Source: mallopt(3), M_MMAP_THRESHOLD."""
+    np.empty((32 << 20) - (64 << 10), np.uint8)
 
 
 BACKEND = NumpyBackend()
