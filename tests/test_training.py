@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import archforge
 from archforge.errors import DiagnosticError, TrainingWarning
 from archforge.training.evaluate import evaluate
 from archforge.training.run import TrainingRun
+from tests.conftest import Run
 
 # Whatever draws or keeps a state is in it.
 SPEC = """
@@ -253,6 +255,19 @@ def test_weights_that_are_kept_compute_what_was_trained(whole: Path) -> None:
     x, _ = samples()
     again = archforge.compile(SPEC, weights=whole / "last.safetensors", backend="numpy")(x)
     assert np.abs(again - trained.predict(x)).max() < 1e-6
+
+
+def test_windows_of_text_are_printed_with_what_follows(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("one two three\nfour " * 9)
+    (tmp_path / "text.yaml").write_text(
+        "archforge: 1\ntitle: text\ninput: [6, 11]\ngraph: [{rnn: 16}, {linear: 11}, {softmax: {axis: -1}}]\n"
+        "train: {loss: {cross_entropy: {axis: -1}}, optimizer: {adam: 0.02}, epochs: 20, batch: 8}\n"
+    )
+    arguments = ("text.yaml", "--data", "text.txt", "--out", "run", "--backend", "numpy")
+    code, out, _ = run("train", *arguments)
+    windows = re.findall(r"^  x = (.{6})\n  y = (.{6})\n  p = (.{6})\n\n", out, re.MULTILINE)
+    assert (code, len(windows)) == (0, 3)
+    assert all(y[:-1] == x[1:] and y[-3:] == p[-3:] for x, y, p in windows)
 
 
 # In processes of their own
