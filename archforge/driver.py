@@ -250,8 +250,8 @@ def compile(
 ) -> Executable:
     """A network as a callable on arrays float[N, *shape], and on other sizes if its parameters allow it.
 
-    weights: a mapping of names to arrays, a .safetensors or .npz file, the index of sharded safetensors,
-    or None for fresh ones from `seed`. Given weights and no profile, the one profile that they fit is
+    weights: a mapping of names to arrays, a file (docs/weights.md lists the formats), or None for fresh ones
+    from `seed`. Given weights and no profile, the one profile that they fit is
     taken. prefix: of the weights, only those whose names begin with it, taken without it. taps: names of
     nodes or scopes whose values are returned besides. strict: refuse ops that the backend lacks. without:
     graph passes and parts of planning to leave out. low_memory: leave out what takes memory for speed,

@@ -225,9 +225,9 @@ def zipped(*names: str) -> bytes:
 OTHER_KINDS: dict[str, tuple[bytes, str, str]] = {
     "lfs": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "Git LFS", "git lfs pull"),
     "page": (b"\n<!DOCTYPE html><html>Sign in", "a web page", "download"),
-    "torch": (zipped("archive/data.pkl", "archive/data/0"), "torch.save", "safetensors.torch"),
+    "torch": (zipped("archive/data.pkl", "archive/data/0"), "torch.save", "ends in .pth"),
     "script": (zipped("script/data/0", "script/code/a.py"), "torch.jit", "torch.jit.load"),
-    "pickle": (pickle.dumps({"a": 1}), "a pickle", "safetensors.torch"),
+    "pickle": (pickle.dumps({"a": 1}), "a pickle", "ends in .pth"),
     "hdf5": (b"\x89HDF\r\n\x1a\n\0\0", "Keras", "numpy.savez"),
     "keras": (zipped("metadata.json", "config.json", "model.weights.h5"), "Keras", "numpy.savez"),
     "onnx": (b"\x08\x08\x12\x07pytorch", "an ONNX model", "initializer"),
@@ -236,7 +236,7 @@ OTHER_KINDS: dict[str, tuple[bytes, str, str]] = {
 }
 
 
-@pytest.mark.parametrize("suffix", [*SUFFIXES, ".npy", ".bin"])
+@pytest.mark.parametrize("suffix", [*SUFFIXES, ".npy", ".weights"])
 @pytest.mark.parametrize("kind", OTHER_KINDS)
 def test_a_file_of_another_kind_is_called_what_it_is(kind: str, suffix: str, tmp_path: Path) -> None:
     content, words, help = OTHER_KINDS[kind]
@@ -276,7 +276,8 @@ def test_pickles_are_refused(tmp_path: Path) -> None:
     [
         ("gone.npz", "no such file"),
         ("folder.npz", "is a directory"),
-        ("w.pt", "cannot tell the format"),
+        ("w.pt", "no such file"),
+        ("w.weights", "cannot tell the format"),
         ("w", "cannot tell the format"),
     ],
 )

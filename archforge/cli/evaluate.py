@@ -10,6 +10,7 @@ from archforge import driver
 from archforge.cli.changes import changes
 from archforge.cli.compile_options import BackendOption
 from archforge.cli.options import (
+    WEIGHTS_FILES,
     DtypeOption,
     JsonOption,
     ProfileOption,
@@ -35,7 +36,10 @@ def evaluate(
     weights: Annotated[
         str,
         typer.Option(
-            "--weights", "-w", metavar="FILE", help="A .safetensors or .npz file: RUN/best.safetensors."
+            "--weights",
+            "-w",
+            metavar="FILE",
+            help=f"{WEIGHTS_FILES.capitalize()}: RUN/best.safetensors.",
         ),
     ],
     data: Annotated[

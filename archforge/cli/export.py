@@ -11,6 +11,7 @@ import typer
 from archforge import driver
 from archforge.atomic_files import made_folder, written_beside
 from archforge.cli.options import (
+    WEIGHTS_FILES,
     InputOption,
     JsonOption,
     ProfileOption,
@@ -45,8 +46,7 @@ def export(
             "--weights",
             "-w",
             metavar="FILE",
-            help="For a target that holds weights, a .safetensors or .npz file, or the "
-            ".safetensors.index.json of several. Default: fresh ones.",
+            help=f"For a target that holds weights, {WEIGHTS_FILES}. Default: fresh ones.",
         ),
     ] = None,
     prefix: WeightsPrefixOption = "",

@@ -20,6 +20,7 @@ from archforge.spec.resolve.sources import setting
 from archforge.spec.syntax.syntax_tree import Argument
 
 __all__ = [
+    "WEIGHTS_FILES",
     "DtypeOption",
     "InputOption",
     "JsonOption",
@@ -82,6 +83,7 @@ SetOption = Annotated[
     ),
 ]
 
+WEIGHTS_FILES = "a .safetensors, .npz or .pth file, or one of another format (docs/weights.md)"
 WeightsPrefixOption = Annotated[
     str,
     typer.Option(

@@ -22,6 +22,7 @@ from archforge.cli.compile_options import (
 )
 from archforge.cli.inputs import PictureOptions
 from archforge.cli.options import (
+    WEIGHTS_FILES,
     DtypeOption,
     ProfileOption,
     SetOption,
@@ -67,8 +68,7 @@ def run(
             "--weights",
             "-w",
             metavar="FILE",
-            help="A .safetensors or .npz file, or the .safetensors.index.json of several; `fresh` to "
-            "initialise, `rule` for those of golden outputs.",
+            help=f"{WEIGHTS_FILES.capitalize()}; `fresh` to initialise, `rule` for those of golden outputs.",
         ),
     ] = "fresh",
     prefix: WeightsPrefixOption = "",

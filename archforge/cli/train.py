@@ -14,6 +14,7 @@ from archforge.cli.changes import changes
 from archforge.cli.compile_options import BackendOption, StrictOption
 from archforge.cli.exit_codes import CHECK_FAILED
 from archforge.cli.options import (
+    WEIGHTS_FILES,
     ProfileOption,
     SetOption,
     SizeOption,
@@ -53,7 +54,7 @@ def train(
     ] = False,
     weights: Annotated[
         str | None,
-        typer.Option("--weights", "-w", metavar="FILE", help="Begin with the arrays of this file."),
+        typer.Option("--weights", "-w", metavar="FILE", help=f"Begin with given weights: {WEIGHTS_FILES}."),
     ] = None,
     prefix: WeightsPrefixOption = "",
     reinit: Annotated[

@@ -1,4 +1,4 @@
-"""Arrays by name on disk: weights as .safetensors or .npz, inputs as .npy or .npz.
+"""Arrays by name on disk: weights in a table of formats, inputs as .npy or .npz.
 
 Nothing that a file holds is executed: pickles are refused.
 """
@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from archforge.atomic_files import written_beside
+from archforge.data.frameworks.torch import read_torch
 from archforge.data.npy import read_npy, read_npz
 from archforge.data.opened_files import endings, opened, refuse_name
 from archforge.data.safetensors import read_safetensors, write_safetensors
@@ -22,21 +23,37 @@ from archforge.errors import did_you_mean, fail
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 
-__all__ = ["npz_writer", "read_inputs", "read_weights", "write_arrays"]
+__all__ = ["WEIGHTS", "FileFormat", "npz_writer", "read_inputs", "read_weights", "write_arrays"]
+
+
+class FileFormat(NamedTuple):
+    """A format of arrays by name: the endings of its files' names, and its reader. read: takes the opened
+    file, its path, and words for messages."""
+
+    endings: tuple[str, ...]
+    read: Callable[[BinaryIO, Path, str], dict[str, StoredArray]]
+
+
+# Formats of weights.
+WEIGHTS = (
+    FileFormat((".safetensors",), read_safetensors),
+    FileFormat((".npz",), read_npz),
+    FileFormat((INDEX,), read_sharded),
+    FileFormat((".pth", ".pt", ".pth.tar", ".ckpt", ".bin"), read_torch),
+)
 
 
 def read_weights(path: str | Path) -> dict[str, StoredArray]:
-    """The arrays of a .safetensors or .npz file by name, which are read when they are used. Of safetensors
-    in several files, `path` is the index. Raises E0601."""
-    readers = {".safetensors": read_safetensors, ".npz": read_npz, INDEX: read_sharded}
-    return _read(Path(path), readers, "weights")
+    """The arrays of a file of weights by name, which are read when they are used. Of safetensors in several
+    files, `path` is the index. Raises E0601."""
+    return _read(Path(path), WEIGHTS, "weights")
 
 
 def read_inputs(path: str | Path, names: Sequence[str]) -> dict[str, StoredArray]:
     """An array for each of a network's inputs `names`: from an .npz file that holds these names, or,
     for one input, from an .npy file or an .npz file of one array whatever its name. Raises E0601."""
     path = Path(path)
-    arrays = _read(path, {".npy": read_npy, ".npz": read_npz}, "input")
+    arrays = _read(path, (FileFormat((".npy",), read_npy), FileFormat((".npz",), read_npz)), "input")
     if len(names) == 1 and len(arrays) == 1:
         return {names[0]: next(iter(arrays.values()))}
     if path.suffix == ".npy":
@@ -81,16 +98,14 @@ def npz_writer(path: Path) -> Iterator[Callable[[str, Array], None]]:
         yield partial(_write_member, archive)
 
 
-Reader = Callable[[BinaryIO, Path, str], dict[str, StoredArray]]
-
-
-def _read(path: Path, readers: Mapping[str, Reader], what: str) -> dict[str, StoredArray]:
-    ending = next((e for e in readers if path.name.lower().endswith(e)), None)
+def _read(path: Path, formats: Sequence[FileFormat], what: str) -> dict[str, StoredArray]:
+    endings = {ending: each for each in formats for ending in each.endings}
+    ending = next((e for e in endings if path.name.lower().endswith(e)), None)
     if ending is None:
-        refuse_name(path, readers)
+        refuse_name(path, endings)
     what = f"{ending[1:]} file of {what}"
-    with opened(path, what) as file:
-        return readers[ending](file, path, what)
+    with opened(path, what, takes=endings[ending].endings[0]) as file:
+        return endings[ending].read(file, path, what)
 
 
 def _write_npz(file: BinaryIO, arrays: Mapping[str, Array]) -> None:

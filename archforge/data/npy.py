@@ -16,8 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
-from archforge.data.opened_files import DEFLATED
 from archforge.data.stored_arrays import FileVersion, StoredArray, widened
+from archforge.data.zip_members import check_sizes, opened_member
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 
@@ -25,7 +25,6 @@ __all__ = ["read_npy", "read_npz"]
 
 LONGEST = 10_000  # bytes of a header; NumPy's own limit for files that are not trusted
 ENDING = ".npy"
-LOCAL_HEADER = 30  # bytes of it before a member's name
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +106,7 @@ def read_npz(file: BinaryIO, path: Path, what: str) -> dict[str, StoredArray]:
             name = member.filename.removesuffix(ENDING)
             if name in found:
                 raise ValueError(f"two of its arrays are called `{name}`")
-            _check_sizes(member, version.identity[1])
+            check_sizes(member, version.size)
             with archive.open(member) as content:
                 header = NpyHeader.read(content)
             if not header.dtype.hasobject and header.end != member.file_size:
@@ -128,22 +127,9 @@ def _members(archive: zipfile.ZipFile) -> Iterator[zipfile.ZipInfo]:
         yield member
 
 
-def _check_sizes(member: zipfile.ZipInfo, file_size: int) -> None:
-    """Raises ValueError for a member whose sizes cannot be, before memory is made for them."""
-    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise ValueError(f"`{member.filename}` is compressed as NumPy never does")
-    most = member.compress_size * (1 if member.compress_type == zipfile.ZIP_STORED else DEFLATED)
-    if member.file_size > most or member.compress_size > file_size:
-        raise ValueError(f"`{member.filename}` is said to take {member.file_size} bytes")
-
-
 def _read_member(header: NpyHeader, member: zipfile.ZipInfo, file: BinaryIO) -> Array:
-    """An array of an .npz file. Its place is known: to open the archive again would read its directory."""
-    file.seek(member.header_offset)
-    local = file.read(LOCAL_HEADER)
-    name, extra = (int.from_bytes(local[i : i + 2], "little") for i in (26, 28))
-    file.seek(name + extra, os.SEEK_CUR)
-    with zipfile.ZipExtFile(file, "r", member) as content:
+    """An array of an .npz file."""
+    with opened_member(file, member) as content:
         array = header.array(content)
         content.read(1)  # so that the checksum is compared
         return array

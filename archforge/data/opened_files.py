@@ -47,14 +47,19 @@ DEFLATED = 1032  # bytes that one byte of zlib's or gzip's can stand for, at mos
 
 class FileKind(NamedTuple):
     """A kind of files in words, and the way from one of weights to arrays that archforge reads. runs_code: to
-    read it is to run what it says."""
+    read it as its own program does is to run what it says. ending: that of the names under which its weights
+    are read here, if they are."""
 
     words: str
     help: str
     runs_code: bool = False
+    ending: str = ""
 
 
-_TORCH = "in torch: safetensors.torch.save_file(model.state_dict(), 'weights.safetensors')"
+def _read_here(words: str, ending: str, *, runs_code: bool = False) -> FileKind:
+    return FileKind(words, f"weights of it are read from a name that ends in {ending}", runs_code, ending)
+
+
 _KERAS = (
     "in Keras: load the model, and numpy.savez('weights.npz', **arrays) with its arrays under the network's "
     "names"
@@ -63,7 +68,7 @@ _ONNX = (
     "in Python: numpy.savez('weights.npz', **{t.name: onnx.numpy_helper.to_array(t) "
     "for t in onnx.load(FILE).graph.initializer})"
 )
-_SCRIPT = "in torch: safetensors.torch.save_file(torch.jit.load(FILE).state_dict(), 'weights.safetensors')"
+_SCRIPT = "in torch: torch.save(torch.jit.load(FILE).state_dict(), 'weights.pth')"
 _UNPACK = "unpack it first"
 
 # The first that fits counts.
@@ -78,7 +83,7 @@ _KINDS: tuple[tuple[Callable[[bytes], bool], FileKind], ...] = (
     ),
     (
         lambda head: head.startswith(b"PK") and b"/data.pkl" in head[:200],
-        FileKind("a file of torch.save", _TORCH, runs_code=True),
+        _read_here("a file of torch.save", ".pth", runs_code=True),
     ),
     (
         lambda head: head.startswith(b"PK") and b"/data/0" in head[:200],
@@ -86,7 +91,9 @@ _KINDS: tuple[tuple[Callable[[bytes], bool], FileKind], ...] = (
     ),
     (
         lambda head: head[:1] == b"\x80" and head[1:2] in b"\2\3\4\5",
-        FileKind("a pickle, such as torch.save writes, which is never executed here", _TORCH, runs_code=True),
+        _read_here(
+            "a pickle, such as torch.save writes, which is never executed here", ".pth", runs_code=True
+        ),
     ),
     (
         lambda head: (
@@ -115,20 +122,21 @@ def kind_of(head: bytes) -> FileKind | None:
 
 @contextmanager
 def opened(
-    path: Path, what: str, *, may_be_packed: bool = False, is_known: bool = False
+    path: Path, what: str, *, takes: str = "", may_be_packed: bool = False, is_known: bool = False
 ) -> Iterator[BinaryIO]:
     """A file to read as `what`, such as `npz file of weights`.
 
     Raises E0601 if it cannot be opened, is empty or of another kind, or if what is done with it raises what
-    malformed bytes do. may_be_packed: the reader takes files that gzip has packed. is_known: what it is has
-    been told already, so its first bytes are not looked at.
+    malformed bytes do. takes: the ending of a kind of another program that the reader takes. may_be_packed:
+    the reader takes files that gzip has packed. is_known: what it is has been told already, so its first
+    bytes are not looked at.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():  # a pipe would be waited for
             fail("E0601", f"cannot read {path}: it is no regular file")
         with path.open("rb") as file:
             if not is_known:
-                _refuse_others(path, what, file.read(HEAD), may_be_packed=may_be_packed)
+                _refuse_others(path, what, file.read(HEAD), takes, may_be_packed=may_be_packed)
                 file.seek(0)
             yield file
     except OSError as error:
@@ -137,12 +145,12 @@ def opened(
         fail("E0601", f"{path} is no {what}: {reason_in(error)}")
 
 
-def _refuse_others(path: Path, what: str, head: bytes, *, may_be_packed: bool) -> None:
-    """Raises E0601 for an empty file and for one of another program."""
+def _refuse_others(path: Path, what: str, head: bytes, takes: str, *, may_be_packed: bool) -> None:
+    """Raises E0601 for an empty file and for one of another program than the reader takes."""
     if not head:
         fail("E0601", f"{path} is no {what}: it is empty")
     kind = None if may_be_packed and head.startswith(GZIP) else kind_of(head)
-    if kind:
+    if kind and (not kind.ending or kind.ending != takes):
         fail("E0601", f"{path} is no {what}: it is {kind.words}", help=kind.help)
 
 
@@ -168,7 +176,8 @@ def refuse_name(path: Path, known: Iterable[str]) -> NoReturn:
 
 def endings(known: Iterable[str]) -> str:
     """The help line for a file's name that ends in nothing known."""
-    return f"a name that ends in {' or '.join(known)}"
+    *rest, last = known
+    return f"a name that ends in {', '.join(rest)}{' or ' if rest else ''}{last}"
 
 
 def reason_in(error: BaseException) -> str:

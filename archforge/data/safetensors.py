@@ -45,7 +45,7 @@ def read_safetensors(file: BinaryIO, path: Path, what: str) -> dict[str, StoredA
     Raises ValueError if malformed.
     """
     version = FileVersion.of(file, path, what)
-    size = version.identity[1]
+    size = version.size
     header, _, start = _read_header(file, size)
     entries = sorted((_entry(name, fields) for name, fields in header.items()), key=lambda e: e.begin)
     position = 0

@@ -35,6 +35,11 @@ class FileVersion:
         """The version that `file` is open at."""
         return cls(path.absolute(), what, _identity(file))
 
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return self.identity[1]
+
     @contextmanager
     def opened(self) -> Iterator[BinaryIO]:
         """Open the same version once more. Raises E0601 if the file has changed or is gone."""
