@@ -18,7 +18,7 @@ from archforge.datasets.scaling import as_grey, cut_and_scaled, scaled
 from archforge.datasets.transforms.horizontal_flip import HorizontalFlip
 from archforge.datasets.transforms.padded_crop import PaddedCrop
 from archforge.datasets.transforms.random_resized_crop import RandomResizedCrop
-from archforge.draws import generator
+from archforge.draws import generator, generators
 from archforge.errors import DiagnosticError
 from archforge.parts import all_parts
 
@@ -67,6 +67,15 @@ def test_draws_depend_on_seed_sample_and_epoch_and_on_no_order(cls: type[Transfo
     assert epoch(3, 2, first=2) == {n: whole[n] for n in range(4, 7)}
     assert epoch(4, 7) != whole
     assert epoch(3, 7, seed=1) != whole
+
+
+def test_draws_of_neighbouring_samples_have_nothing_in_common() -> None:
+    table = np.stack([draw.random(8) for draw in generators(0, "augment", 1, samples=range(4000))])
+    deviations = (table - 0.5) * np.sqrt(12)  # of mean 0 and variance 1
+    for distance in (1, 2, 256, 2048):
+        for shift in (0, 1):
+            pairs = deviations[distance:, shift:] * deviations[:-distance, : 8 - shift]
+            assert abs(pairs.mean()) < 5 / np.sqrt(pairs.size)
 
 
 def test_held_back_samples_are_not_augmented() -> None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from archforge.data.preprocessing import PixelValues, Preprocessing
 from archforge.datasets.base import AnyArray, DataSettings, Pair, Samples, Transform
 from archforge.datasets.scaling import as_grey, scaled
-from archforge.draws import generator
+from archforge.draws import generators
 from archforge.errors import fail
 from archforge.ir import by_x
 from archforge.ops.lazy_numpy import np
@@ -77,7 +77,7 @@ class Fit:
         x, y = taken
         if self.steps:
             drawn = bool(self.steps.augment)
-            draws = (generator(seed, "augment", n, epoch) if drawn else None for n in numbers)
+            draws = generators(seed, "augment", epoch, samples=numbers) if drawn else [None] * len(numbers)
             changed = [self.steps.of(*sample) for sample in zip(x, y, draws, strict=True)]
             x, y = ([pair[i] for pair in changed] for i in (0, 1))
         x, y = self._stacked(x, numbers), self._stacked(y, numbers)
