@@ -31,7 +31,7 @@ TEST = OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 # Figures of `make bench`; `make bench ARGS="resnet_50 --batch 1"` measures less, `ARGS=--resume` goes on.
 BENCH_OUT ?= build/bench
 
-.PHONY: demo test test-slow test-torch test-wheel test-newest test-lowest check lint format lock generated \
+.PHONY: demo test test-slow test-torch test-interchange test-wheel test-newest test-lowest check lint format lock generated \
   golden gradients bench bench-training bench-compiler clean
 
 demo: $(RUN)
@@ -52,6 +52,12 @@ test-torch: $(BENCH)
 	  tests/test_losses.py tests/test_optimizers.py tests/test_schedules.py tests/test_initialisers.py \
 	  tests/test_training_losses.py tests/test_library_preprocess.py tests/test_library_weights.py \
 	  tests/test_transforms.py $(ARGS)
+
+# What needs the runtimes and libraries of other formats, in the same environment.
+test-interchange: $(BENCH)
+	$(VENV)-bench/bin/python $(PIP) --editable '.[test]'
+	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(VENV)-bench/bin/python -m pytest -m 'slow or not slow' \
+	  tests/test_onnx_export.py $(ARGS)
 
 # The wheel in an empty environment, which takes the network.
 test-wheel: $(DEV)

@@ -42,7 +42,7 @@ from archforge.spec.yaml.meant_comments import idle_comments, unmeant
 if TYPE_CHECKING:
     from archforge.data.manifest import BuildFolder
     from archforge.data.stored_arrays import LazyArrays
-    from archforge.export import Refusal, Target
+    from archforge.export import ExportContent, Refusal, Target
     from archforge.plan import Backend, Compiling, Executable, GraphCompiler, Shapes
     from archforge.weights.golden import Deviation, Golden
 
@@ -569,10 +569,10 @@ def _written(made: Build, folder: Path | None) -> Build:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Export:
-    """A network as one target writes it: `content` is the bytes of the file."""
+    """A network as one target writes it."""
 
     network: Network
-    content: bytes
+    content: ExportContent
 
 
 def export(
@@ -585,11 +585,14 @@ def export(
     weights: str | Path | None = None,
     prefix: str = "",
     seed: int = 0,
+    data_file: str = "",
+    splits: bool = False,
 ) -> Export:
     """A network as the file of one target, not yet written. The network's figures are not checked.
 
     weights: a file for a target that needs weights, or None for fresh ones from `seed`; prefix: of the names
-    in it. Given weights and no profile, the one profile that they fit is taken. Raises `DiagnosticError`.
+    in it. Given weights and no profile, the one profile that they fit is taken. data_file, splits: as
+    `Subject` has them. Raises `DiagnosticError`.
     """
     import numpy as np
 
@@ -600,5 +603,6 @@ def export(
     networks = _every_profile(spec, settings, input_shape, network)
     bound = _bound(network, given)
     arrays = None if bound is None else {name: np.asarray(array) for name, array in bound.items()}
-    subject = Subject(network, networks, arrays, seed, files_of(all_targets().values()))
-    return Export(network, target.content(subject))
+    files = files_of(all_targets().values())
+    subject = Subject(network, networks, arrays, seed, files, data_file, splits)
+    return Export(network, target.whole(subject))

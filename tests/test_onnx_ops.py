@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from archforge.interchange.onnx import ops
+from archforge.interchange.onnx import families
 from archforge.interchange.onnx.nodes import OnnxNode
 from archforge.interchange.onnx.ops import ONNX_OPS
 from archforge.interchange.unsupported import Unsupported
@@ -113,9 +113,12 @@ def test_another_op_than_ours_is_refused_for_its_reason(onnx_op: str, other: Onn
 
 
 def test_each_reason_for_a_refusal_is_met() -> None:
-    calls = [n for n in ast.walk(ast.parse(Path(ops.__file__).read_text("utf-8"))) if isinstance(n, ast.Call)]
+    sources = [path.read_text("utf-8") for folder in families.__path__ for path in Path(folder).glob("*.py")]
+    calls = [n for text in sources for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Call)]
     said = [c.args[1] for c in calls if getattr(c.func, "id", "") == "require"]
-    assert {why.value for why in said if isinstance(why, ast.Constant)} <= {why for *_, why in REFUSED}
+    reasons = {why.value for why in said if isinstance(why, ast.Constant)}
+    assert reasons
+    assert reasons <= {why for *_, why in REFUSED}
 
 
 def test_inputs_that_may_be_left_out_have_their_default_and_are_taken_where_they_are_there() -> None:

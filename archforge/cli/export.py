@@ -1,4 +1,4 @@
-"""`archforge export`: a network as one file of another kind."""
+"""`archforge export`: a network as a file of another kind."""
 
 from __future__ import annotations
 
@@ -65,15 +65,27 @@ def export(
             help="Where to write, - for standard output. Default: in build/NAME, as `archforge build` does.",
         ),
     ] = None,
+    external_data: Annotated[
+        bool,
+        typer.Option(
+            "--external-data",
+            help="For onnx, write the weights to a second file, FILE.data. Default: where they take 2 GiB.",
+        ),
+    ] = False,
     warnings: WarningsOption = Warnings.DEFAULT,
     as_json: JsonOption = False,
 ) -> None:
     """Write a network as one file: for another program, for a document, or to read."""
     target = target_named(to)
     _refuse_idle_options(target, weights, prefix, seed)
+    if external_data and not target.can_split:
+        fail("E0001", f"`{target.file}` is always one file", help="leave out --external-data")
     with Progress(f"exporting {spec}") as progress:
         opened = driver.open_spec(spec)
         path = _path(output, driver.default_folder(opened) / target.file, target, as_json=as_json)
+        if external_data and path is None:
+            fail("E0001", "`--external-data` makes two files, and standard output is one", help="-o FILE")
+        data = path.with_name(f"{path.name}.data") if path and target.can_split else None
         made = driver.export(
             opened,
             target,
@@ -83,19 +95,26 @@ def export(
             weights=weights,
             prefix=prefix,
             seed=seed or 0,
+            data_file=data.name if data else "",
+            splits=external_data,
         )
         with progress.paused():
             heed(made.network.warnings, warnings)
         if path is not None:
             made_folder(path.parent)
-            disown(path, made.content)
+            written = [path]
+            if data and made.content.data is not None:
+                written.append(data)
+                with written_beside(data) as file:
+                    file.writelines(made.content.data)
+            disown(path, made.content.file)
             with written_beside(path) as file:
-                file.write(made.content)
+                file.write(made.content.file)
     if target.needs_weights and weights is None:
         print(f"the weights are fresh, seed {seed or 0}: -w FILE takes those of a file", file=sys.stderr)
     if path is None:
         sys.stdout.flush()
-        sys.stdout.buffer.write(made.content)
+        sys.stdout.buffer.write(made.content.file)
     elif as_json:
         print_json(
             {
@@ -103,7 +122,8 @@ def export(
                 "profile": made.network.profile,
                 "target": target.name,
                 "file": path.as_posix(),
-                "bytes": len(made.content),
+                "bytes": len(made.content.file),
+                "data": written[1].as_posix() if written[1:] else None,
                 "weights": weights,
                 "seed": seed or 0 if target.needs_weights and weights is None else None,
                 "warnings": [w.to_json() for w in made.network.warnings],
@@ -111,7 +131,8 @@ def export(
             }
         )
     else:
-        print(f"wrote {path.as_posix()}")
+        for each in written:
+            print(f"wrote {each.as_posix()}")
 
 
 def _refuse_idle_options(target: Target, weights: str | None, prefix: str, seed: int | None) -> None:

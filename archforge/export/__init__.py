@@ -9,9 +9,19 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from archforge.errors import DiagnosticError, InternalError, did_you_mean, fail
-from archforge.export.target import BuildFiles, Refusal, Subject, Target
+from archforge.export.target import BuildFiles, ExportContent, Refusal, Subject, Target
 
-__all__ = ["BuildFiles", "Refusal", "Subject", "Target", "all_targets", "export", "files_of", "target_named"]
+__all__ = [
+    "BuildFiles",
+    "ExportContent",
+    "Refusal",
+    "Subject",
+    "Target",
+    "all_targets",
+    "export",
+    "files_of",
+    "target_named",
+]
 
 
 @cache

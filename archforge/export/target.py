@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from archforge.analysis.network import Network
 from archforge.errors import Diagnostic, InternalError
 from archforge.ops.base import Array
 
-__all__ = ["BuildFiles", "Refusal", "Subject", "Target"]
+__all__ = ["BuildFiles", "ExportContent", "Refusal", "Subject", "Target"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +20,8 @@ class Subject:
 
     profiles: every profile of the spec, checked, the chosen one among them. given: an array for each of the
     network's parameters, by name; without, they are fresh from `seed`. files: the files of a build, each with
-    what it is.
+    what it is. data_file: what a second file for the weights is to be called, where there can be one; splits:
+    the weights are to lie there, however few they are.
     """
 
     network: Network
@@ -28,6 +29,8 @@ class Subject:
     given: Mapping[str, Array] | None = None
     seed: int = 0
     files: Mapping[str, str] = field(default_factory=dict)
+    data_file: str = ""
+    splits: bool = False
 
     @cached_property
     def weights(self) -> Mapping[str, Array]:
@@ -35,6 +38,13 @@ class Subject:
         from archforge.weights.init import fresh_weights
 
         return fresh_weights(self.network.params, self.seed) if self.given is None else self.given
+
+
+class ExportContent(NamedTuple):
+    """The bytes of a file, and those of `Subject.data_file` beside it, if it names that one."""
+
+    file: bytes
+    data: Iterable[bytes] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +58,10 @@ class Target:
     name: str
     file: str  # what the file is called unless the user says otherwise
     says: str  # what the file is, in words for the help and the model card
-    render: Callable[[Subject], str | bytes]
-    is_binary: bool = False  # `render` gives bytes, not text
+    render: Callable[[Subject], str | bytes | ExportContent]
+    is_binary: bool = False  # `render` gives bytes or `ExportContent`, not text
     needs_weights: bool = False  # `render` reads `Subject.weights`
+    can_split: bool = False  # `render` heeds `Subject.splits`
     by_default: bool = False  # `archforge build` writes the file
 
     def __post_init__(self) -> None:
@@ -59,10 +70,16 @@ class Target:
 
     def content(self, subject: Subject) -> bytes:
         """The bytes of the file; text is UTF-8. Raises what `render` raises."""
+        return self.whole(subject).file
+
+    def whole(self, subject: Subject) -> ExportContent:
+        """All that is to be written. Raises what `render` raises."""
         content = self.render(subject)
-        if isinstance(content, bytes) is not self.is_binary:
+        if isinstance(content, str) is self.is_binary:
             raise InternalError(f"target {self.name} says is_binary={self.is_binary} and gives the other")
-        return content if isinstance(content, bytes) else content.encode()
+        if isinstance(content, ExportContent):
+            return content
+        return ExportContent(content.encode() if isinstance(content, str) else content)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -12,7 +12,7 @@ from archforge.interchange.unsupported import Unsupported
 from archforge.ops import op_class
 from archforge.ops.base import Array, Op
 
-__all__ = ["OnnxNode", "OnnxTranslation", "bound_op", "require"]
+__all__ = ["OnnxNode", "OnnxOp", "OnnxTranslation", "Translate", "bound_op", "require"]
 
 OnnxShape = tuple[int, ...]  # with the batch axis, as ONNX has it
 
@@ -82,6 +82,18 @@ class OnnxTranslation:
     is_batched: bool = False
     arrange: Callable[[Array], Array] = _unchanged
     restore: Callable[[Array], Array] = _unchanged
+
+
+# Gives a translation for each output that is asked for, in order; outputs beyond them, such as the indices of
+# a pool, are not said. Raises `Unsupported` with the reason where ours is another op.
+Translate = Callable[[OnnxNode], list[OnnxTranslation]]
+
+
+class OnnxOp(NamedTuple):
+    """A row: our op of the same meaning, and what translates a node."""
+
+    kind: str
+    translate: Translate
 
 
 def bound_op(kind: str, **attributes: Any) -> Op:

@@ -1,0 +1,1 @@
+"""The table of ops, one file a family: `READ` has rows by ONNX's name of an op, `WRITTEN` by ours."""

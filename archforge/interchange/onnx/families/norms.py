@@ -1,0 +1,152 @@
+"""Matrix products, and the ops that normalise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from archforge.interchange.onnx.nodes import OnnxNode, OnnxOp, OnnxTranslation, Translate, bound_op, require
+from archforge.interchange.onnx.writing import OnnxUse, Write
+from archforge.ops.lazy_numpy import np
+
+__all__ = ["READ", "WRITTEN"]
+
+
+def _gemm(node: OnnxNode) -> list[OnnxTranslation]:
+    require(not node.attributes.get("transA"), "a transposed input")
+    factors = {node.attributes.get(name, 1.0) for name in ("alpha", "beta")}
+    require(factors == {1.0}, "factors `alpha` and `beta`")
+    matrix, bias = node.weight(1), node.constant(2)
+    weight = matrix if node.attributes.get("transB") else matrix.T
+    op = bound_op("linear", out=len(weight), bias=bias is not None)
+    params = {"weight": weight}
+    if bias is not None:
+        require(bias.ndim < 2 or len(bias) == 1, "a bias for each image")
+        params["bias"] = np.broadcast_to(bias.reshape(-1), len(weight))
+    return [OnnxTranslation((op,), params=params, is_batched=True)]
+
+
+def _matmul(node: OnnxNode) -> list[OnnxTranslation]:
+    matrix = node.weight(1)
+    require(matrix.ndim == 2, "a second factor that is no matrix")
+    op = bound_op("linear", out=matrix.shape[1], bias=False, axis=-1)
+    return [OnnxTranslation((op,), params={"weight": matrix.T}, is_batched=True)]
+
+
+def _batch_norm(node: OnnxNode) -> list[OnnxTranslation]:
+    require(not node.attributes.get("training_mode"), "training mode")
+    names = ("weight", "bias", "running_mean", "running_var")
+    op = bound_op("bn", eps=node.attributes.get("epsilon", 1e-5))
+    params = {name: node.weight(position) for position, name in enumerate(names, 1)}
+    return [OnnxTranslation((op,), params=params, is_batched=True)]
+
+
+def _layer_norm(node: OnnxNode) -> list[OnnxTranslation]:
+    axes = tuple(range(node.attributes.get("axis", -1) % len(node.x), len(node.x)))
+    bias = node.constant(2)
+    op = bound_op("layer_norm", axis=axes, eps=node.attributes.get("epsilon", 1e-5))
+    require(bias is not None, "no bias, which ours has wherever it has a weight")
+    return [OnnxTranslation((op,), params={"weight": node.weight(1), "bias": node.weight(2)})]
+
+
+def _lrn(node: OnnxNode) -> list[OnnxTranslation]:
+    names = {"size": "size", "alpha": "alpha", "beta": "beta", "k": "bias"}
+    given = {ours: node.attributes[name] for ours, name in names.items() if name in node.attributes}
+    return [OnnxTranslation((bound_op("lrn", **given),), is_batched=True)]
+
+
+def _softmax(kind: str) -> Translate:
+    """A softmax along one axis, the last unless the node says another."""
+    return lambda node: [OnnxTranslation((bound_op(kind, axis=node.attributes.get("axis", -1)),))]
+
+
+def _linear_written(use: OnnxUse) -> str:
+    """`Gemm` takes matrices alone; other values go through a product along their last axis."""
+    weight, *bias = use.own
+    if use.rank == 2:
+        return use.node("Gemm", use.x, weight, *bias, transB=1)
+    axis = use.op.feature_axis(use.types[0]) + 1
+    order = [*(a for a in range(use.rank) if a != axis), axis]
+    y = use.node("MatMul", use.transposed(use.x, order), use.transposed(weight, (1, 0)))
+    y = use.node("Add", y, *bias) if bias else y
+    return use.transposed(y, _back(order))
+
+
+def _back(order: Sequence[int]) -> list[int]:
+    """The order of axes that undoes another."""
+    return [order.index(axis) for axis in range(len(order))]
+
+
+def _batch_norm_written(use: OnnxUse) -> str:
+    op, channels = use.op, use.types[0].channels
+    weight = use.params.get("weight") or use.numbers("weight", np.ones(channels))
+    bias = use.params.get("bias") or use.numbers("bias", np.zeros(channels))
+    running = [use.params[name] for name in ("running_mean", "running_var")]
+    # ONNX's momentum is the share of the statistics before.
+    return use.node(
+        "BatchNormalization", use.x, weight, bias, *running, epsilon=op.eps, momentum=1 - op.momentum
+    )
+
+
+def _layer_norm_written(use: OnnxUse) -> str:
+    """ONNX normalises the last axes, to which the others are brought."""
+    axes = [axis + 1 for axis in use.op.axes(use.types[0])]
+    order = [*(a for a in range(use.rank) if a not in axes), *axes]
+    extents = [use.types[0].shape[axis - 1] for axis in axes]
+    affine = use.own or (use.numbers("weight", np.ones(extents)),)
+    x = use.transposed(use.x, order)
+    y = use.node("LayerNormalization", x, *affine, axis=-len(axes), epsilon=use.op.eps)
+    return use.transposed(y, _back(order))
+
+
+def _response_norm_written(use: OnnxUse) -> str:
+    """x + (x * norms / (mean of norms + eps) * weight + bias)."""
+    axis = use.op.axis % (use.rank - 1) + 1
+    spatial = [a for a in range(1, use.rank) if a != axis]
+    along = [-1 if a == axis else 1 for a in range(use.rank)]
+    weight, bias = (use.shaped(p, along, batch=None) for p in use.own)
+    norms = use.node("ReduceL2", use.x, use.whole("map", spatial), keepdims=1)
+    mean = use.node("ReduceMean", norms, use.whole("channels", [axis]), keepdims=1)
+    response = use.node("Div", norms, use.node("Add", mean, use.numbers("eps", use.op.eps)))
+    scaled = use.node("Mul", use.node("Mul", use.x, response), weight)
+    return use.node("Add", use.x, use.node("Add", scaled, bias))
+
+
+def _lrn_written(use: OnnxUse) -> str:
+    """ONNX's even window has its odd channel after, and onnxruntime takes images alone: other squares are
+    summed by a convolution with ones."""
+    op, channels, spatial = use.op, use.types[0].channels, use.rank - 2
+    if op.size % 2 and spatial == 2:
+        return use.node("LRN", use.x, size=op.size, alpha=op.alpha, beta=op.beta, bias=op.k)
+    places = np.arange(channels)
+    offsets = places[None] - places[:, None]  # of the channel that is read, from the one that is made
+    near = (-(op.size // 2) <= offsets) & (offsets <= (op.size - 1) // 2)
+    ones = use.numbers("window", near.reshape(channels, channels, *(1,) * spatial))
+    sums = use.node("Conv", use.node("Mul", use.x, use.x), ones)
+    weighed = use.node("Mul", sums, use.numbers("share", op.alpha / op.size))
+    divisor = use.node("Add", weighed, use.numbers("k", op.k))
+    return use.node("Div", use.x, use.node("Pow", divisor, use.numbers("beta", op.beta)))
+
+
+def _softmax_written(onnx_op: str) -> Write:
+    return lambda use: use.node(onnx_op, use.x, axis=use.op.axis % (use.rank - 1) + 1)
+
+
+READ: Mapping[str, OnnxOp] = {
+    "BatchNormalization": OnnxOp("bn", _batch_norm),
+    "Gemm": OnnxOp("linear", _gemm),
+    "LRN": OnnxOp("lrn", _lrn),
+    "LayerNormalization": OnnxOp("layer_norm", _layer_norm),
+    "LogSoftmax": OnnxOp("log_softmax", _softmax("log_softmax")),
+    "MatMul": OnnxOp("linear", _matmul),
+    "Softmax": OnnxOp("softmax", _softmax("softmax")),
+}
+
+WRITTEN: Mapping[str, Write] = {
+    "bn": _batch_norm_written,
+    "global_response_norm": _response_norm_written,
+    "layer_norm": _layer_norm_written,
+    "linear": _linear_written,
+    "log_softmax": _softmax_written("LogSoftmax"),
+    "lrn": _lrn_written,
+    "softmax": _softmax_written("Softmax"),
+}

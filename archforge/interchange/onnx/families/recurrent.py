@@ -1,0 +1,118 @@
+"""Recurrent layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from archforge.interchange.onnx.nodes import OnnxNode, OnnxOp, OnnxTranslation, Translate, bound_op, require
+from archforge.interchange.onnx.writing import OnnxUse, Write
+from archforge.ops.base import Array
+from archforge.ops.lazy_numpy import np
+
+__all__ = ["READ", "WRITTEN"]
+
+
+# Where torch's gates lie among ONNX's: of an LSTM input, forget, cell, output among input, output,
+# forget, cell; of a GRU reset, update, new among update, reset, new.
+GATES = {"rnn": (0,), "lstm": (0, 2, 3, 1), "gru": (1, 0, 2)}
+
+
+def _recurrent(kind: str) -> Translate:
+    """A layer in one direction. ONNX's time comes before its batch unless `layout` is 1, and each array
+    has an axis for the directions."""
+
+    def translate(node: OnnxNode) -> list[OnnxTranslation]:
+        lengths, initial, peepholes = node.constant(4), node.constant(5), node.constant(7)
+        require(node.attributes.get("direction") != "bidirectional", "both directions at once")
+        require(peepholes is None, "peepholes from the cell to the gates")
+        require(initial is None, "an initial state")
+        is_batch_first = bool(node.attributes.get("layout", 0))
+        steps = node.x[1 if is_batch_first else 0]
+        require(lengths is None or {*lengths} == {steps}, "sequences of several lengths")
+        is_backwards = node.attributes.get("direction") == "reverse"
+
+        def arrange(x: Array) -> Array:
+            x = x if is_batch_first else x.swapaxes(0, 1)
+            return x[:, ::-1] if is_backwards else x
+
+        def whole(y: Array) -> Array:
+            y = y[:, ::-1] if is_backwards else y
+            return y[:, :, None] if is_batch_first else y.swapaxes(0, 1)[:, None]
+
+        def last(y: Array) -> Array:
+            return y if is_batch_first else y.swapaxes(0, 1)
+
+        params = _recurrent_params(kind, node)
+        attributes = {"linear_before_reset": bool(node.attributes.get("linear_before_reset", 0))}
+        op = bound_op(kind, hidden=node.weight(2).shape[-1], **(attributes if kind == "gru" else {}))
+        state = (op, bound_op("slice", start=-1))
+        found = [
+            OnnxTranslation((op,), (0,), params, True, arrange, whole),
+            OnnxTranslation(state, (0,), params, True, arrange, last),
+        ]
+        return [each for each, asked in zip(found, node.outputs, strict=False) if asked is not None]
+
+    return translate
+
+
+def _recurrent_params(kind: str, node: OnnxNode) -> dict[str, Array]:
+    """The arrays of the only direction, their rows in torch's order."""
+
+    def rows(array: Array) -> Array:
+        parts = np.split(array, len(GATES[kind]))
+        return np.concatenate([parts[gate] for gate in GATES[kind]])
+
+    weight, recurrence, both = node.weight(1)[0], node.weight(2)[0], node.constant(3)
+    bias = np.zeros(2 * len(weight), weight.dtype) if both is None else both[0]
+    of_input, of_state = np.split(bias, 2)
+    return {
+        "weight_ih_l0": rows(weight),
+        "weight_hh_l0": rows(recurrence),
+        "bias_ih_l0": rows(of_input),
+        "bias_hh_l0": rows(of_state),
+    }
+
+
+def _recurrent_written(onnx_op: str) -> Write:
+    """The layer between two transpositions, as ONNX's time comes first; runtimes lack its `layout` of 1.
+
+    The arrays are stored as ONNX has them: gates in its order, an axis for directions, one array of biases.
+    """
+
+    def write(use: OnnxUse) -> str:
+        op, order = use.op, GATES[use.op.kind]
+
+        def rows(array: Array) -> Array:
+            parts = np.split(array, len(order))
+            return np.concatenate([parts[order.index(gate)] for gate in range(len(order))])
+
+        weights = [
+            use.numbers(word, rows(use.arrays[name])[None])
+            for word, name in (("W", "weight_ih_l0"), ("R", "weight_hh_l0"))
+        ]
+        if op.biases:
+            zeros = np.zeros(len(order) * op.hidden)
+            biases = [rows(use.arrays.get(name, zeros)) for name in ("bias_ih_l0", "bias_hh_l0")]
+            weights.append(use.numbers("B", np.concatenate(biases)[None]))
+        attributes: dict[str, object] = {"hidden_size": op.hidden}
+        if op.kind == "gru":
+            attributes["linear_before_reset"] = int(op.linear_before_reset)
+        if op.kind == "rnn":
+            attributes["activations"] = [op.activation.title()]
+        y = use.node(onnx_op, use.transposed(use.x, (1, 0, 2)), *weights, **attributes)
+        return use.transposed(use.node("Squeeze", y, use.whole("directions", [1])), (1, 0, 2))
+
+    return write
+
+
+READ: Mapping[str, OnnxOp] = {
+    "GRU": OnnxOp("gru", _recurrent("gru")),
+    "LSTM": OnnxOp("lstm", _recurrent("lstm")),
+    "RNN": OnnxOp("rnn", _recurrent("rnn")),
+}
+
+WRITTEN: Mapping[str, Write] = {
+    "gru": _recurrent_written("GRU"),
+    "lstm": _recurrent_written("LSTM"),
+    "rnn": _recurrent_written("RNN"),
+}
