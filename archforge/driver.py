@@ -30,6 +30,7 @@ from archforge.analysis.network import Network, Report
 from archforge.errors import MAX_REPORTED, Diagnostic, DiagnosticError, fail, fail_all, in_order
 from archforge.hardware import require_memory
 from archforge.ir import TypedGraph, by_x
+from archforge.python_values import text_or_none
 from archforge.spec.binding.environment import Budget
 from archforge.spec.expand.expand import InputShape, expand
 from archforge.spec.resolve.block_spec import block_spec
@@ -138,7 +139,7 @@ def check(
 
     Each template is read once. A broken spec is reported, and the next one goes on.
     """
-    library = Library()
+    library, profile = Library(), text_or_none("profile", profile)
     for path in zoo_paths(paths):
         yield _report(path, library, profile, require_expect=require_expect)
 
@@ -266,19 +267,22 @@ def compile(
     """
     from archforge import backends
     from archforge.plan import ACCURACY_FOR_SPEED, MEMORY_FOR_SPEED, GraphCompiler
+    from archforge.python_values import texts, truth, whole_number
     from archforge.weights.given import kept
 
-    if accuracy not in {*Accuracy}:
+    seed = whole_number("seed", seed)
+    if accuracy not in tuple(Accuracy):
         fail("E0001", f"there is no accuracy `{accuracy}`", help=f"one of {', '.join(Accuracy)}")
     given = given_weights(weights, prefix)
     network = _network(source, profile, given, input, settings_of(params, defaults))
     compiler = GraphCompiler(
-        backends.get(backend, dtype) if isinstance(backend, str) else backend,
+        backends.get(backend, dtype),
         dtype,
-        taps=(taps,) if isinstance(taps, str) else tuple(taps),
-        strict=strict,
-        without=frozenset((without,) if isinstance(without, str) else without).union(
-            MEMORY_FOR_SPEED if low_memory else (), ACCURACY_FOR_SPEED if accuracy == Accuracy.STRICT else ()
+        taps=texts("taps", taps),
+        strict=truth("strict", strict),
+        without=frozenset(texts("without", without)).union(
+            MEMORY_FOR_SPEED if truth("low_memory", low_memory) else (),
+            ACCURACY_FOR_SPEED if accuracy == Accuracy.STRICT else (),
         ),
     )
     bound = _bound(network, given)

@@ -37,6 +37,7 @@ __all__ = [
     "in_order",
     "listed",
     "misspelt",
+    "type_in_words",
 ]
 
 MAX_REPORTED = 50
@@ -333,6 +334,14 @@ def _slips(word: str, other: str) -> int:
                 steps = min(steps, last[j - 1] + 1)
             row.append(steps)
     return row[-1]
+
+
+def type_in_words(value: object) -> str:
+    """The type of a value of Python as messages name it: `an int`, `a list`, `None`."""
+    if value is None:
+        return "None"
+    word = type(value).__name__
+    return f"{'an' if word[0].lower() in 'aeiou' else 'a'} {word}"
 
 
 LISTED = 240  # characters

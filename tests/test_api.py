@@ -206,3 +206,46 @@ def test_profiles_that_say_the_same_share_a_graph_and_no_others(tmp_path: Path) 
         alone = archforge.load(path, network.profile)
         assert (alone.counts, alone.profile) == (network.counts, network.profile)
         assert [c.status for c in alone.cells] == [c.status for c in network.cells]
+
+
+OF_NO_KIND: dict[str, Any] = {
+    "taps": [3, None, ["stem", 3]],
+    "without": [3, None, [3]],
+    "seed": ["x", 1.5, -1, None],
+    "strict": ["no", 1, None],
+    "low_memory": ["yes", 0],
+    "accuracy": [3, [], None],
+    "backend": [3, None],
+    "profile": [3, [], b"torchvision"],
+    "input": [3, "3x8x8", (3,), (3, 8.0, 8)],
+    "defaults": [3, {"bn": 3}, {3: {}}],
+    "weights": [3, [], True, {3: 1}],
+    "prefix": [3, "x"],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [pytest.param(n, v, id=f"{n}={v!r:.20}") for n, values in OF_NO_KIND.items() for v in values],
+)
+def test_values_of_no_kind_are_refused_by_name(name: str, value: Any) -> None:
+    with pytest.raises(DiagnosticError) as refused:
+        archforge.compile("lenet_5", **{"backend": "numpy"} | {name: value})
+    assert name in str(refused.value) or str(value) in str(refused.value)
+
+
+def test_numbers_of_numpy_are_whole_numbers() -> None:
+    spec = "archforge: 1\ninput: [3, 4, 4]\ngraph: [{conv: 2}]\n"
+    x = np.ones((1, 3, 6, 6), np.float32)
+    plain: dict[str, Any] = {"seed": 2, "input": (3, 6, 6)}
+    numpys = {"seed": np.int64(2), "input": np.array([3, 6, 6])}
+    outputs = [archforge.compile(spec, backend="numpy", **given)(x) for given in (plain, numpys)]
+    assert np.array_equal(*outputs)
+
+
+def test_what_is_no_name_or_path_cannot_be_checked() -> None:
+    for paths in (3, 1.5):
+        with pytest.raises(DiagnosticError, match="specs to check are names or paths"):
+            list(archforge.check(paths))  # type: ignore[arg-type]
+    with pytest.raises(DiagnosticError, match="`profile` is a text"):
+        list(archforge.check("lenet_5", 3))  # type: ignore[arg-type]

@@ -33,7 +33,7 @@ LAYERS = (
     ("data",),
     ("ops", "parts"),
     ("atomic_files", "draws", "hardware", "ir", "json_text", "lifetimes", "meanings", "resources"),
-    ("paths",),
+    ("paths", "python_values"),
     ("errors",),
     ("codes",),
 )

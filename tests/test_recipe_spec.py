@@ -357,7 +357,7 @@ def test_mistakes_of_several_flags_are_told_together() -> None:
 
 
 def test_what_no_spec_can_hold_is_refused() -> None:
-    with pytest.raises(DiagnosticError, match="`loss` is no plain value, but of the type `object`"):
+    with pytest.raises(DiagnosticError, match="`loss` is no plain value, but an object"):
         from_python({"loss": object()})
     with pytest.raises(DiagnosticError, match="`loss` is a loss, found the optimizer `SGD`"):
         recipe_of(spec_of(""), None, from_python({"loss": SGD(lr=1)}))

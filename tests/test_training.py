@@ -342,3 +342,19 @@ def test_a_signal_keeps_a_checkpoint_and_tells_how_to_go_on(
     assert (folder / "checkpoint.safetensors").exists()
     again = ended(*command(folder, data, "--resume", "--set", "train.epochs=1"))
     assert again.returncode == 0, again.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("resume", "yes"),
+        ("strict", 1),
+        ("checkpoint_every", "x"),
+        ("checkpoint_every", -1),
+        ("reinit", 3),
+        ("out", 3),
+    ],
+)
+def test_values_of_no_kind_are_refused_by_name(name: str, value: Any) -> None:
+    with pytest.raises(DiagnosticError, match=f"`{name}`"):
+        archforge.train(SPEC, samples(), backend="numpy", **{name: value})

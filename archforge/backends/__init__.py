@@ -8,6 +8,7 @@ from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 
 from archforge.errors import Diagnostic, DiagnosticError, Note, did_you_mean, fail
+from archforge.python_values import require_text
 
 if TYPE_CHECKING:
     from archforge.plan import Backend, Compiling
@@ -102,12 +103,18 @@ def get_learning(name: str = AUTO, dtype: str = "float32") -> Learning:
     return found
 
 
-def get(name: str = AUTO, dtype: str = "float32") -> Backend:
-    """The backend of that name; `auto` stands for the preferred one of those that can run here in `dtype`.
+def get(name: str | Backend = AUTO, dtype: str = "float32") -> Backend:
+    """The backend of that name; `auto` stands for the preferred one of those that can run here in `dtype`. A
+    backend stands for itself.
 
     Raises E0701 for an unknown name and for a backend that cannot run here, E0703 if `auto` finds none.
     """
+    from archforge.plan import Backend
+
+    if isinstance(name, Backend):
+        return name
     backends = all_backends()
+    require_text("backend", name)
     if name == AUTO:
         able = [b for b in preferred() if dtype in b.dtypes]
         if not able:

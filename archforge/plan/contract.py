@@ -263,6 +263,7 @@ class Program(Protocol):
         ...
 
 
+@runtime_checkable
 class Backend(Protocol):
     """A way to run graphs. Ops that it cannot lower run on their reference kernel in NumPy."""
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from archforge.errors import fail
+from archforge.errors import fail, type_in_words
 from archforge.ir import Array, shape_text
 from archforge.ops.lazy_numpy import np
 from archforge.recipe.base import Classes, Loss, LossValue
@@ -104,6 +104,4 @@ def require_gradient(loss: Loss, prediction: Array, target: Array) -> None:
 
 
 def _named(value: Any) -> str:
-    return (
-        f"an array of {shape_text(value.shape)}" if hasattr(value, "shape") else f"a {type(value).__name__}"
-    )
+    return f"an array of {shape_text(value.shape)}" if hasattr(value, "shape") else type_in_words(value)

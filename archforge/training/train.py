@@ -24,9 +24,10 @@ from archforge import backends, driver
 from archforge.analysis.network import Network
 from archforge.analysis.recipe_fit import recipe_gaps, recipe_mistakes
 from archforge.datasets.given import given_data
-from archforge.errors import Diagnostic, TrainingWarning, did_you_mean, fail, fail_all
+from archforge.errors import Diagnostic, TrainingWarning, did_you_mean, fail, fail_all, type_in_words
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
+from archforge.python_values import texts, truth, whole_number
 from archforge.recipe.patterns import names_that_fit
 from archforge.recipe.recipe import TrainingRecipe
 from archforge.recipe.update import Updater
@@ -95,6 +96,10 @@ def train(
 
     Raises `DiagnosticError` for whatever does not fit.
     """
+    resume, strict = truth("resume", resume), truth("strict", strict)
+    checkpoint_every = whole_number("checkpoint_every", checkpoint_every)
+    if not isinstance(out, str | Path | None):
+        fail("E0001", f"`out` is the path of a folder, found {type_in_words(out)}")
     keys = TrainingRecipe.model_fields
     own = {name: value for name, value in settings.items() if name in keys}
     params = {name: value for name, value in settings.items() if name not in keys}
@@ -112,7 +117,7 @@ def train(
             data,
             from_python(own),
             weights=driver.given_weights(weights, prefix),
-            reinit=reinit,
+            reinit=texts("reinit", reinit),
             backend=backend,
             dtype=dtype,
             strict=strict,

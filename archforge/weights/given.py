@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from archforge.data.stored_arrays import LazyArrays
-from archforge.errors import Diagnostic, closest, fail
+from archforge.errors import Diagnostic, closest, fail, type_in_words
 from archforge.ops.lazy_numpy import np
 
 __all__ = [
@@ -33,7 +33,7 @@ def by_name(given: Any) -> Mapping[str, Any]:
             if hasattr(given, "state_dict")
             else "a mapping, or the path of a file"
         )
-        fail("E0605", f"weights are arrays by name, found {_article(type(given).__name__)}", help=help)
+        fail("E0605", f"weights are arrays by name, found {type_in_words(given)}", help=help)
     return dict(_flat(given, "", 0))
 
 
@@ -48,10 +48,6 @@ def _flat(given: Mapping[Any, Any], before: str, depth: int) -> Iterator[tuple[s
             yield from _flat(value, f"{before}{name}.", depth + 1)
         else:
             yield f"{before}{name}", value
-
-
-def _article(word: str) -> str:
-    return f"{'an' if word[:1].lower() in 'aeiou' else 'a'} {word}"
 
 
 def prefixes(wanted: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
@@ -106,7 +102,7 @@ def without_prefix(given: Mapping[str, Any], prefix: str) -> Mapping[str, Any]:
     Raises E0001 where no name does.
     """
     if not isinstance(prefix, str):
-        fail("E0001", f"a prefix is a text, found {_article(type(prefix).__name__)}")
+        fail("E0001", f"a prefix is a text, found {type_in_words(prefix)}")
     if not prefix:
         return given
     whole = prefix if prefix.endswith(".") else f"{prefix}."

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import index
 from types import MappingProxyType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, SupportsIndex
 
 from archforge.errors import Diagnostic, DiagnosticError, Note, Span, did_you_mean, fail, fail_all
 from archforge.ir import TensorType, TypedGraph, by_x
@@ -267,7 +268,7 @@ class _Expander:
             try:
                 shape = [] if bare else value.evaluate(self.env)
                 if override is not None:
-                    shape = _overridden(name, shape, list(override))
+                    shape = _overridden(name, shape, override)
                 out[name] = Tensor(_input_type(shape, value.span), None, name)
                 self.walk.warnings += foreign_axes(shape, value.span)
             except MISTAKES as error:
@@ -300,16 +301,17 @@ def _refuse_unknown(given: Mapping[str, Any], named: Mapping[str, Value], spec: 
             fail("E0001", f"{spec} has no input `{name}`", help=did_you_mean(name, named, what="inputs"))
 
 
-def _overridden(name: str, declared: list[int], given: list[int]) -> list[int]:
-    """The shape that a caller gives in place of the declared one. Raises E0001 for another rank."""
-    if declared and len(given) != len(declared):
-        found, meant = (by_x(shape) for shape in (given, declared))
-        fail(
-            "E0001",
-            f"{found} is no shape for the input `{name}`, which is {meant}",
-            help=f"{len(declared)} whole numbers, the batch left out",
-        )
-    return given
+def _overridden(name: str, declared: list[int], given: Any) -> list[int]:
+    """The shape that a caller gives in place of the declared one, NumPy's numbers as plain ones. Raises E0001
+    for what is none, and for another rank."""
+    is_listed = isinstance(given, Iterable) and not isinstance(given, str | Mapping)
+    shape = [index(n) if isinstance(n, SupportsIndex) else n for n in given] if is_listed else []
+    if not is_listed or (declared and len(shape) != len(declared)):
+        found = by_x(shape) if is_listed else repr(given)
+        meant = by_x(declared) or "one to four axes"
+        help = f"{len(declared) or 'one to four'} whole numbers, the batch left out"
+        fail("E0001", f"{found} is no shape for the input `{name}`, which is {meant}", help=help)
+    return shape
 
 
 def _input_type(shape: Any, span: Span) -> TensorType:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from archforge.errors import SourceFile, Span, fail
+from archforge.errors import SourceFile, Span, fail, type_in_words
 from archforge.parts import Part, bare_setting, part_named
 from archforge.spec.resolve.spec import Spec
 from archforge.spec.syntax.form_checks import Mistakes
@@ -160,7 +160,7 @@ def _tree(key: str, value: Any) -> Tree:
         source = SourceFile(key, repr(value))
     except (TypeError, ValueError, RecursionError):
         help = "numbers, texts, true, false, null, lists and mappings of them, and parts of recipes"
-        fail("E0308", f"`{key}` is no plain value, but of the type `{type(value).__name__}`", help=help)
+        fail("E0308", f"`{key}` is no plain value, but {type_in_words(value)}", help=help)
     return _with_parts(value, Span(source, 0, 0, max(len(source.line(0)), 1)))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from archforge.atomic_files import reason_of
-from archforge.errors import SourceFile, Span, fail
+from archforge.errors import SourceFile, Span, fail, type_in_words
 from archforge.paths import as_text, is_folder, is_there
 from archforge.resources import zoo_folder
 from archforge.spec.normal_form import normal_form
@@ -39,7 +39,7 @@ def open_spec(source: Source, library: Library | None = None) -> Spec:
     if isinstance(source, Mapping):
         return resolve(library.read_mapping(source), library, str(source.get("title", "spec")))
     if not isinstance(source, str | Path):
-        fail("E0001", f"a spec is a name, a path, a text or a mapping, found a {type(source).__name__}")
+        fail("E0001", f"a spec is a name, a path, a text or a mapping, found {type_in_words(source)}")
     if str(source) == STDIN:
         return resolve(library.read_stdin(), library, "stdin")
     if isinstance(source, str) and "\n" in source:
@@ -57,6 +57,8 @@ def zoo_paths(paths: str | Path | Iterable[str | Path] = ()) -> list[Path]:
     Without any: ./zoo_specs if it is there, else the shipped zoo. Raises E0002 for what is not there,
     folders without specs included.
     """
+    if not isinstance(paths, str | Path | Iterable | None):
+        fail("E0001", f"specs to check are names or paths, found {type_in_words(paths)}")
     found: list[Path] = []
     for path in [paths] if isinstance(paths, str | Path) else paths or [_default_zoo()]:
         if str(path) == STDIN:
@@ -101,10 +103,12 @@ def settings_of(params: Mapping[str, Any], defaults: object = None) -> dict[str,
     defaults as `bn.eps`. Raises E0308."""
     values = dict(params)
     if not isinstance(defaults, Mapping | None):
-        fail("E0308", f"`defaults` is a mapping, found a {type(defaults).__name__}", help=DEFAULTS)
+        fail("E0308", f"`defaults` is a mapping, found {type_in_words(defaults)}", help=DEFAULTS)
     for target, given in (defaults or {}).items():
+        if not isinstance(target, str):
+            fail("E0308", f"`defaults` are of ops and blocks, found {target!r}", help=DEFAULTS)
         if not isinstance(given, Mapping):
-            message = f"the defaults of `{target}` are a mapping, found a {type(given).__name__}"
+            message = f"the defaults of `{target}` are a mapping, found {type_in_words(given)}"
             fail("E0308", message, help=DEFAULTS)
         values |= {f"{target}.{name}": value for name, value in given.items()}
     return {normal_form(name): setting(name, _as_yaml(name, value)) for name, value in values.items()}
@@ -117,7 +121,7 @@ def _as_yaml(name: str, value: Any) -> str:
         return str(yaml.safe_dump(plain, default_flow_style=True))
     except yaml.YAMLError:
         help = "numbers, texts, true, false, null, and lists of them"
-        fail("E0308", f"`{name}` is a {type(value).__name__}, no plain value", help=help)
+        fail("E0308", f"`{name}` is {type_in_words(value)}, no plain value", help=help)
 
 
 def setting(name: str, text: str) -> Argument:

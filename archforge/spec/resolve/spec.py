@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from archforge.errors import Diagnostic, did_you_mean, fail
+from archforge.python_values import text_or_none
 from archforge.spec.syntax.syntax_tree import (
     ArgDecl,
     Argument,
@@ -57,7 +58,9 @@ class Spec:
         return list(self.profiles) or [NO_PROFILE]
 
     def profile(self, name: str | None) -> ProfileDecl:
-        """The profile of that name or model id; `recommended` and None are understood. Raises E0315."""
+        """The profile of that name or model id; `recommended` and None are understood. Raises E0315, and
+        E0001 for what is no name."""
+        name = text_or_none("profile", name)
         known = self.profile_names
         if name == "recommended":
             name = self.header.recommended
