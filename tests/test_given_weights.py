@@ -31,7 +31,8 @@ def test_an_array_that_nothing_needs_may_have_any_dtype(tmp_path: Path) -> None:
         path = tmp_path / "w.safetensors"
         path.write_bytes(packed(header, bytes(16)))
         assert list(bind(decls, read_weights(path))) == ["x"]
-        with pytest.raises(DiagnosticError, match=rf"E0605: `{counter}` is \w+, expected floating-point"):
+        complaint = "which NumPy cannot hold" if dtype in ("F8_E4M3", "F4") else "expected floating-point"
+        with pytest.raises(DiagnosticError, match=rf"E0605: `{counter}` is \w+, {complaint}"):
             bind({counter: ParamDecl(tuple(header[counter]["shape"]))}, read_weights(path), ignorable=["x"])
     np.savez(tmp_path / "w.npz", **{"x": np.ones(2), counter: np.array([print], object)})  # type: ignore[arg-type]
     assert list(bind(decls, read_weights(tmp_path / "w.npz"))) == ["x"]
@@ -51,6 +52,17 @@ def test_bfloat16_is_taken_wherever_it_comes_from(tmp_path: Path) -> None:
     with pytest.raises(DiagnosticError, match="E0605: `x` is uint16") as caught:
         bind(decls, {"x": narrow.view(np.uint16)})
     assert "ml_dtypes.bfloat16" in caught.value.diagnostics[0].help
+
+
+def test_eight_bits_are_told_as_too_few() -> None:
+    import ml_dtypes
+
+    narrow = np.ones(2, ml_dtypes.float8_e4m3fn)
+    with pytest.raises(
+        DiagnosticError, match="E0605: `x` is float8_e4m3fn, which NumPy cannot hold"
+    ) as caught:
+        bind({"x": ParamDecl((2,))}, {"x": narrow})
+    assert "tensor.float()" in caught.value.diagnostics[0].help
 
 
 @pytest.mark.parametrize("wrong", [LISTED - 1, LISTED, LISTED + 1, LISTED + 20])

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import archforge
 from archforge.data.arrays import read_weights, write_arrays
 from archforge.errors import DiagnosticError
 
@@ -62,3 +63,17 @@ def test_an_index_names_each_array_once(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(DiagnosticError, match=r"E0601: .*is no safetensors.index.json file of weights"):
             read_weights(path)
+
+
+def test_one_file_of_several_points_to_their_index(tmp_path: Path) -> None:
+    spec = "archforge: 1\ninput: [4]\ngraph: [{linear: 3}]\nprofiles: {a: {}, b: {}}\n"
+    one = tmp_path / "m-00002-of-00003.safetensors"
+    write_arrays(one, {"linear.bias": np.zeros(3, np.float32)})
+    for profile in ("a", None):
+        with pytest.raises(DiagnosticError, match="is one of 3 files") as caught:
+            archforge.compile(spec, profile, weights=one, backend="numpy")
+        (diagnostic,) = caught.value.diagnostics
+        assert "m.safetensors.index.json" in diagnostic.help
+    whole = one.rename(tmp_path / "m-00001-of-00001.safetensors")
+    with pytest.raises(DiagnosticError, match=r"the weights lack `linear\.weight`"):
+        archforge.compile(spec, "a", weights=whole, backend="numpy")

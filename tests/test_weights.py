@@ -250,6 +250,24 @@ def test_a_file_of_another_kind_is_called_what_it_is(kind: str, suffix: str, tmp
     assert help in diagnostic.help
 
 
+@pytest.mark.parametrize("suffix", [*SUFFIXES, ".npy", ".bin", ""])
+@pytest.mark.parametrize("ending", [*SUFFIXES, ".npy"])
+def test_a_file_of_a_wrong_name_is_called_what_it_holds(ending: str, suffix: str, tmp_path: Path) -> None:
+    arrays = {"a": np.arange(3.0)}
+    if ending == ".npy":
+        np.save(tmp_path / "right.npy", arrays["a"])
+    else:
+        write_arrays(tmp_path / f"right{ending}", arrays)
+    path = (tmp_path / f"right{ending}").rename(tmp_path / f"w{suffix}")
+    if ending == suffix:
+        assert next(iter(read(path).values())).shape == (3,)
+        return
+    with pytest.raises(DiagnosticError, match=f"E0601: .*: it holds what {ending} files do") as caught:
+        read(path)
+    renamed = f"name it w{ending}"
+    assert (caught.value.diagnostics[0].help == renamed) == (suffix in (".bin", "") and ending in SUFFIXES)
+
+
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     for name in ("w.npz", "w.bin"):
         os.mkfifo(tmp_path / name)

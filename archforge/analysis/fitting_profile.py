@@ -14,7 +14,7 @@ from archforge.passes import optimise
 from archforge.spec.expand.expand import expand
 from archforge.spec.resolve.sources import settings_of
 from archforge.weights.bind import COUNTER, bind, shape_of
-from archforge.weights.given import copies, copies_diagnostic, prefix_diagnostic, prefixes
+from archforge.weights.given import copies, copies_diagnostic, prefix_diagnostic, prefixes, shard_diagnostic
 
 __all__ = ["fitting", "with_setting"]
 
@@ -44,6 +44,8 @@ def fitting(networks: Sequence[Network], given: Mapping[str, Any]) -> Network:
     if fits:
         names = ", ".join(f"`{n.profile}`" for n in fits)
         fail("E0606", f"the weights fit several profiles of {name}: {names}", help="name one with `profile`")
+    if shard := shard_diagnostic(given):
+        raise DiagnosticError((shard,))
     for network in networks:
         if found := prefixes(network.params, given):
             raise DiagnosticError((prefix_diagnostic(found),))

@@ -115,6 +115,20 @@ _KINDS: tuple[tuple[Callable[[bytes], bool], FileKind], ...] = (
 )
 
 
+# Files that are read here, by their first bytes and the ending that their names should have.
+_OWN: tuple[tuple[Callable[[bytes], bool], str], ...] = (
+    (lambda head: head[5:9] == b"\0\0\0{", ".safetensors"),  # behind a length below 2^40
+    (lambda head: head.startswith(b"PK") and b".npy" in head[:200], ".npz"),
+    (lambda head: head.startswith(b"\x93NUMPY"), ".npy"),
+)
+
+
+def _ending_for(path: Path, head: bytes) -> str | None:
+    """The ending that a file should have by its first bytes, if it has another."""
+    ending = next((ending for fits, ending in _OWN if fits(head)), None)
+    return None if ending is None or path.name.lower().endswith(ending) else ending
+
+
 def kind_of(head: bytes) -> FileKind | None:
     """The kind of a file of another program, by its first bytes; None for one that is not known here."""
     return next((kind for fits, kind in _KINDS if len(head) > 2 and fits(head)), None)
@@ -152,6 +166,8 @@ def _refuse_others(path: Path, what: str, head: bytes, takes: str, *, may_be_pac
     kind = None if may_be_packed and head.startswith(GZIP) else kind_of(head)
     if kind and (not kind.ending or kind.ending != takes):
         fail("E0601", f"{path} is no {what}: it is {kind.words}", help=kind.help)
+    if ending := _ending_for(path, head):
+        fail("E0601", f"{path} is no {what}: it holds what {ending} files do")
 
 
 def refuse_other_kinds(path: Path, what: str) -> None:
@@ -164,13 +180,17 @@ def refuse_name(path: Path, known: Iterable[str]) -> NoReturn:
     """Raises E0601 for a file whose name has none of the `known` endings; its bytes may tell more."""
     if path.is_dir():
         fail("E0601", f"{path} is a folder", help=f"a file in it: {endings(known)}")
-    kind = None
+    head = b""
     with suppress(OSError):
         if path.is_file():
             with path.open("rb") as file:
-                kind = kind_of(file.read(HEAD))
-    more = f": it is {kind.words}" if kind else ""
-    help = kind.help if kind else endings(known)
+                head = file.read(HEAD)
+    more, help = "", endings(known)
+    if kind := kind_of(head):
+        more, help = f": it is {kind.words}", kind.help
+    elif ending := _ending_for(path, head):
+        more = f": it holds what {ending} files do"
+        help = f"name it {path.with_suffix(ending).name}" if ending in known else help
     fail("E0601", f"cannot tell the format of {path} from its name{more}", help=help)
 
 

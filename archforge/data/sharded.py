@@ -16,7 +16,7 @@ from archforge.data.stored_arrays import StoredArray
 from archforge.errors import fail
 from archforge.json_text import unique
 
-__all__ = ["INDEX", "read_sharded"]
+__all__ = ["INDEX", "SHARD", "read_sharded"]
 
 INDEX = ".safetensors.index.json"
 SHARD = ".safetensors"

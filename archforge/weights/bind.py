@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
@@ -10,7 +11,14 @@ from archforge.errors import Diagnostic, DiagnosticError, closest, fail
 from archforge.ir import ParamDecl, shape_text
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
-from archforge.weights.given import copies, copies_diagnostic, prefix_diagnostic, prefixes, without_prefix
+from archforge.weights.given import (
+    copies,
+    copies_diagnostic,
+    prefix_diagnostic,
+    prefixes,
+    shard_diagnostic,
+    without_prefix,
+)
 
 __all__ = ["COUNTER", "as_array", "bind", "in_dtype", "shape_of"]
 
@@ -55,6 +63,9 @@ def _differences(
         for name, value in given.items()
         if name not in decls and not _is_ignored(name, ignorable)
     }
+    if missing and (shard := shard_diagnostic(given)):
+        yield shard
+        return
     yield from _grouped(missing, "E0602", "the weights lack", _missing(missing, extra))
     yield from _grouped(extra, "E0603", "nothing in the network fits", _extra(extra, missing))
     yield from _misfits(decls, arrays)
@@ -70,7 +81,7 @@ def as_array(value: Any, what: str, code: str) -> Any:
     try:
         array = np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as error:  # torch, of bfloat16 or tracked gradients
-        help = "`.float()` gives it as float32" if "BFloat16" in str(error) else ""
+        help = "`.float()` gives it as float32" if re.search("BFloat16|Float8", str(error)) else ""
         fail(code, f"{what} cannot be read as an array: {error}", help=help)
     # NumPy has no bfloat16: ml_dtypes adds it, and in a file it is two bytes without a name.
     is_bfloat16 = array.dtype.name == "bfloat16" or array.dtype.str == "|V2"
@@ -152,6 +163,9 @@ def _other_shape(name: str, found: tuple[int, ...], expected: tuple[int, ...]) -
 
 def _not_floating(name: str, array: Array | StoredArray) -> Diagnostic:
     stored = array.stored_as if isinstance(array, StoredArray) else str(array.dtype)
+    if stored.lower().startswith("f"):  # F8_E4M3 in safetensors, float8_e4m3fn of ml_dtypes
+        message = f"`{name}` is {stored}, which NumPy cannot hold"
+        return Diagnostic("E0605", message, help="as float32: `tensor.float()`, and its scale multiplied in")
     help = "bits of bfloat16: `array.view(ml_dtypes.bfloat16)`" if stored == "uint16" else ""
     return Diagnostic("E0605", f"`{name}` is {stored}, expected floating-point numbers", help=help)
 

@@ -3,11 +3,13 @@ what of them is copied."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from archforge.data.stored_arrays import LazyArrays
+from archforge.data.sharded import INDEX, SHARD
+from archforge.data.stored_arrays import LazyArrays, StoredArray
 from archforge.errors import Diagnostic, closest, fail, type_in_words
 from archforge.ops.lazy_numpy import np
 
@@ -18,6 +20,7 @@ __all__ = [
     "kept",
     "prefix_diagnostic",
     "prefixes",
+    "shard_diagnostic",
     "without_prefix",
 ]
 
@@ -94,6 +97,18 @@ def prefix_diagnostic(found: list[str]) -> Diagnostic:
         message = f"the weights hold the network's names more than once, behind {listed}"
         help = f"name the one to take: --prefix {found[0]}; in Python: prefix={found[0]!r}"
     return Diagnostic("E0602", message, help=help)
+
+
+def shard_diagnostic(given: Mapping[str, Any]) -> Diagnostic | None:
+    """The mistake that weights are those of one file of several, where its name says so, as the names on the
+    Hugging Face hub do: `model-00001-of-00003.safetensors`."""
+    first = next(iter(given.values()), None)
+    name = first.file.path.name if isinstance(first, StoredArray) else ""
+    part = re.fullmatch(rf"(.+)-(\d+)-of-(\d+){re.escape(SHARD)}", name)
+    if part is None or int(part[3]) < 2:
+        return None
+    message = f"{name} is one of {int(part[3])} files, which hold the weights together"
+    return Diagnostic("E0602", message, help=f"name their index, {part[1]}{INDEX}, beside which they lie")
 
 
 def without_prefix(given: Mapping[str, Any], prefix: str) -> Mapping[str, Any]:
