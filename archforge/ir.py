@@ -206,6 +206,8 @@ class Op(BaseModel):
     counts_as_layer: ClassVar[bool] = True  # merges are no layers
     # The reference at inference returns its input unchanged (identity, dropout).
     is_identity: ClassVar[bool] = False
+    # At once again, on what it has given, it changes nothing.
+    is_idempotent: ClassVar[bool] = False
     # The values of the forward pass whose elements `gradient` reads; of others it may ask the shape alone.
     gradient_reads: ClassVar[frozenset[Literal["inputs", "output"]]] = frozenset()
     examples: ClassVar[Sequence[Example]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -209,6 +210,20 @@ def test_an_identity_is_one_and_nothing_else_is(cls: type[Op]) -> None:
         inputs = example.inputs("float64")
         found.append(example.op.reference(example.params("float64"), *inputs) is inputs[0])
     assert all(found) == cls.is_identity
+
+
+@each_op
+def test_an_op_that_changes_nothing_again_says_so(cls: type[Op]) -> None:
+    again = []
+    for example in (e for e in EXAMPLES if type(e.op) is cls):
+        params = example.params("float64")
+        y = example.op.reference(params, *example.inputs("float64"))
+        with suppress(ShapeError):
+            same_shape = example.op.infer(TensorType(y.shape[1:])).shape == y.shape[1:]
+            again.append(
+                cls.arity == 1 and not params and same_shape and np.allclose(example.op.reference({}, y), y)
+            )
+    assert (any(again) and all(again) and not cls.is_identity) == cls.is_idempotent
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

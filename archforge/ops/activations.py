@@ -104,6 +104,7 @@ def _activation(
     reads: frozenset[Literal["inputs", "output"]] = INPUTS,
 ) -> type[Activation]:
     members: dict[str, Any] = {"op": name, "aliases": aliases, "gradient_reads": reads}
+    members |= {"is_idempotent": name in ("abs", *CLAMPS)}
     members |= {"function": staticmethod(function), "slope": staticmethod(slope)}
     members |= {"__doc__": doc, "__module__": __name__}
     return type(name.title().replace("_", ""), (Activation,), members)

@@ -25,6 +25,7 @@ class AdaptiveAvgPool(Op):
     """
 
     op: ClassVar[str] = "adaptive_avg_pool"
+    is_idempotent: ClassVar[bool] = True
 
     size: Extent = 1
 

@@ -25,6 +25,7 @@ class Clamp(Op):
     """
 
     op: ClassVar[str] = "clip"
+    is_idempotent: ClassVar[bool] = True
     gradient_reads: ClassVar = INPUTS
 
     min: Bound = None

@@ -15,6 +15,7 @@ class Flatten(Op):
     """All elements of an image in one axis, the last axis running fastest."""
 
     op: ClassVar[str] = "flatten"
+    is_idempotent: ClassVar[bool] = True
     examples: ClassVar = (Example({}, ((2, 3, 4),)), Example({}, ((5,),)), Example({}, ((2, 3, 2, 2),)))
 
     def infer(self, *inputs: TensorType) -> TensorType:

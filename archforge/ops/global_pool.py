@@ -23,6 +23,7 @@ class _GlobalPool(Op):
 
     keep: Flag = True
 
+    is_idempotent: ClassVar[bool] = True
     examples: ClassVar = (
         Example({}, ((3, 4, 5),)),
         Example({"keep": False}, ((3, 4, 5),)),

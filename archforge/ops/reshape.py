@@ -22,6 +22,7 @@ class Reshape(Op):
     """
 
     op: ClassVar[str] = "reshape"
+    is_idempotent: ClassVar[bool] = True
 
     shape: Annotated[
         tuple[int, ...],

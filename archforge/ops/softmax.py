@@ -74,6 +74,7 @@ class LogSoftmax(Softmax):
     """Logarithm of softmax, without the underflow of its small values."""
 
     op: ClassVar[str] = "log_softmax"
+    is_idempotent: ClassVar[bool] = True
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         shifted, powers = self._shifted(inputs[0])

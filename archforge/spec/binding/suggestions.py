@@ -24,6 +24,8 @@ __all__ = ["argument_hint", "target_hint"]
 _TRAINED = "leave it out, and load the weights that it makes: a spec says what a network computes"
 _PICTURES = "it is no step: `preprocess` of a profile says how a picture becomes an input"
 
+_BORDERS = "no op mirrors or repeats a border: `pad` adds one number, as {pad: {sides: 1, value: 0.5}}"
+
 # What others write as a step and is something else here.
 _NO_STEPS = {
     "input": "the input stands at the top of a spec: input: [3, 224, 224]",
@@ -35,6 +37,12 @@ _NO_STEPS = {
     "spectral_norm": _TRAINED,
     "rescaling": _PICTURES,
     "normalization": _PICTURES,
+    "normalize": f"{_PICTURES}; norms of maps here: {', '.join(KINDS['norms'])}",
+    "reflection_pad": _BORDERS,
+    "reflect_pad": _BORDERS,
+    "mirror_pad": _BORDERS,
+    "replication_pad": _BORDERS,
+    "circular_pad": _BORDERS,
     "repeat": "it stands beside a step: {conv: 64, repeat: 3}",
     "branch": "branches stand in a merge: {add: [[{conv: 64}], []]} or {concat: [...]}",
     "parallel": "branches stand in a merge: {add: [[{conv: 64}], []]} or {concat: [...]}",
@@ -121,6 +129,8 @@ def argument_hint(word: str, known: Iterable[str]) -> str:
     for name in (word_here, *ATTRIBUTES.get(word_here, ())):
         if name in names:
             return f"did you mean `{name}`?"
+    if word_here in ("mode", "padding_mode") and "sides" in names:
+        return _BORDERS
     if word_here in NO_ATTRIBUTES:
         return NO_ATTRIBUTES[word_here]
     axis = re.fullmatch(r"(\w+)_[hwxy]", word_here)

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from archforge.errors import Diagnostic, Span
-from archforge.ir import TypedGraph
+from archforge.errors import Diagnostic, Note, Span
+from archforge.ir import Op, TypedGraph
 from archforge.spec.binding.tensors import Draft
 from archforge.spec.expand.naming import NameScope
 
-__all__ = ["foreign_axes", "unread_values", "unshared", "untaken_defaults"]
+__all__ = ["foreign_axes", "said_twice", "unread_values", "unshared", "untaken_defaults"]
 
 COLOURS = (1, 3)  # channels of a picture
 SMALLEST = 16  # of the sides of a picture; narrow maps are those of signals
 
 
 def foreign_axes(shape: Sequence[int], span: Span) -> Iterator[Diagnostic]:
-    """W0401: a batch among the sizes of an input, or its channels behind them.
+    """W0401: a batch among the sizes of an input, its channels behind them, or a picture without any.
 
-    No volume is as shallow, and no map of a picture as narrow, as a picture has channels.
+    No volume is as shallow, and no map of a picture as narrow, as a picture has channels; and no signal
+    happens to be as long as it has channels.
     """
     if len(shape) == 4 and shape[1] in COLOURS:
         message = f"the input is a volume with {_channels(shape[0])}, {shape[1]} deep"
@@ -26,6 +27,9 @@ def foreign_axes(shape: Sequence[int], span: Span) -> Iterator[Diagnostic]:
     elif len(shape) in (3, 4) and shape[-1] in COLOURS and min(sizes := shape[-3:-1]) >= SMALLEST:
         message = f"the input has {_channels(shape[0])}, and its maps are {shape[-1]} wide"
         yield _foreign(message, "channels come first", (shape[-1], *sizes), span)
+    elif len(shape) == 2 and shape[0] == shape[1] >= SMALLEST:
+        message = f"the input is a signal of {_channels(shape[0])}, {shape[1]} long"
+        yield _foreign(message, "a picture has channels, which come first", (1, *shape), span)
 
 
 def _channels(number: int) -> str:
@@ -61,6 +65,13 @@ def unshared(items: Iterable[Draft | NameScope]) -> Iterator[Diagnostic]:
             message = f"no other step here shares the parameters of `{item.name}`"
             hint = "`share` is among the steps of one graph, block call or named list; `name` names a step"
             yield Diagnostic("W0307", message, span, help=hint)
+
+
+def said_twice(op: Op, span: Span, first: Span) -> Diagnostic:
+    """W0305: an op that takes what the same op has given, and leaves it as it is."""
+    notes = () if span == first else (Note("the first one", first),)
+    message = f"`{op.kind}` on what `{op.kind}` has given changes nothing"
+    return Diagnostic("W0305", message, span, help="remove one", notes=notes)
 
 
 def untaken_defaults(untaken: Mapping[tuple[str, str], Span | None], profile: str) -> Iterator[Diagnostic]:

@@ -21,6 +21,7 @@ from archforge.spec.binding.environment import Env, Steps
 from archforge.spec.binding.modifier_checks import check_count, check_label, check_tensor, check_truth
 from archforge.spec.binding.tensors import POISON, Draft, Tensor
 from archforge.spec.expand.assemble import ScopeDraft
+from archforge.spec.expand.graph_warnings import said_twice
 from archforge.spec.expand.for_rows import rows_of
 from archforge.spec.expand.naming import NameScope, Style
 from archforge.spec.formulas.failures import MISTAKES, LimitError, Poisoned, mistakes_in
@@ -443,6 +444,9 @@ class Walk:
             fail(limits.AXIS.code, what, span, help=hint)
         if len(self.drafts) >= self.nodes_left:
             self.stop(limits.NODES if self.nodes_left == limits.NODES.most else limits.ALL_NODES, span)
+        before = values[0].draft
+        if before is not None and before.op is op and op.is_idempotent and before.frame == at.place:
+            self.warnings.append(said_twice(op, span, before.span))
         draft = Draft(op, values, output, span, at.place, at.given, at.shared)
         at.names.items.append(draft)
         self.drafts.append(draft)

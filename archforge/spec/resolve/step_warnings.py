@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
-from archforge.errors import Diagnostic, Span
+from archforge.errors import Diagnostic, Note, Span
 from archforge.ir import Op
 from archforge.ops import all_ops
 from archforge.ops.identity import Identity
@@ -23,6 +23,7 @@ __all__ = [
     "idle_when",
     "no_kernel",
     "of_modifiers",
+    "replaced_name",
 ]
 
 
@@ -178,6 +179,13 @@ def idle_tap(step: Tap) -> Iterator[Diagnostic]:
     """W0305: a step that goes on with the value that is there."""
     if step.formula.source == "x" and step.modifiers == NONE:
         yield Diagnostic("W0305", "`=x` as a step goes on with what is there", step.span, help="remove it")
+
+
+def replaced_name(what: str, name: str, span: Span, by: Span) -> Diagnostic:
+    """W0301: something with a name that another of that name replaces before anybody uses it."""
+    message = f"the {what} `{name}` is replaced before anything reads it"
+    notes = (Note("it is replaced", by),)
+    return Diagnostic("W0301", message, span, help="remove it, or give it a name of its own", notes=notes)
 
 
 def idle_name(what: str, name: str, span: Span) -> Diagnostic:

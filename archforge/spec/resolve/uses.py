@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import cast
+from typing import NamedTuple, cast
 from weakref import WeakKeyDictionary
 
 from archforge.errors import Diagnostic, DiagnosticError, Span
@@ -21,6 +21,7 @@ from archforge.spec.resolve.step_warnings import (
     idle_when,
     no_kernel,
     of_modifiers,
+    replaced_name,
 )
 from archforge.spec.syntax.inner_steps import steps_of
 from archforge.spec.syntax.parse_steps import NONE
@@ -69,15 +70,26 @@ def uses_of(document: SpecDocument) -> DocumentUses:
     return uses
 
 
+class _Unread(NamedTuple):
+    """A name that no formula has read so far, and the list of steps that it was set in, or is there for."""
+
+    body: Body
+    what: str
+    span: Span
+
+
 class _UsesWalk:
-    """One walk. `reads` and `words` are those of the part that it is in, `made` the taps and lets there;
-    `defaulted` are the ops and blocks whose kernel has a default in the document."""
+    """One walk. `reads` and `words` are those of the part that it is in, `made` the taps and lets there, and
+    `unread` those, by name, that no formula has read so far; `told` are the places of those that were warned
+    of. `defaulted` are the ops and blocks whose kernel has a default in the document."""
 
     def __init__(self, uses: DocumentUses) -> None:
         self.uses = uses
         self.reads = uses.reads
         self.words = uses.words
         self.made: list[tuple[str, str, Span]] = []
+        self.unread: dict[str, _Unread] = {}
+        self.told: set[Span] = set()
         self.defaulted: set[str] = set()
 
     def document(self, document: SpecDocument) -> None:
@@ -102,7 +114,7 @@ class _UsesWalk:
                 self.value(value)
         for rule in document.rules.values():
             self.formula(rule.count)
-        self.made = []  # taps of arguments are for whoever runs them
+        self.made, self.unread = [], {}  # taps of arguments are for whoever runs them
         if document.graph:
             self.body(document.graph)
         for output in document.outputs.values():
@@ -114,23 +126,26 @@ class _UsesWalk:
 
     def block(self, block: BlockDecl) -> None:
         """A block, whose own arguments are names of its own."""
-        outer = self.reads, self.words, self.made
-        self.reads, self.words, self.made = set(), set(), []
+        outer = self.reads, self.words, self.made, self.unread
+        self.reads, self.words, self.made, self.unread = set(), set(), [], {}
         for decl in block.args.values():
             if decl.default:
                 self.argument(decl.default)
+        for name, decl in block.args.items():
+            if name not in self.reads:
+                self.unread[name] = _Unread(block.body, "argument", decl.span)
         self.body(block.body)
         self.idle_names(("argument", name, decl.span) for name, decl in block.args.items())
         self.idle_names(self.made)
         inner, words = self.reads.difference(block.args), self.words
         words.discard(block.name)
-        self.reads, self.words, self.made = outer
+        self.reads, self.words, self.made, self.unread = outer
         self.reads |= inner
         self.words |= words
 
     def idle_names(self, names: Iterable[tuple[str, str, Span]]) -> None:
         for what, name, span in names:
-            if name not in self.reads:
+            if name not in self.reads and span not in self.told:
                 self.uses.warnings.append(idle_name(f"reads the {what}", name, span))
 
     # Steps
@@ -140,6 +155,20 @@ class _UsesWalk:
             self.step(step)
             if step.__class__ is Tap and len(body.steps) > 1:
                 self.uses.warnings += idle_tap(step)
+            elif step.__class__ is Let:
+                for name, argument in cast("Let", step).values.items():
+                    self.sets(step, body, _Unread(body, "value", argument.key_span), name)
+            tap = step.modifiers.tap
+            if tap is not None and tap.text is not None:
+                self.sets(step, body, _Unread(body, "tap", tap.span), tap.text)
+
+    def sets(self, step: Step, body: Body, now: _Unread, name: str) -> None:
+        """Take a name that a step of `body` sets; one that was set there before, and was not read, is idle."""
+        before = self.unread.get(name)
+        if before is not None and before.body is body and step.modifiers.when is None:
+            self.told.add(before.span)
+            self.uses.warnings.append(replaced_name(before.what, name, before.span, now.span))
+        self.unread[name] = now
 
     def step(self, step: Step) -> None:
         modifiers = step.modifiers
@@ -264,5 +293,6 @@ class _UsesWalk:
     def formula(self, formula: Formula) -> None:
         for name, _ in formula.names:
             self.reads.add(name)
+            self.unread.pop(name, None)
         if "'" in formula.source or '"' in formula.source:
             self.words.update(re.findall(r"\w+", formula.source))

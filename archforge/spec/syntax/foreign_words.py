@@ -208,7 +208,9 @@ ATTRIBUTES = {
 # The way out for attributes of other libraries that are said otherwise here, or not at all.
 NO_ATTRIBUTES = _by_word(
     {
-        "padding is zeros; an op `pad` in front takes another value": "padding_mode",
+        "padding is zeros; an op `pad` in front takes another value, and none mirrors or repeats a border": (
+            "padding_mode"
+        ),
         "one group for each channel: groups: =x.channels": "depthwise",
         "padding: same": "same",
         "`scale: false` leaves gamma out, `affine: false` gamma and beta": "center",
