@@ -250,7 +250,7 @@ def test_a_file_of_another_kind_is_called_what_it_is(kind: str, suffix: str, tmp
     assert help in diagnostic.help
 
 
-@pytest.mark.parametrize("suffix", [*SUFFIXES, ".npy", ".bin", ""])
+@pytest.mark.parametrize("suffix", [*SUFFIXES, ".npy", ".bin", ".dat", ""])
 @pytest.mark.parametrize("ending", [*SUFFIXES, ".npy"])
 def test_a_file_of_a_wrong_name_is_called_what_it_holds(ending: str, suffix: str, tmp_path: Path) -> None:
     arrays = {"a": np.arange(3.0)}
@@ -264,8 +264,8 @@ def test_a_file_of_a_wrong_name_is_called_what_it_holds(ending: str, suffix: str
         return
     with pytest.raises(DiagnosticError, match=f"E0601: .*: it holds what {ending} files do") as caught:
         read(path)
-    renamed = f"name it w{ending}"
-    assert (caught.value.diagnostics[0].help == renamed) == (suffix in (".bin", "") and ending in SUFFIXES)
+    readable = [".npy", ".npz"] if suffix == ".npy" else SUFFIXES
+    assert (caught.value.diagnostics[0].help == f"name it w{ending}") == (ending in readable)
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def _read(path: Path, formats: Sequence[FileFormat], what: str) -> dict[str, Sto
     if ending is None:
         refuse_name(path, endings)
     what = f"{ending[1:]} file of {what}"
-    with opened(path, what, takes=endings[ending].endings[0]) as file:
+    with opened(path, what, takes=endings[ending].endings[0], known=endings) as file:
         return endings[ending].read(file, path, what)
 
 

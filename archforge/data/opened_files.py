@@ -11,7 +11,7 @@ import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, NoReturn
@@ -136,21 +136,31 @@ def kind_of(head: bytes) -> FileKind | None:
 
 @contextmanager
 def opened(
-    path: Path, what: str, *, takes: str = "", may_be_packed: bool = False, is_known: bool = False
+    path: Path,
+    what: str,
+    *,
+    takes: str = "",
+    known: Collection[str] = (),
+    may_be_packed: bool = False,
+    is_known: bool = False,
 ) -> Iterator[BinaryIO]:
     """A file to read as `what`, such as `npz file of weights`.
 
     Raises E0601 if it cannot be opened, is empty or of another kind, or if what is done with it raises what
-    malformed bytes do. takes: the ending of a kind of another program that the reader takes. may_be_packed:
-    the reader takes files that gzip has packed. is_known: what it is has been told already, so its first
-    bytes are not looked at.
+    malformed bytes do. takes: the ending of a kind of another program that the reader takes. known: the
+    endings of what can be read here under another name. may_be_packed: the reader takes files that gzip has
+    packed. is_known: what it is has been told already, so its first bytes are not looked at.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():  # a pipe would be waited for
             fail("E0601", f"cannot read {path}: it is no regular file")
         with path.open("rb") as file:
             if not is_known:
-                _refuse_others(path, what, file.read(HEAD), takes, may_be_packed=may_be_packed)
+                head = file.read(HEAD)
+                _refuse_others(path, what, head, takes, may_be_packed=may_be_packed)
+                if ending := _ending_for(path, head):
+                    message = f"{path} is no {what}: it holds what {ending} files do"
+                    fail("E0601", message, help=_renamed(path, ending, known))
                 file.seek(0)
             yield file
     except OSError as error:
@@ -166,8 +176,10 @@ def _refuse_others(path: Path, what: str, head: bytes, takes: str, *, may_be_pac
     kind = None if may_be_packed and head.startswith(GZIP) else kind_of(head)
     if kind and (not kind.ending or kind.ending != takes):
         fail("E0601", f"{path} is no {what}: it is {kind.words}", help=kind.help)
-    if ending := _ending_for(path, head):
-        fail("E0601", f"{path} is no {what}: it holds what {ending} files do")
+
+
+def _renamed(path: Path, ending: str, known: Collection[str]) -> str:
+    return f"name it {path.with_suffix(ending).name}" if ending in known else ""
 
 
 def refuse_other_kinds(path: Path, what: str) -> None:
@@ -176,7 +188,7 @@ def refuse_other_kinds(path: Path, what: str) -> None:
         pass
 
 
-def refuse_name(path: Path, known: Iterable[str]) -> NoReturn:
+def refuse_name(path: Path, known: Collection[str]) -> NoReturn:
     """Raises E0601 for a file whose name has none of the `known` endings; its bytes may tell more."""
     if path.is_dir():
         fail("E0601", f"{path} is a folder", help=f"a file in it: {endings(known)}")
@@ -190,7 +202,7 @@ def refuse_name(path: Path, known: Iterable[str]) -> NoReturn:
         more, help = f": it is {kind.words}", kind.help
     elif ending := _ending_for(path, head):
         more = f": it holds what {ending} files do"
-        help = f"name it {path.with_suffix(ending).name}" if ending in known else help
+        help = _renamed(path, ending, known) or help
     fail("E0601", f"cannot tell the format of {path} from its name{more}", help=help)
 
 

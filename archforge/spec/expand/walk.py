@@ -21,8 +21,8 @@ from archforge.spec.binding.environment import Env, Steps
 from archforge.spec.binding.modifier_checks import check_count, check_label, check_tensor, check_truth
 from archforge.spec.binding.tensors import POISON, Draft, Tensor
 from archforge.spec.expand.assemble import ScopeDraft
-from archforge.spec.expand.graph_warnings import said_twice
 from archforge.spec.expand.for_rows import rows_of
+from archforge.spec.expand.graph_warnings import said_twice
 from archforge.spec.expand.naming import NameScope, Style
 from archforge.spec.formulas.failures import MISTAKES, LimitError, Poisoned, mistakes_in
 from archforge.spec.formulas.formula import Formula, Template, describe

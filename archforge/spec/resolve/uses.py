@@ -156,14 +156,14 @@ class _UsesWalk:
             if step.__class__ is Tap and len(body.steps) > 1:
                 self.uses.warnings += idle_tap(step)
             elif step.__class__ is Let:
-                for name, argument in cast("Let", step).values.items():
+                for name, argument in step.values.items():
                     self.sets(step, body, _Unread(body, "value", argument.key_span), name)
             tap = step.modifiers.tap
             if tap is not None and tap.text is not None:
                 self.sets(step, body, _Unread(body, "tap", tap.span), tap.text)
 
     def sets(self, step: Step, body: Body, now: _Unread, name: str) -> None:
-        """Take a name that a step of `body` sets; one that was set there before, and was not read, is idle."""
+        """Take a name that a step of `body` sets. One that was set there before, unread, is idle."""
         before = self.unread.get(name)
         if before is not None and before.body is body and step.modifiers.when is None:
             self.told.add(before.span)
