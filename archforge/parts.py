@@ -20,6 +20,7 @@ class Part(BaseModel):
     the modules of that package hold one part each, and are found by being there.
 
     elsewhere: names that other libraries have for it, for the way out of a word that does not exist.
+    always_said: settings that are told even where they are as by default.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", defer_build=True)
@@ -28,6 +29,7 @@ class Part(BaseModel):
     package: ClassVar[str]
     word: ClassVar[str]
     elsewhere: ClassVar[tuple[str, ...]] = ()
+    always_said: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def settings(cls) -> tuple[str, ...]:
@@ -36,8 +38,9 @@ class Part(BaseModel):
 
     def said(self) -> str:
         """The part in words, with the settings that are not as by default: `sgd (lr 0.1, nesterov true)`."""
-        changed = [f"{name} {_shown(value)}" for name, value in changed_fields(self).items()]
-        return f"{self.word} ({', '.join(changed)})" if changed else self.word
+        told = {name: getattr(self, name) for name in self.always_said} | changed_fields(self)
+        words = [f"{name} {_shown(value)}" for name, value in told.items()]
+        return f"{self.word} ({', '.join(words)})" if words else self.word
 
 
 def stored_fields(model: BaseModel) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from archforge.parts import Part, all_parts
-from archforge.recipe.base import Initialiser
+from archforge.recipe.base import Initialiser, Optimizer
 from archforge.spec.syntax.recipe_hints import part_hint
 from tests.pages.recipes import DATA_KINDS, KINDS
 
@@ -32,3 +32,9 @@ def test_a_name_of_other_libraries_leads_to_its_part(kind: type[Part]) -> None:
 )
 def test_a_setting_within_a_foreign_name_is_said(name: str, hint: str) -> None:
     assert part_hint(name, Initialiser) == f"did you mean `{hint}`?"
+
+
+@pytest.mark.parametrize("cls", all_parts(Optimizer).values(), ids=all_parts(Optimizer))
+def test_a_learning_rate_is_said_though_it_is_the_default(cls: type[Optimizer]) -> None:
+    rate = cls.model_fields["lr"].get_default() or 0.1
+    assert cls(lr=rate).said() == f"{cls.word} (lr {rate:g})"

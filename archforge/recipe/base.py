@@ -123,6 +123,7 @@ class Optimizer(Part):
 
     what = "optimizer"
     package = "archforge.recipe.optimizers"
+    always_said = ("lr",)
     decay_is_apart: ClassVar[bool] = False
 
     lr: NotNegative
