@@ -15,6 +15,7 @@ from tests.pages.api import API_PARTS
 from tests.pages.coverage import coverage
 from tests.pages.markdown import with_parts
 from tests.pages.recipes import DATA_PARTS, recipes_page
+from tests.pages.results import RESULTS_PARTS
 from tests.pages.sessions import refreshed
 
 __all__ = ["DOCS", "PAGES", "README", "REGENERATE", "ROOT", "generated"]
@@ -31,6 +32,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     **DATA_PARTS,
     **reference.LANGUAGE_PARTS,
     **API_PARTS,
+    **RESULTS_PARTS,
     "coverage": coverage,
 }
 
@@ -60,6 +62,7 @@ IN_PART = (
     "docs/language.md",
     "docs/life_of_a_network.md",
     "docs/python_api.md",
+    "docs/results.md",
     "docs/training.md",
     "docs/tutorial.md",
 )
