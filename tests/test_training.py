@@ -132,6 +132,24 @@ def test_a_checkpoint_of_another_network_is_refused(whole: Path) -> None:
     assert digests(whole) == before
 
 
+def test_a_new_head_on_trained_weights_learns_alone() -> None:
+    weights = train().weights
+    other = SPEC.replace("linear: 3", "linear: 4")
+    x, y = samples()
+    given: dict[str, Any] = {
+        "data": (x, np.arange(len(y)) % 4),
+        "weights": weights,
+        "backend": "numpy",
+        "epochs": 1,
+    }
+    with pytest.raises(DiagnosticError, match="`linear.bias` is 3, expected 4\n +help: `reinit` draws"):
+        archforge.train(other, **given)
+    trained = archforge.train(other, **given, reinit=["linear.*"], freeze=["conv.*", "bn.*"])
+    assert trained.weights["linear.bias"].shape == (4,)
+    for name in ("conv.weight", "conv.bias", "bn.weight", "bn.bias"):
+        assert np.array_equal(trained.weights[name], weights[name])
+
+
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 1e-5)])
 def test_batches_that_accumulate_are_as_one(dtype: str, tolerance: float) -> None:
     text = SPEC.replace("  - bn\n", "").replace("  - dropout: 0.2\n", "").replace("adam", "sgd")

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from warnings import warn
@@ -24,7 +24,16 @@ from archforge import backends, driver
 from archforge.analysis.network import Network
 from archforge.analysis.recipe_fit import recipe_gaps, recipe_mistakes
 from archforge.datasets.given import given_data
-from archforge.errors import Diagnostic, TrainingWarning, did_you_mean, fail, fail_all, type_in_words
+from archforge.errors import (
+    Diagnostic,
+    DiagnosticError,
+    TrainingWarning,
+    did_you_mean,
+    fail,
+    fail_all,
+    type_in_words,
+)
+from archforge.ir import ParamDecl
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 from archforge.python_values import texts, truth, whole_number
@@ -173,8 +182,18 @@ def _arrays(
             fail("E0001", f"no parameter fits `{pattern}`, to be drawn anew", help=help)
         fresh.update(names)
     kept = {name: decl for name, decl in decls.items() if name not in fresh}
-    bound = bind(kept, {name: array for name, array in given.items() if name not in fresh})
+    bound = _bound(kept, {name: array for name, array in given.items() if name not in fresh})
     return drawn | {name: np.array(np.asarray(array), dtype) for name, array in bound.items()}
+
+
+def _bound(decls: Mapping[str, ParamDecl], given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The given arrays by name. Raises what `bind` does, shapes of another task with the way out."""
+    try:
+        return bind(decls, given)
+    except DiagnosticError as error:
+        *others, last = error.diagnostics
+        help = last.help or "`reinit` draws those of another task anew: a pattern of their names"
+        raise DiagnosticError((*others, replace(last, help=help) if last.code == "E0604" else last)) from None
 
 
 def fit(
