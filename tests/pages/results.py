@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shlex
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "results.md"
 FOLDER = ROOT / "benchmarks" / "results" / "training"
 RUNS = FOLDER / "runs.toml"
+WIDTH = 70  # characters of a command behind which a line may end
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +180,17 @@ def _other(run: OtherRun) -> str:
     best, epoch = run.history.best(run.figure)
     last = run.history.rows[-1][run.figure]
     told = f"{_percent(best)} at epoch {epoch} of {run.history.link}, {_percent(last)} at the last"
-    return f"{run.says}: `{run.figure}` {told}.\n\n    {run.command}"
+    return f"{run.says}: `{run.figure}` {told}.\n\n{_broken(run.command)}"
+
+
+def _broken(command: str) -> str:
+    """The command as a block of lines, each of which ends where an option begins."""
+    lines = [""]
+    for word in shlex.split(command):
+        if len(lines[-1]) > WIDTH and word.startswith("-"):
+            lines.append("")
+        lines[-1] += f" {shlex.quote(word)}"
+    return "    " + " \\\n      ".join(line.strip() for line in lines)
 
 
 RESULTS_PARTS: Mapping[str, Callable[[], str]] = {
