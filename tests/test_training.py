@@ -142,7 +142,7 @@ def test_a_new_head_on_trained_weights_learns_alone() -> None:
         "backend": "numpy",
         "epochs": 1,
     }
-    with pytest.raises(DiagnosticError, match="`linear.bias` is 3, expected 4\n +help: `reinit` draws"):
+    with pytest.raises(DiagnosticError, match=r"`linear.bias` is 3, expected 4\n +help: `reinit` draws"):
         archforge.train(other, **given)
     trained = archforge.train(other, **given, reinit=["linear.*"], freeze=["conv.*", "bn.*"])
     assert trained.weights["linear.bias"].shape == (4,)

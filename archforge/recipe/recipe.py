@@ -48,7 +48,8 @@ class TrainingRecipe(BaseModel):
     spare: parameters that the weight decay spares: `norms`, `biases`.
     ema: decay of the moving average of the parameters, which is what is kept; 0 for none.
     init: initialisers of fresh parameters by patterns of their names; the last one that fits is taken.
-    freeze: patterns of the names of parameters that stay as they are.
+    freeze: patterns of the names of parameters that stay as they are; the running statistics of a batch norm
+      follow the batches all the same, as in torch.
     recompute: blocks whose values are to be computed again on the way back, to save memory; no backend does
       so yet.
     validation: the share of the samples that is held back where the data have no split of their own.
