@@ -15,23 +15,20 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
-import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import picture
 import report
+import rows
 
-from archforge import driver, hardware
-from archforge.backends import available
+from archforge import driver
 from archforge.bench.compare import compare, wrong_outputs
-from archforge.bench.environment import environment
 from archforge.bench.race import PEERS, Entrant, LeftOut, started
 from archforge.bench.task import Task
 
@@ -76,15 +73,8 @@ CASES = {
 
 def entrants(case: Case, peer_python: str) -> list[Entrant]:
     """Who takes part in the race, the one that outputs are compared with first."""
-    ours = [Entrant(OURS), *(numpy_entrants() if case.numpy else [])]
+    ours = [Entrant(OURS), *(rows.numpy_entrants() if case.numpy else [])]
     return [*(Entrant(peer, python=peer_python) for peer in PEERS), *ours]
-
-
-def numpy_entrants() -> list[Entrant]:
-    """NumPy as it is here, and if variables hold OpenBLAS to something, without them."""
-    held = [name for name in os.environ if name.startswith("OPENBLAS_") and "THREADS" not in name]
-    free = Entrant(report.NUMPY, report.NUMPY_FREE, environment=dict.fromkeys(held, ""))
-    return [Entrant(report.NUMPY), *([free] if held else [])]
 
 
 def low_memory() -> Entrant:
@@ -144,83 +134,24 @@ def fresh_facts(entrant: Entrant, task: Task) -> dict[str, Any] | None:
 
 def main() -> None:
     options = parsed()
+    all_measured = True
     if options.merge:
         data = report.merged([json.loads(Path(file).read_text("utf-8")) for file in options.merge])
-        finish(data, options)
-        return
-    if OURS not in available():
-        raise SystemExit("the backend numba is not installed: pip install 'archforge-zoo[fast,bench]'")
-    file = Path(options.json) if options.json else None
-    data = {"environment": environment(options.threads), "rows": []}
-    if options.resume and file and file.exists():
-        data = json.loads(file.read_text("utf-8"))
-    print(report.environment_text(data["environment"]))
-    failed = False
-    for case, batch in wanted(options, data["rows"]):
-        begin = time.perf_counter()
-        try:
-            row = measured(case, batch, options)
-        except LeftOut as reason:  # the others go on
-            print(f"{case.spec}, {batch}: not measured: {reason}", flush=True)
-            failed = True
-            continue
-        data["rows"].append(row)
-        print(f"{report.line(row, data)}   ({time.perf_counter() - begin:.0f} s)", flush=True)
-        if file:  # after each row, so that a run that is cut short is not lost
-            file.write_text(json.dumps(data, indent=1) + "\n", "utf-8")
-    finish(data, options)
-    if failed:
+    else:
+        cases = [(CASES[name], batch) for batch in options.batch for name in options.networks or CASES]
+        measures = {(case.spec, batch): partial(measured, case, batch, options) for case, batch in cases}
+        data, all_measured = rows.measured_rows(measures, options, report.line)
+    rows.finish(data, options, CASES, report.markdown, lambda data: picture.svg(data["rows"]))
+    if not all_measured:
         raise SystemExit(1)
 
 
 def parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("networks", nargs="*", metavar="NAME", help=f"default: {' '.join(CASES)}")
+    parser = rows.option_parser(__doc__, CASES)
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 8])
-    parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--fresh", type=int, default=3, help="new processes of each contestant; 0: none")
-    parser.add_argument("--threads", type=int, default=hardware.threads().number)
-    parser.add_argument("--peer-python", default=sys.executable, help="a Python that has the peers")
     parser.add_argument("--merge", nargs="+", metavar="FILE", help="measure nothing; put these together")
-    parser.add_argument("--resume", action="store_true", help="keep the rows that the JSON holds already")
-    parser.add_argument("--json", metavar="FILE")
-    parser.add_argument("--markdown", metavar="FILE")
-    parser.add_argument("--picture", metavar="FILE", help="an SVG")
-    options = parser.parse_args()
-    unknown = [name for name in options.networks if name not in CASES]
-    if unknown:
-        parser.error(f"no such network: {' '.join(unknown)}; there are {' '.join(CASES)}")
-    return options
-
-
-def wanted(options: argparse.Namespace, rows: list[dict[str, Any]]) -> Iterator[tuple[Case, int]]:
-    """The networks and batches that have no row yet."""
-    done = {(row["network"], row["batch"]) for row in rows}
-    for batch in options.batch:
-        for name in options.networks or CASES:
-            if (name, batch) in done:
-                print(f"{name}, {batch}: in {options.json} already")
-            else:
-                yield CASES[name], batch
-
-
-def finish(data: dict[str, Any], options: argparse.Namespace) -> None:
-    """Print the tables, and write what is asked for."""
-    if not data["rows"]:
-        return
-    data["rows"].sort(key=lambda row: ([*CASES].index(row["network"]), row["batch"]))
-    text = report.markdown(data)
-    print(f"\n{text}")
-    writers: dict[str, Callable[[], str]] = {
-        "json": lambda: json.dumps(data, indent=1) + "\n",
-        "markdown": lambda: text,
-        "picture": lambda: picture.svg(data["rows"]),
-    }
-    for name, write in writers.items():
-        if file := getattr(options, name):
-            Path(file).parent.mkdir(parents=True, exist_ok=True)
-            Path(file).write_text(write(), "utf-8")
-            print(f"wrote {file}")
+    return rows.parsed(parser, CASES)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def svg(
     peers: Sequence[str] = PEERS,
     title: str = "Time of other libraries divided by that of archforge",
 ) -> str:
-    """One panel for each size of batch, one group of bars for each network."""
+    """One panel for each size of batch, which is not named if it is 0, one group of bars for each network."""
     batches = sorted({row["batch"] for row in rows})
     networks = list(dict.fromkeys(row["network"] for row in rows))
     peers = [p for p in peers if any(p in row["median_s"] for row in rows)]
@@ -101,7 +101,9 @@ def _heading(peers: Sequence[str], title: str) -> Iterator[str]:
 
 
 def _axis(scale: _Scale, left: float, panel: float, bottom: float, batch: int) -> Iterator[str]:
-    yield f'<text class="quiet" x="{left + panel:.1f}" y="{TOP - 12}" text-anchor="end">batch {batch}</text>'
+    if batch:
+        x = left + panel
+        yield f'<text class="quiet" x="{x:.1f}" y="{TOP - 12}" text-anchor="end">batch {batch}</text>'
     for step in scale.steps():
         x = left + scale.at(step)
         if step != 1.0:

@@ -78,7 +78,7 @@ def markdown(data: dict[str, Any]) -> str:
     """All tables for which there are rows."""
     rows: list[Row] = data["rows"]
     limits = limits_of(data)
-    parts = [_environment(data)]
+    parts = [environment_lines(data)]
     parts += [
         _latency([row for row in rows if row["batch"] == batch], batch, limits)
         for batch in sorted({row["batch"] for row in rows})
@@ -90,15 +90,16 @@ def markdown(data: dict[str, Any]) -> str:
         (_start, lambda r: r.get("fresh")),
         (_contention, lambda r: r.get("contended_s")),
     )
-    for table, has in tables:
+    for made, has in tables:
         if found := [row for row in rows if has(row)]:
-            parts.append(table(found))
+            parts.append(made(found))
     return "\n\n".join(parts) + "\n"
 
 
-def _environment(data: dict[str, Any]) -> str:
+def environment_lines(data: dict[str, Any], peers: Sequence[str] = PEERS) -> str:
+    """The machine, the versions of peers, who was left out and why, the load and the limits, as a list."""
     facts = dict(data["environment"])
-    versions = {label: v for row in data["rows"] for label, v in row["versions"].items() if label in PEERS}
+    versions = {label: v for row in data["rows"] for label, v in row["versions"].items() if label in peers}
     facts["peers"] = ", ".join(f"{label} {version}" for label, version in versions.items()) or "none"
     left_out = {f"{label}: {why}" for row in data["rows"] for label, why in row["left_out"].items()}
     if left_out:
@@ -128,18 +129,18 @@ def _latency(rows: Sequence[Row], batch: int, limits: dict[str, float]) -> str:
         body.append(
             [
                 row["network"],
-                *(_ms(medians.get(label)) for label in (OURS, *PEERS)),
-                *(_number(ratio(row, peer)) for peer in PEERS),
-                _number(found),
+                *(ms(medians.get(label)) for label in (OURS, *PEERS)),
+                *(number(ratio(row, peer)) for peer in PEERS),
+                number(found),
                 f"{bar:.2f}",
-                _holds(found, bar),
+                holds(found, bar),
                 f"{max(bounds_s(row, limits)) / medians[OURS]:.0%}",
             ]
         )
-    means = [_number(geometric_mean([ratio(row, peer) for row in rows])) for peer in PEERS]
+    means = [number(geometric_mean([ratio(row, peer) for row in rows])) for peer in PEERS]
     mean = geometric_mean(map(better_ratio, rows))
-    body.append(["geometric mean", "", "", "", "", *means, _number(mean), "", "", ""])
-    return f"## Batch {batch}: medians, peer / archforge\n\n{_table(header, body)}"
+    body.append(["geometric mean", "", "", "", "", *means, number(mean), "", "", ""])
+    return f"## Batch {batch}: medians, peer / archforge\n\n{table(header, body)}"
 
 
 def _bars(rows: Sequence[Row]) -> str:
@@ -163,11 +164,11 @@ def _bars(rows: Sequence[Row]) -> str:
             body.append(_bar(f"{label}: the least against torch, batch 1", min(found), NUMPY_TORCH))
     networks = len({row["network"] for row in rows})
     note = f"Rows: {len(rows)}, networks: {networks}; the bars are meant for all 14 at batch 1 and 8."
-    return f"## The bars\n\n{_table(['demand', 'least', 'found', 'holds'], body)}\n\n{note}"
+    return f"## The bars\n\n{table(['demand', 'least', 'found', 'holds'], body)}\n\n{note}"
 
 
 def _bar(what: str, found: float | None, bar: float) -> list[str]:
-    return [what, f"{bar:.2f}", _number(found), _holds(found, bar)]
+    return [what, f"{bar:.2f}", number(found), holds(found, bar)]
 
 
 def _roofline(rows: Sequence[Row], limits: dict[str, float]) -> str:
@@ -182,11 +183,11 @@ def _roofline(rows: Sequence[Row], limits: dict[str, float]) -> str:
             [
                 f"{row['network']}, {row['batch']}",
                 f"{2 * work['macs'] / 1e9:.2f}",
-                _ms(compute),
+                ms(compute),
                 f"{work['weight_bytes'] / 1e6:.0f}",
                 f"{work['value_bytes'] / 1e6:.0f}",
-                _ms(memory),
-                _ms(ours),
+                ms(memory),
+                ms(ours),
                 f"{compute / ours:.0%}",
                 f"{memory / ours:.0%}",
             ]
@@ -197,7 +198,7 @@ def _roofline(rows: Sequence[Row], limits: dict[str, float]) -> str:
         "step that needs it: what stays in a cache may go beyond the bandwidth. The limit is the greater of "
         "both times."
     )
-    return f"## Against the limits of the machine\n\n{_table(header, body)}\n\n{note}"
+    return f"## Against the limits of the machine\n\n{table(header, body)}\n\n{note}"
 
 
 def _numpy(rows: Sequence[Row]) -> str:
@@ -207,13 +208,13 @@ def _numpy(rows: Sequence[Row]) -> str:
         for label in (NUMPY, NUMPY_FREE):
             found, bar = ratio(row, "torch", to=label), NUMPY_TORCH if row["batch"] == 1 else None
             if found is not None:
-                times = [_ms(row["median_s"].get(who)) for who in (label, "torch")]
-                bars = [f"{bar:.2f}", _holds(found, bar)] if bar else ["", ""]
-                body.append([f"{row['network']}, {row['batch']}", label, *times, _number(found), *bars])
+                times = [ms(row["median_s"].get(who)) for who in (label, "torch")]
+                bars = [f"{bar:.2f}", holds(found, bar)] if bar else ["", ""]
+                body.append([f"{row['network']}, {row['batch']}", label, *times, number(found), *bars])
     note = (
         f"`{NUMPY_FREE}`: without the variables `OPENBLAS_*`, which can hold NumPy's BLAS to slower kernels."
     )
-    return f"## NumPy alone\n\n{_table(header, body)}\n\n{note}"
+    return f"## NumPy alone\n\n{table(header, body)}\n\n{note}"
 
 
 def _memory(rows: Sequence[Row]) -> str:
@@ -230,7 +231,7 @@ def _memory(rows: Sequence[Row]) -> str:
         held = row["network"] in MEMORY_NETWORKS and rival is not None
         holds = all(x <= most for x, most in zip(over, (MEMORY, MEMORY_LOW), strict=True) if x is not None)
         mibs = (f"{peaks[label] / 1024:.0f}" if label in peaks else "" for label in labels)
-        body.append([row["network"], *mibs, *map(_number, over), ("yes" if holds else "no") if held else ""])
+        body.append([row["network"], *mibs, *map(number, over), ("yes" if holds else "no") if held else ""])
     imports = {
         label: statistics.median(row["fresh"][label]["imports_kib"] for row in rows if label in row["fresh"])
         for label in labels
@@ -242,7 +243,7 @@ def _memory(rows: Sequence[Row]) -> str:
         f"{', '.join(MEMORY_NETWORKS)}."
     )
     heading = "## Peak resident memory of a new process, batch 1"
-    return f"{heading}\n\n{_table(header, body)}\n\n{note} {bars}"
+    return f"{heading}\n\n{table(header, body)}\n\n{note} {bars}"
 
 
 def _start(rows: Sequence[Row]) -> str:
@@ -257,18 +258,18 @@ def _start(rows: Sequence[Row]) -> str:
         "`load`: from a weights file to something callable, libraries imported already. `ready`: from the "
         "start of the process to its first output. `compiling`: archforge with nothing in its cache, once."
     )
-    return f"## Start of a new process, batch 1\n\n{_table(['network', *names], body)}\n\n{note}"
+    return f"## Start of a new process, batch 1\n\n{table(['network', *names], body)}\n\n{note}"
 
 
 def _contention(rows: Sequence[Row]) -> str:
     body = [
-        [f"{row['network']}, {row['batch']}", label, _ms(alone), _ms(row["contended_s"][label]),
+        [f"{row['network']}, {row['batch']}", label, ms(alone), ms(row["contended_s"][label]),
          f"{row['contended_s'][label] / alone:.2f}"]
         for row in rows
         for label, alone in row["median_s"].items()
     ]  # fmt: skip
     header = ["network, batch", "contestant", "alone ms", "beside two busy loops ms", "slowdown"]
-    return f"## Beside a loaded machine\n\n{_table(header, body)}"
+    return f"## Beside a loaded machine\n\n{table(header, body)}"
 
 
 def geometric_mean(values: Iterable[float | None]) -> float | None:
@@ -279,19 +280,19 @@ def geometric_mean(values: Iterable[float | None]) -> float | None:
     return math.exp(statistics.fmean(math.log(v) for v in found if v is not None))
 
 
-def _ms(seconds: float | None) -> str:
+def ms(seconds: float | None) -> str:
     return "" if seconds is None else f"{seconds * 1e3:.2f}"
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
 
 
-def _holds(found: float | None, bar: float) -> str:
+def holds(found: float | None, bar: float) -> str:
     return "" if found is None else "yes" if found >= bar else "no"
 
 
-def _table(header: Sequence[str], body: Iterable[Sequence[str]]) -> str:
+def table(header: Sequence[str], body: Iterable[Sequence[str]]) -> str:
     """The first column to the left, the others to the right."""
     rule = ["---", *["---:"] * (len(header) - 1)]
     return "\n".join(f"| {' | '.join(row)} |" for row in [header, rule, *body])

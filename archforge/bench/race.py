@@ -136,9 +136,13 @@ class Contestant:
     def run(self, calls: int) -> dict[str, Any]:
         """Time so many calls: `elapsed_s` of each, and `peak_kib` of the process so far. Raises LeftOut if
         the process has ended."""
+        return self.ask(str(calls))
+
+    def ask(self, line: str) -> dict[str, Any]:
+        """The answer of the process to a line. Raises LeftOut if it has ended."""
         assert self.process.stdin
         with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.write(f"{calls}\n")
+            self.process.stdin.write(f"{line}\n")
             self.process.stdin.flush()
         answer = _answer(self.process)
         if answer is None:

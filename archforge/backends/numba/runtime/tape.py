@@ -7,7 +7,8 @@ A `Tape` knows no addresses. Values lie in buffers whose lifetimes follow from t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -218,6 +219,13 @@ class Tape:
                 self._touch(value.buffer, len(self.calls))
         self.calls.append(TapeCall(self.current, unit, record, fields, units))
         self.scratch = max(self.scratch, -(-scratch // ALIGNMENT) * ALIGNMENT)
+
+    @contextmanager
+    def as_step(self, name: str) -> Iterator[None]:
+        """Have what is recorded meanwhile count as a step of this name, for whoever watches."""
+        before, self.current = self.current, name
+        yield
+        self.current = before
 
     def fall_back(self, step: Step, params: Mapping[str, Array], inputs: tuple[TapeValue, ...]) -> TapeValue:
         """Record a step that the reference computes in Python."""

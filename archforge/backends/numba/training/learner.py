@@ -23,7 +23,7 @@ from archforge.backends.numba.training.recorder import Batch, TapeRecorder, Trai
 from archforge.errors import InternalError
 from archforge.ir import Node
 from archforge.ops.base import Array
-from archforge.plan import LastUsed
+from archforge.plan import LastUsed, Watcher
 from archforge.plan.backward import TrainingPlan
 from archforge.plan.learner import Learned, OutputGradients
 
@@ -57,10 +57,17 @@ class NumbaLearner:
         inputs: Mapping[str, Array],
         draws: Callable[[str], Generator],
         loss: OutputGradients,
+        watcher: Watcher | None = None,
     ) -> Learned:
+        """One batch forward and back. A watcher is told after each call of the tape which step it was of: a
+        node, `loss`, `gradient of NODE` or `weight gradient of NODE`."""
         self.bind(params)
         batch = self._batch = Batch(draws, loss)
-        self._workspaces.at(len(next(iter(inputs.values())))).run(inputs, {})
+        workspace = self._workspaces.at(len(next(iter(inputs.values()))))
+        if watcher:
+            workspace.watched(inputs, {}, watcher)
+        else:
+            workspace.run(inputs, {})
         self._batch = None
         reached = self._plan.reached_from(batch.given)
         return Learned(

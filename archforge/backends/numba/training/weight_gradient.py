@@ -144,8 +144,9 @@ def _record(name: str, tape: Tape, pixels: _OuterPixels, fields: dict[str, Any],
         {"out": into.array, "adds": int(into.adds)},
     )
     scratch = pixels.rows_seen(band) * pixels.line if pixels.is_plain else 0
-    tape.call(UnitRecipe("weight_gradient", name), OUTER, whole, parts * units, scratch)
-    tape.call(UnitRecipe("weight_gradient", "add_parts"), OUTER, whole, units)
+    with tape.as_step(f"weight {tape.current}"):
+        tape.call(UnitRecipe("weight_gradient", name), OUTER, whole, parts * units, scratch)
+        tape.call(UnitRecipe("weight_gradient", "add_parts"), OUTER, whole, units)
 
 
 def _most_blocks() -> int:
