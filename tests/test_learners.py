@@ -140,6 +140,23 @@ def test_gradients_of_the_hand_made_graphs_are_those_of_the_op_files(name: str, 
     assert_alike(found, expected, TOLERANCE, least=1.0)
 
 
+@each_backend
+@pytest.mark.parametrize("name", GRAPHS)
+def test_gradients_are_told_when_they_are_complete_once_and_in_order(name: str, backend: str) -> None:
+    plan = training_plan(GRAPHS[name])
+    params = {full: np.array(a, np.float32) for full, a in WEIGHTS[name].items()}
+    inputs = {full: np.array(a, np.float32) for full, a in inputs_of(GRAPHS[name], batch=BATCH).items()}
+    told: list[tuple[str, Array]] = []
+
+    def complete(name: str, gradient: Array) -> None:
+        told.append((name, gradient.copy()))
+
+    found = learner_of(backend, plan).learn(params, inputs, draws, loss_gradients, complete)
+    assert [name for name, _ in told] == [*plan.reached_from(plan.outputs)] == [*found.gradients]
+    for name, gradient in told:
+        np.testing.assert_array_equal(gradient, found.gradients[name], name)
+
+
 def odd_convolution(seed: int) -> TypedGraph:
     """A convolution of odd sizes, whose input gets a gradient too."""
     rng = np.random.default_rng(seed)

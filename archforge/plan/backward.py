@@ -26,14 +26,15 @@ class TrainingStep:
     """A node forward, or on the way back.
 
     params: full names of its parameters by the op's own. of_inputs: the inputs whose gradient is wanted, and
-    of_params: True if some parameter's is; a step forward wants none. frees: the values that no later step
-    reads.
+    of_params: True if some parameter's is; a step forward wants none. completes: the trained parameters to
+    whose gradients no later step adds. frees: the values that no later step reads.
     """
 
     node: Node
     params: Mapping[str, str]
     of_inputs: frozenset[str] = frozenset()
     of_params: bool = False
+    completes: tuple[str, ...] = ()
     frees: tuple[str, ...] = ()
 
 
@@ -88,13 +89,14 @@ class TrainingPlan:
         return passed
 
     def reached_from(self, outputs: Collection[str]) -> tuple[str, ...]:
-        """The trained parameters that these outputs alone give gradients, as the way back meets them."""
-        of_values, found = {*outputs}, dict[str, None]()
+        """The trained parameters that these outputs alone give gradients, in the order in which those are
+        complete."""
+        of_values, found = {*outputs}, set[str]()
         for step in self.backward:
             if step.node.name in of_values:
                 of_values |= step.of_inputs
-                found |= dict.fromkeys(name for name in step.params.values() if name in self.trained)
-        return tuple(found)
+                found.update(step.params.values())
+        return tuple(name for step in self.backward for name in step.completes if name in found)
 
 
 @dataclass(slots=True, eq=False)
@@ -125,13 +127,15 @@ class ForwardPass:
         self.buffers |= {step.params[name]: array for name, array in made.buffers.items()}
         self._free(step)
 
-    def back(self, gradients: Mapping[str, Array]) -> dict[str, Array]:
+    def back(
+        self, gradients: Mapping[str, Array], complete: Callable[[str, Array], None] | None = None
+    ) -> dict[str, Array]:
         """Gradients of the loss with respect to the trained parameters, by their full names.
 
         gradients: those with respect to the outputs, by their names in the graph; an output that the loss
-        does not depend on is left out.
+        does not depend on is left out. complete: called with each gradient as soon as no step adds to it.
         """
-        of_values, of_params = dict(gradients), dict[str, Array]()
+        of_values, of_params, whole = dict(gradients), dict[str, Array](), dict[str, Array]()
         for step in self.plan.backward:
             node = step.node
             dy = of_values.pop(node.name, None)
@@ -144,9 +148,14 @@ class ForwardPass:
                 for name, d in found.params.items():
                     if step.params[name] in self.plan.trained:
                         _add(of_params, step.params[name], d)
+            for name in step.completes:
+                if name in of_params:
+                    whole[name] = of_params[name]
+                    if complete:
+                        complete(name, whole[name])
             self._free(step)
         self.input_gradients = {name: d for name, d in of_values.items() if name in self.plan.of_inputs}
-        return of_params
+        return whole
 
     def _on_the_way_back(self, step: TrainingStep, saved: Any, dy: Array) -> Backward:
         own = {name: self.params[full] for name, full in step.params.items()}
@@ -193,14 +202,27 @@ def training_plan(
             reached.add(node.name)
             backward.insert(0, TrainingStep(node, own, of_values, of_params))
     frees = _frees(typed, outputs, forward, backward)
+    completes = _completes(trained, backward)
     return TrainingPlan(
         typed,
         outputs,
         trained,
         frozenset(of_inputs),
         tuple(replace(s, frees=f) for s, f in zip(forward, frees, strict=False)),
-        tuple(replace(s, frees=f) for s, f in zip(backward, frees[len(forward) :], strict=True)),
+        tuple(
+            replace(s, completes=c, frees=f)
+            for s, c, f in zip(backward, completes, frees[len(forward) :], strict=True)
+        ),
     )
+
+
+def _completes(trained: Collection[str], backward: list[TrainingStep]) -> list[tuple[str, ...]]:
+    """The trained parameters that each step on the way back is the last to have."""
+    last = {name: number for number, step in enumerate(backward) for name in step.params.values()}
+    return [
+        tuple(name for name in step.params.values() if name in trained and last[name] == number)
+        for number, step in enumerate(backward)
+    ]
 
 
 def _frees(

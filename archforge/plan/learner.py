@@ -12,10 +12,12 @@ from archforge.ir import Array
 from archforge.plan.backward import TrainingPlan
 from archforge.plan.contract import Backend
 
-__all__ = ["Learned", "Learner", "Learning", "OutputGradients", "ReferenceLearner"]
+__all__ = ["Completed", "Learned", "Learner", "Learning", "OutputGradients", "ReferenceLearner"]
 
 # The gradients of the loss with respect to the outputs, by their names in the graph.
 OutputGradients = Callable[[Mapping[str, Array]], Mapping[str, Array]]
+# What is told of the gradient of a parameter, by its full name, as soon as it is complete.
+Completed = Callable[[str, Array], None]
 
 
 class Learned(NamedTuple):
@@ -39,10 +41,12 @@ class Learner(Protocol):
         inputs: Mapping[str, Array],
         draws: Callable[[str], Generator],
         loss: OutputGradients,
+        complete: Completed | None = None,
     ) -> Learned:
         """One batch forward and back. params: every array by its full name, each the same array at each call,
         changed in place between them. draws: the random numbers of a node, by its name. `loss` is called once
-        with the outputs."""
+        with the outputs. `complete` is called with each gradient that will be returned, in the order of
+        `TrainingPlan.reached_from`: while the way back goes on, or at its end where they come together."""
         ...
 
 
@@ -68,6 +72,7 @@ class ReferenceLearner:
         inputs: Mapping[str, Array],
         draws: Callable[[str], Generator],
         loss: OutputGradients,
+        complete: Completed | None = None,
     ) -> Learned:
         passed = self.plan.run(params, inputs, draws)
-        return Learned(passed.back(loss(passed.outputs)), passed.buffers)
+        return Learned(passed.back(loss(passed.outputs), complete), passed.buffers)

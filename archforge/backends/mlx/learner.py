@@ -2,7 +2,7 @@
 
 One forward pass is traced, with parameters as the op files have them. The loss is computed in NumPy from the
 outputs as soon as they are there; what MLX differentiates is the sum of the outputs times the gradients that
-the loss gave, which has the same derivatives. At ties of max pooling the last of the largest gets the
+the loss gave, which has the same derivatives. MLX gives all gradients together. At ties of max pooling the last of the largest gets the
 gradient, not the first as in torch.
 """
 
@@ -23,7 +23,7 @@ from archforge.ops.base import Array
 from archforge.ops.batch_norm import BatchNorm
 from archforge.plan import Kernel
 from archforge.plan.backward import TrainingPlan, TrainingStep
-from archforge.plan.learner import Learned, OutputGradients
+from archforge.plan.learner import Completed, Learned, OutputGradients
 
 __all__ = ["MlxLearner"]
 
@@ -50,6 +50,7 @@ class MlxLearner:
         inputs: Mapping[str, Array],
         draws: Callable[[str], Generator],
         loss: OutputGradients,
+        complete: Completed | None = None,
     ) -> Learned:
         fixed = {name: mx.array(array) for name, array in params.items() if name not in self._plan.trained}
         buffers: dict[str, mx.array] = {}
@@ -75,6 +76,8 @@ class MlxLearner:
             loss_of({})
         mx.eval(found, buffers)
         gradients = {name: np.array(found[name]) for name in self._plan.reached_from(given)}
+        for name, gradient in gradients.items() if complete else ():
+            complete(name, gradient)
         return Learned(gradients, {name: np.array(array) for name, array in buffers.items()})
 
     def _entered(self, array: Array) -> mx.array:

@@ -25,7 +25,7 @@ from archforge.ir import Node
 from archforge.ops.base import Array
 from archforge.plan import LastUsed, Watcher
 from archforge.plan.backward import TrainingPlan
-from archforge.plan.learner import Learned, OutputGradients
+from archforge.plan.learner import Completed, Learned, OutputGradients
 
 __all__ = ["NumbaLearner"]
 
@@ -57,21 +57,21 @@ class NumbaLearner:
         inputs: Mapping[str, Array],
         draws: Callable[[str], Generator],
         loss: OutputGradients,
+        complete: Completed | None = None,
         watcher: Watcher | None = None,
     ) -> Learned:
         """One batch forward and back. A watcher is told after each call of the tape which step it was of: a
         node, `loss`, `gradient of NODE` or `weight gradient of NODE`."""
         self.bind(params)
-        batch = self._batch = Batch(draws, loss)
-        workspace = self._workspaces.at(len(next(iter(inputs.values()))))
+        batch = self._batch = Batch(draws, loss, complete)
+        workspace = self._workspaces.at((len(next(iter(inputs.values()))), complete is not None))
         if watcher:
             workspace.watched(inputs, {}, watcher)
         else:
             workspace.run(inputs, {})
         self._batch = None
-        reached = self._plan.reached_from(batch.given)
         return Learned(
-            {name: self._gradients[name] for name in reached},
+            {name: self._gradients[name] for name in batch.reached},
             {name: batch.buffers.get(name, array) for name, array in self._buffers.items()},
         )
 
@@ -86,13 +86,14 @@ class NumbaLearner:
             if self._params[name] is not array:
                 self._params[name][...] = array
 
-    def recorded(self, images: int) -> Tape:
-        """The tape for a size of batch, once there are parameters."""
+    def recorded(self, images: int, *, tells: bool = False) -> Tape:
+        """The tape for a size of batch, once there are parameters. tells: it calls `Batch.complete`."""
         arrays = (self._params, self._gradients, self._buffers)
-        return TapeRecorder(self._nodes, images, *arrays, self._on_its_way).recorded()
+        return TapeRecorder(self._nodes, images, *arrays, self._on_its_way).recorded(tells=tells)
 
-    def _workspace(self, images: int) -> Workspace:
-        return Workspace(self.recorded(images), memory=self._memory)
+    def _workspace(self, key: tuple[int, bool]) -> Workspace:
+        images, tells = key
+        return Workspace(self.recorded(images, tells=tells), memory=self._memory)
 
     def _memory(self, size: int) -> Array:
         """Memory for the values of one size of batch, which the others use too if it is large enough."""

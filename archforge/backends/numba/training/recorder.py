@@ -17,7 +17,7 @@ from archforge.backends.numba.training.kernel import GradientArray, NodeOnTape, 
 from archforge.ir import Backward, Node
 from archforge.ops.base import Array
 from archforge.plan.backward import TrainingPlan, TrainingStep
-from archforge.plan.learner import OutputGradients
+from archforge.plan.learner import Completed, OutputGradients
 
 __all__ = ["Batch", "TapeRecorder", "TrainedNodes"]
 
@@ -28,7 +28,8 @@ class Batch:
 
     draws: Callable[[str], Generator]
     loss: OutputGradients
-    given: frozenset[str] = frozenset()  # the outputs whose gradients the loss gave
+    complete: Completed | None = None
+    reached: tuple[str, ...] = ()  # the parameters that get gradients
     saved: dict[str, Any] = field(default_factory=dict)  # what op files keep for the way back, by node
     buffers: dict[str, Array] = field(default_factory=dict)
 
@@ -68,8 +69,8 @@ class TapeRecorder:
         self._sums: dict[str, TapeValue] = {}  # gradients of values, as far as users have added to them
         self._begun: set[str] = set()  # parameters whose gradient has been written
 
-    def recorded(self) -> Tape:
-        """The tape of a whole step."""
+    def recorded(self, *, tells: bool) -> Tape:
+        """The tape of a whole step. tells: `Batch.complete` is called on the way back."""
         absorbed = {node.name for node in self._nodes.activations.values()}
         for step in self._plan.forward:
             if step.node.name not in absorbed:
@@ -78,6 +79,8 @@ class TapeRecorder:
         for step in self._plan.backward:
             if step.node.name not in absorbed:
                 self._backward(step)
+            if tells and step.completes:
+                self._tell(step.completes)
         return self._tape
 
     def _node(self, step: TrainingStep) -> NodeOnTape:
@@ -142,7 +145,7 @@ class TapeRecorder:
         def compute(*arrays: Array) -> list[Array]:
             batch = self._batch()
             found = batch.loss(dict(zip(outputs, arrays, strict=True)))
-            batch.given = frozenset(found)
+            batch.reached = self._plan.reached_from(found)
             shapes = {name: a.shape for name, a in zip(outputs, arrays, strict=True)}
             return [found[n] if n in found else np.zeros(shapes[n], np.float32) for n in wanted]
 
@@ -204,6 +207,18 @@ class TapeRecorder:
         self._tape.python_call(compute, (back.dy, *read), made)
         for i, d in zip(wanted, made, strict=True):
             self._add(node.inputs[i], d)
+
+    def _tell(self, names: tuple[str, ...]) -> None:
+        """Record that these gradients are complete."""
+
+        def compute() -> list[Array]:
+            batch = self._batch()
+            for name in names if batch.complete else ():
+                if name in batch.reached:
+                    batch.complete(name, self._gradients[name])
+            return []
+
+        self._tape.python_call(compute, (), ())
 
     def _add(self, value: str, d: TapeValue) -> None:
         """Add to the gradient of a value. What it was until now may be seen elsewhere, and stays."""
