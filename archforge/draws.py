@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from numpy.random import Generator
 
-__all__ = ["generator", "generators"]
+__all__ = ["BatchShare", "generator", "generators", "shared_generator"]
 
 # Draws from the place of one sample in a sequence to that of the next: the step of numpy.random.PCG64.jumped.
 STEP = 0x9E3779B97F4A7C15F39CC0605CEDC835
+
+
+class BatchShare(NamedTuple):
+    """The samples of a batch that one of several processes has: `samples` from number `first` on, of `batch`
+    in all."""
+
+    first: int
+    samples: int
+    batch: int
+
+    @property
+    def is_whole(self) -> bool:
+        """True if it is the whole batch."""
+        return self.samples == self.batch
 
 
 def generator(seed: int, name: str, *numbers: int) -> Generator:
@@ -34,3 +49,25 @@ def generators(seed: int, name: str, *numbers: int, samples: Iterable[int]) -> I
         bits.state = start
         bits.advance(int(sample) * STEP)  # type: ignore[attr-defined]
         yield found
+
+
+def shared_generator(drawn: Generator, share: BatchShare) -> Any:
+    """A generator whose `random(shape)` gives the rows of a share of what `drawn` gives for the whole batch.
+
+    shape: of the share, the samples first. Each number takes one step of PCG64, so that others are skipped.
+    """
+    return _SharedGenerator(drawn, share)
+
+
+class _SharedGenerator:
+    def __init__(self, drawn: Generator, share: BatchShare) -> None:
+        self._drawn, self._share = drawn, share
+
+    def random(self, shape: tuple[int, ...]) -> Any:
+        first, samples, batch = self._share
+        bits: Any = self._drawn.bit_generator
+        row = math.prod(shape[1:])
+        bits.advance(first * row)
+        numbers = self._drawn.random(shape)
+        bits.advance((batch - first - samples) * row)
+        return numbers

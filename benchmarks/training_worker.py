@@ -96,7 +96,7 @@ class Ours:
         self.updater = Updater(recipe, {n: d for n, d in typed.params().items() if n in plan.trained})
         self.learner: Any = backends.get_learning(backend, "float32").learner(plan, "float32")
 
-    def learn(self, *watcher: Watcher) -> tuple[float, Mapping[str, Any]]:
+    def learn(self, watcher: Watcher | None = None) -> tuple[float, Mapping[str, Any]]:
         import numpy as np
 
         _, loss, output, target = self.lesson
@@ -110,7 +110,8 @@ class Ours:
         def draws(name: str) -> Any:
             return np.random.default_rng(0)
 
-        self.learned = self.learner.learn(self.params, self.inputs, draws, of_outputs, *watcher)
+        watched = {"watcher": watcher} if watcher else {}
+        self.learned = self.learner.learn(self.params, self.inputs, draws, of_outputs, **watched)
         return found, self.learned.gradients
 
     def update(self) -> None:

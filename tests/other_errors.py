@@ -36,7 +36,11 @@ from archforge.recipe.drawn_by import drawn_by
 from archforge.recipe.loss_input import value_for_loss
 from archforge.recipe.watched import require_measured
 from archforge.spec.resolve.library import find_spec
+from archforge.training.ranks.agreement import require_alike
+from archforge.training.ranks.engines import engine_of
+from archforge.training.ranks.group import RankGroup
 from tests.recipe_cases import part
+from tests.thread_ranks import Threads, in_ranks
 
 __all__ = ["OTHERS", "raised"]
 
@@ -162,6 +166,9 @@ OTHERS: dict[str, Callable[[], object]] = {
     "E0903": _learn_from_huge_numbers,
     "E0904": lambda: value_for_loss(archforge.load(SPEC).graph, "output", part(Loss, "bce")),
     "E0906": lambda: drawn_by({"fc.bias": ParamDecl((3,))}, {"*": part(Initialiser, "xavier")}),
+    "E0907": lambda: in_ranks(lambda group: require_alike(group, {"data": group.rank, "dtype": "float32"})),
+    "E0908": lambda: RankGroup(lambda: Threads(2).rank(0), timeout_s=0.01).wait(),
+    "E0909": lambda: engine_of("gloo"),
     "W0001": _set_in_vain,
     "W0607": _run_on_missing_data,
     "W0901": _go_on_with_another_seed,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,6 +27,7 @@ from archforge.cli.options import (
     heeding,
     input_shape,
 )
+from archforge.cli.ranks import as_rank, start_ranks, starts_ranks
 from archforge.cli.recipe_options import given_settings, recipe_options
 from archforge.cli.training_progress import TrainingProgress
 from archforge.cli.training_results import print_beginning, print_dry_run, print_end, print_reached
@@ -83,6 +85,39 @@ def train(
         int,
         typer.Option("--log-interval", min=0, metavar="N", help="Also print a line after every N updates."),
     ] = 0,
+    ranks: Annotated[
+        int | None,
+        typer.Option(
+            "--ranks",
+            min=1,
+            metavar="N",
+            help="Start N processes, each of which learns a part of each batch.",
+        ),
+    ] = None,
+    hosts: Annotated[
+        str | None,
+        typer.Option(
+            "--hosts",
+            metavar="FILE",
+            help="The hosts of the ranks, one a line: `address` or `address slots=N`.",
+        ),
+    ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            "--engine",
+            metavar="NAME",
+            help="How ranks meet: mpi, ring or nccl. Without --ranks, be a rank that was started otherwise.",
+        ),
+    ] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            "--timeout",
+            metavar="S",
+            help="The seconds that a rank waits for the others at most. Default: 300.",
+        ),
+    ] = None,
     layers: Annotated[
         bool, typer.Option("--layers", help="Print each layer with its shape and its parameters first.")
     ] = False,
@@ -107,35 +142,44 @@ def train(
     network = driver.analyse(
         driver.open_spec(spec), profile, settings=changed, input_shape=input_shape(shape)
     )
-    heed(network.warnings, warnings)
-    beginning = begin(
-        network,
-        data,
-        [*from_flags(given_settings(recipe)), *overrides],
-        weights=driver.given_weights(weights, prefix),
-        reinit=reinit or (),
-        backend=backend,
-        dtype=dtype,
-        strict=strict_backend,
-    )
-    heed(beginning.warnings, warnings)
-    told = TrainingProgress(log_interval)
-    print_beginning(beginning, layers=layers)
-    if dry_run:
-        print_dry_run(beginning)
-        return
     path = Path(out or f"runs/{network.name}")
-    with opened_folder(path, resume=resume) as folder, heeding(warnings), told.shown():
-        try:
-            trained = fit(beginning, folder, [told], checkpoint_every)
-        except KeyboardInterrupt:
-            if folder.checkpoint.exists():
-                print(f"interrupted; go on: {_resuming(path)}", file=sys.stderr)
-            raise
-    print_end(trained, folder)
-    # Figures are of the spec's own recipe: the digits, and what a caller says over it, make another one.
-    is_documented = beginning.bound.by_caller <= {"seed"}
-    if not all([*print_reached(trained, beginning.bound.reaches if is_documented else ())]):
+    if starts_ranks(ranks, hosts, engine, timeout):
+        start_ranks(ranks or 0, hosts, engine, lambda: _resuming(path))
+        return
+    with as_rank(engine, timeout) as group:
+        heed(network.warnings, warnings)
+        beginning = begin(
+            network,
+            data,
+            [*from_flags(given_settings(recipe)), *overrides],
+            weights=driver.given_weights(weights, prefix),
+            reinit=reinit or (),
+            backend=backend,
+            dtype=dtype,
+            strict=strict_backend,
+            ranks=group,
+        )
+        heed(beginning.warnings, warnings)
+        told = TrainingProgress(log_interval)
+        print_beginning(beginning, layers=layers)
+        if dry_run:
+            print_dry_run(beginning)
+            return
+        is_writer = group is None or group.rank == 0
+        opening = opened_folder(path, resume=resume) if is_writer else nullcontext()
+        with opening as folder, heeding(warnings), told.shown():
+            try:
+                trained = fit(beginning, folder, [told], checkpoint_every)
+            except KeyboardInterrupt:
+                if not group and folder and folder.checkpoint.exists():
+                    print(f"interrupted; go on: {_resuming(path)}", file=sys.stderr)
+                raise
+        if folder:
+            print_end(trained, folder)
+        # Figures are of the spec's own recipe: the digits, and what a caller says over it, make another one.
+        is_documented = beginning.bound.by_caller <= {"seed"}
+        reached = [*print_reached(trained, beginning.bound.reaches if is_documented else ())]
+    if not all(reached):
         raise typer.Exit(CHECK_FAILED)
 
 

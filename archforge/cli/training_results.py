@@ -45,6 +45,10 @@ def print_beginning(beginning: Beginning, *, layers: bool) -> None:
     print(f"recipe     {'; '.join(said)}")
     updates = counted(setup.updates_per_epoch, "update")
     print(f"epochs     {recipe.epochs} of {updates}, {recipe.batch * recipe.accumulate} samples each")
+    if setup.ranks:
+        norms = "the batch" if recipe.sync_bn else "these"
+        each = _samples_each(setup.batches)
+        print(f"ranks      {setup.ranks.size}, {each} of each batch; batch norms over {norms}")
     fallbacks = setup.learner.fallbacks
     through = f"; through NumPy: {', '.join(fallbacks)}" if fallbacks else ""
     print(f"backend    {setup.backend.name}, {setup.dtype}{through}")
@@ -57,6 +61,12 @@ def _samples(batches: Batches) -> str:
     shape = by_x(samples.shape) if samples.shape else "of several sizes"
     words = f"{samples.name}: {len(samples):,} samples, {shape}"
     return words + (f", {len(samples.classes)} classes" if samples.classes else "")
+
+
+def _samples_each(batches: Batches) -> str:
+    """The number of samples of a whole batch that a process has, in words."""
+    least, most = batches.size // batches.ranks, -(-batches.size // batches.ranks)
+    return counted(least, "sample") if least == most else f"{least} or {most} samples"
 
 
 def _layers(beginning: Beginning) -> str:
@@ -94,7 +104,7 @@ def print_dry_run(beginning: Beginning) -> None:
         seconds.append(perf_counter() - started)
     arrays = sum(a.nbytes for a in (*run.arrays.values(), *run.updater.state.values()))
     gradients = sum(run.arrays[name].nbytes for name in setup.plan.trained)
-    values = setup.plan.peak_elements * setup.recipe.batch * np.dtype(setup.dtype).itemsize
+    values = setup.plan.peak_elements * setup.batches.share(0).samples * np.dtype(setup.dtype).itemsize
     print(
         f"memory     {short_bytes(arrays)} of weights and state, {short_bytes(gradients)} of gradients, "
         f"{short_bytes(values)} of values"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from archforge.datasets.base import AnyArray, Pair, Samples
 from archforge.datasets.fit import Fit
-from archforge.draws import generator
+from archforge.draws import BatchShare, generator
 from archforge.errors import fail
 from archforge.ops.lazy_numpy import np
 
@@ -24,7 +24,8 @@ class Batches:
     """Samples by up to `size`, each as the network takes it.
 
     shuffle: another order in each epoch, which depends on `seed` and the epoch's number alone. drop_last: a
-    last batch that is not whole is left out. Raises E0609 where no batch is left.
+    last batch that is not whole is left out. rank, ranks: each batch is cut among so many processes, and this
+    is the number of one. Raises E0609 where no batch is left, or one has fewer samples than processes.
     """
 
     samples: Samples
@@ -33,11 +34,19 @@ class Batches:
     seed: int = 0
     shuffle: bool = False
     drop_last: bool = False
+    rank: int = 0
+    ranks: int = 1
 
     def __post_init__(self) -> None:
         if not len(self):
             message = f"{self.samples.name} has {len(self.samples):,} samples, no whole batch of {self.size}"
             fail("E0609", message, help="a smaller batch, or `drop_last: false`")
+        last = self.share(len(self) - 1).batch
+        if min(last, self.size) < self.ranks:
+            where = "a batch" if self.size < self.ranks else "the last batch of an epoch"
+            message = f"{where} of {self.samples.name} has {min(last, self.size)} of {self.size} samples"
+            help = "another batch, fewer ranks, or `drop_last: true`"
+            fail("E0609", f"{message}, too few for {self.ranks} ranks", help=help)
 
     def __len__(self) -> int:
         """The number of batches of an epoch."""
@@ -50,15 +59,24 @@ class Batches:
             return np.arange(len(self.samples))
         return generator(self.seed, "shuffle", epoch).permutation(len(self.samples))
 
-    def epoch(self, number: int = 0, *, first: int = 0) -> Iterator[Pair]:
-        """The batches of an epoch from `first` on: inputs float32[N, *shape] and their targets. Those before
-        are not read. Raises E0601 and E0607 for a sample that cannot be read or does not fit."""
+    def share(self, batch: int) -> BatchShare:
+        """The part of a batch that this process has: parts differ by one sample at most."""
+        size = min(self.size, len(self.samples) - batch * self.size)
+        first, end = (size * rank // self.ranks for rank in (self.rank, self.rank + 1))
+        return BatchShare(first, end - first, size)
+
+    def epoch(self, number: int = 0, *, first: int = 0, step: int = 1) -> Iterator[Pair]:
+        """The batches of an epoch from `first` on, every one or each `step`-th: inputs float32[N, *shape] and
+        their targets, of this process's part. Others are not read. Raises E0601 and E0607 for a sample that
+        cannot be read or does not fit."""
         order = self.order(number)
         pool = ThreadPoolExecutor(READERS, "archforge-read")
         waiting: deque[Future[Pair]] = deque()
         try:
-            for batch in range(first, len(self)):
-                chosen = order[batch * self.size : (batch + 1) * self.size]
+            for batch in range(first, len(self), step):
+                share = self.share(batch)
+                start = batch * self.size + share.first
+                chosen = order[start : start + share.samples]
                 waiting.append(pool.submit(self._batch, chosen, number))
                 if len(waiting) > AHEAD:
                     yield waiting.popleft().result()

@@ -87,8 +87,7 @@ class BatchNorm(Op):
         """The batch's own statistics normalise it. The running variance is of the unbiased one, over the
         number of elements less 1, as in torch; of a single element the variance is 0."""
         (x,) = inputs
-        axes, elements = other_axes(x, 1), x.size // x.shape[1]
-        mean, variance = x.mean(axes), x.var(axes)
+        elements, mean, variance = self.moments(x)
         inverse = 1 / np.sqrt(variance + self.eps)
         normal = (x - along_channels(mean, x)) * along_channels(inverse, x)
         y = normal * along_channels(params["weight"], x) if "weight" in params else normal
@@ -100,9 +99,20 @@ class BatchNorm(Op):
     def gradient(self, back: Backward) -> Gradients:
         """Through the batch's statistics, which depend on all. Source: arXiv:1502.03167, section 3."""
         dy, (normal, inverse) = back.dy, back.saved
-        axes, elements = other_axes(dy, 1), dy.size // dy.shape[1]
+        axes = other_axes(dy, 1)
         sums = {"weight": (dy * normal).sum(axes), "bias": dy.sum(axes)}
-        mean_bias, mean_weight = (along_channels(sums[n] / elements, dy) for n in ("bias", "weight"))
+        means = self.gradient_means(dy, sums["bias"], sums["weight"])
+        mean_bias, mean_weight = (along_channels(mean, dy) for mean in means)
         factor = inverse * back.params["weight"] if "weight" in back.params else inverse
         dx = along_channels(factor, dy) * (dy - mean_bias - normal * mean_weight)
         return Gradients((dx,), {name: d for name, d in sums.items() if name in back.params})
+
+    def moments(self, x: Array) -> tuple[float, Array, Array]:
+        """The number of elements of a channel in a batch, their mean and their biased variance, float[C]."""
+        axes = other_axes(x, 1)
+        return x.size // x.shape[1], x.mean(axes), x.var(axes)
+
+    def gradient_means(self, dy: Array, *sums: Array) -> tuple[Array, ...]:
+        """Sums over a batch, float[C], divided by the number of elements of a channel."""
+        elements = dy.size // dy.shape[1]
+        return tuple(total / elements for total in sums)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
+from archforge.datasets.base import Targets
 from archforge.ir import Array, TensorType
 from archforge.parts import Part
 
@@ -103,6 +104,15 @@ class Loss(Part):
         int[N, *shape without the axis of classes], or as many numbers as the prediction. Raises E0607 where
         it holds neither."""
         raise NotImplementedError
+
+    def weighs(self, targets: Targets, labels: Array | None) -> bool:
+        """True if `weight` may not be in proportion to the number of samples, whose targets are of this kind,
+        or, where they are single classes, `labels`."""
+        return False
+
+    def weight(self, prediction: Array, target: Array) -> float:
+        """The number by which a mean over a batch is divided, or one in proportion to it."""
+        return float(len(prediction))
 
     def probabilities(self, prediction: Array) -> Array:
         """The probabilities that a prediction, as the loss takes it, stands for; the prediction itself where

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from archforge.datasets.base import Targets
 from archforge.errors import fail
 from archforge.ir import Array, ShapeError, TensorType
 from archforge.ops.base import Axis, resolve_axis
@@ -105,12 +106,26 @@ class ClassLoss(ReducedLoss):
     def value(self, prediction: Array, target: Array) -> LossValue:
         axis = self.class_axis(prediction)
         wanted = target_values(prediction, target, axis, self.ignore)
-        are_numbers = target.size < wanted.size
-        count: float = wanted.size // wanted.shape[axis]
-        if are_numbers:
-            count = float(self._weighted(wanted, axis).sum(dtype=np.float64))
+        count = self._count(wanted, target, axis)
         losses, gradient = self.terms(prediction, self._weighted(self.smoothed(wanted, axis), axis), axis)
         return self.reduced(losses, gradient, count)
+
+    def weighs(self, targets: Targets, labels: Array | None) -> bool:
+        if self.reduction != "mean" or targets == "values":
+            return False
+        return bool(self.weights) or labels is None or bool((labels == self.ignore).any())
+
+    def weight(self, prediction: Array, target: Array) -> float:
+        if self.reduction != "mean":
+            return super().weight(prediction, target)
+        axis = self.class_axis(prediction)
+        return self._count(target_values(prediction, target, axis, self.ignore), target, axis)
+
+    def _count(self, wanted: Array, target: Array, axis: int) -> float:
+        """The number of predictions, each by the weight of its class if that is told by its number."""
+        if target.size < wanted.size:
+            return float(self._weighted(wanted, axis).sum(dtype=np.float64))
+        return float(wanted.size // wanted.shape[axis])
 
     def _weighted(self, wanted: Array, axis: int) -> Array:
         """Numbers for each class along an axis, times the weights of the classes."""

@@ -57,6 +57,8 @@ class TrainingRecipe(BaseModel):
     stratify: the limit and the validation hold as many samples of each class.
     shuffle: samples come in another order in each epoch.
     drop_last: a last batch that is not whole is left out.
+    sync_bn: batch norms take their statistics from the whole batch where several processes share it, not from
+      the part of each.
     seed: of whatever is drawn.
     stop: rules that end the run before the last epoch.
     """
@@ -83,6 +85,7 @@ class TrainingRecipe(BaseModel):
     stratify: Flag = False
     shuffle: Flag = True
     drop_last: Flag = False
+    sync_bn: Flag = False
     seed: Seed = 0
     stop: tuple[Stop, ...] = ()
 

@@ -15,9 +15,12 @@ from archforge.hardware import cpu_name, threads
 from archforge.ir import TypedGraph
 from archforge.training.setup import Setup
 
-__all__ = ["conditions_of", "warn_of_differences"]
+__all__ = ["OF_MACHINE", "conditions_of", "warn_of_differences"]
 
 VARIABLES = ("OPENBLAS_", "OMP_", "MKL_")  # beginnings of the names of those that change what BLAS computes
+
+# Conditions that may differ between the machines of one run.
+OF_MACHINE = ("cpu", "threads", "variables")
 
 
 def conditions_of(setup: Setup) -> dict[str, Any]:
@@ -30,6 +33,7 @@ def conditions_of(setup: Setup) -> dict[str, Any]:
         "held_back": held_back.samples.digest if held_back else "",
         "recipe": setup.recipe.to_json(),
         "dtype": setup.dtype,
+        "ranks": setup.ranks.size if setup.ranks else 1,
         "backend": backend.name,
         "versions": {
             "archforge": import_module(__package__.partition(".")[0]).__version__,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from signal import SIGTERM
 from time import perf_counter
 from typing import Any
 
@@ -13,6 +14,7 @@ from archforge.training.checkpoint import Checkpoint
 from archforge.training.evaluation import Evaluator
 from archforge.training.interruption import Interruption, postponed
 from archforge.training.measures import Measures
+from archforge.training.ranks.agreement import arrays_digest, measured_by_all, require_alike
 from archforge.training.report import MaskExample, facts_of, mask_examples, report_html
 from archforge.training.run import TrainingRun
 from archforge.training.run_folder import RunFolder
@@ -64,7 +66,8 @@ class TrainingLoop:
         with postponed() as signal:
             while not (reason := self._reason()) and run.place.epoch < epochs:
                 self._epoch(signal)
-                if signal:
+                if run.is_ending or (signal and run.setup.ranks is None):
+                    signal.number = signal.number or SIGTERM  # another rank's
                     return "interrupted"
         reason = reason or f"all {epochs} epochs are done"
         self._tell("on_end", reason)
@@ -75,16 +78,17 @@ class TrainingLoop:
         run, started, before = self.run, perf_counter(), self.run.measures.samples
         batches = run.setup.batches.epoch(run.place.epoch, first=run.place.batch)
         for group in groups(batches, run.setup.recipe.accumulate):
-            loss = run.update(group)
+            loss = run.update(group, lambda: bool(signal))
             self._tell("on_update", loss)
-            if signal or (self.checkpoint_every and run.place.updates % self.checkpoint_every == 0):
-                self._keep_checkpoint()
-            if signal:
+            if run.is_ending:
+                self._keep_last_checkpoint()
                 return
+            if self.checkpoint_every and run.place.updates % self.checkpoint_every == 0:
+                self._keep_checkpoint()
         samples, seconds = run.measures.samples - before, perf_counter() - started
         further = self._measured(signal)
-        if signal:
-            self._keep_checkpoint()
+        if run.is_ending:
+            self._keep_last_checkpoint()
             return
         figures = run.end_epoch(further)
         clock = {"seconds": perf_counter() - started, "samples_per_second": samples / max(seconds, 1e-9)}
@@ -94,17 +98,23 @@ class TrainingLoop:
 
     def _measured(self, signal: Interruption) -> dict[str, float]:
         """Figures of the samples that are held back, if there are any."""
-        held_back = self.run.setup.held_back
-        if held_back is None:
-            return {}
+        run, held_back, ranks = self.run, self.run.setup.held_back, self.run.setup.ranks
         measures = Measures()
-        for number, (batch, prediction) in enumerate(
-            self.evaluator.measured(self.run.kept(), held_back.epoch(), measures)
-        ):
-            if number == 0 and measures.are_masks:
-                self.examples = mask_examples(self.evaluator.main_loss, batch, prediction)
-            if signal:
-                return {}
+        if held_back is not None:
+            batches = held_back.epoch(first=ranks.rank, step=ranks.size) if ranks else held_back.epoch()
+            for number, (batch, prediction) in enumerate(
+                self.evaluator.measured(run.kept(), batches, measures)
+            ):
+                if number == 0 and measures.are_masks:  # of rank 0 it is the first batch
+                    self.examples = mask_examples(self.evaluator.main_loss, batch, prediction)
+                if signal:
+                    break
+        run.is_ending = bool(signal)
+        if ranks:
+            run.is_ending = measured_by_all(ranks, measures, run.measures, ending=run.is_ending)
+            require_alike(ranks, {"weights": arrays_digest(run.arrays)})
+        if run.is_ending or held_back is None:
+            return {}
         self.held_back = measures
         return measures.figures("val_")
 
@@ -139,6 +149,12 @@ class TrainingLoop:
             run = self.run
             run.place.sums = run.measures.sums()
             self.folder.keep_checkpoint(Checkpoint(run.place, self.conditions, run.arrays, run.updater.state))
+
+    def _keep_last_checkpoint(self) -> None:
+        """Keep a checkpoint before the process ends, and where there are several, before any of them does."""
+        self._keep_checkpoint()
+        if self.run.setup.ranks:
+            self.run.setup.ranks.wait()
 
     def _tell(self, event: str, *facts: Any) -> None:
         for callback in self.callbacks:

@@ -27,10 +27,19 @@ class Measures:
     are_masks: bool = False
     confusion: Any = field(default=None, repr=False)  # int64[classes, classes]
 
-    def add(self, loss: float, samples: int) -> None:
-        """Add the loss of a batch."""
-        self.loss += loss * samples
+    def add(self, loss: float, samples: int, batch: int | None = None) -> None:
+        """Add the loss of a batch, or what `samples` of a larger one add to it."""
+        self.loss += loss * (batch or samples)
         self.samples += samples
+
+    def add_sums(self, sums: Mapping[str, float], pairs: Measures) -> None:
+        """Add such `sums` as measures give, and the pairs of classes of others."""
+        other = Measures.of(sums)
+        for name in ("loss", *_COUNTS):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        if pairs.confusion is not None:
+            self.are_masks, own = pairs.are_masks, self.confusion
+            self.confusion = pairs.confusion if own is None else own + pairs.confusion
 
     def add_classes(self, predicted: Array, right: Array, classes: int) -> None:
         """Add predicted classes, int[...], and the right ones of the same shape. A right class that is

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from archforge.datasets.base import Pair
-from archforge.draws import generator
+from archforge.draws import BatchShare, generator, shared_generator
 from archforge.errors import fail
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
@@ -19,6 +19,7 @@ from archforge.recipe.update import Updater
 from archforge.training.checkpoint import Checkpoint, Place
 from archforge.training.measures import Measures
 from archforge.training.setup import Setup, add_losses
+from archforge.training.sums import OneProcess, Sums
 from archforge.weights.bind import bind
 
 if TYPE_CHECKING:
@@ -29,14 +30,19 @@ __all__ = ["TrainingRun"]
 
 @dataclass(slots=True, eq=False)
 class TrainingRun:
-    """The state of a run: the arrays of the network by name, those of the optimizer, and the place."""
+    """The state of a run: the arrays of the network by name, those of the optimizer, and the place.
+
+    is_ending: a signal to end was heard of with the last update, by every rank of the run.
+    """
 
     setup: Setup
     arrays: dict[str, Array]
     updater: Updater
+    sums: Sums = field(default_factory=OneProcess)
     place: Place = field(default_factory=Place)
     measures: Measures = field(default_factory=Measures)
     stopped: str = ""
+    is_ending: bool = False
 
     def stop(self, reason: str) -> None:
         """End the run behind the epoch under way, for a reason in words."""
@@ -67,55 +73,61 @@ class TrainingRun:
         at = Moment(update, setup.updates_per_epoch, setup.recipe.epochs, self.epochs)
         return math.prod(schedule.factor(at) for schedule in setup.recipe.schedule)
 
-    def update(self, group: Sequence[Pair]) -> float:
-        """Make one update from the batches of a group, as if they were one. Returns its loss. Raises E0903
-        where the loss is not finite; the parameters are then as they were."""
-        samples = sum(len(batch.x) for batch in group)
-        gradients: dict[str, Array] = {}
-        loss = 0.0
+    def update(self, group: Sequence[Pair], ending: Callable[[], bool] = lambda: False) -> float:
+        """Make one update from the batches of a group, as if they were one. Returns its loss. ending: whether
+        a signal to end has come. Raises E0903 where the loss is not finite; the parameters are then as they
+        were."""
+        place, part = self.place, Measures()
+        shares = [self.setup.batches.share(place.batch + i) for i in range(len(group))]
+        samples = sum(share.batch for share in shares)
+        self.sums.begin(len(group), ending)
         with np.errstate(all="ignore"):  # what is not finite shows in the loss
-            for batch in group:
-                number = self.place.epoch * len(self.setup.batches) + self.place.batch
-                share = len(batch.x) / samples
-                loss += share * self._learn(batch, number, share, gradients)
-                self.place.batch += 1
-            factor = self.lr_factor(self.place.updates)
-            self.place.updates += 1
-            self.updater.apply(self.arrays, gradients, factor, self.place.updates)
-        return loss
+            for batch, share in zip(group, shares, strict=True):
+                self._learn(batch, share, share.batch / samples, part)
+                place.batch += 1
+            own = sum(share.samples for share in shares) / samples
+            found = self.sums.finish(part, self.buffers, own)
+            factor = self.lr_factor(place.updates)
+            place.updates += 1
+            self.updater.apply(self.arrays, found.gradients, factor, place.updates)
+        self.is_ending = found.ending
+        self.measures.add_sums(found.sums, part)
+        return found.sums["loss"] / samples
 
-    def _learn(self, batch: Pair, number: int, share: float, gradients: dict[str, Array]) -> float:
-        """Add the gradients of a batch, a share of its group, to `gradients`. Returns its loss."""
-        seed = self.setup.recipe.seed
+    @property
+    def buffers(self) -> dict[str, Array]:
+        """The arrays of the network that are not trained, but follow its batches."""
+        decls = self.setup.network.params
+        return {name: array for name, array in self.arrays.items() if decls[name].role == "buffer"}
+
+    def _learn(self, batch: Pair, share: BatchShare, of_group: float, part: Measures) -> None:
+        """Learn from this process's share of a batch, a part of its group; figures go to `part`."""
+        seed, number = self.setup.recipe.seed, self.place.epoch * len(self.setup.batches) + self.place.batch
         inputs = {self.setup.input: batch.x.astype(self.setup.dtype, copy=False)}
-        total = 0.0
 
         def draws(name: str) -> Generator:
-            return generator(seed, name, number)
+            drawn = generator(seed, name, number)
+            return drawn if share.is_whole else shared_generator(drawn, share)
 
         def back(outputs: Mapping[str, Array]) -> Mapping[str, Array]:
-            nonlocal total
-            total, of_outputs = add_losses(self.measures, self.setup.losses, outputs, batch.y)
-            if not math.isfinite(total):
-                self._refuse(inputs, draws, total)
-            return self._weighted(of_outputs, share)
+            parts = self.setup.parts_of_means(share, outputs, batch.y)
+            loss, of_outputs = add_losses(part, self.setup.losses, outputs, batch.y, parts, share.batch)
+            if not math.isfinite(loss):
+                self._refuse(inputs, draws, loss)
+            self.sums.measured(part)
+            return self._weighted(of_outputs, [of_group * mean for mean in parts])
 
-        learned = self.setup.learner.learn(self.arrays, inputs, draws, back)
-        for name, gradient in learned.gradients.items():
-            if name in gradients:
-                gradients[name] += gradient
-            else:  # the learner may use the array again for the next batch
-                gradients[name] = gradient if share == 1 else gradient.copy()
+        learned = self.setup.learner.learn(self.arrays, inputs, draws, back, self.sums.complete)
+        self.sums.add(learned.gradients)
         for name, array in learned.buffers.items():
             self.arrays[name][...] = array
-        return total
 
-    def _weighted(self, gradients: Sequence[Array], share: float) -> dict[str, Array]:
-        """Gradients of the losses of outputs by the values that they are of, each by its factor, and by the
-        batch's share of its group where the loss is a mean."""
+    def _weighted(self, gradients: Sequence[Array], parts: Sequence[float]) -> dict[str, Array]:
+        """Gradients of the losses of outputs by the values that they are of, each by its factor, and where
+        the loss is a mean by the part of it that these samples are."""
         found: dict[str, Array] = {}
-        for part, gradient in zip(self.setup.losses.values(), gradients, strict=True):
-            factor = part.factor * (share if part.loss.is_mean else 1.0)
+        for part, gradient, of_mean in zip(self.setup.losses.values(), gradients, parts, strict=True):
+            factor = part.factor * (of_mean if part.loss.is_mean else 1.0)
             if factor != 1:
                 gradient = gradient * gradient.dtype.type(factor)
             found[part.value] = found[part.value] + gradient if part.value in found else gradient

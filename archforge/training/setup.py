@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from archforge.analysis.network import Network
@@ -14,8 +15,10 @@ from archforge.datasets.examine import examine
 from archforge.datasets.fit import fitted
 from archforge.datasets.formats.digits import DIGITS_RECIPE
 from archforge.datasets.splits import split
+from archforge.draws import BatchShare
 from archforge.errors import fail
 from archforge.ops.base import Array
+from archforge.ops.lazy_numpy import np
 from archforge.plan.backward import TrainingPlan, training_plan
 from archforge.plan.learner import Learner, Learning
 from archforge.recipe.base import Loss, Optimizer
@@ -25,6 +28,8 @@ from archforge.recipe.recipe import TrainingRecipe
 from archforge.recipe.watched import require_measured
 from archforge.spec.resolve.recipe import BoundRecipe, Override, from_python, recipe_of
 from archforge.training.measures import Measures
+from archforge.training.ranks.batch_norm import with_shared_batch_norms
+from archforge.training.ranks.group import RankGroup
 
 __all__ = [
     "OutputLoss",
@@ -50,25 +55,35 @@ class OutputLoss(NamedTuple):
 
 
 def add_losses(
-    measures: Measures, losses: Mapping[str, OutputLoss], values: Mapping[str, Array], target: Array
+    measures: Measures,
+    losses: Mapping[str, OutputLoss],
+    values: Mapping[str, Array],
+    target: Array,
+    parts: Sequence[float] | None = None,
+    batch: int | None = None,
 ) -> tuple[float, list[Array]]:
     """Add the figures of a batch, given the values of the graph. Returns its loss, and the gradient of each
-    output's, its factor left out."""
+    output's, its factor left out.
+
+    parts: of samples that are some of a larger batch, the part of each loss's mean that they are, and `batch`
+    the number of all. What is returned is then what they add to its loss.
+    """
     total, gradients = 0.0, []
-    for part in losses.values():
+    for part, of_mean in zip(losses.values(), parts or [1.0] * len(losses), strict=True):
         loss, gradient = part.loss.value(values[part.value], target)
-        total += part.factor * loss
+        total += part.factor * loss * (of_mean if part.loss.is_mean else 1.0)
         gradients.append(gradient)
     main = next(iter(losses.values()))
     if classes := main.loss.classes(values[main.value], target):
         measures.add_classes(*classes)
-    measures.add(total, len(target))
+    measures.add(total, len(target), batch)
     return total, gradients
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Setup:
-    """The fixed parts of a run. losses: by the names of outputs, that of the main one first."""
+    """The fixed parts of a run. losses: by the names of outputs, that of the main one first. ranks: the
+    processes that make it together, if there are several."""
 
     network: Network
     recipe: TrainingRecipe
@@ -79,6 +94,7 @@ class Setup:
     learner: Learner
     backend: Learning
     dtype: str
+    ranks: RankGroup | None = None
 
     @property
     def input(self) -> str:
@@ -95,6 +111,23 @@ class Setup:
     def updates_per_epoch(self) -> int:
         """The number of updates that an epoch makes."""
         return math.ceil(len(self.batches) / self.recipe.accumulate)
+
+    def parts_of_means(
+        self, share: BatchShare, values: Mapping[str, Array], target: Array
+    ) -> tuple[float, ...]:
+        """The part of each loss's mean over a batch that the samples of a share are."""
+        parts = (share.samples / share.batch,) * len(self.losses)
+        if self.ranks is None or not self.weighs_targets:
+            return parts
+        own = [part.loss.weight(values[part.value], target) for part in self.losses.values()]
+        every = self.ranks.sum(np.array(own)).tolist()
+        return tuple(weight / (total or 1) for weight, total in zip(own, every, strict=True))
+
+    @cached_property
+    def weighs_targets(self) -> bool:
+        """True if samples may count differently in a loss's mean over a batch."""
+        samples = self.batches.samples
+        return any(part.loss.weighs(samples.targets, samples.labels) for part in self.losses.values())
 
 
 def input_of(network: Network) -> tuple[str, tuple[int, ...]]:
@@ -115,20 +148,33 @@ def recipe_for(network: Network, data: Any, overrides: Iterable[Override]) -> Bo
 
 
 def set_up(
-    network: Network, bound: BoundRecipe, data: Data, backend: Learning, dtype: str, *, strict: bool
+    network: Network,
+    bound: BoundRecipe,
+    data: Data,
+    backend: Learning,
+    dtype: str,
+    *,
+    strict: bool,
+    ranks: RankGroup | None = None,
 ) -> Setup:
     """The fixed parts of a run."""
     recipe = bound.recipe
     losses = losses_of(network, bound)
     parts = parts_of(network, recipe, data, losses)
     batches = batches_of(network, recipe, parts.train, training=True)
+    if ranks:
+        batches = replace(batches, rank=ranks.rank, ranks=ranks.size)
     held_back = batches_of(network, recipe, parts.held_back, training=False) if parts.held_back else None
     measured = ["loss", "accuracy"] if _classes(network, losses) else ["loss"]
     held = [f"val_{name}" for name in measured] if held_back else []
     require_measured([*recipe.schedule, *recipe.stop], [*measured, *held])
     frozen = {name for pattern in recipe.freeze for name in names_that_fit(pattern, network.params)}
-    plan = training_plan(network.graph, {part.value for part in losses.values()}, frozen)
-    learner = backend.learner(plan, dtype)
+    values = {part.value for part in losses.values()}
+    plan = training_plan(network.graph, values, frozen)
+    learned = plan
+    if ranks and recipe.sync_bn:
+        learned = training_plan(with_shared_batch_norms(network.graph, ranks), values, frozen)
+    learner = backend.learner(learned, dtype)
     if strict and learner.fallbacks:
         kinds = ", ".join(learner.fallbacks)
         fail(
@@ -136,7 +182,7 @@ def set_up(
             f"the backend {backend.name} has no gradient for {kinds}",
             help="without --strict-backend",
         )
-    return Setup(network, recipe, batches, held_back, losses, plan, learner, backend, dtype)
+    return Setup(network, recipe, batches, held_back, losses, plan, learner, backend, dtype, ranks)
 
 
 def parts_of(network: Network, recipe: TrainingRecipe, data: Data, losses: Mapping[str, OutputLoss]) -> Data:

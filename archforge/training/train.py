@@ -43,9 +43,14 @@ from archforge.recipe.update import Updater
 from archforge.spec.expand.expand import InputShape
 from archforge.spec.resolve.recipe import BoundRecipe, Override, from_python
 from archforge.spec.resolve.sources import Source, settings_of
-from archforge.training.conditions import conditions_of, warn_of_differences
+from archforge.training.conditions import OF_MACHINE, conditions_of, warn_of_differences
 from archforge.training.evaluation import Evaluator
 from archforge.training.loop import Callback, TrainingLoop
+from archforge.training.measures import Measures
+from archforge.training.ranks.agreement import place_of_first, require_alike
+from archforge.training.ranks.engines import engine_of
+from archforge.training.ranks.exchange import Exchange
+from archforge.training.ranks.group import TIMEOUT_S, RankGroup, joined
 from archforge.training.run import TrainingRun
 from archforge.training.run_folder import RunFolder, opened_folder
 from archforge.training.setup import Setup, input_of, recipe_for, set_up
@@ -70,7 +75,12 @@ class Beginning:
         """The run at its first update."""
         setup = self.setup
         trained = {name: decl for name, decl in setup.network.params.items() if name in setup.plan.trained}
-        return TrainingRun(setup, self.arrays, Updater(setup.recipe, trained, setup.dtype))
+        run = TrainingRun(setup, self.arrays, Updater(setup.recipe, trained, setup.dtype))
+        if setup.ranks:
+            names = setup.plan.reached_from({part.value for part in setup.losses.values()})
+            gradients = {name: self.arrays[name] for name in names}
+            run.sums = Exchange(setup.ranks, gradients, run.buffers)
+        return run
 
 
 def train(
@@ -88,6 +98,8 @@ def train(
     strict: bool = False,
     callbacks: Sequence[Callback] = (),
     checkpoint_every: int = 0,
+    engine: str | None = None,
+    timeout: float = TIMEOUT_S,
     input: InputShape | None = None,
     defaults: Mapping[str, Mapping[str, Any]] | None = None,
     data_settings: Mapping[str, Any] | None = None,
@@ -99,7 +111,9 @@ def train(
     archforge by default. out: a folder to keep the run in, with its checkpoints. resume: go on with the run
     that is there. weights: arrays to begin with; reinit: patterns of names of those to draw anew. strict:
     refuse ops that the backend has no gradient for. callbacks: told of each update and epoch.
-    checkpoint_every: number of updates between two checkpoints, besides one for each epoch. data_settings:
+    checkpoint_every: number of updates between two checkpoints, besides one for each epoch. engine: this
+    process is one of several that were started together, `mpi`, `ring` or `nccl`, and share each batch; the
+    first one writes. timeout: seconds that it waits for the others, at most. data_settings:
     the key `data` of `train`. settings: its other keys (`optimizer={"sgd": {"lr": 0.1}}`), and values for
     the spec's arguments. The rest is as for `archforge.compile`.
 
@@ -120,7 +134,9 @@ def train(
     else:
         network = driver.analyse(driver.open_spec(source), profile, settings=changes, input_shape=input)
     with ExitStack() as stack:
-        folder = stack.enter_context(opened_folder(Path(out), resume=resume)) if out is not None else None
+        ranks = stack.enter_context(joined(engine_of(engine), timeout)) if engine else None
+        is_writer = out is not None and (ranks is None or ranks.rank == 0)
+        folder = stack.enter_context(opened_folder(Path(out or ""), resume=resume)) if is_writer else None
         beginning = begin(
             network,
             data,
@@ -130,6 +146,7 @@ def train(
             backend=backend,
             dtype=dtype,
             strict=strict,
+            ranks=ranks,
         )
         for found in beginning.warnings:
             warn(TrainingWarning(found), stacklevel=2)
@@ -146,6 +163,7 @@ def begin(
     backend: str = "auto",
     dtype: str = "float32",
     strict: bool = False,
+    ranks: RankGroup | None = None,
 ) -> Beginning:
     """A run on these data, ready for its first update. Raises whatever does not fit."""
     bound = recipe_for(network, data, overrides)
@@ -155,7 +173,7 @@ def begin(
     _, shape = input_of(network)
     chosen = backends.get_learning(backend, dtype)
     samples = given_data(data, shape, recipe.data.format)
-    setup = set_up(network, bound, samples, chosen, dtype, strict=strict)
+    setup = set_up(network, bound, samples, chosen, dtype, strict=strict, ranks=ranks)
     return Beginning(setup, bound, _arrays(network, recipe, weights, reinit, dtype), tuple(found))
 
 
@@ -210,7 +228,17 @@ def fit(
         run.restore(found)
         warn_of_differences(found.conditions, conditions)
         rows = folder.rows(found.place.epoch) or [dict(row) for row in found.place.history]
+    if setup.ranks:
+        _begin_alike(setup.ranks, run, conditions)
     evaluator = Evaluator.of(setup.network, setup.losses, setup.backend, setup.dtype)
     loop = TrainingLoop(run, evaluator, conditions, folder, callbacks, checkpoint_every, rows)
     reason = loop()
     return Trained(run, evaluator, loop.rows, reason)
+
+
+def _begin_alike(ranks: RankGroup, run: TrainingRun, conditions: Mapping[str, Any]) -> None:
+    """Give every rank the arrays and the place of rank 0, which alone reads the folder. Raises E0907."""
+    require_alike(ranks, {name: fact for name, fact in conditions.items() if name not in OF_MACHINE})
+    ranks.from_first([*run.arrays.values(), *run.updater.state.values()])
+    run.place = place_of_first(ranks, run.place)
+    run.measures = Measures.of(run.place.sums)

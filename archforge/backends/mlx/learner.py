@@ -2,8 +2,8 @@
 
 One forward pass is traced, with parameters as the op files have them. The loss is computed in NumPy from the
 outputs as soon as they are there; what MLX differentiates is the sum of the outputs times the gradients that
-the loss gave, which has the same derivatives. MLX gives all gradients together. At ties of max pooling the last of the largest gets the
-gradient, not the first as in torch.
+the loss gave, which has the same derivatives. MLX gives all gradients together, at the end. At ties of max
+pooling the last of the largest gets the gradient, not the first as in torch.
 """
 
 from __future__ import annotations
@@ -76,8 +76,9 @@ class MlxLearner:
             loss_of({})
         mx.eval(found, buffers)
         gradients = {name: np.array(found[name]) for name in self._plan.reached_from(given)}
-        for name, gradient in gradients.items() if complete else ():
-            complete(name, gradient)
+        if complete:
+            for name, gradient in gradients.items():
+                complete(name, gradient)
         return Learned(gradients, {name: np.array(array) for name, array in buffers.items()})
 
     def _entered(self, array: Array) -> mx.array:
@@ -93,7 +94,7 @@ class MlxLearner:
     ) -> mx.array:
         """The value of a node; new contents of its buffers go to `buffers`, by their full names."""
         node, inputs = step.node, [values[name] for name in step.node.inputs]
-        if isinstance(node.op, BatchNorm):
+        if type(node.op) is BatchNorm:
             y, statistics = _batch_norm(node.op, own, inputs[0])
             buffers |= {step.params[name]: array for name, array in statistics.items()}
             return y
@@ -159,7 +160,7 @@ def _is_dropout(node: Node) -> bool:
 
 
 def _has_own_form(node: Node) -> bool:
-    return isinstance(node.op, BatchNorm) or _is_dropout(node)
+    return type(node.op) is BatchNorm or _is_dropout(node)
 
 
 def _batch_norm(

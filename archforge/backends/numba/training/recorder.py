@@ -213,8 +213,8 @@ class TapeRecorder:
 
         def compute() -> list[Array]:
             batch = self._batch()
-            for name in names if batch.complete else ():
-                if name in batch.reached:
+            for name in names:
+                if batch.complete and name in batch.reached:
                     batch.complete(name, self._gradients[name])
             return []
 

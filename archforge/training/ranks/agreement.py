@@ -1,0 +1,68 @@
+"""Facts that ranks must have alike, the place that they begin at, and their measures together."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from archforge.errors import fail
+from archforge.ops.base import Array
+from archforge.ops.lazy_numpy import np
+from archforge.training.checkpoint import Place
+from archforge.training.measures import Measures
+from archforge.training.ranks.group import RankGroup
+
+__all__ = ["arrays_digest", "measured_by_all", "place_of_first", "require_alike"]
+
+DIGEST_BYTES = 6  # what a float64 holds as a whole number
+
+
+def require_alike(group: RankGroup, facts: Mapping[str, Any]) -> None:
+    """Raises E0907 on every rank unless all have equal facts, plain values by the same names on each."""
+    rows = group.rows([_number(fact) for fact in facts.values()])
+    for rank, row in enumerate(rows):
+        odd = [name for name, own, first in zip(facts, row, rows[0], strict=True) if own != first]
+        if odd:
+            help = "the same spec, options, data and versions for every rank"
+            fail("E0907", f"rank {rank} has other {', '.join(odd)} than rank 0", help=help)
+
+
+def _number(fact: Any) -> int:
+    text = json.dumps(fact, sort_keys=True, default=str)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:DIGEST_BYTES])
+
+
+def arrays_digest(arrays: Mapping[str, Array]) -> str:
+    """A hash of the bits of arrays, by name."""
+    found = hashlib.sha256()
+    for name in sorted(arrays):
+        found.update(arrays[name].tobytes())
+    return found.hexdigest()
+
+
+def place_of_first(group: RankGroup, place: Place) -> Place:
+    """The place that rank 0 gives."""
+    return Place(**json.loads(group.text_from_first(json.dumps(asdict(place)))))
+
+
+def measured_by_all(group: RankGroup, measures: Measures, trained: Measures, *, ending: bool) -> bool:
+    """Make measures, some of each rank, those of all. Of those of training the sums are everyone's already.
+    Returns whether a rank is `ending`."""
+    for part in (measures, trained):
+        classes = 0 if part.confusion is None else len(part.confusion)
+        sums = part.sums()
+        rows = group.rows([*sums.values(), part.are_masks, classes, ending])
+        *totals, _, _, is_ending = rows.sum(0).tolist()
+        if part is measures:
+            for name, total in zip(sums, totals, strict=True):
+                setattr(part, name, type(getattr(part, name))(total))
+        *_, are_masks, classes, _ = map(int, rows.max(0))
+        if classes:
+            own = np.zeros((classes, classes)) if part.confusion is None else part.confusion
+            pairs = group.sum(own.astype(np.float64).reshape(-1))
+            part.confusion = pairs.astype(np.int64).reshape(own.shape)
+            part.are_masks = bool(are_masks)
+    return bool(is_ending > 0)
