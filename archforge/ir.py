@@ -260,6 +260,10 @@ class Op(BaseModel):
         """The op in training; `draw` gives what is random in it."""
         return Forward(self.reference(params, *inputs))
 
+    def saved_elements(self, *inputs: TensorType) -> int:
+        """The number of elements that `train` saves for the gradient, for one sample."""
+        return 0
+
     @property
     def differs_in_training(self) -> bool:
         """True if the op's file says what it does in training."""

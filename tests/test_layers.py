@@ -31,7 +31,7 @@ LAYERS = (
     ("recipe",),
     ("datasets",),
     ("data",),
-    ("ops", "parts"),
+    ("ops", "parts", "scopes"),
     ("atomic_files", "draws", "hardware", "ir", "json_text", "lifetimes", "meanings", "resources"),
     ("paths", "python_values"),
     ("errors",),

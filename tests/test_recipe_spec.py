@@ -438,7 +438,7 @@ def test_a_strict_schema_knows_the_profiles() -> None:
         ("{freeze: '*'}", ["E0905"]),
         ("{freeze: ['*.bias', '*.weight']}", ["E0905"]),
         ("{losses: {output: mse, other: mse}, loss_weights: {third: 1}}", ["E0905", "E0905"]),
-        ("{recompute: unit}", ["E0905"]),
+        ("{recompute: [unit, 'un*']}", ["E0905", "E0905"]),
         ("{stratify: true, optimizer: sgd, spare: norms, clip: {}}", ["W0902", "W0902", "W0902"]),
         ("{stratify: false, limit: 0}", []),
         ("{stratify: true, limit: 10, optimizer: adamw, spare: norms, clip: {norm: 1}}", []),

@@ -8,9 +8,10 @@ from pathlib import PurePath
 from typing import Any
 
 from archforge.analysis.counts import Counts, count
-from archforge.ir import Node, Scope, TypedGraph
+from archforge.ir import Node, TypedGraph
+from archforge.scopes import scope_path
 
-__all__ = ["Ledger", "LedgerRow", "ledger", "scope_path", "source_line"]
+__all__ = ["Ledger", "LedgerRow", "ledger", "source_line"]
 
 Shape = tuple[int, ...]
 
@@ -75,16 +76,6 @@ def _row(typed: TypedGraph, index: int, node: Node, counted: set[str]) -> Ledger
         blocks=tuple((scope.kind, scope.name) for scope in scope_path(typed.scopes, node.scope)),
         line=source_line(node),
     )
-
-
-def scope_path(scopes: tuple[Scope, ...], index: int) -> list[Scope]:
-    """The scopes around scope `index`, and itself, outermost first; the graph itself is left out."""
-    path: list[Scope] = []
-    at: int | None = index
-    while at is not None and scopes and scopes[at].parent is not None:
-        path.append(scopes[at])
-        at = scopes[at].parent
-    return path[::-1]
 
 
 def source_line(node: Node) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from archforge.analysis.network import Network
 from archforge.errors import Diagnostic, did_you_mean
 from archforge.recipe.patterns import last_fitting, names_that_fit
+from archforge.scopes import inner_scopes, scope_names, scopes_that_fit
 from archforge.spec import limits
 from archforge.spec.resolve.recipe import BoundRecipe
 
@@ -45,17 +46,12 @@ def _parameters(network: Network) -> list[str]:
     return [name for name, decl in network.params.items() if decl.role != "buffer"]
 
 
-def _blocks(network: Network) -> list[str]:
-    """The names of the blocks that are called, and of scopes."""
-    scopes = network.graph.scopes
-    called = {scope.kind for scope in scopes if scope.is_block and scope.parent is not None}
-    return [*sorted(called), *(scope.name for scope in scopes if scope.name)]
-
-
 def _unknown_names(network: Network, bound: BoundRecipe) -> Iterator[Diagnostic]:
     recipe, params, outputs = bound.recipe, _parameters(network), list(network.graph.outputs)
     patterns = [*(("freeze", p) for p in recipe.freeze), *(("init", p) for p in recipe.init)]
     limits.COMPARED.check(len(patterns) * len(params), bound.span("freeze") or bound.span("init"))
+    scopes = network.graph.scopes
+    limits.COMPARED.check(len(recipe.recompute) * len(scopes), bound.span("recompute"))
     for key, pattern in patterns:
         if not names_that_fit(pattern, params):
             whole = names_that_fit(f"{pattern}.*", params)
@@ -69,10 +65,10 @@ def _unknown_names(network: Network, bound: BoundRecipe) -> Iterator[Diagnostic]
         for name in (name for name in names if name not in outputs):
             hint = did_you_mean(name, outputs, what="outputs")
             yield _lacks(bound, key, name, "there is no output", hint)
-    known = _blocks(network)
-    for name in (name for name in recipe.recompute if name not in known):
-        hint = did_you_mean(name, known, what="it has")
-        yield _lacks(bound, "recompute", name, "there is no block or scope", hint)
+    for pattern in recipe.recompute:
+        if not scopes_that_fit(pattern, scopes):
+            hint = did_you_mean(pattern, scope_names(scopes), what="it has")
+            yield _lacks(bound, "recompute", pattern, "no block or scope fits", hint)
 
 
 def _lacks(bound: BoundRecipe, key: str, name: str, what: str, help: str) -> Diagnostic:
@@ -99,9 +95,7 @@ def _idle_places(network: Network, recipe: TrainingRecipe) -> Iterator[tuple[Pla
         yield ("stratify",), "it is of `limit` and `validation`"
     if recipe.optimizer is not None and not recipe.optimizer.weight_decay:
         yield ("spare",), "the optimizer has no weight decay"
-    known = _blocks(network)
-    for name in (name for name in recipe.recompute if name in known):
-        yield ("recompute", name), "no backend computes values again yet"
+    yield from _idle_recomputation(network, recipe)
     if not recipe.clip.model_fields_set:
         yield ("clip",), "it has neither `norm` nor `value`"
     names = _parameters(network)
@@ -109,3 +103,18 @@ def _idle_places(network: Network, recipe: TrainingRecipe) -> Iterator[tuple[Pla
     for pattern in recipe.init:
         if pattern not in drawn_by and names_that_fit(pattern, names):
             yield ("init", pattern), "later patterns fit all that it does"
+
+
+def _idle_recomputation(network: Network, recipe: TrainingRecipe) -> Iterator[tuple[Place, str]]:
+    """The patterns of `recompute` that let go of no value."""
+    scopes, seen = network.graph.scopes, set[int]()
+    if recipe.recompute:
+        inner = inner_scopes(network.graph.nodes, scopes, [*network.graph.outputs.values()])
+        with_values = set[int]().union(*inner.values())
+    for pattern in recipe.recompute:
+        found = {scope.index for scope in scopes_that_fit(pattern, scopes)}
+        if found and not found & with_values:
+            yield ("recompute", pattern), "nothing in it is read by itself alone"
+        elif found and found <= seen:
+            yield ("recompute", pattern), "another pattern fits all that it does"
+        seen |= found

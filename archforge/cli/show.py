@@ -22,6 +22,7 @@ from archforge.cli.options import (
 from archforge.cli.output import print_json
 from archforge.errors import did_you_mean, fail
 from archforge.ir import Node, TypedGraph
+from archforge.scopes import scope_names
 from archforge.spec.printing.scalars import value_text
 
 if TYPE_CHECKING:
@@ -154,15 +155,8 @@ def _of_block(typed: TypedGraph, block: str) -> list[Node]:
     scopes = typed.scopes
     found = next((s for s in scopes if block in (s.name, s.is_block and s.kind)), None) if block else None
     if found is None:
-        known = dict.fromkeys(
-            [s.kind for s in scopes if s.is_block and s.parent is not None]
-            + [s.name for s in scopes if s.name]
-        )
-        fail(
-            "E0001",
-            f"there is no block or scope `{block}`",
-            help=did_you_mean(block, known, what="blocks and scopes"),
-        )
+        help = did_you_mean(block, scope_names(scopes), what="blocks and scopes")
+        fail("E0001", f"there is no block or scope `{block}`", help=help)
     inside = {found.index}
     for scope in scopes[found.index + 1 :]:
         if scope.parent in inside:

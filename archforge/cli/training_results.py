@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from archforge.datasets.batches import Batches
     from archforge.training.measures import Measures
     from archforge.training.run_folder import RunFolder
+    from archforge.training.setup import Setup
     from archforge.training.train import Beginning
     from archforge.training.trained import Trained
 
@@ -104,15 +105,24 @@ def print_dry_run(beginning: Beginning) -> None:
         seconds.append(perf_counter() - started)
     arrays = sum(a.nbytes for a in (*run.arrays.values(), *run.updater.state.values()))
     gradients = sum(run.arrays[name].nbytes for name in setup.plan.trained)
-    values = setup.plan.peak_elements * setup.batches.share(0).samples * np.dtype(setup.dtype).itemsize
     print(
         f"memory     {short_bytes(arrays)} of weights and state, {short_bytes(gradients)} of gradients, "
-        f"{short_bytes(values)} of values"
+        f"{_values(setup)}"
     )
     epoch = seconds[-1] * setup.updates_per_epoch
     total = epoch * setup.recipe.epochs
     print(f"time       {seconds[-1]:.3g} s an update, about {epoch:.3g} s an epoch, {total:.3g} s in all")
     print("nothing was written (--dry-run)")
+
+
+def _values(setup: Setup) -> str:
+    """The memory for the values of a batch in words, beside that which they need if all are kept."""
+    plan, of_one = setup.plan, setup.batches.share(0).samples * np.dtype(setup.dtype).itemsize
+    if not (plan.recompute and setup.backend.recomputes):
+        return f"{short_bytes(plan.keeping_all().peak_elements * of_one)} of values"
+    own, whole = plan.peak_elements, plan.keeping_all().peak_elements
+    kept = f"{short_bytes(whole * of_one)}, {whole / own:.2f} times as much, without `recompute`"
+    return f"{short_bytes(own * of_one)} of values ({kept})"
 
 
 def print_end(trained: Trained, folder: RunFolder) -> None:

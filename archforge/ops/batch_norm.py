@@ -96,6 +96,9 @@ class BatchNorm(Op):
         buffers = {n: params[n] + self.momentum * (new - params[n]) for n, new in statistics.items()}
         return Forward(y, (normal, inverse), buffers)
 
+    def saved_elements(self, *inputs: TensorType) -> int:
+        return inputs[0].size
+
     def gradient(self, back: Backward) -> Gradients:
         """Through the batch's statistics, which depend on all. Source: arXiv:1502.03167, section 3."""
         dy, (normal, inverse) = back.dy, back.saved

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
@@ -44,13 +45,16 @@ class Dropout(Identity):
         (x,) = inputs
         if not self.rate:
             return Forward(x, x.dtype.type(1))
-        kept = draw.random(self.mask_shape(x)) >= self.rate
+        kept = draw.random(self.mask_shape(x.shape)) >= self.rate
         mask = kept.astype(x.dtype) / x.dtype.type(1 - self.rate if self.rate < 1 else 1)
         return Forward(x * mask, mask)
 
-    def mask_shape(self, x: Array) -> tuple[int, ...]:
-        """Shape of what is drawn for `x` float[N, *]: an extent of 1 where elements fall together."""
-        return x.shape
+    def mask_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of what is drawn for float[N, *] of a shape: an extent of 1 where elements fall together."""
+        return shape
+
+    def saved_elements(self, *inputs: TensorType) -> int:
+        return math.prod(self.mask_shape((1, *inputs[0].shape))) if self.rate else 0
 
     def gradient(self, back: Backward) -> Gradients:
         return Gradients((back.dy * back.saved,))
@@ -72,5 +76,5 @@ class ChannelDropout(Dropout):
         require_rank(x, (2, 3, 4), "`channel_dropout`")
         return x
 
-    def mask_shape(self, x: Array) -> tuple[int, ...]:
-        return (*x.shape[:2], *(1,) * (x.ndim - 2))
+    def mask_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return (*shape[:2], *(1,) * (len(shape) - 2))

@@ -88,6 +88,9 @@ class _Recurrent(Op):
         states, *others = self._unrolled(params, *inputs)
         return Forward(states, others)
 
+    def saved_elements(self, *inputs: TensorType) -> int:
+        return (self.kept - 1) * self.infer(*inputs).size
+
     def _unrolled(self, params: Mapping[str, Array], x: Array) -> list[Array]:
         """The arrays that all steps hand on, float[N, T, hidden] each, the states first."""
         totals = _totals(params, x)

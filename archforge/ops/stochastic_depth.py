@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from archforge.ops.base import Array, Example
+from archforge.ops.base import Example
 from archforge.ops.identity import Dropout
 
 __all__ = ["StochasticDepth"]
@@ -20,5 +20,5 @@ class StochasticDepth(Dropout):
 
     examples: ClassVar[Sequence[Example]] = (Example({"rate": 0.2}, ((2, 3, 4),)), Example({}, ((5,),)))
 
-    def mask_shape(self, x: Array) -> tuple[int, ...]:
-        return (len(x), *(1,) * (x.ndim - 1))
+    def mask_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return (shape[0], *(1,) * (len(shape) - 1))

@@ -2,40 +2,25 @@
 
 The plan is of the typed graph before any pass: what folds or fuses layers for inference would take away what
 is trained. It names no op. A value lives until the last step that reads it, forward or backward; of a value
-that a gradient asks the shape alone, the shape stays.
+that a gradient asks the shape alone, the shape stays. What a scope lets go of to save memory is made again by
+steps forward among those backward, which `recompute.py` places.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from archforge.ir import Array, Backward, Node, TypedGraph
-from archforge.lifetimes import lifetimes
 from archforge.ops.lazy_numpy import np
+from archforge.plan.recompute import with_recomputation
+from archforge.plan.training_step import TrainingStep, read_by
 
 if TYPE_CHECKING:
     from numpy.random import Generator
 
-__all__ = ["ForwardPass", "TrainingPlan", "TrainingStep", "training_plan"]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TrainingStep:
-    """A node forward, or on the way back.
-
-    params: full names of its parameters by the op's own. of_inputs: the inputs whose gradient is wanted, and
-    of_params: True if some parameter's is; a step forward wants none. completes: the trained parameters to
-    whose gradients no later step adds. frees: the values that no later step reads.
-    """
-
-    node: Node
-    params: Mapping[str, str]
-    of_inputs: frozenset[str] = frozenset()
-    of_params: bool = False
-    completes: tuple[str, ...] = ()
-    frees: tuple[str, ...] = ()
+__all__ = ["ForwardPass", "TrainingPlan", "training_plan"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,56 +28,80 @@ class TrainingPlan:
     """The steps of one update but for its loss, which stands between `forward` and `backward`.
 
     outputs: the values that the loss reads. trained: full names of the parameters that get gradients.
-    of_inputs: the inputs of the graph that get gradients too.
+    of_inputs: the inputs of the graph that get gradients too. recompute: indices of the scopes of which steps
+    forward stand among those backward too.
     """
 
     typed: TypedGraph
     outputs: tuple[str, ...]
     trained: frozenset[str]
     of_inputs: frozenset[str]
+    recompute: frozenset[int]
     forward: tuple[TrainingStep, ...]
     backward: tuple[TrainingStep, ...]
 
     @property
+    def gradients(self) -> tuple[TrainingStep, ...]:
+        """The steps that go back; the others among those backward go forward again."""
+        return tuple(step for step in self.backward if not step.again)
+
+    def keeping_all(self) -> TrainingPlan:
+        """The plan in which nothing is made again."""
+        frozen = self.typed.params().keys() - self.trained
+        return training_plan(self.typed, self.outputs, frozen, self.of_inputs)
+
+    @property
     def peak_elements(self) -> int:
-        """The number of elements that values and gradients of values have at most at a time, for one sample;
-        what ops keep besides is not counted."""
+        """The number of elements that values, their gradients and what ops save have at most at a time, for
+        one sample."""
         types = self.typed.types
         live = peak = sum(type_.size for type_ in self.typed.inputs.values())
-        for step in self.forward:
-            live += types[step.node.name].size
+
+        def account(step: TrainingStep, more: int, less: int) -> None:
+            nonlocal live, peak
+            live += more
             peak = max(peak, live)
-            live -= sum(types[name].size for name in step.frees)
+            live -= less + sum(types[name].size for name in step.frees)
+
+        for step in self.forward:
+            account(step, self._made_by(step), 0)
         gradients = set(self.outputs)
         live += sum(types[name].size for name in gradients)
         for step in self.backward:
-            new = step.of_inputs - gradients
-            gradients |= new
-            live += sum(types[name].size for name in new)
-            peak = max(peak, live)
-            live -= sum(types[name].size for name in step.frees)
-            if step.node.name in gradients:
-                gradients.remove(step.node.name)
-                live -= types[step.node.name].size
+            if step.again:
+                account(step, self._made_by(step), 0)
+                continue
+            name, new = step.node.name, step.of_inputs - gradients
+            own = types[name].size if name in gradients else 0
+            account(step, sum(types[value].size for value in new), own + self._saved_of(step.node))
+            gradients = gradients - {name} | new
         return peak
+
+    def _made_by(self, step: TrainingStep) -> int:
+        """The number of elements of what a step forward makes."""
+        return self.typed.types[step.node.name].size + (self._saved_of(step.node) if step.saves else 0)
+
+    def _saved_of(self, node: Node) -> int:
+        return node.op.saved_elements(*self.typed.input_types(node))
 
     def run(
         self, params: Mapping[str, Array], inputs: Mapping[str, Array], draws: Callable[[str], Generator]
     ) -> ForwardPass:
         """The outputs for a batch, and the way back from them.
 
-        params: every array by its full name. draws: the random numbers of a node, by its name.
+        params: every array by its full name. draws: the random numbers of a node, by its name, from their
+        beginning at each call.
         """
-        passed = ForwardPass(self, params, dict(inputs))
+        passed = ForwardPass(self, params, dict(inputs), draws)
         for step in self.forward:
-            passed.step(step, draws)
+            passed.step(step)
         return passed
 
     def reached_from(self, outputs: Collection[str]) -> tuple[str, ...]:
         """The trained parameters that these outputs alone give gradients, in the order in which those are
         complete."""
         of_values, found = {*outputs}, set[str]()
-        for step in self.backward:
+        for step in self.gradients:
             if step.node.name in of_values:
                 of_values |= step.of_inputs
                 found.update(step.params.values())
@@ -107,6 +116,7 @@ class ForwardPass:
     plan: TrainingPlan
     params: Mapping[str, Array]
     values: dict[str, Array]
+    draws: Callable[[str], Generator]
     buffers: dict[str, Array] = field(default_factory=dict)
     input_gradients: dict[str, Array] = field(default_factory=dict)
     _saved: dict[str, Any] = field(default_factory=dict)
@@ -116,13 +126,13 @@ class ForwardPass:
         """The values that the loss reads, by their names in the graph."""
         return {name: self.values[name] for name in self.plan.outputs}
 
-    def step(self, step: TrainingStep, draws: Callable[[str], Generator]) -> None:
-        """Compute one node in training."""
+    def step(self, step: TrainingStep) -> None:
+        """Compute one node in training, for the first time or again."""
         node = step.node
         own = {name: self.params[full] for name, full in step.params.items()}
-        made = node.op.train(own, *(self.values[v] for v in node.inputs), draw=draws(node.name))
+        made = node.op.train(own, *(self.values[v] for v in node.inputs), draw=self.draws(node.name))
         self.values[node.name] = made.output
-        if made.saved is not None:
+        if step.saves:
             self._saved[node.name] = made.saved
         self.buffers |= {step.params[name]: array for name, array in made.buffers.items()}
         self._free(step)
@@ -137,6 +147,9 @@ class ForwardPass:
         """
         of_values, of_params, whole = dict(gradients), dict[str, Array](), dict[str, Array]()
         for step in self.plan.backward:
+            if step.again:
+                self.step(step)
+                continue
             node = step.node
             dy = of_values.pop(node.name, None)
             saved = self._saved.pop(node.name, None)
@@ -180,12 +193,14 @@ def training_plan(
     outputs: Collection[str] = (),
     frozen: Collection[str] = (),
     of_inputs: Collection[str] = (),
+    recompute: Collection[int] = (),
 ) -> TrainingPlan:
     """The plan of one update of a graph.
 
     outputs: the values that the loss reads; the graph's own by default. frozen: full names of parameters
-    that are not trained. of_inputs: inputs of the graph whose gradients are wanted. Nodes that lead to no
-    output are left out, and so is the way back through nodes before which nothing gets a gradient.
+    that are not trained. of_inputs: inputs of the graph whose gradients are wanted. recompute: indices of the
+    scopes whose inner values are computed again on the way back. Nodes that lead to no output are left out,
+    and so is the way back through nodes before which nothing gets a gradient.
     """
     outputs = tuple(dict.fromkeys(outputs or typed.outputs.values()))
     trained = frozenset(n for n, decl in typed.params().items() if decl.role != "buffer") - {*frozen}
@@ -201,18 +216,17 @@ def training_plan(
         if of_values or of_params:
             reached.add(node.name)
             backward.insert(0, TrainingStep(node, own, of_values, of_params))
-    frees = _frees(typed, outputs, forward, backward)
-    completes = _completes(trained, backward)
+    backward = [replace(s, completes=c) for s, c in zip(backward, _completes(trained, backward), strict=True)]
+    forward, backward = with_recomputation(forward, backward, typed.scopes, recompute, outputs)
+    frees = _frees(outputs, forward, backward)
     return TrainingPlan(
         typed,
         outputs,
         trained,
         frozenset(of_inputs),
+        frozenset(recompute),
         tuple(replace(s, frees=f) for s, f in zip(forward, frees, strict=False)),
-        tuple(
-            replace(s, completes=c, frees=f)
-            for s, c, f in zip(backward, completes, frees[len(forward) :], strict=True)
-        ),
+        tuple(replace(s, frees=f) for s, f in zip(backward, frees[len(forward) :], strict=True)),
     )
 
 
@@ -226,22 +240,22 @@ def _completes(trained: Collection[str], backward: list[TrainingStep]) -> list[t
 
 
 def _frees(
-    typed: TypedGraph, outputs: Collection[str], forward: list[TrainingStep], backward: list[TrainingStep]
+    outputs: Collection[str], forward: Sequence[TrainingStep], backward: Sequence[TrainingStep]
 ) -> list[tuple[str, ...]]:
-    """The values that each step, forward and then backward, is the last to read. Those that the loss
-    is the last to read are let go of by the step behind it."""
-    loss = len(forward)
+    """The values that each step, forward and then backward, lets go of. Those that the loss is the last to
+    read are let go of by the step behind it."""
     order: list[tuple[str, Collection[str]]] = [(s.node.name, s.node.inputs) for s in forward]
-    order += [("", outputs), *(("", _read_by(s.node)) for s in backward)]
-    frees: list[list[str]] = [[] for _ in (*forward, *backward)]
-    for name, life in lifetimes(order, typed.inputs).items():
-        place = life.last if life.last < loss else max(life.last - 1, loss)
-        if name and 0 <= place < len(frees):
-            frees[place].append(name)
-    return [tuple(names) for names in frees]
-
-
-def _read_by(node: Node) -> list[str]:
-    """The values whose elements the gradient of a node reads."""
-    reads = node.op.gradient_reads
-    return [*(node.inputs if "inputs" in reads else ()), *([node.name] if "output" in reads else ())]
+    order += [("", outputs)]
+    order += [(s.node.name, s.node.inputs) if s.again else ("", read_by(s.node)) for s in backward]
+    frees: list[tuple[str, ...]] = []
+    wanted: set[str] = set()  # by later steps
+    for made, read in reversed(order):
+        names = dict.fromkeys((*read, made) if made else read)
+        frees.append(tuple(name for name in names if name not in wanted))
+        wanted.discard(made)
+        wanted.update(read)
+    frees.reverse()
+    behind_loss = frees.pop(len(forward))
+    if backward:
+        frees[len(forward)] += behind_loss
+    return frees

@@ -44,15 +44,19 @@ class Learner(Protocol):
         complete: Completed | None = None,
     ) -> Learned:
         """One batch forward and back. params: every array by its full name, each the same array at each call,
-        changed in place between them. draws: the random numbers of a node, by its name. `loss` is called once
-        with the outputs. `complete` is called with each gradient that will be returned, in the order of
-        `TrainingPlan.reached_from`: while the way back goes on, or at its end where they come together."""
+        changed in place between them. draws: the random numbers of a node, by its name, from their beginning
+        at each call. `loss` is called once with the outputs. `complete` is called with each gradient that
+        will be returned, in the order of `TrainingPlan.reached_from`: while the way back goes on, or at its
+        end where they come together."""
         ...
 
 
 @runtime_checkable
 class Learning(Backend, Protocol):
-    """A backend that trains."""
+    """A backend that trains. recomputes: its learners let go of what the plan makes again."""
+
+    @property
+    def recomputes(self) -> bool: ...
 
     def learner(self, plan: TrainingPlan, dtype: str) -> Learner:
         """A learner of the plan for values in `dtype`."""

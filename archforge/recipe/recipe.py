@@ -50,8 +50,8 @@ class TrainingRecipe(BaseModel):
     init: initialisers of fresh parameters by patterns of their names; the last one that fits is taken.
     freeze: patterns of the names of parameters that stay as they are; the running statistics of a batch norm
       follow the batches all the same, as in torch.
-    recompute: blocks whose values are to be computed again on the way back, to save memory; no backend does
-      so yet.
+    recompute: patterns of the names of blocks and scopes whose inner values are let go of and computed again
+      on the way back, to save memory.
     validation: the share of the samples that is held back where the data have no split of their own.
     limit: the number of samples that is trained on; 0 for all.
     stratify: the limit and the validation hold as many samples of each class.

@@ -26,12 +26,14 @@ OF_MACHINE = ("cpu", "threads", "variables")
 def conditions_of(setup: Setup) -> dict[str, Any]:
     """Facts that the results of a run depend on, by name, as plain values."""
     held_back, backend = setup.held_back, setup.backend
+    recipe = setup.recipe.to_json()
+    del recipe["recompute"]  # which changes no bit
     return {
         "network": f"{setup.network.name}, profile {setup.network.profile}",
         "graph": _digest(setup.network.graph),
         "data": setup.batches.samples.digest,
         "held_back": held_back.samples.digest if held_back else "",
-        "recipe": setup.recipe.to_json(),
+        "recipe": recipe,
         "dtype": setup.dtype,
         "ranks": setup.ranks.size if setup.ranks else 1,
         "backend": backend.name,

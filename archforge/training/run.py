@@ -180,9 +180,9 @@ def first_not_finite(
     for name, array in params.items():
         if not np.isfinite(array).all():
             return f"`{name}` is not finite since the update before"
-    passed = ForwardPass(plan, params, dict(inputs))
+    passed = ForwardPass(plan, params, dict(inputs), draws)
     for step in plan.forward:
-        passed.step(step, draws)
+        passed.step(step)
         if not np.isfinite(passed.values[step.node.name]).all():
             return f"the output of `{step.node.name}`, a {step.node.op.kind}, is the first that is not finite"
     return "every layer's output is finite, the loss itself is not"

@@ -26,6 +26,7 @@ from archforge.recipe.loss_input import value_for_loss
 from archforge.recipe.patterns import names_that_fit
 from archforge.recipe.recipe import TrainingRecipe
 from archforge.recipe.watched import require_measured
+from archforge.scopes import scopes_that_fit
 from archforge.spec.resolve.recipe import BoundRecipe, Override, from_python, recipe_of
 from archforge.training.measures import Measures
 from archforge.training.ranks.batch_norm import with_shared_batch_norms
@@ -169,11 +170,13 @@ def set_up(
     held = [f"val_{name}" for name in measured] if held_back else []
     require_measured([*recipe.schedule, *recipe.stop], [*measured, *held])
     frozen = {name for pattern in recipe.freeze for name in names_that_fit(pattern, network.params)}
-    values = {part.value for part in losses.values()}
-    plan = training_plan(network.graph, values, frozen)
+    values, scopes = {part.value for part in losses.values()}, network.graph.scopes
+    recompute = {s.index for pattern in recipe.recompute for s in scopes_that_fit(pattern, scopes)}
+    plan = training_plan(network.graph, values, frozen, recompute=recompute)
     learned = plan
     if ranks and recipe.sync_bn:
-        learned = training_plan(with_shared_batch_norms(network.graph, ranks), values, frozen)
+        shared = with_shared_batch_norms(network.graph, ranks)
+        learned = training_plan(shared, values, frozen, recompute=recompute)
     learner = backend.learner(learned, dtype)
     if strict and learner.fallbacks:
         kinds = ", ".join(learner.fallbacks)

@@ -60,6 +60,9 @@ from archforge.weights.init import fresh_weights
 
 __all__ = ["Beginning", "begin", "fit", "train"]
 
+# The part of the memory for values beyond which computing some of them again has saved nothing.
+MUCH = 0.99
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Beginning:
@@ -174,7 +177,23 @@ def begin(
     chosen = backends.get_learning(backend, dtype)
     samples = given_data(data, shape, recipe.data.format)
     setup = set_up(network, bound, samples, chosen, dtype, strict=strict, ranks=ranks)
+    found += _idle_recomputation(setup, bound)
     return Beginning(setup, bound, _arrays(network, recipe, weights, reinit, dtype), tuple(found))
+
+
+def _idle_recomputation(setup: Setup, bound: BoundRecipe) -> list[Diagnostic]:
+    """A warning (W0902) if no memory is saved by what is computed again."""
+    plan, backend = setup.plan, setup.backend
+    if not plan.recompute:
+        return []
+    if not backend.recomputes:
+        why, help = f"the backend {backend.name} keeps all values", "another backend, or leave it out"
+    elif plan.peak_elements > MUCH * plan.keeping_all().peak_elements:
+        why, help = "memory is as much as without it where it is most", "other blocks; `--dry-run` tells"
+    else:
+        return []
+    span = bound.span("recompute")
+    return [Diagnostic("W0902", f"`recompute` is without effect: {why}", span, help=help)]
 
 
 def _arrays(

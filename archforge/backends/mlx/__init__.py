@@ -31,6 +31,7 @@ class MlxBackend:
     """The backend of MLX. Values are lazy `mlx.core.array`s until they leave."""
 
     name: str = "mlx"
+    recomputes: bool = False
     dtypes: tuple[str, ...] = ("float32", "float16", "bfloat16")
 
     def preference(self) -> int:

@@ -3,7 +3,9 @@
 One forward pass is traced, with parameters as the op files have them. The loss is computed in NumPy from the
 outputs as soon as they are there; what MLX differentiates is the sum of the outputs times the gradients that
 the loss gave, which has the same derivatives. MLX gives all gradients together, at the end. At ties of max
-pooling the last of the largest gets the gradient, not the first as in torch.
+pooling the last of the largest gets the gradient, not the first as in torch. While MLX traces it keeps all
+values, also those within `mx.checkpoint` (MLX 0.32.4: of a chain of 3 x 20 operations 121 values of 121, with
+and without), so that steps forward again are of no use here, and are not made.
 """
 
 from __future__ import annotations
@@ -22,8 +24,9 @@ from archforge.ir import Backward, Node
 from archforge.ops.base import Array
 from archforge.ops.batch_norm import BatchNorm
 from archforge.plan import Kernel
-from archforge.plan.backward import TrainingPlan, TrainingStep
+from archforge.plan.backward import TrainingPlan
 from archforge.plan.learner import Completed, Learned, OutputGradients
+from archforge.plan.training_step import TrainingStep
 
 __all__ = ["MlxLearner"]
 

@@ -36,6 +36,7 @@ class NumbaBackend:
     """Float32 on the CPU. Values are places on a tape (`runtime/tape.py`)."""
 
     name: str = "numba"
+    recomputes: bool = True
     dtypes: tuple[str, ...] = ("float32",)
     # Kernels by use; None for those that are kept.
     choices: Mapping[str, str] | None = field(default=None, hash=False)

@@ -28,6 +28,7 @@ class NumpyBackend:
     """The backend of NumPy. Values are arrays: [N, *shape] in float64, [N, *spatial, C] in float32."""
 
     name: str = "numpy"
+    recomputes: bool = True
     dtypes: tuple[str, ...] = ("float32", "float64")
 
     def preference(self) -> int:

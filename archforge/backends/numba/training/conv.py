@@ -221,14 +221,17 @@ def linear(op: Linear, x: TensorType) -> TrainingKernel:
     window = Window2d.of_one_pixel(pixels)
 
     def forward(on: NodeOnTape, x: TapeValue) -> TapeValue:
-        x = on.saved["x"] = along(x, axis)
+        seen = along(x, axis)
+        on.saved["x"] = x, seen
         weight = packed_weights(on.tape, layout, DenseWeights.forward(on.params["weight"], 1))
         bias = packed_bias(on.tape, layout, on.params.get("bias"))
         ending = Ending.of(on.tape.output(shape, axis), None, Epilogue(activation=on.activation))
-        return record_conv(PackedConv(window, layout, weight, bias), x, ending)
+        return record_conv(PackedConv(window, layout, weight, bias), seen, ending)
 
     def backward(on: NodeOnTape, way: WayBack) -> Sequence[TapeValue | None]:
-        x: TapeValue = on.saved["x"]
+        given, x = on.saved["x"]
+        if way.inputs[0] is not given:  # it was computed again, and this layer was not
+            x = along(way.inputs[0], axis)
         output, dy = (along(value, axis) for value in (way.output, way.dy))
         dy = gradient_before(on.activation, output, dy, on.gradient("bias"))
         weight_gradient(window, layout, x, dy, on.gradient("weight"))

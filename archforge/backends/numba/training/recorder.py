@@ -16,8 +16,9 @@ from archforge.backends.numba.runtime.tape import Tape, TapeValue
 from archforge.backends.numba.training.kernel import GradientArray, NodeOnTape, TrainingKernel, WayBack
 from archforge.ir import Backward, Node
 from archforge.ops.base import Array
-from archforge.plan.backward import TrainingPlan, TrainingStep
+from archforge.plan.backward import TrainingPlan
 from archforge.plan.learner import Completed, OutputGradients
+from archforge.plan.training_step import TrainingStep
 
 __all__ = ["Batch", "TapeRecorder", "TrainedNodes"]
 
@@ -78,7 +79,7 @@ class TapeRecorder:
         self._loss()
         for step in self._plan.backward:
             if step.node.name not in absorbed:
-                self._backward(step)
+                (self._forward if step.again else self._backward)(step)
             if tells and step.completes:
                 self._tell(step.completes)
         return self._tape
@@ -126,7 +127,8 @@ class TapeRecorder:
         def compute(*arrays: Array) -> tuple[Array]:
             batch = self._batch()
             made = node.op.train(params, *arrays, draw=batch.draws(node.name))
-            batch.saved[node.name] = made.saved
+            if step.saves:
+                batch.saved[node.name] = made.saved
             batch.buffers |= {step.params[name]: array for name, array in made.buffers.items()}
             return (made.output,)
 
@@ -139,7 +141,7 @@ class TapeRecorder:
     def _loss(self) -> None:
         """Record the call of the loss, with the gradients that the way back needs of it."""
         self._tape.current = "loss"
-        outputs, reached = self._plan.outputs, {step.node.name for step in self._plan.backward}
+        outputs, reached = self._plan.outputs, {step.node.name for step in self._plan.gradients}
         wanted = [name for name in outputs if name in reached]
 
         def compute(*arrays: Array) -> list[Array]:
@@ -194,7 +196,7 @@ class TapeRecorder:
 
             inputs = tuple(seen(value, "inputs" in reads) for value in back.inputs)
             output = seen(back.output, "output" in reads)
-            saved = self._batch().saved.pop(node.name)
+            saved = self._batch().saved.pop(node.name, None)
             found = node.op.gradient(
                 Backward(params, inputs, output, saved, dy, bool(wanted), step.of_params)
             )
