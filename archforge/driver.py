@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from archforge.data.manifest import BuildFolder
     from archforge.data.stored_arrays import LazyArrays
     from archforge.export import ExportContent, Refusal, Target
+    from archforge.interchange.converted_weights import Choices, ConvertedWeights
     from archforge.plan import Backend, Compiling, Executable, GraphCompiler, Shapes
     from archforge.weights.golden import Deviation, Golden
 
@@ -320,13 +321,15 @@ def given_weights(
     """Weights by name, those of a file not yet read; None for fresh ones. With a prefix, only those whose
     names begin with it, without it. Raises E0601, E0605 for what is no mapping, and E0001 for a prefix that
     no name has."""
-    from archforge.data.arrays import read_weights
+    from archforge.data.arrays import read_weights, require_own_layout
     from archforge.weights.given import by_name, without_prefix
 
     if weights is None:
         if prefix:
             fail("E0001", f"the prefix `{prefix}` is of given weights, and there are none")
         return None
+    if isinstance(weights, str | Path):
+        require_own_layout(weights)
     arrays = read_weights(weights) if isinstance(weights, str | Path) else by_name(weights)
     return without_prefix(arrays, prefix)
 
@@ -462,6 +465,54 @@ def verify(
     outputs, taps = executable.run({next(iter(network.graph.inputs)): rule_input(golden.input_shape)})
     found = golden.compare_taps({tap: taps[name] for tap, name in names.items()})
     return golden.compare_output(next(iter(outputs.values()))), found
+
+
+# Weights of other frameworks
+
+
+def convert_weights(
+    spec: Spec,
+    path: str | Path,
+    profile: str | None = None,
+    *,
+    settings: Mapping[str, Argument] | None = None,
+    input_shape: InputShape | None = None,
+    prefix: str = "",
+    choices: Choices | None = None,
+) -> ConvertedWeights:
+    """The weights of a file under the names and in the layouts of a network, not yet read.
+
+    profile: the one that most names of the file are of, by default. Raises what does not match, of the spec's
+    first profile where none does, and E0606 for several profiles that compute something else.
+    """
+    from archforge.analysis.fitting_profile import equal_wiring
+    from archforge.data.arrays import read_weights
+    from archforge.interchange.converted_weights import Choices, converted
+    from archforge.weights.given import without_prefix
+
+    given = without_prefix(read_weights(path), prefix)
+    choices = choices or Choices()
+    if profile is not None:
+        network = analyse(spec, profile, settings=settings, input_shape=input_shape)
+        return converted(network, Path(path), given, choices)
+    found: list[ConvertedWeights] = []
+    mistakes: list[DiagnosticError] = []
+    for network in _every_profile(spec, settings, input_shape):
+        try:
+            made = converted(network, Path(path), given, choices)
+        except DiagnosticError as error:
+            mistakes.append(error)
+        else:
+            if not any(equal_wiring(network, other.network) for other in found):
+                found.append(made)
+    if not found:
+        raise mistakes[0]
+    most = max(made.matching.named for made in found)
+    nearest = [made for made in found if made.matching.named == most]
+    if len(nearest) > 1:
+        names = ", ".join(f"`{made.network.profile}`" for made in nearest)
+        fail("E0606", f"the weights fit several profiles of {spec.name}: {names}", help="--profile NAME")
+    return nearest[0]
 
 
 # Build

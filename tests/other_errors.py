@@ -39,6 +39,7 @@ from archforge.spec.resolve.library import find_spec
 from archforge.training.ranks.agreement import require_alike
 from archforge.training.ranks.engines import engine_of
 from archforge.training.ranks.group import RankGroup
+from archforge.weights.matching import matching
 from tests.recipe_cases import part
 from tests.thread_ranks import Threads, in_ranks
 
@@ -67,6 +68,16 @@ class _Bare(NumpyBackend):
 
 def _compile(weights: Any = None, **options: Any) -> Any:
     return archforge.compile(SPEC, profile="narrow", weights=weights, **options)
+
+
+def _match_branches() -> None:
+    branches = {**SPEC, "profiles": {"narrow": {}}, "graph": [{"add": [[{"conv": 2}], [{"conv": 2}]]}]}
+    arrays = {
+        f"{name}.{part}": a
+        for name in "ab"
+        for part, a in zip(("weight", "bias"), FITTING.values(), strict=True)
+    }
+    matching(archforge.load(branches).graph, arrays, in_order=True)
 
 
 def _run_on_missing_data() -> None:
@@ -153,6 +164,7 @@ OTHERS: dict[str, Callable[[], object]] = {
     "E0607": lambda: _compile(FITTING)(np.zeros((1, 1, 4, 4))),
     "E0608": lambda: _compile(FITTING, taps=["cnv"]),
     "E0609": lambda: split(open_data(None, (1, 28, 28)), limit=1_800),
+    "E0610": _match_branches,
     "E0701": lambda: _compile(backend="nunpy"),
     "E0702": _strict_plan,
     "E0703": lambda: _compile(backend="numpy", dtype="int8"),

@@ -228,9 +228,9 @@ OTHER_KINDS: dict[str, tuple[bytes, str, str]] = {
     "torch": (zipped("archive/data.pkl", "archive/data/0"), "torch.save", "ends in .pth"),
     "script": (zipped("script/data/0", "script/code/a.py"), "torch.jit", "torch.jit.load"),
     "pickle": (pickle.dumps({"a": 1}), "a pickle", "ends in .pth"),
-    "hdf5": (b"\x89HDF\r\n\x1a\n\0\0", "Keras", "numpy.savez"),
-    "keras": (zipped("metadata.json", "config.json", "model.weights.h5"), "Keras", "numpy.savez"),
-    "onnx": (b"\x08\x08\x12\x07pytorch", "an ONNX model", "initializer"),
+    "hdf5": (b"\x89HDF\r\n\x1a\n\0\0", "Keras", "ends in ."),
+    "keras": (zipped("metadata.json", "config.json", "model.weights.h5"), "Keras", "ends in ."),
+    "onnx": (b"\x08\x08\x12\x07pytorch", "an ONNX model", "ends in .onnx"),
     "gzip": (gzip.compress(b"content"), "a compressed file", "unpack"),
     "gguf": (b"GGUF\3\0\0\0", "GGUF", ""),
 }

@@ -16,7 +16,7 @@ from archforge.spec.resolve.sources import settings_of
 from archforge.weights.bind import COUNTER, bind, shape_of
 from archforge.weights.given import copies, copies_diagnostic, prefix_diagnostic, prefixes, shard_diagnostic
 
-__all__ = ["fitting", "with_setting"]
+__all__ = ["equal_wiring", "fitting", "with_setting"]
 
 
 # A profile nearly fits if at most one in so many names and shapes of its parameters differs.
@@ -36,7 +36,7 @@ def fitting(networks: Sequence[Network], given: Mapping[str, Any]) -> Network:
         misfit = _misfits(network, given)
         if misfit:
             misfits[network.profile] = misfit
-        elif not any(_wiring(network) == _wiring(other) for other in fits):
+        elif not any(equal_wiring(network, other) for other in fits):
             fits.append(network)
     if len(fits) == 1:
         return fits[0]
@@ -112,6 +112,11 @@ def _setting_that_fits(network: Network, given: Mapping[str, Any]) -> str:
                 if all(shape_of(given[n]) == d.shape for n, d in graph.params().items() if n in given):
                     return f"{name}={then}"
     return ""
+
+
+def equal_wiring(network: Network, other: Network) -> bool:
+    """True for networks that compute the same from the same weights."""
+    return _wiring(network) == _wiring(other)
 
 
 def _wiring(network: Network) -> list[tuple[Any, ...]]:

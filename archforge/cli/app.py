@@ -16,7 +16,7 @@ from archforge.errors import Diagnostic, DiagnosticError, InternalError
 
 __all__ = ["app_for"]
 
-# Where the function of each command is; the help lists them in this order.
+# Where the function of each command is; the help lists them in this order. One of two words is in a group.
 COMMANDS = {
     "build": "build.build",
     "export": "export.export",
@@ -26,6 +26,7 @@ COMMANDS = {
     "info": "info.info",
     "run": "run.run",
     "verify": "verify.verify",
+    "weights convert": "weights_convert.convert",
     "train": "train.train",
     "evaluate": "evaluate.evaluate",
     "bench": "bench.bench",
@@ -35,6 +36,7 @@ COMMANDS = {
     "new": "new.new",
     "schema": "schema.schema",
 }
+GROUPS = {"weights": "Files of weights."}
 
 
 class Command(TyperCommand):
@@ -90,11 +92,21 @@ def app_for(arguments: Sequence[str]) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_options)
-    named = [a for a in arguments[:1] if a in COMMANDS]
+    named = [c for c in COMMANDS if arguments[:1] == c.split()[:1]]
+    groups: dict[str, typer.Typer] = {"": app}
     for command in named or COMMANDS:
+        group, _, word = command.rpartition(" ")
+        if group not in groups:
+            groups[group] = typer.Typer(no_args_is_help=True)
+            groups[group].callback()(_nothing)  # without which a group of one command would be that command
+            app.add_typer(groups[group], name=group, help=GROUPS[group])
         module, _, function = COMMANDS[command].partition(".")
-        app.command(command, cls=Command)(getattr(import_module(f"archforge.cli.{module}"), function))
+        groups[group].command(word, cls=Command)(getattr(import_module(f"archforge.cli.{module}"), function))
     return app
+
+
+def _nothing() -> None:
+    pass
 
 
 def _version(wanted: bool) -> None:

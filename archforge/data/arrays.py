@@ -6,40 +6,63 @@ Nothing that a file holds is executed: pickles are refused.
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from archforge.atomic_files import written_beside
+from archforge.data.frameworks.caffe import read_caffe
+from archforge.data.frameworks.keras import read_hdf5, read_keras
+from archforge.data.frameworks.onnx import read_onnx
+from archforge.data.frameworks.tfjs import read_tfjs
 from archforge.data.frameworks.torch import read_torch
 from archforge.data.npy import read_npy, read_npz
 from archforge.data.opened_files import endings, opened, refuse_name
 from archforge.data.safetensors import read_safetensors, write_safetensors
 from archforge.data.sharded import INDEX, read_sharded
-from archforge.data.stored_arrays import StoredArray
+from archforge.data.stored_arrays import LazyArrays, StoredArray
 from archforge.errors import did_you_mean, fail
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 
-__all__ = ["WEIGHTS", "FileFormat", "npz_writer", "read_inputs", "read_weights", "write_arrays"]
+__all__ = [
+    "WEIGHTS",
+    "FileFormat",
+    "npz_writer",
+    "read_inputs",
+    "read_weights",
+    "require_own_layout",
+    "weights_format",
+    "write_arrays",
+]
 
 
 class FileFormat(NamedTuple):
-    """A format of arrays by name: the endings of its files' names, and its reader. read: takes the opened
-    file, its path, and words for messages."""
+    """A format of arrays by name: the endings of its files' names, and its reader.
+
+    read: takes the opened file, its path, and words for messages. in_order: the arrays are in an order in
+    which a network computes. channels_last: what is flattened had its channels last.
+    """
 
     endings: tuple[str, ...]
     read: Callable[[BinaryIO, Path, str], dict[str, StoredArray]]
+    in_order: bool = True
+    channels_last: bool = False
 
 
 # Formats of weights.
 WEIGHTS = (
-    FileFormat((".safetensors",), read_safetensors),
+    FileFormat((".safetensors",), read_safetensors, in_order=False),  # its library sorts them
     FileFormat((".npz",), read_npz),
-    FileFormat((INDEX,), read_sharded),
+    FileFormat((INDEX,), read_sharded, in_order=False),
     FileFormat((".pth", ".pt", ".pth.tar", ".ckpt", ".bin"), read_torch),
+    FileFormat((".h5", ".hdf5"), read_hdf5, channels_last=True),
+    FileFormat((".keras",), read_keras, channels_last=True),
+    FileFormat((".json",), read_tfjs, channels_last=True),
+    FileFormat((".caffemodel",), read_caffe),
+    FileFormat((".onnx",), read_onnx),
 )
 
 
@@ -47,6 +70,20 @@ def read_weights(path: str | Path) -> dict[str, StoredArray]:
     """The arrays of a file of weights by name, which are read when they are used. Of safetensors in several
     files, `path` is the index. Raises E0601."""
     return _read(Path(path), WEIGHTS, "weights")
+
+
+def weights_format(path: str | Path) -> FileFormat:
+    """The format of a file of weights, by its name. Raises E0601."""
+    return _format(Path(path), WEIGHTS)[1]
+
+
+def require_own_layout(path: str | Path) -> None:
+    """Raises E0601 for a file whose arrays can need another order than a network's, whatever their names
+    are."""
+    path = Path(path)
+    if weights_format(path).channels_last:
+        help = f"archforge weights convert {path} --to SPEC -o weights.safetensors"
+        fail("E0601", f"the weights in {path} have channels last, and must be converted first", help=help)
 
 
 def read_inputs(path: str | Path, names: Sequence[str]) -> dict[str, StoredArray]:
@@ -77,8 +114,9 @@ def read_inputs(path: str | Path, names: Sequence[str]) -> dict[str, StoredArray
     return {n: arrays[n] for n in names}
 
 
-def write_arrays(path: str | Path, arrays: Mapping[str, Array]) -> None:
-    """Write arrays by name as .safetensors or .npz, the same bytes each time. Raises E0705."""
+def write_arrays(path: str | Path, arrays: LazyArrays) -> None:
+    """Write arrays by name as .safetensors or .npz, the same bytes each time; one in a file is read when it
+    is written. Raises E0705."""
     path = Path(path)
     writers = {".safetensors": write_safetensors, ".npz": _write_npz}
     writer = writers.get(path.suffix)
@@ -99,19 +137,27 @@ def npz_writer(path: Path) -> Iterator[Callable[[str, Array], None]]:
 
 
 def _read(path: Path, formats: Sequence[FileFormat], what: str) -> dict[str, StoredArray]:
-    endings = {ending: each for each in formats for ending in each.endings}
-    ending = next((e for e in endings if path.name.lower().endswith(e)), None)
-    if ending is None:
-        refuse_name(path, endings)
+    ending, found = _format(path, formats)
     what = f"{ending[1:]} file of {what}"
-    with opened(path, what, takes=endings[ending].endings[0], known=endings) as file:
-        return endings[ending].read(file, path, what)
+    known = [ending for each in formats for ending in each.endings]
+    with opened(path, what, takes=found.endings[0], known=known) as file:
+        return found.read(file, path, what)
 
 
-def _write_npz(file: BinaryIO, arrays: Mapping[str, Array]) -> None:
+def _format(path: Path, formats: Sequence[FileFormat]) -> tuple[str, FileFormat]:
+    """The ending of a file's name, the longest that is known, and its format. Raises E0601."""
+    endings = {ending: each for each in formats for ending in each.endings}
+    fits = [ending for ending in endings if path.name.lower().endswith(ending)]
+    if not fits:
+        refuse_name(path, endings)
+    ending = max(fits, key=len)
+    return ending, endings[ending]
+
+
+def _write_npz(file: BinaryIO, arrays: LazyArrays) -> None:
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, array in arrays.items():
-            _write_member(archive, name, array)
+            _write_member(archive, name, np.asarray(array))
 
 
 def _write_member(archive: zipfile.ZipFile, name: str, array: Array) -> None:

@@ -60,14 +60,6 @@ def _read_here(words: str, ending: str, *, runs_code: bool = False) -> FileKind:
     return FileKind(words, f"weights of it are read from a name that ends in {ending}", runs_code, ending)
 
 
-_KERAS = (
-    "in Keras: load the model, and numpy.savez('weights.npz', **arrays) with its arrays under the network's "
-    "names"
-)
-_ONNX = (
-    "in Python: numpy.savez('weights.npz', **{t.name: onnx.numpy_helper.to_array(t) "
-    "for t in onnx.load(FILE).graph.initializer})"
-)
 _SCRIPT = "in torch: torch.save(torch.jit.load(FILE).state_dict(), 'weights.pth')"
 _UNPACK = "unpack it first"
 
@@ -96,15 +88,16 @@ _KINDS: tuple[tuple[Callable[[bytes], bool], FileKind], ...] = (
         ),
     ),
     (
-        lambda head: (
-            head.startswith(b"\x89HDF\r\n\x1a\n")
-            or (head.startswith(b"PK") and b"metadata.json" in head[:200])
-        ),
-        FileKind("a file of Keras or HDF5", _KERAS),
+        lambda head: head.startswith(b"\x89HDF\r\n\x1a\n"),
+        _read_here("a file of HDF5, as Keras writes", ".h5"),
+    ),
+    (
+        lambda head: head.startswith(b"PK") and b"metadata.json" in head[:200],
+        _read_here("a file of Keras", ".keras"),
     ),
     (
         lambda head: head[:1] == b"\x08" and 1 <= head[1] <= 20 and head[2:3] in b"\x12\x1a\x22\x2a\x3a",
-        FileKind("an ONNX model", _ONNX),
+        _read_here("an ONNX model", ".onnx"),
     ),
     (
         lambda head: head.startswith((GZIP, b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf")),

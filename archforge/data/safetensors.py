@@ -12,15 +12,13 @@ import math
 import os
 import struct
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO, NamedTuple
 
-from archforge.data.memory_map import mapped
-from archforge.data.stored_arrays import FileVersion, StoredArray, widened
+from archforge.data.mapped_arrays import Elements, mapped_array
+from archforge.data.stored_arrays import FileVersion, LazyArrays, StoredArray
 from archforge.json_text import unique
-from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 
 __all__ = ["read_metadata", "read_safetensors", "write_safetensors"]
@@ -67,7 +65,7 @@ def read_metadata(file: BinaryIO) -> dict[str, str]:
 
 
 def write_safetensors(
-    file: BinaryIO, arrays: Mapping[str, Array], texts: Mapping[str, str] = MappingProxyType({})
+    file: BinaryIO, arrays: LazyArrays, texts: Mapping[str, str] = MappingProxyType({})
 ) -> None:
     """Write arrays in their order, and texts by name into the header. Raises ValueError for a dtype that the
     format lacks."""
@@ -77,13 +75,14 @@ def write_safetensors(
         code = array.dtype.newbyteorder("<").str
         if code not in _NAMES:
             raise ValueError(f"`{name}` is {array.dtype}, which safetensors cannot hold")
-        offsets = [position, position + array.nbytes]
+        offsets = [position, position + array.size * array.dtype.itemsize]
         header[name] = {"dtype": _NAMES[code], "shape": list(array.shape), "data_offsets": offsets}
         position = offsets[1]
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # so that the data is aligned
     file.write(struct.pack("<Q", len(text)) + text)
-    for array in arrays.values():
+    for given in arrays.values():
+        array = np.asarray(given)
         file.write(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
 
 
@@ -113,11 +112,15 @@ class HeaderEntry(NamedTuple):
 
     def stored(self, file: FileVersion, start: int) -> StoredArray:
         """The array as one of a file whose header ends at `start`."""
-        read = partial(_read, self, start)
-        if self.dtype == "BF16":
-            return StoredArray(file, self.shape, np.dtype(np.float32), "bfloat16", read)
-        dtype = np.dtype(_DTYPES.get(self.dtype, "V"))
-        return StoredArray(file, self.shape, dtype, str(dtype) if self.dtype in _DTYPES else self.dtype, read)
+        return mapped_array(file, self.name, self.shape, _elements(self.dtype), start + self.begin)
+
+
+def _elements(dtype: str) -> Elements:
+    if dtype == "BF16":
+        return Elements("bfloat16", _DTYPES[dtype])
+    return (
+        Elements(str(np.dtype(_DTYPES[dtype])), _DTYPES[dtype]) if dtype in _DTYPES else Elements(dtype, "")
+    )
 
 
 def _entry(name: str, fields: Any) -> HeaderEntry:
@@ -134,14 +137,3 @@ def _entry(name: str, fields: Any) -> HeaderEntry:
     if end - begin != size:
         raise ValueError(f"`{name}` has {end - begin} bytes, too many or too few for {shape} of {dtype}")
     return HeaderEntry(name, dtype, shape, begin, end)
-
-
-def _read(entry: HeaderEntry, start: int, file: BinaryIO) -> Array:
-    """The elements of an array, mapped into memory. Raises ValueError for a dtype that NumPy lacks."""
-    if entry.dtype not in _DTYPES:
-        raise ValueError(f"`{entry.name}` has the dtype {entry.dtype}, which NumPy cannot hold")
-    code = _DTYPES[entry.dtype]
-    if entry.begin == entry.end:
-        return np.empty(entry.shape, np.float32 if entry.dtype == "BF16" else code)
-    array: Array = mapped(file, start + entry.begin, entry.end - entry.begin).view(code).reshape(entry.shape)
-    return widened(array) if entry.dtype == "BF16" else array

@@ -10,7 +10,8 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -81,11 +82,19 @@ class StoredArray:
     def __len__(self) -> int:
         return self.shape[0]
 
+    def changed(self, shape: tuple[int, ...], change: Callable[[Array], Array]) -> StoredArray:
+        """An array of this shape and the same dtype, that `change` makes of this one when it is read."""
+        return replace(self, shape=shape, read=partial(_changed, self.read, change))
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         """The elements. Raises E0601 if the file has changed since, or is damaged."""
         with self.file.opened() as file:
             array = self.read(file)
-        return array if dtype is None else array.astype(dtype, copy=False)
+        return array.astype(array.dtype if dtype is None else dtype, copy=bool(copy))
+
+
+def _changed(read: Callable[[BinaryIO], Array], change: Callable[[Array], Array], file: BinaryIO) -> Array:
+    return np.ascontiguousarray(change(read(file)))
 
 
 LazyArrays = Mapping[str, Array | StoredArray]

@@ -20,8 +20,9 @@ from typing import Any, BinaryIO, NamedTuple
 
 from archforge.data.frameworks.pickles import MOST_BYTES, RefusedGlobals, read_pickle
 from archforge.data.frameworks.torch_tensors import GLOBALS, Storages, TorchTensor
+from archforge.data.mapped_arrays import Elements
 from archforge.data.memory_map import mapped
-from archforge.data.stored_arrays import FileVersion, StoredArray, widened
+from archforge.data.stored_arrays import FileVersion, StoredArray
 from archforge.data.zip_members import content_at
 from archforge.errors import fail, listed
 from archforge.hardware import require_memory
@@ -197,30 +198,25 @@ def _parts(value: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def _stored(tensor: TorchTensor, version: FileVersion, begin: int, order: str) -> StoredArray:
-    dtype = tensor.dtype
-    read = partial(_read, tensor, begin, order)
-    if dtype.name == "bfloat16":
-        return StoredArray(version, tensor.shape, np.dtype(np.float32), dtype.name, read)
-    return StoredArray(version, tensor.shape, np.dtype(dtype.code or "V"), dtype.name, read)
+    code = f"{order}{tensor.dtype.code}" if tensor.dtype.code else ""
+    elements = Elements(tensor.dtype.name, code)
+    dtype = elements.dtype.newbyteorder("=")
+    return StoredArray(version, tensor.shape, dtype, elements.name, partial(_read, tensor, elements, begin))
 
 
-def _read(tensor: TorchTensor, begin: int, order: str, file: BinaryIO) -> Array:
-    """The elements of a tensor in C order, mapped into memory where they lie so in the file and as the
-    machine has them. Raises ValueError for a dtype that NumPy lacks, and E0706."""
-    dtype = tensor.dtype
-    if not dtype.code:
-        raise ValueError(f"one of its tensors has the dtype {dtype.name}, which NumPy cannot hold")
-    code = np.dtype(f"{order}{dtype.code}")
+def _read(tensor: TorchTensor, elements: Elements, begin: int, file: BinaryIO) -> Array:
+    """The elements of a tensor in C order, mapped into memory where they lie so in the file, aligned and in
+    the machine's order of bytes. Raises ValueError for a dtype that NumPy lacks, and E0706."""
+    if not elements.code:
+        raise ValueError(f"one of its tensors has the dtype {elements.name}, which NumPy cannot hold")
+    size, native = tensor.dtype.size, elements.dtype.newbyteorder("=")
     if not tensor.span:
-        return np.empty(tensor.shape, np.float32 if dtype.name == "bfloat16" else code.newbyteorder("="))
-    flat = mapped(file, begin, tensor.span * dtype.size).view(code)
+        return np.empty(tensor.shape, native)
+    flat = mapped(file, begin, tensor.span * size).view(elements.code)
     # Along an axis of one element nothing is stepped, and its stride may be any.
-    strides = tuple(
-        dtype.size * step if n > 1 else 0 for n, step in zip(tensor.shape, tensor.strides, strict=True)
-    )
+    steps = zip(tensor.shape, tensor.strides, strict=True)
+    strides = tuple(size * step if n > 1 else 0 for n, step in steps)
     array = np.lib.stride_tricks.as_strided(flat, tensor.shape, strides, writeable=False)
-    if dtype.name == "bfloat16":
-        return widened(np.asarray(array, np.uint16, order="C"))
     if not array.flags.c_contiguous or not array.flags.aligned:
-        require_memory(array.size * dtype.size, "the tensor")
-    return np.require(array, code.newbyteorder("="), ["C_CONTIGUOUS", "ALIGNED"])
+        require_memory(array.size * size, "the tensor")
+    return np.require(elements.decoded(array), native, ["C_CONTIGUOUS", "ALIGNED"])

@@ -1,0 +1,162 @@
+"""`archforge weights convert`: a file of weights as one with a network's names and layouts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from archforge import driver
+from archforge.cli.options import (
+    WEIGHTS_FILES,
+    JsonOption,
+    SetOption,
+    SizeOption,
+    Warnings,
+    WarningsOption,
+    WeightsPrefixOption,
+    heed,
+    input_shape,
+    settings,
+)
+from archforge.cli.output import counted, print_json, table
+from archforge.cli.progress import Progress
+from archforge.data.arrays import write_arrays
+from archforge.errors import fail
+from archforge.interchange.converted_weights import Choices, ConvertedWeights, read_mapping, write_mapping
+from archforge.ir import by_x
+from archforge.paths import is_folder, is_there
+
+__all__ = ["convert"]
+
+ENDINGS = (".safetensors", ".npz")
+
+
+def convert(
+    file: Annotated[str, typer.Argument(metavar="FILE", help=f"What to convert: {WEIGHTS_FILES}.")],
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to", "-t", metavar="SPEC", help="The network: a spec's file, or its name in the zoo."
+        ),
+    ],
+    output: Annotated[
+        str,
+        typer.Option("--output", "-o", metavar="FILE", help="The .safetensors or .npz file to write."),
+    ],
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            "--profile",
+            "-p",
+            metavar="NAME",
+            help="A profile of the spec. Default: the one whose parameters the file has.",
+        ),
+    ] = None,
+    mapping: Annotated[
+        str | None,
+        typer.Option(
+            "--mapping",
+            metavar="FILE",
+            help="A JSON file that says which array a parameter takes. What it says counts first; the whole "
+            "mapping is then written to it.",
+        ),
+    ] = None,
+    leave: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--leave", metavar="PATTERN", help="Leave out the arrays of these names: 'aux*'; may be repeated."
+        ),
+    ] = None,
+    by_order: Annotated[
+        bool,
+        typer.Option(
+            "--by-order",
+            help="Where layers of equal shapes are in branches side by side, take the order of the network.",
+        ),
+    ] = False,
+    prefix: WeightsPrefixOption = "",
+    shape: SizeOption = None,
+    set: SetOption = None,
+    warnings: WarningsOption = Warnings.DEFAULT,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the weights of a file under a network's names and in its layouts, and print which became which.
+
+    Arrays are matched as the mapping says, by name, and what is left by order and shape. What cannot be
+    matched, or in several ways, is refused, all together, and nothing is written.
+    """
+    target = _target(output)
+    given = read_mapping(Path(mapping)) if mapping and is_there(mapping) else {}
+    with Progress(f"converting {file}") as progress:
+        made = driver.convert_weights(
+            driver.open_spec(to),
+            file,
+            profile,
+            settings=settings(set),
+            input_shape=input_shape(shape),
+            prefix=prefix,
+            choices=Choices(given, tuple(leave or ()), by_order),
+        )
+        with progress.paused():
+            heed(made.network.warnings, warnings)
+        write_arrays(target, made.arrays)
+    if mapping:
+        write_mapping(Path(mapping), made, file)
+    if as_json:
+        print_json(_as_json(made, file, target))
+        return
+    _print(made)
+    print(f"wrote {target.as_posix()}")
+    if mapping:
+        print(f"wrote {mapping}")
+
+
+def _target(output: str) -> Path:
+    path = Path(output)
+    if path.suffix not in ENDINGS:
+        fail(
+            "E0705", f"`{path}` is no name of a {' or a '.join(ENDINGS)} file", help="-o weights.safetensors"
+        )
+    if is_folder(path):
+        fail("E0705", f"cannot write {path}: it is a folder")
+    if not is_folder(path.parent):
+        fail("E0705", f"cannot write {path}: there is no folder {path.parent}")
+    return path
+
+
+def _print(made: ConvertedWeights) -> None:
+    found = made.matching.parameters
+    rows = [
+        (name, by_x(made.arrays[name].shape) or "scalar", m.source, _how(m.how, made.flattened.get(name)))
+        for name, m in found.items()
+    ]
+    print(table(("parameter", "shape", "array of the file", "matched by"), rows))
+    ways = [m.how for m in found.values()]
+    by = ", ".join(f"{ways.count(way)} by {way}" for way in dict.fromkeys(ways))
+    print(f"{made.network.name}, profile {made.network.profile}: {counted(len(found), 'array')}, {by}")
+    reasons = list(made.matching.left.values())
+    for reason in dict.fromkeys(reasons):
+        print(f"left out: {counted(reasons.count(reason), 'array')}, {reason}")
+
+
+def _how(how: str, flattened: tuple[int, ...] | None) -> str:
+    return how if flattened is None else f"{how}; columns from {by_x((*flattened[1:], flattened[0]))}"
+
+
+def _as_json(made: ConvertedWeights, file: str, target: Path) -> dict[str, object]:
+    return {
+        "name": made.network.name,
+        "profile": made.network.profile,
+        "weights": file,
+        "file": target.as_posix(),
+        "parameters": [
+            {"name": name, "shape": list(made.arrays[name].shape), "array": m.source, "by": m.how}
+            | ({"flattened": list(made.flattened[name])} if name in made.flattened else {})
+            for name, m in made.matching.parameters.items()
+        ],
+        "left": dict(made.matching.left),
+        "warnings": [w.to_json() for w in made.network.warnings],
+        "ok": True,
+    }

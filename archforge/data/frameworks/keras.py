@@ -1,0 +1,272 @@
+"""Weights of Keras in HDF5, alone or with their model, and in `.keras` archives, without Keras: with h5py.
+
+Before Keras 3 a file says in attributes which layers there are, `layer_names`, and which arrays each of them
+has, `weight_names`. Keras 3 numbers them instead: `layers/conv2d_1/vars/0` is the first array of the second
+layer of that class, in the order of the model's description, which a `.keras` archive holds beside them.
+Source: keras/src/legacy/saving/legacy_h5_format.py, keras/src/saving/saving_lib.py.
+
+Links and arrays that lie elsewhere are not followed, and Python in a model's description is not looked at.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import re
+import zipfile
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from archforge.data.frameworks.keras_layers import named_as_here
+from archforge.data.opened_files import DEFLATED
+from archforge.data.stored_arrays import FileVersion, StoredArray
+from archforge.data.zip_members import content_at
+from archforge.errors import fail
+from archforge.json_text import unique
+from archforge.ops.base import Array
+from archforge.ops.lazy_numpy import np
+
+__all__ = ["read_hdf5", "read_keras"]
+
+WEIGHTS, DESCRIPTION = "model.weights.h5", "config.json"
+LONGEST_DESCRIPTION = 1 << 26  # bytes
+DEEPEST = 32  # models in models
+FILTERS = {"gzip", "shuffle", "fletcher32", None}
+
+# Arrays of Keras 3's layers, in the order of their numbers.
+_NUMBERED = {
+    "BatchNormalization": ("gamma", "beta", "moving_mean", "moving_variance"),
+    "SeparableConv1D": ("depthwise_kernel", "pointwise_kernel", "bias"),
+    "SeparableConv2D": ("depthwise_kernel", "pointwise_kernel", "bias"),
+    **dict.fromkeys(("LSTM", "GRU", "SimpleRNN"), ("kernel", "recurrent_kernel", "bias")),
+    **dict.fromkeys(("LayerNormalization", "GroupNormalization"), ("gamma", "beta")),
+    "Embedding": ("embeddings",),
+    "PReLU": ("alpha",),
+}
+_KERNEL = ("kernel", "bias")
+_FLAGS = {"gamma": "scale", "beta": "center"}  # the settings of a norm that leave an array out
+_CELLS = ("LSTM", "GRU", "SimpleRNN")
+
+
+def read_hdf5(file: BinaryIO, path: Path, what: str) -> dict[str, StoredArray]:
+    """The arrays of a file of Keras before version 3, by layer, in the layouts of archforge.
+
+    Raises ValueError, what h5py raises, and E0601 where that is not installed.
+    """
+    version = FileVersion.of(file, path, what)
+    with _hdf5(file) as opened:
+        group = _member(opened, "model_weights") if "model_weights" in opened else opened
+        if "layer_names" not in group.attrs and "layer_names0" not in group.attrs:
+            raise ValueError(
+                "it has no `layer_names`: it is of Keras 3, and its .keras file is read, or not of Keras"
+            )
+        layers: dict[str, dict[str, StoredArray]] = {}
+        for layer in _texts(group, "layer_names"):
+            held = _member(group, layer)
+            names = _texts(held, "weight_names")
+            is_model = len({_scope(name, layer)[0] for name in names}) > 1
+            for name in names:
+                scope, part = _scope(name, layer)
+                scope = scope if is_model else layer
+                dataset = _member(held, name)
+                array = _stored(dataset, version, _read_hdf5)
+                if layers.setdefault(scope, {}).setdefault(part, array) is not array:
+                    raise ValueError(f"`{name}` is there twice")
+        config = opened.attrs.get("model_config")
+        kinds = {} if config is None else dict(_classes(config))
+    return named_as_here(layers, kinds)
+
+
+def read_keras(file: BinaryIO, path: Path, what: str) -> dict[str, StoredArray]:
+    """The arrays of a `.keras` archive by layer, in the layouts of archforge. Raises what `read_hdf5`
+    does."""
+    version = FileVersion.of(file, path, what)
+    with zipfile.ZipFile(file) as archive:
+        members = {m.filename: m for m in archive.infolist()}
+        if not {WEIGHTS, DESCRIPTION} <= members.keys():
+            raise ValueError(f"it has no {WEIGHTS} or no {DESCRIPTION}")
+        member = members[WEIGHTS]
+        if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1:
+            raise ValueError(f"{WEIGHTS} is compressed, which Keras never does")
+        if members[DESCRIPTION].file_size > LONGEST_DESCRIPTION:
+            raise ValueError(f"{DESCRIPTION} has more than {LONGEST_DESCRIPTION:,} bytes")
+        model = json.loads(archive.read(DESCRIPTION), object_pairs_hook=unique)
+    begin, size = content_at(file, member), member.file_size
+    if begin + size > version.size:
+        raise ValueError(f"{WEIGHTS} ends at byte {begin + size}, the file has {version.size}")
+    layers: dict[str, dict[str, StoredArray]] = {}
+    kinds: dict[str, str] = {}
+    with _hdf5(_FilePart(file, begin, size)) as opened:
+        for place, name, kind, settings in _numbered(model, "", 0):
+            group = _member(opened, f"{place}/vars") if f"{place}/vars" in opened else {}
+            parts = [p for p in _NUMBERED.get(kind, _KERNEL) if settings.get(_FLAGS.get(p, ""), True)]
+            if len(group) > len(parts):
+                raise ValueError(f"`{name}`, a {kind}, has {len(group)} arrays")
+            read = partial(_read_window, begin, size)
+            found = {
+                p: _stored(_member(group, str(i)), version, read)
+                for p, i in zip(parts, range(len(group)), strict=False)
+            }
+            if found and layers.setdefault(name, found) is not found:
+                raise ValueError(f"two of its layers are called `{name}`")
+            kinds[name] = kind
+    return named_as_here(layers, kinds)
+
+
+# Descriptions ----------------------------------------------------------------------------------------------
+
+
+def _numbered(model: Any, place: str, depth: int) -> Iterator[tuple[str, str, str, Mapping[str, Any]]]:
+    """The place, name, class and settings of each layer of a model in Keras 3, of the models in it too."""
+    if depth > DEEPEST:
+        raise ValueError(f"its models are more than {DEEPEST} deep")
+    counts: Counter[str] = Counter()
+    for layer in _layers(model):
+        kind, settings = str(layer.get("class_name")), layer.get("config")
+        word = _snake(kind)
+        number = f"_{counts[word]}" if counts[word] else ""
+        counts[word] += 1
+        inside = f"{place}/layers/{word}{number}".lstrip("/")
+        if _layers(layer):
+            yield from _numbered(layer, inside, depth + 1)
+        elif isinstance(settings, dict):
+            _refuse_channels_first(settings)
+            yield f"{inside}/cell" if kind in _CELLS else inside, str(settings.get("name")), kind, settings
+
+
+def _layers(model: Any) -> list[dict[str, Any]]:
+    config = model.get("config") if isinstance(model, dict) else None
+    layers = config.get("layers") if isinstance(config, dict) else config
+    return [layer for layer in layers if isinstance(layer, dict)] if isinstance(layers, list) else []
+
+
+def _snake(kind: str) -> str:
+    """The name of a class as Keras writes it in places: `BatchNormalization` is `batch_normalization`."""
+    words = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", kind))
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
+
+
+def _classes(config: Any) -> Iterator[tuple[str, str]]:
+    """Name and class of each layer of a model's description."""
+    if not isinstance(config, str | bytes) or len(config) > LONGEST_DESCRIPTION:
+        raise ValueError("its `model_config` is no text")
+    waiting = [json.loads(config)]
+    while waiting:
+        for layer in _layers(waiting.pop()):
+            waiting.append(layer)
+            settings = layer.get("config")
+            if isinstance(settings, dict):
+                _refuse_channels_first(settings)
+                yield str(settings.get("name")), str(layer.get("class_name"))
+
+
+def _refuse_channels_first(settings: Mapping[str, Any]) -> None:
+    """Raises ValueError: behind a `Flatten` of such a model, the columns of a matrix have another order."""
+    if settings.get("data_format") == "channels_first":
+        raise ValueError(f"its layer `{settings.get('name')}` has channels first, which is not read")
+
+
+def _scope(name: str, layer: str) -> tuple[str, str]:
+    """The layer of an array and its name there: `conv1/kernel:0`, in a model `net/conv1/kernel:0`."""
+    *scopes, part = name.split(":")[0].split("/")
+    scopes = [scope for scope in scopes if not re.fullmatch(r"(lstm|gru|simple_rnn)_cell(_\d+)?", scope)]
+    return ".".join(dict.fromkeys(scopes)) or layer, part
+
+
+# HDF5 ------------------------------------------------------------------------------------------------------
+
+
+def _hdf5(file: Any) -> Any:
+    try:
+        h5py: Any = import_module("h5py")
+    except ImportError:
+        fail(
+            "E0601",
+            "files of Keras need h5py, which is not installed",
+            help="pip install h5py, the extra `keras`",
+        )
+    file.seek(0)
+    return h5py.File(file, "r")
+
+
+class _FilePart(io.RawIOBase):
+    """Part of a file, as a file of its own."""
+
+    def __init__(self, file: BinaryIO, begin: int, size: int) -> None:
+        self._file, self._begin, self._size, self._place = file, begin, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._place = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._size}[whence]
+        return self._place
+
+    def tell(self) -> int:
+        return self._place
+
+    def readinto(self, buffer: Any) -> int:
+        self._file.seek(self._begin + self._place)
+        content = self._file.read(max(min(len(buffer), self._size - self._place), 0))
+        buffer[: len(content)] = content
+        self._place += len(content)
+        return len(content)
+
+
+def _member(group: Any, name: str) -> Any:
+    """Content of a group under a name, whose parts are joined by slashes. Raises ValueError for a link that
+    leads elsewhere."""
+    h5py: Any = import_module("h5py")
+    for part in name.split("/"):
+        if part not in group:
+            raise ValueError(f"it lacks `{name}`")
+        if not isinstance(group.get(part, getlink=True), h5py.HardLink):
+            raise ValueError(f"`{name}` is a link to another place, and none is followed")
+        group = group[part]
+    return group
+
+
+def _texts(group: Any, name: str) -> list[str]:
+    """The texts of an attribute; a long one is split over several with numbers."""
+    pieces = [name] if name in group.attrs else []
+    while not pieces or pieces[0] != name:
+        if f"{name}{len(pieces)}" not in group.attrs:
+            break
+        pieces.append(f"{name}{len(pieces)}")
+    found = [text for piece in pieces for text in np.ravel(group.attrs[piece])]
+    return [text.decode() if isinstance(text, bytes) else str(text) for text in found]
+
+
+def _stored(dataset: Any, version: FileVersion, read: Any) -> StoredArray:
+    """A dataset as an array of the file. Raises ValueError for one whose numbers are not all in it."""
+    h5py: Any = import_module("h5py")
+    name = dataset.name
+    if not isinstance(dataset, h5py.Dataset) or dataset.shape is None or dataset.dtype.kind not in "fiub":
+        raise ValueError(f"`{name}` is no array of numbers")
+    if dataset.external or dataset.is_virtual:
+        raise ValueError(f"the numbers of `{name}` are in another file")
+    if dataset.compression not in FILTERS:
+        raise ValueError(f"`{name}` is compressed by {dataset.compression}")
+    size, held = math.prod(dataset.shape) * dataset.dtype.itemsize, dataset.id.get_storage_size()
+    if size > held * (DEFLATED if dataset.compression else 1):
+        raise ValueError(f"`{name}` is said to take {size} bytes, and has {held}")
+    dtype = dataset.dtype.newbyteorder("=")
+    return StoredArray(version, dataset.shape, dtype, str(dtype), partial(read, name))
+
+
+def _read_hdf5(name: str, file: Any) -> Array:
+    with _hdf5(file) as opened:
+        array: Array = opened[name][()]
+        return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def _read_window(begin: int, size: int, name: str, file: BinaryIO) -> Array:
+    return _read_hdf5(name, _FilePart(file, begin, size))

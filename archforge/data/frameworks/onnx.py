@@ -1,0 +1,133 @@
+"""Initialisers of an ONNX model, in the order in which its nodes use them, without the library of that name.
+
+Source: onnx/onnx.proto. Names are the model's own. The matrix of a `MatMul`, or of a `Gemm` that does not
+transpose it, is transposed: here a linear layer has its outputs first.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from archforge.data.frameworks.protobuf import Message, MessageField, opened_message
+from archforge.data.mapped_arrays import Elements, mapped_array
+from archforge.data.opened_files import opened
+from archforge.data.stored_arrays import FileVersion, StoredArray
+from archforge.ops.lazy_numpy import np
+
+__all__ = ["read_onnx"]
+
+GRAPH, NODE, INITIALIZER = 7, 1, 5
+MOST_AXES = 64  # those of NumPy
+
+# Of TensorProto.DataType.
+_ELEMENTS = {
+    1: Elements("float32", "<f4"), 2: Elements("uint8", "|u1"), 3: Elements("int8", "|i1"),
+    4: Elements("uint16", "<u2"), 5: Elements("int16", "<i2"), 6: Elements("int32", "<i4"),
+    7: Elements("int64", "<i8"), 9: Elements("bool", "|b1"), 10: Elements("float16", "<f2"),
+    11: Elements("float64", "<f8"), 12: Elements("uint32", "<u4"), 13: Elements("uint64", "<u8"),
+    14: Elements("complex64", "<c8"), 15: Elements("complex128", "<c16"), 16: Elements("bfloat16", "<u2"),
+}  # fmt: skip
+# The fields that hold numbers of a dtype in place of raw bytes, and those whose bytes are the numbers.
+_OWN_FIELDS = {4: 1, 5: 6, 7: 7, 10: 11, 11: 13}
+_PLAIN = (4, 10)
+
+
+def read_onnx(file: BinaryIO, path: Path, what: str) -> dict[str, StoredArray]:
+    """The initialisers of an ONNX model by name. Those in files of their own are read there, which must lie
+    in the model's folder. Raises ValueError, and E0601 for such a file."""
+    version = FileVersion.of(file, path, what)
+    found: dict[str, StoredArray] = {}
+    used: dict[str, bool] = {}  # by name, whether the first node that uses it has a matrix with inputs first
+    with opened_message(file) as model:
+        for field in model.fields():
+            if field.number == GRAPH:
+                graph = model.inside(field)
+                for part in graph.fields():
+                    if part.number == INITIALIZER:
+                        name, array = _initializer(graph.inside(part), version)
+                        if found.setdefault(name, array) is not array:
+                            raise ValueError(f"two of its initialisers are called `{name}`")
+                    elif part.number == NODE:
+                        for name, is_turned in _uses(graph.inside(part)):
+                            used.setdefault(name, is_turned)
+    if not found:
+        raise ValueError("it has no initialisers")
+    order = [*(n for n in used if n in found), *(n for n in found if n not in used)]
+    return {n: _turned(found[n]) if used.get(n) else found[n] for n in order}
+
+
+def _turned(array: StoredArray) -> StoredArray:
+    return array.changed(array.shape[::-1], np.transpose) if len(array.shape) == 2 else array
+
+
+def _uses(node: Message) -> Iterator[tuple[str, bool]]:
+    """The names that a node reads, and whether each is a matrix with its inputs first."""
+    inputs: list[str] = []
+    kind, transposes = "", False
+    for field in node.fields():
+        if field.number == 1:
+            inputs.append(node.text(field))
+        elif field.number == 4:
+            kind = node.text(field)
+        elif field.number == 5:
+            attribute = node.inside(field)
+            fields = {f.number: f for f in attribute.fields()}
+            if 1 in fields and attribute.text(fields[1]) == "transB" and 3 in fields:
+                transposes = bool(fields[3].value)
+    for position, name in enumerate(inputs):
+        yield name, position == 1 and (kind == "MatMul" or (kind == "Gemm" and not transposes))
+
+
+def _initializer(tensor: Message, version: FileVersion) -> tuple[str, StoredArray]:
+    dims: list[int] = []
+    code, name = 0, ""
+    held: list[MessageField] = []
+    places: dict[str, str] = {}
+    for field in tensor.fields():
+        match field.number:
+            case 1:
+                dims += tensor.numbers(field)
+            case 2:
+                code = field.value
+            case 8:
+                name = tensor.text(field)
+            case 13:
+                entry = tensor.inside(field)
+                pair = {f.number: entry.text(f) for f in entry.fields()}
+                places[pair.get(1, "")] = pair.get(2, "")
+            case 4 | 5 | 7 | 9 | 10 | 11:
+                held.append(field)
+    if len(dims) > MOST_AXES or any(n >= 1 << 62 for n in dims):
+        raise ValueError(f"`{name}` has the shape {dims[:4]}")
+    shape = tuple(dims)
+    elements = _ELEMENTS.get(code, Elements(f"of the number {code}", ""))
+    if places:
+        return name, _external(name, shape, elements, places, version)
+    if len(held) > 1:
+        raise ValueError(f"the numbers of `{name}` are in {len(held)} pieces")
+    field = held[0] if held else MessageField(9, 0, 0, 0)
+    if field.number != 9 and (field.number not in _PLAIN or _OWN_FIELDS[field.number] != code):
+        elements = Elements(f"{elements.name}, packed", "")
+    elif elements.code and math.prod(shape) * np.dtype(elements.code).itemsize != field.size:
+        raise ValueError(f"`{name}` has {field.size} bytes, too many or too few for {shape}")
+    return name, mapped_array(version, name, shape, elements, field.begin)
+
+
+def _external(
+    name: str, shape: tuple[int, ...], elements: Elements, places: dict[str, str], version: FileVersion
+) -> StoredArray:
+    """An array in a file of its own, beside the model."""
+    folder = version.path.parent
+    beside = folder / places.get("location", "")
+    if folder.resolve() not in beside.resolve().parents:
+        raise ValueError(f"`{name}` is said to be in {places.get('location')!r}, which is out of its folder")
+    begin = int(places.get("offset") or 0)
+    with opened(beside, "file of ONNX's weights", is_known=True) as file:
+        other = FileVersion.of(file, beside, "file of ONNX's weights")
+    size = math.prod(shape) * (np.dtype(elements.code).itemsize if elements.code else 0)
+    if begin < 0 or begin + size > other.size or int(places.get("length") or size) != size:
+        raise ValueError(f"`{name}` takes {size} bytes from {begin} on, {beside.name} has {other.size}")
+    return mapped_array(other, name, shape, elements, begin)
