@@ -191,6 +191,11 @@ class IrFunction:
         zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes)
         return self.builder.shuffle_vector(first, undefined, zeros)
 
+    def shuffled(self, x: Any, y: Any, lanes: Sequence[int]) -> Any:
+        """Numbers of two vectors by their lanes, those of the second behind those of the first."""
+        numbers = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [*lanes])
+        return self.builder.shuffle_vector(x, y, numbers)
+
     def larger(self, x: Any, y: Any) -> Any:
         """The larger one; what is not a number wins, as in numpy.maximum."""
         most = self.builder.select(self.builder.fcmp_ordered(">", x, y), x, y)  # y if either is none

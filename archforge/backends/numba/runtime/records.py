@@ -59,6 +59,7 @@ FieldUnit = Literal[
     "planes",
     "points",
     "rows",
+    "squares",
     "strips",
     "tiles",
     "units",
@@ -393,6 +394,11 @@ PACKING = _record(
     RecordField("blocks", "blocks", "blocks of channels out of a group"),
     RecordField("block_weight", "bytes", "packed weights of one block of channels out"),
     RecordField("out", "address", "the packed weights"),
+    RecordField("squares", "squares", "squares that whole blocks of a whole plane are turned in; 0 for none"),
+    RecordField("square_step", "bytes", "from a square to the next, in the source"),
+    RecordField("turn", "address", "the function that turns a square"),
+    RecordField("order", "address", "the vectors of each square's columns, int64"),
+    RecordField("reads_beyond", "flag", "1: a square may read beyond its last row"),
 )
 
 # Packed weights to those of each frequency of Winograd's method. A unit is some of the channels in of a
@@ -427,8 +433,8 @@ _WINDOW = _record(
 )
 
 # Gradients of weights. Each part of the images has its sums, which lie as [part][group][panel][plane][place]
-# [lane in][block][lane out]; then those of all parts are added, in order, and become dense. A unit is one
-# plane of one panel of one group, of one part or of all.
+# [lane in][block][lane out]; then those of all parts are added, in order, if there are several, and become
+# dense. A unit is one plane of one panel of one group, of one part or of all.
 OUTER = _record(
     _WINDOW,
     RecordField("band", "pixels", "rows of the output that are passed over at once"),
@@ -470,6 +476,9 @@ OUTER = _record(
     RecordField("out_in", "bytes", "from a channel in of a plane to the next, in the dense gradient"),
     RecordField("out_place", "bytes", "from a place of the kernel to the next, in the dense gradient"),
     RecordField("adds", "flag", "1: the dense gradient is added to what is there"),
+    RecordField("squares", "squares", "squares that a whole block of a whole plane is turned in; 0 for none"),
+    RecordField("turn", "address", "the function that turns a square"),
+    RecordField("order", "address", "the vectors of each square's columns, int64"),
 )
 
 # Parts of a value's images and pixels, and what is summed up over each of them for each block of channels.

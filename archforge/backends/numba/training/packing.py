@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from archforge.backends.numba.families.weight_layout import WeightLayout
+from archforge.backends.numba.microkernels.turned_squares import TurnedSquare
 from archforge.backends.numba.microkernels.winograd_transforms import WeightTransform
 from archforge.backends.numba.runtime.records import PACKING, TRANSFORM
 from archforge.backends.numba.runtime.tape import PackedPlace, Tape, aligned
@@ -17,8 +19,16 @@ from archforge.backends.numba.toolchain.machine import FLOAT, machine
 from archforge.backends.winograd_forms import WinogradForm
 from archforge.ops.base import Array
 
-__all__ = ["DenseWeights", "packed_bias", "packed_depthwise", "packed_frequencies", "packed_weights"]
+__all__ = [
+    "DenseWeights",
+    "dense_squares",
+    "packed_bias",
+    "packed_depthwise",
+    "packed_frequencies",
+    "packed_weights",
+]
 
+NO_SQUARES: Mapping[str, Any] = dict.fromkeys(("squares", "order", "turn", "square_step", "reads_beyond"), 0)
 PACKING_UNIT, TRANSFORMING = UnitRecipe("weight_packing", "pack"), UnitRecipe("weight_packing", "transform")
 
 
@@ -95,6 +105,41 @@ def packed_bias(tape: Tape, layout: WeightLayout, bias: Array | None) -> PackedP
     return _packed(tape, one, DenseWeights(bias, layout.outputs * FLOAT, FLOAT, 0, (0,)), 1, 1)
 
 
+def dense_squares(places: int, depth: int) -> dict[str, Any]:
+    """The fields for squares of dense weights whose channels in and places lie side by side, [channel in]
+    [place], between which and vectors [place][channel in] they are turned; none where squares do not fit."""
+    lanes = machine().lanes
+    if depth * places % lanes:
+        return {"squares": 0, "order": 0}
+    order = aligned((depth, places), np.int64)
+    order[:] = _vectors(places, depth)
+    return {"squares": order.size // lanes, "order": order}
+
+
+def _vectors(places: int, depth: int) -> Any:
+    """int64[channel in, place], the number of the vector of each."""
+    return np.arange(places) * depth + np.arange(depth)[:, None]
+
+
+def _squares(dense: DenseWeights, depth: int) -> Mapping[str, Any]:
+    """The fields of PACKING for squares of dense weights: of channels in and places that lie side by side, or
+    else of the places between each channel in and some channels out."""
+    lanes, places = machine().lanes, len(dense.places)
+    turn = TurnedSquare(lanes, "vectors")
+    are_dense = dense.channel_in == places * FLOAT and dense.places == tuple(
+        range(0, dense.channel_in, FLOAT)
+    )
+    if are_dense and (squares := dense_squares(places, depth))["squares"]:
+        return {**squares, "turn": turn, "square_step": machine().vector, "reads_beyond": 0}
+    if places < lanes // 4 or max(dense.places) >= machine().vector:
+        return NO_SQUARES
+    order = aligned((depth, lanes), np.int64)
+    order[:] = -1
+    order[:, [offset // FLOAT for offset in dense.places]] = _vectors(places, depth)
+    fields = {"squares": depth, "order": order, "turn": turn}
+    return {**fields, "square_step": dense.channel_in, "reads_beyond": 1}
+
+
 def _packed(tape: Tape, layout: WeightLayout, dense: DenseWeights, planes: int, depth: int) -> PackedPlace:
     """Record one call for all panels of all groups."""
     places = aligned((len(dense.places),), np.int64)
@@ -120,5 +165,6 @@ def _packed(tape: Tape, layout: WeightLayout, dense: DenseWeights, planes: int, 
         "block_weight": block,
         "out": out,
     }
+    fields |= _squares(dense, depth) if layout.combined == 1 else NO_SQUARES
     tape.call(PACKING_UNIT, PACKING, fields, layout.groups * layout.panels * planes)
     return out

@@ -210,6 +210,12 @@ def call_transform(typing, function, source, place, out, stride, count):
 
 
 @intrinsic
+def call_turn(typing, function, dense, row, vectors, line, order):
+    """Call a microkernel of `microkernels/turned_squares.py`."""
+    return _call(5)(typing)
+
+
+@intrinsic
 def add_atomic(typing, address, value):
     """Add to the integer at the address; returns what it was before."""
 

@@ -10,6 +10,7 @@ from archforge.backends.numba.units.intrinsics import (
     LANES,
     VECTOR,
     call_outer,
+    call_turn,
     device,
     floats,
     integers,
@@ -56,6 +57,8 @@ def sum_pixels(row: int, unit: int, scratch: int) -> None:
         for band in range(r.bands):
             top = band * r.band
             sum_band(r, row, x + image * r.source_image, dy + image * r.dy_image, sums, top, channels, blocks)
+    if r.parts == 1:  # they are in a cache now
+        write_sums(r, plane, group, first, blocks, sums)
 
 
 @device
@@ -122,6 +125,8 @@ def sum_plain_pixels(row: int, unit: int, scratch: int) -> None:
                     bottom - top,
                     r.width,
                 )
+    if r.parts == 1:
+        write_sums(r, plane, group, first, blocks, sums)
 
 
 @device
@@ -157,6 +162,8 @@ def channel_sums(row: int, unit: int, scratch: int) -> None:
                 top, bottom = max(top, band * r.band), min(bottom, (band + 1) * r.band)
                 if top < bottom:
                     channel_row(r, row, x, dy, sums, k, top, bottom)
+    if r.parts == 1:
+        write_sums(r, 0, 0, block, 1, sums)
 
 
 @device
@@ -191,7 +198,7 @@ def channel_columns(r, row, x, dy, sums, k, column, columns, top, bottom, left, 
 
 
 def add_parts(row: int, unit: int, scratch: int) -> None:
-    """Add the sums of all parts for one plane of one panel, and write them as the op has its weights."""
+    """Add the sums of all parts, for one plane of one panel, and write them."""
     r = outer_record(row)
     plane, group, _, first, blocks = place_of(r, unit)
     sums, size = sums_of(r, plane, group, 0, first, blocks)
@@ -200,6 +207,12 @@ def add_parts(row: int, unit: int, scratch: int) -> None:
         more = floats(sums + part * r.sums_part, size // 4)
         for i in range(size // 4):
             total[i] += more[i]
+    write_sums(r, plane, group, first, blocks, sums)
+
+
+@device
+def write_sums(r, plane, group, first, blocks, sums):
+    """Write the sums of one plane of one panel as the op has its weights."""
     for block in range(blocks):
         write_block(r, plane, group, first + block, sums + block * VECTOR, blocks * VECTOR)
 
@@ -208,6 +221,12 @@ def add_parts(row: int, unit: int, scratch: int) -> None:
 def write_block(r, plane, group, block, sums, apart):
     """Write one block of channels out; its sums for one channel in are `apart` bytes from those for the
     next."""
+    whole = (block + 1) * LANES <= r.outputs and (plane + 1) * r.depth <= r.inputs
+    if r.squares and whole and not r.adds:
+        out = r.out + group * r.out_group + plane * r.out_plane + block * LANES * r.out_out
+        for i in range(r.squares):
+            call_turn(r.turn, out + i * VECTOR, r.out_out, sums, apart, r.order + i * LANES * 8)
+        return
     outputs, inputs = r.outputs // r.combined, r.inputs // r.combined
     begin = block * LANES
     end = min(begin + LANES, r.outputs)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from archforge.backends.numba.units.float_runs import fill
+from archforge.backends.numba.units.float_runs import copy, fill
 from archforge.backends.numba.units.intrinsics import (
     LANES,
     VECTOR,
     call_transform,
+    call_turn,
     device,
     floats,
     integers,
@@ -26,11 +27,33 @@ def pack(row: int, unit: int, scratch: int) -> None:
     out = r.out + (group * r.blocks + first) * r.block_weight
     out += plane * r.places * r.depth * blocks * VECTOR
     offsets = integers(r.place_offsets, r.places)
-    channel = plane * r.depth
+    whole = turned_blocks(r, plane, first, blocks)
+    for block in range(whole):
+        turn_block(r, group, plane, first + block, out + block * VECTOR, blocks * VECTOR)
+    channel, out = plane * r.depth, out + whole * VECTOR
     for place in range(r.places):
         for i in range(r.depth):
-            pack_channel(r, group, channel + i, first * LANES, blocks * LANES, offsets[place], out)
+            lane, lanes = (first + whole) * LANES, (blocks - whole) * LANES
+            pack_channel(r, group, channel + i, lane, lanes, offsets[place], out)
             out += blocks * VECTOR
+
+
+@device
+def turned_blocks(r, plane, first, blocks):
+    """The number of blocks of a panel that squares can lay out: those without channels that are not there."""
+    if r.squares == 0 or (plane + 1) * r.depth > r.inputs:
+        return 0
+    last = r.reads_beyond and plane == r.planes - 1  # nothing may lie behind the last weight
+    return max(0, min(blocks, r.outputs // LANES - first - last))
+
+
+@device
+def turn_block(r, group, plane, block, out, line):
+    """Lay out one block of channels out, square by square."""
+    source = r.source + group * r.source_group + plane * r.depth * r.source_in + block * LANES * r.source_out
+    for i in range(r.squares):
+        order = r.order + i * LANES * 8
+        call_turn(r.turn, source + i * r.square_step, r.source_out, out, line, order)
 
 
 @device
@@ -49,6 +72,9 @@ def pack_channel(r, group, channel, first, count, offset, out):
     source += (channel - part * inputs) * r.source_in + (begin - part * outputs) * r.source_out
     to = floats(out + (begin - first) * 4, end - begin)
     apart = r.source_out
+    if apart == 4:
+        copy(source, out + (begin - first) * 4, end - begin)
+        return
     for i in range(end - begin):
         to[i] = floats(source + i * apart, 1)[0]
 
