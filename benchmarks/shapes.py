@@ -1,4 +1,4 @@
-"""Pictures of discs, rectangles and triangles with their masks, as folders that `archforge train unet` reads.
+"""Pictures of discs, squares and triangles with their masks, as folders that `archforge train unet` reads.
 
     python benchmarks/shapes.py --out data/shapes
 
@@ -17,8 +17,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 SIZE = 128
-LEAST_CONTRAST = 60  # between a shape's colour and the middle of the ground, summed over red, green and blue
-SPLITS = {"train": 200, "val": 100}
+LEAST_CONTRAST = 60  # between a shape's colour and what is under its middle, summed over red, green and blue
+SPLITS = {"train": 1000, "val": 100}
 
 
 def shapes(split: str, number: int) -> tuple[Image.Image, Image.Image]:
@@ -27,12 +27,13 @@ def shapes(split: str, number: int) -> tuple[Image.Image, Image.Image]:
     corners = rng.integers(0, 256, (2, 2, 3)).astype(np.uint8)
     picture = Image.fromarray(corners).resize((SIZE, SIZE), Image.Resampling.BILINEAR)
     mask = Image.new("L", (SIZE, SIZE))
-    middle = np.asarray(picture)[SIZE // 2, SIZE // 2].astype(int)
     for _ in range(rng.integers(1, 5)):
+        middle = rng.uniform(16, SIZE - 16, 2)
+        ground = np.array(picture.getpixel(tuple(middle.astype(int).tolist())))
         colour = rng.integers(0, 256, 3)
-        while abs(colour - middle).sum() < LEAST_CONTRAST:
+        while abs(colour - ground).sum() < LEAST_CONTRAST:
             colour = rng.integers(0, 256, 3)
-        points = _outline(rng)
+        points = _outline(rng, *middle.tolist())
         ImageDraw.Draw(picture).polygon(points, fill=tuple(colour.tolist()))
         ImageDraw.Draw(mask).polygon(points, fill=255)
     for _ in range(rng.integers(0, 4)):
@@ -42,11 +43,10 @@ def shapes(split: str, number: int) -> tuple[Image.Image, Image.Image]:
     return Image.fromarray(noisy.clip(0, 255).astype(np.uint8)), mask
 
 
-def _outline(rng: Any) -> list[tuple[float, float]]:
-    """The corners of a disc (36 of them), a rectangle or a triangle, turned by any angle."""
+def _outline(rng: Any, x: float, y: float) -> list[tuple[float, float]]:
+    """The corners of a disc (36 of them), a square or a triangle around (x, y), turned by any angle."""
     corners = rng.choice([36, 4, 3])
     radius, turn = rng.uniform(12, 32), rng.uniform(0, 2 * np.pi)
-    x, y = rng.uniform(16, SIZE - 16, 2)
     angles = turn + 2 * np.pi * np.arange(corners) / corners
     return [(x + radius * np.cos(a), y + radius * np.sin(a)) for a in angles.tolist()]
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from archforge import driver
 from archforge.analysis.network import Network
@@ -108,18 +109,18 @@ class OtherRun:
 
 
 @cache
-def _kept() -> Mapping[str, list[Mapping[str, object]]]:
+def _kept() -> Mapping[str, Any]:
     return tomllib.loads(RUNS.read_text("utf-8"))
 
 
 def documented_runs() -> list[DocumentedRun]:
     """The runs of specs as they are, in the order of the file."""
-    return [DocumentedRun(**run) for run in _kept()["documented"]]  # type: ignore[arg-type]
+    return [DocumentedRun(**run) for run in _kept()["documented"]]
 
 
 def other_runs() -> list[OtherRun]:
     """The other runs, in the order of the file."""
-    return [OtherRun(**run) for run in _kept().get("other", ())]  # type: ignore[arg-type]
+    return [OtherRun(**run) for run in _kept()["other"]]
 
 
 def _percent(share: float) -> str:
@@ -171,6 +172,22 @@ def _less(run: DocumentedRun, figure: DocumentedFigure) -> str:
     return f"{points:.2f} points of `{figure.name}`" if points > 0 else ""
 
 
+def _printed() -> str:
+    """The accuracies by epoch that a document prints of a run, beside those of the run here."""
+    printed = _kept()["printed"]
+    run = next(r for r in documented_runs() if (r.spec, r.profile) == (printed["spec"], printed["profile"]))
+    rows = run.histories[0].rows if run.seeds else []
+    names = ("accuracy", "val_accuracy")
+    return table(
+        ("epoch", "printed: trained on", "held back", "here: trained on", "held back"),
+        (
+            (str(epoch), *map(_percent, figures), *(_percent(rows[epoch - 1][name]) for name in names))
+            for epoch, *figures in printed["rows"]
+            if epoch <= len(rows)
+        ),
+    )
+
+
 def _others(group: str) -> str:
     """The other runs of a group, each with its command."""
     return "\n\n".join(_other(run) for run in other_runs() if run.group == group)
@@ -198,6 +215,7 @@ RESULTS_PARTS: Mapping[str, Callable[[], str]] = {
     "results_commands": _commands,
     "results_reasons": _reasons,
     "results_loader": lambda: _others("loader"),
+    "results_printed": _printed,
     "results_shapes": lambda: _others("shapes"),
     "results_transfer": lambda: _others("transfer"),
 }
