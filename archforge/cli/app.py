@@ -34,6 +34,7 @@ COMMANDS = {
     "warm": "warm.warm",
     "tune": "tune.tune",
     "new": "new.new",
+    "fold": "fold.fold",
     "schema": "schema.schema",
 }
 GROUPS = {"weights": "Files of weights."}

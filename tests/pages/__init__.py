@@ -54,11 +54,18 @@ def _graphs_without_golden() -> str:
     return pinned_text()
 
 
+def _lines_when_folded() -> str:
+    from tests.test_fold import folded_text
+
+    return folded_text()
+
+
 IN_PART = (
     "README.md",
     "docs/coverage.md",
     "docs/onnx.md",
     "docs/data.md",
+    "docs/interchange.md",
     "docs/language.md",
     "docs/life_of_a_network.md",
     "docs/python_api.md",
@@ -83,6 +90,7 @@ def generated() -> Mapping[Path, Callable[[], str]]:
     specs = (*errors.CASES, *errors.WARNED)
     return {
         **{path.with_suffix(".txt"): partial(errors.printed, path) for path in specs},
+        ROOT / "tests" / "data" / "folded.json": _lines_when_folded,
         ROOT / "tests" / "data" / "graphs.json": _graphs_without_golden,
         DOCS / "onnx_conformance.md": _onnx_conformance,
         **PAGES,

@@ -7,12 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from archforge.errors import DiagnosticError, SourceFile, Span
 from archforge.ir import Node
 from archforge.ops.base import Op
 from archforge.spec.printing.graph_names import Leaf, NamedSteps
 from archforge.spec.printing.layout import Atom, Child, Collection, Part, written
-from archforge.spec.syntax.reserved_names import check_name
+from archforge.spec.syntax.reserved_names import can_be_named
 
 __all__ = ["Run", "StepWriter", "block", "flow_list", "mapping", "runs_of", "tap_names"]
 
@@ -158,19 +157,11 @@ def tap_names(values: Sequence[str], taken: Sequence[str]) -> dict[str, str]:
     used = set(taken)
     for value in values:
         name = re.sub(r"\W", "_", value)
-        while name in used or not _can_name_a_tap(name):
+        while name in used or not can_be_named(name, "a tap"):
             name = f"{name}_" if name.isidentifier() else f"tap_{name}"
         used.add(name)
         names[value] = name
     return names
-
-
-def _can_name_a_tap(name: str) -> bool:
-    try:
-        check_name(name, Span(SourceFile("", name), 0, 0), "a tap")
-    except DiagnosticError:
-        return False
-    return True
 
 
 def _call(op: Op, modifiers: dict[str, Part]) -> Part:

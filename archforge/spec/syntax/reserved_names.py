@@ -10,7 +10,7 @@ from archforge.spec import limits
 from archforge.spec.formulas.functions import CONSTANTS, FUNCTIONS
 from archforge.spec.syntax.syntax_tree import MERGES, MODIFIERS, STRUCTURES
 
-__all__ = ["check_name"]
+__all__ = ["can_be_named", "check_name"]
 
 _VALUES = {
     "x": "the value at a step",
@@ -29,6 +29,11 @@ def check_name(name: str, span: Span, what: str) -> None:
     meaning = _meaning(name, what)
     if meaning:
         fail("E0310", f"`{name}` cannot name {what}: it is {meaning}", span, help="give it another name")
+
+
+def can_be_named(name: str, what: str) -> bool:
+    """True if `name` can be given to `what`, such as "an argument"."""
+    return len(name) <= limits.NAME.most and name.isidentifier() and not _meaning(name, what)
 
 
 def _meaning(name: str, what: str) -> str:

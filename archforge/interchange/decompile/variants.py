@@ -1,0 +1,123 @@
+"""Sums that differ in one branch get one skeleton: a projection that is not always there, or a residual whose
+value is not always added."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from archforge.interchange.decompile.priors import Priors
+from archforge.interchange.decompile.skeletons import key_of
+from archforge.interchange.decompile.steps import PROJECTION, SKIP, TreeBranch, TreeStep, layers_in, lists_of
+from archforge.interchange.decompile.values import ABSENT
+
+__all__ = ["make_optional"]
+
+MIN_LAYERS = 2  # of what is added to a value that may be missing; one alone is found everywhere
+
+
+def make_optional(root: list[TreeStep], priors: Priors) -> None:
+    """Give one skeleton to sums in `root` that differ in whether they have a projection, or a second branch
+    at all."""
+    _Variants(root, priors).make()
+
+
+class _Variants:
+    """Rewrites the sums of a graph in place. absent: the least number of a value of steps that are not
+    there."""
+
+    def __init__(self, root: list[TreeStep], priors: Priors) -> None:
+        self.root = root
+        self.priors = priors
+        self.absent = 0
+
+    def make(self) -> None:
+        groups: dict[Any, list[TreeStep]] = {}
+        for _, steps in lists_of(self.root):
+            for step in steps:
+                if step.kind == "add" and len(step.branches) == 2 and not step.form:
+                    step.optional = int(
+                        layers_in(step.branches[0].steps) >= layers_in(step.branches[1].steps)
+                    )
+                    key, reads = key_of(_body(step).steps)
+                    if len(reads) == 1:
+                        groups.setdefault((key, step.optional), []).append(step)
+        for (key, _), merges in groups.items():
+            plain = [m for m in merges if not _other(m).steps and _starts(_body(m)) == {_other(m).source}]
+            projected: dict[Any, list[TreeStep]] = {}
+            for merge in merges:
+                steps = _other(merge).steps
+                if steps and _starts(_body(merge)) == _starts(_other(merge)):
+                    projected.setdefault(key_of(steps)[0], []).append(merge)
+            if plain and projected:
+                most = max(projected.values(), key=len)
+                model = _other(most[0])
+                for merge in (*most, *plain):
+                    self._set_projection(merge, model)
+            elif len(plain) > 1 and not projected and layers_in(_body(plain[0]).steps) >= MIN_LAYERS:
+                self._set_skip(key, plain)
+
+    def _set_projection(self, merge: TreeStep, model: TreeBranch) -> None:
+        """Make the projection of a sum optional; where the value itself is added, with the steps of `model`
+        as ones that are not there."""
+        is_there = bool(_other(merge).steps)
+        if not is_there:
+            branches = list(merge.branches)
+            branches[merge.optional] = self._absent(model, _other(merge).source)
+            merge.branches = tuple(branches)
+        merge.form, merge.args = PROJECTION, {**merge.args, "when": is_there}
+
+    def _absent(self, branch: TreeBranch, source: int) -> TreeBranch:
+        """The steps of a branch from another source, none of which is there."""
+        values = {branch.source: source}
+
+        def copied(step: TreeStep) -> TreeStep:
+            reads = tuple(values.get(v, v) for v in step.reads)
+            branches = tuple(
+                TreeBranch(values.get(b.source, b.source), [copied(s) for s in b.steps])
+                for b in step.branches
+            )
+            items = [copied(s) for s in step.items]
+            self.absent -= 1
+            values[step.value] = value = self.absent
+            args = dict.fromkeys(step.args, ABSENT)
+            return replace(step, args=args, reads=reads, value=value, branches=branches, items=items)
+
+        return TreeBranch(source, [copied(s) for s in branch.steps])
+
+    def _set_skip(self, key: Any, merges: Sequence[TreeStep]) -> None:
+        """Make what these sums add to a value, where it stands alone, a sum without the value."""
+        length, optional = len(key), merges[0].optional
+        inside = {id(_body(m).steps) for m in merges}
+        for _, steps in list(lists_of(self.root)):
+            if id(steps) in inside:
+                continue
+            for start in range(len(steps) - length + 1):
+                items = steps[start : start + length]
+                if len(items) < length:
+                    break
+                found, reads = key_of(items)
+                if found == key and not self.priors.hold_stem(items):
+                    branches = [TreeBranch(reads[0], items), TreeBranch(reads[0], [])]
+                    branches = branches if optional else branches[::-1]
+                    merge = TreeStep(
+                        "add", {"when": False}, (), items[-1].value, tuple(branches), SKIP, optional
+                    )
+                    steps[start : start + length] = [merge]
+        for merge in merges:
+            merge.form, merge.args = SKIP, {**merge.args, "when": True}
+
+
+def _body(merge: TreeStep) -> TreeBranch:
+    """The branch of a sum of two that is always there."""
+    return merge.branches[1 - merge.optional]
+
+
+def _other(merge: TreeStep) -> TreeBranch:
+    return merge.branches[merge.optional]
+
+
+def _starts(branch: TreeBranch) -> set[int]:
+    """The values that a branch reads from outside."""
+    return set(key_of(branch.steps)[1])
