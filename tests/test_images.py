@@ -68,9 +68,11 @@ def test_colours_are_the_same_in_every_mode_and_format(mode: str, file: str, tmp
 
 
 def test_what_loses_colours_is_near(tmp_path: Path) -> None:
+    # Pillow 11 and 12.0 write no YCbCr into a TIFF that is not compressed.
+    options: dict[str, dict[str, Any]] = {"x.jpg": {"quality": 100}, "x.tif": {"compression": "tiff_lzw"}}
     for mode, file, bound in (("YCbCr", "x.tif", 2), ("CMYK", "x.jpg", 16), ("YCbCr", "x.jpg", 16)):
         flat = pillow.new("RGB", (16, 16), (200, 100, 50)).convert(mode)
-        found = read(saved(tmp_path / file, flat, **({"quality": 100} if file == "x.jpg" else {})))
+        found = read(saved(tmp_path / file, flat, **options[file]))
         assert np.abs(found - np.array([200, 100, 50])[:, None, None]).max() <= bound
 
 

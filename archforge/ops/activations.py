@@ -39,7 +39,7 @@ class Activation(Op):
 
     function: ClassVar[Callable[[Array], Array]]
     slope: ClassVar[Callable[[Array], NDArray[Any]]]
-    examples: ClassVar = (Example({}, ((3, 4, 5),)), Example({}, ((7,),)))
+    examples = (Example({}, ((3, 4, 5),)), Example({}, ((7,),)))
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         return type(self).function(inputs[0])
@@ -169,13 +169,13 @@ class LeakyRelu(Op):
         slope: factor of negative elements
     """
 
-    op: ClassVar[str] = "leaky_relu"
+    op = "leaky_relu"
 
-    gradient_reads: ClassVar = INPUTS
+    gradient_reads = INPUTS
 
     slope: Real = 0.01
 
-    examples: ClassVar = (Example({}, ((3, 4, 5),)), Example({"slope": 0.2}, ((7,),)))
+    examples = (Example({}, ((3, 4, 5),)), Example({"slope": 0.2}, ((7,),)))
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         (x,) = inputs
@@ -193,13 +193,13 @@ class Elu(Op):
         alpha: magnitude of the limit of the output for very negative elements
     """
 
-    op: ClassVar[str] = "elu"
+    op = "elu"
 
-    gradient_reads: ClassVar = INPUTS
+    gradient_reads = INPUTS
 
     alpha: Real = 1.0
 
-    examples: ClassVar = (Example({}, ((3, 4, 5),)), Example({"alpha": 0.3}, ((7,),)))
+    examples = (Example({}, ((3, 4, 5),)), Example({"alpha": 0.3}, ((7,),)))
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         (x,) = inputs
@@ -218,13 +218,13 @@ class Gelu(Op):
         approximate: how the normal distribution is computed: exactly, or by a formula with tanh
     """
 
-    op: ClassVar[str] = "gelu"
+    op = "gelu"
 
-    gradient_reads: ClassVar = INPUTS
+    gradient_reads = INPUTS
 
     approximate: Annotated[Literal["none", "tanh"], Field(description="`none` or `tanh`")] = "none"
 
-    examples: ClassVar = (Example({}, ((3, 4, 5),)), Example({"approximate": "tanh"}, ((7,),)))
+    examples = (Example({}, ((3, 4, 5),)), Example({"approximate": "tanh"}, ((7,),)))
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         (x,) = inputs

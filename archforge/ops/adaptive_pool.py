@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import ClassVar
 
 from archforge.ir import ELEMENTWISE, Reach, TensorType
 from archforge.ops.base import Array, Backward, Example, Extent, Gradients, Op, per_axis, require_rank
@@ -24,12 +23,12 @@ class AdaptiveAvgPool(Op):
         size: extent of the output along each spatial axis, in elements
     """
 
-    op: ClassVar[str] = "adaptive_avg_pool"
-    is_idempotent: ClassVar[bool] = True
+    op = "adaptive_avg_pool"
+    is_idempotent = True
 
     size: Extent = 1
 
-    examples: ClassVar = (
+    examples = (
         Example({}, ((3, 4, 5),)),
         Example({"size": 3}, ((2, 7, 8),), "overlapping"),
         Example({"size": (2, 5)}, ((2, 6, 3),), "fewer elements than outputs"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 from archforge.ir import Init, ParamDecl, TensorType
 from archforge.ops.base import (
@@ -41,14 +40,14 @@ class BatchNorm(Op):
         scale: has the trained factor; without it `affine` adds the bias alone
     """
 
-    op: ClassVar[str] = "bn"
+    op = "bn"
 
     eps: Epsilon = 1e-5
     momentum: Rate = 0.1
     affine: Flag = True
     scale: Flag = True
 
-    examples: ClassVar = (
+    examples = (
         Example({}, ((3, 4, 5),)),
         Example({"eps": 1e-3, "momentum": 0.01}, ((2, 3, 3),)),
         Example({"affine": False}, ((4, 2, 2),)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from pydantic import Field
 
@@ -24,14 +24,14 @@ class Clamp(Op):
         max: the greatest value; null for none
     """
 
-    op: ClassVar[str] = "clip"
-    is_idempotent: ClassVar[bool] = True
-    gradient_reads: ClassVar = INPUTS
+    op = "clip"
+    is_idempotent = True
+    gradient_reads = INPUTS
 
     min: Bound = None
     max: Bound = None
 
-    examples: ClassVar = (
+    examples = (
         Example({"min": -0.5, "max": 0.25}, ((3, 4, 5),)),
         Example({"max": 0.5}, ((7,),)),
         Example({"min": 0.125}, ((2, 3, 3),)),

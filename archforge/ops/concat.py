@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 from archforge.ir import ShapeError, TensorType
 from archforge.ops.base import Array, Axis, Backward, Example, Gradients, Op, mended_by, resolve_axis
@@ -19,13 +18,13 @@ class Concat(Op):
         axis: axis along which the branches are put one after the other
     """
 
-    op: ClassVar[str] = "concat"
-    arity: ClassVar[int | None] = None
-    counts_as_layer: ClassVar[bool] = False
+    op = "concat"
+    arity = None
+    counts_as_layer = False
 
     axis: Axis = 0
 
-    examples: ClassVar = (
+    examples = (
         Example({}, ((2, 3, 4), (1, 3, 4), (3, 3, 4))),
         Example({}, ((5,), (2,))),
         Example({"axis": -1}, ((2, 3), (2, 1))),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import ClassVar
 
 from archforge.ir import WHOLE, Init, ParamDecl, Reach, TensorType
 from archforge.ops.base import (
@@ -54,8 +53,8 @@ class Conv(Op):
         bias: adds a trained number to each output channel
     """
 
-    op: ClassVar[str] = "conv"
-    gradient_reads: ClassVar = INPUTS
+    op = "conv"
+    gradient_reads = INPUTS
 
     out: Positive
     kernel: Extent = 1
@@ -65,7 +64,7 @@ class Conv(Op):
     groups: Positive = 1
     bias: Flag = True
 
-    examples: ClassVar = (
+    examples = (
         Example({"out": 5}, ((3, 6, 7),), "pointwise"),
         Example({"out": 4, "kernel": 3, "padding": 1, "stride": 2}, ((3, 7, 8),)),
         Example({"out": 4, "kernel": 3, "padding": "same", "bias": False}, ((2, 5, 6),)),

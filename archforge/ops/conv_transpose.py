@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from pydantic import Field
 
@@ -60,8 +60,8 @@ class ConvTranspose(Op):
         bias: adds a trained number to each output channel
     """
 
-    op: ClassVar[str] = "conv_transpose"
-    gradient_reads: ClassVar = INPUTS
+    op = "conv_transpose"
+    gradient_reads = INPUTS
 
     out: Positive
     kernel: Extent
@@ -72,7 +72,7 @@ class ConvTranspose(Op):
     groups: Positive = 1
     bias: Flag = True
 
-    examples: ClassVar = (
+    examples = (
         Example({"out": 3, "kernel": 2, "stride": 2}, ((4, 3, 5),), "doubling, as in U-Net"),
         Example({"out": 2, "kernel": 3, "stride": 2, "padding": 1, "output_padding": 1}, ((3, 4, 3),)),
         Example({"out": 4, "kernel": (3, 2), "groups": 2, "bias": False}, ((6, 3, 4),), "grouped"),

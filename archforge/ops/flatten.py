@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 from archforge.ir import WHOLE, Reach, TensorType
 from archforge.ops.base import Array, Backward, Example, Gradients, Op
@@ -14,9 +13,9 @@ __all__ = ["Flatten"]
 class Flatten(Op):
     """All elements of an image in one axis, the last axis running fastest."""
 
-    op: ClassVar[str] = "flatten"
-    is_idempotent: ClassVar[bool] = True
-    examples: ClassVar = (Example({}, ((2, 3, 4),)), Example({}, ((5,),)), Example({}, ((2, 3, 2, 2),)))
+    op = "flatten"
+    is_idempotent = True
+    examples = (Example({}, ((2, 3, 4),)), Example({}, ((5,),)), Example({}, ((2, 3, 2, 2),)))
 
     def infer(self, *inputs: TensorType) -> TensorType:
         return TensorType((inputs[0].size,))

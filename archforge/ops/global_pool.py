@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import ClassVar
 
 from archforge.ir import ELEMENTWISE, WHOLE, Reach, TensorType
 from archforge.ops.base import INPUTS, Array, Backward, Example, Flag, Gradients, Op, require_rank
@@ -23,8 +22,8 @@ class _GlobalPool(Op):
 
     keep: Flag = True
 
-    is_idempotent: ClassVar[bool] = True
-    examples: ClassVar = (
+    is_idempotent = True
+    examples = (
         Example({}, ((3, 4, 5),)),
         Example({"keep": False}, ((3, 4, 5),)),
         Example({}, ((2, 6),), "1-D"),
@@ -47,7 +46,7 @@ class _GlobalPool(Op):
 class GlobalAvgPool(_GlobalPool):
     """Mean of each channel. Source: arXiv:1312.4400, section 3.2."""
 
-    op: ClassVar[str] = "global_avg_pool"
+    op = "global_avg_pool"
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         (x,) = inputs
@@ -62,8 +61,8 @@ class GlobalAvgPool(_GlobalPool):
 class GlobalMaxPool(_GlobalPool):
     """Largest element of each channel."""
 
-    op: ClassVar[str] = "global_max_pool"
-    gradient_reads: ClassVar = INPUTS
+    op = "global_max_pool"
+    gradient_reads = INPUTS
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         (x,) = inputs

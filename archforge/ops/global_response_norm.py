@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 from archforge.ir import WHOLE, Init, ParamDecl, Reach, TensorType
 from archforge.ops.base import (
@@ -37,14 +36,14 @@ class GlobalResponseNorm(Op):
         eps: added to the mean of the norms, so that nothing is divided by 0
     """
 
-    op: ClassVar[str] = "global_response_norm"
-    aliases: ClassVar[tuple[str, ...]] = ("grn",)
-    gradient_reads: ClassVar = INPUTS
+    op = "global_response_norm"
+    aliases = ("grn",)
+    gradient_reads = INPUTS
 
     axis: Axis = 0
     eps: Epsilon = 1e-6
 
-    examples: ClassVar = (
+    examples = (
         Example({}, ((3, 4, 5),)),
         Example({"axis": -1, "eps": 0.1}, ((4, 5, 3),), "channels last, as inside ConvNeXt v2"),
         Example({}, ((2, 6),), "1-D"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import ClassVar
 
 from archforge.ir import TensorType
@@ -16,9 +16,9 @@ __all__ = ["ChannelDropout", "Dropout", "Identity"]
 class Identity(Op):
     """The input, unchanged."""
 
-    op: ClassVar[str] = "identity"
-    is_identity: ClassVar[bool] = True
-    examples: ClassVar[Sequence[Example]] = (Example({}, ((2, 3, 4),)), Example({}, ((5,),)))
+    op = "identity"
+    is_identity = True
+    examples: ClassVar[tuple[Example, ...]] = (Example({}, ((2, 3, 4),)), Example({}, ((5,),)))
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         return inputs[0]
@@ -35,11 +35,11 @@ class Dropout(Identity):
         rate: probability with which an element is zeroed in training; inference does not depend on it
     """
 
-    op: ClassVar[str] = "dropout"
+    op = "dropout"
 
     rate: Rate = 0.5
 
-    examples: ClassVar[Sequence[Example]] = (Example({}, ((5,),)), Example({"rate": 0.2}, ((2, 3, 4),)))
+    examples: ClassVar[tuple[Example, ...]] = (Example({}, ((5,),)), Example({"rate": 0.2}, ((2, 3, 4),)))
 
     def train(self, params: Mapping[str, Array], *inputs: Array, draw: np.random.Generator) -> Forward:
         (x,) = inputs
@@ -63,9 +63,9 @@ class Dropout(Identity):
 class ChannelDropout(Dropout):
     """Dropout of whole channels of a map. Source: arXiv:1411.4280, section 3.2; torch.nn.Dropout2d."""
 
-    op: ClassVar[str] = "channel_dropout"
+    op = "channel_dropout"
 
-    examples: ClassVar = (
+    examples = (
         Example({}, ((2, 6),), "1-D"),
         Example({"rate": 0.2}, ((2, 3, 4),)),
         Example({}, ((2, 3, 2, 2),), "3-D"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from pydantic import Field
 
@@ -46,14 +46,14 @@ class LayerNorm(Op):
         affine: adds a trained factor and a trained bias for each position along the normalised axes
     """
 
-    op: ClassVar[str] = "layer_norm"
-    gradient_reads: ClassVar = INPUTS
+    op = "layer_norm"
+    gradient_reads = INPUTS
 
     axis: Axes = -1
     eps: Epsilon = 1e-5
     affine: Flag = True
 
-    examples: ClassVar = (
+    examples = (
         Example({}, ((6,),)),
         Example({}, ((3, 5),), "every time step"),
         Example({"axis": 0, "eps": 1e-6}, ((5, 2, 3),), "channels of a map, as in ConvNeXt"),

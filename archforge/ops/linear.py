@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from pydantic import Field
 
@@ -39,14 +39,14 @@ class Linear(Op):
         axis: axis that holds the features
     """
 
-    op: ClassVar[str] = "linear"
-    gradient_reads: ClassVar = INPUTS
+    op = "linear"
+    gradient_reads = INPUTS
 
     out: Positive
     bias: Flag = True
     axis: Annotated[Axis | None, Field(description="the number of an axis, or null for the features")] = None
 
-    examples: ClassVar = (
+    examples = (
         Example({"out": 5}, ((7,),)),
         Example({"out": 4, "bias": False}, ((6,),)),
         Example({"out": 3}, ((5, 4),), "every time step"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 from archforge.ir import ELEMENTWISE, Reach, TensorType
 from archforge.ops.base import INPUTS, Array, Backward, Example, Gradients, Op, Positive, Real, require_rank
@@ -25,15 +24,15 @@ class Lrn(Op):
         k: constant in the divisor
     """
 
-    op: ClassVar[str] = "lrn"
-    gradient_reads: ClassVar = INPUTS
+    op = "lrn"
+    gradient_reads = INPUTS
 
     size: Positive = 5
     alpha: Real = 1e-4
     beta: Real = 0.75
     k: Real = 1.0
 
-    examples: ClassVar = (
+    examples = (
         Example({}, ((7, 3, 2),)),
         Example({"size": 3, "alpha": 0.5, "beta": 0.5, "k": 2.0}, ((4, 2, 3),)),
         Example({"size": 4, "alpha": 1.0}, ((6, 2, 2),), "even"),

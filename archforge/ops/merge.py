@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import reduce
 from typing import ClassVar
 
@@ -22,10 +22,10 @@ _EQUAL = (
 class _MergeOp(Op):
     """A chain of one binary operator over branches of equal shapes, from left to right."""
 
-    arity: ClassVar[int | None] = None
-    counts_as_layer: ClassVar[bool] = False
+    arity = None
+    counts_as_layer = False
     operator: ClassVar[Callable[[Array, Array], Array]]
-    examples: ClassVar[Sequence[Example]] = _EQUAL
+    examples: ClassVar[tuple[Example, ...]] = _EQUAL
 
     def infer(self, *inputs: TensorType) -> TensorType:
         first = inputs[0]
@@ -45,7 +45,7 @@ class _MergeOp(Op):
 class Add(_MergeOp):
     """x + y + ..."""
 
-    op: ClassVar[str] = "add"
+    op = "add"
     operator: ClassVar[Callable[[Array, Array], Array]] = operator.add
 
     def gradient(self, back: Backward) -> Gradients:
@@ -55,7 +55,7 @@ class Add(_MergeOp):
 class Subtract(_MergeOp):
     """x - y - ..."""
 
-    op: ClassVar[str] = "subtract"
+    op = "subtract"
     operator: ClassVar[Callable[[Array, Array], Array]] = operator.sub
 
     def gradient(self, back: Backward) -> Gradients:
@@ -66,11 +66,11 @@ class Multiply(_MergeOp):
     """x * y * ...; factors are aligned at the channels, and one is repeated along the axes that
     it lacks or where its extent is 1: that is how a gate of (C,) or (C, 1, 1) weighs a map."""
 
-    op: ClassVar[str] = "multiply"
-    gradient_reads: ClassVar = INPUTS
+    op = "multiply"
+    gradient_reads = INPUTS
     operator: ClassVar[Callable[[Array, Array], Array]] = operator.mul
 
-    examples: ClassVar = (
+    examples = (
         *_EQUAL,
         Example({}, ((3, 4, 5), (3, 1, 1)), "gate"),
         Example({}, ((3, 4, 5), (3,)), "gate without spatial axes"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from pydantic import Field
 
@@ -26,7 +26,7 @@ class Pad(Op):
         value: number that the added elements hold
     """
 
-    op: ClassVar[str] = "pad"
+    op = "pad"
 
     sides: Annotated[
         int | tuple[int, ...],
@@ -34,7 +34,7 @@ class Pad(Op):
     ]
     value: Real = 0.0
 
-    examples: ClassVar = (
+    examples = (
         Example({"sides": 1}, ((2, 3, 4),)),
         Example({"sides": (-1, 1, -1, 1)}, ((2, 4, 5),), "shifted by a pixel, as in PNASNet"),
         Example({"sides": (0, 1, 2, 3), "value": -1.5}, ((2, 2, 3),)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from pydantic import Field
 
@@ -20,13 +20,13 @@ class Permute(Op):
         order: axis of the input that becomes each axis of the output
     """
 
-    op: ClassVar[str] = "permute"
+    op = "permute"
 
     order: Annotated[
         tuple[Count, ...], Field(description="a list that names each axis once: 0 is the channels")
     ]
 
-    examples: ClassVar = (
+    examples = (
         Example({"order": (1, 2, 0)}, ((2, 3, 4),), "channels last"),
         Example({"order": (2, 0, 1)}, ((3, 4, 2),), "channels first"),
         Example({"order": (1, 0)}, ((5, 3),)),

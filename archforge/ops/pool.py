@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import reduce
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -100,12 +100,12 @@ class MaxPool(_PoolOp):
         dilation: elements of the input from a tap of the window to the next, along each spatial axis
     """
 
-    op: ClassVar[str] = "max_pool"
-    gradient_reads: ClassVar = INPUTS | OUTPUT
+    op = "max_pool"
+    gradient_reads = INPUTS | OUTPUT
 
     dilation: Extent = 1
 
-    examples: ClassVar = (
+    examples = (
         *_EXAMPLES,
         Example({"kernel": 2, "stride": 1, "dilation": 2, "padding": 1}, ((2, 5, 6),), "dilated"),
     )
@@ -148,11 +148,11 @@ class AvgPool(_PoolOp):
             inside the input
     """
 
-    op: ClassVar[str] = "avg_pool"
+    op = "avg_pool"
 
     count_include_pad: Flag = True
 
-    examples: ClassVar = (
+    examples = (
         *_EXAMPLES,
         *(Example({**e.attributes, "count_include_pad": False}, e.inputs, e.note) for e in _EXAMPLES),
     )
@@ -181,12 +181,12 @@ class LpPool(_PoolOp):
         norm: power p of the norm: 2 is the root of the sum of squares
     """
 
-    op: ClassVar[str] = "lp_pool"
-    gradient_reads: ClassVar = INPUTS | OUTPUT
+    op = "lp_pool"
+    gradient_reads = INPUTS | OUTPUT
 
     norm: PositiveReal = 2.0
 
-    examples: ClassVar = (
+    examples = (
         *_EXAMPLES,
         Example({"kernel": 2, "norm": 1}, ((2, 4, 4),), "sum of magnitudes"),
         Example({"kernel": 2, "norm": 3.0}, ((2, 4, 4),)),

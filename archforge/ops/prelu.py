@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 from archforge.ir import Init, ParamDecl, TensorType
 from archforge.ops.base import (
@@ -31,12 +30,12 @@ class Prelu(Op):
         per_channel: trains a slope for each channel; without it one slope serves all
     """
 
-    op: ClassVar[str] = "prelu"
-    gradient_reads: ClassVar = INPUTS
+    op = "prelu"
+    gradient_reads = INPUTS
 
     per_channel: Flag = False
 
-    examples: ClassVar = (
+    examples = (
         Example({}, ((3, 4, 5),)),
         Example({"per_channel": True}, ((3, 4, 5),)),
         Example({"per_channel": True}, ((6,),)),

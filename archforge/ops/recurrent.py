@@ -51,7 +51,7 @@ class _Recurrent(Op):
             none
     """
 
-    gradient_reads: ClassVar = INPUTS | OUTPUT
+    gradient_reads = INPUTS | OUTPUT
     gates: ClassVar[int]
     kept: ClassVar[int] = 1  # arrays that a step hands to the next, the state first
 
@@ -145,12 +145,12 @@ class Rnn(_Recurrent):
         activation: function that makes a new state of the sum
     """
 
-    op: ClassVar[str] = "rnn"
+    op = "rnn"
     gates: ClassVar[int] = 1
 
     activation: Annotated[Literal["tanh", "relu"], Field(description="`tanh` or `relu`")] = "tanh"
 
-    examples: ClassVar = (*_EXAMPLES, Example({"hidden": 3, "activation": "relu"}, ((3, 4),)))
+    examples = (*_EXAMPLES, Example({"hidden": 3, "activation": "relu"}, ((3, 4),)))
 
     def step(self, params: Mapping[str, Array], total: Array, *kept: Array) -> tuple[Array, ...]:
         (state,) = kept
@@ -177,11 +177,11 @@ class Lstm(_Recurrent):
     Source: doi:10.1162/neco.1997.9.8.1735; torch.nn.LSTM.
     """
 
-    op: ClassVar[str] = "lstm"
+    op = "lstm"
     gates: ClassVar[int] = 4
     kept: ClassVar[int] = 2
 
-    examples: ClassVar = _EXAMPLES
+    examples = _EXAMPLES
 
     def step(self, params: Mapping[str, Array], total: Array, *kept: Array) -> tuple[Array, ...]:
         state, cell = kept
@@ -229,12 +229,12 @@ class Gru(_Recurrent):
             without it to the state, as in the paper
     """
 
-    op: ClassVar[str] = "gru"
+    op = "gru"
     gates: ClassVar[int] = 3
 
     linear_before_reset: Flag = True
 
-    examples: ClassVar = (
+    examples = (
         *_EXAMPLES,
         Example({"hidden": 4, "linear_before_reset": False}, ((3, 5),), "as in the paper"),
         Example({"hidden": 3, "biases": 1, "linear_before_reset": False}, ((4, 2),)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from pydantic import Field
 
@@ -21,15 +21,15 @@ class Reshape(Op):
         shape: extents of the output, the batch left out; -1 takes what is left
     """
 
-    op: ClassVar[str] = "reshape"
-    is_idempotent: ClassVar[bool] = True
+    op = "reshape"
+    is_idempotent = True
 
     shape: Annotated[
         tuple[int, ...],
         Field(min_length=1, description="a list of positive whole numbers, one of which may be -1"),
     ]
 
-    examples: ClassVar = (
+    examples = (
         Example({"shape": (4, 3)}, ((2, 6),)),
         Example({"shape": (3, -1)}, ((2, 3, 4),)),
         Example({"shape": (2, 3, 2)}, ((12,),)),

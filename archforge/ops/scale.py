@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 from archforge.ir import Init, ParamDecl, TensorType
 from archforge.ops.base import (
@@ -29,11 +28,11 @@ class Scale(Op):
         factor: number that each element is multiplied by
     """
 
-    op: ClassVar[str] = "scale"
+    op = "scale"
 
     factor: Real
 
-    examples: ClassVar = (Example({"factor": 0.17}, ((3, 4, 5),)), Example({"factor": -2.0}, ((6,),)))
+    examples = (Example({"factor": 0.17}, ((3, 4, 5),)), Example({"factor": -2.0}, ((6,),)))
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         return inputs[0] * self.factor
@@ -54,13 +53,13 @@ class LayerScale(Op):
             one vector, as timm
     """
 
-    op: ClassVar[str] = "layer_scale"
-    gradient_reads: ClassVar = INPUTS
+    op = "layer_scale"
+    gradient_reads = INPUTS
 
     init: Real = 1e-6
     keep: Flag = True
 
-    examples: ClassVar = (
+    examples = (
         Example({}, ((3, 4, 5),)),
         Example({"init": 0.1, "keep": False}, ((3, 4, 5),)),
         Example({}, ((6,),)),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 from archforge.ir import Reach, TensorType
 from archforge.ops.base import Array, Backward, Example, Gradients, Op, Positive, require_groups, whole_along
@@ -20,11 +19,11 @@ class Shuffle(Op):
         groups: number of groups whose channels are interleaved
     """
 
-    op: ClassVar[str] = "shuffle"
+    op = "shuffle"
 
     groups: Positive
 
-    examples: ClassVar = (
+    examples = (
         Example({"groups": 2}, ((6, 2, 3),)),
         Example({"groups": 3}, ((6, 4),), "1-D"),
         Example({"groups": 4}, ((4, 2, 1, 2),), "3-D"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from pydantic import Field
 
@@ -23,7 +23,7 @@ class Slice(Op):
         axis: axis that is cut
     """
 
-    op: ClassVar[str] = "slice"
+    op = "slice"
 
     start: Annotated[int, Field(description="a whole number; a negative one counts from the end")] = 0
     end: Annotated[
@@ -32,7 +32,7 @@ class Slice(Op):
     ] = None
     axis: Axis = 0
 
-    examples: ClassVar = (
+    examples = (
         Example({"start": 2}, ((5, 3, 4),), "the other channels"),
         Example({"end": 2}, ((5, 3, 4),), "the first channels"),
         Example({"start": -3, "end": -1, "axis": 1}, ((2, 5),)),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 from archforge.ir import Reach, TensorType
 from archforge.ops.base import (
@@ -31,12 +30,12 @@ class Softmax(Op):
         axis: axis along which the outputs sum to 1
     """
 
-    op: ClassVar[str] = "softmax"
-    gradient_reads: ClassVar = OUTPUT
+    op = "softmax"
+    gradient_reads = OUTPUT
 
     axis: Axis = 0
 
-    examples: ClassVar = (
+    examples = (
         Example({}, ((6,),)),
         Example({}, ((4, 2, 3),), "channels of a map"),
         Example({"axis": -1}, ((3, 5),), "every time step"),
@@ -73,8 +72,8 @@ class Softmax(Op):
 class LogSoftmax(Softmax):
     """Logarithm of softmax, without the underflow of its small values."""
 
-    op: ClassVar[str] = "log_softmax"
-    is_idempotent: ClassVar[bool] = True
+    op = "log_softmax"
+    is_idempotent = True
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         shifted, powers = self._shifted(inputs[0])

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
-
 from archforge.ops.base import Example
 from archforge.ops.identity import Dropout
 
@@ -16,9 +13,9 @@ class StochasticDepth(Dropout):
     else scaled by 1 / (1 - rate): its residual branch is skipped. Source: arXiv:1603.09382;
     torchvision.ops.StochasticDepth, mode `row`."""
 
-    op: ClassVar[str] = "stochastic_depth"
+    op = "stochastic_depth"
 
-    examples: ClassVar[Sequence[Example]] = (Example({"rate": 0.2}, ((2, 3, 4),)), Example({}, ((5,),)))
+    examples = (Example({"rate": 0.2}, ((2, 3, 4),)), Example({}, ((5,),)))
 
     def mask_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         return (shape[0], *(1,) * (len(shape) - 1))

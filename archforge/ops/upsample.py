@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -37,13 +37,13 @@ class Upsample(Op):
             without it the edges are aligned
     """
 
-    op: ClassVar[str] = "upsample"
+    op = "upsample"
 
     factor: Extent = 2
     mode: Mode = "nearest"
     align_corners: Flag = False
 
-    examples: ClassVar = (
+    examples = (
         Example({}, ((2, 3, 4),)),
         Example({"factor": (1, 3)}, ((2, 3, 2),)),
         Example({"mode": "bilinear"}, ((2, 3, 4),)),

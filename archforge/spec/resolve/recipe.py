@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from archforge.errors import SourceFile, Span, fail, type_in_words
 from archforge.parts import Part, bare_setting, part_named
@@ -34,8 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["BoundRecipe", "Override", "from_flags", "from_python", "from_set", "recipe_of"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class BoundRecipe:
+class BoundRecipe(NamedTuple):
     """A recipe with the place where each of its fields is written, and the figures that it is documented to
     reach. by_caller: the keys that a caller gave, over those of the spec."""
 
@@ -61,8 +59,7 @@ class BoundRecipe:
         return {**self.recipe.brief(), **({REACHES: figures} if figures else {})}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Override:
+class Override(NamedTuple):
     """A value that a caller gives: of a whole key of `train`, or of what is inside one."""
 
     place: Place
