@@ -30,6 +30,7 @@ class Part(BaseModel):
     word: ClassVar[str]
     elsewhere: ClassVar[tuple[str, ...]] = ()
     always_said: ClassVar[tuple[str, ...]] = ()
+    never_said: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def settings(cls) -> tuple[str, ...]:
@@ -39,7 +40,7 @@ class Part(BaseModel):
     def said(self) -> str:
         """The part in words, with the settings that are not as by default: `sgd (lr 0.1, nesterov true)`."""
         told = {name: getattr(self, name) for name in self.always_said} | changed_fields(self)
-        words = [f"{name} {_shown(value)}" for name, value in told.items()]
+        words = [f"{n} {_shown(value)}" for n, value in told.items() if n not in self.never_said]
         return f"{self.word} ({', '.join(words)})" if words else self.word
 
 

@@ -309,7 +309,10 @@ def test_stratified_parts_hold_as_many_of_each_class() -> None:
     ("settings", "said"),
     [
         ({"limit": 11}, "`limit` is 11, and 10 samples are there to train on"),
-        ({"limit": 5, "stratify": True}, "`limit`, 5, is no multiple of the 2 classes\n      help: 4 or 6"),
+        (
+            {"limit": 5, "stratify": True},
+            "`limit`, 5, is no multiple of the 2 classes\n      help: 4, 6, or `stratify: false`",
+        ),
         ({"validation": 0.01}, "of 10 samples, 0 are held back"),
         ({"stratify": True}, "`stratify` changes nothing here"),
     ],

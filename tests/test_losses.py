@@ -13,6 +13,7 @@ from archforge.errors import DiagnosticError
 from archforge.ops.base import Array
 from archforge.parts import all_parts
 from archforge.recipe.base import Loss
+from archforge.recipe.digests import code_digest
 from archforge.recipe.own_loss import OwnLoss, gradient_deviation, require_gradient
 from archforge.spec.resolve.recipe import from_python, recipe_of
 from tests.make_recipe_parts import torch_loss
@@ -171,7 +172,8 @@ def test_a_function_stands_where_a_loss_is_asked_for() -> None:
     spec = driver.open_spec("lenet_5_mnist")
     recipe = recipe_of(spec, None, from_python({"loss": weighed, "losses": {"output": weighed}})).recipe
     assert recipe.loss == recipe.losses["output"] == OwnLoss.of(weighed)
-    assert recipe.to_json()["loss"] == {"own": {"name": "weighed", "is_sum": False}}
+    kept = recipe.to_json()["loss"]["own"]
+    assert kept == {"name": "weighed", "digest": code_digest(weighed), "is_sum": False}
     with pytest.raises(DiagnosticError, match="E0308"):
         from_python({"loss": OwnLoss})
 

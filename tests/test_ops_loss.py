@@ -13,6 +13,7 @@ from archforge.ir import TypedGraph
 from archforge.parts import all_parts
 from archforge.plan.ops_loss import OpsLoss
 from archforge.recipe.base import Loss
+from archforge.recipe.digests import graph_digest
 from archforge.recipe.own_loss import require_gradient
 from archforge.recipe.recipe import TrainingRecipe
 from tests.recipe_cases import part
@@ -87,7 +88,8 @@ def test_a_graph_that_is_no_loss_is_refused(
 
 def test_a_recipe_holds_the_name_of_a_graph() -> None:
     recipe = TrainingRecipe(loss=OpsLoss.of(graph(SQUARED)))
-    assert recipe.to_json()["loss"] == {"ops": {"name": "own", "axis": 0}}
+    kept = recipe.to_json()["loss"]["ops"]
+    assert kept == {"name": "own", "digest": graph_digest(graph(SQUARED)), "axis": 0}
 
 
 def test_arrays_that_do_not_fit_are_refused() -> None:

@@ -11,16 +11,22 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 
 import archforge
+from archforge.datasets.arrays import ArraySamples
 from archforge.errors import DiagnosticError, TrainingWarning
+from archforge.recipe.digests import code_digest
+from archforge.spec.resolve.recipe import from_python
 from archforge.training.evaluate import evaluate
 from archforge.training.run import TrainingRun
+from archforge.training.train import begin
 from tests.conftest import Run
 
 # Whatever draws or keeps a state is in it.
@@ -376,3 +382,83 @@ def test_a_signal_keeps_a_checkpoint_and_tells_how_to_go_on(
 def test_values_of_no_kind_are_refused_by_name(name: str, value: Any) -> None:
     with pytest.raises(DiagnosticError, match=f"`{name}`"):
         archforge.train(SPEC, samples(), backend="numpy", **{name: value})
+
+
+# What results depend on
+
+
+def squares(factor: float) -> Any:
+    """A loss with a number in its closure."""
+
+    def loss(prediction: Any, target: Any) -> Any:
+        difference = prediction - np.eye(prediction.shape[1], dtype=prediction.dtype)[target]
+        return factor * float((difference**2).mean()), factor * 2 * difference / difference.size
+
+    return loss
+
+
+def cubes(prediction: Any, target: Any) -> Any:
+    difference = prediction - np.eye(prediction.shape[1], dtype=prediction.dtype)[target]
+    return float((difference**4).mean()), 4 * difference**3 / difference.size
+
+
+def test_another_function_as_the_loss_is_told_of(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    cubes.__qualname__ = squares(1.0).__qualname__  # a name tells them not apart
+    train(tmp_path / "run", loss=squares(1.0))
+    train(tmp_path / "run", loss=squares(1.0), resume=True)
+    assert not recwarn.list
+    for other in (squares(2.0), cubes):
+        with pytest.warns(TrainingWarning, match=r"recipe\.loss\.own\.digest was"):
+            train(tmp_path / "run", loss=other, resume=True)
+
+
+def test_a_function_is_told_by_its_code_and_what_it_was_made_with() -> None:
+    class Weighted:
+        def __init__(self, weights: Any) -> None:
+            self.weights, self.itself = weights, self
+
+        def __call__(self, prediction: Any, target: Any) -> Any:
+            return squares(self.weights[0])(prediction, target)
+
+    def kinds(factor: float) -> list[Any]:
+        weights = np.array([factor])
+        return [squares(factor), Weighted(weights), Weighted(weights).__call__, partial(max, factor), weights]
+
+    ones, again, twos = (list(map(code_digest, kinds(factor))) for factor in (1.0, 1.0, 2.0))
+    assert ones == again
+    assert {*ones}.isdisjoint(twos)
+    assert len({*ones}) == len(ones)
+
+
+def test_data_are_hashed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    digest: Any = vars(ArraySamples)["digest"]
+    watched = mock.Mock(side_effect=digest.func)
+    monkeypatch.setattr(digest, "func", watched)
+    train(epochs=1)
+    assert watched.call_count == 1
+
+
+# Where no data are given
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("rnn_text", "of the format `text`.*a text file"), ("unet", "of the format `masks`.*with masks")],
+)
+def test_a_network_of_other_data_than_digits_asks_for_them(name: str, told: str) -> None:
+    with pytest.raises(DiagnosticError, match=re.compile(told, re.DOTALL)):
+        archforge.train(name)
+
+
+def test_digits_are_no_sequence() -> None:
+    spec = {"archforge": 1, "input": [60, 43], "graph": [{"linear": 10}]}
+    with pytest.raises(DiagnosticError, match=r"the digits .* are no 60x43"):
+        archforge.train(spec)
+
+
+def test_settings_that_digits_bring_are_no_mistake_of_the_caller() -> None:
+    network = archforge.load("lenet_1")
+    assert begin(network, None, from_python({"validation": 0.0})).setup.held_back is None
+    assert begin(network, None, from_python({"limit": 20})).setup.recipe.stratify
+    with pytest.raises(DiagnosticError, match="`stratify` changes nothing"):
+        begin(network, None, from_python({"validation": 0.0, "stratify": True}))

@@ -7,7 +7,7 @@ import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Literal
 
 from archforge.data.stored_arrays import StoredArray
@@ -83,7 +83,7 @@ class ArraySamples:
     def labels(self) -> AnyArray | None:
         return self.y.array if self.targets == "class" else None
 
-    @property
+    @cached_property
     def digest(self) -> str:
         hash = hashlib.sha256()
         for rows in (self.x, self.y):

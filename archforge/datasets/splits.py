@@ -52,7 +52,8 @@ def _limited(samples: Samples, limit: int, stratify: bool, seed: int) -> Subset:
     groups = _by_class(samples)
     each, rest = divmod(limit, len(groups))
     if rest:
-        help = f"{len(groups) * each} or {len(groups) * (each + 1)}" if each else f"{len(groups)}"
+        least = f"{len(groups) * each}, " if each else ""
+        help = f"{least}{len(groups) * (each + 1)}, or `stratify: false`"
         fail("E0609", f"`limit`, {limit:,}, is no multiple of the {len(groups)} classes", help=help)
     small = next((group for group in groups if len(group) < each), None)
     if small is not None:

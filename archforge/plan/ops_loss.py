@@ -12,6 +12,7 @@ from archforge.ops.base import Axis
 from archforge.ops.lazy_numpy import np
 from archforge.plan.backward import TrainingPlan, training_plan
 from archforge.recipe.base import Classes, Loss, LossValue
+from archforge.recipe.digests import graph_digest
 from archforge.recipe.targets import target_values
 
 __all__ = ["OpsLoss"]
@@ -24,7 +25,7 @@ class OpsLoss(Loss):
     is that of its ops.
 
     Attributes:
-    name: the name of the graph, for records.
+    name: the name of the graph, and digest: a hash of it, for records.
     typed: the graph.
     axis: the axis along which targets that are numbers of classes stand for a 1 among zeros.
     """
@@ -32,8 +33,10 @@ class OpsLoss(Loss):
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     word = "ops"
+    never_said = ("digest",)
 
     name: str
+    digest: str
     typed: TypedGraph = Field(exclude=True)
     axis: Axis = 0
 
@@ -53,7 +56,7 @@ class OpsLoss(Loss):
             fail("E0904", f"a loss has no parameters, and `{name}` has `{next(iter(params))}`")
         if len(typed.outputs) != 1:
             fail("E0904", f"a loss is one value, and `{name}` has the outputs {listed(typed.outputs)}")
-        return cls(name=name, typed=typed, axis=axis)
+        return cls(name=name, digest=graph_digest(typed), typed=typed, axis=axis)
 
     @cached_property
     def _plan(self) -> TrainingPlan:

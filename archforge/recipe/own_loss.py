@@ -11,6 +11,7 @@ from archforge.errors import fail, type_in_words
 from archforge.ir import Array, shape_text
 from archforge.ops.lazy_numpy import np
 from archforge.recipe.base import Classes, Loss, LossValue
+from archforge.recipe.digests import code_digest
 
 __all__ = ["OwnLoss", "gradient_deviation", "require_gradient"]
 
@@ -22,14 +23,17 @@ class OwnLoss(Loss):
     """A loss that a function gives, with its gradient with respect to the prediction.
 
     Attributes:
-    name: the name of the function, for records.
+    name: the name of the function, and digest: a hash of its code and of what it was made with, for records;
+    not of what it finds by a global name.
     function: from a prediction float[N, *shape] and a target to the loss and an array like the prediction.
     is_sum: the loss of two batches is the sum of theirs, not their mean.
     """
 
     word = "own"
+    never_said = ("digest",)
 
     name: str
+    digest: str = ""
     function: Callable[[Array, Array], tuple[float, Array]] = Field(exclude=True)
     is_sum: bool = False
 
@@ -41,7 +45,7 @@ class OwnLoss(Loss):
     def of(cls, function: Callable[[Array, Array], tuple[float, Array]], *, is_sum: bool = False) -> OwnLoss:
         """The loss that a function gives."""
         name = getattr(function, "__qualname__", type(function).__qualname__)
-        return cls(name=name, function=function, is_sum=is_sum)
+        return cls(name=name, digest=code_digest(function), function=function, is_sum=is_sum)
 
     def classes(self, prediction: Array, target: Array) -> Classes | None:
         """The classes along the first axis, where targets are their numbers."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import warnings
@@ -12,7 +11,7 @@ from typing import Any
 
 from archforge.errors import Diagnostic, TrainingWarning
 from archforge.hardware import cpu_name, threads
-from archforge.ir import TypedGraph
+from archforge.recipe.digests import graph_digest
 from archforge.training.setup import Setup
 
 __all__ = ["OF_MACHINE", "conditions_of", "warn_of_differences"]
@@ -30,7 +29,7 @@ def conditions_of(setup: Setup) -> dict[str, Any]:
     del recipe["recompute"]  # which changes no bit
     return {
         "network": f"{setup.network.name}, profile {setup.network.profile}",
-        "graph": _digest(setup.network.graph),
+        "graph": graph_digest(setup.network.graph),
         "data": setup.batches.samples.digest,
         "held_back": held_back.samples.digest if held_back else "",
         "recipe": recipe,
@@ -45,14 +44,6 @@ def conditions_of(setup: Setup) -> dict[str, Any]:
         "threads": threads().number,
         "variables": {name: os.environ[name] for name in sorted(os.environ) if name.startswith(VARIABLES)},
     }
-
-
-def _digest(typed: TypedGraph) -> str:
-    """A hash of the nodes, with their attributes and inputs."""
-    nodes = [[n.name, n.op.kind, n.op.attributes(), n.inputs, n.params_of] for n in typed.nodes]
-    inputs = {name: type_.shape for name, type_ in typed.inputs.items()}
-    text = json.dumps([inputs, nodes, dict(typed.outputs)], default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def warn_of_differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> None:

@@ -13,10 +13,12 @@ from archforge.datasets.base import Data, Samples
 from archforge.datasets.batches import Batches
 from archforge.datasets.examine import examine
 from archforge.datasets.fit import fitted
-from archforge.datasets.formats.digits import DIGITS_RECIPE
+from archforge.datasets.formats.digits import DIGITS_RECIPE, Digits
 from archforge.datasets.splits import split
 from archforge.draws import BatchShare
 from archforge.errors import fail
+from archforge.ir import by_x
+from archforge.meanings import text_of
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 from archforge.plan.backward import TrainingPlan, training_plan
@@ -143,9 +145,30 @@ def input_of(network: Network) -> tuple[str, tuple[int, ...]]:
 
 def recipe_for(network: Network, data: Any, overrides: Iterable[Override]) -> BoundRecipe:
     """The recipe of the network's profile on these data, with what a caller gives over it. The digits bring
-    settings of their own."""
-    own = from_python(DIGITS_RECIPE) if data is None else []
-    return recipe_of(network.spec, network.profile, [*own, *overrides])
+    settings of their own. Raises E0601 where there are no data for a network that digits are not for."""
+    spec, profile, given = network.spec, network.profile, [*overrides]
+    if data is not None:
+        return recipe_of(spec, profile, given)
+    _require_digits(network)
+    brought = from_python(DIGITS_RECIPE)
+    bound = recipe_of(spec, profile, [*brought, *given])
+    asked = any(override.key == "stratify" for override in given)
+    if asked or bound.recipe.limit or bound.recipe.validation:
+        return bound
+    return recipe_of(spec, profile, [*(own for own in brought if own.key != "stratify"), *given])
+
+
+def _require_digits(network: Network) -> None:
+    """Raises E0601 for a network whose spec names other data, or whose input is no picture."""
+    _, shape = input_of(network)
+    format = recipe_of(network.spec, network.profile).recipe.data.format
+    if format is not None and not isinstance(format, Digits):
+        what = text_of(type(format)).split(";")[0].split(". ")[0]
+        message = f"{network.name} learns from data of the format `{format.word}`, and none are given"
+        fail("E0601", message, help=f"--data PATH, in Python `data`: {what[0].lower()}{what[1:]}")
+    if len(shape) not in (1, 3):
+        message = f"no data are given, and the digits that come with archforge are no {by_x(shape)}"
+        fail("E0601", message, help="--data PATH, in Python `data`")
 
 
 def set_up(

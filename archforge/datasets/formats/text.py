@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import cached_property
 from pathlib import Path
 
 from archforge.data.opened_files import opened
@@ -75,7 +76,7 @@ class TextWindows:
         self.shape = (window, len(alphabet))
         self.target_shape = (window,)
 
-    @property
+    @cached_property
     def digest(self) -> str:
         hash = hashlib.sha256("".join(self.classes).encode("utf-8", "surrogatepass"))
         hash.update(np.ascontiguousarray(self.codes).data)
