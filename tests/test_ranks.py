@@ -421,6 +421,20 @@ def left_over(folder: Path) -> list[str]:
 
 @pytest.mark.slow
 @each_engine
+def test_a_launcher_of_its_own_starts_ranks(engine: str, tmp_path: Path) -> None:
+    launchers = {
+        "mpi": ["mpirun", "-n", "2"],
+        "ring": [str(Path(sys.executable).with_name("mlx.launch")), "-n", "2", "--backend", "ring", "--"],
+    }
+    words = [*launchers[engine], *command_line(tmp_path, "--engine", engine)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, **surroundings(tmp_path)) as job:
+        printed, said = job.communicate(timeout=60)
+    assert job.returncode == 0, said
+    assert printed.count("ended: all 2 epochs are done") == 1
+
+
+@pytest.mark.slow
+@each_engine
 @pytest.mark.parametrize("how", ["SIGKILL", "SIGSTOP"])
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_rank_that_is_lost_ends_the_job_with_a_checkpoint(

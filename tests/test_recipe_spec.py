@@ -440,7 +440,8 @@ def test_a_strict_schema_knows_the_profiles() -> None:
         ("{losses: {output: mse, other: mse}, loss_weights: {third: 1}}", ["E0905", "E0905"]),
         ("{recompute: [unit, 'un*']}", ["E0905", "E0905"]),
         ("{stratify: true, optimizer: sgd, spare: norms, clip: {}}", ["W0902", "W0902", "W0902"]),
-        ("{stratify: false, limit: 0}", []),
+        ("{sync_bn: true}", ["W0902"]),
+        ("{stratify: false, limit: 0, sync_bn: false}", []),
         ("{stratify: true, limit: 10, optimizer: adamw, spare: norms, clip: {norm: 1}}", []),
     ],
 )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from archforge.analysis.network import Network
 from archforge.errors import Diagnostic, did_you_mean
+from archforge.ops.batch_norm import BatchNorm
 from archforge.recipe.patterns import last_fitting, names_that_fit
 from archforge.scopes import inner_scopes, scope_names, scopes_that_fit
 from archforge.spec import limits
@@ -96,6 +97,8 @@ def _idle_places(network: Network, recipe: TrainingRecipe) -> Iterator[tuple[Pla
     if recipe.optimizer is not None and not recipe.optimizer.weight_decay:
         yield ("spare",), "the optimizer has no weight decay"
     yield from _idle_recomputation(network, recipe)
+    if recipe.sync_bn and not any(isinstance(node.op, BatchNorm) for node in network.graph.nodes):
+        yield ("sync_bn",), "the network has no batch norm"
     if not recipe.clip.model_fields_set:
         yield ("clip",), "it has neither `norm` nor `value`"
     names = _parameters(network)

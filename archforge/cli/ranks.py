@@ -30,9 +30,9 @@ FIRST_SPEAKS_S = 2.0
 def starts_ranks(ranks: int | None, hosts: str | None, engine: str | None, timeout: float | None) -> bool:
     """True if several processes are to be started. Raises E0001 for options without effect."""
     if hosts is not None and (ranks or 0) < 2:
-        fail("E0001", "--hosts is of several ranks", help="--ranks N, of 2 or more")
+        fail("E0001", "--hosts is for several ranks", help="--ranks N, of 2 or more")
     if timeout is not None and (engine is None if ranks is None else ranks < 2):
-        fail("E0001", "--timeout is of several ranks, and there is one", help="--ranks N, or leave it out")
+        fail("E0001", "--timeout is for several ranks, and there is one", help="--ranks N, or leave it out")
     if timeout is not None and timeout <= 0:
         fail("E0001", f"--timeout {timeout:g} is no time to wait", help="more than 0 seconds")
     return ranks is not None and ranks > 1

@@ -47,9 +47,8 @@ def print_beginning(beginning: Beginning, *, layers: bool) -> None:
     updates = counted(setup.updates_per_epoch, "update")
     print(f"epochs     {recipe.epochs} of {updates}, {recipe.batch * recipe.accumulate} samples each")
     if setup.ranks:
-        norms = "the batch" if recipe.sync_bn else "these"
-        each = _samples_each(setup.batches)
-        print(f"ranks      {setup.ranks.size}, {each} of each batch; batch norms over {norms}")
+        norms = "; batch norms over the whole batch" if recipe.sync_bn else ""
+        print(f"ranks      {setup.ranks.size}, {_samples_each(setup.batches)} of each batch{norms}")
     fallbacks = setup.learner.fallbacks
     through = f"; through NumPy: {', '.join(fallbacks)}" if fallbacks else ""
     print(f"backend    {setup.backend.name}, {setup.dtype}{through}")

@@ -42,11 +42,11 @@ class Batches:
             message = f"{self.samples.name} has {len(self.samples):,} samples, no whole batch of {self.size}"
             fail("E0609", message, help="a smaller batch, or `drop_last: false`")
         last = self.share(len(self) - 1).batch
-        if min(last, self.size) < self.ranks:
-            where = "a batch" if self.size < self.ranks else "the last batch of an epoch"
-            message = f"{where} of {self.samples.name} has {min(last, self.size)} of {self.size} samples"
-            help = "another batch, fewer ranks, or `drop_last: true`"
-            fail("E0609", f"{message}, too few for {self.ranks} ranks", help=help)
+        if last < self.ranks:
+            which = "a batch" if self.size < self.ranks else "the last batch of an epoch"
+            help = "a larger batch, or fewer ranks" if self.size < self.ranks else "`drop_last: true`"
+            message = f"{which} has {last} of {len(self.samples):,} samples, too few for {self.ranks} ranks"
+            fail("E0609", message, help=help)
 
     def __len__(self) -> int:
         """The number of batches of an epoch."""

@@ -249,6 +249,7 @@ def fit(
         rows = folder.rows(found.place.epoch) or [dict(row) for row in found.place.history]
     if setup.ranks:
         _begin_alike(setup.ranks, run, conditions)
+        rows = rows or [dict(row) for row in run.place.history]
     evaluator = Evaluator.of(setup.network, setup.losses, setup.backend, setup.dtype)
     loop = TrainingLoop(run, evaluator, conditions, folder, callbacks, checkpoint_every, rows)
     reason = loop()

@@ -65,6 +65,7 @@ IN_PART = (
     "docs/coverage.md",
     "docs/onnx.md",
     "docs/data.md",
+    "docs/distributed.md",
     "docs/interchange.md",
     "docs/language.md",
     "docs/life_of_a_network.md",

@@ -73,8 +73,8 @@ def engine_of(name: str, *, to_start: bool = False) -> Engine:
         fail("E0909", f"there is no engine `{name}`", help=f"one of {', '.join(ENGINES)}")
     found = _loaded(name)
     if lack := found.lacks(to_start=to_start):
-        others = ", ".join(other for other in ENGINES if other != name)
-        fail("E0909", f"the engine {name} cannot run here: {lack}", help=f"install it, or take {others}")
+        others = " or ".join(other for other in ENGINES if other != name)
+        fail("E0909", f"the engine {name} cannot run here: {lack}", help=f"--engine {others}")
     return found
 
 

@@ -118,6 +118,4 @@ def _result(starts: Sequence[ProcessStart], codes: Sequence[int | None]) -> int:
     by = -code if code < 0 else code - MOST_OWN
     if by in {*signal.Signals}:
         fail("E0908", f"{who} was ended by signal {by} ({signal.Signals(by).name})", help=GOING_ON)
-    fail(
-        "E0909", f"{who} ended with code {code}: what it said above tells why", help="the host and its login"
-    )
+    fail("E0908", f"{who} ended with code {code}", help=f"what is said above tells why; {GOING_ON}")

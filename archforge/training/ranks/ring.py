@@ -59,14 +59,15 @@ class Ring:
     def join(self) -> MlxRanks:
         import mlx.core as mx
 
+        if missing := [name for name in ("MLX_RANK", HOSTFILE) if not os.environ.get(name)]:
+            help = "--ranks N starts the ranks of a run, and so does mlx.launch"
+            fail("E0909", f"this process is no rank of a ring: {missing[0]} is not set", help=help)
         try:
             with _hostfile():
                 return MlxRanks(mx.distributed.init(strict=True, backend="ring"), mx.cpu)
         except RuntimeError as error:
-            help = (
-                "--ranks N starts the ranks of a run; a port in use is free again when its process has ended"
-            )
-            fail("E0909", f"this process cannot join a ring: {error}", help=help)
+            help = "the addresses of --hosts; a port is free again when the process that has it ends"
+            fail("E0909", f"this process cannot join the ring: {error}", help=help)
 
     def starts(self, command: Sequence[str], hosts: Sequence[str]) -> list[ProcessStart]:
         addresses = json.dumps([[f"{host}:{port}"] for host, port in zip(hosts, _ports(hosts), strict=True)])
