@@ -12,10 +12,12 @@ from pathlib import Path
 from random import Random
 from textwrap import dedent
 
+import numpy as np
 import pytest
 
 import archforge
 from archforge import driver
+from archforge.data.arrays import write_arrays
 from archforge.errors import DiagnosticError
 from archforge.interchange.decompile import Folded, fold
 from archforge.ir import Node, TypedGraph
@@ -23,6 +25,7 @@ from archforge.ops import all_ops
 from archforge.spec.expand.expand import expand
 from archforge.spec.printing.graph import print_graph
 from archforge.spec.resolve.sources import open_spec
+from archforge.weights import rule_input, rule_weights
 from tests.conftest import Run
 from tests.graphs import GRAPHS, graph, node, one_op
 from tests.pages import REGENERATE
@@ -309,12 +312,32 @@ def test_a_network_is_printed_or_written(run: Run) -> None:
     assert json.loads(out)["spec"] == printed
 
 
+@pytest.mark.parametrize("name", ["lenet_5", "resnet_20_cifar"])
+def test_weights_get_the_names_of_the_new_spec(name: str, run: Run) -> None:
+    """Outputs stay, to the last bit."""
+    network = archforge.load(name)
+    weights = rule_weights(network.params)
+    write_arrays(Path("old.safetensors"), weights)
+    assert run("fold", name, "-o", "new.yaml", "--mapping", "map.json")[0] == 0
+    moved = ("--to", "new.yaml", "--mapping", "map.json", "-o", "new.safetensors")
+    assert run("weights", "convert", "old.safetensors", *moved)[0] == 0
+    (shape,) = [t.shape for t in network.graph.inputs.values()]
+    x = rule_input((2, *shape))
+    before = archforge.compile(network, weights=weights, backend="numpy", dtype="float64")(x)
+    after = archforge.compile("new.yaml", weights="new.safetensors", backend="numpy", dtype="float64")(x)
+    np.testing.assert_array_equal(before, after)
+
+
 def test_a_spec_is_not_overwritten_by_its_own_graph(run: Run) -> None:
     text = "archforge: 1\ninput: [3, 8, 8]\nargs: {width: 8}\ngraph: [{conv: =width}]\n"
     Path("mine.yaml").write_text(text)
-    code, _, told = run("fold", "mine.yaml", "-o", "./mine.yaml")
-    assert (code, Path("mine.yaml").read_text()) == (2, text)
-    assert "mine.yaml is the spec itself" in told
+    for option in ("-o", "--mapping"):
+        code, _, told = run("fold", "mine.yaml", option, "./mine.yaml")
+        assert (code, Path("mine.yaml").read_text()) == (2, text)
+        assert "mine.yaml is the spec itself" in told
+    code, _, told = run("fold", "mine.yaml", "-o", "new", "--mapping", "new")
+    assert (code, Path("new").exists()) == (2, False)
+    assert "new cannot be both the spec and its mapping" in told
 
 
 def test_nothing_is_written_of_a_spec_with_a_mistake(run: Run) -> None:

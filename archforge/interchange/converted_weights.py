@@ -21,7 +21,7 @@ from archforge.ops.lazy_numpy import np
 from archforge.weights.bind import bind
 from archforge.weights.matching import Matching, matching
 
-__all__ = ["Choices", "ConvertedWeights", "converted", "read_mapping", "write_mapping"]
+__all__ = ["Choices", "ConvertedWeights", "converted", "mapping_bytes", "read_mapping", "write_mapping"]
 
 LONGEST = 1 << 26  # bytes of a mapping
 
@@ -123,4 +123,9 @@ def write_mapping(path: Path, weights: ConvertedWeights, source: str) -> None:
         "left": dict(weights.matching.left),
     }
     with written_beside(path) as file:
-        file.write(f"{json.dumps(content, indent=2, ensure_ascii=False)}\n".encode())
+        file.write(mapping_bytes(content))
+
+
+def mapping_bytes(content: Mapping[str, Any]) -> bytes:
+    """A file of a mapping, as `read_mapping` reads it: the array of each name is under `parameters`."""
+    return f"{json.dumps(content, indent=2, ensure_ascii=False)}\n".encode()

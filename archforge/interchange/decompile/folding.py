@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from archforge.interchange.decompile.blocks import Blocks
 from archforge.interchange.decompile.loops import looped
 from archforge.interchange.decompile.names import name_blocks
-from archforge.interchange.decompile.proof import difference
+from archforge.interchange.decompile.proof import DiffersError, prove
 from archforge.interchange.decompile.steps import Block, TreeBranch, TreeStep, calls_in, counts_of, leaves_of
 from archforge.interchange.decompile.tree import Source, steps_of
 from archforge.interchange.decompile.writing import body_lines, text_of
@@ -20,11 +21,15 @@ __all__ = ["Folded", "fold"]
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """A graph as the text of a spec. order: the numbers of the graph's nodes in the order in which the text
-    has them. blocks: how many the text has."""
+    """A graph as the text of a spec.
+
+    order: the numbers of the graph's nodes in the order in which the text has them. parameters: the names
+    that parameters have in the spec, each with that in the graph. blocks: how many the text has.
+    """
 
     text: str
     order: tuple[int, ...]
+    parameters: Mapping[str, str]
     blocks: int
 
     @property
@@ -41,12 +46,13 @@ def fold(typed: TypedGraph, title: str) -> Folded:
     """
     source = Source(typed)
     for text, order, blocks in _texts(source, title):
-        if not difference(typed, order, text):
-            return Folded(text, tuple(order), blocks)
-    return Folded(print_graph(typed, title), tuple(range(len(typed.nodes))), 0)
+        with suppress(DiffersError):
+            return Folded(text, tuple(order), prove(typed, order, text), blocks)
+    flat, as_it_is = print_graph(typed, title), range(len(typed.nodes))
+    return Folded(flat, tuple(as_it_is), prove(typed, as_it_is, flat), 0)
 
 
-def _texts(source: Source, title: str) -> Iterator[tuple[str, list[int], int]]:
+def _texts(source: Source, title: str) -> Iterator[tuple[str, Sequence[int], int]]:
     """Texts of a graph, the shortest first, each with the order of its nodes and the number of its blocks."""
     root = steps_of(source)
     order = [leaf.value - source.inputs for step in root for leaf in leaves_of(step)]

@@ -10,43 +10,46 @@ from archforge.spec.expand.expand import expand
 from archforge.spec.resolve.library import Library
 from archforge.spec.resolve.resolve import resolve
 
-__all__ = ["difference", "graph_of"]
+__all__ = ["DiffersError", "prove"]
 
 
-def graph_of(text: str, name: str) -> TypedGraph:
-    """The graph of a spec's text. Raises `DiagnosticError`."""
-    library = Library()
-    return expand(resolve(library.read_text(text, "<printed>"), library, name)).graph
+class DiffersError(Exception):
+    """The error of a text that says another graph."""
 
 
-def difference(typed: TypedGraph, order: Sequence[int], text: str) -> str:
-    """The first thing that the graph of `text` has otherwise than `typed`; empty if both have the same inputs
-    and outputs, and nodes of equal op and attributes, wired alike, that share the same parameters.
+def prove(typed: TypedGraph, order: Sequence[int], text: str) -> dict[str, str]:
+    """The names that the parameters of `typed` have in the spec of that text, each with the graph's own.
 
-    order: the numbers of the nodes of `typed` in the order in which the text has them.
+    order: the numbers of the nodes of `typed` in the order in which the text has them. Raises `DiffersError`
+    unless both have the same inputs and outputs, and nodes of equal ops and attributes, wired alike, that
+    share the same parameters.
     """
-    try:
-        made = graph_of(text, typed.graph.name)
-    except DiagnosticError as error:
-        return str(error)
-    if dict(typed.inputs) != dict(made.inputs):
-        return "other inputs"
-    if sorted(order) != list(range(len(typed.nodes))) or len(made.nodes) != len(order):
-        return f"{len(made.nodes)} nodes of {len(typed.nodes)}"
-    names = {name: name for name in typed.inputs}
-    owners: dict[str, str] = {}
+    made = _graph(text, typed.graph.name)
+    if dict(typed.inputs) != dict(made.inputs) or len(made.nodes) != len(typed.nodes):
+        raise DiffersError("other inputs, or another number of nodes")
+    if sorted(order) != list(range(len(typed.nodes))):
+        raise DiffersError("some nodes are not there")
+    values = {name: name for name in typed.inputs}
+    names: dict[str, str] = {}
     for number, new in zip(order, made.nodes, strict=True):
         node = typed.nodes[number]
-        if node.op != new.op:
-            return f"{node.name}: {node.op!r} is {new.op!r}"
-        if tuple(names.get(v) for v in node.inputs) != new.inputs:
-            return f"{node.name}: reads {new.inputs}"
-        owns = node.op.params(*typed.input_types(node))
-        if owns and owners.setdefault(node.params_of, new.params_of) != new.params_of:
-            return f"{node.name}: other parameters"
-        names[node.name] = new.name
-    if len(set(owners.values())) != len(owners):
-        return "parameters that are shared, and should not be"
-    if dict(made.outputs) != {key: names[value] for key, value in typed.outputs.items()}:
-        return "other outputs"
-    return ""
+        if node.op != new.op or tuple(values.get(v) for v in node.inputs) != new.inputs:
+            raise DiffersError(f"{node.name} is {new.op!r} of {new.inputs}")
+        values[node.name] = new.name
+        for name in node.op.params(*typed.input_types(node)):
+            own = node.param_name(name)
+            if names.setdefault(new.param_name(name), own) != own:
+                raise DiffersError(f"{node.name} shares parameters with others")
+    if len(set(names.values())) != len(names):
+        raise DiffersError("parameters that were shared are not")
+    if dict(made.outputs) != {key: values[value] for key, value in typed.outputs.items()}:
+        raise DiffersError("other outputs")
+    return names
+
+
+def _graph(text: str, name: str) -> TypedGraph:
+    library = Library()
+    try:
+        return expand(resolve(library.read_text(text, "<printed>"), library, name)).graph
+    except DiagnosticError as error:
+        raise DiffersError(str(error)) from error

@@ -195,7 +195,8 @@ class _Writer:
     def step(self, step: TreeStep, current: int | None, *, flow: bool = False) -> Part:
         self.kinds[step.value] = step.kind if isinstance(step.kind, str) else step.kind.name
         if step.kind == FOR:
-            return self._loop(step)
+            tail = self._tail(step)
+            return mapping({"seq": on_lines([self._loop(step)]), **tail}) if tail else self._loop(step)
         modifiers: dict[str, Part] = {}
         if step.branches:
             return self._merge(step, current, flow=flow)
