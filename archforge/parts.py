@@ -20,7 +20,8 @@ class Part(BaseModel):
     the modules of that package hold one part each, and are found by being there.
 
     elsewhere: names that other libraries have for it, for the way out of a word that does not exist.
-    always_said: settings that are told even where they are as by default.
+    always_said: settings that are told even where they are as by default. never_said: those that are for
+    records alone.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", defer_build=True)

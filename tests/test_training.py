@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import json
 import os
 import random
@@ -292,6 +293,10 @@ def test_windows_of_text_are_printed_with_what_follows(run: Run, tmp_path: Path)
     windows = re.findall(r"^  x = (.{6})\n  y = (.{6})\n  p = (.{6})\n\n", out, re.MULTILINE)
     assert (code, len(windows)) == (0, 3)
     assert all(y[:-1] == x[1:] and y[-3:] == p[-3:] for x, y, p in windows)
+    report = (tmp_path / "run/report.html").read_text()
+    assert all(f"x = {x}\ny = {y}\np = {p}\n" in html.unescape(report) for x, y, p in windows)
+    code, again, _ = run("evaluate", *arguments[:3], "-w", "run/last.safetensors", "--backend", "numpy")
+    assert (code, re.findall(r"^  x = (.{6})\n  y = (.{6})\n  p = (.{6})\n\n", again, re.M)) == (0, windows)
 
 
 # In processes of their own

@@ -24,7 +24,7 @@ from archforge.cli.output import print_json
 from archforge.cli.progress import Progress
 from archforge.cli.recipe_options import given_settings, recipe_options
 from archforge.cli.training_progress import figures_in_words
-from archforge.cli.training_results import print_classes
+from archforge.cli.training_results import print_classes, print_windows
 from archforge.spec.resolve.recipe import from_flags
 
 __all__ = ["evaluate"]
@@ -69,7 +69,7 @@ def evaluate(
     given = driver.given_weights(weights, prefix)
     assert given is not None
     with Progress(f"evaluating {network.name}"):
-        measures, batches = measured(
+        measures, batches, windows = measured(
             network,
             data,
             given,
@@ -89,9 +89,11 @@ def evaluate(
                 **figures,
                 "classes": list(samples.classes),
                 "confusion": None if confusion is None else confusion.tolist(),
+                "windows": [window._asdict() for window in windows],
             }
         )
         return
     print(f"{network.name}, profile {network.profile}, on {samples.name}: {measures.samples:,} samples")
     print(figures_in_words(figures))
+    print_windows(windows)
     print_classes(measures, samples.classes)

@@ -14,18 +14,17 @@ from archforge.ops.lazy_numpy import np
 from archforge.recipe.reaches import DocumentedFigure, best_of
 
 if TYPE_CHECKING:
-    from archforge.datasets.base import Samples
     from archforge.datasets.batches import Batches
     from archforge.training.measures import Measures
     from archforge.training.run_folder import RunFolder
     from archforge.training.setup import Setup
+    from archforge.training.text_windows import TextWindow
     from archforge.training.train import Beginning
     from archforge.training.trained import Trained
 
-__all__ = ["print_beginning", "print_classes", "print_dry_run", "print_end", "print_reached"]
+__all__ = ["print_beginning", "print_classes", "print_dry_run", "print_end", "print_reached", "print_windows"]
 
 MOST_CLASSES = 20  # whose figures are printed
-WINDOWS = 3  # of text that was held back, which are printed
 
 
 def print_beginning(beginning: Beginning, *, layers: bool) -> None:
@@ -125,7 +124,10 @@ def _values(setup: Setup) -> str:
 
 
 def print_end(trained: Trained, folder: RunFolder) -> None:
-    """Print the figures of the best epoch and the files that are there."""
+    """Print the figures of the best epoch, some windows of text that were held back, and the files that are
+    there."""
+    from archforge.training.text_windows import text_windows
+
     number, rows = trained.run.place.best, trained.history
     print(f"ended: {trained.reason}")
     if rows:
@@ -137,29 +139,16 @@ def print_end(trained: Trained, folder: RunFolder) -> None:
             print(
                 f"{accuracy}: maximum {100 * most:.2f} %, with the least loss {100 * least[accuracy]:.2f} %"
             )
-    print(_windows(trained), end="")
+    if held_back := trained.run.setup.held_back:
+        print_windows(text_windows(trained.evaluator, trained.weights, held_back))
     files = (folder.best, folder.last, folder.checkpoint, folder.report)
     print(f"in {folder.path}: {', '.join(p.name for p in files if p.exists())}, history.csv, history.jsonl")
 
 
-def _windows(trained: Trained) -> str:
-    """Some windows of text that were held back: the characters x, those that follow each of them, y, and
-    those that the network says, p."""
-    held_back = trained.run.setup.held_back
-    if held_back is None or not _are_text(held_back.samples):
-        return ""
-    samples = held_back.samples
-    x, y = samples.take(np.linspace(0, len(samples) - 1, WINDOWS).astype(int))
-    parts = {"x": x.argmax(-1), "y": y, "p": trained.predict(x, argmax=True)}
-    letters = np.array([letter if letter.isprintable() else " " for letter in samples.classes])
-    lines = ({name: "".join(letters[codes[i]]) for name, codes in parts.items()} for i in range(WINDOWS))
-    return "".join("".join(f"  {name} = {text}\n" for name, text in line.items()) + "\n" for line in lines)
-
-
-def _are_text(samples: Samples) -> bool:
-    """True for sequences of characters, each a row with a single 1, whose targets are characters too."""
-    letters, steps = samples.classes, samples.target_shape
-    return bool(letters and steps) and samples.shape == (*(steps or ()), len(letters))
+def print_windows(windows: Sequence[TextWindow]) -> None:
+    """Print windows of text, each with an empty line behind it."""
+    for window in windows:
+        print("".join(f"  {name} = {text}\n" for name, text in window._asdict().items()))
 
 
 def print_reached(trained: Trained, reaches: Sequence[DocumentedFigure]) -> Iterator[bool]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from archforge import backends
@@ -15,16 +15,18 @@ from archforge.spec.resolve.recipe import Override
 from archforge.training.evaluation import Evaluator
 from archforge.training.measures import Measures
 from archforge.training.setup import batches_of, input_of, losses_of, parts_of, recipe_for
+from archforge.training.text_windows import TextWindow, text_windows
 from archforge.weights.bind import bind
 
 __all__ = ["Evaluation", "evaluate"]
 
 
 class Evaluation(NamedTuple):
-    """The figures of weights on samples, and the samples."""
+    """The figures of weights on samples, the samples, and of text some windows."""
 
     measures: Measures
     batches: Batches
+    windows: Sequence[TextWindow]
 
 
 def evaluate(
@@ -48,4 +50,6 @@ def evaluate(
     parts = parts_of(network, bound.recipe, given_data(data, shape, bound.recipe.data.format), losses)
     batches = batches_of(network, bound.recipe, parts.held_back or parts.train, training=False)
     evaluator = Evaluator.of(network, losses, backends.get(backend, dtype), dtype)
-    return Evaluation(evaluator.measures(bind(network.params, weights), batches.epoch()), batches)
+    arrays = bind(network.params, weights)
+    measures = evaluator.measures(arrays, batches.epoch())
+    return Evaluation(measures, batches, text_windows(evaluator, arrays, batches))

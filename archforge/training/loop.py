@@ -18,6 +18,7 @@ from archforge.training.ranks.agreement import arrays_digest, measured_by_all, r
 from archforge.training.report import MaskExample, facts_of, mask_examples, report_html
 from archforge.training.run import TrainingRun
 from archforge.training.run_folder import RunFolder
+from archforge.training.text_windows import text_windows
 
 __all__ = ["Callback", "TrainingLoop"]
 
@@ -142,6 +143,7 @@ class TrainingLoop:
             setup.batches.samples.classes,
             self.held_back,
             self.examples,
+            text_windows(self.evaluator, self.run.kept(), setup.held_back) if setup.held_back else (),
         )
 
     def _keep_checkpoint(self) -> None:

@@ -16,6 +16,7 @@ from archforge.recipe.base import Loss
 from archforge.training.curves import curves_svg
 from archforge.training.measures import Measures
 from archforge.training.setup import Setup
+from archforge.training.text_windows import TextWindow
 
 __all__ = ["MaskExample", "facts_of", "mask_examples", "report_html"]
 
@@ -38,9 +39,10 @@ def report_html(
     classes: Sequence[str] = (),
     held_back: Measures | None = None,
     examples: Sequence[MaskExample] = (),
+    windows: Sequence[TextWindow] = (),
 ) -> str:
     """The page. facts: words about the run by name. held_back: figures of the samples that were not trained
-    on. examples: of masks, some of these samples."""
+    on. examples, windows: of masks or text, some of these samples."""
     confusion = held_back.confusion if held_back else None
     names = list(classes) or [str(i) for i in range(0 if confusion is None else len(confusion))]
     columns = list(dict.fromkeys(name for row in history for name in row))
@@ -55,6 +57,7 @@ def report_html(
         matrix=_matrix(names, confusion) if confusion is not None and len(names) <= MOST_CLASSES else [],
         names=names,
         examples=[_pictures(example, len(names)) for example in examples],
+        windows=[window._asdict() for window in windows],
     )
 
 
