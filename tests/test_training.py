@@ -24,7 +24,7 @@ import archforge
 from archforge.datasets.arrays import ArraySamples
 from archforge.errors import DiagnosticError, TrainingWarning
 from archforge.recipe.digests import code_digest
-from archforge.spec.resolve.recipe import from_python
+from archforge.spec.resolve.recipe import from_flags, from_python, recipe_of
 from archforge.training.evaluate import evaluate
 from archforge.training.run import TrainingRun
 from archforge.training.train import begin
@@ -297,6 +297,32 @@ def test_windows_of_text_are_printed_with_what_follows(run: Run, tmp_path: Path)
     assert all(f"x = {x}\ny = {y}\np = {p}\n" in html.unescape(report) for x, y, p in windows)
     code, again, _ = run("evaluate", *arguments[:3], "-w", "run/last.safetensors", "--backend", "numpy")
     assert (code, re.findall(r"^  x = (.{6})\n  y = (.{6})\n  p = (.{6})\n\n", again, re.M)) == (0, windows)
+
+
+# Mistakes in the command line
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["--lr", "0.1"], '--optimizer "sgd: {lr: 0.1}"'),
+        (["--weight-decay", "1"], '--optimizer "sgd: {weight_decay: 1e-4}"'),
+        (["--batch-size", "8"], "options: --batch)"),
+        (["--n_epochs", "8"], "options: --epochs)"),
+        (["--early-stopping"], "options: --stop)"),
+        (["--device", "cuda"], "options: --backend)"),
+        (["data.npz"], "samples are given by --data"),
+    ],
+)
+def test_options_of_others_are_told_what_they_are_called_here(given: list[str], told: str, run: Run) -> None:
+    code, _, err = run("train", "lenet_1", *given)
+    assert code == 2
+    assert told in " ".join(re.sub(r"[│╭╮╰╯─]", "", err).split())
+
+
+def test_a_pattern_of_a_flag_may_begin_with_a_star() -> None:
+    found = recipe_of(archforge.load("lenet_1").spec, None, from_flags({"freeze": "*.bias"}))
+    assert found.recipe.freeze == ("*.bias",)
 
 
 # In processes of their own

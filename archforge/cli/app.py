@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -38,6 +38,8 @@ COMMANDS = {
     "schema": "schema.schema",
 }
 GROUPS = {"weights": "Files of weights."}
+# The base of the mistakes in a command line, by a way that all versions of typer have.
+USAGE_ERROR: Any = typer.BadParameter.__base__
 
 
 class Command(TyperCommand):
@@ -45,6 +47,13 @@ class Command(TyperCommand):
 
     The context's `obj` is then the function that prints it: `options.json_option` sets it.
     """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except USAGE_ERROR as error:
+            _explain(error, {parameter.name for parameter in self.params})
+            raise
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -69,6 +78,19 @@ class Command(TyperCommand):
             ctx.obj({"diagnostics": [d.to_json() for d in diagnostics], "ok": False})
         print_diagnostics(diagnostics)
         raise typer.Exit(USER_ERROR)
+
+
+def _explain(error: Any, parameters: Collection[str | None]) -> None:
+    """Have a mistake in the options of a command that takes a recipe say what they are called here."""
+    if "loss" not in parameters:
+        return
+    if hasattr(error, "possibilities"):
+        from archforge.cli.foreign_options import option_meant
+
+        meant = option_meant(error.option_name)
+        error.possibilities = [meant] if meant else error.possibilities
+    elif "unexpected extra argument" in error.message:
+        error.message += ": samples are given by --data"
 
 
 def _not_loaded(error: ImportError | OSError) -> Diagnostic:

@@ -44,7 +44,8 @@ def print_beginning(beginning: Beginning, *, layers: bool) -> None:
     said = [", ".join(losses), setup.optimizer.said(), *(part.said() for part in recipe.schedule)]
     print(f"recipe     {'; '.join(said)}")
     updates = counted(setup.updates_per_epoch, "update")
-    print(f"epochs     {recipe.epochs} of {updates}, {recipe.batch * recipe.accumulate} samples each")
+    number = min(recipe.batch * recipe.accumulate, len(setup.batches.samples))
+    print(f"epochs     {recipe.epochs} of {updates}, {number} samples each")
     if setup.ranks:
         norms = "; batch norms over the whole batch" if recipe.sync_bn else ""
         print(f"ranks      {setup.ranks.size}, {_samples_each(setup.batches)} of each batch{norms}")

@@ -145,7 +145,10 @@ def _as_loss(value: Any) -> Any:
 def _override(place: Place, source: str, text: str) -> Override:
     if not text.strip():
         fail("E0001", f"`{source}` has no value", help=f"{source} null takes it away")
-    return Override(place, parse_yaml(SourceFile(source, text.strip())))
+    given = text.strip()
+    if given.startswith("*"):  # a pattern, which only YAML takes for an alias
+        given = json.dumps(given)
+    return Override(place, parse_yaml(SourceFile(source, given)))
 
 
 def _tree(key: str, value: Any) -> Tree:
