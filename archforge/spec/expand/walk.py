@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NoReturn, cast
 
 from archforge.errors import Diagnostic, DiagnosticError, Frame, Note, Span, fail
-from archforge.ir import ShapeError
+from archforge.ir import ShapeError, TensorType
 from archforge.ops import all_ops
 from archforge.ops.base import Op
 from archforge.spec import limits
@@ -84,6 +84,7 @@ class Walk:
         self.places: list[ScopeDraft] = []
         self.uses: Counter[str] = Counter()
         self.calls: list[Frame] = []
+        self.inferred: dict[tuple[int, tuple[TensorType, ...]], TensorType] = {}  # by the `id` of an op
         self.op_calls: dict[tuple[str, int, bool], OpCall] = {}
         self.found: dict[tuple[str, Span | None, str], Diagnostic] = {}
         self.leaves_values = False  # a step that does not go on from the value in front of it
@@ -433,6 +434,26 @@ class Walk:
         if POISON in inputs:
             return POISON
         values = cast("tuple[Tensor, ...]", inputs)
+        types = (values[0].type,) if len(values) == 1 else tuple([v.type for v in values])
+        known = (id(op), types)
+        output = self.inferred.get(known)
+        if output is None:
+            output = self._inferred(op, values, span, env, call)
+        if len(self.drafts) >= self.nodes_left:
+            self.stop(limits.NODES if self.nodes_left == limits.NODES.most else limits.ALL_NODES, span)
+        before = values[0].draft
+        if before is not None and before.op is op and op.is_idempotent and before.frame == at.place:
+            self.warnings.append(said_twice(op, span, before.span))
+        draft = Draft(op, values, output, span, at.place, at.given, at.shared)
+        at.names.items.append(draft)
+        self.drafts.append(draft)  # which holds the op, so that its id is no other's
+        self.inferred[known] = output
+        return Tensor(output, draft)
+
+    def _inferred(
+        self, op: Op, values: tuple[Tensor, ...], span: Span, env: Env, call: OpCall | None
+    ) -> TensorType:
+        """The type of an op's output."""
         try:
             output = op.infer(*[v.type for v in values])
         except ShapeError as error:
@@ -442,12 +463,4 @@ class Walk:
             hint = "a smaller input, or smaller factors"
             what = f"`{op.kind}` gives {output}, and an axis has at most {limits.AXIS.most:,}"
             fail(limits.AXIS.code, what, span, help=hint)
-        if len(self.drafts) >= self.nodes_left:
-            self.stop(limits.NODES if self.nodes_left == limits.NODES.most else limits.ALL_NODES, span)
-        before = values[0].draft
-        if before is not None and before.op is op and op.is_idempotent and before.frame == at.place:
-            self.warnings.append(said_twice(op, span, before.span))
-        draft = Draft(op, values, output, span, at.place, at.given, at.shared)
-        at.names.items.append(draft)
-        self.drafts.append(draft)
-        return Tensor(output, draft)
+        return output
