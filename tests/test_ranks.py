@@ -68,6 +68,7 @@ NET: dict[str, Any] = {
 }
 CONV, *REST = NET["graph"]
 NORMED = {**NET, "graph": [CONV, "bn", *REST]}
+SCOPED = {**NET, "graph": [{"name": "begin", "seq": [CONV, "bn", "relu"]}, *REST]}
 MASKS = {**NET, "input": [2, 6, 6], "graph": [CONV, "relu", {"conv": {"out": 3, "kernel": 1}}]}
 SAMPLES = 70  # 53 to learn from: six batches of 8, and one of 5
 
@@ -118,6 +119,7 @@ def assert_alike(found: Trained, expected: Trained, tolerance: float) -> None:
         pytest.param(NET, {"loss": {"cross_entropy": {"ignore": 2}}}, id="ignored"),
         pytest.param(NET, {"loss": {"cross_entropy": {"reduction": "sum"}}}, id="summed"),
         pytest.param(NORMED, {"sync_bn": True}, id="batch norm"),
+        pytest.param(SCOPED, {"sync_bn": True, "recompute": ["begin"]}, id="computed again"),
         pytest.param(MASKS, {"loss": {"cross_entropy": {"ignore": 0}}}, id="masks"),
     ],
 )
@@ -281,15 +283,17 @@ def test_a_rank_that_is_lost_is_told() -> None:
 
 def test_hosts_are_read_with_their_places(tmp_path: Path) -> None:
     file = tmp_path / "hosts"
-    file.write_text("# two machines\n10.0.0.1 slots=2  # the first\n\n  box.local slots = 1\n::1\n")
-    assert read_hosts(file) == ["10.0.0.1", "10.0.0.1", "box.local", "::1"]
+    file.write_text("# two machines\n10.0.0.1 slots=2  # the first\n\n  box.local slots = 1\nbox\n")
+    assert read_hosts(file) == ["10.0.0.1", "10.0.0.1", "box.local", "box"]
     assert placed(3, file) == ["10.0.0.1", "10.0.0.1", "box.local"]
     assert placed(2, None) == [HERE, HERE]
     with pytest.raises(DiagnosticError, match="has 4 places, too few for 5 ranks"):
         placed(5, file)
 
 
-@pytest.mark.parametrize("line", ["a b", "a slots=", "a slots=0", "a slots=x", "a slots=9999", "a; rm -r /"])
+@pytest.mark.parametrize(
+    "line", ["a b", "::1", "a slots=", "a slots=0", "a slots=x", "a slots=9999", "a; rm -r /"]
+)
 def test_hosts_that_cannot_be_read_are_told_at_their_place(line: str, tmp_path: Path) -> None:
     file = tmp_path / "hosts"
     file.write_text(f"good\n  {line}\n")

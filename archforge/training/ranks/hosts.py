@@ -16,8 +16,8 @@ HERE = "127.0.0.1"
 MOST_SLOTS = 1024
 # Beginnings of the names of variables that ranks on other hosts get too.
 PASSED_ON = ("ARCHFORGE_", "MKL_", "MLX_", "NCCL_", "OMP_", "OPENBLAS_", "PYTHONPATH")
-_LINE = re.compile(r"(?P<host>[\w.:-]+)(?:\s+slots\s*=\s*(?P<slots>\d{1,4}))?\s*")
-FORM = "a line is `address` or `address slots=N`"
+_LINE = re.compile(r"(?P<host>[\w.-]+)(?:\s+slots\s*=\s*(?P<slots>\d{1,4}))?\s*")
+FORM = "a line is `address` or `address slots=N`, the address a name or of IPv4"
 
 
 def read_hosts(path: str | Path) -> list[str]:
