@@ -82,7 +82,7 @@ class _Recurrent(Op):
         return (WHOLE,) * len(self.infer(*inputs).shape)
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
-        return self._unrolled(params, *inputs)[0]
+        return self._unrolled(params, *inputs, stored=1)[0]
 
     def train(self, params: Mapping[str, Array], *inputs: Array, draw: np.random.Generator) -> Forward:
         states, *others = self._unrolled(params, *inputs)
@@ -91,20 +91,21 @@ class _Recurrent(Op):
     def saved_elements(self, *inputs: TensorType) -> int:
         return (self.kept - 1) * self.infer(*inputs).size
 
-    def _unrolled(self, params: Mapping[str, Array], x: Array) -> list[Array]:
-        """The arrays that all steps hand on, float[N, T, hidden] each, the states first."""
+    def _unrolled(self, params: Mapping[str, Array], x: Array, *, stored: int | None = None) -> list[Array]:
+        """The first `stored` of the arrays that steps make, or all, float[N, T, *] each, the states first."""
         totals = _totals(params, x)
-        kept = (np.zeros((len(x), self.hidden), x.dtype),) * self.kept
-        steps = [np.empty((*x.shape[:2], self.hidden), x.dtype) for _ in kept]
+        made = (np.zeros((len(x), self.hidden), x.dtype),) * self.kept
+        steps: list[Array] = []
         for t in range(x.shape[1]):
-            kept = self.step(params, totals[:, t], *kept)
-            for all_steps, new in zip(steps, kept, strict=True):
+            made = self.step(params, totals[:, t], *made[: self.kept])
+            steps = steps or [np.empty((*x.shape[:2], a.shape[1]), x.dtype) for a in made[:stored]]
+            for all_steps, new in zip(steps, made, strict=False):
                 all_steps[:, t] = new
         return steps
 
     def step(self, params: Mapping[str, Array], total: Array, *kept: Array) -> tuple[Array, ...]:
         """Arrays that a step hands on, float[N, hidden] each, made of those from the step before and of
-        `total` float[N, gates * hidden], the input's part of the sums."""
+        `total` float[N, gates * hidden], the input's part of the sums; and what the way back reads."""
         raise NotImplementedError
 
     def gradient(self, back: Backward) -> Gradients:
@@ -112,7 +113,7 @@ class _Recurrent(Op):
         once."""
         (x,), params = back.inputs, back.params
         before = _before(back.output)
-        dtotals, dpasts, seen = self.back_through_time(params, _totals(params, x), before, back)
+        dtotals, dpasts, seen = self.back_through_time(params, before, back)
         found = {
             "weight_ih_l0": _rows(dtotals).T @ _rows(x),
             "weight_hh_l0": _rows(dpasts).T @ _rows(before),
@@ -125,12 +126,12 @@ class _Recurrent(Op):
         return Gradients((dtotals @ params["weight_ih_l0"],), found)
 
     def back_through_time(
-        self, params: Mapping[str, Array], totals: Array, before: Array, back: Backward
+        self, params: Mapping[str, Array], before: Array, back: Backward
     ) -> tuple[Array, Array, Array]:
         """Gradients of the sums over the input and of those over the state, float[N, T, gates * hidden] both,
         and what the last gate's rows see of the state, float[N, T, hidden].
 
-        totals: the sums over the input. before: the state before each step, float[N, T, hidden].
+        before: the state before each step, float[N, T, hidden].
         """
         raise NotImplementedError
 
@@ -158,12 +159,12 @@ class Rnn(_Recurrent):
         return (np.tanh(total) if self.activation == "tanh" else np.maximum(total, 0),)
 
     def back_through_time(
-        self, params: Mapping[str, Array], totals: Array, before: Array, back: Backward
+        self, params: Mapping[str, Array], before: Array, back: Backward
     ) -> tuple[Array, Array, Array]:
         states = back.output
         slopes = 1 - states * states if self.activation == "tanh" else states > 0
-        dtotals, dstate = np.empty_like(totals), np.zeros_like(totals[:, 0])
-        for t in reversed(range(totals.shape[1])):
+        dtotals, dstate = np.empty_like(states), np.zeros_like(states[:, 0])
+        for t in reversed(range(states.shape[1])):
             dtotals[:, t] = (back.dy[:, t] + dstate) * slopes[:, t]
             dstate = dtotals[:, t] @ params["weight_hh_l0"]
         return dtotals, dtotals, before
@@ -186,32 +187,32 @@ class Lstm(_Recurrent):
     def step(self, params: Mapping[str, Array], total: Array, *kept: Array) -> tuple[Array, ...]:
         state, cell = kept
         total = total + _plus(state @ params["weight_hh_l0"].T, params.get("bias_hh_l0"))
-        fill, keep, new, read = np.split(total, 4, axis=1)
-        cell = sigmoid(keep) * cell + sigmoid(fill) * np.tanh(new)
-        return sigmoid(read) * np.tanh(cell), cell
+        total = total.reshape(len(total), 4, self.hidden)
+        total[:, (0, 1, 3)] = sigmoid(total[:, (0, 1, 3)])
+        fill, keep, new, read = total.swapaxes(0, 1)
+        np.tanh(new, out=new)
+        cell = keep * cell + fill * new
+        return read * np.tanh(cell), cell, total.reshape(len(total), -1)
 
     def back_through_time(
-        self, params: Mapping[str, Array], totals: Array, before: Array, back: Backward
+        self, params: Mapping[str, Array], before: Array, back: Backward
     ) -> tuple[Array, Array, Array]:
-        (cells,) = back.saved
-        weight = params["weight_hh_l0"]
-        totals = totals + _plus(before @ weight.T, params.get("bias_hh_l0"))
-        sums = np.split(totals, 4, axis=-1)
-        fill, keep, read = (sigmoid(sums[i]) for i in (0, 1, 3))
-        new: Array = np.tanh(sums[2])
+        cells, gates = back.saved
+        fill, keep, new, read = np.split(gates, 4, axis=-1)
         shown = np.tanh(cells)
-        by_cell = np.concatenate(  # slopes of the first three sums
-            [new * fill * (1 - fill), _before(cells) * keep * (1 - keep), fill * (1 - new * new)], axis=-1
+        by_cell = np.stack(  # slopes of the first three sums
+            [new * fill * (1 - fill), _before(cells) * keep * (1 - keep), fill * (1 - new * new)], axis=2
         )
         by_state, to_cell = shown * read * (1 - read), read * (1 - shown * shown)
-        dtotals = np.empty_like(totals)
+        dtotals = np.empty_like(gates)
+        by_gate = dtotals.reshape(*before.shape[:2], 4, self.hidden)
         dstate = dcell = np.zeros_like(before[:, 0])
-        for t in reversed(range(totals.shape[1])):
+        for t in reversed(range(before.shape[1])):
             dstate = back.dy[:, t] + dstate
             dcell = dcell + dstate * to_cell[:, t]
-            dtotals[:, t, : 3 * self.hidden] = np.tile(dcell, 3) * by_cell[:, t]
-            dtotals[:, t, 3 * self.hidden :] = dstate * by_state[:, t]
-            dstate, dcell = dtotals[:, t] @ weight, dcell * keep[:, t]
+            np.multiply(dcell[:, None], by_cell[:, t], out=by_gate[:, t, :3])
+            np.multiply(dstate, by_state[:, t], out=by_gate[:, t, 3])
+            dstate, dcell = dtotals[:, t] @ params["weight_hh_l0"], dcell * keep[:, t]
         return dtotals, dtotals, before
 
 
@@ -253,8 +254,9 @@ class Gru(_Recurrent):
         return ((1 - update) * new + update * state,)
 
     def back_through_time(
-        self, params: Mapping[str, Array], totals: Array, before: Array, back: Backward
+        self, params: Mapping[str, Array], before: Array, back: Backward
     ) -> tuple[Array, Array, Array]:
+        totals = _totals(params, *back.inputs)
         rows = 2 * self.hidden  # of reset and update
         weight, bias = params["weight_hh_l0"], params.get("bias_hh_l0")
         first, second = (None, None) if bias is None else (bias[:rows], bias[rows:])
