@@ -30,7 +30,7 @@ from training_report import NUMBA, NUMPY, PEERS, TORCH
 from archforge import driver
 from archforge.bench.environment import load_average
 from archforge.bench.race import PACKAGE_FOLDER, Contestant, Entrant, LeftOut, race, started
-from archforge.bench.roofline import measured_limits
+from archforge.bench.roofline import greater_limits, measured_limits
 from archforge.bench.task import Task
 from archforge.data.arrays import write_arrays
 from archforge.weights import fresh_weights
@@ -112,7 +112,7 @@ def measured(case: Case, options: argparse.Namespace) -> dict[str, Any]:
         if NUMBA in case.ours:
             with started([Trainer(NUMBA)], task):  # so that its code is compiled, which takes memory
                 pass
-        limits = [measured_limits(options.threads)]
+        before = measured_limits(options.threads)
         row: dict[str, Any] = {"network": case.spec, "batch": case.batch, "load": load_average()}
         row |= {"bars": dict(case.bars), "threads": task.threads}
         with started(entrants(case, options.peer_python), task) as (running, left_out):
@@ -120,11 +120,10 @@ def measured(case: Case, options: argparse.Namespace) -> dict[str, Any]:
             row["deviation"] = deviations(running, task.folder)
             row["left_out"] |= race(running, options.rounds)
             row |= times_and_memory([c for c in running if c.label not in row["left_out"]])
-        limits.append(measured_limits(options.threads))
+        limits = greater_limits(before, measured_limits(options.threads))
     if not any(label in row["median_s"] for label in case.ours):
         raise LeftOut(str(row["left_out"]))
-    row["limits"] = greatest(asdict(found) for found in limits if found)
-    return row
+    return row | {"limits": asdict(limits) if limits else None}
 
 
 def times_and_memory(running: Iterable[Contestant]) -> dict[str, Any]:
@@ -166,14 +165,6 @@ def differences(these: Mapping[str, Any], first: Mapping[str, Any]) -> dict[str,
     apart = (float(np.linalg.norm(these[name] - first[name])) / max(norms[name], least) for name in norms)
     losses = np.abs(these["losses"] / first["losses"] - 1)
     return {"losses": float(losses.max()), "gradients": max(apart)}
-
-
-def greatest(limits: Iterable[Mapping[str, float]]) -> dict[str, float]:
-    """The greatest of each rate, since a slow moment of the machine is no limit."""
-    found: dict[str, float] = {}
-    for each in limits:
-        found = {name: max(rate, found.get(name, 0)) for name, rate in each.items()}
-    return found
 
 
 def main() -> None:

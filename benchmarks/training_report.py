@@ -62,7 +62,9 @@ def markdown(data: dict[str, Any]) -> str:
     profiled = [row for row in rows if "profile" in row]
     parts = [report.environment_lines(data, PEERS), _steps(rows)]
     if profiled:
-        parts += [_parts(profiled), _weights(profiled, limits_of(data)["all_flops"])]
+        parts.append(_parts(profiled))
+    if wide := [row for row in profiled if any(_wide(row))]:
+        parts.append(_weights(wide, limits_of(data)["all_flops"]))
     return "\n\n".join(parts) + "\n"
 
 
@@ -97,10 +99,11 @@ def _steps(rows: Sequence[Row]) -> str:
         for what in ("losses", "gradients")
     }
     note = (
-        f"The losses of two steps differ from torch's by {apart['losses']:.0e} at most, a gradient in the "
-        f"first by {apart['gradients']:.0e} of its norm. Memory is the peak above that behind a step of a "
-        "network of two weights. The start is that of a new process to the end of its second step, with what "
-        "is compiled in the cache."
+        "Contestants of a row, torch where it is there and the others, differ by "
+        f"{apart['losses']:.0e} at most in the losses of two steps, and by {apart['gradients']:.0e} of its "
+        "norm in a gradient of the first. Memory is the peak above that behind a step of a network of two "
+        "weights. The start is that of a new process to the end of its second step, with what is compiled in "
+        "the cache."
     )
     return f"## A step of training: medians\n\n{table(header, body)}\n\n{note}"
 
@@ -126,8 +129,6 @@ def _weights(rows: Sequence[Row], peak: float) -> str:
     body = []
     for row in rows:
         layers = [*_wide(row)]
-        if not layers:
-            continue
         flops, elapsed_s = (sum(layer[name] for layer in layers) for name in ("flops", "elapsed_s"))
         share = flops / elapsed_s / peak
         least = min(layers, key=lambda layer: layer["flops"] / layer["elapsed_s"])

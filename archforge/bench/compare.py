@@ -21,9 +21,8 @@ from archforge.bench.race import (
     started,
     under_load,
 )
-from archforge.bench.roofline import Work, measured_limits, work_of
+from archforge.bench.roofline import Work, greater_limits, measured_limits, work_of
 from archforge.bench.task import Task
-from archforge.plan import Limits
 
 if TYPE_CHECKING:
     from archforge.plan import Plan
@@ -74,7 +73,7 @@ def compare(
             timed, ended = _timed(running, rounds, busy, say)
             row |= timed
             row["left_out"] |= ended
-    limits = _greater(before, measured_limits(task.threads))
+    limits = greater_limits(before, measured_limits(task.threads))
     row["limits"] = asdict(limits) if limits else None
     return row
 
@@ -126,15 +125,3 @@ def _planned(network: Network, backend: str = "auto") -> Plan:
     from archforge.plan import GraphCompiler
 
     return GraphCompiler(backends.get(backend)).plan(network.graph)
-
-
-def _greater(before: Limits | None, after: Limits | None) -> Limits | None:
-    """The greater of both measurements of each rate, since a slow moment of the machine is no limit."""
-    if before is None or after is None:
-        return None
-    return Limits(
-        before.threads,
-        max(before.one_flops, after.one_flops),
-        max(before.all_flops, after.all_flops),
-        max(before.read_bytes, after.read_bytes),
-    )

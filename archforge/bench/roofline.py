@@ -16,7 +16,7 @@ from archforge import backends
 from archforge.ir import TensorType
 from archforge.plan import Limits, Plan, Step
 
-__all__ = ["Bound", "Work", "bound", "measured_limits", "work_of"]
+__all__ = ["Bound", "Work", "bound", "greater_limits", "measured_limits", "work_of"]
 
 FLOAT = 4  # bytes
 
@@ -77,6 +77,18 @@ def measured_limits(threads: int) -> Limits | None:
     """Measure the peak rates of this machine, with code that a backend compiles; None if none here does."""
     able = backends.compiling()
     return able[0].limits(threads) if able else None
+
+
+def greater_limits(before: Limits | None, after: Limits | None) -> Limits | None:
+    """The greater of both measurements of each rate, since a slow moment of the machine is no limit."""
+    if before is None or after is None:
+        return None
+    return Limits(
+        before.threads,
+        max(before.one_flops, after.one_flops),
+        max(before.all_flops, after.all_flops),
+        max(before.read_bytes, after.read_bytes),
+    )
 
 
 def _work(step: Step, types: Mapping[str, TensorType], batch: int) -> Work:
