@@ -48,10 +48,11 @@ test-slow: $(DEV)
 test-torch: $(BENCH)
 	$(VENV)-bench/bin/python $(PIP) --editable '.[test,keras]'
 	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(VENV)-bench/bin/python -m pytest \
-	  tests/test_torch_network.py tests/test_torch_modules.py tests/test_torch_files.py tests/test_weight_formats.py tests/test_make_golden.py tests/test_gradients.py \
-	  tests/test_losses.py tests/test_optimizers.py tests/test_schedules.py tests/test_initialisers.py \
-	  tests/test_training_losses.py tests/test_library_preprocess.py tests/test_library_weights.py \
-	  tests/test_transforms.py $(ARGS)
+	  tests/test_torch_network.py tests/test_torch_modules.py tests/test_torch_files.py \
+	  tests/test_weight_formats.py tests/test_matching.py tests/test_compare.py tests/test_make_golden.py \
+	  tests/test_gradients.py tests/test_losses.py tests/test_optimizers.py tests/test_schedules.py \
+	  tests/test_initialisers.py tests/test_training_losses.py tests/test_library_preprocess.py \
+	  tests/test_library_weights.py tests/test_transforms.py $(ARGS)
 
 # What needs the runtimes and libraries of other formats, in the same environment.
 test-interchange: $(BENCH)

@@ -482,13 +482,13 @@ def convert_weights(
 ) -> ConvertedWeights:
     """The weights of a file under the names and in the layouts of a network, not yet read.
 
-    profile: the one that most names of the file are of, by default. Raises what does not match, of the spec's
-    first profile where none does, and E0606 for several profiles that compute something else.
+    profile: the one that most names of the file are of, by default. Raises what does not match, of the
+    profile that is nearest where none does, and E0606 for several profiles that compute something else.
     """
     from archforge.analysis.fitting_profile import equal_wiring
     from archforge.data.arrays import read_weights
     from archforge.interchange.converted_weights import Choices, converted
-    from archforge.weights.given import without_prefix
+    from archforge.weights.given import named_alike, without_prefix
 
     given = without_prefix(read_weights(path), prefix)
     choices = choices or Choices()
@@ -496,17 +496,17 @@ def convert_weights(
         network = analyse(spec, profile, settings=settings, input_shape=input_shape)
         return converted(network, Path(path), given, choices)
     found: list[ConvertedWeights] = []
-    mistakes: list[DiagnosticError] = []
+    mistakes: list[tuple[int, DiagnosticError]] = []
     for network in _every_profile(spec, settings, input_shape):
         try:
             made = converted(network, Path(path), given, choices)
         except DiagnosticError as error:
-            mistakes.append(error)
+            mistakes.append((named_alike(network.params, given), error))
         else:
             if not any(equal_wiring(network, other.network) for other in found):
                 found.append(made)
     if not found:
-        raise mistakes[0]
+        raise max(mistakes, key=lambda mistake: mistake[0])[1]
     most = max(made.matching.named for made in found)
     nearest = [made for made in found if made.matching.named == most]
     if len(nearest) > 1:

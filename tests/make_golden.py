@@ -11,10 +11,8 @@ from __future__ import annotations
 import argparse
 import math
 import operator
-import warnings
 from collections.abc import Iterator, Mapping
 from functools import reduce
-from importlib import import_module
 from itertools import takewhile
 from typing import Any
 
@@ -22,7 +20,8 @@ import archforge
 from archforge.analysis.network import Network
 from archforge.cli.output import counted
 from archforge.errors import DiagnosticError
-from archforge.interchange.torch.modules import module_params, module_values
+from archforge.interchange.torch.libraries import LIBRARIES, library, library_module
+from archforge.interchange.torch.modules import filled, module_params, module_values
 from archforge.ir import by_x
 from archforge.plan import named_values
 from archforge.weights.golden import TOLERANCE, Golden, parsed_golden
@@ -31,7 +30,6 @@ from tests.zoo import networks, unpacked, write_packed
 
 __all__ = ["alike", "golden_content", "main", "named_as_in", "params_content", "unversioned", "written"]
 
-LIBRARIES = ("torchvision", "timm")
 DEPTH = 2  # parts of a tap's name, as in `layer1.0`; more would say the same again, at several times the size
 FIRST, VALUES = 4, 32  # elements that are listed of a tap, and of the output
 
@@ -101,40 +99,6 @@ def _made(model: str, options: argparse.Namespace) -> Iterator[str]:
 # What the library has ---------------------------------------------------------------------------------
 
 
-def library(name: str) -> Any:
-    """The module of a library. Ends the process with a way out where it cannot be imported."""
-    try:
-        return import_module(name)
-    except ModuleNotFoundError as error:
-        raise SystemExit(
-            f"{error.name} is not installed: `make golden` installs it, or the extra `bench`"
-        ) from None
-    except RuntimeError as error:
-        # torchvision finds no operators of its own when it was built for another torch, one for GPUs perhaps.
-        if "torchvision::" not in str(error):
-            raise
-        raise SystemExit(
-            "torchvision and torch are of different builds: install both from one index, "
-            "for example https://download.pytorch.org/whl/cpu"
-        ) from None
-
-
-def library_module(model: str) -> Any:
-    """The network `torchvision.NAME` or `timm.NAME`, with fresh weights."""
-    maker, _, name = model.partition(".")
-    if maker not in LIBRARIES:
-        raise SystemExit(f"{model}: a network is torchvision.NAME or timm.NAME")
-    made_by = library(maker)
-    if maker == "timm":
-        known, make = made_by.list_models(), made_by.create_model
-    else:
-        known, make = made_by.models.list_models(module=made_by.models), made_by.models.get_model
-    if name not in known:
-        raise SystemExit(f"{maker} {made_by.__version__} has no network {name} that classifies images")
-    with warnings.catch_warnings(action="ignore"):  # of initial values, which nobody reads
-        return make(name)
-
-
 def library_input(model: str, module: Any) -> tuple[int, ...]:
     """Shape [C, H, W] of the images for which the library has weights of the network."""
     maker, _, name = model.partition(".")
@@ -160,9 +124,7 @@ def golden_content(model: str, module: Any, shape: tuple[int, ...]) -> Content:
     torch = library("torch")
     torch.set_num_threads(1)  # the order of a sum, and so its last bit, depends on it
     batch = (1, *shape)
-    state = module.double().eval().state_dict()
-    for name, dims in module_params(module).items():
-        state[name].copy_(torch.from_numpy(rule_array(name, dims)))
+    filled(module, {name: rule_array(name, dims) for name, dims in module_params(module).items()})
     output, values = module_values(module, [torch.from_numpy(rule_input(batch))], DEPTH)
     y = output.numpy()
     aliases = {name: v.maker for name, v in values.items() if v.has_params and v.maker != name}

@@ -22,7 +22,7 @@ LAYERS = (
     ("__main__",),
     ("cli", "__init__"),  # `__init__` holds the Python API
     ("bench",),
-    ("training",),
+    ("comparison", "training"),
     ("driver",),
     ("export", "backends"),
     ("interchange",),

@@ -278,7 +278,7 @@ def test_nothing_is_written_where_something_is_wrong(
 @pytest.mark.parametrize("model", ["torchvision.resnet18", "torchvision.mobilenet_v2", "timm.resnet18"])
 def test_what_is_written_loads_in_the_library(model: str, run: Run, tmp_path: Path) -> None:
     torch = pytest.importorskip("torch", reason="`make test-torch` installs it")
-    from tests.make_golden import library_module
+    from archforge.interchange.torch.libraries import library_module
 
     spec = "mobilenet_v2" if "mobilenet" in model else "resnet_18"
     module = library_module(model)

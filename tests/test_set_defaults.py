@@ -203,6 +203,7 @@ def test_every_command_that_takes_set_takes_defaults(run: Run, tmp_path: Path, c
         "export": ["tiny.yaml", "--to", "ledger_csv"],
         "run": ["tiny.yaml", "-w", "fresh"],
         "evaluate": ["tiny.yaml", "-w", "fresh"],
+        "compare": ["tiny.yaml", "tiny.yaml"],
         "weights convert": ["w.npz", "--to", "tiny.yaml", "-o", "out.npz"],
     }.get(command, ["tiny.yaml"])
     code, _, err = run(*command.split(), *arguments, "--set", "conv.strid=2")

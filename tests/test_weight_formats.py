@@ -329,6 +329,7 @@ def onnx_model(**arrays: Array) -> Any:
         helper.make_node("Gemm", ["4", "gemm_turned"], ["5"], transB=0),
     ]
     made = [onnx.numpy_helper.from_array(array, name) for name, array in reversed(arrays.items())]
+    nodes.append(helper.make_node("Identity", ["b"], ["same"]))
     made.append(helper.make_tensor("unused", onnx.TensorProto.FLOAT, [2], [1.0, 2.0]))
     made.append(
         helper.make_tensor(
@@ -348,7 +349,8 @@ def test_initialisers_of_onnx_come_in_the_order_of_the_nodes(tmp_path: Path) -> 
     path = tmp_path / "m.onnx"
     path.write_bytes(onnx_model(**ARRAYS).SerializeToString())
     found = read(path)
-    assert list(found) == [*ARRAYS, "unused", "brain"]
+    assert list(found) == [*ARRAYS, "unused", "brain", "same"]
+    np.testing.assert_array_equal(found["same"], ARRAYS["b"])
     for name, array in ARRAYS.items():
         np.testing.assert_array_equal(found[name], array.T if "turned" in name else array)
     np.testing.assert_array_equal(found["brain"], np.array([1.5, -2.0], np.float32))

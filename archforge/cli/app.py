@@ -26,6 +26,7 @@ COMMANDS = {
     "info": "info.info",
     "run": "run.run",
     "verify": "verify.verify",
+    "compare": "compare.compare",
     "weights convert": "weights_convert.convert",
     "train": "train.train",
     "evaluate": "evaluate.evaluate",

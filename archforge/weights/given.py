@@ -18,6 +18,7 @@ __all__ = [
     "copies",
     "copies_diagnostic",
     "kept",
+    "named_alike",
     "prefix_diagnostic",
     "prefixes",
     "shard_diagnostic",
@@ -65,6 +66,14 @@ def prefixes(wanted: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
             place = name.find(".", place) + 1
     least = max(len(wanted) / 2, sum(name in wanted for name in given))
     return [prefix for prefix, number in found.items() if number > least or number == len(wanted) > least]
+
+
+def named_alike(wanted: Mapping[str, Any], given: Mapping[str, Any]) -> int:
+    """The number of wanted names that `given` has, behind any one prefix."""
+    found = max(
+        ("", *prefixes(wanted, given)), key=lambda prefix: sum(f"{prefix}{n}" in given for n in wanted)
+    )
+    return sum(f"{found}{name}" in given for name in wanted)
 
 
 def copies(wanted: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:

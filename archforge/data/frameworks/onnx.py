@@ -7,9 +7,8 @@ transpose it, is transposed: here a linear layer has its outputs first.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from archforge.data.frameworks.protobuf import Message, MessageField, opened_message
 from archforge.data.mapped_arrays import Elements, mapped_array
@@ -40,21 +39,27 @@ def read_onnx(file: BinaryIO, path: Path, what: str) -> dict[str, StoredArray]:
     in the model's folder. Raises ValueError, and E0601 for such a file."""
     version = FileVersion.of(file, path, what)
     found: dict[str, StoredArray] = {}
-    used: dict[str, bool] = {}  # by name, whether the first node that uses it has a matrix with inputs first
+    nodes: list[_Use] = []
     with opened_message(file) as model:
         for field in model.fields():
-            if field.number == GRAPH:
-                graph = model.inside(field)
-                for part in graph.fields():
-                    if part.number == INITIALIZER:
-                        name, array = _initializer(graph.inside(part), version)
-                        if found.setdefault(name, array) is not array:
-                            raise ValueError(f"two of its initialisers are called `{name}`")
-                    elif part.number == NODE:
-                        for name, is_turned in _uses(graph.inside(part)):
-                            used.setdefault(name, is_turned)
+            for part in model.inside(field).fields() if field.number == GRAPH else ():
+                message = model.inside(part)
+                if part.number == INITIALIZER:
+                    name, array = _initializer(message, version)
+                    if found.setdefault(name, array) is not array:
+                        raise ValueError(f"two of its initialisers are called `{name}`")
+                elif part.number == NODE:
+                    nodes.append(_use(message))
     if not found:
         raise ValueError("it has no initialisers")
+    used: dict[str, bool] = {}  # by name, whether the first node that reads it has a matrix with inputs first
+    for node in nodes:
+        if node.kind == "Identity" and node.inputs[:1] and node.inputs[0] in found:
+            # torch writes equal arrays once.
+            found |= dict.fromkeys(node.outputs, found[node.inputs[0]])
+            continue
+        for position, name in enumerate(node.inputs):
+            used.setdefault(name, node.is_turned and position == 1)
     order = [*(n for n in used if n in found), *(n for n in found if n not in used)]
     return {n: _turned(found[n]) if used.get(n) else found[n] for n in order}
 
@@ -63,13 +68,22 @@ def _turned(array: StoredArray) -> StoredArray:
     return array.changed(array.shape[::-1], np.transpose) if len(array.shape) == 2 else array
 
 
-def _uses(node: Message) -> Iterator[tuple[str, bool]]:
-    """The names that a node reads, and whether each is a matrix with its inputs first."""
-    inputs: list[str] = []
+class _Use(NamedTuple):
+    """Node as far as it says something of initialisers. is_turned: its second input is a matrix with inputs
+    first."""
+
+    kind: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    is_turned: bool
+
+
+def _use(node: Message) -> _Use:
+    names: dict[int, list[str]] = {1: [], 2: []}
     kind, transposes = "", False
     for field in node.fields():
-        if field.number == 1:
-            inputs.append(node.text(field))
+        if field.number in names:
+            names[field.number].append(node.text(field))
         elif field.number == 4:
             kind = node.text(field)
         elif field.number == 5:
@@ -77,8 +91,8 @@ def _uses(node: Message) -> Iterator[tuple[str, bool]]:
             fields = {f.number: f for f in attribute.fields()}
             if 1 in fields and attribute.text(fields[1]) == "transB" and 3 in fields:
                 transposes = bool(fields[3].value)
-    for position, name in enumerate(inputs):
-        yield name, position == 1 and (kind == "MatMul" or (kind == "Gemm" and not transposes))
+    is_turned = kind == "MatMul" or (kind == "Gemm" and not transposes)
+    return _Use(kind, tuple(names[1]), tuple(names[2]), is_turned)
 
 
 def _initializer(tensor: Message, version: FileVersion) -> tuple[str, StoredArray]:

@@ -6,15 +6,17 @@ and the activation at its end, a sequence and its last layer, a dropout and the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+from archforge.ops.base import Array
+from archforge.ops.lazy_numpy import np
 from archforge.weights.bind import COUNTER
 
-__all__ = ["ModuleValue", "module_params", "module_values"]
+__all__ = ["ModuleValue", "filled", "module_params", "module_values"]
 
 # The memory of a tensor and what is read there; torch counts the changes in place.
 _Content = tuple[int, tuple[int, ...], tuple[int, ...], int]
@@ -39,6 +41,16 @@ def module_params(module: Any) -> dict[str, tuple[int, ...]]:
     """Name and shape of each array of the state dict, in its order, without the batch counters of norms."""
     state = module.state_dict()
     return {name: tuple(array.shape) for name, array in state.items() if not name.endswith(COUNTER)}
+
+
+def filled(module: Any, arrays: Mapping[str, Array]) -> Any:
+    """The module itself, in float64 and as at inference, with these arrays under the names of its state
+    dict."""
+    torch = import_module("torch")
+    state = module.double().eval().state_dict()
+    for name, array in arrays.items():
+        state[name].copy_(torch.from_numpy(np.asarray(array)))
+    return module
 
 
 def module_values(module: Any, inputs: Sequence[Any], depth: int) -> tuple[Any, dict[str, ModuleValue]]:

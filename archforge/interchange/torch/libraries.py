@@ -1,0 +1,73 @@
+"""Networks of torch by name: of torchvision, of timm, and what a function of any package makes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from importlib import import_module
+from typing import Any
+
+from archforge.errors import did_you_mean, fail
+
+__all__ = ["LIBRARIES", "library", "library_module", "made_module"]
+
+LIBRARIES = ("torchvision", "timm")
+
+
+def library(name: str) -> Any:
+    """The module of a library. Raises E0701 with a way out where it cannot be imported."""
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        help = "the extra `bench` brings it; for reference data, `make golden` does"
+        fail("E0701", f"{error.name} is not installed", help=help)
+    except RuntimeError as error:
+        # torchvision finds no operators of its own when it was built for another torch, one for GPUs perhaps.
+        if "torchvision::" not in str(error):
+            raise
+        help = "install both from one index, for example https://download.pytorch.org/whl/cpu"
+        fail("E0701", "torchvision and torch are of different builds", help=help)
+
+
+def library_module(model: str) -> Any:
+    """The network `torchvision.NAME` or `timm.NAME`, with fresh weights. Raises E0001 and E0701."""
+    maker, _, name = model.partition(".")
+    if maker not in LIBRARIES:
+        fail("E0001", f"{model}: a network is torchvision.NAME or timm.NAME")
+    made_by = library(maker)
+    if maker == "timm":
+        known, make = made_by.list_models(), made_by.create_model
+    else:
+        known, make = made_by.models.list_models(module=made_by.models), made_by.models.get_model
+    if name not in known:
+        message = f"{maker} {made_by.__version__} has no network {name} that classifies images"
+        alike = [other for other in known if other[:3] == name[:3]]
+        fail("E0001", message, help=did_you_mean(name, alike or known))
+    with warnings.catch_warnings(action="ignore"):  # of initial values, which nobody reads
+        return make(name)
+
+
+def made_module(place: str) -> Any:
+    """The torch module that `package.module:factory` makes or is; packages of the working folder count too.
+
+    Raises E0001 for what is none, and E0701 where torch is missing. Errors of the package itself are its own.
+    """
+    torch = library("torch")
+    package, _, name = place.partition(":")
+    if os.getcwd() not in sys.path:  # noqa: PTH109
+        sys.path.insert(0, os.getcwd())  # noqa: PTH109
+    try:
+        found = import_module(package)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{package}.".startswith(f"{error.name}."):
+            raise
+        fail("E0001", f"there is no package {error.name}, for `{place}`", help="package.module:factory")
+    for part in name.split("."):
+        if not hasattr(found, part):
+            fail("E0001", f"{package} has no `{name}`", help=did_you_mean(part, dir(found)))
+        found = getattr(found, part)
+    made = found() if callable(found) and not isinstance(found, torch.nn.Module) else found
+    if not isinstance(made, torch.nn.Module):
+        fail("E0001", f"`{place}` makes {type(made).__name__}, no torch.nn.Module")
+    return made
