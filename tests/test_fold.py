@@ -271,6 +271,12 @@ def test_residuals_become_a_block_with_mined_formulas() -> None:
     assert body(check(of_steps(spec)).text) == dedent(expected)
 
 
+def test_rates_that_rise_from_block_to_block_are_a_formula() -> None:
+    text = folded("efficientnet_b0").text
+    assert "rate: =0.2 * depth / 16" in text
+    assert "depth: =i + depth" in text
+
+
 def test_equal_numbers_of_other_meaning_are_no_formula() -> None:
     """A dilation is not its padding, nor a kernel the number of channels."""
     steps = "".join(

@@ -13,8 +13,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from archforge.interchange.decompile.decay import Depth
 from archforge.interchange.decompile.steps import PROJECTION, SKIP
-from archforge.interchange.decompile.values import ABSENT, LEFT_OUT, REQUIRED, Expression, Parameter
+from archforge.interchange.decompile.values import (
+    ABSENT,
+    LEFT_OUT,
+    REQUIRED,
+    Counted,
+    Expression,
+    Parameter,
+)
 from archforge.spec.syntax.reserved_names import can_be_named
 
 __all__ = ["WIDTHS", "Formulas", "Slot"]
@@ -85,6 +93,8 @@ class Formulas:
         if all(_same(v, known[0]) for v in known):
             return known[0]
         self.can_be_said &= LEFT_OUT not in known
+        if all(isinstance(v, Depth | Counted) for v in known):
+            return self._depth(slot)
         if any(isinstance(v, Expression) for v in known):
             return self._parameter(slot, None)
         if slot.attribute in CONDITIONS:
@@ -166,6 +176,16 @@ class Formulas:
             holds = [r == ratio or v is ABSENT for r, v in zip(ratios, slot.column, strict=True)]
             best, most = (_scaled(name, ratio), holds), count + 1
         return best
+
+    def _depth(self, slot: Slot) -> Any:
+        """A rate of stochastic depth by the number of its block, or such a number that rises with repeats."""
+        numbers = [
+            v.depth if isinstance(v, Depth) else v.start if isinstance(v, Counted) else v for v in slot.column
+        ]
+        counted = replace(slot, name="depth", attribute="depth", column=numbers)
+        number = self._equal(counted) or self._parameter(counted, None)
+        first = slot.known[0]
+        return Expression(first.decay.text(number.text)) if isinstance(first, Depth) else Counted(number)
 
     def _padding(self, slot: Slot) -> Any:
         return (
@@ -258,7 +278,7 @@ class Formulas:
             if all(w is None or w == c for w, c in zip(wanted, changes, strict=True)):
                 sign = "!=" if is_projection else "=="
                 return Expression(text.replace("{}", sign))
-        return self._parameter(slot, None)
+        return self._equal(slot) or self._parameter(slot, None)
 
     # Parameters
 
@@ -268,12 +288,15 @@ class Formulas:
         holds = [False] * len(slot.column)
         if usual is not None:
             default, holds = usual
+        elif slot.attribute == "depth" and self.inputs is not None and ABSENT in slot.column:
+            default, holds = 0, [v is ABSENT for v in slot.column]
         elif self.inputs is not None:
             value, count = _most_common(known)
             mixed = len({type(v) for v in known}) > 1
             if mixed or (2 * count >= len(known) and count > 1 and slot.attribute != "out"):
                 default, holds = value, [v is ABSENT or _same(v, value) for v in slot.column]
-        column = [known[0] if v is ABSENT and default is REQUIRED else v for v in slot.column]
+        any_value = 0 if slot.attribute == "depth" else known[0]  # where the step is not there
+        column = [any_value if v is ABSENT and default is REQUIRED else v for v in slot.column]
         name = self._name(slot)
         self.parameters[name] = Parameter(name, slot.attribute, default, column, holds)
         return Expression(name)

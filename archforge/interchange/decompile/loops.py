@@ -11,7 +11,7 @@ from typing import Any
 from archforge.interchange.decompile.generalise import Generalised, generalise, names_of
 from archforge.interchange.decompile.skeletons import cost, key_of
 from archforge.interchange.decompile.steps import FOR, TreeBranch, TreeStep, lists_of
-from archforge.interchange.decompile.values import ABSENT, LEFT_OUT, Expression
+from archforge.interchange.decompile.values import ABSENT, LEFT_OUT, Counted, Expression
 
 __all__ = ["looped"]
 
@@ -79,10 +79,22 @@ def _grouped(run: Sequence[TreeStep], *, is_inner: bool) -> list[TreeStep]:
     return [_joined(group) if len(group) > 1 else group[0] for group in groups]
 
 
+def _depths(step: TreeStep) -> set[str]:
+    """The args of a call that count blocks."""
+    assert not isinstance(step.kind, str)
+    return {name for name, parameter in step.kind.parameters.items() if parameter.attribute == "depth"}
+
+
+def _starts(group: Sequence[TreeStep], name: str) -> set[Any]:
+    """The numbers that an arg would have in the first of a group to rise by one with each call."""
+    numbers = [(index, step.args.get(name, ABSENT)) for index, step in enumerate(group)]
+    return {n - index if type(n) is int else n for index, n in numbers if n is not ABSENT}
+
+
 def _differing(group: Sequence[TreeStep]) -> list[str]:
     """The args in which the first call of a group is another."""
     first, rest = _values(group[0]), _values(group[-1])
-    return [name for name in first if first[name] != rest[name]]
+    return [name for name in first if first[name] != rest[name] and name not in _depths(group[0])]
 
 
 def _have_a_first(groups: Sequence[Sequence[TreeStep]]) -> bool:
@@ -106,23 +118,36 @@ def _values(step: TreeStep) -> dict[str, Any]:
 
 
 def _may_join(group: Sequence[TreeStep], step: TreeStep) -> bool:
+    """True if a call may be one more repeat of a group: it is like the last, but for numbers that count
+    blocks; the second of all may be another than the first."""
+    counted = _depths(step)
+    if any(len(_starts([*group, step], name)) > 1 for name in counted):
+        return False
     last, given = _values(group[-1]), _values(step)
-    if len(group) > 1:
-        return last == given
-    differing = [name for name in given if last[name] != given[name]]
-    is_said = all(
-        LEFT_OUT not in (last[name], given[name]) for name in differing
-    )  # else nobody knows the default's value here
-    return len(differing) <= MAX_FIRST and "out" not in differing and is_said
+    differing = [name for name in given if last[name] != given[name] and name not in counted]
+    if len(group) > 1 or not differing:
+        return not differing
+    unknown = any(LEFT_OUT in (last[name], given[name]) for name in differing)  # what a default comes to here
+    return len(differing) <= MAX_FIRST and "out" not in differing and not unknown
 
 
 def _joined(group: Sequence[TreeStep]) -> TreeStep:
     """The call that stands for all of a group."""
     first, rest = _values(group[0]), _values(group[-1])
-    differing = {name: value for name, value in first.items() if value != rest[name]}
+    differing = {name: first[name] for name in _differing(group)}
     by_default = frozenset.intersection(*(step.by_default for step in group[1:]))
     by_default -= {name for name in by_default - group[0].by_default if name not in differing}
-    return replace(group[-1], reads=group[0].reads, times=len(group), first=differing, by_default=by_default)
+    for name in _depths(group[0]):
+        for start in _starts(group, name):
+            rest[name] = _counted(start)
+            by_default -= {name}
+    return replace(
+        group[-1], args=rest, reads=group[0].reads, times=len(group), first=differing, by_default=by_default
+    )
+
+
+def _counted(start: Any) -> Any:
+    return Counted(start) if type(start) is int else start
 
 
 def _alike(steps: Sequence[TreeStep]) -> list[TreeStep]:
@@ -139,6 +164,7 @@ def _as_repeat(step: TreeStep, names: set[str]) -> TreeStep:
     values, times = _values(step), step.times or 1
     first = {name: step.first.get(name, value) for name, value in values.items() if name in names}
     args = {name: ABSENT if times == 1 and name in first else value for name, value in values.items()}
+    args |= {name: _counted(args[name]) for name in _depths(step)}
     return replace(step, times=times, first=first, args=args)
 
 

@@ -17,8 +17,8 @@ ACTIVATIONS = frozenset(
 )
 # Ops that stand by themselves: nobody puts one into a unit with the layer beside it.
 APART = frozenset(
-    {kind for kind in all_ops() if kind.endswith("pool")}
-    | {"flatten", "upsample", "linear", "lrn", "dropout"}
+    {kind for kind, op in all_ops().items() if kind.endswith("pool") or op.is_identity}
+    | {"flatten", "upsample", "linear", "lrn"}
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count
 from typing import Any
 
 from archforge.interchange.decompile.steps import FOR, TreeBranch, TreeStep
@@ -55,6 +56,7 @@ class _Keys:
     """The skeleton of steps: kinds and wiring. Values from outside get numbers in the order of their use."""
 
     def __init__(self, *, tell_depthwise: bool = False) -> None:
+        self.numbers = count()
         self.inside: dict[int, int] = {}
         self.outside: dict[int, int] = {}
         self.tell_depthwise = tell_depthwise
@@ -71,7 +73,7 @@ class _Keys:
         kind: str | int = step.kind if isinstance(step.kind, str) else step.kind.number
         if self.tell_depthwise and is_depthwise(step):
             kind = "depthwise"
-        self.inside[step.value] = len(self.inside)
+        self.inside[step.value] = next(self.numbers)
         return kind, refs, branches, step.form, step.optional, bool(step.shares)
 
     def branch(self, branch: TreeBranch) -> Any:

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
+from archforge.interchange.decompile.decay import decay_of
 from archforge.interchange.decompile.steps import TreeBranch, TreeStep
 from archforge.ir import TypedGraph
 
@@ -38,6 +39,7 @@ class Source:
         shared = [owner for owner, count in users.items() if count > 1]
         self.shared = {owner: number for number, owner in enumerate(shared)}
         self.uses = [users[owner] for owner in shared]
+        self.depths = decay_of(typed)
 
     def channels(self, value: int) -> int | None:
         """Channels of a value; None for one that is not there."""
@@ -53,7 +55,8 @@ class Source:
         node = self.typed.nodes[value - self.inputs]
         shares = (self.shared[node.params_of],) if node.params_of in self.shared and self.owns(value) else ()
         reads = () if branches else self.reads[value - self.inputs]
-        return TreeStep(node.op.kind, node.op.attributes(), reads, value, tuple(branches), shares=shares)
+        args = {n: self.depths.get(v, v) if n == "rate" else v for n, v in node.op.attributes().items()}
+        return TreeStep(node.op.kind, args, reads, value, tuple(branches), shares=shares)
 
 
 def steps_of(source: Source) -> list[TreeStep]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-__all__ = ["ABSENT", "LEFT_OUT", "REQUIRED", "Expression", "Mark", "Parameter"]
+__all__ = ["ABSENT", "LEFT_OUT", "REQUIRED", "Counted", "Expression", "Mark", "Parameter"]
 
 
 class Mark(Enum):
@@ -33,6 +33,20 @@ class Required(Enum):
 
 
 REQUIRED = Required.REQUIRED
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A number that rises by one with each repeat of a step."""
+
+    start: int | Expression
+
+    @property
+    def text(self) -> str:
+        """The formula of it."""
+        if not self.start:
+            return "i"
+        return f"i + {self.start.text if isinstance(self.start, Expression) else self.start}"
 
 
 @dataclass(slots=True)

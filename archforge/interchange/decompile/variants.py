@@ -14,6 +14,7 @@ from archforge.interchange.decompile.values import ABSENT
 
 __all__ = ["make_optional"]
 
+DROP = "stochastic_depth"
 MIN_LAYERS = 2  # of what is added to a value that may be missing; one alone is found everywhere
 
 
@@ -87,26 +88,37 @@ class _Variants:
         return TreeBranch(source, [copied(s) for s in branch.steps])
 
     def _set_skip(self, key: Any, merges: Sequence[TreeStep]) -> None:
-        """Make what these sums add to a value, where it stands alone, a sum without the value."""
-        length, optional = len(key), merges[0].optional
-        inside = {id(_body(m).steps) for m in merges}
+        """Make what these sums add to a value, where it stands alone, a sum without the value; stochastic
+        depth at its end is not there then."""
+        optional, last = merges[0].optional, _body(merges[0]).steps[-1]
+        drops = last.kind == DROP
+        if drops:
+            key, _ = key_of(_body(merges[0]).steps[:-1])
+        inside = {id(_body(merge).steps) for merge in merges}
         for _, steps in list(lists_of(self.root)):
-            if id(steps) in inside:
-                continue
-            for start in range(len(steps) - length + 1):
-                items = steps[start : start + length]
-                if len(items) < length:
-                    break
+            for start in range(len(steps) - len(key) + 1 if id(steps) not in inside else 0):
+                items = steps[start : start + len(key)]
+                if len(items) < len(key) or self.priors.hold_stem(items):
+                    continue
                 found, reads = key_of(items)
-                if found == key and not self.priors.hold_stem(items):
+                if found == key:
+                    value = items[-1].value
                     branches = [TreeBranch(reads[0], items), TreeBranch(reads[0], [])]
+                    if drops:
+                        items.append(self._not_dropped(last, value))
                     branches = branches if optional else branches[::-1]
-                    merge = TreeStep(
-                        "add", {"when": False}, (), items[-1].value, tuple(branches), SKIP, optional
-                    )
-                    steps[start : start + length] = [merge]
+                    merge = TreeStep("add", {"when": False}, (), value, tuple(branches), SKIP, optional)
+                    steps[start : start + len(key)] = [merge]
         for merge in merges:
-            merge.form, merge.args = SKIP, {**merge.args, "when": True}
+            changed = [merge, _body(merge).steps[-1]] if drops else [merge]
+            for step in changed:
+                step.form, step.args = SKIP, {**step.args, "when": True}
+
+    def _not_dropped(self, model: TreeStep, value: int) -> TreeStep:
+        """Stochastic depth that is not there, behind a value."""
+        self.absent -= 1
+        args = dict.fromkeys(model.args, ABSENT) | {"when": False}
+        return TreeStep(DROP, args, (value,), self.absent, form=SKIP)
 
 
 def _body(merge: TreeStep) -> TreeBranch:

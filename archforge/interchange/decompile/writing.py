@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from archforge.interchange.decompile.decay import Depth
 from archforge.interchange.decompile.formulas import WIDTHS
 from archforge.interchange.decompile.skeletons import is_said
 from archforge.interchange.decompile.steps import FOR, PROJECTION, SKIP, Block, TreeBranch, TreeStep
 from archforge.interchange.decompile.tree import Source
-from archforge.interchange.decompile.values import ABSENT, REQUIRED, Expression, Mark
+from archforge.interchange.decompile.values import ABSENT, REQUIRED, Counted, Expression, Mark
 from archforge.ops import op_class
 from archforge.spec.printing.graph_steps import block as on_lines
 from archforge.spec.printing.graph_steps import flow_list, mapping
@@ -119,8 +120,10 @@ def _declared(block: Block, name: str) -> Part:
 
 
 def _value(value: Any) -> Part:
-    if isinstance(value, Expression):
+    if isinstance(value, Expression | Counted):
         return written(f"={value.text}")
+    if isinstance(value, Depth):
+        return written(f"={value.decay.text(str(value.depth))}")
     if isinstance(value, list | tuple):
         return flow_list(map(_value, value))
     return written(value)
@@ -186,10 +189,12 @@ class _Writer:
 
     def steps(self, steps: Sequence[TreeStep], current: int | None, *, flow: bool = False) -> Iterator[Part]:
         for step in steps:
-            if step.form == SKIP and step.args["when"] is False:
+            if step.form != SKIP or step.args["when"] is not False:
+                yield self.step(step, current, flow=flow)
+            elif step.branches:
                 yield from self.steps(step.branches[1 - step.optional].steps, current, flow=flow)
             else:
-                yield self.step(step, current, flow=flow)
+                continue
             current = step.value
 
     def step(self, step: TreeStep, current: int | None, *, flow: bool = False) -> Part:
@@ -202,6 +207,8 @@ class _Writer:
             return self._merge(step, current, flow=flow)
         if step.reads[0] != current:
             modifiers["from"] = self.reference(step.reads[0])
+        if isinstance(step.args.get("when"), Expression):
+            modifiers["when"] = _value(step.args["when"])
         tail = self._tail(step)
         if step.times is not None and tail:  # what `repeat` does the last time is the value of a list alone
             return mapping({"seq": flow_list([self._call(step, modifiers, flow=True)]), **tail}, flow=True)
@@ -237,7 +244,7 @@ class _Writer:
                 if not isinstance(v, Mark) and v != step.args.get(n, ABSENT)
             }
             if step.times == 1:
-                args |= first
+                args = {n: v.start if isinstance(v, Counted) else v for n, v in args.items()} | first
             else:
                 modifiers["repeat"] = _value(step.times)
                 if first:
