@@ -22,7 +22,7 @@ from tests.conftest import TINY, Run
 from tests.zoo import networks
 
 
-def test_check_of_the_shipped_zoo_passes(run: Run) -> None:
+def test_check_of_the_shipped_zoo_passes_without_a_warning(run: Run) -> None:
     code, out, err = run("check")
     assert (code, err) == (0, "")
     assert "resnet_50" in out.split()
@@ -322,12 +322,18 @@ def test_a_build_tells_how_a_network_departs(run: Run, tmp_path: Path) -> None:
     assert (code, "departs: it has no bias" in out) == (0, True)
 
 
-def test_the_list_of_the_zoo_tells_of_every_departure(run: Run) -> None:
+def test_the_list_of_the_zoo_tells_of_every_departure_and_of_what_keras_has_besides(run: Run) -> None:
     code, out, _ = run("list")
-    told = [line.partition(":")[0] for line in out.splitlines() if ": departs: " in line]
+
+    def told(note: str) -> list[str]:
+        return [line.partition(":")[0] for line in out.splitlines() if note in line]
+
     assert code == 0
-    assert told == sorted(name for name, spec in networks().items() if spec.header.departs)
+    assert told(": departs: ") == sorted(name for name, spec in networks().items() if spec.header.departs)
     assert "None" not in out
+    first = {name: spec.profile(None).model or "" for name, spec in networks().items()}
+    keras = [name for name, model in first.items() if model.startswith("keras.")]
+    assert told(KERAS_NOTE) == sorted(keras) != []
 
 
 @pytest.mark.parametrize("own", ["", "source: a paper"])
@@ -411,10 +417,6 @@ def test_what_keras_has_besides_is_said_where_its_profiles_are(run: Run) -> None
     for name in ("resnet_50", "efficientnet_v2_b1"):
         assert run("show", name, "--profile", "keras", "--depth", "1")[1].endswith(f"{KERAS_NOTE}\n")
     assert KERAS_NOTE not in run("show", "resnet_50", "--profile", "torchvision", "--depth", "1")[1]
-    listed = [line for line in run("list")[1].splitlines() if KERAS_NOTE in line]
-    first = {name: spec.profile(None).model or "" for name, spec in networks().items()}
-    keras = [name for name, model in first.items() if model.startswith("keras.")]
-    assert [line.partition(":")[0] for line in listed] == sorted(keras) != []
     card = run("export", "resnet_50", "--to", "card", "--profile", "keras", "-o", "-")[1]
     assert (KERAS_NOTE in card, "The names are those of" in card) == (True, False)
 

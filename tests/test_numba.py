@@ -208,7 +208,7 @@ def test_results_do_not_depend_on_the_number_of_threads() -> None:
     assert len({python(DIGEST, ARCHFORGE_THREADS=n) for n in ("1", "2", "5")}) == 1
 
 
-@pytest.mark.parametrize("simd", ["avx2", "generic"])
+@pytest.mark.parametrize("simd", [pytest.param("avx2", marks=pytest.mark.slow), "generic"])
 def test_narrower_vectors_compute_the_same(simd: str) -> None:
     code = """
 import sys, pytest

@@ -12,8 +12,12 @@ from archforge.plan.learner import Learning
 from tests.make_training_losses import torch_losses
 from tests.training_losses import TRAINING_CASES, TRAINING_LOSSES, TrainingCase, losses
 
+# It takes a quarter of a minute, and what MobileNetV2 has that ResNet-20 lacks is among its ops' own laws.
+SLOW = ("mobilenet_v2", "mlx")
 RUNS = [
-    (case, name)
+    pytest.param(
+        case, name, id=f"{case}-{name}", marks=[pytest.mark.slow] if (case.spec, name) == SLOW else []
+    )
     for case in TRAINING_CASES
     for name in available()
     if isinstance(backend := all_backends()[name], Learning) and case.dtype in backend.dtypes
@@ -26,7 +30,7 @@ def deviation(found: list[float], wanted: list[float]) -> float:
     return float(np.max(np.abs(np.array(found) - wanted) / np.array(wanted)))
 
 
-@pytest.mark.parametrize(("case", "backend"), RUNS, ids=str)
+@pytest.mark.parametrize(("case", "backend"), RUNS)
 def test_losses_follow_those_of_torch(case: TrainingCase, backend: str) -> None:
     assert deviation(losses(case, backend), STORED[str(case)]) <= case.tolerance
 
