@@ -305,8 +305,8 @@ def test_windows_of_text_are_printed_with_what_follows(run: Run, tmp_path: Path)
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        (["--lr", "0.1"], '--optimizer "sgd: {lr: 0.1}"'),
-        (["--weight-decay", "1"], '--optimizer "sgd: {weight_decay: 1e-4}"'),
+        (["--lr", "0.1"], '--optimizer "sgd: {lr: ...}"'),
+        (["--weight-decay", "1"], '--optimizer "sgd: {weight_decay: ...}"'),
         (["--batch-size", "8"], "options: --batch)"),
         (["--n_epochs", "8"], "options: --epochs)"),
         (["--early-stopping"], "options: --stop)"),
@@ -318,6 +318,33 @@ def test_options_of_others_are_told_what_they_are_called_here(given: list[str], 
     code, _, err = run("train", "lenet_1", *given)
     assert code == 2
     assert told in " ".join(re.sub(r"[│╭╮╰╯─]", "", err).split())
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"lr": 0.1}, 'optimizer={"sgd": {"lr": ...}}'),
+        ({"batch_size": 8}, "did you mean `batch`?"),
+        ({"n_epochs": 8}, "did you mean `epochs`?"),
+        ({"xyz": 8}, "it has: none"),
+        ({"resume": True}, "`resume` is of a run in a folder"),
+        ({"checkpoint_every": 1}, "`checkpoint_every` is of a run in a folder"),
+        ({"callbacks": [print]}, "`callbacks` are callbacks, found"),
+        ({"data": tuple(part.tolist() for part in samples())}, "np.asarray(x)"),
+        ({"data": samples()[0]}, "an array without targets"),
+    ],
+)
+def test_mistakes_in_python_are_told_the_way_out(options: dict[str, Any], told: str) -> None:
+    with pytest.raises(DiagnosticError, match=re.escape(told)):
+        archforge.train(SPEC, **{"data": samples(), "backend": "numpy", **options})
+
+
+def test_a_single_callback_needs_no_list() -> None:
+    class Last(archforge.Callback):
+        def on_epoch(self, run: TrainingRun, figures: Any) -> None:
+            run.stop("enough")
+
+    assert train(callbacks=Last()).reason == "enough"
 
 
 def test_a_pattern_of_a_flag_may_begin_with_a_star() -> None:

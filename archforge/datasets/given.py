@@ -88,7 +88,10 @@ def _read(given: Iterable[Any], shape: Sequence[int]) -> Samples:
     are_batches, held = False, 0
     for number, item in enumerate(given):
         if not isinstance(item, tuple | list) or len(item) != 2:
-            _refuse(item, f"item {number} of {NAME} is {_kind(item)}")
+            found = f"item {number} of {NAME} is {_kind(item)}"
+            if isinstance(item, list):
+                fail("E0601", found, help="lists as arrays: (np.asarray(x), np.asarray(y))")
+            _refuse(item, found)
         x, y = (_array(part, f"item {number}") for part in item)
         if not number:
             are_batches = _is_batch(x, y, shape)
@@ -129,4 +132,5 @@ def _kind(value: Any) -> str:
 
 
 def _refuse(value: Any, message: str = "") -> NoReturn:
-    fail("E0601", message or f"{NAME} are {_kind(value)}, which is no data", help=FORMS)
+    what = "an array without targets" if _is_array(value) else f"{_kind(value)}, which is no data"
+    fail("E0601", message or f"{NAME} are {what}", help=FORMS)

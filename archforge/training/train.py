@@ -41,8 +41,11 @@ from archforge.recipe.patterns import names_that_fit
 from archforge.recipe.recipe import TrainingRecipe
 from archforge.recipe.update import Updater
 from archforge.spec.expand.expand import InputShape
+from archforge.spec.normal_form import normal_form
 from archforge.spec.resolve.recipe import BoundRecipe, Override, from_python
 from archforge.spec.resolve.sources import Source, settings_of
+from archforge.spec.resolve.spec import Spec
+from archforge.spec.syntax.recipe_hints import setting_meant
 from archforge.training.conditions import OF_MACHINE, conditions_of, warn_of_differences
 from archforge.training.evaluation import Evaluator
 from archforge.training.loop import Callback, TrainingLoop
@@ -124,6 +127,10 @@ def train(
     """
     resume, strict = truth("resume", resume), truth("strict", strict)
     checkpoint_every = whole_number("checkpoint_every", checkpoint_every)
+    if out is None and (resume or checkpoint_every):
+        idle = "resume" if resume else "checkpoint_every"
+        fail("E0001", f"`{idle}` is of a run in a folder, and there is no `out`", help='out="runs/x"')
+    told = _callbacks(callbacks)
     if not isinstance(out, str | Path | None):
         fail("E0001", f"`out` is the path of a folder, found {type_in_words(out)}")
     keys = TrainingRecipe.model_fields
@@ -135,7 +142,9 @@ def train(
     if isinstance(source, Network):
         network = driver.as_loaded(source, profile, input, changes)
     else:
-        network = driver.analyse(driver.open_spec(source), profile, settings=changes, input_shape=input)
+        spec = driver.open_spec(source)
+        _require_known(params, spec)
+        network = driver.analyse(spec, profile, settings=changes, input_shape=input)
     with ExitStack() as stack:
         ranks = stack.enter_context(joined(engine_of(engine), timeout)) if engine else None
         is_writer = out is not None and (ranks is None or ranks.rank == 0)
@@ -153,7 +162,33 @@ def train(
         )
         for found in beginning.warnings:
             warn(TrainingWarning(found), stacklevel=2)
-        return fit(beginning, folder, callbacks, checkpoint_every)
+        return fit(beginning, folder, told, checkpoint_every)
+
+
+def _require_known(params: Mapping[str, Any], spec: Spec) -> None:
+    """Raises E0306 for the first name that is no argument of the spec, but stands for a setting of `train`
+    elsewhere."""
+    for name in params:
+        if normal_form(name) in spec.args:
+            continue
+        match setting_meant(name):
+            case (key,):
+                help = f"did you mean `{key}`?"
+            case (key, part, setting) if "." not in key:
+                help = f'{key}={{"{part}": {{"{setting}": ...}}}}'
+            case _:
+                continue
+        fail("E0306", f"neither `train` nor {spec.name} has an argument `{name}`", help=help)
+
+
+def _callbacks(given: Any) -> tuple[Callback, ...]:
+    """Several callbacks; a single one stands for itself. Raises E0001 for what is none."""
+    several = tuple(given) if isinstance(given, tuple | list) else (given,)
+    for found in several:
+        if not isinstance(found, Callback):
+            message = f"`callbacks` are callbacks, found {type_in_words(found)}"
+            fail("E0001", message, help="[MyCallback()], of a subclass of archforge.Callback")
+    return several
 
 
 def begin(

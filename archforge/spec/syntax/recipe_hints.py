@@ -15,10 +15,21 @@ from archforge.spec.syntax.recipe_forms import ListForm, MapForm, ModelForm, Par
 from archforge.spec.yaml.tree import Entry, Scalar, Sequence, Tree
 from archforge.spec.yaml.tree import Mapping as MappingTree
 
-__all__ = ["a_part", "key_hint", "key_meant", "name_of", "no_part_hint", "of_owner", "part_hint"]
+__all__ = [
+    "a_part",
+    "key_hint",
+    "key_meant",
+    "name_of",
+    "no_part_hint",
+    "of_owner",
+    "part_hint",
+    "setting_meant",
+]
 
 # What others add to the name of a part: the kind that it is of.
 _SUFFIX = re.compile(r"_?(loss|optimi[sz]er|lr|scheduler|schedule|stopping|initiali[sz]er)?_*$")
+
+USUAL = ("sgd",)  # of several parts that have a setting, the one to name
 
 
 def _pairs(values: Mapping[str, Tree]) -> str:
@@ -86,6 +97,19 @@ def _foreign(word: str) -> Iterator[str]:
     if whole in TRAIN:
         yield TRAIN[whole]
     yield from SETTINGS.get(whole, ())
+
+
+def setting_meant(word: str) -> tuple[str, ...]:
+    """The key of `train` that another library's word stands for, or the key, a part and the part's setting;
+    empty if it stands for none."""
+    if key := key_meant(word, section().model_fields):
+        return (key,)
+    for name in _foreign(word):
+        for key, kind in _fields_of_parts():
+            having = [part for part, cls in all_parts(kind).items() if name in cls.model_fields]
+            if having:
+                return key, next((part for part in having if part in USUAL), having[0]), name
+    return ()
 
 
 def key_hint(entry: Entry, cls: type[BaseModel], written: Mapping[str, Entry]) -> str:
