@@ -326,6 +326,7 @@ class Scripts:
 
 
 WAITS = "import time; time.sleep(60)"
+FAILS = "raise SystemExit(3)"
 DEAF = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {WAITS}"
 
 
@@ -339,13 +340,13 @@ def job(*lines: str) -> int:
 
 def test_a_job_ends_with_the_code_of_its_ranks() -> None:
     assert job("pass", "pass") == 0
-    assert job("pass", "raise SystemExit(3)") == 3
+    assert job("pass", FAILS) == 3
 
 
 @patch("archforge.training.ranks.job.PATIENCE_S", 0.3)
 def test_a_rank_that_fails_ends_the_others() -> None:
-    assert job(WAITS, "raise SystemExit(3)") == 3
-    assert job("raise SystemExit(1)", DEAF) == 1
+    assert job(WAITS, FAILS) == 3
+    assert job(f"import time; time.sleep(0.5); {FAILS}", DEAF) == 3
 
 
 @patch("archforge.training.ranks.job.PATIENCE_S", 0.3)

@@ -311,6 +311,8 @@ def test_windows_of_text_are_printed_with_what_follows(run: Run, tmp_path: Path)
         (["--n_epochs", "8"], "options: --epochs)"),
         (["--early-stopping"], "options: --stop)"),
         (["--device", "cuda"], "options: --backend)"),
+        (["--nproc-per-node", "2"], "options: --ranks)"),
+        (["--sync-batchnorm"], "options: --sync-bn)"),
         (["data.npz"], "samples are given by --data"),
     ],
 )

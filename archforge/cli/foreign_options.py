@@ -9,6 +9,9 @@ OPTIONS = {
     **dict.fromkeys(("checkpoint", "load", "restore"), "--resume"),
     **dict.fromkeys(("output", "output_dir", "save_dir", "logdir", "log_dir"), "--out"),
     **dict.fromkeys(("pretrained", "ckpt"), "--weights"),
+    **dict.fromkeys(("nproc_per_node", "nproc", "np", "num_processes", "world_size", "gpus"), "--ranks"),
+    **dict.fromkeys(("hostfile", "machinefile"), "--hosts"),
+    **dict.fromkeys(("dist_backend", "distributed", "launcher", "strategy"), "--engine"),
 }
 
 

@@ -300,6 +300,7 @@ TRAIN = _by_word(
         "spare": "no_decay no_weight_decay",
         "stop": "early_stopping early_stop early_stop_after earlystopping stopping patience callbacks",
         "stratify": "stratified",
+        "sync_bn": "sync_batchnorm sync_batch_norm synchronized",
         "validation": "valid_size val_size validation_split validation_size valid_split val_split test_size",
     }
 )

@@ -24,7 +24,7 @@ __all__ = ["GREETING", "run_job"]
 # The first line of the standard input of a rank, which then lasts as long as the process that started it.
 GREETING = b"archforge\n"
 LOOK_S, PATIENCE_S = 0.05, 3.0
-SSH = ("ssh", "-o", "BatchMode=yes")
+SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=20")
 MOST_OWN = 128  # exit codes beyond are of signals, as shells have them, and of what starts ranks
 # Variables by which libraries learn their number of threads.
 THREADS = ("ARCHFORGE_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
