@@ -67,7 +67,7 @@ class Ring:
                 return MlxRanks(mx.distributed.init(strict=True, backend="ring"), mx.cpu)
         except RuntimeError as error:
             help = "the addresses of --hosts; a port is free again when the process that has it ends"
-            fail("E0909", f"this process cannot join the ring: {error}", help=help)
+            fail("E0909", f"this process cannot join the ring{_own_address()}: {error}", help=help)
 
     def starts(self, command: Sequence[str], hosts: Sequence[str]) -> list[ProcessStart]:
         addresses = json.dumps([[f"{host}:{port}"] for host, port in zip(hosts, _ports(hosts), strict=True)])
@@ -101,6 +101,12 @@ def _hostfile() -> Iterator[None]:
             yield
         finally:
             os.environ[HOSTFILE] = text
+
+
+def _own_address() -> str:
+    """The address of this rank in words, if its launcher is ours."""
+    text = os.environ[HOSTFILE]
+    return f" as {json.loads(text)[int(os.environ['MLX_RANK'])][0]}" if text.startswith("[") else ""
 
 
 def _ports(hosts: Sequence[str]) -> list[int]:
