@@ -141,8 +141,10 @@ def test_what_can_be_several_is_refused_with_the_candidates() -> None:
     assert (swapped["left.weight"], swapped["right.weight"]) == ("l3.weight", "l1.weight")
     # Interleaved, as Keras lists them: only the mapping can tell.
     arrays, truth = renamed(groups, [0, 3, 1, 4, 2, 5])
-    with pytest.raises(DiagnosticError, match="E0610"):
-        matching(typed, arrays, in_order=True)
+    for by_order in (False, True):  # which would mix the branches
+        with pytest.raises(DiagnosticError, match="E0610") as caught:
+            matching(typed, arrays, in_order=True, by_order=by_order)
+        assert "--by-order" not in str(caught.value)
     assert sources(matching(typed, arrays, chosen={"left": "l2", "left_norm": "l4"}, in_order=True)) == truth
 
 

@@ -44,6 +44,12 @@ class OrderPairing:
     failed: int | None = None
 
     @property
+    def is_in_order(self) -> bool:
+        """True if the file can be in the order of the network: then all layers can be those at their
+        places."""
+        return self.first == tuple(range(len(self.first)))
+
+    @property
     def ambiguous(self) -> list[int]:
         """The groups of the file that can be several of the network's."""
         return [place for place, options in enumerate(self.options) if len(options) > 1]

@@ -58,9 +58,9 @@ def matching(
 
     chosen: the array of a parameter, or the scope of one of the network's, by name; it counts first. leave:
     patterns of arrays that are not wanted. in_order: the arrays are in an order in which the file's network
-    computes. by_order: of several orders that fit, the network's own is taken. Raises all that does not
-    match: E0602 for parameters without an array, E0603 for arrays without a parameter, E0604 for shapes,
-    E0610 for arrays that fit several parameters.
+    computes. by_order: of several orders that fit, the network's own is taken, if it is one. Raises all that
+    does not match: E0602 for parameters without an array, E0603 for arrays without a parameter, E0604 for
+    shapes, E0610 for arrays that fit several parameters.
     """
     decls = typed.params()
     found, wrong = _chosen(decls, given, chosen or {})
@@ -181,7 +181,7 @@ def _match_order(
     pairing = paired_by_order(network, file)
     if pairing.failed is not None or len(network) != len(file):
         raise DiagnosticError(tuple(_no_order(network, file, pairing)))
-    if pairing.ambiguous and not by_order:
+    if pairing.ambiguous and not (by_order and pairing.is_in_order):
         raise DiagnosticError(tuple(_ambiguous(network, file, pairing)))
     for group, index in zip(file, pairing.first, strict=True):
         for part, (name, _) in network[index].arrays.items():
@@ -272,10 +272,9 @@ def _ambiguous(
         fit = listed(f"`{network[index].name}`" for index in pairing.options[place])
         message = f"`{file[place].name}` of the file can be {fit}: equal shapes, in branches side by side"
         first = network[pairing.options[place][0]].name
-        help = (
-            f'--mapping FILE with {{"parameters": {{"{first}": "{file[place].name}"}}}}, or --by-order for '
-            "the order of the network"
-        )
+        help = f'--mapping FILE with {{"parameters": {{"{first}": "{file[place].name}"}}}}'
+        if pairing.is_in_order:
+            help += ", or --by-order for the order of the network"
         yield Diagnostic("E0610", message, help=help)
     if len(places) > LISTED:
         yield Diagnostic("E0610", f"{len(places) - LISTED} more layers of the file can be several")
