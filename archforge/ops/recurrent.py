@@ -88,9 +88,6 @@ class _Recurrent(Op):
         states, *others = self._unrolled(params, *inputs)
         return Forward(states, others)
 
-    def saved_elements(self, *inputs: TensorType) -> int:
-        return (self.kept - 1) * self.infer(*inputs).size
-
     def _unrolled(self, params: Mapping[str, Array], x: Array, *, stored: int | None = None) -> list[Array]:
         """The first `stored` of the arrays that steps make, or all, float[N, T, *] each, the states first."""
         totals = _totals(params, x)
@@ -193,6 +190,9 @@ class Lstm(_Recurrent):
         np.tanh(new, out=new)
         cell = keep * cell + fill * new
         return read * np.tanh(cell), cell, total.reshape(len(total), -1)
+
+    def saved_elements(self, *inputs: TensorType) -> int:
+        return (1 + self.gates) * self.infer(*inputs).size  # the cells and all gates
 
     def back_through_time(
         self, params: Mapping[str, Array], before: Array, back: Backward

@@ -70,7 +70,7 @@ class TrainingLoop:
                 if run.is_ending or (signal and run.setup.ranks is None):
                     signal.number = signal.number or SIGTERM  # another rank's
                     return "interrupted"
-        reason = reason or f"all {epochs} epochs are done"
+        reason = reason or ("the epoch is done" if epochs == 1 else f"all {epochs} epochs are done")
         self._tell("on_end", reason)
         return reason
 
