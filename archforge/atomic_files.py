@@ -46,9 +46,11 @@ def written_beside(path: Path, *, synced: bool = True) -> Iterator[BinaryIO]:
             path.lstat()
     except ValueError as error:  # a NUL, or half of a character, in the name
         fail("E0705", f"cannot write {path}: {reason_of(error)}")
+    if is_folder(path):
+        fail("E0705", f"cannot write {path}: it is a folder")
     beside = path.with_name(f".archforge-{secrets.token_hex(8)}")
     try:
-        if is_there(path) and not is_file(path) and not is_folder(path):
+        if is_there(path) and not is_file(path):
             with path.open("wb") as file:
                 yield file
             return

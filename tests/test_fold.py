@@ -346,6 +346,14 @@ def test_a_spec_is_not_overwritten_by_its_own_graph(run: Run) -> None:
     assert "new cannot be both the spec and its mapping" in told
 
 
+@pytest.mark.parametrize("folder", [".", "..", "/", "made"])
+def test_a_folder_is_no_file_to_write(folder: str, run: Run) -> None:
+    Path("made").mkdir()
+    for option in ("-o", "--mapping"):
+        code, _, told = run("fold", "lenet_5", option, folder)
+        assert (code, told.splitlines()[0]) == (2, f"E0705: cannot write {folder}: it is a folder")
+
+
 def test_nothing_is_written_of_a_spec_with_a_mistake(run: Run) -> None:
     Path("bad.yaml").write_text("archforge: 1\ninput: [3, 8, 8]\ngraph: [{conv: {out: 8, kernel: 9}}]\n")
     code, out, told = run("fold", "bad.yaml", "-o", "made.yaml")

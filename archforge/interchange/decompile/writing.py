@@ -33,8 +33,9 @@ def text_of(source: Source, title: str, root: Sequence[TreeStep], blocks: Sequen
     names = list(source.typed.inputs)
     defaults = _defaults(source, [root, *(block.body for block in blocks)])
     taken = {block.name for block in blocks}
-    writer = _Writer(dict(enumerate(names)), taken, defaults)
-    steps, outputs = writer.all_steps(root, source.current, source.typed.outputs, source.numbers)
+    ends = {name: source.numbers[value] for name, value in source.typed.outputs.items()}
+    writer = _Writer(dict(enumerate(names)), taken, defaults, ends)
+    steps, outputs = writer.all_steps(root, source.current)
     shapes = {name: flow_list(written(n) for n in type.shape) for name, type in source.typed.inputs.items()}
     document: dict[str, Part] = {
         "archforge": written(1),
@@ -89,8 +90,8 @@ def _block(block: Block, blocks: set[str], defaults: Defaults) -> Part:
     call = block.calls[0]
     others = _argument_names(block)
     values = {call.reads[0]: "input"} | dict(zip(call.reads[1:], others, strict=True))
-    writer = _Writer(values, {*blocks, *block.parameters, *others}, defaults, is_body=True)
-    steps, _ = writer.all_steps(block.body, call.reads[0], {}, {})
+    writer = _Writer(values, {*blocks, *block.parameters, *others}, defaults)
+    steps, _ = writer.all_steps(block.body, call.reads[0])
     declared = {name: _declared(block, name) for name in block.parameters}
     declared |= {name: written("tensor") for name in others}
     entries: dict[str, Part] = {"args": mapping(declared, flow=True)} if declared else {}
@@ -104,7 +105,7 @@ def body_lines(block: Block) -> int:
     """The number of lines that the steps of a block take."""
     call = block.calls[0]
     values = dict(zip(call.reads, ["input", *_argument_names(block)], strict=True))
-    steps, _ = _Writer(values, set(), {}, is_body=True).all_steps(block.body, call.reads[0], {}, {})
+    steps, _ = _Writer(values, set(), {}).all_steps(block.body, call.reads[0])
     return len(lines_of(on_lines(steps)))
 
 
@@ -131,31 +132,29 @@ def _value(value: Any) -> Part:
 
 class _Writer:
     """Writes the steps of one body. values: the names of those that it is given; taken: names of other
-    things.
+    things; ends: the values of the graph's outputs, None for the body of a block.
 
     Values that are read elsewhere than in the next step become taps; a first writing tells which.
     """
 
     def __init__(
-        self, values: Mapping[int, str], taken: set[str], defaults: Defaults, *, is_body: bool = False
+        self,
+        values: Mapping[int, str],
+        taken: set[str],
+        defaults: Defaults,
+        ends: Mapping[str, int] | None = None,
     ) -> None:
         self.values = dict(values)
         self.taken = taken
         self.defaults = defaults
-        self.is_body = is_body
+        self.ends = ends
         self.wanted: dict[int, None] = {}
         self.kinds: dict[int, str] = {}
         self.shared: dict[tuple[int, ...], int] = {}
 
-    def all_steps(
-        self,
-        steps: Sequence[TreeStep],
-        current: int | None,
-        outputs: Mapping[str, str],
-        numbers: Mapping[str, int],
-    ) -> tuple[list[Part], dict[str, Part]]:
+    def all_steps(self, steps: Sequence[TreeStep], current: int | None) -> tuple[list[Part], dict[str, Part]]:
         """The steps, and the outputs of the graph, none if it gives its last value only."""
-        self._written(steps, current, outputs, numbers)
+        self._written(steps, current)
         counts: Counter[str] = Counter()
         for value in self.wanted:
             kind = self.kinds.get(value, "value")
@@ -165,21 +164,14 @@ class _Writer:
                 if name not in self.taken and can_be_named(name, "a tap"):
                     break
             self.values[value] = name
-        return self._written(steps, current, outputs, numbers)
+        return self._written(steps, current)
 
-    def _written(
-        self,
-        steps: Sequence[TreeStep],
-        current: int | None,
-        outputs: Mapping[str, str],
-        numbers: Mapping[str, int],
-    ) -> tuple[list[Part], dict[str, Part]]:
+    def _written(self, steps: Sequence[TreeStep], current: int | None) -> tuple[list[Part], dict[str, Part]]:
         parts = list(self.steps(steps, current))
         last = steps[-1].value if steps else current
-        ends = {name: numbers[value] for name, value in outputs.items()}
-        if ends == {"output": last}:
+        if self.ends is None or self.ends == {"output": last}:
             return parts, {}
-        return parts, {n: written("=x") if v == last else self.reference(v) for n, v in ends.items()}
+        return parts, {n: written("=x") if v == last else self.reference(v) for n, v in self.ends.items()}
 
     def reference(self, value: int) -> Atom:
         """A formula for a value."""
@@ -217,7 +209,7 @@ class _Writer:
     def _tail(self, step: TreeStep) -> dict[str, Part]:
         """The modifiers that say what becomes of the result."""
         tail: dict[str, Part] = {}
-        if step.shares and not self.is_body:
+        if step.shares and self.ends is not None:
             number = self.shared.setdefault(step.shares, len(self.shared) + 1)
             tail["share"] = written(f"shared_{number}")
         if step.value in self.wanted and step.value in self.values:
@@ -324,7 +316,7 @@ class _Writer:
             and len(steps[0].inline or " " * WIDTH) <= ROW
         ):
             body = steps[0]
-        if len(columns.inline or "") <= (ROW if self.is_body else WIDTH - len("  - for: ")):
+        if len(columns.inline or "") <= (ROW if self.ends is None else WIDTH - len("  - for: ")):
             return mapping({"for": columns, "do": body})
         rows = [flow_list(map(_value, row)) for row in zip(*step.args.values(), strict=True)]
         names = flow_list(map(written, step.args))
