@@ -223,7 +223,7 @@ class Formulas:
     def _by_stride(self, slot: Slot) -> Expression | None:
         """One padding where the stride is 1, another where it is not."""
         stride = self._sibling(slot, "stride")
-        if stride is None or not isinstance(stride[1], Expression):
+        if self.inputs is None or stride is None or not isinstance(stride[1], Expression):
             return None
         pairs = [(p, s) for p, s in zip(slot.column, stride[0].column, strict=True) if p is not ABSENT]
         kept = {repr(p): p for p, s in pairs if s == 1}

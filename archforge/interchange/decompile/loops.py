@@ -18,6 +18,7 @@ __all__ = ["looped"]
 MAX_STRETCH = 8
 MAX_COLUMNS = 8
 MAX_SHORT = 20  # values of a table that stands on one line
+MIN_INNER = 4  # rows of a table in a block or a branch
 MAX_FIRST = 3  # args that may differ in the first of several repeats
 WORTH, WORTH_OFTEN = 5, 1  # what a loop must save: of two turns, and more than that of several
 
@@ -234,6 +235,8 @@ def _saved(rows: Sequence[Sequence[TreeStep]], *, is_inner: bool) -> tuple[float
     found = generalise(rows, lambda _: None, None)
     columns = found.parameters.values()
     if is_inner and not found.parameters.keys().isdisjoint(_words(rows)):
+        return 0, None
+    if is_inner and len(rows) < MIN_INNER and len(columns):
         return 0, None
     if (
         not found.can_be_said

@@ -310,12 +310,10 @@ class _Writer:
             return mapping({"repeat": written(step.times), "seq": on_lines(steps)})
         columns = mapping({n: _value(c) for n, c in step.args.items()}, flow=True)
         body = on_lines(steps)
-        if (
-            len(steps) == 1
-            and isinstance(steps[0], Collection)
-            and len(steps[0].inline or " " * WIDTH) <= ROW
-        ):
-            body = steps[0]
+        if len(steps) == 1 and not branch.steps[0].branches:
+            single = self.step(branch.steps[0], branch.source, flow=True)
+            if isinstance(single, Collection) and len(single.inline or "") <= ROW:
+                body = single
         if len(columns.inline or "") <= (ROW if self.ends is None else WIDTH - len("  - for: ")):
             return mapping({"for": columns, "do": body})
         rows = [flow_list(map(_value, row)) for row in zip(*step.args.values(), strict=True)]
