@@ -213,12 +213,14 @@ def _unchecked(network: Network) -> Diagnostic:
     """The complaint about a profile without documented figures."""
     span = network.spec.document.span_of("expect")
     name = span.source.name
-    file = "FILE" if name.startswith("<") else name  # `<stdin>` is none
+    help = f"archforge check --record {name} writes what was computed"
+    if name.startswith("<"):  # `<stdin>`
+        help = "save it as a file: archforge check --record FILE writes what was computed into it"
     return Diagnostic(
         "E0506",
         f"profile `{network.profile}` of {network.name} has no `expect`",
         span,
-        help=f"archforge check --record {file} writes what was computed",
+        help=help,
     )
 
 

@@ -437,6 +437,11 @@ def test_the_help_lists_the_backends_that_are_there(
     assert ", ".join(names()) in " ".join(out.replace("│", " ").split())
 
 
+@pytest.mark.parametrize("command", ["check", "run", "export", "train", "schema"])
+def test_the_help_shows_no_value_behind_a_flag(command: str, run: Run) -> None:
+    assert "bool" not in run(command, "--help")[1]
+
+
 def test_json_also_tells_of_a_wrong_command(run: Run) -> None:
     code, out, err = run("check", "nonesuch", "--json")
     assert code == 2

@@ -49,6 +49,14 @@ class Command(TyperCommand):
     The context's `obj` is then the function that prints it: `options.json_option` sets it.
     """
 
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The parameters, of which flags take no value: typer would print `<bool>` behind each."""
+        found = super().get_params(ctx)
+        for parameter in found:
+            if getattr(parameter, "is_flag", False) and parameter.metavar is None:
+                parameter.metavar = ""
+        return found
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         try:
             return super().parse_args(ctx, args)
