@@ -93,8 +93,8 @@ class DocumentedRun:
 class OtherRun:
     """A run by a command that says something over the recipe, or of which no document has a figure.
 
-    name: that of its history. group: the part of the page. figure: whose best epoch is told. says: what it
-    shows.
+    name: that of its history. command: on a line of its own, another that went on with the run. group: the
+    part of the page. figure: whose best epoch is told. says: what it shows.
     """
 
     name: str
@@ -197,7 +197,7 @@ def _other(run: OtherRun) -> str:
     best, epoch = run.history.best(run.figure)
     last = run.history.rows[-1][run.figure]
     told = f"{_percent(best)} at epoch {epoch} of {run.history.link}, {_percent(last)} at the last"
-    return f"{run.says}: `{run.figure}` {told}.\n\n{_broken(run.command)}"
+    return f"{run.says}: `{run.figure}` {told}.\n\n" + "\n".join(map(_broken, run.command.splitlines()))
 
 
 def _broken(command: str) -> str:
