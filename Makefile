@@ -58,7 +58,7 @@ test-torch: $(BENCH)
 test-interchange: $(BENCH)
 	$(VENV)-bench/bin/python $(PIP) --editable '.[test]'
 	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(VENV)-bench/bin/python -m pytest -m 'slow or not slow' \
-	  tests/test_onnx_export.py $(ARGS)
+	  tests/test_onnx_export.py tests/test_onnx_import.py $(ARGS)
 
 # The wheel in an empty environment, which takes the network.
 test-wheel: $(DEV)

@@ -76,6 +76,8 @@ CODES: dict[str, str] = {
     "E0801": "a file of another format that cannot be read",
     "E0802": "a key of such a file is missing, unknown or wrong",
     "E0803": "such a file contradicts its own graph",
+    "E0804": "an op of such a file that specs do not have",
+    "E0805": "a layer that computes something else than the file that it comes from",
     "E0901": "a part of a recipe that does not exist",
     "E0902": "a rule that watches a figure which is not measured",
     "E0903": "a loss that is no finite number",

@@ -45,6 +45,10 @@ if TYPE_CHECKING:
     from archforge.data.stored_arrays import LazyArrays
     from archforge.export import ExportContent, Refusal, Target
     from archforge.interchange.converted_weights import Choices, ConvertedWeights
+    from archforge.interchange.imported import Imported
+    from archforge.interchange.layer_check import LayerCheck
+    from archforge.interchange.written_spec import WrittenSpec
+    from archforge.interchange.zoo_match import ZooMatch
     from archforge.plan import Backend, Compiling, Executable, GraphCompiler, Shapes
     from archforge.weights.golden import Deviation, Golden
 
@@ -663,3 +667,63 @@ def export(
     files = files_of(all_targets().values())
     subject = Subject(network, networks, arrays, seed, files, data_file, splits)
     return Export(network, target.whole(subject))
+
+
+# Import
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImportedSpec:
+    """A file of another format as a spec. ops: how many the file has. check: its layers held against the
+    file, None where nothing here runs it, for the `reason`. is_like: the zoo's networks that it is."""
+
+    imported: Imported
+    spec: WrittenSpec
+    network: Network
+    check: LayerCheck | None
+    checked_by: str
+    reason: str
+    is_like: tuple[ZooMatch, ...]
+
+
+def import_file(path: str | Path, *, shapes: Mapping[str, tuple[int, ...]] | None = None) -> ImportedSpec:
+    """A file of ONNX as a spec with weights, not yet written: read, normalised, written as a spec that was
+    read again, and compared with the file layer by layer on a random image.
+
+    shapes: of inputs whose extents the file leaves open, without the batch; that of the only one under no
+    name.
+    Raises `DiagnosticError` with all that cannot be said.
+    """
+    from hashlib import file_digest
+
+    from archforge.interchange.layer_check import checked_layers
+    from archforge.interchange.normalize import normalized
+    from archforge.interchange.onnx.opened import open_onnx
+    from archforge.interchange.onnx.reading import read_graph
+    from archforge.interchange.onnx.running import OnnxRun
+    from archforge.interchange.unsupported import Unsupported
+    from archforge.interchange.written_spec import written_spec
+    from archforge.interchange.zoo_match import zoo_matches
+
+    path = Path(path)
+    source = open_onnx(path)
+    with path.open("rb") as file:
+        digest = file_digest(file, "sha256").hexdigest()
+    read = read_graph(source, path.stem, shapes or {})
+    imported = normalized(read)
+    spec = written_spec(imported, path.stem, f"Imported from {path.name}, sha256 {digest}.")
+    run, check, reason = OnnxRun(source), None, ""
+    try:
+        check = checked_layers(imported, run)
+    except Unsupported as found:
+        reason = str(found)
+    if check is not None and check.first is not None:
+        layer, deviation = check.first
+        message = f"the layer {layer!r} of {path} was imported as one that deviates by {deviation:.1e}"
+        fail(
+            "E0805",
+            message,
+            help="nothing is written: this is a mistake of archforge, or of the file's runtime",
+        )
+    is_like = tuple(zoo_matches(imported.graph))
+    return ImportedSpec(imported, spec, analyse(open_spec(spec.text)), check, run.by, reason, is_like)

@@ -41,22 +41,42 @@ class NodeCase:
         require(isinstance(x, np.ndarray), "a sequence or an optional value, not an array")
         require(x.dtype in ("float32", "float64"), "a dtype other than float32 and float64")
         require(x.size > 0, "an empty array")
-        shapes, results = (
-            tuple(None if a is None else np.shape(a) for a in arrays)
-            for arrays in (self.inputs, self.outputs)
-        )
+        shapes = tuple(None if a is None else np.shape(a) for a in self.inputs)
+        asked = tuple(a is not None for a in self.outputs)
         known = {position: array for position, array in enumerate(self.inputs) if array is not None}
-        return OnnxNode(self.attributes, shapes, results, known)
+        return OnnxNode(self.attributes, shapes, asked, known)
 
     def computed(self, translation: OnnxTranslation) -> Array:
         """An output by the reference kernels of our ops."""
-        given = (translation.arrange(self.inputs[position]) for position in translation.inputs)
-        values = tuple(given) if translation.is_batched else tuple(x[None] for x in given)
+        given = [self.inputs[position] for position in translation.inputs]
+        values = [_arranged(x, translation, max(x.ndim for x in given)) for x in given]
         first, *others = translation.ops
         y = first.reference(translation.params, *values)
         for op in others:
             y = op.reference({}, y)
-        return translation.restore(y if translation.is_batched else y[0])
+        return _restored(y, translation)
+
+
+def _arranged(x: Array, translation: OnnxTranslation, axes: int) -> Array:
+    """A value as the first op takes it. ONNX aligns several at the last axis."""
+    x = x.reshape((1,) * (axes - x.ndim) + x.shape)
+    if not translation.is_batched:
+        return x[None]
+    if translation.takes:
+        x = x.transpose([translation.takes.index(axis) for axis in range(x.ndim)])
+    return x[:, ::-1] if translation.is_backwards else x
+
+
+def _restored(y: Array, translation: OnnxTranslation) -> Array:
+    """The value of the last op as ONNX has it."""
+    if not translation.is_batched:
+        whole: Array = y[0]
+        return whole
+    y = y[:, ::-1] if translation.is_backwards else y
+    if translation.gives:
+        y = y.transpose([axis for axis in translation.gives if axis is not None])
+        y = np.expand_dims(y, [place for place, axis in enumerate(translation.gives) if axis is None])
+    return y
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,14 @@ from archforge.export import Subject
 from archforge.export.module import bodies, model_source
 from archforge.export.module.kernels import KernelFile
 from archforge.hardware import MemoryLimit
+from archforge.interchange.foreign import AddNumber
 from archforge.interchange.graph_json import graph_json_text, read_graph_json, stored
+from archforge.interchange.imported import Imported
+from archforge.interchange.layer_check import LayerCheck
+from archforge.interchange.normalize import normalized
+from archforge.interchange.normalize.rule import draft, step
+from archforge.interchange.onnx.graph import onnx_graph
+from archforge.interchange.onnx.model import onnx_file
 from archforge.ir import ParamDecl
 from archforge.plan import plan
 from archforge.plan.contract import Lowering
@@ -39,6 +46,7 @@ from archforge.spec.resolve.library import find_spec
 from archforge.training.ranks.agreement import require_alike
 from archforge.training.ranks.engines import engine_of
 from archforge.training.ranks.group import RankGroup
+from archforge.weights import fresh_weights
 from archforge.weights.matching import matching
 from tests.recipe_cases import part
 from tests.thread_ranks import Threads, in_ranks
@@ -100,6 +108,21 @@ def _export() -> None:
     network = archforge.load(SPEC)
     with patch.object(bodies, "kernel_file", lambda: KernelFile({}, {})):
         model_source(Subject(network, (network,)))
+
+
+def _import_what_specs_lack() -> None:
+    made = draft(step("sum", AddNumber(number=1), "x"))
+    normalized(Imported("net.onnx", made.graph, made.arrays, {}, 1))
+
+
+def _import_another_layer() -> None:
+    network = archforge.load(SPEC)
+    wrong = LayerCheck(1, 0.5, ("conv", 0.5))
+    place = "archforge.interchange.layer_check.checked_layers"
+    with TemporaryDirectory() as folder, contextlib.chdir(folder), patch(place, lambda *_: wrong):
+        graph = onnx_graph(network.graph, fresh_weights(network.params, 0))
+        Path("net.onnx").write_bytes(onnx_file(graph, {}, "").content)
+        driver.import_file("net.onnx")
 
 
 def _read_graph(edit: Callable[[dict[str, Any]], object]) -> None:
@@ -174,6 +197,8 @@ OTHERS: dict[str, Callable[[], object]] = {
     "E0801": lambda: read_graph_json("missing.json"),
     "E0802": lambda: _read_graph(lambda document: document.pop("counts")),
     "E0803": lambda: _read_graph(lambda document: document["counts"].update(macs=1)),
+    "E0804": _import_what_specs_lack,
+    "E0805": _import_another_layer,
     "E0902": lambda: require_measured([part(Stop, "no_progress")], {"loss"}),
     "E0903": _learn_from_huge_numbers,
     "E0904": lambda: value_for_loss(archforge.load(SPEC).graph, "output", part(Loss, "bce")),

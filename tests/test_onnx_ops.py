@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from archforge.interchange.onnx import families
 from archforge.interchange.onnx.nodes import OnnxNode
-from archforge.interchange.onnx.ops import ONNX_OPS
+from archforge.interchange.onnx.ops import ONNX_OPS, translations_of
 from archforge.interchange.unsupported import Unsupported
 from tests.op_examples import bind
 
@@ -23,7 +24,7 @@ def node(*constants: Any, outputs: int = 1, shape: tuple[int, ...] = IMAGE, **at
     """A node whose first input is computed and whose others are these arrays, None for one left empty."""
     known = {position: array for position, array in enumerate(constants, 1) if array is not None}
     shapes = (shape, *(None if array is None else np.shape(array) for array in constants))
-    return OnnxNode(attributes, shapes, (shape,) * outputs, known)
+    return OnnxNode(attributes, shapes, (True,) * outputs, known)
 
 
 def test_a_clip_from_0_to_6_is_relu6() -> None:
@@ -56,12 +57,19 @@ def test_weights_that_another_node_computes_are_refused(onnx_op: str, position: 
     arrays = {p: WEIGHT if p == 1 else np.zeros(8) for p in range(1, 5) if p != position}
     shapes = (IMAGE, *((8, 4, 3, 3) if p == 1 else (8,) for p in range(1, 5)))
     with pytest.raises(Unsupported, match=f"an input {position} that another node computes"):
-        ONNX_OPS[onnx_op].translate(OnnxNode({}, shapes, (IMAGE,), arrays))
+        ONNX_OPS[onnx_op].translate(OnnxNode({}, shapes, (True,), arrays))
 
 
 RECURRENT = (np.zeros((1, 5, 6)), np.zeros((1, 5, 5)), None)
-WIDER = OnnxNode({}, (IMAGE,), ((1, 4, 9, 6),))
-TWICE = ((1, 4, 12, 12),)
+NO_ROI, TWICE, LARGER = None, np.array([1.0, 1, 2, 2]), np.array([1.0, 1, 1.5, 1])
+BATCHED = (0, 1, 2, 3)  # our axes of an image in a network
+
+
+def within(*constants: Any, axes: tuple[int | None, ...] = BATCHED, **attributes: Any) -> OnnxNode:
+    """A node within a network, the axes of whose first input are these of ours."""
+    return replace(node(*constants, **attributes), axes=axes)
+
+
 REFUSED = [
     ("Relu", node(alpha=1.0), "attribute `alpha`, which ours does not have"),
     ("Clip", node(), "no bounds"),
@@ -70,7 +78,10 @@ REFUSED = [
     ("HardSigmoid", node(), "a slope other than torch's 1/6"),
     ("Dropout", node(np.array(0.5), np.array(True)), "training mode"),
     ("PRelu", node(np.zeros(6)), "slopes aligned at the last axis; ours are one, or one per channel"),
-    ("Add", node(np.zeros((1, 4, 1, 1))), "broadcasting, which ours leaves to `multiply`"),
+    ("Add", OnnxNode({}, (IMAGE, (1, 4, 1, 1))), "broadcasting, which ours leaves to `multiply`"),
+    ("Add", within(np.ones((4, 6, 1))), "constants along several axes"),
+    ("Add", within(np.ones((2, 1, 4, 6, 6))), "a constant that repeats a value"),
+    ("Div", OnnxNode({}, (IMAGE, IMAGE)), "a quotient of two values"),
     ("MaxPool", node(kernel_shape=(3, 3), pads=(1, 2, 1, 2)),
      "padding above half of the window, which torch refuses"),
     ("AveragePool", node(kernel_shape=(3, 3), dilations=(1, 2)),
@@ -95,11 +106,29 @@ REFUSED = [
     ("Slice", node(*map(np.array, ([0], [4], [2], [2]))), "steps other than 1"),
     ("Slice", node(*map(np.array, ([0], [7], [2]))), "bounds outside the array, which ours refuses"),
     ("Slice", node(*map(np.array, ([6], [6], [2]))), "bounds outside the array, which ours refuses"),
-    ("Split", OnnxNode({"axis": 1}, (IMAGE,), (None, (1, 2, 6, 6))), "a part that is left out"),
-    ("Resize", node(mode="cubic"), "cubic interpolation"),
-    ("Resize", node(coordinate_transformation_mode="tf_crop_and_resize"), "cropping"),
-    ("Resize", WIDER, "a factor that is no whole number"),
-    ("Resize", OnnxNode({"nearest_mode": "ceil"}, (IMAGE,), TWICE), "another nearest element than torch's"),
+    ("Reshape", within(np.array([4, -1])), "a shape without the batch in front"),
+    ("ReduceMean", node(np.array([1])), "an array that is no batch of maps"),
+    ("ReduceMean", within(np.array([1])), "other axes than those of a map"),
+    ("LayerNormalization", within(np.zeros(6), axis=0), "an axis that is the batch's"),
+    ("Softmax", replace(node(axis=1), opset=12), "a softmax over several axes together"),
+    ("RNN", node(*RECURRENT, shape=(3, 2, 6), clip=1.0), "sums that are clipped"),
+    ("LSTM", node(*RECURRENT, shape=(3, 2, 6), input_forget=1), "an input gate tied to the forget gate"),
+    ("RNN", node(*RECURRENT, shape=(3, 2, 6), activations=["Elu"]),
+     "another function of the sums than tanh and relu"),
+    ("GRU", node(*RECURRENT, shape=(3, 2, 6), activations=["Tanh", "Tanh"]),
+     "other functions of the gates"),
+    ("Resize", node(NO_ROI, TWICE, mode="cubic"), "cubic interpolation"),
+    ("Resize", node(NO_ROI, TWICE, coordinate_transformation_mode="tf_crop_and_resize"), "cropping"),
+    ("Resize", node(NO_ROI, LARGER), "a factor that is no whole number"),
+    ("Resize", node(NO_ROI, TWICE, nearest_mode="ceil"), "another nearest element than torch's"),
+    ("Resize", node(NO_ROI, TWICE, mode="linear", coordinate_transformation_mode="asymmetric"),
+     "interpolation from other places than torch's"),
+    ("Resize", node(), "neither factors nor sizes"),
+    ("Resize", node(NO_ROI, None, np.array([1, 4, 12, 12]), keep_aspect_ratio_policy="not_larger"),
+     "sizes that keep the aspect ratio"),
+    ("Upsample", node(LARGER), "a factor that is no whole number"),
+    ("Upsample", node(TWICE, mode="linear"),
+     "interpolation, of which this version does not say the places"),
 ]  # fmt: skip
 
 
@@ -108,7 +137,7 @@ REFUSED = [
 )
 def test_another_op_than_ours_is_refused_for_its_reason(onnx_op: str, other: OnnxNode, reason: str) -> None:
     with pytest.raises(Unsupported) as caught:
-        ONNX_OPS[onnx_op].translate(other)
+        translations_of(onnx_op, other)
     assert str(caught.value) == reason
 
 
@@ -149,6 +178,6 @@ def test_a_transposed_convolution_keeps_its_bias() -> None:
 def test_the_outputs_that_are_asked_for_come_in_order() -> None:
     arrays = [np.zeros((1, 5, 4)), np.zeros((1, 5, 5))]
     shapes = ((7, 1, 4), *(a.shape for a in arrays))
-    for outputs, kinds in (((IMAGE, IMAGE), [1, 2]), ((IMAGE, None), [1]), ((None, IMAGE), [2])):
-        found = ONNX_OPS["RNN"].translate(OnnxNode({}, shapes, outputs, dict(enumerate(arrays, 1))))
+    for asked, kinds in (((True, True), [1, 2]), ((True, False), [1]), ((False, True), [2])):
+        found = ONNX_OPS["RNN"].translate(OnnxNode({}, shapes, asked, dict(enumerate(arrays, 1))))
         assert [len(each.ops) for each in found] == kinds

@@ -20,6 +20,7 @@ __all__ = ["app_for"]
 COMMANDS = {
     "build": "build.build",
     "export": "export.export",
+    "import": "import_file.import_file",
     "check": "check.check",
     "show": "show.show",
     "list": "listing.list_zoo",

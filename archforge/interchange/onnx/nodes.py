@@ -11,24 +11,32 @@ from pydantic import ValidationError
 from archforge.interchange.unsupported import Unsupported
 from archforge.ops import op_class
 from archforge.ops.base import Array, Op
+from archforge.ops.lazy_numpy import np
 
-__all__ = ["OnnxNode", "OnnxOp", "OnnxTranslation", "Translate", "bound_op", "require"]
+__all__ = ["Axes", "OnnxNode", "OnnxOp", "OnnxTranslation", "Translate", "bound_op", "number", "require"]
 
 OnnxShape = tuple[int, ...]  # with the batch axis, as ONNX has it
+# For each axis that ONNX has, that of our array, where the batch is axis 0; None for one of extent 1 that
+# ours does not have.
+Axes = tuple[int | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class OnnxNode:
     """A node with what is known before the network runs.
 
-    attributes: by ONNX's names. inputs, outputs: the shape of each, by position; None for one that is left
-    empty. constants: the arrays of those inputs that no other node computes, by position.
+    attributes: by ONNX's names. inputs: the shape of each, by position; None for one that is left empty.
+    asked: which outputs are wanted, by position. constants: the arrays of those inputs that no other node
+    computes, by position. axes: within a network, our axis for each of the first input's, as `Axes` says;
+    None for a node by itself, whose first axis need be no batch. opset: the version of ONNX's ops.
     """
 
     attributes: Mapping[str, Any]
     inputs: tuple[OnnxShape | None, ...]
-    outputs: tuple[OnnxShape | None, ...]
+    asked: tuple[bool, ...] = (True,)
     constants: Mapping[int, Array] = field(default_factory=dict)
+    axes: Axes | None = None
+    opset: int = 22
 
     @property
     def x(self) -> OnnxShape:
@@ -57,14 +65,31 @@ class OnnxNode:
         assert array is not None  # `shape` has looked
         return array
 
+    def axis(self, axis: int) -> int:
+        """The axis of the first input as our ops count it: without the batch in a network. Raises
+        `Unsupported` for the batch's."""
+        axis %= len(self.x)
+        if self.axes is None:
+            return axis
+        ours = self.axes[axis]
+        if not ours:
+            raise Unsupported("an axis that is the batch's")
+        return ours - 1
+
+    def along(self, array: Array) -> tuple[int, Array] | None:
+        """The only axis, as our ops count it, along which a constant that is aligned at the last axis varies,
+        and its numbers; None if it is one number. Raises `Unsupported` for several axes."""
+        first = len(self.x) - array.ndim
+        varies = [axis + first for axis, extent in enumerate(array.shape) if extent > 1]
+        if not varies:
+            return None
+        require(len(varies) == 1 and min(varies) >= 0, "constants along several axes")
+        return self.axis(varies[0]), array.reshape(-1)
+
     def ints(self, name: str) -> tuple[int, ...] | None:
         """An attribute that is a list of whole numbers; None where it is left out."""
         found = self.attributes.get(name)
         return None if found is None else tuple(found)
-
-
-def _unchanged(x: Array) -> Array:
-    return x
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +97,18 @@ class OnnxTranslation:
     """One output of a node in our ops, applied in turn; the parameters are those of the first.
 
     inputs: positions of the values that the first op reads. is_batched: the first axis is the batch, as ours
-    always is; otherwise a batch of one has to be put around the values. arrange brings a value into the order
-    of axes that the ops take, restore their result into ONNX's.
+    always is, and the others are in our order; else the ops take the axes in any order, and by itself a batch
+    of one has to be put around the values. takes, gives: the axes of the input and of the output, where they
+    are not ours in our order. is_backwards: time, our axis 1, has to be turned round before and after.
     """
 
     ops: tuple[Op, ...]
     inputs: tuple[int, ...] = (0,)
     params: Mapping[str, Array] = field(default_factory=dict)
     is_batched: bool = False
-    arrange: Callable[[Array], Array] = _unchanged
-    restore: Callable[[Array], Array] = _unchanged
+    takes: Axes | None = None
+    gives: Axes | None = None
+    is_backwards: bool = False
 
 
 # Gives a translation for each output that is asked for, in order; outputs beyond them, such as the indices of
@@ -103,6 +130,11 @@ def bound_op(kind: str, **attributes: Any) -> Op:
     except ValidationError as error:
         name = str(error.errors(include_url=False)[0]["loc"][0])
         raise Unsupported(f"`{name}` = {attributes.get(name)}, which `{kind}` cannot take") from None
+
+
+def number(value: Any) -> float:
+    """A stored float32 as the shortest number that is stored so: 0.1, not 0.10000000149."""
+    return float(str(np.asarray(value, np.float32).reshape(-1)[0]))
 
 
 def require(condition: bool, reason: str) -> None:

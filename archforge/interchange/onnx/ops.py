@@ -5,20 +5,34 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from archforge.interchange.onnx.families import elementwise, merges, moves, norms, recurrent, windows
-from archforge.interchange.onnx.nodes import OnnxOp
+from archforge.interchange.onnx.nodes import OnnxNode, OnnxOp, OnnxTranslation, Translate
 from archforge.interchange.onnx.writing import Write
+from archforge.interchange.unsupported import Unsupported
 
-__all__ = ["ONNX_OPS", "WITHOUT_ONNX_OP", "WRITTEN_OPS"]
+__all__ = ["ONNX_OPS", "ONNX_PARTS", "WITHOUT_ONNX_OP", "WRITTEN_OPS", "translations_of"]
 
 _FAMILIES = (elementwise, merges, moves, norms, recurrent, windows)
 
 # By ONNX's name: our op of the same meaning, and how a node becomes it.
 ONNX_OPS: Mapping[str, OnnxOp] = dict(sorted(row for family in _FAMILIES for row in family.READ.items()))
 
+# Ops of ONNX that are a part of one of ours: what the normaliser makes it from.
+ONNX_PARTS: Mapping[str, Translate] = {**elementwise.PARTS, **merges.PARTS}
+
 # By our name: how a use of the op becomes nodes.
 WRITTEN_OPS: Mapping[str, Write] = {
     kind: write for family in _FAMILIES for kind, write in family.WRITTEN.items()
 }
+
+
+def translations_of(onnx_op: str, node: OnnxNode) -> list[OnnxTranslation]:
+    """A node in our ops, one translation for each output that is asked for. Raises `Unsupported`."""
+    if onnx_op in ONNX_PARTS:
+        return ONNX_PARTS[onnx_op](node)
+    if onnx_op not in ONNX_OPS:
+        raise Unsupported("")
+    return ONNX_OPS[onnx_op].translate(node)
+
 
 # Our ops that no single op of ONNX says, and what ONNX has instead.
 WITHOUT_ONNX_OP: Mapping[str, str] = {

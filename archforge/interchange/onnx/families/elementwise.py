@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from archforge.interchange.onnx.nodes import OnnxNode, OnnxOp, OnnxTranslation, Translate, bound_op, require
+from archforge.interchange.foreign import Erf
+from archforge.interchange.onnx.nodes import (
+    OnnxNode,
+    OnnxOp,
+    OnnxTranslation,
+    Translate,
+    bound_op,
+    number,
+    require,
+)
 from archforge.interchange.onnx.writing import OnnxUse, Write
 
-__all__ = ["READ", "WRITTEN"]
+__all__ = ["PARTS", "READ", "WRITTEN"]
 
 
 def _elementwise(kind: str, attributes: Mapping[str, str] | None = None) -> Translate:
@@ -25,7 +34,7 @@ def _elementwise(kind: str, attributes: Mapping[str, str] | None = None) -> Tran
 
 def _clip(node: OnnxNode) -> list[OnnxTranslation]:
     bounds = [
-        node.attributes.get(name) if array is None else float(array)
+        node.attributes.get(name) if array is None else number(array)
         for name, array in (("min", node.constant(1)), ("max", node.constant(2)))
     ]
     require(bounds != [None, None], "no bounds")
@@ -49,14 +58,22 @@ def _hard_sigmoid(node: OnnxNode) -> list[OnnxTranslation]:
 def _dropout(node: OnnxNode) -> list[OnnxTranslation]:
     rate, training = node.constant(1), node.constant(2)
     require(training is None or not training, "training mode")
-    given = node.attributes.get("ratio", 0.5) if rate is None else float(rate)
+    given = node.attributes.get("ratio", 0.5) if rate is None else number(rate)
     return [OnnxTranslation((bound_op("dropout", rate=given),))]
 
 
 def _prelu(node: OnnxNode) -> list[OnnxTranslation]:
+    """One slope, or one for each channel; before opset 7 these were aligned at the channels."""
     slope = node.weight(1)
-    require(slope.size == 1, "slopes aligned at the last axis; ours are one, or one per channel")
-    return [OnnxTranslation((bound_op("prelu"),), params={"weight": slope.reshape(1)})]
+    if node.opset < 7 and slope.ndim == 1:
+        slope = slope.reshape(-1, *(1,) * (len(node.x) - 2))
+    along = node.along(slope)
+    require(
+        along is None or (node.axes is not None and along[0] == 0),
+        "slopes aligned at the last axis; ours are one, or one per channel",
+    )
+    op = bound_op("prelu", per_channel=along is not None)
+    return [OnnxTranslation((op,), params={"weight": slope.reshape(-1)})]
 
 
 def _written(onnx_op: str, attributes: Mapping[str, str] | None = None) -> Write:
@@ -130,6 +147,8 @@ READ: Mapping[str, OnnxOp] = {
     "PRelu": OnnxOp("prelu", _prelu),
     "Swish": OnnxOp("silu", _swish),
 }
+
+PARTS: Mapping[str, Translate] = {"Erf": lambda node: [OnnxTranslation((Erf(),))]}
 
 WRITTEN: Mapping[str, Write] = {
     **{kind: _written(onnx_op, names) for onnx_op, (kind, names) in _SAME.items()},

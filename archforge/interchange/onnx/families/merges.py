@@ -3,35 +3,72 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from archforge.interchange.onnx.nodes import OnnxNode, OnnxOp, OnnxTranslation, Translate, bound_op, require
+from archforge.interchange.foreign import AddAlong, AddNumber, MultiplyAlong
+from archforge.interchange.onnx.nodes import (
+    OnnxNode,
+    OnnxOp,
+    OnnxTranslation,
+    Translate,
+    bound_op,
+    number,
+    require,
+)
 from archforge.interchange.onnx.writing import OnnxUse, Write
-from archforge.ops.base import Array
+from archforge.interchange.unsupported import Unsupported
+from archforge.ops.lazy_numpy import np
 
-__all__ = ["READ", "WRITTEN"]
+__all__ = ["PARTS", "READ", "WRITTEN"]
 
 
 def _merge(kind: str) -> Translate:
-    """An op of any number of inputs."""
+    """An op of any number of inputs, or of one and a constant."""
 
     def translate(node: OnnxNode) -> list[OnnxTranslation]:
+        if 0 < len(node.constants) < len(node.inputs) == 2:
+            return [_with_constant(kind, node)]
         positions = tuple(range(len(node.inputs)))
         equal = all(node.shape(p) == node.x for p in positions)
         require(equal or kind == "multiply", "broadcasting, which ours leaves to `multiply`")
-        axes = len(node.x)
-
-        def aligned(x: Array) -> Array:
-            """ONNX aligns at the last axis, which axes of extent 1 in front say as well."""
-            return x.reshape((1,) * (axes - x.ndim) + x.shape)
-
-        return [OnnxTranslation((bound_op(kind),), positions, arrange=aligned)]
+        return [OnnxTranslation((bound_op(kind),), positions)]
 
     return translate
 
 
+def _div(node: OnnxNode) -> list[OnnxTranslation]:
+    require(len(node.constants) == 1, "a quotient of two values")
+    return [_with_constant("divide", node)]
+
+
+def _with_constant(kind: str, node: OnnxNode) -> OnnxTranslation:
+    """Arithmetic of one value with a number, or with numbers along an axis."""
+    (position,) = node.constants
+    array = np.asarray(node.constants[position])
+    value = 1 - position
+    of_value = replace(node, inputs=(node.inputs[value],))
+    require(np.broadcast_shapes(of_value.x, array.shape) == of_value.x, "a constant that repeats a value")
+    if value == 1 and kind in ("subtract", "divide"):
+        raise Unsupported("a constant less a value" if kind == "subtract" else "a constant over a value")
+    along = of_value.along(array)
+    is_sum = kind in ("add", "subtract")
+    if along is None:
+        given = number(array)
+        if is_sum:
+            return OnnxTranslation((AddNumber(number=given if kind == "add" else -given),), (value,))
+        return OnnxTranslation(
+            (bound_op("scale", factor=given if kind == "multiply" else 1 / given),), (value,)
+        )
+    axis, numbers = along
+    if kind in ("subtract", "divide"):
+        numbers = -numbers if is_sum else 1 / numbers
+    op = AddAlong(axis=axis) if is_sum else MultiplyAlong(axis=axis)
+    return OnnxTranslation((op,), (value,), {"": numbers})
+
+
 def _concat(node: OnnxNode) -> list[OnnxTranslation]:
     positions = tuple(range(len(node.inputs)))
-    return [OnnxTranslation((bound_op("concat", axis=node.attributes.get("axis", 1)),), positions)]
+    return [OnnxTranslation((bound_op("concat", axis=node.axis(node.attributes.get("axis", 1))),), positions)]
 
 
 def _aligned(use: OnnxUse) -> list[str]:
@@ -70,6 +107,8 @@ READ: Mapping[str, OnnxOp] = {
     "Sub": OnnxOp("subtract", _merge("subtract")),
     "Sum": OnnxOp("add", _merge("add")),
 }
+
+PARTS: Mapping[str, Translate] = {"Div": _div}
 
 WRITTEN: Mapping[str, Write] = {
     "add": _chain("Add", variadic="Sum"),

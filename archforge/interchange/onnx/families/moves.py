@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
-from archforge.interchange.onnx.nodes import OnnxNode, OnnxOp, OnnxTranslation, bound_op, require
+from archforge.interchange.onnx.nodes import OnnxNode, OnnxOp, OnnxTranslation, bound_op, number, require
 from archforge.interchange.onnx.writing import OnnxUse, Write, around_map
-from archforge.ops.base import Array, per_axis
+from archforge.ops.base import per_axis
+from archforge.ops.lazy_numpy import np
 
 __all__ = ["READ", "WRITTEN"]
 
 
 def _flatten(node: OnnxNode) -> list[OnnxTranslation]:
     axis = node.attributes.get("axis", 1) % len(node.x)
-    require(axis < 2, "an axis that flattens the batch too")
-
-    def arranged(x: Array) -> Array:
-        return x if axis else x[None]
-
-    return [OnnxTranslation((bound_op("flatten"),), is_batched=True, arrange=arranged)]
+    if axis == 0:
+        require(node.x[0] == 1 or node.axes is None, "an axis that flattens the batch too")
+        if node.axes is None:
+            return [OnnxTranslation((bound_op("reshape", shape=(1, -1)),))]
+    else:
+        require(axis == 1, "an axis that flattens the batch too")
+    return [OnnxTranslation((bound_op("flatten"),), is_batched=True)]
 
 
 def _reshape(node: OnnxNode) -> list[OnnxTranslation]:
-    shape = tuple(node.x[i] if n == 0 else int(n) for i, n in enumerate(node.weight(1)))
-    return [OnnxTranslation((bound_op("reshape", shape=shape),))]
+    """The batch, one image in a network, has to stay in front."""
+    given = node.weight(1)
+    zeros = not node.attributes.get("allowzero", 0)
+    shape = tuple(node.x[i] if n == 0 and zeros else int(n) for i, n in enumerate(given))
+    if node.axes is None:
+        return [OnnxTranslation((bound_op("reshape", shape=shape),))]
+    known = math.prod(n for n in shape if n != -1)
+    shape = tuple(math.prod(node.x) // known if n == -1 else n for n in shape)
+    require(shape[:1] == (1,), "a shape without the batch in front")
+    op = bound_op("flatten") if len(shape) == 2 else bound_op("reshape", shape=shape[1:])
+    return [OnnxTranslation((op,), is_batched=True)]
 
 
 def _transpose(node: OnnxNode) -> list[OnnxTranslation]:
@@ -40,7 +52,7 @@ def _pad(node: OnnxNode) -> list[OnnxTranslation]:
     none = (0, 0)
     require(by_axis.get(0, none) == by_axis.get(1, none) == none, "padding of the batch or the channels")
     flat = tuple(n for axis in range(2, len(node.x)) for n in by_axis.get(axis, none))
-    op = bound_op("pad", sides=flat, value=0.0 if value is None else float(value))
+    op = bound_op("pad", sides=flat, value=0.0 if value is None or not value.size else number(value))
     return [OnnxTranslation((op,), is_batched=True)]
 
 
@@ -49,20 +61,27 @@ def _slice(node: OnnxNode) -> list[OnnxTranslation]:
     axes = range(len(starts)) if given is None else given
     require(steps is None or {*steps} == {1}, "steps other than 1")
     ops = []
-    for start, end, axis in zip(starts, ends, axes, strict=True):
+    for start, end, axis in zip(map(int, starts), map(int, ends), map(int, axes), strict=True):
         size = node.x[axis]
-        inside = -size <= start < size and -size <= end <= size
+        whole = min(end, size)  # of a stretch up to the end, some files say a huge number
+        if node.axes is not None and (start in (0, -size)) and whole == size:
+            continue
+        inside = -size <= start < size and -size <= (end if node.axes is None else whole) <= size
         require(inside, "bounds outside the array, which ours refuses")
-        ops.append(bound_op("slice", start=int(start), end=int(end), axis=int(axis)))
-    return [OnnxTranslation(tuple(ops))]
+        ops.append(bound_op("slice", start=start, end=end if end <= size else None, axis=node.axis(axis)))
+    return [OnnxTranslation(tuple(ops) or (bound_op("identity"),))]
 
 
 def _split(node: OnnxNode) -> list[OnnxTranslation]:
-    axis, start, found = node.attributes.get("axis", 0), 0, []
-    for part in node.outputs:
-        require(part is not None, "a part that is left out")
-        end = start + (part or node.x)[axis]
-        found.append(OnnxTranslation((bound_op("slice", start=start, end=end, axis=axis),)))
+    axis, sizes = node.attributes.get("axis", 0), node.constant(1)
+    size, parts = node.x[axis], len(node.asked)
+    if sizes is None:  # as alike as can be, the last one smaller
+        sizes = np.full(parts, -(-size // parts))
+    found, start = [], 0
+    for extent, asked in zip(map(int, sizes), node.asked, strict=True):
+        end = min(start + extent, size)
+        if asked:
+            found.append(OnnxTranslation((bound_op("slice", start=start, end=end, axis=node.axis(axis)),)))
         start = end
     return found
 
@@ -71,14 +90,18 @@ def _split(node: OnnxNode) -> list[OnnxTranslation]:
 _NEAREST = {("half_pixel", "round_prefer_floor"), ("asymmetric", "floor")}
 
 
+_LINEAR = ("half_pixel", "pytorch_half_pixel", "align_corners")
+
+
 def _resize(node: OnnxNode) -> list[OnnxTranslation]:
     mode = node.attributes.get("mode", "nearest")
     require(mode != "cubic", "cubic interpolation")
     place = node.attributes.get("coordinate_transformation_mode", "half_pixel")
     require(place != "tf_crop_and_resize", "cropping")
-    sizes = zip(node.x, node.outputs[0] or (), strict=True)
-    factors = [out / size for size, out in sizes]
+    factors = _factors(node)
     require(all(f == int(f) for f in factors), "a factor that is no whole number")
+    if mode == "linear":
+        require(place in _LINEAR, "interpolation from other places than torch's")
     if mode == "nearest":
         rounding = node.attributes.get("nearest_mode", "round_prefer_floor")
         require((place, rounding) in _NEAREST, "another nearest element than torch's")
@@ -89,8 +112,27 @@ def _resize(node: OnnxNode) -> list[OnnxTranslation]:
     return [OnnxTranslation((op,), is_batched=True)]
 
 
+def _factors(node: OnnxNode) -> list[float]:
+    """The factor of each axis."""
+    scales, sizes = node.constant(2), node.constant(3)
+    given = [] if scales is None else [float(f) for f in scales]
+    if not given:
+        require(sizes is not None, "neither factors nor sizes")
+        policy = node.attributes.get("keep_aspect_ratio_policy", "stretch")
+        require(policy == "stretch", "sizes that keep the aspect ratio")
+    axes = [axis % len(node.x) for axis in node.ints("axes") or range(len(node.x))]
+    factors = [1.0] * len(node.x)
+    for position, axis in enumerate(axes):
+        factors[axis] = given[position] if given or sizes is None else int(sizes[position]) / node.x[axis]
+    return factors
+
+
 def _upsample(node: OnnxNode) -> list[OnnxTranslation]:
-    factors = tuple(int(f) for f in node.weight(1)[2:])
+    scales = [float(f) for f in node.weight(1)]
+    require(all(f == int(f) for f in scales), "a factor that is no whole number")
+    mode = node.attributes.get("mode", "nearest")
+    require(mode == "nearest", "interpolation, of which this version does not say the places")
+    factors = tuple(map(int, scales[2:]))
     return [OnnxTranslation((bound_op("upsample", factor=factors),), is_batched=True)]
 
 

@@ -28,24 +28,35 @@ def _gemm(node: OnnxNode) -> list[OnnxTranslation]:
 def _matmul(node: OnnxNode) -> list[OnnxTranslation]:
     matrix = node.weight(1)
     require(matrix.ndim == 2, "a second factor that is no matrix")
-    op = bound_op("linear", out=matrix.shape[1], bias=False, axis=-1)
+    op = bound_op("linear", out=matrix.shape[1], bias=False, axis=-1 if len(node.x) > 3 else None)
     return [OnnxTranslation((op,), params={"weight": matrix.T}, is_batched=True)]
 
 
 def _batch_norm(node: OnnxNode) -> list[OnnxTranslation]:
     require(not node.attributes.get("training_mode"), "training mode")
     names = ("weight", "bias", "running_mean", "running_var")
-    op = bound_op("bn", eps=node.attributes.get("epsilon", 1e-5))
+    before = node.attributes.get("momentum", 0.9)  # ONNX's is the share of the statistics before
+    op = bound_op("bn", eps=node.attributes.get("epsilon", 1e-5), momentum=round(1 - before, 9))
     params = {name: node.weight(position) for position, name in enumerate(names, 1)}
     return [OnnxTranslation((op,), params=params, is_batched=True)]
 
 
 def _layer_norm(node: OnnxNode) -> list[OnnxTranslation]:
-    axes = tuple(range(node.attributes.get("axis", -1) % len(node.x), len(node.x)))
-    bias = node.constant(2)
-    op = bound_op("layer_norm", axis=axes, eps=node.attributes.get("epsilon", 1e-5))
+    is_batched = node.axes is not None  # and then the axes are in our order
+    first = node.attributes.get("axis", -1) % len(node.x) - is_batched
+    require(first >= 0, "an axis that is the batch's")
+    axes = tuple(range(first, len(node.x) - is_batched))
+    bias, eps = node.constant(2), node.attributes.get("epsilon", 1e-5)
+    if bias is None and np.all(node.weight(1) == 1):
+        return [
+            OnnxTranslation(
+                (bound_op("layer_norm", axis=axes, eps=eps, affine=False),), is_batched=is_batched
+            )
+        ]
+    op = bound_op("layer_norm", axis=axes, eps=eps)
     require(bias is not None, "no bias, which ours has wherever it has a weight")
-    return [OnnxTranslation((op,), params={"weight": node.weight(1), "bias": node.weight(2)})]
+    params = {"weight": node.weight(1), "bias": node.weight(2)}
+    return [OnnxTranslation((op,), params=params, is_batched=is_batched)]
 
 
 def _lrn(node: OnnxNode) -> list[OnnxTranslation]:
@@ -56,7 +67,14 @@ def _lrn(node: OnnxNode) -> list[OnnxTranslation]:
 
 def _softmax(kind: str) -> Translate:
     """A softmax along one axis, the last unless the node says another."""
-    return lambda node: [OnnxTranslation((bound_op(kind, axis=node.attributes.get("axis", -1)),))]
+
+    def translate(node: OnnxNode) -> list[OnnxTranslation]:
+        axis = node.attributes.get("axis", -1 if node.opset >= 13 else 1)
+        rest = node.x[axis % len(node.x) + 1 :]
+        require(node.opset >= 13 or {*rest} <= {1}, "a softmax over several axes together")
+        return [OnnxTranslation((bound_op(kind, axis=node.axis(axis)),))]
+
+    return translate
 
 
 def _linear_written(use: OnnxUse) -> str:

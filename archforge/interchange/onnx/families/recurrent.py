@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-from archforge.interchange.onnx.nodes import OnnxNode, OnnxOp, OnnxTranslation, Translate, bound_op, require
+from archforge.interchange.onnx.nodes import (
+    Axes,
+    OnnxNode,
+    OnnxOp,
+    OnnxTranslation,
+    Translate,
+    bound_op,
+    require,
+)
 from archforge.interchange.onnx.writing import OnnxUse, Write
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
@@ -15,6 +24,9 @@ __all__ = ["READ", "WRITTEN"]
 # Where torch's gates lie among ONNX's: of an LSTM input, forget, cell, output among input, output,
 # forget, cell; of a GRU reset, update, new among update, reset, new.
 GATES = {"rnn": (0,), "lstm": (0, 2, 3, 1), "gru": (1, 0, 2)}
+
+
+_FUNCTIONS = {"rnn": ["tanh"], "lstm": ["sigmoid", "tanh", "tanh"], "gru": ["sigmoid", "tanh"]}
 
 
 def _recurrent(kind: str) -> Translate:
@@ -29,28 +41,22 @@ def _recurrent(kind: str) -> Translate:
         is_batch_first = bool(node.attributes.get("layout", 0))
         steps = node.x[1 if is_batch_first else 0]
         require(lengths is None or {*lengths} == {steps}, "sequences of several lengths")
-        is_backwards = node.attributes.get("direction") == "reverse"
-
-        def arrange(x: Array) -> Array:
-            x = x if is_batch_first else x.swapaxes(0, 1)
-            return x[:, ::-1] if is_backwards else x
-
-        def whole(y: Array) -> Array:
-            y = y[:, ::-1] if is_backwards else y
-            return y[:, :, None] if is_batch_first else y.swapaxes(0, 1)[:, None]
-
-        def last(y: Array) -> Array:
-            return y if is_batch_first else y.swapaxes(0, 1)
-
+        require(not node.attributes.get("clip"), "sums that are clipped")
+        require(not node.attributes.get("input_forget"), "an input gate tied to the forget gate")
+        attributes = _own_attributes(kind, node)
         params = _recurrent_params(kind, node)
-        attributes = {"linear_before_reset": bool(node.attributes.get("linear_before_reset", 0))}
-        op = bound_op(kind, hidden=node.weight(2).shape[-1], **(attributes if kind == "gru" else {}))
-        state = (op, bound_op("slice", start=-1))
+        biases = sum(name.startswith("bias") for name in params)
+        op = bound_op(kind, hidden=node.weight(2).shape[-1], biases=biases, **attributes)
+        takes: Axes = (0, 1, 2) if is_batch_first else (1, 0, 2)
+        whole: Axes = (0, 1, None, 2) if is_batch_first else (1, None, 0, 2)
+        is_backwards = node.attributes.get("direction") == "reverse"
         found = [
-            OnnxTranslation((op,), (0,), params, True, arrange, whole),
-            OnnxTranslation(state, (0,), params, True, arrange, last),
+            OnnxTranslation((op,), (0,), params, True, takes, whole, is_backwards),
+            OnnxTranslation(
+                (op, bound_op("slice", start=-1)), (0,), params, True, takes, takes, is_backwards
+            ),
         ]
-        return [each for each, asked in zip(found, node.outputs, strict=False) if asked is not None]
+        return [each for each, asked in zip(found, node.asked, strict=False) if asked]
 
     return translate
 
@@ -63,14 +69,25 @@ def _recurrent_params(kind: str, node: OnnxNode) -> dict[str, Array]:
         return np.concatenate([parts[gate] for gate in GATES[kind]])
 
     weight, recurrence, both = node.weight(1)[0], node.weight(2)[0], node.constant(3)
-    bias = np.zeros(2 * len(weight), weight.dtype) if both is None else both[0]
-    of_input, of_state = np.split(bias, 2)
-    return {
-        "weight_ih_l0": rows(weight),
-        "weight_hh_l0": rows(recurrence),
-        "bias_ih_l0": rows(of_input),
-        "bias_hh_l0": rows(of_state),
-    }
+    params = {"weight_ih_l0": rows(weight), "weight_hh_l0": rows(recurrence)}
+    if both is not None:
+        of_input, of_state = np.split(both[0], 2)
+        params["bias_ih_l0"] = rows(of_input)
+        if of_state.any():  # zeros are how a layer with one bias is written
+            params["bias_hh_l0"] = rows(of_state)
+    return params
+
+
+def _own_attributes(kind: str, node: OnnxNode) -> dict[str, Any]:
+    """The attributes that one kind of layer has. Raises `Unsupported` for other functions of the gates."""
+    functions = [name.lower() for name in node.attributes.get("activations") or _FUNCTIONS[kind]]
+    if kind == "rnn":
+        require(functions in (["tanh"], ["relu"]), "another function of the sums than tanh and relu")
+        return {"activation": functions[0]}
+    require(functions == _FUNCTIONS[kind], "other functions of the gates")
+    if kind == "lstm":
+        return {}
+    return {"linear_before_reset": bool(node.attributes.get("linear_before_reset", 0))}
 
 
 def _recurrent_written(onnx_op: str) -> Write:

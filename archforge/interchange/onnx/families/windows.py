@@ -91,6 +91,23 @@ def _global_pool(kind: str) -> Translate:
     return lambda node: [OnnxTranslation((bound_op(kind),), is_batched=True)]
 
 
+def _reduction(kind: str) -> Translate:
+    """A mean or maximum over all of a map, which is a global pool; ours leaves others out."""
+
+    def translate(node: OnnxNode) -> list[OnnxTranslation]:
+        given = node.constant(1)
+        axes = range(len(node.x)) if given is None else [int(axis) % len(node.x) for axis in given]
+        keep = bool(node.attributes.get("keepdims", 1))
+        require(node.axes is not None and None not in node.axes, "an array that is no batch of maps")
+        ours = node.axes or ()
+        spatial = {ours.index(axis) for axis in range(2, len(ours))}
+        require(spatial == {*axes} != set(), "other axes than those of a map")
+        gives = ours if keep else tuple(a for i, a in enumerate(ours) if i not in spatial)
+        return [OnnxTranslation((bound_op(kind, keep=keep),), gives=gives)]
+
+    return translate
+
+
 def _window_written(window: Window) -> dict[str, Any]:
     """The attributes that every window has; those of one without dilation leave it out."""
     attributes = {"kernel_shape": window.kernel, "strides": window.stride, "pads": sides_of(window.padding)}
@@ -178,6 +195,8 @@ READ: Mapping[str, OnnxOp] = {
     "GlobalMaxPool": OnnxOp("global_max_pool", _global_pool("global_max_pool")),
     "LpPool": OnnxOp("lp_pool", _pool("lp_pool")),
     "MaxPool": OnnxOp("max_pool", _pool("max_pool")),
+    "ReduceMax": OnnxOp("global_max_pool", _reduction("global_max_pool")),
+    "ReduceMean": OnnxOp("global_avg_pool", _reduction("global_avg_pool")),
 }
 
 WRITTEN: Mapping[str, Write] = {

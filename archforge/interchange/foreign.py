@@ -1,0 +1,76 @@
+"""Ops that other formats have and specs do not: arithmetic with constants, from which a normaliser makes
+ops of ours. No spec can name them; what is left of them at the end is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+from archforge.ir import Op, ParamDecl, TensorType
+from archforge.ops.base import Array
+from archforge.ops.erf import erf
+from archforge.ops.lazy_numpy import np
+
+__all__ = ["AddAlong", "AddNumber", "Erf", "ForeignOp", "MultiplyAlong"]
+
+
+class ForeignOp(Op):
+    """An op without a name in specs; `says` is what messages call it."""
+
+    says: ClassVar[str]
+
+    @property
+    def kind(self) -> str:
+        return type(self).says
+
+
+class AddNumber(ForeignOp):
+    """x + number."""
+
+    says: ClassVar[str] = "an added number"
+
+    number: float
+
+    def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
+        return inputs[0] + self.number
+
+
+class _Along(ForeignOp):
+    """An op with one number for each position along `axis`, the batch not counted."""
+
+    axis: int
+
+    def params(self, *inputs: TensorType) -> dict[str, ParamDecl]:
+        return {"": ParamDecl((inputs[0].shape[self.axis],))}
+
+    def _spread(self, params: Mapping[str, Array], x: Array) -> Array:
+        return params[""].reshape(-1, *(1,) * (x.ndim - 2 - self.axis))
+
+
+class AddAlong(_Along):
+    """x + constants along an axis."""
+
+    says: ClassVar[str] = "added constants"
+
+    def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
+        return inputs[0] + self._spread(params, inputs[0])
+
+
+class MultiplyAlong(_Along):
+    """x * constants along an axis."""
+
+    says: ClassVar[str] = "a product with constants"
+
+    def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
+        return inputs[0] * self._spread(params, inputs[0])
+
+
+class Erf(ForeignOp):
+    """The error function of each element."""
+
+    says: ClassVar[str] = "the error function"
+    function: Literal["erf"] = "erf"
+
+    def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
+        return np.asarray(erf(inputs[0]), inputs[0].dtype)

@@ -1,0 +1,50 @@
+"""A network as it comes out of a file of another format: our graph, its arrays, and what was met on the
+way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from archforge.ir import TypedGraph
+from archforge.ops.base import Array
+
+__all__ = ["Imported", "Origin", "Problem"]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The value of the file that a value of ours is. axes: for each of the file's axes that of ours, where
+    the batch is axis 0; None for one of extent 1 that ours lacks."""
+
+    name: str
+    axes: tuple[int | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that cannot be said: the op, the reason if the op is known, and where it is first met."""
+
+    op: str
+    reason: str
+    places: tuple[str, ...]
+
+    def __str__(self) -> str:
+        more = f" and {len(self.places) - 1} more" if self.places[1:] else ""
+        reason = f", {self.reason}" if self.reason else ""
+        return f"`{self.op}`{reason}: {self.places[0]}{more}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Imported:
+    """A graph with its arrays by full name, and the file that it comes from.
+
+    origins: of values, by their names. nodes_in_file: how many ops the file has. notes: remarks for a user.
+    """
+
+    file: str
+    graph: TypedGraph
+    arrays: Mapping[str, Array]
+    origins: Mapping[str, Origin]
+    nodes_in_file: int
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,195 @@
+"""The first half of reading a file of ONNX: it is opened, and its nodes are plain Python.
+
+Files come from anybody. Nothing outside of the file's folder is read, and no size is believed.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from archforge.data.opened_files import opened
+from archforge.errors import fail
+from archforge.interchange.onnx.model import onnx_package
+from archforge.ops.base import Array
+from archforge.ops.lazy_numpy import np
+
+__all__ = ["Extent", "GraphInFile", "NodeInFile", "OnnxSource", "nodes_within", "open_onnx"]
+
+MAX_FILE_BYTES = 2**31 - 1  # what a message of protobuf can take
+MAX_DEPTH = 16  # of graphs within nodes
+
+Extent = int | str | None  # a number, the name of an open one, or nothing at all
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NodeInFile:
+    """A node as the file has it. Graphs are among the attributes; names of left-out inputs are empty."""
+
+    op: str
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GraphInFile:
+    """A graph as the file has it: nodes in order, stored arrays by name, the extents of each input."""
+
+    nodes: tuple[NodeInFile, ...]
+    arrays: Mapping[str, Array]
+    inputs: Mapping[str, tuple[Extent, ...] | None]
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OnnxSource:
+    """A file: its graph, the version of ONNX's ops, and the model itself for those who run it."""
+
+    path: Path
+    graph: GraphInFile
+    opset: int
+    producer: str
+    metadata: Mapping[str, str]
+
+
+def open_onnx(path: str | Path) -> OnnxSource:
+    """The content of a file. Raises E0801 where it is none of ONNX, leaves its folder, or lies about
+    sizes."""
+    path = Path(path)
+    onnx = onnx_package("E0801")
+    with opened(path, "file of ONNX", is_known=True) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > MAX_FILE_BYTES:
+            fail("E0801", f"{path} takes {size:,} bytes, and a file of ONNX less than 2 GiB")
+        content = file.read()
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(content)
+    except Exception as error:  # noqa: BLE001  # protobuf's own class, which has several homes
+        fail("E0801", f"{path} is no file of ONNX: {_first_line(error)}")
+    del content
+    if not model.graph.node and not model.graph.output:
+        fail("E0801", f"{path} is no file of ONNX: it has no graph")
+    if model.functions:
+        model = _inlined(model, path)
+    opset = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=1)
+    reader = _FileReader(onnx, path)
+    graph = reader.graph(model.graph)
+    metadata = {p.key: p.value for p in model.metadata_props}
+    return OnnxSource(path, graph, opset, f"{model.producer_name} {model.producer_version}".strip(), metadata)
+
+
+def _inlined(model: Any, path: Path) -> Any:
+    from importlib import import_module
+
+    try:
+        return import_module("onnx.inliner").inline_local_functions(model)
+    except Exception as error:  # noqa: BLE001  # whatever the package's C++ throws
+        fail("E0801", f"the functions of {path} cannot be put in place: {_first_line(error)}")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+class _FileReader:
+    """Turns messages of one file into plain values."""
+
+    def __init__(self, onnx: Any, path: Path) -> None:
+        self.onnx, self.path = onnx, path
+
+    def graph(self, proto: Any, depth: int = 0) -> GraphInFile:
+        """A graph and those within its nodes."""
+        if depth > MAX_DEPTH:
+            fail("E0801", f"{self.path} has graphs within graphs, more than {MAX_DEPTH} deep")
+        if proto.sparse_initializer:
+            fail("E0801", f"{self.path} stores sparse arrays, which are not read")
+        arrays = {tensor.name: self.array(tensor) for tensor in proto.initializer}
+        inputs = {v.name: self.extents(v) for v in proto.input if v.name not in arrays}
+        nodes = tuple(self.node(node, depth) for node in proto.node)
+        return GraphInFile(nodes, arrays, inputs, tuple(v.name for v in proto.output))
+
+    def node(self, proto: Any, depth: int) -> NodeInFile:
+        op = proto.op_type if proto.domain in ("", "ai.onnx") else f"{proto.domain}::{proto.op_type}"
+        attributes = {a.name: self.attribute(a, depth) for a in proto.attribute}
+        return NodeInFile(op, proto.name, tuple(proto.input), tuple(proto.output), attributes)
+
+    def attribute(self, proto: Any, depth: int) -> Any:
+        """Text as text, floats as the shortest numbers that are stored so, arrays as arrays."""
+        kinds = self.onnx.AttributeProto
+        if proto.type == kinds.GRAPH:
+            return self.graph(proto.g, depth + 1)
+        if proto.type == kinds.TENSOR:
+            return self.array(proto.t)
+        value = self.onnx.helper.get_attribute_value(proto)
+        if proto.type == kinds.FLOAT:
+            return float(str(np.float32(value)))
+        if proto.type == kinds.STRING:
+            return value.decode(errors="replace")
+        if proto.type == kinds.STRINGS:
+            return tuple(text.decode(errors="replace") for text in value)
+        return tuple(value) if isinstance(value, Sequence) else value
+
+    def extents(self, value: Any) -> tuple[Extent, ...] | None:
+        kind = value.type.tensor_type
+        if not kind.HasField("shape"):
+            return None
+        return tuple(
+            d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else d.dim_param or None
+            for d in kind.shape.dim
+        )
+
+    def array(self, tensor: Any) -> Array:
+        """The elements of a stored array. Raises E0801."""
+        where = f"array {tensor.name!r} of {self.path}"
+        try:
+            dtype = np.dtype(self.onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type))
+        except (KeyError, TypeError):
+            fail("E0801", f"the {where} has a type that is not known: {tensor.data_type}")
+        shape = tuple(tensor.dims)
+        if min(shape, default=1) < 0:
+            fail("E0801", f"the {where} has a negative extent")
+        if tensor.data_location == self.onnx.TensorProto.EXTERNAL:
+            return self._beside(tensor, where, dtype, shape)
+        try:
+            array: Array = self.onnx.numpy_helper.to_array(tensor)
+        except Exception as error:  # noqa: BLE001  # whatever elements that are too few or too many cause
+            fail("E0801", f"the {where} cannot be read: {_first_line(error)}")
+        return array
+
+    def _beside(self, tensor: Any, where: str, dtype: Any, shape: tuple[int, ...]) -> Array:
+        """The elements of an array in a file beside, mapped, not read."""
+        entries = {entry.key: entry.value for entry in tensor.external_data}
+        location, length = entries.get("location", ""), math.prod(shape) * dtype.itemsize
+        folder = self.path.parent.resolve()
+        file = (folder / location).resolve()
+        if not location or Path(location).is_absolute() or not file.is_relative_to(folder) or file == folder:
+            fail("E0801", f"the {where} lies in {location!r}, outside of the file's folder")
+        try:
+            offset, said = int(entries.get("offset", 0)), int(entries.get("length", length))
+        except ValueError:
+            fail("E0801", f"the {where} has no numbers for its place in {location!r}")
+        with opened(file, f"file beside {self.path.name}", is_known=True) as beside:
+            size = os.fstat(beside.fileno()).st_size
+        if offset < 0 or said != length or offset + length > size:
+            message = f"the {where} takes {length:,} bytes, and {location!r} does not have them at {offset:,}"
+            fail("E0801", message)
+        if not length:
+            return np.empty(shape, dtype)
+        stored: Array = np.memmap(file, dtype.newbyteorder("<"), "r", offset, shape)
+        return stored
+
+
+def nodes_within(graph: GraphInFile) -> Iterator[NodeInFile]:
+    """The nodes of a graph and of those within them."""
+    for node in graph.nodes:
+        yield node
+        for value in node.attributes.values():
+            if isinstance(value, GraphInFile):
+                yield from nodes_within(value)

@@ -1,0 +1,57 @@
+"""Two graphs that are one: compared by what each value is computed by, not by names or order of nodes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from hashlib import sha256
+
+from archforge.interchange.normalize import all_rules, rewritten
+from archforge.interchange.normalize.rule import ForeignGraph
+from archforge.ir import TypedGraph
+from archforge.ops.lazy_numpy import np
+
+__all__ = ["comparable", "digests", "is_same"]
+
+# Attributes that change nothing at inference, and that other formats do not store.
+_OF_TRAINING = frozenset({"momentum", "rate", "init"})
+
+
+def comparable(typed: TypedGraph) -> TypedGraph:
+    """A graph as a file of another format would give it back: without what does nothing at inference, and as
+    the normaliser leaves it."""
+    passed = {
+        node.name: node.inputs[0] for node in typed.nodes if node.op.passes_through(*typed.input_types(node))
+    }
+    graph = typed.graph.replace_uses(passed)
+    left = TypedGraph(graph, typed.types)
+    holes = {name: np.broadcast_to(np.float32(0), decl.shape) for name, decl in left.params().items()}
+    return rewritten(ForeignGraph(left, holes), all_rules())[0].graph
+
+
+def digests(typed: TypedGraph) -> dict[str, str]:
+    """A digest for each value: of its op, without what is of training alone, and of the digests of what it
+    reads. Equal digests are computed alike from inputs of equal shapes at equal places."""
+    found = {name: f"{place}:{type_}" for place, (name, type_) in enumerate(typed.inputs.items())}
+    for node in typed.nodes:
+        attributes = [(k, v) for k, v in node.op.attributes().items() if k not in _OF_TRAINING]
+        if node.op.kind == "layer_scale":  # how its factors are stored
+            attributes.clear()
+        text = repr((node.op.kind, attributes, [found[value] for value in node.inputs]))
+        found[node.name] = sha256(text.encode()).hexdigest()
+    return found
+
+
+def is_same(one: TypedGraph, other: TypedGraph) -> bool:
+    """True if two graphs, both as `comparable` gives them, compute the same outputs in order by the same
+    ops, and have as many parameters of each shape."""
+    if len(one.nodes) != len(other.nodes) or len(one.outputs) != len(other.outputs):
+        return False
+    shapes = [
+        Counter(tuple(n for n in decl.shape if n != 1) for decl in graph.params().values())
+        for graph in (one, other)
+    ]
+    if shapes[0] != shapes[1]:
+        return False
+    found = [digests(graph) for graph in (one, other)]
+    ends = [[d[v] for v in g.outputs.values()] for d, g in zip(found, (one, other), strict=True)]
+    return ends[0] == ends[1] and Counter(found[0].values()) == Counter(found[1].values())

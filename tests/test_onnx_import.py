@@ -1,0 +1,575 @@
+"""Files of ONNX as graphs and specs of ours: what is read, what is normalised, what is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import archforge
+from archforge.data.arrays import read_weights
+from archforge.errors import DiagnosticError
+from archforge.interchange.imported import Imported
+from archforge.interchange.layer_check import TOLERANCE, LayerCheck, checked_layers
+from archforge.interchange.normalize import normalized
+from archforge.interchange.onnx.graph import onnx_graph
+from archforge.interchange.onnx.opened import open_onnx
+from archforge.interchange.onnx.reading import read_graph
+from archforge.interchange.onnx.running import OnnxRun
+from archforge.interchange.same_graph import comparable, is_same
+from archforge.ir import TypedGraph
+from archforge.ops.base import Array
+from archforge.spec.expand.expand import expand
+from tests.conftest import Run
+from tests.graphs import GRAPHS, graph, node, one_op
+from tests.onnx_files import model_of, stand_in
+from tests.op_examples import EXAMPLES, OpExample
+from tests.small import each_network, small_network
+from tests.zoo import networks
+
+onnx = pytest.importorskip("onnx", reason="onnx is an extra")
+helper, parser = onnx.helper, onnx.parser
+
+
+def written(folder: Path, typed: TypedGraph, arrays: Mapping[str, Array]) -> Path:
+    """A graph of ours as a file."""
+    path = folder / "model.onnx"
+    path.write_bytes(model_of(onnx_graph(typed, arrays)))
+    return path
+
+
+def stored(folder: Path, text: str, **arrays: Array) -> Path:
+    """A model in onnx's own text form, with stored arrays by name, as a file."""
+    model = parser.parse_model(text)
+    model.graph.initializer.extend(onnx.numpy_helper.from_array(a, name) for name, a in arrays.items())
+    path = folder / "model.onnx"
+    onnx.save(model, path)
+    return path
+
+
+def imported(path: Path, **shapes: tuple[int, ...]) -> Imported:
+    return normalized(read_graph(open_onnx(path), "model", {k.strip("_"): s for k, s in shapes.items()}))
+
+
+def kinds(made: Imported) -> list[str]:
+    return [n.op.kind for n in made.graph.nodes]
+
+
+def checked(path: Path, made: Imported) -> LayerCheck:
+    """The layers held against the file, of which none may differ."""
+    check = checked_layers(made, OnnxRun(open_onnx(path)))
+    assert check.layers
+    assert check.first is None
+    return check
+
+
+def mistakes(path: Path) -> list[str]:
+    with pytest.raises(DiagnosticError) as caught:
+        imported(path)
+    return [f"{d.code}: {d.message.replace(str(path), 'FILE')}" for d in caught.value.diagnostics]
+
+
+# What is written comes back
+
+# What ONNX has no op for, so that several nodes come back, or another one.
+NOT_IN_ONNX = {
+    "adaptive_avg_pool": "products with shares, or a global pool",
+    "global_response_norm": "norms and quotients",
+}
+NOT_SAID: Mapping[str, str] = {
+    "bn-2-4x2x2": "a norm without weight or bias: ONNX's has both",
+    "bn-3-3x2x4": "a norm without weight: ONNX's has one",
+    "layer_norm-4-2x3x4": "axes that are not the last, which are turned there and back",
+    "linear-4-4x2x3": "a product along the first axis, which is turned there and back",
+    "lp_pool-2-2x6x8": "a partial window",
+    "lp_pool-3-2x6x5": "a partial window",
+    "lp_pool-4-2x2x2": "a partial window",
+    "lrn-2-6x2x2": "an even window",
+    "lrn-3-3x4": "no image",
+    "lrn-4-3x2x2x2": "no image",
+    "multiply-1-6+6+6": "ONNX multiplies two",
+    "subtract-1-6+6+6": "ONNX subtracts two",
+    "permute-1-3x4x2": "an input with its channels last is read with its channels first",
+    "permute-2-5x3": "as that",
+    "shuffle-2-4x2x1x2": "groups of one channel, which the shuffle leaves as they are",
+}
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=str)
+def test_an_op_comes_back_from_onnx(example: OpExample, tmp_path: Path) -> None:
+    typed = one_op(example.op, tuple(t.shape for t in example.types))
+    arrays = {f"node.{name}" if name else "node": a for name, a in example.params("float32").items()}
+    path = written(tmp_path, typed, arrays)
+    if example.op.kind in NOT_IN_ONNX or example.name in NOT_SAID:
+        return
+    assert is_same(comparable(imported(path).graph), comparable(typed))
+
+
+@pytest.mark.parametrize("names", [NOT_SAID, NOT_IN_ONNX], ids=["examples", "kinds"])
+def test_what_does_not_come_back_is_there(names: Mapping[str, str]) -> None:
+    assert set(names) <= {example.name for example in EXAMPLES} | {example.op.kind for example in EXAMPLES}
+
+
+# Graphs of which something does not come back, as the ops above do not.
+NOT_WHOLE = {"norms", "resized", "chain", "fold_batch_norm_example_0", "fold_batch_norm_example_1"}
+
+
+@pytest.mark.parametrize("name", sorted(set(GRAPHS) - NOT_WHOLE))
+def test_a_graph_comes_back_from_onnx(name: str, tmp_path: Path) -> None:
+    typed = GRAPHS[name]
+    made = imported(written(tmp_path, typed, stand_in(typed)))
+    needed = typed.needed_by(typed.outputs.values())
+    left = replace(typed.graph, nodes=tuple(n for n in typed.nodes if n.name in needed))
+    assert is_same(comparable(made.graph), comparable(replace(typed, graph=left)))
+
+
+def assert_comes_back(name: str, profile: str, folder: Path) -> None:
+    typed = expand(networks()[name], profile).graph
+    holes = {n: np.broadcast_to(np.float32(0.5), d.shape) for n, d in typed.params().items()}
+    made = imported(written(folder, typed, holes))
+    assert is_same(comparable(made.graph), comparable(typed))
+
+
+@pytest.mark.parametrize(
+    "name", ["lenet_5", "squeezenet_1_1", "shufflenet_v2_x0_5", "mobilenet_v3_small", "lstm_text"]
+)
+def test_a_small_network_comes_back_from_onnx(name: str, tmp_path: Path) -> None:
+    assert_comes_back(name, networks()[name].profile_names[0], tmp_path)
+
+
+@pytest.mark.slow
+@each_network
+def test_a_network_comes_back_from_onnx(name: str, profile: str, tmp_path: Path) -> None:
+    typed = expand(networks()[name], profile).graph
+    if sum(d.size for d in typed.params().values()) > 100_000_000:
+        pytest.skip("its weights take long to write")
+    if {n.op.kind for n in typed.nodes} & {"global_response_norm"}:
+        pytest.skip(NOT_IN_ONNX["global_response_norm"])
+    assert_comes_back(name, profile, tmp_path)
+
+
+# What other programs write
+
+HEAD = '<ir_version: 8, opset_import: ["" : {opset}]>'
+RNG = np.random.default_rng(0)
+
+
+def weights(*shape: int) -> Array:
+    return RNG.standard_normal(shape).astype(np.float32)
+
+
+def test_shape_arithmetic_is_worked_out(tmp_path: Path) -> None:
+    """`x.view(x.size(0), -1)` of torch, in its long form."""
+    path = stored(
+        tmp_path,
+        HEAD.format(opset=11)
+        + """model (float[n, 2, 4, 3] x) => (float[n, 5] y) {
+            shape = Shape(x)
+            zero = Constant<value = int64 {0}>()
+            size = Gather<axis = 0>(shape, zero)
+            batch = Unsqueeze<axes = [0]>(size)
+            rest = Constant<value = int64[1] {-1}>()
+            target = Concat<axis = 0>(batch, rest)
+            flat = Reshape(x, target)
+            y = Gemm<transB = 1>(flat, w)
+        }""",
+        w=weights(5, 24),
+    )
+    made = imported(path)
+    assert kinds(made) == ["flatten", "linear"]
+    checked(path, made)
+
+
+def test_the_branch_of_a_constant_if_is_taken_and_dead_nodes_are_gone(tmp_path: Path) -> None:
+    path = stored(
+        tmp_path,
+        HEAD.format(opset=13)
+        + """model (float[1, 2, 4, 4] x) => (float[1, 2, 4, 4] y) {
+            no = Constant<value = bool {0}>()
+            unknown = NonZero(x)
+            a = If(no) <
+                then_branch = one () => (float[1, 2, 4, 4] t) { t = Sin(x) },
+                else_branch = two () => (float[1, 2, 4, 4] e) { e = Relu(x) }
+            >
+            y = Tanh(a)
+        }""",
+    )
+    made = imported(path)
+    assert kinds(made) == ["relu", "tanh"]
+    checked(path, made)
+
+
+def test_channels_last_become_channels_first(tmp_path: Path) -> None:
+    """The form is that of tf2onnx: a transposition before and after each convolution."""
+    path = stored(
+        tmp_path,
+        HEAD.format(opset=13)
+        + """model (float[1, 6, 5, 3] x) => (float[1, 4] y) {
+            x1 = Transpose<perm = [0, 3, 1, 2]>(x)
+            c1 = Conv<pads = [0, 0, 1, 1]>(x1, w1)
+            t1 = Transpose<perm = [0, 2, 3, 1]>(c1)
+            s1 = Mul(t1, scale)
+            b1 = Add(s1, shift)
+            r1 = Relu(b1)
+            x2 = Transpose<perm = [0, 3, 1, 2]>(r1)
+            c2 = Conv(x2, w2)
+            t2 = Transpose<perm = [0, 2, 3, 1]>(c2)
+            j = Concat<axis = 3>(t2, r1)
+            m = ReduceMean<axes = [1, 2], keepdims = 0>(j)
+            p = MatMul(m, w3)
+            y = Add(p, b3)
+        }""",
+        w1=weights(5, 3, 3, 2),
+        scale=weights(5),
+        shift=weights(5),
+        w2=weights(2, 5, 1, 1),
+        w3=weights(7, 4),
+        b3=weights(4),
+    )
+    made = imported(path)
+    assert made.graph.inputs["input"].shape == (3, 6, 5)
+    assert kinds(made) == ["conv", "bn", "relu", "conv", "concat", "global_avg_pool", "linear"]
+    assert made.notes == (
+        "`input` has its channels last in the file, and first here",
+        "1 batch norms are written as products and sums: their statistics are worked into weight and bias",
+    )
+    checked(path, made)
+
+
+def test_activations_that_are_spelled_out_are_recognised(tmp_path: Path) -> None:
+    path = stored(
+        tmp_path,
+        HEAD.format(opset=13)
+        + """model (float[1, 2, 4, 4] x) => (float[1, 2, 4, 4] y) {
+            g = Sigmoid(x)
+            silu = Mul(g, x)
+            three = Constant<value = float {3.0}>()
+            low = Constant<value = float {0.0}>()
+            six = Constant<value = float {6.0}>()
+            a = Add(silu, three)
+            c = Clip(a, low, six)
+            p = Mul(silu, c)
+            swish = Div(p, six)
+            root = Constant<value = float {1.4142135}>()
+            one = Constant<value = float {1.0}>()
+            half = Constant<value = float {0.5}>()
+            e0 = Div(swish, root)
+            e1 = Erf(e0)
+            e2 = Add(e1, one)
+            e3 = Mul(swish, e2)
+            y = Mul(e3, half)
+        }""",
+    )
+    made = imported(path)
+    assert kinds(made) == ["silu", "hard_swish", "gelu"]
+    checked(path, made)
+
+
+@pytest.mark.parametrize("opset", [6, 9, 11, 13, 18])
+def test_ops_of_any_version_are_read(tmp_path: Path, opset: int) -> None:
+    """Attributes of older versions are inputs now."""
+    axes, pads, ends = (
+        "axes = [2, 3]",
+        "pads = [0, 0, 1, 1, 0, 0, 1, 1]",
+        "starts = [0], ends = [2], axes = [1]",
+    )
+    old = {
+        "Pad": (f"Pad<{pads}>(x)", 11),
+        "Slice": (f"Slice<{ends}>(p)", 10),
+        "Clip": ("Clip<min = 0.0, max = 6.0>(s)", 11),
+        "ReduceMean": (f"ReduceMean<{axes}, keepdims = 0>(c)", 18),
+    }
+    new = {
+        "Pad": "Pad(x, pads)",
+        "Slice": "Slice(p, starts, ends, axes)",
+        "Clip": "Clip(s, low, six)",
+        "ReduceMean": "ReduceMean<keepdims = 0>(c, map)",
+    }
+    said = {op: text if opset < until else new[op] for op, (text, until) in old.items()}
+    path = stored(
+        tmp_path,
+        HEAD.format(opset=opset)
+        + f"""model (float[1, 3, 4, 4] x) => (float[1, 2] y) {{
+            p = {said["Pad"]}
+            s = {said["Slice"]}
+            c = {said["Clip"]}
+            y = {said["ReduceMean"]}
+        }}""",
+        pads=np.array([0, 0, 1, 1, 0, 0, 1, 1]),
+        starts=np.array([0]),
+        ends=np.array([2]),
+        axes=np.array([1]),
+        low=np.array(0, np.float32),
+        six=np.array(6, np.float32),
+        map=np.array([2, 3]),
+    )
+    made = imported(path)
+    assert kinds(made) == ["pad", "slice", "relu6", "global_avg_pool"]
+    checked(path, made)
+
+
+def test_several_inputs_outputs_and_shared_weights_survive(tmp_path: Path) -> None:
+    typed = graph(
+        node("left", "conv", "a", out=3, kernel=3, params_of="twin"),
+        node("right", "conv", "b", out=3, kernel=3, params_of="twin"),
+        node("difference", "subtract", "left", "right"),
+        node("flat", "flatten", "difference"),
+        node("score", "linear", "flat", out=2),
+        inputs={"a": (2, 5, 5), "b": (2, 5, 5)},
+        outputs={"map": "difference", "logits": "score"},
+    )
+    path = written(tmp_path, typed, stand_in(typed))
+    made = imported(path)
+    assert list(made.graph.inputs) == ["a", "b"]
+    assert list(made.graph.outputs) == ["map", "logits"]
+    assert is_same(comparable(made.graph), comparable(typed))
+    left, right = (n.params_of for n in made.graph.nodes if n.op.kind == "conv")
+    assert left == right
+    checked(path, made)
+
+
+# Faults are found, and named
+
+
+class KnownRun:
+    """The values of a file, computed once."""
+
+    def __init__(self, path: Path) -> None:
+        self.run = OnnxRun(open_onnx(path))
+        self.values: dict[str, Array] = {}
+
+    def __call__(self, inputs: Mapping[str, Array], wanted: list[str]) -> Mapping[str, Array]:
+        self.values = self.values or dict(self.run(inputs, wanted))
+        return self.values
+
+
+def with_fault(made: Imported, rng: Any) -> tuple[Imported, str]:
+    """The network with one thing wrong, and the name of the layer in the file."""
+    nodes = list(made.graph.nodes)
+    while True:
+        at = int(rng.integers(len(nodes)))
+        wrong, arrays = nodes[at], dict(made.arrays)
+        weight = wrong.param_name("weight")
+        match str(rng.choice(["swap", "scale", "eps", "side", "stride"])):
+            case "swap" if wrong.op.kind == "conv":
+                others = [n for n in nodes if n.op.kind == "conv" and n is not wrong]
+                same = [n for n in others if arrays[n.param_name("weight")].shape == arrays[weight].shape]
+                if not same:
+                    continue
+                other = same[int(rng.integers(len(same)))]
+                theirs = other.param_name("weight")
+                arrays[weight], arrays[theirs] = arrays[theirs], arrays[weight]
+                wrong = min(wrong, other, key=nodes.index)
+            case "scale" if weight in arrays:
+                arrays[weight] = arrays[weight] * np.float32(1.001)
+            case "eps" if wrong.op.kind == "bn":
+                nodes[at] = replace(wrong, op=wrong.op.model_copy(update={"eps": 1e-3}))
+            case "side" if wrong.op.kind == "conv" and wrong.op.attributes()["padding"] == 1:
+                nodes[at] = replace(wrong, op=wrong.op.model_copy(update={"padding": ((0, 2), (1, 1))}))
+            case _:
+                continue
+        typed = replace(made.graph, graph=replace(made.graph.graph, nodes=tuple(nodes)))
+        return replace(made, graph=typed, arrays=arrays), made.origins[wrong.name].name
+
+
+def faults_found(folder: Path, times: int) -> int:
+    typed = small_network("resnet_18", "torchvision")
+    path = written(folder, typed, stand_in(typed))
+    made, run, rng = imported(path), KnownRun(path), np.random.default_rng(0)
+    assert checked_layers(made, run).first is None
+    found = 0
+    for _ in range(times):
+        faulty, name = with_fault(made, rng)
+        first = checked_layers(faulty, run).first
+        found += first is not None and first[0] == name
+    return found
+
+
+def test_the_first_layer_that_differs_is_the_faulty_one(tmp_path: Path) -> None:
+    assert faults_found(tmp_path, 3) == 3
+
+
+@pytest.mark.slow
+def test_of_a_hundred_faults_the_faulty_layer_is_named(tmp_path: Path) -> None:
+    assert faults_found(tmp_path, 100) >= 99
+
+
+# Refusals
+
+
+def test_all_that_cannot_be_said_is_refused_at_once(tmp_path: Path) -> None:
+    path = stored(
+        tmp_path,
+        HEAD.format(opset=13)
+        + """model (float[1, 4, 4, 4] x) => (float[1, 4, 4, 4] y) {
+            a = Sin(x)
+            b = Sin(a)
+            c = Conv<dilations = [1, 1]>(x, w)
+            d = AveragePool<kernel_shape = [3, 3], pads = [2, 2, 2, 2]>(x)
+            e = MatMul(b, c)
+            f = NonMaxSuppression(d, e)
+            y = Relu(f)
+        }""",
+        w=weights(4, 4, 1, 1),
+    )
+    assert mistakes(path) == [
+        "E0804: FILE: `Sin`: a and 1 more",
+        "E0804: FILE: `AveragePool`, padding above half of the window, which torch refuses: d",
+        "E0804: FILE: `NonMaxSuppression`: f",
+    ]
+
+
+OPEN = HEAD.format(opset=13) + "model (float[n, 3, h, w] x) => (float[n, 3, h, w] y) { y = Relu(x) }"
+
+
+def test_open_extents_are_asked_for_and_taken(tmp_path: Path) -> None:
+    path = stored(tmp_path, OPEN)
+    assert mistakes(path) == ["E0801: the input 'x' of FILE leaves extents open: 3xhxw"]
+    for shapes in ({"_": (3, 8, 9)}, {"x": (3, 8, 9)}):
+        assert imported(path, **shapes).graph.inputs["input"].shape == (3, 8, 9)
+    for shapes, message in (
+        ({"x": (4, 8, 9)}, "the input 'x' of FILE is 3xhxw, and not 4x8x9"),
+        ({"z": (3, 8, 9)}, "FILE has no input 'z'"),
+    ):
+        with pytest.raises(DiagnosticError) as caught:
+            imported(path, **shapes)
+        assert caught.value.diagnostics[0].message.replace(str(path), "FILE") == message
+
+
+SMALL = HEAD.format(opset=13) + "model (float[1, 2] x) => (float[1, 3] y) { y = Gemm<transB = 1>(x, w) }"
+
+
+@pytest.mark.parametrize(
+    ("location", "offset", "length", "message"),
+    [
+        ("../data.bin", 0, 24, "lies in '../data.bin', outside of the file's folder"),
+        ("/etc/passwd", 0, 24, "lies in '/etc/passwd', outside of the file's folder"),
+        ("", 0, 24, "lies in '', outside of the file's folder"),
+        ("link.bin", 0, 24, "lies in 'link.bin', outside of the file's folder"),
+        ("data.bin", 8, 24, "takes 24 bytes, and 'data.bin' does not have them at 8"),
+        ("data.bin", 0, 16, "takes 24 bytes, and 'data.bin' does not have them at 0"),
+        ("data.bin", -8, 24, "takes 24 bytes, and 'data.bin' does not have them at -8"),
+    ],
+)
+def test_a_file_beside_is_not_believed(
+    tmp_path: Path, location: str, offset: int, length: int, message: str
+) -> None:
+    folder = tmp_path / "inside"
+    folder.mkdir()
+    (folder / "data.bin").write_bytes(bytes(24))
+    (tmp_path / "data.bin").write_bytes(bytes(24))
+    (folder / "link.bin").symlink_to(tmp_path / "data.bin")
+    model = parser.parse_model(SMALL)
+    tensor = onnx.TensorProto(name="w", dims=[3, 2], data_type=1, data_location=1)
+    for key, value in (("location", location), ("offset", offset), ("length", length)):
+        tensor.external_data.add(key=key, value=str(value))
+    model.graph.initializer.append(tensor)
+    path = folder / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    assert mistakes(path) == [f"E0801: the array 'w' of FILE {message}"]
+
+
+@pytest.mark.parametrize(
+    ("tensor", "message"),
+    [
+        ({"dims": [3, 2], "data_type": 1, "raw_data": bytes(8)}, "cannot be read: "),
+        ({"dims": [-1], "data_type": 1, "raw_data": bytes(8)}, "has a negative extent"),
+        ({"dims": [1], "data_type": 99, "raw_data": bytes(8)}, "has a type that is not known: 99"),
+        ({"dims": [10**9, 10**9], "data_type": 1, "raw_data": bytes(8)}, "cannot be read: "),
+    ],
+)
+def test_a_lying_array_is_refused(tmp_path: Path, tensor: dict[str, Any], message: str) -> None:
+    model = parser.parse_model(SMALL)
+    model.graph.initializer.append(onnx.TensorProto(name="w", **tensor))
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    (found,) = mistakes(path)
+    assert found.startswith(f"E0801: the array 'w' of FILE {message}")
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00", b"not a model at all", bytes(1000), b"\x08\x0a"])
+def test_what_is_no_file_of_onnx_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(content)
+    (found,) = mistakes(path)
+    assert found.startswith("E0801: FILE is no file of ONNX: ")
+
+
+# The command
+
+
+def test_the_command_writes_a_spec_with_its_weights(run: Run, tmp_path: Path) -> None:
+    assert run("export", "resnet_18", "-p", "torchvision", "--to", "onnx", "-o", "net.onnx")[0] == 0
+    code, out, err = run("import", "net.onnx", "-o", "net.yaml", "--weights", "net.safetensors")
+    assert (code, err) == (0, "")
+    lines = dict(line.split(maxsplit=1) for line in out.splitlines())
+    assert lines["parameters"] == "11,689,512, and 9,600 in buffers"
+    assert lines["layers"].startswith("69 compared with onnx")
+    assert lines["network"].startswith("resnet_18, profiles ")
+    assert "torchvision" in lines["network"]
+    assert out.endswith("wrote net.yaml\nwrote net.safetensors\n")
+    spec = (tmp_path / "net.yaml").read_text()
+    assert spec.startswith("# Imported from net.onnx, sha256 ")
+    x = np.random.default_rng(0).standard_normal((1, 3, 224, 224)).astype(np.float32)
+    ours = archforge.compile(tmp_path / "net.yaml", weights=tmp_path / "net.safetensors", backend="numpy")
+    zoo = archforge.load("resnet_18", "torchvision")
+    from archforge.weights import fresh_weights
+
+    theirs = archforge.compile(zoo, weights=fresh_weights(zoo.params, 0), backend="numpy")
+    np.testing.assert_allclose(ours(x), theirs(x), rtol=1e-5, atol=1e-5)
+    assert len(read_weights(tmp_path / "net.safetensors")) == len(zoo.params)
+
+
+def test_the_command_prints_the_spec_where_no_file_is_named(run: Run, tmp_path: Path) -> None:
+    assert run("export", "lenet_5", "--to", "onnx", "-o", "net.onnx")[0] == 0
+    code, out, err = run("import", "net.onnx")
+    assert code == 0
+    assert out.startswith("# Imported from net.onnx")
+    assert err.startswith("ops ")
+    code, out, _ = run("import", "net.onnx", "-o", "net.yaml", "--json")
+    told = json.loads(out)
+    assert (code, told["ok"], told["written"], told["params"]) == (0, True, ["net.yaml"], told["params"])
+    assert told["networks"][0]["network"] == "lenet_5"
+    assert told["layers"]["worst"] < TOLERANCE
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["net.onnx", "net.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["missing.onnx"], "E0601: cannot read missing.onnx: no such file or directory\n"),
+        (["net.onnx", "-o", "."], "E0705: . is a folder\n      help: -o FILE\n"),
+        (["net.onnx", "--shape", "3xh"], "E0001: `3xh` is no shape\n"),
+        (["net.onnx", "-o", "o.yaml", "--weights", "w.txt"], "E0705: cannot tell the format of w.txt"),
+    ],
+)
+def test_mistakes_of_the_command_are_told(
+    run: Run, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    assert run("export", "lenet_5", "--to", "onnx", "-o", "net.onnx")[0] == 0
+    code, out, err = run("import", *arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith(message)
+    assert [p.name for p in tmp_path.iterdir()] == ["net.onnx"]
+
+
+def test_nothing_is_written_where_a_layer_differs(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("export", "lenet_5", "--to", "onnx", "-o", "net.onnx")[0] == 0
+
+    def differs(*_: object) -> LayerCheck:
+        return LayerCheck(3, 0.5, ("stage1.conv", 0.5))
+
+    monkeypatch.setattr("archforge.interchange.layer_check.checked_layers", differs)
+    code, out, err = run("import", "net.onnx", "-o", "net.yaml")
+    assert (code, out) == (2, "")
+    assert err.startswith(
+        "E0805: the layer 'stage1.conv' of net.onnx was imported as one that deviates by 5.0e-01"
+    )
+    assert [p.name for p in tmp_path.iterdir()] == ["net.onnx"]
