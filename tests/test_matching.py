@@ -211,6 +211,18 @@ def test_layers_that_do_not_fit_are_named_with_their_place() -> None:
     assert codes(caught) == ["E0602", "E0602", "E0603"]
 
 
+def test_batch_norms_that_a_file_has_folded_are_told() -> None:
+    for bias in (True, False):
+        one, two = ({"conv": {"out": 4, "bias": bias}} for _ in range(2))
+        typed = archforge.load({**BRANCHES, "graph": [one, "bn", two, "bn", "flatten", {"linear": 2}]}).graph
+        shapes = [(4, 3, 1, 1), (4,), (4, 4, 1, 1), (4,), (2, 144), (2,)]
+        folded = {f"onnx::{i}": np.broadcast_to(np.float32(0), shape) for i, shape in enumerate(shapes)}
+        with pytest.raises(
+            DiagnosticError, match="its 2 batch norms seem to be folded into its convolutions"
+        ):
+            matching(typed, folded, in_order=True)
+
+
 def test_columns_behind_a_flattened_map_are_found() -> None:
     graph: list[Any] = [
         {"conv": 2},

@@ -255,9 +255,23 @@ def _no_order(
         same = f"of its shapes: {listed(f'`{n}`' for n in fit)}" if fit else "none has its shapes"
         message += f": it has {_shapes(group)}, and {same}"
     help = "--mapping FILE says which belong together, --leave what is not needed"
+    if norms := _folded(network, file):
+        message += f"; its {norms} batch norms seem to be folded into its convolutions"
+        help = (
+            "export it without folding: in torch, training=TrainingMode.PRESERVE, do_constant_folding=False"
+        )
     yield Diagnostic("E0602", message, help=help)
     yield Diagnostic("E0602", f"of the network: {listed(f'`{g.name}`' for g in network)}")
     yield Diagnostic("E0603", f"of the file: {listed(f'`{g.name}`' for g in file)}")
+
+
+def _folded(network: Sequence[ArrayGroup], file: Sequence[ArrayGroup]) -> int:
+    """The number of the network's batch norms, if the file has arrays for all but them: then each convolution
+    has a bias, which those of the network have or not."""
+    names = [name for group in network for name, _ in group.arrays.values()]
+    norms = sum(name.endswith(".running_mean") for name in names)
+    held = sum(len(group.arrays) for group in file)
+    return norms if held in (len(names) - 4 * norms, len(names) - 3 * norms) else 0
 
 
 def _shapes(group: ArrayGroup) -> str:
