@@ -20,6 +20,7 @@ from archforge import driver
 from archforge.data.arrays import write_arrays
 from archforge.errors import DiagnosticError
 from archforge.interchange.decompile import Folded, fold
+from archforge.interchange.decompile.proof import DiffersError, prove
 from archforge.ir import Node, TypedGraph
 from archforge.ops import all_ops
 from archforge.spec.expand.expand import expand
@@ -144,12 +145,13 @@ def test_what_was_folded_is_folded_to_the_same_text(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["efficientnet_b0", "mobilenet_v2", "resnet_50"])
-def test_no_block_holds_the_stem(name: str) -> None:
-    first = archforge.load(folded(name).text).graph.nodes[0]
-    assert first.op.kind == "conv"
-    blocks = {"conv_bn", "conv_bn_relu6", "conv_bn_silu"}
-    graph = archforge.load(folded(name).text).graph
-    assert {graph.scopes[n.scope].kind for n in graph.nodes[:2]} <= blocks
+def test_no_block_holds_the_stem_and_more(name: str) -> None:
+    """The first convolution is in a block of one layer, or in none."""
+    made = archforge.load(folded(name).text).graph
+    outermost = made.nodes[0].scope
+    while made.scopes[outermost].parent:
+        outermost = made.scopes[outermost].parent or 0
+    assert made.scopes[outermost].kind in {"conv_bn", "conv_bn_relu6", "conv_bn_silu"}
 
 
 # Any graph
@@ -230,6 +232,48 @@ def test_a_text_that_says_another_graph_is_never_given(monkeypatch: pytest.Monke
         broken.setattr(f"{places}._text", lambda *_: "no spec")
         broken.setattr(f"{places}.text_of", lambda *_: real.text.replace("- relu\n", "- silu\n", 1))
         assert check(typed, "T").text == print_graph(typed, "T")
+
+
+PROVED = """
+archforge: 1
+title: Proved
+input: {left: [4, 6, 6], right: [4, 6, 6]}
+graph:
+  - {conv: {out: 4, kernel: 3, padding: 1}, from: =left, share: one, as: a}
+  - {conv: {out: 4, kernel: 3, padding: 1}, from: =right, share: one}
+  - subtract: [=a, []]
+  - {bn: {}, as: b}
+  - {bn: {}, as: c}
+outputs: {first: =b, second: =c}
+"""
+
+
+@pytest.mark.parametrize(
+    ("written", "instead"),
+    [
+        ("bn: {}, as: b", "bn: {eps: 1e-3}, as: b"),
+        ("bn: {}, as: b", "relu: {}, as: b"),
+        ("subtract: [=a, []]", "subtract: [[], =a]"),
+        ("subtract", "add"),
+        ("from: =right", "from: =a"),
+        (", share: one}", "}"),
+        ("bn: {}", "bn: {}, share: two"),
+        ("first: =b, second: =c", "first: =c, second: =b"),
+        ("first: =b, second: =c", "second: =c, first: =b"),
+        ("first: =b, second: =c", "second: =c"),
+        ("right: [4, 6, 6]", "right: [4, 6, 6], more: [1]"),
+        ("left: [4, 6, 6], right: [4, 6, 6]", "right: [4, 6, 6], left: [4, 6, 6]"),
+        ("  - {bn: {}, as: c}\n", "  - {bn: {}, as: c}\n  - side: [relu]\n"),
+        ("graph:", "graf:"),
+    ],
+)
+def test_what_says_another_graph_is_not_proved(written: str, instead: str) -> None:
+    typed = archforge.load(PROVED).graph
+    order = range(len(typed.nodes))
+    assert len(prove(typed, order, PROVED)) == 2 + 2 * 4
+    assert written in PROVED
+    with pytest.raises(DiffersError):
+        prove(typed, order, PROVED.replace(written, instead))
 
 
 # The text

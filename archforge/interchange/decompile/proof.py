@@ -25,7 +25,7 @@ def prove(typed: TypedGraph, order: Sequence[int], text: str) -> dict[str, str]:
     share the same parameters.
     """
     made = _graph(text, typed.graph.name)
-    if dict(typed.inputs) != dict(made.inputs) or len(made.nodes) != len(typed.nodes):
+    if list(typed.inputs.items()) != list(made.inputs.items()) or len(made.nodes) != len(typed.nodes):
         raise DiffersError("other inputs, or another number of nodes")
     if sorted(order) != list(range(len(typed.nodes))):
         raise DiffersError("some nodes are not there")
@@ -42,7 +42,7 @@ def prove(typed: TypedGraph, order: Sequence[int], text: str) -> dict[str, str]:
                 raise DiffersError(f"{node.name} shares parameters with others")
     if len(set(names.values())) != len(names):
         raise DiffersError("parameters that were shared are not")
-    if dict(made.outputs) != {key: values[value] for key, value in typed.outputs.items()}:
+    if list(made.outputs.items()) != [(key, values[value]) for key, value in typed.outputs.items()]:
         raise DiffersError("other outputs")
     return names
 
