@@ -28,8 +28,8 @@ def model_of(graph: OnnxGraph) -> bytes:
 
 
 def stand_in(typed: TypedGraph, seed: int = 0) -> dict[str, Array]:
-    """Float32 parameters under which values stay of about 1 through many layers."""
-    rng = np.random.default_rng(seed)
+    """Float32 parameters under which values stay of about 1 through many layers: the smaller, the more."""
+    rng, gain = np.random.default_rng(seed), 1 if len(typed.nodes) < 3000 else 0.1
     arrays = {}
     for name, decl in typed.params().items():
         if decl.role == "buffer":
@@ -40,7 +40,7 @@ def stand_in(typed: TypedGraph, seed: int = 0) -> dict[str, Array]:
             base = decl.init.scale if decl.init.kind == "constant" else 0
             made = base + 0.05 * rng.standard_normal(decl.shape)
         else:
-            made = rng.standard_normal(decl.shape, np.float32) / np.sqrt(np.prod(decl.shape[1:]))
+            made = gain * rng.standard_normal(decl.shape, np.float32) / np.sqrt(np.prod(decl.shape[1:]))
         arrays[name] = np.asarray(made, np.float32)
     return arrays
 

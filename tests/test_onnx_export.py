@@ -119,7 +119,8 @@ def test_a_network_in_onnx_equals_its_plan(name: str, tmp_path: Path) -> None:
         beside.writelines(data or ())
     for y, (output, wanted) in zip(run_model(file, inputs), expected.items(), strict=True):
         assert y.shape == wanted.shape
-        assert np.abs(y - wanted).max() / max(1, np.abs(wanted).max()) < TOLERANCE, output
+        difference = np.abs(y - wanted).max() / max(1, np.abs(wanted).max())
+        assert difference < TOLERANCE * (1 if dtype == "float64" else 2), output  # where both sides round
 
 
 # Files
