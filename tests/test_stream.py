@@ -230,7 +230,7 @@ def test_an_array_of_other_axes_is_refused(tmp_path: Path, shape: tuple[int, ...
 def test_a_file_of_another_ending_is_called_so(tmp_path: Path) -> None:
     for name in ("x.ppm", "x.svg", "x"):
         (tmp_path / name).write_bytes(b"P6 1 1 255")
-        with pytest.raises(DiagnosticError, match=r"E0601: cannot tell the format of .*\n.*\.npy or \.png"):
+        with pytest.raises(DiagnosticError, match=r"E0601: cannot tell the format of .*\n.*\.npy, \.png"):
             read_rows(tmp_path / name, (3, 8, 8))
 
 

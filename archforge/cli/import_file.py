@@ -13,7 +13,7 @@ import typer
 from archforge import driver
 from archforge.atomic_files import made_folder, written_beside
 from archforge.cli.options import JsonOption, input_shape
-from archforge.cli.output import print_json
+from archforge.cli.output import counted, print_json
 from archforge.cli.progress import Progress
 from archforge.data.arrays import write_arrays
 from archforge.errors import fail
@@ -88,7 +88,8 @@ def _report(made: driver.ImportedSpec) -> Iterator[str]:
     counts, network = made.network.counts, made.imported
     yield f"ops         {network.nodes_in_file:,} in the file, {len(network.graph.nodes):,} in the spec"
     lines = len(made.spec.text.splitlines())
-    yield f"spec        {lines:,} lines, {made.spec.blocks:,} blocks, {made.spec.loops:,} loops"
+    parts = ((lines, "line"), (made.spec.blocks, "block"), (made.spec.loops, "loop"))
+    yield f"spec        {', '.join(counted(number, word) for number, word in parts)}"
     yield f"parameters  {counts.params:,}, and {counts.buffers:,} in buffers"
     if made.check is not None:
         layers, worst, _ = made.check
@@ -97,7 +98,7 @@ def _report(made: driver.ImportedSpec) -> Iterator[str]:
         yield f"layers      not compared: {made.reason}"
     for (name, folded), found in groupby(made.is_like, key=lambda like: (like.network, like.folded)):
         profiles = [like.profile for like in found]
-        words = f", its {folded:,} batch norms folded into convolutions" if folded else ""
+        words = f", its {counted(folded, 'batch norm')} folded into convolutions" if folded else ""
         yield f"network     {name}, profile{'s' * (len(profiles) > 1)} {', '.join(profiles)}{words}"
     for note in network.notes:
         yield f"note        {note}"
