@@ -18,9 +18,11 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["NO_COLOR"] = "1"
 
-# What a shell starts in the background ignores Ctrl-C, and so would the commands that tests interrupt.
+# What a shell starts in the background ignores Ctrl-C, and under nohup SIGHUP: so would what tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # A deadline measures the machine, and a check of a change must not depend on luck.
 settings.register_profile("archforge", deadline=None, derandomize=True, print_blob=True)

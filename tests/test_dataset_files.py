@@ -414,7 +414,7 @@ def test_the_second_of_two_pairs_is_held_back() -> None:
     ("given", "said"),
     [
         (3, "the given data are int, which is no data"),
-        (X, "the given data are ndarray, which is no data"),
+        (X, "the given data are an array without targets"),
         ([], "the given data are empty"),
         ([1, 2], "item 0 of the given data is int"),
         ([(1, 2, 3)], "item 0 of the given data is tuple of 3"),

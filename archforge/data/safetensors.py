@@ -82,7 +82,7 @@ def write_safetensors(
     text += b" " * (-len(text) % 8)  # so that the data is aligned
     file.write(struct.pack("<Q", len(text)) + text)
     for given in arrays.values():
-        array = np.asarray(given)
+        array = np.asanyarray(given)
         file.write(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
 
 
