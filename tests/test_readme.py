@@ -7,6 +7,10 @@ import re
 import archforge
 from tests.pages import DOCS, README
 from tests.pages.sessions import fences
+from tests.test_requirements import PROJECT
+
+# Extras for those who change archforge, of which CONTRIBUTING.md tells.
+DEVELOPMENT = {"test", "dev"}
 
 
 def test_the_spec_of_the_readme_builds() -> None:
@@ -22,3 +26,8 @@ def test_the_size_of_the_zoo() -> None:
         f"{networks} networks in {profiles} profiles with {figures} documented figures"
         in README.read_text("utf-8")
     )
+
+
+def test_the_table_of_extras_has_each() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|", README.read_text("utf-8"), re.MULTILINE)
+    assert sorted(rows) == sorted({*PROJECT["optional-dependencies"]} - DEVELOPMENT)
