@@ -345,10 +345,6 @@ def _ratio(value: Any, base: Any) -> tuple[int, int] | None:
     return (1, base // value) if base % value == 0 and base // value <= MAX_FACTOR else None
 
 
-def _holds(column: Sequence[Any], base: Sequence[Any], factor: int, divisor: int) -> bool:
-    return all(v is ABSENT or _ratio(v, w) == (factor, divisor) for v, w in zip(column, base, strict=True))
-
-
 def _multiple_of(name: str, column: Sequence[Any], base: Sequence[Any]) -> Expression | None:
     ratios = {_ratio(v, w) for v, w in zip(column, base, strict=True) if v is not ABSENT}
     if len(ratios) != 1:
