@@ -9,6 +9,7 @@ from archforge.interchange.normalize import all_rules, rewritten
 from archforge.interchange.normalize.rule import ForeignGraph
 from archforge.ir import TypedGraph
 from archforge.ops.lazy_numpy import np
+from archforge.passes.drop_identities import drop_identities
 
 __all__ = ["comparable", "digests", "is_same"]
 
@@ -19,11 +20,7 @@ _OF_TRAINING = frozenset({"momentum", "rate", "init"})
 def comparable(typed: TypedGraph) -> TypedGraph:
     """A graph as a file of another format would give it back: without what does nothing at inference, and as
     the normaliser leaves it."""
-    passed = {
-        node.name: node.inputs[0] for node in typed.nodes if node.op.passes_through(*typed.input_types(node))
-    }
-    graph = typed.graph.replace_uses(passed)
-    left = TypedGraph(graph, typed.types)
+    left = TypedGraph(drop_identities(typed).graph, typed.types)
     holes = {name: np.broadcast_to(np.float32(0), decl.shape) for name, decl in left.params().items()}
     return rewritten(ForeignGraph(left, holes), all_rules())[0].graph
 
