@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from archforge.analysis.counts import count
 from archforge.errors import DiagnosticError
 from archforge.interchange.same_graph import comparable, is_same
 from archforge.ir import TypedGraph, infer
@@ -34,7 +35,7 @@ def zoo_matches(typed: TypedGraph) -> Iterator[ZooMatch]:
     """Every profile whose graph, on inputs of these shapes, is `typed` node by node but for what does nothing
     at inference; those with batch norms folded where the graph has none."""
     wanted, layers = comparable(typed), _layers(typed)
-    params = _params(typed)
+    params = count(typed).params
     has_norms = any(node.op.kind == "bn" for node in wanted.nodes)
     library = Library()
     for path in spec_files(zoo_folder()):
@@ -53,22 +54,11 @@ def zoo_matches(typed: TypedGraph) -> Iterator[ZooMatch]:
                         yield ZooMatch(spec.name, profile, norms)
 
 
-def _params(typed: TypedGraph) -> int:
-    return sum(decl.size for decl in typed.params().values() if decl.role != "buffer")
-
-
 def _layers(typed: TypedGraph) -> Counter[tuple[int, ...]]:
     """The shapes of kernels and matrices, which no normaliser changes, with how often each is there."""
-    return Counter(
-        decl.shape
-        for decl in typed.params().values()
-        if len(decl.shape) > 1 and decl.shape[1:] != _ones(decl.shape)
-    )
-
-
-def _ones(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The axes of extent 1 that a layer scale's factors may be stored with."""
-    return (1,) * (len(shape) - 1)
+    shapes = (decl.shape for decl in typed.params().values())
+    # A layer scale's factors may be stored with further axes of extent 1.
+    return Counter(shape for shape in shapes if any(extent != 1 for extent in shape[1:]))
 
 
 def _near(spec: Spec, params: int) -> Iterator[str]:
