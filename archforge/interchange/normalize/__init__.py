@@ -18,6 +18,7 @@ from archforge.interchange.foreign import ForeignOp
 from archforge.interchange.imported import Imported, Problem
 from archforge.interchange.normalize.rule import ForeignGraph, Rule, Sight
 from archforge.ir import Node, TypedGraph
+from archforge.ops.base import Array
 
 __all__ = ["all_rules", "normalized", "rewritten"]
 
@@ -69,8 +70,9 @@ def rewritten(draft: ForeignGraph, rules: Sequence[Rule]) -> tuple[ForeignGraph,
     used: Counter[str] = Counter()
     draft = _without_dead(draft)
     for _ in range(MAX_SWEEPS):
+        sight = Sight(draft)
         for rule in rules:
-            changed = _swept(draft, rule)
+            changed = _swept(sight, rule)
             if changed is not None:
                 draft, times = changed
                 used[rule.name] += times
@@ -80,10 +82,12 @@ def rewritten(draft: ForeignGraph, rules: Sequence[Rule]) -> tuple[ForeignGraph,
     raise InternalError(f"the normaliser does not end: {used}")
 
 
-def _swept(draft: ForeignGraph, rule: Rule) -> tuple[ForeignGraph, int] | None:
-    """The draft with a rule applied wherever it fits at once, and how often; None if it fits nowhere."""
-    sight, arrays = Sight(draft), dict(draft.arrays)
+def _swept(sight: Sight, rule: Rule) -> tuple[ForeignGraph, int] | None:
+    """The draft that is seen, with a rule applied wherever it fits at once, and how often; None if it fits
+    nowhere."""
+    draft = sight.draft
     nodes: list[Node] = []
+    arrays: dict[str, Array] = {}
     times = 0
     for node in draft.graph.nodes:
         found = rule.apply(node, sight)
@@ -96,7 +100,8 @@ def _swept(draft: ForeignGraph, rule: Rule) -> tuple[ForeignGraph, int] | None:
     if not times:
         return None
     graph = replace(draft.graph.graph, nodes=tuple(nodes))
-    return _without_dead(ForeignGraph(TypedGraph(graph, draft.graph.types), arrays)), times
+    typed = TypedGraph(graph, draft.graph.types)
+    return _without_dead(ForeignGraph(typed, {**draft.arrays, **arrays})), times
 
 
 def _without_dead(draft: ForeignGraph) -> ForeignGraph:
