@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from archforge.interchange.imported import Imported, Origin
+from archforge.lifetimes import lifetimes
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 
@@ -28,21 +29,21 @@ class LayerCheck(NamedTuple):
     first: tuple[str, float] | None
 
 
-def checked_layers(imported: Imported, run: RunSource, seed: int = 0) -> LayerCheck:
+def checked_layers(imported: Imported, run: RunSource) -> LayerCheck:
     """Compare every value that both sides have. Ours is computed by the reference kernels in float64."""
     typed = imported.graph
-    rng = np.random.default_rng(seed)
-    values: dict[str, Array] = {
-        name: rng.standard_normal((1, *type_.shape)) for name, type_ in typed.inputs.items()
+    rng = np.random.default_rng(0)
+    images = {
+        name: rng.standard_normal((1, *type_.shape)).astype(np.float32)
+        for name, type_ in typed.inputs.items()
     }
     inputs = {
-        imported.origins[name].name: _as_in_file(x, imported.origins[name]).astype(np.float32)
-        for name, x in values.items()
+        imported.origins[name].name: _as_in_file(x, imported.origins[name]) for name, x in images.items()
     }
-    values = {name: x.astype(np.float32).astype(np.float64) for name, x in values.items()}
+    values: dict[str, Array] = {name: x.astype(np.float64) for name, x in images.items()}
     wanted = [imported.origins[n.name].name for n in typed.nodes if n.name in imported.origins]
     theirs = run(inputs, wanted)
-    uses = {value: place for place, node in enumerate(typed.nodes) for value in node.inputs}
+    alive = lifetimes(((node.name, node.inputs) for node in typed.nodes), typed.inputs)
     layers, worst, first = 0, 0.0, None
     for place, node in enumerate(typed.nodes):
         params = {
@@ -52,7 +53,7 @@ def checked_layers(imported: Imported, run: RunSource, seed: int = 0) -> LayerCh
         y = node.op.reference(params, *(values[value] for value in node.inputs))
         values[node.name] = y
         for value in node.inputs:
-            if uses[value] == place:
+            if alive[value].last == place:
                 values.pop(value, None)
         origin = imported.origins.get(node.name)
         if origin is None or origin.name not in theirs:
