@@ -111,10 +111,10 @@ def step(name: str, op: str | Op, *inputs: str, **attributes: Any) -> Node:
     return Node(name, bound, inputs, 0, None, name)
 
 
-def draft(*nodes: Node, shape: tuple[int, ...] = (4, 6, 5), seed: int = 0) -> ForeignGraph:
+def draft(*nodes: Node, shape: tuple[int, ...] = (4, 6, 5)) -> ForeignGraph:
     """An example: nodes over one input called `x`, the last of which is the output; arrays of random
     numbers."""
     typed = infer(Graph("example", {"x": TensorType(shape)}, nodes, {"output": nodes[-1].name}))
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     arrays = {name: rng.uniform(0.5, 1.5, decl.shape) for name, decl in typed.params().items()}
     return ForeignGraph(typed, arrays)
