@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from archforge.errors import DiagnosticError
 from archforge.ir import TypedGraph
 from archforge.spec.expand.expand import expand
-from archforge.spec.resolve.library import Library
-from archforge.spec.resolve.resolve import resolve
+from archforge.spec.resolve.sources import open_spec
 
 __all__ = ["DiffersError", "prove"]
 
@@ -24,7 +23,10 @@ def prove(typed: TypedGraph, order: Sequence[int], text: str) -> dict[str, str]:
     unless both have the same inputs and outputs, and nodes of equal ops and attributes, wired alike, that
     share the same parameters.
     """
-    made = _graph(text, typed.graph.name)
+    try:
+        made = expand(open_spec(text)).graph
+    except DiagnosticError as error:
+        raise DiffersError(str(error)) from error
     if list(typed.inputs.items()) != list(made.inputs.items()) or len(made.nodes) != len(typed.nodes):
         raise DiffersError("other inputs, or another number of nodes")
     if sorted(order) != list(range(len(typed.nodes))):
@@ -45,11 +47,3 @@ def prove(typed: TypedGraph, order: Sequence[int], text: str) -> dict[str, str]:
     if list(made.outputs.items()) != [(key, values[value]) for key, value in typed.outputs.items()]:
         raise DiffersError("other outputs")
     return names
-
-
-def _graph(text: str, name: str) -> TypedGraph:
-    library = Library()
-    try:
-        return expand(resolve(library.read_text(text, "<printed>"), library, name)).graph
-    except DiagnosticError as error:
-        raise DiffersError(str(error)) from error
