@@ -7,14 +7,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from archforge.errors import DiagnosticError, InternalError
+from archforge.errors import DiagnosticError
 from archforge.interchange.decompile import Folded, fold
 from archforge.interchange.imported import Imported
 from archforge.ir import Node, TypedGraph
 from archforge.ops.base import Array
-from archforge.spec.expand.expand import expand
-from archforge.spec.resolve.library import Library
-from archforge.spec.resolve.resolve import resolve
 
 __all__ = ["WrittenSpec", "written_spec"]
 
@@ -34,27 +31,20 @@ def written_spec(imported: Imported, title: str, remark: str) -> WrittenSpec:
     """The spec of an imported network, as short as it was found. remark: a line that stands above it. Raises
     E0705 where no spec gives the graph."""
     folded = _folded(imported.graph, title)
-    text, library = f"# {remark}\n{folded.text}", Library()
-    name = imported.graph.graph.name
-    made = expand(resolve(library.read_text(text, "<printed>"), library, name)).graph
-    arrays: dict[str, Array] = {}
-    for new, number in zip(made.nodes, folded.order, strict=True):
-        old = imported.graph.nodes[number]
-        if old.op != new.op:
-            raise InternalError(f"{old.name} was written as {new.name}, another op")
-        for own in old.op.params(*imported.graph.input_types(old)):
-            arrays[new.param_name(own)] = imported.arrays[old.param_name(own)]
-    ordered = {full: arrays[full] for full in made.params()}
+    arrays = {name: imported.arrays[own] for name, own in folded.parameters.items()}
     loops = len(re.findall(r"\b(repeat|for):", folded.text))
-    return WrittenSpec(text, ordered, folded.blocks, loops)
+    return WrittenSpec(f"# {remark}\n{folded.text}", arrays, folded.blocks, loops)
 
 
 def _folded(typed: TypedGraph, title: str) -> Folded:
-    """The graph as text; with other names of nodes where no spec gives those of the file."""
+    """The graph as text; by way of other names of nodes where no spec gives those of the file."""
     try:
         return fold(typed, title)
     except DiagnosticError:
-        return fold(_renamed(typed), title)
+        renamed = _renamed(typed)
+        folded = fold(renamed, title)
+        own = dict(zip(renamed.params(), typed.params(), strict=True))
+        return replace(folded, parameters={name: own[old] for name, old in folded.parameters.items()})
 
 
 def _renamed(typed: TypedGraph) -> TypedGraph:
