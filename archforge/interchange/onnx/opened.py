@@ -9,10 +9,11 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from archforge.data.opened_files import opened
+from archforge.data.opened_files import opened, reason_in
 from archforge.errors import fail
 from archforge.interchange.onnx.model import onnx_package
 from archforge.ops.base import Array
@@ -49,13 +50,11 @@ class GraphInFile:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OnnxSource:
-    """A file: its graph, the version of ONNX's ops, and the model itself for those who run it."""
+    """A file: its graph, and the version of ONNX's ops."""
 
     path: Path
     graph: GraphInFile
     opset: int
-    producer: str
-    metadata: Mapping[str, str]
 
 
 def open_onnx(path: str | Path) -> OnnxSource:
@@ -72,30 +71,21 @@ def open_onnx(path: str | Path) -> OnnxSource:
     try:
         model.ParseFromString(content)
     except Exception as error:  # noqa: BLE001  # protobuf's own class, which has several homes
-        fail("E0801", f"{path} is no file of ONNX: {_first_line(error)}")
+        fail("E0801", f"{path} is no file of ONNX: {reason_in(error)}")
     del content
     if not model.graph.node and not model.graph.output:
         fail("E0801", f"{path} is no file of ONNX: it has no graph")
     if model.functions:
         model = _inlined(model, path)
     opset = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=1)
-    reader = _FileReader(onnx, path)
-    graph = reader.graph(model.graph)
-    metadata = {p.key: p.value for p in model.metadata_props}
-    return OnnxSource(path, graph, opset, f"{model.producer_name} {model.producer_version}".strip(), metadata)
+    return OnnxSource(path, _FileReader(onnx, path).graph(model.graph), opset)
 
 
 def _inlined(model: Any, path: Path) -> Any:
-    from importlib import import_module
-
     try:
         return import_module("onnx.inliner").inline_local_functions(model)
     except Exception as error:  # noqa: BLE001  # whatever the package's C++ throws
-        fail("E0801", f"the functions of {path} cannot be put in place: {_first_line(error)}")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+        fail("E0801", f"the functions of {path} cannot be put in place: {reason_in(error)}")
 
 
 class _FileReader:
@@ -160,7 +150,7 @@ class _FileReader:
         try:
             array: Array = self.onnx.numpy_helper.to_array(tensor)
         except Exception as error:  # noqa: BLE001  # whatever elements that are too few or too many cause
-            fail("E0801", f"the {where} cannot be read: {_first_line(error)}")
+            fail("E0801", f"the {where} cannot be read: {reason_in(error)}")
         return array
 
     def _beside(self, tensor: Any, where: str, dtype: Any, shape: tuple[int, ...]) -> Array:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
 
+from archforge.data.opened_files import reason_in
 from archforge.errors import Diagnostic, DiagnosticError, SourceFile, Span, fail
 from archforge.interchange.foreign import AddAlong, MultiplyAlong
 from archforge.interchange.imported import Imported, Origin, Problem
@@ -544,7 +545,7 @@ def _evaluated(node: NodeInFile, arrays: Mapping[str, Array], opset: int) -> lis
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
         found = evaluator(model).run(None, {name: np.asarray(a) for name, a in arrays.items()})
     except Exception as error:  # noqa: BLE001  # whatever the evaluator meets in a foreign file
-        raise Unsupported(f"constants that cannot be computed ({str(error).splitlines()[0][:80]})") from None
+        raise Unsupported(f"constants that cannot be computed ({reason_in(error)[:80]})") from None
     return [np.asarray(array) for array in found]
 
 

@@ -8,6 +8,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
+from archforge.data.opened_files import reason_in
 from archforge.interchange.onnx.opened import OnnxSource
 from archforge.interchange.unsupported import Unsupported
 from archforge.ops.base import Array
@@ -35,7 +36,7 @@ class OnnxRun:
             try:
                 found = run(model, names, given)
             except Exception as error:  # noqa: BLE001  # whatever a foreign runtime finds in a foreign file
-                reasons.append(f"{by}: {(str(error).splitlines() or [type(error).__name__])[0][:200]}")
+                reasons.append(f"{by}: {reason_in(error)[:200]}")
                 continue
             self.by = by
             return dict(zip(names, found, strict=True))
