@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from importlib import import_module
 from typing import Any, NamedTuple
 
-from archforge.errors import fail
 from archforge.interchange.onnx.graph import OnnxGraph
+from archforge.interchange.onnx.package import onnx_package
 from archforge.ir import TensorType
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 
-__all__ = ["IR_VERSION", "MAX_BYTES", "OPSET", "OnnxFile", "onnx_file", "onnx_package"]
+__all__ = ["IR_VERSION", "MAX_BYTES", "OPSET", "OnnxFile", "onnx_file"]
 
 OPSET, IR_VERSION = 22, 10
 BATCH = "batch"  # what the open extent is called
@@ -27,16 +26,6 @@ class OnnxFile(NamedTuple):
 
     content: bytes
     data: Iterable[bytes] | None
-
-
-def onnx_package(code: str) -> Any:
-    """The package onnx with its helpers. Raises `code` where it is not installed."""
-    try:
-        import_module("onnx.helper")
-        return import_module("onnx")
-    except ImportError:
-        message = "files of ONNX need the package onnx, which is not installed"
-        fail(code, message, help="pip install 'archforge-zoo[onnx]'")
 
 
 def onnx_file(graph: OnnxGraph, metadata: Mapping[str, str], version: str, location: str = "") -> OnnxFile:

@@ -15,7 +15,7 @@ from typing import Any
 
 from archforge.data.opened_files import opened, reason_in
 from archforge.errors import fail
-from archforge.interchange.onnx.model import onnx_package
+from archforge.interchange.onnx.package import onnx_package
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 

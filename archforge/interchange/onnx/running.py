@@ -14,7 +14,7 @@ from archforge.interchange.unsupported import Unsupported
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 
-__all__ = ["OnnxRun"]
+__all__ = ["OnnxRun", "onnx_values"]
 
 
 class OnnxRun:
@@ -28,27 +28,31 @@ class OnnxRun:
         """The values of that name that the file computes outside of inner graphs. Raises `Unsupported` where
         nothing here runs it."""
         inner = {name for node in self.source.graph.nodes for name in node.outputs if name}
-        names = [name for name in dict.fromkeys(wanted) if name in inner]
-        model = self._with_outputs(names)
-        given = {name: np.ascontiguousarray(x) for name, x in inputs.items()}
-        reasons = []
-        for by, run in (("onnxruntime", _by_runtime), ("onnx's reference evaluator", _by_evaluator)):
-            try:
-                found = run(model, names, given)
-            except Exception as error:  # noqa: BLE001  # whatever a foreign runtime finds in a foreign file
-                reasons.append(f"{by}: {reason_in(error)[:200]}")
-                continue
-            self.by = by
-            return dict(zip(names, found, strict=True))
-        raise Unsupported("; ".join(reasons))
-
-    def _with_outputs(self, names: Sequence[str]) -> Any:
         onnx: Any = import_module("onnx")
-        model = onnx.load(self.source.path)
-        known = {output.name for output in model.graph.output}
-        made = onnx.helper.make_empty_tensor_value_info
-        model.graph.output.extend(made(name) for name in names if name not in known)
-        return model
+        names = [name for name in dict.fromkeys(wanted) if name in inner]
+        found, self.by = onnx_values(onnx.load(self.source.path), inputs, names)
+        return found
+
+
+def onnx_values(
+    model: Any, inputs: Mapping[str, Array], names: Sequence[str]
+) -> tuple[Mapping[str, Array], str]:
+    """The values of these names, which become outputs of the model, and what has run it. Raises `Unsupported`
+    where nothing here does."""
+    onnx: Any = import_module("onnx")
+    known = {output.name for output in model.graph.output}
+    made = onnx.helper.make_empty_tensor_value_info
+    model.graph.output.extend(made(name) for name in names if name not in known)
+    given = {name: np.ascontiguousarray(x) for name, x in inputs.items()}
+    reasons = []
+    for by, run in (("onnxruntime", _by_runtime), ("onnx's reference evaluator", _by_evaluator)):
+        try:
+            found = [np.asarray(value) for value in run(model, names, given)]
+        except Exception as error:  # noqa: BLE001  # whatever a foreign runtime finds in a foreign file
+            reasons.append(f"{by}: {reason_in(error)[:200]}")
+            continue
+        return dict(zip(names, found, strict=True)), by
+    raise Unsupported("; ".join(reasons))
 
 
 def _by_runtime(model: Any, names: Sequence[str], inputs: Mapping[str, Array]) -> Sequence[Array]:
