@@ -29,9 +29,8 @@ _ELEMENTS = {
     11: Elements("float64", "<f8"), 12: Elements("uint32", "<u4"), 13: Elements("uint64", "<u8"),
     14: Elements("complex64", "<c8"), 15: Elements("complex128", "<c16"), 16: Elements("bfloat16", "<u2"),
 }  # fmt: skip
-# The fields that hold numbers of a dtype in place of raw bytes, and those whose bytes are the numbers.
-_OWN_FIELDS = {4: 1, 5: 6, 7: 7, 10: 11, 11: 13}
-_PLAIN = (4, 10)
+# Of the fields that hold numbers in place of raw bytes, those whose bytes are the numbers, each of one dtype.
+_PLAIN_FIELDS = {4: 1, 10: 11}
 
 
 def read_onnx(file: BinaryIO, path: Path, what: str) -> dict[str, StoredArray]:
@@ -123,7 +122,7 @@ def _initializer(tensor: Message, version: FileVersion) -> tuple[str, StoredArra
     if len(held) > 1:
         raise ValueError(f"the numbers of `{name}` are in {len(held)} pieces")
     field = held[0] if held else MessageField(9, 0, 0, 0)
-    if field.number != 9 and (field.number not in _PLAIN or _OWN_FIELDS[field.number] != code):
+    if field.number != 9 and _PLAIN_FIELDS.get(field.number) != code:
         elements = Elements(f"{elements.name}, packed", "")
     elif elements.code and math.prod(shape) * np.dtype(elements.code).itemsize != field.size:
         raise ValueError(f"`{name}` has {field.size} bytes, too many or too few for {shape}")
