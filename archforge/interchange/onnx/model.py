@@ -6,14 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from archforge.interchange.onnx.graph import OnnxGraph
+from archforge.interchange.onnx.nodes import OPSET
 from archforge.interchange.onnx.package import onnx_package
 from archforge.ir import TensorType
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 
-__all__ = ["IR_VERSION", "MAX_BYTES", "OPSET", "OnnxFile", "onnx_file"]
+__all__ = ["MAX_BYTES", "OnnxFile", "onnx_file"]
 
-OPSET, IR_VERSION = 22, 10
+IR_VERSION = 10
 BATCH = "batch"  # what the open extent is called
 # A message of protobuf takes less than 2 GiB; the rest is for all that is no parameter.
 MAX_BYTES = 2**31 - 2**25

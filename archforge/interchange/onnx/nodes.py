@@ -13,8 +13,19 @@ from archforge.ops import op_class
 from archforge.ops.base import Array, Op
 from archforge.ops.lazy_numpy import np
 
-__all__ = ["Axes", "OnnxNode", "OnnxOp", "OnnxTranslation", "Translate", "bound_op", "number", "require"]
+__all__ = [
+    "OPSET",
+    "Axes",
+    "OnnxNode",
+    "OnnxOp",
+    "OnnxTranslation",
+    "Translate",
+    "bound_op",
+    "number",
+    "require",
+]
 
+OPSET = 22  # of the nodes that are written; those of other versions are read in its form
 OnnxShape = tuple[int, ...]  # with the batch axis, as ONNX has it
 # For each axis that ONNX has, that of our array, where the batch is axis 0; None for one of extent 1 that
 # ours does not have.
@@ -36,7 +47,7 @@ class OnnxNode:
     asked: tuple[bool, ...] = (True,)
     constants: Mapping[int, Array] = field(default_factory=dict)
     axes: Axes | None = None
-    opset: int = 22
+    opset: int = OPSET
 
     @property
     def x(self) -> OnnxShape:
