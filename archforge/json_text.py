@@ -1,13 +1,13 @@
-"""JSON in lines, so that two versions can be compared by `diff`, and objects of it without a name twice."""
+"""JSON in lines, so that two versions can be compared by `diff`, and read without a name twice."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, BinaryIO
 
-__all__ = ["json_lines", "unique"]
+__all__ = ["json_lines", "read_json", "unique"]
 
 
 def json_lines(document: Mapping[str, Any]) -> str:
@@ -17,6 +17,15 @@ def json_lines(document: Mapping[str, Any]) -> str:
     """
     entries = (f"  {_dump(key)}: {_entry(value)}" for key, value in document.items())
     return "{\n" + ",\n".join(entries) + "\n}\n"
+
+
+def read_json(file: BinaryIO, most: int) -> Any:
+    """The JSON that a file holds. Raises ValueError for more than `most` bytes, for an object with a name
+    twice, and for what is no JSON."""
+    text = file.read(most + 1)
+    if len(text) > most:
+        raise ValueError(f"it is larger than {most} bytes")
+    return json.loads(text.decode(), object_pairs_hook=unique)
 
 
 def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

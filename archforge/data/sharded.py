@@ -6,7 +6,6 @@ Source: https://huggingface.co/docs/huggingface_hub, serialization.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,7 +13,7 @@ from archforge.data.opened_files import opened
 from archforge.data.safetensors import HEADER_LIMIT, read_safetensors
 from archforge.data.stored_arrays import StoredArray
 from archforge.errors import fail
-from archforge.json_text import unique
+from archforge.json_text import read_json
 
 __all__ = ["INDEX", "SHARD", "read_sharded"]
 
@@ -28,10 +27,7 @@ def read_sharded(file: BinaryIO, path: Path, what: str) -> dict[str, StoredArray
     Raises ValueError if the index is malformed, and E0601 for a file that is missing or holds something else
     than the index says.
     """
-    text = file.read(HEADER_LIMIT + 1)
-    if len(text) > HEADER_LIMIT:
-        raise ValueError(f"it is larger than {HEADER_LIMIT} bytes")
-    places = _places(json.loads(text.decode(), object_pairs_hook=unique))
+    places = _places(read_json(file, HEADER_LIMIT))
     found: dict[str, StoredArray] = {}
     for shard in dict.fromkeys(places.values()):
         beside = path.with_name(shard)

@@ -15,7 +15,7 @@ from archforge.data.arrays import weights_format
 from archforge.data.opened_files import opened
 from archforge.data.stored_arrays import LazyArrays, StoredArray
 from archforge.ir import TypedGraph
-from archforge.json_text import unique
+from archforge.json_text import read_json
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 from archforge.weights.bind import bind
@@ -103,10 +103,7 @@ def _with_channels_first(shape: tuple[int, ...], array: Array) -> Array:
 def read_mapping(path: Path) -> dict[str, str]:
     """The arrays that a mapping names, by parameter or scope. Raises E0601."""
     with opened(path, "mapping of weights") as file:
-        text = file.read(LONGEST + 1)
-        if len(text) > LONGEST:
-            raise ValueError(f"it is larger than {LONGEST} bytes")
-        content: Any = json.loads(text.decode(), object_pairs_hook=unique)
+        content = read_json(file, LONGEST)
         entries = content.get("parameters") if isinstance(content, dict) else None
         if not isinstance(entries, dict) or not all(isinstance(name, str) for name in entries.values()):
             raise ValueError('it is no {"parameters": {NAME: NAME OF THE FILE, ...}}')

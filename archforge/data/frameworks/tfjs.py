@@ -6,7 +6,6 @@ quantised is a whole number times `scale` and `min` more.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from functools import partial
@@ -16,7 +15,7 @@ from typing import Any, BinaryIO, NamedTuple
 from archforge.data.frameworks.keras_layers import named_as_here
 from archforge.data.opened_files import opened
 from archforge.data.stored_arrays import FileVersion, StoredArray
-from archforge.json_text import unique
+from archforge.json_text import read_json
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 
@@ -39,10 +38,7 @@ class _Piece(NamedTuple):
 def read_tfjs(file: BinaryIO, path: Path, what: str) -> dict[str, StoredArray]:
     """The arrays that a `model.json` lists, by layer, in the layouts of archforge. Raises ValueError, and
     E0601 for a file beside it that is missing."""
-    text = file.read(LONGEST + 1)
-    if len(text) > LONGEST:
-        raise ValueError(f"it is larger than {LONGEST} bytes")
-    model = json.loads(text.decode(), object_pairs_hook=unique)
+    model = read_json(file, LONGEST)
     manifest = model.get("weightsManifest") if isinstance(model, dict) else None
     if not isinstance(manifest, list) or not manifest:
         raise ValueError("it has no `weightsManifest`")
