@@ -5,14 +5,21 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any, TypeGuard
 
-__all__ = ["as_text", "is_file", "is_folder", "is_there", "resolved"]
+__all__ = ["as_text", "is_file", "is_folder", "is_name", "is_there", "resolved"]
 
 
 def as_text(path: str | Path) -> str:
     """The path as text that any file can hold: its bytes are taken as UTF-8, whatever the locale has made of
     them."""
     return os.fsencode(path).decode("utf-8", "replace")
+
+
+def is_name(value: Any) -> TypeGuard[str]:
+    """True for the name of a file alone, without a folder on any system: it cannot lead out of one."""
+    is_plain = isinstance(value, str) and value not in ("", "..") and "\\" not in value
+    return is_plain and Path(value).name == value
 
 
 def is_there(path: str | Path) -> bool:

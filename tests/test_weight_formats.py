@@ -195,6 +195,8 @@ def test_tensorflow_js_is_read_over_the_ends_of_files(tmp_path: Path) -> None:
     for wrong, said in (
         ({"paths": ["../a.bin"]}, "is no name of a file beside it"),
         ({"paths": ["/etc/passwd"]}, "is no name of a file beside it"),
+        ({"paths": [".."]}, "is no name of a file beside it"),
+        ({"paths": [""]}, "is no name of a file beside it"),
         ({"paths": ["gone.bin"]}, "no such file"),
         ({"weights": [weights[1], weights[1]]}, "there twice"),
         ({"weights": [weights[0] | {"shape": [-1]}]}, "no name or no shape"),

@@ -14,6 +14,7 @@ from archforge.data.safetensors import HEADER_LIMIT, read_safetensors
 from archforge.data.stored_arrays import StoredArray
 from archforge.errors import fail
 from archforge.json_text import read_json
+from archforge.paths import is_name
 
 __all__ = ["INDEX", "SHARD", "read_sharded"]
 
@@ -48,8 +49,7 @@ def _places(index: Any) -> dict[str, str]:
     if not isinstance(places, dict) or not places:
         raise ValueError("it has no `weight_map`")
     for name, shard in places.items():
-        # A name alone: an index must not reach out of its folder.
-        if not isinstance(shard, str) or "\\" in shard or Path(shard).name != shard:
+        if not is_name(shard):
             raise ValueError(f"`{name}` is said to be in {shard!r}, which is no name of a file beside it")
         if not shard.endswith(SHARD):
             raise ValueError(f"`{name}` is said to be in {shard}, which is no {SHARD} file")

@@ -18,6 +18,7 @@ from archforge.data.stored_arrays import FileVersion, StoredArray
 from archforge.json_text import read_json
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
+from archforge.paths import is_name
 
 __all__ = ["read_tfjs"]
 
@@ -58,8 +59,7 @@ def read_tfjs(file: BinaryIO, path: Path, what: str) -> dict[str, StoredArray]:
 
 
 def _shard(path: Path, name: Any) -> FileVersion:
-    # A name alone: a description must not reach out of its folder.
-    if not isinstance(name, str) or "\\" in name or Path(name).name != name:
+    if not is_name(name):
         raise ValueError(f"its weights are said to be in {name!r}, which is no name of a file beside it")
     beside = path.with_name(name)
     with opened(beside, WHAT, is_known=True) as file:
