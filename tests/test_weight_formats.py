@@ -156,6 +156,11 @@ def test_hdf5_of_others_and_with_channels_first_is_refused(tmp_path: Path) -> No
     with zipfile.ZipFile(path, "w") as made:
         made.writestr("metadata.json", "{}")
     assert "it has no model.weights.h5" in refusal(path)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as made:
+        made.writestr("metadata.json", "{}")
+        made.writestr("config.json", "{}")
+        made.writestr("model.weights.h5", bytes(64))
+    assert "`model.weights.h5` is compressed or encrypted, which Keras never does" in refusal(path)
 
 
 # TensorFlow.js ----------------------------------------------------------------------------------------------

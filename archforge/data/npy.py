@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import math
-import os
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,8 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
+from archforge.data.opened_files import DEFLATED
 from archforge.data.stored_arrays import FileVersion, StoredArray, widened
-from archforge.data.zip_members import check_sizes, opened_member
+from archforge.data.zip_members import content_at
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 
@@ -84,11 +84,10 @@ class NpyHeader:
 
 def read_npy(file: BinaryIO, path: Path, what: str) -> dict[str, StoredArray]:
     """The one array of an .npy file, by an empty name. Raises ValueError and what NumPy raises."""
-    header = NpyHeader.read(file)
-    size = os.fstat(file.fileno()).st_size
-    if not header.dtype.hasobject and header.end > size:
-        raise ValueError(f"its header describes {header.end} bytes, the file has {size}")
-    return {"": header.stored(FileVersion.of(file, path, what), partial(_read_whole, header))}
+    header, version = NpyHeader.read(file), FileVersion.of(file, path, what)
+    if not header.dtype.hasobject and header.end > version.size:
+        raise ValueError(f"its header describes {header.end} bytes, the file has {version.size}")
+    return {"": header.stored(version, partial(_read_whole, header))}
 
 
 def _read_whole(header: NpyHeader, file: BinaryIO) -> Array:
@@ -106,7 +105,7 @@ def read_npz(file: BinaryIO, path: Path, what: str) -> dict[str, StoredArray]:
             name = member.filename.removesuffix(ENDING)
             if name in found:
                 raise ValueError(f"two of its arrays are called `{name}`")
-            check_sizes(member, version.size)
+            _check_sizes(member, version.size)
             with archive.open(member) as content:
                 header = NpyHeader.read(content)
             if not header.dtype.hasobject and header.end != member.file_size:
@@ -127,9 +126,19 @@ def _members(archive: zipfile.ZipFile) -> Iterator[zipfile.ZipInfo]:
         yield member
 
 
+def _check_sizes(member: zipfile.ZipInfo, file_size: int) -> None:
+    """Raises ValueError for a member whose sizes cannot be, before memory is made for them."""
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"`{member.filename}` is compressed as NumPy never does")
+    most = member.compress_size * (1 if member.compress_type == zipfile.ZIP_STORED else DEFLATED)
+    if member.file_size > most or member.compress_size > file_size:
+        raise ValueError(f"`{member.filename}` is said to take {member.file_size} bytes")
+
+
 def _read_member(header: NpyHeader, member: zipfile.ZipInfo, file: BinaryIO) -> Array:
     """An array of an .npz file."""
-    with opened_member(file, member) as content:
+    content_at(file, member)
+    with zipfile.ZipExtFile(file, "r", member) as content:
         array = header.array(content)
         content.read(1)  # so that the checksum is compared
         return array

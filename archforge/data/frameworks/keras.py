@@ -25,7 +25,7 @@ from typing import Any, BinaryIO
 from archforge.data.frameworks.keras_layers import named_as_here
 from archforge.data.opened_files import DEFLATED
 from archforge.data.stored_arrays import FileVersion, StoredArray
-from archforge.data.zip_members import content_at
+from archforge.data.zip_members import stored_at
 from archforge.errors import fail
 from archforge.json_text import unique
 from archforge.ops.base import Array
@@ -91,14 +91,10 @@ def read_keras(file: BinaryIO, path: Path, what: str) -> dict[str, StoredArray]:
         if not {WEIGHTS, DESCRIPTION} <= members.keys():
             raise ValueError(f"it has no {WEIGHTS} or no {DESCRIPTION}")
         member = members[WEIGHTS]
-        if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1:
-            raise ValueError(f"{WEIGHTS} is compressed, which Keras never does")
         if members[DESCRIPTION].file_size > LONGEST_DESCRIPTION:
             raise ValueError(f"{DESCRIPTION} has more than {LONGEST_DESCRIPTION:,} bytes")
         model = json.loads(archive.read(DESCRIPTION), object_pairs_hook=unique)
-    begin, size = content_at(file, member), member.file_size
-    if begin + size > version.size:
-        raise ValueError(f"{WEIGHTS} ends at byte {begin + size}, the file has {version.size}")
+    begin, size = stored_at(file, member, WEIGHTS, version.size, "Keras"), member.file_size
     layers: dict[str, dict[str, StoredArray]] = {}
     kinds: dict[str, str] = {}
     with _hdf5(_FilePart(file, begin, size)) as opened:

@@ -23,7 +23,7 @@ from archforge.data.frameworks.torch_tensors import GLOBALS, Storages, TorchTens
 from archforge.data.mapped_arrays import Elements
 from archforge.data.memory_map import mapped
 from archforge.data.stored_arrays import FileVersion, StoredArray
-from archforge.data.zip_members import content_at
+from archforge.data.zip_members import stored_at
 from archforge.errors import fail, listed
 from archforge.hardware import require_memory
 from archforge.ops.base import Array
@@ -120,14 +120,9 @@ class _Archive:
         if name not in self.members:
             raise ValueError(f"its member `{name}` is missing")
         member = self.members[name]
-        if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1:
-            raise ValueError(f"`{name}` is compressed or encrypted, which torch never does")
         if member.file_size != size:
             raise ValueError(f"`{name}` has {member.file_size} bytes, expected {size}")
-        begin = content_at(self._file, member)
-        if begin + size > self._size:
-            raise ValueError(f"`{name}` ends at byte {begin + size}, the file has {self._size}")
-        return begin
+        return stored_at(self._file, member, name, self._size, "torch")
 
     def content(self, name: str) -> bytes:
         """The bytes of a small member."""
