@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import partial
 from importlib import import_module
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -105,8 +106,8 @@ def read_keras(file: BinaryIO, path: Path, what: str) -> dict[str, StoredArray]:
                 raise ValueError(f"`{name}`, a {kind}, has {len(group)} arrays")
             read = partial(_read_window, begin, size)
             found = {
-                p: _stored(_member(group, str(i)), version, read)
-                for p, i in zip(parts, range(len(group)), strict=False)
+                part: _stored(_member(group, str(i)), version, read)
+                for i, part in enumerate(parts[: len(group)])
             }
             if found and layers.setdefault(name, found) is not found:
                 raise ValueError(f"two of its layers are called `{name}`")
@@ -232,11 +233,8 @@ def _member(group: Any, name: str) -> Any:
 
 def _texts(group: Any, name: str) -> list[str]:
     """The texts of an attribute; a long one is split over several with numbers."""
-    pieces = [name] if name in group.attrs else []
-    while not pieces or pieces[0] != name:
-        if f"{name}{len(pieces)}" not in group.attrs:
-            break
-        pieces.append(f"{name}{len(pieces)}")
+    numbered = takewhile(group.attrs.__contains__, (f"{name}{i}" for i in count()))
+    pieces = [name] if name in group.attrs else numbered
     found = [text for piece in pieces for text in np.ravel(group.attrs[piece])]
     return [text.decode() if isinstance(text, bytes) else str(text) for text in found]
 

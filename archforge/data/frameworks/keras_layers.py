@@ -69,11 +69,7 @@ def _turned(array: StoredArray) -> StoredArray:
     if rank < 2:
         return array
     axes = (rank - 1, rank - 2, *range(rank - 2))
-    return array.changed(tuple(array.shape[axis] for axis in axes), partial(_transposed, axes))
-
-
-def _transposed(axes: tuple[int, ...], array: Array) -> Array:
-    return array.transpose(axes)
+    return array.changed(tuple(array.shape[axis] for axis in axes), partial(np.transpose, axes=axes))
 
 
 def _depthwise(array: StoredArray) -> StoredArray:

@@ -84,11 +84,8 @@ def _array(entry: Any, begin: int, shards: list[FileVersion]) -> tuple[str, int,
     first = pieces[0].file if pieces else shards[0]
     scale = (float(how["scale"]), float(how["min"])) if "scale" in how else None
     result = np.dtype(_DTYPES[wide])
-    return (
-        name,
-        size,
-        StoredArray(first, shape, result, held, partial(_read, pieces, shape, dtype, result, scale)),
-    )
+    read = partial(_read, pieces, shape, dtype, result, scale)
+    return name, size, StoredArray(first, shape, result, held, read)
 
 
 def _pieces(begin: int, size: int, shards: list[FileVersion]) -> Iterator[_Piece]:
