@@ -24,11 +24,13 @@ __all__ = [
     "GZIP",
     "HEAD",
     "MALFORMED",
+    "TORCHSCRIPT",
     "FileKind",
     "endings",
     "kind_of",
     "opened",
     "reason_in",
+    "refuse_kind",
     "refuse_name",
     "refuse_other_kinds",
 ]
@@ -60,7 +62,9 @@ def _read_here(words: str, ending: str, *, runs_code: bool = False) -> FileKind:
     return FileKind(words, f"weights of it are read from a name that ends in {ending}", runs_code, ending)
 
 
-_SCRIPT = "in torch: torch.save(torch.jit.load(FILE).state_dict(), 'weights.pth')"
+TORCHSCRIPT = FileKind(
+    "a file of torch.jit", "in torch: torch.save(torch.jit.load(FILE).state_dict(), 'weights.pth')"
+)
 _UNPACK = "unpack it first"
 
 # The first that fits counts.
@@ -77,10 +81,7 @@ _KINDS: tuple[tuple[Callable[[bytes], bool], FileKind], ...] = (
         lambda head: head.startswith(b"PK") and b"/data.pkl" in head[:200],
         _read_here("a file of torch.save", ".pth", runs_code=True),
     ),
-    (
-        lambda head: head.startswith(b"PK") and b"/data/0" in head[:200],
-        FileKind("a file of torch.jit", _SCRIPT),
-    ),
+    (lambda head: head.startswith(b"PK") and b"/data/0" in head[:200], TORCHSCRIPT),
     (
         lambda head: head[:1] == b"\x80" and head[1:2] in b"\2\3\4\5",
         _read_here(
@@ -168,7 +169,12 @@ def _refuse_others(path: Path, what: str, head: bytes, takes: str, *, may_be_pac
         fail("E0601", f"{path} is no {what}: it is empty")
     kind = None if may_be_packed and head.startswith(GZIP) else kind_of(head)
     if kind and (not kind.ending or kind.ending != takes):
-        fail("E0601", f"{path} is no {what}: it is {kind.words}", help=kind.help)
+        refuse_kind(path, what, kind)
+
+
+def refuse_kind(path: Path, what: str, kind: FileKind) -> NoReturn:
+    """Raises E0601 for a file that is to be read as `what`, and is of this kind."""
+    fail("E0601", f"{path} is no {what}: it is {kind.words}", help=kind.help)
 
 
 def _renamed(path: Path, ending: str, known: Collection[str]) -> str:

@@ -22,6 +22,7 @@ from archforge.data.frameworks.pickles import MOST_BYTES, RefusedGlobals, read_p
 from archforge.data.frameworks.torch_tensors import GLOBALS, Storages, TorchTensor
 from archforge.data.mapped_arrays import Elements
 from archforge.data.memory_map import mapped
+from archforge.data.opened_files import TORCHSCRIPT, refuse_kind
 from archforge.data.stored_arrays import FileVersion, StoredArray
 from archforge.data.zip_members import stored_at
 from archforge.errors import fail, listed
@@ -42,7 +43,6 @@ TRUSTED = (
     "if you trust it, in torch: x = torch.load(FILE, weights_only=False), and torch.save of x.state_dict() "
     "of a module, or of the dict in x that holds the tensors"
 )
-SCRIPTED = "in torch: torch.save(torch.jit.load(FILE).state_dict(), 'weights.pth')"
 
 
 class _Content(NamedTuple):
@@ -113,7 +113,7 @@ class _Archive:
         if len(self.members) != len(members):
             raise ValueError("two of its members have one name")
         if "constants.pkl" in self.members:
-            fail("E0601", f"{version.path} is no {version.what}: it is a file of torch.jit", help=SCRIPTED)
+            refuse_kind(version.path, version.what, TORCHSCRIPT)
 
     def place(self, name: str, size: int) -> int:
         """The byte of the file at which a member of this size begins."""
