@@ -17,15 +17,13 @@ from types import MappingProxyType
 from typing import Any, BinaryIO, NamedTuple
 
 from archforge.data.mapped_arrays import Elements, mapped_array
-from archforge.data.stored_arrays import FileVersion, LazyArrays, StoredArray
+from archforge.data.stored_arrays import MOST_AXES, FileVersion, LazyArrays, StoredArray, are_sizes
 from archforge.json_text import unique
 from archforge.ops.lazy_numpy import np
 
 __all__ = ["read_metadata", "read_safetensors", "write_safetensors"]
 
 HEADER_LIMIT = 100_000_000  # bytes; the limit of the reference implementation
-MOST_AXES = 64  # those of NumPy
-LARGEST = 1 << 62
 METADATA = "__metadata__"  # the name of the header's texts, which is no array's
 
 # What lies in the file: of bfloat16 the bits.
@@ -116,11 +114,10 @@ class HeaderEntry(NamedTuple):
 
 
 def _elements(dtype: str) -> Elements:
-    if dtype == "BF16":
-        return Elements("bfloat16", _DTYPES[dtype])
-    return (
-        Elements(str(np.dtype(_DTYPES[dtype])), _DTYPES[dtype]) if dtype in _DTYPES else Elements(dtype, "")
-    )
+    code = _DTYPES.get(dtype, "")
+    if not code:
+        return Elements(dtype, "")
+    return Elements("bfloat16" if dtype == "BF16" else str(np.dtype(code)), code)
 
 
 def _entry(name: str, fields: Any) -> HeaderEntry:
@@ -128,8 +125,7 @@ def _entry(name: str, fields: Any) -> HeaderEntry:
         dtype, shape, (begin, end) = fields["dtype"], tuple(fields["shape"]), fields["data_offsets"]
     except (TypeError, KeyError, ValueError) as error:
         raise ValueError(f"the header's entry of `{name}` is malformed") from error
-    numbers = (*shape, begin, end)
-    if not isinstance(dtype, str) or not all(type(n) is int and 0 <= n < LARGEST for n in numbers):
+    if not isinstance(dtype, str) or not are_sizes((*shape, begin, end)):
         raise ValueError(f"the header's entry of `{name}` is malformed")
     if len(shape) > MOST_AXES:
         raise ValueError(f"`{name}` has {len(shape)} axes")

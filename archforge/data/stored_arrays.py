@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,7 +20,15 @@ from archforge.errors import fail
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 
-__all__ = ["FileVersion", "LazyArrays", "StoredArray", "widened"]
+__all__ = ["MOST_AXES", "FileVersion", "LazyArrays", "StoredArray", "are_sizes", "widened"]
+
+MOST_AXES = 64  # those of NumPy
+LARGEST = 1 << 62  # beyond any file, and within 64 bits
+
+
+def are_sizes(numbers: Iterable[Any]) -> bool:
+    """True for whole numbers that can be the sizes of axes, or bytes in a file."""
+    return all(type(n) is int and 0 <= n < LARGEST for n in numbers)
 
 
 @dataclass(frozen=True, slots=True)

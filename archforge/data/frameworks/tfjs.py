@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from archforge.data.frameworks.keras_layers import named_as_here
 from archforge.data.opened_files import opened
-from archforge.data.stored_arrays import FileVersion, StoredArray
+from archforge.data.stored_arrays import FileVersion, StoredArray, are_sizes
 from archforge.json_text import read_json
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
@@ -23,7 +23,6 @@ from archforge.paths import is_name
 __all__ = ["read_tfjs"]
 
 LONGEST = 1 << 26  # bytes of the description
-LARGEST = 1 << 62
 WHAT = "file of TensorFlow.js's weights"
 _DTYPES = {"float32": "<f4", "float16": "<f2", "int32": "<i4", "uint16": "<u2", "uint8": "|u1", "bool": "|b1"}
 
@@ -72,7 +71,7 @@ def _array(entry: Any, begin: int, shards: list[FileVersion]) -> tuple[str, int,
     name, shape, wide = entry["name"], tuple(entry["shape"]), entry["dtype"]
     how = entry.get("quantization") or {}
     held = how.get("dtype", wide)
-    if not isinstance(name, str) or not all(type(n) is int and 0 <= n < LARGEST for n in shape):
+    if not isinstance(name, str) or not are_sizes(shape):
         raise ValueError("one of its arrays has no name or no shape")
     if held not in _DTYPES or wide not in _DTYPES:
         raise ValueError(f"`{name}` is {held}, which is not read")

@@ -11,11 +11,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from archforge.data.frameworks.pickles import Global
+from archforge.data.stored_arrays import MOST_AXES, are_sizes
 
 __all__ = ["GLOBALS", "Storages", "TorchDtype", "TorchStorage", "TorchTensor"]
-
-MOST_AXES = 64  # those of NumPy
-LARGEST = 1 << 62
 
 
 class TorchDtype(NamedTuple):
@@ -69,8 +67,7 @@ class TorchTensor:
     strides: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        numbers = (self.offset, *self.shape, *self.strides)
-        if not all(type(n) is int and 0 <= n < LARGEST for n in numbers):
+        if not are_sizes((self.offset, *self.shape, *self.strides)):
             raise ValueError("it has a tensor whose sizes or strides are no whole numbers")
         if len(self.shape) != len(self.strides) or len(self.shape) > MOST_AXES:
             raise ValueError(f"it has a tensor of {len(self.shape)} axes with {len(self.strides)} strides")
