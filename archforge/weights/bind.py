@@ -20,7 +20,7 @@ from archforge.weights.given import (
     without_prefix,
 )
 
-__all__ = ["COUNTER", "as_array", "bind", "in_dtype", "shape_of"]
+__all__ = ["COUNTER", "as_array", "bind", "first_listed", "in_dtype", "shape_of"]
 
 LISTED = 8  # of one kind of mistake; a wrong network would otherwise print hundreds
 
@@ -137,14 +137,14 @@ def _near(name: str, shape: tuple[int, ...], others: Shapes) -> str | None:
 
 def _misfits(decls: Mapping[str, ParamDecl], arrays: LazyArrays) -> Iterator[Diagnostic]:
     shapes = [n for n, a in arrays.items() if a.shape != decls[n].shape]
-    yield from _listed(
+    yield from first_listed(
         (_other_shape(n, arrays[n].shape, decls[n].shape) for n in shapes),
         len(shapes),
         "E0604",
         "arrays have another shape",
     )
     dtypes = [n for n, a in arrays.items() if not np.issubdtype(a.dtype, np.floating)]
-    yield from _listed(
+    yield from first_listed(
         (_not_floating(n, arrays[n]) for n in dtypes), len(dtypes), "E0605", "arrays have another dtype"
     )
 
@@ -179,7 +179,7 @@ def _grouped(names: Shapes, code: str, says: str, each: Iterator[Diagnostic]) ->
     for name in names:
         scopes.setdefault(name.partition(".")[0], []).append(name)
     lines = (_of_scope(scope, found, code, says) for scope, found in scopes.items())
-    yield from _listed(lines, len(scopes), code, f"such scopes, of {len(names)} arrays in all")
+    yield from first_listed(lines, len(scopes), code, f"such scopes, of {len(names)} arrays in all")
 
 
 def _of_scope(scope: str, names: list[str], code: str, says: str) -> Diagnostic:
@@ -187,8 +187,8 @@ def _of_scope(scope: str, names: list[str], code: str, says: str) -> Diagnostic:
     return Diagnostic(code, f"{says} {what} `{names[0]}`")
 
 
-def _listed(found: Iterator[Diagnostic], total: int, code: str, rest: str) -> Iterator[Diagnostic]:
-    """The first few diagnostics, and one that counts the others."""
+def first_listed(found: Iterator[Diagnostic], total: int, code: str, rest: str) -> Iterator[Diagnostic]:
+    """The first few of `total` diagnostics, and one of this code that counts the `rest`."""
     for _, diagnostic in zip(range(LISTED), found, strict=False):
         yield diagnostic
     if total > LISTED:

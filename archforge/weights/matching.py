@@ -12,13 +12,12 @@ from archforge.data.stored_arrays import LazyArrays
 from archforge.errors import Diagnostic, DiagnosticError, did_you_mean, listed
 from archforge.ir import ParamDecl, TypedGraph, shape_text
 from archforge.ops.lazy_numpy import np
-from archforge.weights.bind import COUNTER, shape_of
+from archforge.weights.bind import COUNTER, first_listed
 from archforge.weights.given import copies, copies_diagnostic, prefix_diagnostic, prefixes
 from archforge.weights.layer_order import ArrayGroup, OrderPairing, groups_of_network, paired_by_order
 
 __all__ = ["Matched", "Matching", "matching"]
 
-LISTED = 8
 NORM = {"running_mean", "running_var"}  # all that Caffe's batch norm has
 SCALE = {"weight", "bias"}  # and the layer behind it
 
@@ -103,8 +102,8 @@ def _chosen(
                 wrong.append(
                     Diagnostic("E0603", f"the file has no array `{name}`, for `{parameter}`", help=help)
                 )
-            elif shape_of(given[name]) != decls[parameter].shape:
-                wrong.append(_other_shape(parameter, decls[parameter].shape, name, shape_of(given[name])))
+            elif given[name].shape != decls[parameter].shape:
+                wrong.append(_other_shape(parameter, decls[parameter].shape, name, given[name].shape))
             else:
                 found[parameter] = Matched(name, "mapping")
     return found, wrong
@@ -152,12 +151,13 @@ def _match_names(
         source = f"{prefix}{name}"
         if name in found or source not in free or source in taken:
             continue
-        if shape_of(free[source]) == decl.shape:
+        if free[source].shape == decl.shape:
             found[name] = Matched(source, "name")
         else:
-            wrong.append(_other_shape(name, decl.shape, source, shape_of(free[source])))
+            wrong.append(_other_shape(name, decl.shape, source, free[source].shape))
     if wrong:
-        raise DiagnosticError(tuple(wrong[:LISTED]))
+        more = "arrays have another shape"
+        raise DiagnosticError(tuple(first_listed(iter(wrong), len(wrong), "E0604", more)))
 
 
 def _match_order(
@@ -171,9 +171,10 @@ def _match_order(
 ) -> None:
     """Add the parameters whose arrays have other names, by order and shape."""
     shapes = {name: decl.shape for name, decl in rest.items()}
-    arrays = {n: shape_of(a) for n, a in unused.items() if np.issubdtype(a.dtype, np.floating)}
+    arrays = {n: a.shape for n, a in unused.items() if np.issubdtype(a.dtype, np.floating)}
     if not in_order or not arrays:
-        raise DiagnosticError((*_missing(shapes, arrays), *_not_used(list(unused))))
+        missing = first_listed(_missing(shapes, arrays), len(shapes), "E0602", "parameters have no array")
+        raise DiagnosticError((*missing, *_not_used(list(unused))))
     parts = {name.rpartition(".")[2] for name in rest}
     by_array = not all(name.rpartition(".")[2] in parts for name in arrays)
     network = groups_of_network(typed, shapes, by_array=by_array)
@@ -182,7 +183,10 @@ def _match_order(
     if pairing.failed is not None or len(network) != len(file):
         raise DiagnosticError(tuple(_no_order(network, file, pairing)))
     if pairing.ambiguous and not (by_order and pairing.is_in_order):
-        raise DiagnosticError(tuple(_ambiguous(network, file, pairing)))
+        several, total = _ambiguous(network, file, pairing), len(pairing.ambiguous)
+        raise DiagnosticError(
+            tuple(first_listed(several, total, "E0610", "layers of the file can be several"))
+        )
     for group, index in zip(file, pairing.first, strict=True):
         for part, (name, _) in network[index].arrays.items():
             found[name] = Matched(group.arrays[part][0], "order")
@@ -217,7 +221,7 @@ def _other_shape(name: str, wanted: tuple[int, ...], source: str, has: tuple[int
 def _missing(
     shapes: Mapping[str, tuple[int, ...]], arrays: Mapping[str, tuple[int, ...]]
 ) -> Iterator[Diagnostic]:
-    for name, shape in list(shapes.items())[:LISTED]:
+    for name, shape in shapes.items():
         fit = [other for other, has in arrays.items() if has == shape]
         help = (
             f"of this shape: {listed(f'`{n}`' for n in fit)}"
@@ -225,8 +229,6 @@ def _missing(
             else "no array that is left has this shape"
         )
         yield Diagnostic("E0602", f"the file has no array for `{name}`, {shape_text(shape)}", help=help)
-    if len(shapes) > LISTED:
-        yield Diagnostic("E0602", f"{len(shapes) - LISTED} more parameters have no array")
 
 
 def _not_used(names: list[str]) -> Iterator[Diagnostic]:
@@ -281,8 +283,7 @@ def _shapes(group: ArrayGroup) -> str:
 def _ambiguous(
     network: Sequence[ArrayGroup], file: Sequence[ArrayGroup], pairing: OrderPairing
 ) -> Iterator[Diagnostic]:
-    places = pairing.ambiguous
-    for place in places[:LISTED]:
+    for place in pairing.ambiguous:
         fit = listed(f"`{network[index].name}`" for index in pairing.options[place])
         message = f"`{file[place].name}` of the file can be {fit}: equal shapes, in branches side by side"
         first = network[pairing.options[place][0]].name
@@ -290,5 +291,3 @@ def _ambiguous(
         if pairing.is_in_order:
             help += ", or --by-order for the order of the network"
         yield Diagnostic("E0610", message, help=help)
-    if len(places) > LISTED:
-        yield Diagnostic("E0610", f"{len(places) - LISTED} more layers of the file can be several")
