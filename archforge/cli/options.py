@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +16,7 @@ from archforge import driver
 from archforge.analysis.network import Network
 from archforge.cli.output import print_diagnostics, print_json
 from archforge.errors import Diagnostic, DiagnosticWarning, fail, fail_all
+from archforge.paths import is_folder
 from archforge.spec.normal_form import normal_form
 from archforge.spec.resolve.sources import setting
 from archforge.spec.syntax.syntax_tree import Argument
@@ -36,6 +38,7 @@ __all__ = [
     "input_shape",
     "json_option",
     "network_of",
+    "output_file",
     "settings",
 ]
 
@@ -184,6 +187,20 @@ def _dims(text: str) -> tuple[int, ...]:
     if not all(re.fullmatch("[0-9]{1,18}", part) and int(part) for part in parts):
         fail("E0001", f"`{text}` is no shape", help="positive whole numbers joined by x: 3x224x224")
     return tuple(map(int, parts))
+
+
+def output_file(output: str, stem: str, suffixes: Sequence[str]) -> Path:
+    """The file to write, whose name must end in one of these; `stem` begins a name to suggest. Raises E0705,
+    before anything is computed in vain."""
+    path = Path(output)
+    if path.suffix not in suffixes:
+        help = " or ".join(f"-o {stem}{suffix}" for suffix in suffixes)
+        fail("E0705", f"`{path}` is no name of {' or '.join(f'a {s}' for s in suffixes)} file", help=help)
+    if not is_folder(path.parent):
+        fail("E0705", f"cannot write {path}: there is no folder {path.parent}")
+    if is_folder(path):
+        fail("E0705", f"cannot write {path}: it is a folder")
+    return path
 
 
 def settings(given: Sequence[str] | None) -> dict[str, Argument]:

@@ -35,6 +35,7 @@ from archforge.cli.options import (
     heeding,
     input_shape,
     json_option,
+    output_file,
     settings,
 )
 from archforge.cli.output import print_json_line, with_fallbacks
@@ -179,7 +180,8 @@ def run(
     pictures = PictureOptions(preprocess, resize, crop_pct, interpolation)
     if not many:
         _refuse_options_of_many({"--batch": batch, **pictures.given(), "--labels": labels, "--json": as_json})
-    target = _target(output, OUTPUTS if many else (".npz",))
+    suffixes = OUTPUTS if many else (".npz",)
+    target = None if output is None else output_file(output, "outputs", suffixes)
     with Progress("making weights" if weights in MADE_WEIGHTS else "loading weights") as progress:
         network, arrays = _loaded(spec, weights, prefix, profile, input_shape(shape), settings(set))
         with progress.paused():
@@ -233,21 +235,6 @@ def _refuse_options_of_many(options: Mapping[str, Any]) -> None:
         if value:
             help = "-i with a folder, a picture or a pattern"
             fail("E0001", f"`{name}` is for a run through many files", help=help)
-
-
-def _target(output: str | None, suffixes: Sequence[str]) -> Path | None:
-    """The file to write. Raises E0705 before anything is computed in vain."""
-    if output is None:
-        return None
-    path = Path(output)
-    if path.suffix not in suffixes:
-        help = " or ".join(f"-o outputs{suffix}" for suffix in suffixes)
-        fail("E0705", f"`{path}` is no name of {' or '.join(f'a {s}' for s in suffixes)} file", help=help)
-    if not is_folder(path.parent):
-        fail("E0705", f"cannot write {path}: there is no folder {path.parent}")
-    if is_folder(path):
-        fail("E0705", f"cannot write {path}: it is a folder")
-    return path
 
 
 def _loaded(

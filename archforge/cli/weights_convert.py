@@ -18,15 +18,15 @@ from archforge.cli.options import (
     WeightsPrefixOption,
     heed,
     input_shape,
+    output_file,
     settings,
 )
 from archforge.cli.output import counted, print_json, table
 from archforge.cli.progress import Progress
 from archforge.data.arrays import write_arrays
-from archforge.errors import fail
 from archforge.interchange.converted_weights import Choices, ConvertedWeights, read_mapping, write_mapping
 from archforge.ir import by_x
-from archforge.paths import is_folder, is_there
+from archforge.paths import is_there
 
 __all__ = ["convert"]
 
@@ -87,7 +87,7 @@ def convert(
     Arrays are matched as the mapping says, by name, and what is left by order and shape. What cannot be
     matched, or in several ways, is refused, all together, and nothing is written.
     """
-    target = _target(output)
+    target = output_file(output, "weights", ENDINGS)
     given = read_mapping(Path(mapping)) if mapping and is_there(mapping) else {}
     with Progress(f"converting {file}") as progress:
         made = driver.convert_weights(
@@ -111,19 +111,6 @@ def convert(
     print(f"wrote {target.as_posix()}")
     if mapping:
         print(f"wrote {mapping}")
-
-
-def _target(output: str) -> Path:
-    path = Path(output)
-    if path.suffix not in ENDINGS:
-        fail(
-            "E0705", f"`{path}` is no name of a {' or a '.join(ENDINGS)} file", help="-o weights.safetensors"
-        )
-    if is_folder(path):
-        fail("E0705", f"cannot write {path}: it is a folder")
-    if not is_folder(path.parent):
-        fail("E0705", f"cannot write {path}: there is no folder {path.parent}")
-    return path
 
 
 def _print(made: ConvertedWeights) -> None:
