@@ -17,26 +17,15 @@ from hypothesis import strategies as st
 
 import archforge
 from archforge import driver
-from archforge.data.arrays import WEIGHTS, read_weights
+from archforge.data.arrays import WEIGHTS
 from archforge.errors import DiagnosticError
 from archforge.ops.base import Array
 from tests.conftest import Run
+from tests.test_torch_files import read, refusal
 from tests.weight_files import FOLDER
 
 LINEAR = np.arange(6, dtype=np.float32).reshape(2, 3)
 KERNEL = np.arange(24, dtype=np.float32).reshape(2, 3, 2, 2)
-
-
-def read(path: Path) -> dict[str, Any]:
-    """The arrays of a file, read to their ends."""
-    return {name: np.asarray(array) for name, array in read_weights(path).items()}
-
-
-def refusal(path: Path) -> str:
-    with pytest.raises(DiagnosticError) as caught:
-        read(path)
-    assert {d.code for d in caught.value.diagnostics} == {"E0601"}
-    return str(caught.value)
 
 
 def test_a_format_has_endings_of_its_own() -> None:
