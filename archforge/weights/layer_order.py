@@ -17,6 +17,7 @@ __all__ = ["ArrayGroup", "OrderPairing", "groups_of_network", "paired_by_order"]
 MOST_ORDERS = 4096  # followed at once
 
 Signature = frozenset[tuple[str, tuple[int, ...]]]
+_Moves = dict[int, list[tuple[int, int]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +86,11 @@ def groups_of_network(
 def paired_by_order(network: Sequence[ArrayGroup], file: Sequence[ArrayGroup]) -> OrderPairing:
     """Each group of the file with those of the network that it can be."""
     signatures = [group.signature for group in network]
-    states: list[
-        dict[int, list[tuple[int, int]]]
-    ] = []  # by state, what led to it: the state before, and a group
+    states: list[_Moves] = []  # by state, what led to it: the state before, and a group
     current = {0}
     for place, group in enumerate(file):
         wanted = group.signature
-        reached: dict[int, list[tuple[int, int]]] = {}
+        reached: _Moves = {}
         for state in sorted(current):
             for index, signature in enumerate(signatures):
                 is_next = not state >> index & 1 and network[index].after & ~state == 0
@@ -101,11 +100,9 @@ def paired_by_order(network: Sequence[ArrayGroup], file: Sequence[ArrayGroup]) -
             return OrderPairing(failed=place)
         states.append(reached)
         current = set(reached)
-    ways: list[
-        dict[int, list[tuple[int, int]]]
-    ] = []  # by state, what can follow it: a group, and the state then
+    ways: list[_Moves] = []  # by state, what can follow it: a group, and the state then
     for reached in reversed(states):
-        following: dict[int, list[tuple[int, int]]] = {}
+        following: _Moves = {}
         for state in current:
             for before, index in reached[state]:
                 following.setdefault(before, []).append((index, state))

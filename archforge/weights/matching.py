@@ -66,22 +66,16 @@ def matching(
     left = _left(given, {m.source for m in found.values()}, leave)
     free = {name: value for name, value in given.items() if name not in left}
     prefix = _prefix(decls, free)
-    if prefix:
-        left |= {n: f"not behind {prefix}" for n in free if not n.startswith(prefix)}
+    left |= {n: f"not behind {prefix}" for n in free if not n.startswith(prefix)}
+    free = {name: value for name, value in free.items() if name not in left}
     _match_names(decls, free, prefix, found)
-    rest = {name: decl for name, decl in decls.items() if name not in found}
-    taken = {m.source for m in found.values()}
-    unused = [name for name in free if name not in taken and name not in left]
     if wrong:
         raise DiagnosticError(tuple(wrong))
+    rest = {name: decl for name, decl in decls.items() if name not in found}
     if rest:
-        _match_order(
-            typed, rest, {name: given[name] for name in unused}, found, in_order=in_order, by_order=by_order
-        )
-        taken = {m.source for m in found.values()}
-        unused = [name for name in unused if name not in taken]
-    if unused:
-        raise DiagnosticError(tuple(_not_used(unused)))
+        _match_order(typed, rest, _unused(free, found), found, in_order=in_order, by_order=by_order)
+    if unused := _unused(free, found):
+        raise DiagnosticError(tuple(_not_used([*unused])))
     return Matching({name: found[name] for name in decls}, left)
 
 
@@ -139,6 +133,12 @@ def _prefix(decls: Mapping[str, ParamDecl], free: Mapping[str, Any]) -> str:
     if len(found) > 1:
         raise DiagnosticError((prefix_diagnostic(found),))
     return found[0] if found else ""
+
+
+def _unused(free: LazyArrays, found: Mapping[str, Matched]) -> LazyArrays:
+    """The arrays that no parameter takes so far."""
+    taken = {m.source for m in found.values()}
+    return {name: value for name, value in free.items() if name not in taken}
 
 
 def _match_names(
