@@ -30,7 +30,7 @@ from archforge.analysis.network import Network, Report
 from archforge.errors import MAX_REPORTED, Diagnostic, DiagnosticError, fail, fail_all, in_order
 from archforge.hardware import require_memory
 from archforge.ir import TypedGraph, by_x
-from archforge.python_values import text_or_none
+from archforge.python_values import text_or_none, texts, truth, whole_number
 from archforge.spec.binding.environment import Budget
 from archforge.spec.expand.expand import InputShape, expand
 from archforge.spec.resolve.block_spec import block_spec
@@ -274,7 +274,6 @@ def compile(
     """
     from archforge import backends
     from archforge.plan import ACCURACY_FOR_SPEED, MEMORY_FOR_SPEED, GraphCompiler
-    from archforge.python_values import texts, truth, whole_number
     from archforge.weights.given import kept
 
     seed = whole_number("seed", seed)
@@ -334,10 +333,10 @@ def given_weights(
         if prefix:
             fail("E0001", f"the prefix `{prefix}` is of given weights, and there are none")
         return None
-    if isinstance(weights, str | Path):
-        require_own_layout(weights)
-    arrays = read_weights(weights) if isinstance(weights, str | Path) else by_name(weights)
-    return without_prefix(arrays, prefix)
+    if not isinstance(weights, str | Path):
+        return without_prefix(by_name(weights), prefix)
+    require_own_layout(weights)
+    return without_prefix(read_weights(weights), prefix)
 
 
 def _network(

@@ -35,12 +35,12 @@ def require_text(name: str, value: Any) -> str:
     return value
 
 
-def whole_number(name: str, value: Any, least: int = 0) -> int:
-    """A whole number, NumPy's too, that is not below the least."""
+def whole_number(name: str, value: Any) -> int:
+    """A whole number, NumPy's too, that is not below 0."""
     number = operator.index(value) if isinstance(value, SupportsIndex) else None
-    if number is None or number < least:
+    if number is None or number < 0:
         found = type_in_words(value) if number is None else str(number)
-        fail("E0001", f"`{name}` is a whole number from {least}, found {found}")
+        fail("E0001", f"`{name}` is a whole number from 0, found {found}")
     return number
 
 

@@ -12,6 +12,7 @@ from archforge.data.sharded import INDEX, SHARD
 from archforge.data.stored_arrays import LazyArrays, StoredArray
 from archforge.errors import Diagnostic, closest, fail, type_in_words
 from archforge.ops.lazy_numpy import np
+from archforge.python_values import require_text
 
 __all__ = [
     "by_name",
@@ -70,10 +71,8 @@ def prefixes(wanted: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
 
 def named_alike(wanted: Mapping[str, Any], given: Mapping[str, Any]) -> int:
     """The number of wanted names that `given` has, behind any one prefix."""
-    found = max(
-        ("", *prefixes(wanted, given)), key=lambda prefix: sum(f"{prefix}{n}" in given for n in wanted)
-    )
-    return sum(f"{found}{name}" in given for name in wanted)
+    found = ("", *prefixes(wanted, given))
+    return max(sum(f"{prefix}{name}" in given for name in wanted) for prefix in found)
 
 
 def copies(wanted: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
@@ -125,9 +124,7 @@ def without_prefix(given: Mapping[str, Any], prefix: str) -> Mapping[str, Any]:
 
     Raises E0001 where no name does.
     """
-    if not isinstance(prefix, str):
-        fail("E0001", f"a prefix is a text, found {type_in_words(prefix)}")
-    if not prefix:
+    if not require_text("prefix", prefix):
         return given
     whole = prefix if prefix.endswith(".") else f"{prefix}."
     found = {name[len(whole) :]: value for name, value in given.items() if name.startswith(whole)}
