@@ -110,10 +110,11 @@ def _idle_places(network: Network, recipe: TrainingRecipe) -> Iterator[tuple[Pla
 
 def _idle_recomputation(network: Network, recipe: TrainingRecipe) -> Iterator[tuple[Place, str]]:
     """The patterns of `recompute` that let go of no value."""
+    if not recipe.recompute:
+        return
     scopes, seen = network.graph.scopes, set[int]()
-    if recipe.recompute:
-        inner = inner_scopes(network.graph.nodes, scopes, [*network.graph.outputs.values()])
-        with_values = set[int]().union(*inner.values())
+    inner = inner_scopes(network.graph.nodes, scopes, [*network.graph.outputs.values()])
+    with_values = set[int]().union(*inner.values())
     for pattern in recipe.recompute:
         found = {scope.index for scope in scopes_that_fit(pattern, scopes)}
         if found and not found & with_values:

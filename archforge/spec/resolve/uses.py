@@ -157,15 +157,15 @@ class _UsesWalk:
                 self.uses.warnings += idle_tap(step)
             elif step.__class__ is Let:
                 for name, argument in step.values.items():
-                    self.sets(step, body, _Unread(body, "value", argument.key_span), name)
+                    self.sets(step, name, _Unread(body, "value", argument.key_span))
             tap = step.modifiers.tap
             if tap is not None and tap.text is not None:
-                self.sets(step, body, _Unread(body, "tap", tap.span), tap.text)
+                self.sets(step, tap.text, _Unread(body, "tap", tap.span))
 
-    def sets(self, step: Step, body: Body, now: _Unread, name: str) -> None:
-        """Take a name that a step of `body` sets. One that was set there before, unread, is idle."""
+    def sets(self, step: Step, name: str, now: _Unread) -> None:
+        """Take a name that a step sets. One that the same list of steps has set before, unread, is idle."""
         before = self.unread.get(name)
-        if before is not None and before.body is body and step.modifiers.when is None:
+        if before is not None and before.body is now.body and step.modifiers.when is None:
             self.told.add(before.span)
             self.uses.warnings.append(replaced_name(before.what, name, before.span, now.span))
         self.unread[name] = now
