@@ -10,7 +10,15 @@ from archforge.interchange.decompile.blocks import Blocks
 from archforge.interchange.decompile.loops import looped
 from archforge.interchange.decompile.names import name_blocks
 from archforge.interchange.decompile.proof import DiffersError, prove
-from archforge.interchange.decompile.steps import Block, TreeBranch, TreeStep, calls_in, counts_of, leaves_of
+from archforge.interchange.decompile.steps import (
+    Block,
+    TreeBranch,
+    TreeStep,
+    calls_in,
+    counts_of,
+    leaves_of,
+    steps_in,
+)
 from archforge.interchange.decompile.tree import Source, steps_of
 from archforge.interchange.decompile.writing import body_lines, text_of
 from archforge.ir import TypedGraph
@@ -76,7 +84,7 @@ def _text(source: Source, title: str, blocks: Blocks) -> str:
         blocks.open(idle)
 
 
-def _idle(root: Sequence[TreeStep], blocks: Sequence[Block]) -> Block | None:
+def _idle(root: list[TreeStep], blocks: Sequence[Block]) -> Block | None:
     """The block without which the text would have the fewest lines, None if it needs all."""
     texts = (root, *(block.body for block in blocks))
     conditional = [id(b.steps[0]) for steps in texts for b in _conditional(steps) if len(b.steps) == 1]
@@ -93,10 +101,6 @@ def _idle(root: Sequence[TreeStep], blocks: Sequence[Block]) -> Block | None:
     return best
 
 
-def _conditional(steps: Sequence[TreeStep]) -> Iterator[TreeBranch]:
+def _conditional(steps: list[TreeStep]) -> Iterator[TreeBranch]:
     """The branches of steps that are there at times."""
-    for step in steps:
-        for branch in step.branches:
-            if step.form and branch is step.branches[step.optional]:
-                yield branch
-            yield from _conditional(branch.steps)
+    return (step.branches[step.optional] for step in steps_in(steps) if step.form and step.branches)

@@ -10,7 +10,7 @@ from typing import Any
 
 from archforge.interchange.decompile.generalise import Generalised, generalise, names_of
 from archforge.interchange.decompile.skeletons import cost, key_of
-from archforge.interchange.decompile.steps import FOR, TreeBranch, TreeStep, lists_of
+from archforge.interchange.decompile.steps import FOR, TreeBranch, TreeStep, steps_in
 from archforge.interchange.decompile.values import ABSENT, LEFT_OUT, Counted, Expression
 
 __all__ = ["looped"]
@@ -211,14 +211,10 @@ def _in_loops(
 
 def _skeleton(step: TreeStep) -> tuple[Any, int] | None:
     """The skeleton of a step in a loop, and the value that it reads; None for one that no loop holds."""
-    if step.shares or _holds_loop(step):
+    if step.shares or any(inner.kind == FOR for inner in steps_in([step])):
         return None
     key, reads = key_of([step])
     return ((key, step.times is not None, tuple(step.first)), reads[0]) if len(reads) == 1 else None
-
-
-def _holds_loop(step: TreeStep) -> bool:
-    return step.kind == FOR or any(_holds_loop(s) for branch in step.branches for s in branch.steps)
 
 
 def _turns(keys: Sequence[Any], is_alone: Sequence[bool], start: int, length: int, end: int) -> int:
@@ -255,7 +251,7 @@ def _saved(rows: Sequence[Sequence[TreeStep]], *, is_inner: bool) -> tuple[float
 
 def _words(rows: Sequence[Sequence[TreeStep]]) -> set[str]:
     """The names in the formulas of steps, which a column of that name would hide."""
-    steps = [step for row in rows for _, inner in lists_of(list(row)) for step in inner]
+    steps = [step for row in rows for step in steps_in(list(row))]
     values = [value for step in steps for value in (*step.args.values(), *step.first.values(), step.times)]
     formulas = [value.text for value in values if isinstance(value, Expression)]
     return {word for text in formulas for word in re.findall(r"\w+", text)}

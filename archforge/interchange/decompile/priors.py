@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from archforge.interchange.decompile.steps import LAYERS, TreeStep, layers_in, leaves_of, lists_of
+from archforge.interchange.decompile.steps import LAYERS, TreeStep, layers_in, leaves_of, steps_in
 from archforge.ops import all_ops
 from archforge.ops.activations import Activation
 
@@ -34,23 +34,21 @@ class Priors:
         """The values of the first layers, those that work on an input of the network."""
         found: set[int] = set()
         reached = set(range(inputs))
-        for _, steps in lists_of(self.root):
-            for step in steps:
-                if step.reads and step.reads[0] in reached:
-                    (found if step.kind in LAYERS else reached).add(step.value)
+        for step in steps_in(self.root):
+            if step.reads and step.reads[0] in reached:
+                (found if step.kind in LAYERS else reached).add(step.value)
         return found
 
     def _usual_start(self) -> frozenset[str]:
         """The ops that units begin with, seen in branches: norms or activations, or none of these."""
         votes: Counter[frozenset[str]] = Counter()
-        for _, steps in lists_of(self.root):
-            for step in steps:
-                for branch in step.branches:
-                    kind = branch.steps[0].kind if branch.steps else ""
-                    if kind in NORMS or kind in ACTIVATIONS:
-                        votes[NORMS if kind in NORMS else ACTIVATIONS] += 1
-                    elif kind in LAYERS:
-                        votes[frozenset()] += 1
+        for step in steps_in(self.root):
+            for branch in step.branches:
+                kind = branch.steps[0].kind if branch.steps else ""
+                if kind in NORMS or kind in ACTIVATIONS:
+                    votes[NORMS if kind in NORMS else ACTIVATIONS] += 1
+                elif kind in LAYERS:
+                    votes[frozenset()] += 1
         return votes.most_common(1)[0][0] if votes else frozenset()
 
     def allow_unit(self, pair: Sequence[TreeStep]) -> bool:

@@ -23,6 +23,7 @@ __all__ = [
     "layers_in",
     "leaves_of",
     "lists_of",
+    "steps_in",
 ]
 
 FOR = "for"  # the kind of a loop: its args are columns, its branch holds the steps
@@ -95,6 +96,12 @@ def lists_of(steps: list[TreeStep], source: int | None = None) -> Iterator[tuple
             yield from lists_of(branch.steps, branch.source)
 
 
+def steps_in(steps: list[TreeStep]) -> Iterator[TreeStep]:
+    """Steps of a list and of the branches in it."""
+    for _, listed in lists_of(steps):
+        yield from listed
+
+
 def leaves_of(step: TreeStep) -> Iterator[TreeStep]:
     """The uses of ops in a step, a merge behind its branches, in the order in which they are computed."""
     if step.items:
@@ -108,13 +115,9 @@ def leaves_of(step: TreeStep) -> Iterator[TreeStep]:
         yield step
 
 
-def calls_in(steps: Sequence[TreeStep]) -> Iterator[TreeStep]:
+def calls_in(steps: list[TreeStep]) -> Iterator[TreeStep]:
     """The calls of blocks in steps and their branches."""
-    for step in steps:
-        if not isinstance(step.kind, str):
-            yield step
-        for branch in step.branches:
-            yield from calls_in(branch.steps)
+    return (step for step in steps_in(steps) if not isinstance(step.kind, str))
 
 
 def layers_in(steps: Sequence[TreeStep]) -> int:

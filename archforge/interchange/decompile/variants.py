@@ -9,7 +9,15 @@ from typing import Any
 
 from archforge.interchange.decompile.priors import Priors
 from archforge.interchange.decompile.skeletons import key_of
-from archforge.interchange.decompile.steps import PROJECTION, SKIP, TreeBranch, TreeStep, layers_in, lists_of
+from archforge.interchange.decompile.steps import (
+    PROJECTION,
+    SKIP,
+    TreeBranch,
+    TreeStep,
+    layers_in,
+    lists_of,
+    steps_in,
+)
 from archforge.interchange.decompile.values import ABSENT
 
 __all__ = ["make_optional"]
@@ -35,15 +43,13 @@ class _Variants:
 
     def make(self) -> None:
         groups: dict[Any, list[TreeStep]] = {}
-        for _, steps in lists_of(self.root):
-            for step in steps:
-                if step.kind == "add" and len(step.branches) == 2 and not step.form:
-                    step.optional = int(
-                        layers_in(step.branches[0].steps) >= layers_in(step.branches[1].steps)
-                    )
-                    key, reads = key_of(_body(step).steps)
-                    if len(reads) == 1:
-                        groups.setdefault((key, step.optional), []).append(step)
+        for step in steps_in(self.root):
+            if step.kind == "add" and len(step.branches) == 2 and not step.form:
+                first, second = (layers_in(branch.steps) for branch in step.branches)
+                step.optional = int(first >= second)
+                key, reads = key_of(_body(step).steps)
+                if len(reads) == 1:
+                    groups.setdefault((key, step.optional), []).append(step)
         for (key, _), merges in groups.items():
             plain = [m for m in merges if not _other(m).steps and _starts(_body(m)) == {_other(m).source}]
             projected: dict[Any, list[TreeStep]] = {}

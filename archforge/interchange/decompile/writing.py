@@ -9,7 +9,7 @@ from typing import Any
 from archforge.interchange.decompile.decay import Depth
 from archforge.interchange.decompile.formulas import WIDTHS
 from archforge.interchange.decompile.skeletons import is_said
-from archforge.interchange.decompile.steps import FOR, PROJECTION, SKIP, Block, TreeBranch, TreeStep
+from archforge.interchange.decompile.steps import FOR, PROJECTION, SKIP, Block, TreeBranch, TreeStep, steps_in
 from archforge.interchange.decompile.tree import Source
 from archforge.interchange.decompile.values import ABSENT, REQUIRED, Counted, Expression, Mark
 from archforge.ops import op_class
@@ -28,7 +28,7 @@ ROW = WIDTH - 20  # of the columns of a loop
 Defaults = Mapping[str, Mapping[str, Any]]  # of attributes of ops
 
 
-def text_of(source: Source, title: str, root: Sequence[TreeStep], blocks: Sequence[Block]) -> str:
+def text_of(source: Source, title: str, root: list[TreeStep], blocks: Sequence[Block]) -> str:
     """The text of a spec. blocks: those that others call first."""
     names = list(source.typed.inputs)
     defaults = _defaults(source, [root, *(block.body for block in blocks)])
@@ -56,7 +56,7 @@ def text_of(source: Source, title: str, root: Sequence[TreeStep], blocks: Sequen
     return "\n".join(lines_of(mapping(document))) + "\n"
 
 
-def _defaults(source: Source, texts: Sequence[Sequence[TreeStep]]) -> Defaults:
+def _defaults(source: Source, texts: Sequence[list[TreeStep]]) -> Defaults:
     """Attributes that all ops of a kind have, and that several steps would say."""
     common: dict[str, dict[str, Any]] = {}
     for node in source.typed.nodes:
@@ -64,8 +64,9 @@ def _defaults(source: Source, texts: Sequence[Sequence[TreeStep]]) -> Defaults:
         common[node.op.kind] = {n: v for n, v in known.items() if repr(getattr(node.op, n)) == repr(v)}
     said: Counter[tuple[str, str]] = Counter()
     for steps in texts:
-        for step in _ops(steps):
-            said.update((str(step.kind), n) for n, v in step.args.items() if is_said(step, n, v))
+        for step in steps_in(steps):
+            if isinstance(step.kind, str) and step.kind != FOR:
+                said.update((step.kind, n) for n, v in step.args.items() if is_said(step, n, v))
     chosen = {
         kind: {
             n: v
@@ -76,14 +77,6 @@ def _defaults(source: Source, texts: Sequence[Sequence[TreeStep]]) -> Defaults:
         if op_class(kind).arity is not None
     }
     return {kind: values for kind, values in chosen.items() if values}
-
-
-def _ops(steps: Sequence[TreeStep]) -> Iterator[TreeStep]:
-    for step in steps:
-        if isinstance(step.kind, str) and step.kind != FOR:
-            yield step
-        for branch in step.branches:
-            yield from _ops(branch.steps)
 
 
 def _block(block: Block, blocks: set[str], defaults: Defaults) -> Part:
