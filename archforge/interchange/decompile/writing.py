@@ -80,13 +80,9 @@ def _defaults(source: Source, texts: Sequence[list[TreeStep]]) -> Defaults:
 
 
 def _block(block: Block, blocks: set[str], defaults: Defaults) -> Part:
-    call = block.calls[0]
-    others = _argument_names(block)
-    values = {call.reads[0]: "input"} | dict(zip(call.reads[1:], others, strict=True))
-    writer = _Writer(values, {*blocks, *block.parameters, *others}, defaults)
-    steps, _ = writer.all_steps(block.body, call.reads[0])
+    steps = _body(block, blocks, defaults)
     declared = {name: _declared(block, name) for name in block.parameters}
-    declared |= {name: written("tensor") for name in others}
+    declared |= {name: written("tensor") for name in _argument_names(block)}
     entries: dict[str, Part] = {"args": mapping(declared, flow=True)} if declared else {}
     short = flow_list(steps)
     if not declared and all(isinstance(step, Atom) for step in steps) and len(short.inline or "") < SHORT:
@@ -94,12 +90,18 @@ def _block(block: Block, blocks: set[str], defaults: Defaults) -> Part:
     return mapping(entries | {"body": on_lines(steps)})
 
 
+def _body(block: Block, blocks: set[str], defaults: Defaults) -> list[Part]:
+    """The steps of a block."""
+    reads, others = block.calls[0].reads, _argument_names(block)
+    values = dict(zip(reads, ["input", *others], strict=True))
+    writer = _Writer(values, {*blocks, *block.parameters, *others}, defaults)
+    steps, _ = writer.all_steps(block.body, reads[0])
+    return steps
+
+
 def body_lines(block: Block) -> int:
     """The number of lines that the steps of a block take."""
-    call = block.calls[0]
-    values = dict(zip(call.reads, ["input", *_argument_names(block)], strict=True))
-    steps, _ = _Writer(values, set(), {}).all_steps(block.body, call.reads[0])
-    return len(lines_of(on_lines(steps)))
+    return len(lines_of(on_lines(_body(block, set(), {}))))
 
 
 def _argument_names(block: Block) -> list[str]:
