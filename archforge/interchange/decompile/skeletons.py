@@ -9,6 +9,7 @@ from typing import Any
 from archforge.interchange.decompile.steps import FOR, TreeBranch, TreeStep
 from archforge.interchange.decompile.values import Expression, Mark
 from archforge.ops import op_class
+from archforge.spec.printing.graph_steps import is_default
 
 __all__ = ["cost", "is_depthwise", "is_said", "key_of"]
 
@@ -34,8 +35,7 @@ def is_said(step: TreeStep, name: str, value: Any) -> bool:
     if not isinstance(step.kind, str):
         parameter = step.kind.parameters.get(name)
         return parameter is None or repr(parameter.default) != repr(value)
-    field = op_class(step.kind).model_fields[name]
-    return field.is_required() or repr(field.default) != repr(value)
+    return not is_default(op_class(step.kind), name, value)
 
 
 def is_depthwise(step: TreeStep) -> bool:

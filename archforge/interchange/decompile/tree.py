@@ -17,10 +17,9 @@ from itertools import pairwise
 from archforge.interchange.decompile.decay import decay_of
 from archforge.interchange.decompile.steps import TreeBranch, TreeStep
 from archforge.ir import TypedGraph
+from archforge.spec.printing.graph_steps import MAX_NESTING
 
 __all__ = ["Source", "steps_of"]
-
-MAX_NESTING = 3  # merges inside branches of each other; beyond that, taps are easier to follow
 
 
 class Source:

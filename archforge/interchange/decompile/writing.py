@@ -13,8 +13,9 @@ from archforge.interchange.decompile.steps import FOR, PROJECTION, SKIP, Block, 
 from archforge.interchange.decompile.tree import Source
 from archforge.interchange.decompile.values import ABSENT, REQUIRED, Counted, Expression, Mark
 from archforge.ops import op_class
+from archforge.spec.printing.graph import head_of
 from archforge.spec.printing.graph_steps import block as on_lines
-from archforge.spec.printing.graph_steps import flow_list, mapping
+from archforge.spec.printing.graph_steps import flow_list, mapping, may_be_bare
 from archforge.spec.printing.layout import WIDTH, Atom, Collection, Part, lines_of, written
 from archforge.spec.syntax.reserved_names import can_be_named
 
@@ -36,12 +37,7 @@ def text_of(source: Source, title: str, root: list[TreeStep], blocks: Sequence[B
     ends = {name: source.numbers[value] for name, value in source.typed.outputs.items()}
     writer = _Writer(dict(enumerate(names)), taken, defaults, ends)
     steps, outputs = writer.all_steps(root, source.current)
-    shapes = {name: flow_list(written(n) for n in type.shape) for name, type in source.typed.inputs.items()}
-    document: dict[str, Part] = {
-        "archforge": written(1),
-        "title": written(title),
-        "input": mapping(shapes, flow=True) if source.current is None else shapes["input"],
-    }
+    document = head_of(source.typed, title)
     if defaults:
         given = {
             kind: mapping({n: _value(v) for n, v in values.items()}, flow=True)
@@ -324,9 +320,8 @@ def _start(branch: TreeBranch) -> int:
 
 
 def _may_be_bare(step: TreeStep, name: str) -> bool:
-    """True if the only argument needs no name: nobody asks what the number of `conv: 64` is."""
+    """True if the only argument of a step needs no name."""
     if isinstance(step.kind, str):
-        fields = op_class(step.kind).model_fields
-        return next(iter(fields)) == name and fields[name].is_required()
+        return may_be_bare(op_class(step.kind), name)
     first = next(iter(step.kind.parameters.values()), None)
     return first is not None and first.name == name and first.attribute in WIDTHS

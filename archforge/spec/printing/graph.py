@@ -16,7 +16,7 @@ from archforge.spec.printing.layout import Atom, Collection, Part, lines_of, wri
 from archforge.spec.resolve.library import Library
 from archforge.spec.resolve.resolve import resolve
 
-__all__ = ["print_graph"]
+__all__ = ["head_of", "print_graph"]
 
 
 def print_graph(typed: TypedGraph, title: str) -> str:
@@ -62,14 +62,18 @@ def _document(typed: TypedGraph, title: str) -> Collection:
     taps = tap_names([value for value in draft.read if value not in inputs], inputs)
     writer = StepWriter(inputs, taps)
     steps, outputs = list(writer.steps(runs, current)), _outputs(typed, last, writer)
+    document = {**head_of(typed, title), "graph": block(steps)}
+    return mapping(document | ({"outputs": mapping(outputs)} if outputs else {}))
+
+
+def head_of(typed: TypedGraph, title: str) -> dict[str, Part]:
+    """The entries of a spec in front of those that say its graph."""
     shapes = {name: flow_list(written(n) for n in type.shape) for name, type in typed.inputs.items()}
-    document: dict[str, Part] = {
+    return {
         "archforge": written(1),
         "title": written(title),
-        "input": mapping(shapes, flow=True) if current is None else shapes["input"],
-        "graph": block(steps),
+        "input": shapes["input"] if list(shapes) == ["input"] else mapping(shapes, flow=True),
     }
-    return mapping(document | ({"outputs": mapping(outputs)} if outputs else {}))
 
 
 def _outputs(typed: TypedGraph, last: str | None, writer: StepWriter) -> dict[str, Part]:

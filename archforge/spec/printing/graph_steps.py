@@ -13,7 +13,18 @@ from archforge.spec.printing.graph_names import Leaf, NamedSteps
 from archforge.spec.printing.layout import Atom, Child, Collection, Part, written
 from archforge.spec.syntax.reserved_names import can_be_named
 
-__all__ = ["Run", "StepWriter", "block", "flow_list", "mapping", "runs_of", "tap_names"]
+__all__ = [
+    "MAX_NESTING",
+    "Run",
+    "StepWriter",
+    "block",
+    "flow_list",
+    "is_default",
+    "mapping",
+    "may_be_bare",
+    "runs_of",
+    "tap_names",
+]
 
 MAX_NESTING = 3  # merges inside branches of each other; beyond that, taps are easier to follow
 
@@ -169,8 +180,8 @@ def _call(op: Op, modifiers: dict[str, Part]) -> Part:
     given = _attributes(op)
     arguments: Part = mapping(given, flow=True)
     first = next(iter(given), "")
-    if len(given) == 1 and type(op).model_fields[first].is_required() and op.attribute_names()[0] == first:
-        arguments = given[first]  # what nobody asks the name of: `conv: 64`
+    if len(given) == 1 and may_be_bare(type(op), first):
+        arguments = given[first]
     if not given and not modifiers:
         return written(op.kind)
     return mapping({op.kind: arguments, **modifiers}, flow=bool(modifiers))
@@ -179,13 +190,22 @@ def _call(op: Op, modifiers: dict[str, Part]) -> Part:
 def _attributes(op: Op) -> dict[str, Part]:
     """The attributes of an op that are not its defaults."""
     return {
-        name: _value(value) for name, value in op.attributes().items() if not _is_default(op, name, value)
+        name: _value(value)
+        for name, value in op.attributes().items()
+        if not is_default(type(op), name, value)
     }
 
 
-def _is_default(op: Op, name: str, value: Any) -> bool:
-    field = type(op).model_fields[name]
+def is_default(op: type[Op], name: str, value: Any) -> bool:
+    """True for the value that an attribute of an op has by itself."""
+    field = op.model_fields[name]
     return not field.is_required() and repr(field.default) == repr(value)
+
+
+def may_be_bare(op: type[Op], name: str) -> bool:
+    """True for an attribute that needs no name where it is the only one: nobody asks what the number of
+    `conv: 64` is."""
+    return op.model_fields[name].is_required() and op.attribute_names()[0] == name
 
 
 def _value(value: Any) -> Part:
