@@ -673,8 +673,8 @@ def export(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImportedSpec:
-    """A file of another format as a spec. ops: how many the file has. check: its layers held against the
-    file, None where nothing here runs it, for the `reason`. is_like: the zoo's networks that it is."""
+    """A file of another format as a spec. check: its layers held against the file, None where nothing here
+    runs it, for the `reason`. is_like: the zoo's networks that it is."""
 
     imported: Imported
     spec: WrittenSpec
@@ -690,8 +690,7 @@ def import_file(path: str | Path, *, shapes: Mapping[str, tuple[int, ...]] | Non
     read again, and compared with the file layer by layer on a random image.
 
     shapes: of inputs whose extents the file leaves open, without the batch; that of the only one under no
-    name.
-    Raises `DiagnosticError` with all that cannot be said.
+    name. Raises `DiagnosticError` with all that cannot be said.
     """
     from hashlib import file_digest
 
@@ -719,10 +718,7 @@ def import_file(path: str | Path, *, shapes: Mapping[str, tuple[int, ...]] | Non
     if check is not None and check.first is not None:
         layer, deviation = check.first
         message = f"the layer {layer!r} of {path} was imported as one that deviates by {deviation:.1e}"
-        fail(
-            "E0805",
-            message,
-            help="nothing is written: this is a mistake of archforge, or of the file's runtime",
-        )
+        help = "nothing is written: this is a mistake of archforge, or of the file's runtime"
+        fail("E0805", message, help=help)
     is_like = tuple(zoo_matches(imported.graph))
     return ImportedSpec(imported, spec, analyse(open_spec(spec.text)), check, run.by, reason, is_like)
