@@ -87,8 +87,7 @@ def _report(made: driver.ImportedSpec) -> Iterator[str]:
     """Lines with the facts that a user wants first."""
     counts, network = made.network.counts, made.imported
     yield f"ops         {network.nodes_in_file:,} in the file, {len(network.graph.nodes):,} in the spec"
-    lines = len(made.spec.text.splitlines())
-    parts = ((lines, "line"), (made.spec.blocks, "block"), (made.spec.loops, "loop"))
+    parts = ((made.spec.lines, "line"), (made.spec.blocks, "block"), (made.spec.loops, "loop"))
     yield f"spec        {', '.join(counted(number, word) for number, word in parts)}"
     yield f"parameters  {counts.params:,}, and {counts.buffers:,} in buffers"
     if made.check is not None:
@@ -110,7 +109,7 @@ def _facts(made: driver.ImportedSpec, file: str, written: list[str], *, is_print
         "file": file,
         "written": written,
         "ops": {"file": made.imported.nodes_in_file, "spec": len(made.imported.graph.nodes)},
-        "lines": len(made.spec.text.splitlines()),
+        "lines": made.spec.lines,
         "blocks": made.spec.blocks,
         "loops": made.spec.loops,
         "params": made.network.counts.params,

@@ -26,6 +26,11 @@ class WrittenSpec:
     blocks: int
     loops: int
 
+    @property
+    def lines(self) -> int:
+        """Lines of the text."""
+        return len(self.text.splitlines())
+
 
 def written_spec(imported: Imported, title: str, remark: str) -> WrittenSpec:
     """The spec of an imported network, as short as it was found. remark: a line that stands above it. Raises
