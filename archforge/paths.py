@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any, TypeGuard
 
-__all__ = ["as_text", "is_file", "is_folder", "is_name", "is_there", "resolved"]
+__all__ = ["as_text", "is_file", "is_folder", "is_name", "is_there", "resolved", "within"]
 
 
 def as_text(path: str | Path) -> str:
@@ -41,3 +41,13 @@ def resolved(path: Path) -> Path:
     """The absolute path without links. Raises OSError or ValueError where none can be told: the working
     folder was deleted, the name holds a NUL."""
     return Path(os.path.realpath(path))
+
+
+def within(folder: Path, name: str) -> Path | None:
+    """The absolute path without links of a file in a folder or below it, by its name from there; None where
+    that is elsewhere, or the folder itself."""
+    try:
+        place, file = resolved(folder), resolved(folder / name)
+    except (OSError, ValueError):
+        return None
+    return file if place in file.parents else None

@@ -449,6 +449,7 @@ SMALL = HEAD.format(opset=13) + "model (float[1, 2] x) => (float[1, 3] y) { y = 
         ("../data.bin", 0, 24, "lies in '../data.bin', outside of the file's folder"),
         ("/etc/passwd", 0, 24, "lies in '/etc/passwd', outside of the file's folder"),
         ("", 0, 24, "lies in '', outside of the file's folder"),
+        ("a\0b", 0, 24, "lies in 'a\\x00b', outside of the file's folder"),
         ("link.bin", 0, 24, "lies in 'link.bin', outside of the file's folder"),
         ("data.bin", 8, 24, "takes 24 bytes, and 'data.bin' does not have them at 8"),
         ("data.bin", 0, 16, "takes 24 bytes, and 'data.bin' does not have them at 0"),

@@ -15,6 +15,7 @@ from archforge.data.mapped_arrays import Elements, mapped_array
 from archforge.data.opened_files import opened
 from archforge.data.stored_arrays import FileVersion, StoredArray
 from archforge.ops.lazy_numpy import np
+from archforge.paths import within
 
 __all__ = ["read_onnx"]
 
@@ -133,10 +134,10 @@ def _external(
     name: str, shape: tuple[int, ...], elements: Elements, places: dict[str, str], version: FileVersion
 ) -> StoredArray:
     """An array in a file of its own, beside the model."""
-    folder = version.path.parent
-    beside = folder / places.get("location", "")
-    if folder.resolve() not in beside.resolve().parents:
-        raise ValueError(f"`{name}` is said to be in {places.get('location')!r}, which is out of its folder")
+    folder, location = version.path.parent, places.get("location", "")
+    if within(folder, location) is None:
+        raise ValueError(f"`{name}` is said to be in {location!r}, which is out of its folder")
+    beside = folder / location
     begin = int(places.get("offset") or 0)
     with opened(beside, "file of ONNX's weights", is_known=True) as file:
         other = FileVersion.of(file, beside, "file of ONNX's weights")

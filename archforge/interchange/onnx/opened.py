@@ -18,6 +18,7 @@ from archforge.errors import fail
 from archforge.interchange.onnx.package import onnx_package
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
+from archforge.paths import within
 
 __all__ = ["Extent", "GraphInFile", "NodeInFile", "OnnxSource", "nodes_within", "open_onnx"]
 
@@ -157,9 +158,8 @@ class _FileReader:
         """The elements of an array in a file beside, mapped, not read."""
         entries = {entry.key: entry.value for entry in tensor.external_data}
         location, length = entries.get("location", ""), math.prod(shape) * dtype.itemsize
-        folder = self.path.parent.resolve()
-        file = (folder / location).resolve()
-        if not location or Path(location).is_absolute() or not file.is_relative_to(folder) or file == folder:
+        file = within(self.path.parent, location)
+        if file is None or Path(location).is_absolute():
             fail("E0801", f"the {where} lies in {location!r}, outside of the file's folder")
         try:
             offset, said = int(entries.get("offset", 0)), int(entries.get("length", length))
