@@ -88,8 +88,7 @@ def read_graph(source: OnnxSource, name: str, shapes: Mapping[str, tuple[int, ..
     shapes: of inputs, the batch left out, where the file leaves extents open. Raises E0801 for an input that
     is none of ours and E0804 with all that cannot be said, each with its count and first place.
     """
-    reader = _OnnxGraphReader(source, name)
-    return reader.imported(shapes)
+    return _OnnxGraphReader(source, name).imported(shapes)
 
 
 class _OnnxGraphReader:
@@ -99,7 +98,6 @@ class _OnnxGraphReader:
         self.source, self.name = source, name
         self.known: dict[str, _Value] = {}
         self.inputs: dict[str, TensorType] = {}
-        self.input_axes: dict[str, tuple[int, ...]] = {}
         self.nodes: list[Node] = []
         self.types: dict[str, TensorType] = {}
         self.arrays: dict[str, Array] = {}
@@ -127,9 +125,9 @@ class _OnnxGraphReader:
 
     def _notes(self) -> Iterator[str]:
         """Remarks on the file that its user should know."""
-        turned = [name for name, axes in self.input_axes.items() if list(axes) != sorted(axes)]
-        for name in turned:
-            yield f"`{name}` has its channels last in the file, and first here"
+        for name, type_ in self.inputs.items():
+            if self.origins[name].axes != tuple(range(len(type_.shape) + 1)):
+                yield f"`{name}` has its channels last in the file, and first here"
         folded = sum(op.kind == "conv" and self._is_folded(names) for op, names in self.layers)
         if folded:
             what = f"{folded} convolutions have weights that torch's exporter computed"
@@ -165,7 +163,6 @@ class _OnnxGraphReader:
                 type_ = TensorType((shape[-1], *shape[:-1]))
                 order = (0, *range(2, len(shape) + 1), 1)
             self.inputs[value] = self.types[value] = type_
-            self.input_axes[value] = order
             self.known[name] = _Flow(value, type_, order)
             self.origins[value] = Origin(name, order)
         if found:
@@ -227,7 +224,7 @@ class _OnnxGraphReader:
             stretch = slice(node.attributes.get("start", 0), node.attributes.get("end"))
             return [_FixedValue(np.asarray(first.shape[stretch], np.int64))]
         if all(value is None or isinstance(value, _FixedValue) for value in inputs):
-            return self._computed(given, inputs)
+            return self._computed(node)
         if node.op in _SAME and isinstance(first, _Flow):
             if node.op == "Cast" and node.attributes.get("to") not in _FLOATS:
                 raise Unsupported("to a type other than floats")
@@ -258,9 +255,8 @@ class _OnnxGraphReader:
         self._walk(branch, _live(branch))
         return [self.known[name] for name in branch.outputs]
 
-    def _computed(self, given: ModernNode, inputs: Sequence[_Value | None]) -> Sequence[_Value]:
+    def _computed(self, node: NodeInFile) -> Sequence[_Value]:
         """A node of constants, by onnx's reference evaluator, in the version of the file."""
-        node = given.node
         arrays = {
             name: value.array
             for name, value in zip(node.inputs, (self._value(i) for i in node.inputs), strict=True)
@@ -290,8 +286,7 @@ class _OnnxGraphReader:
         }
         shapes = tuple(None if v is None or isinstance(v, _Lost) else v.shape for v in inputs)
         asked = tuple(bool(name) for name in node.outputs)
-        attributes = dict(given.attributes)
-        onnx_node = OnnxNode(attributes, shapes, asked, known, seen, self.source.opset)
+        onnx_node = OnnxNode(given.attributes, shapes, asked, known, seen, self.source.opset)
         translations = translations_of(node.op, onnx_node)
         if any(isinstance(t.ops[0], AddAlong | MultiplyAlong) and t.ops[0].axis for t in translations):
             ours = [self._ours(value) if isinstance(value, _Flow) else value for value in inputs]
