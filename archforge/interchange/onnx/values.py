@@ -1,0 +1,136 @@
+"""Values that names of a file stand for while it is read, and the ops that only see one in another way."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from archforge.interchange.onnx.nodes import Axes
+from archforge.interchange.onnx.versions import ModernNode
+from archforge.interchange.unsupported import Unsupported
+from archforge.ir import TensorType
+from archforge.ops.base import Array
+
+__all__ = ["MOVES", "FixedValue", "Flow", "Lost", "Value", "array_of", "common_axes", "own_axes"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FixedValue:
+    """A value that does not depend on the inputs. name: of the stored array that it is, if it is one."""
+
+    array: Array
+    name: str = ""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.array.shape
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Flow:
+    """A value of ours as the file sees it: `axes` has for each of its axes that of ours."""
+
+    value: str
+    type: TensorType
+    axes: Axes
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.extent(axis) for axis in self.axes)
+
+    def extent(self, axis: int | None) -> int:
+        """The extent along one of our axes; the batch is one image."""
+        return self.type.shape[axis - 1] if axis else 1
+
+    @property
+    def is_ours(self) -> bool:
+        return self.axes == own_axes(self.type)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lost:
+    """A value behind an op that cannot be said."""
+
+
+Value = FixedValue | Flow | Lost
+
+
+def own_axes(type_: TensorType) -> tuple[int, ...]:
+    """Our axes of a value in their own order, the batch first."""
+    return tuple(range(len(type_.shape) + 1))
+
+
+def array_of(value: Value | None) -> Array | None:
+    """The array of a value that depends on no input; None for any other."""
+    return value.array if isinstance(value, FixedValue) else None
+
+
+def common_axes(flows: Sequence[Flow]) -> Axes | None:
+    """The axes by which all values are seen, ONNX aligning them at the last one; None if they differ."""
+    rank = max(len(flow.axes) for flow in flows)
+    joint: list[int | None] = [None] * rank
+    for flow in flows:
+        for place, axis in enumerate(flow.axes, rank - len(flow.axes)):
+            if axis is not None and joint[place] not in (None, axis):
+                return None
+            joint[place] = joint[place] if axis is None else axis
+    named = [axis for axis in joint if axis is not None]
+    return tuple(joint) if len(named) == len(set(named)) else None
+
+
+def _transposed(flow: Flow, node: ModernNode, arrays: Sequence[Array | None]) -> Flow:
+    order = node.attributes.get("perm") or range(len(flow.axes))[::-1]
+    return replace(flow, axes=tuple(flow.axes[axis] for axis in order))
+
+
+def _squeezed(flow: Flow, node: ModernNode, arrays: Sequence[Array | None]) -> Flow:
+    given = arrays[1] if len(arrays) > 1 else None
+    shape = flow.shape
+    gone = (
+        {int(a) % len(shape) for a in given}
+        if given is not None
+        else {a for a, n in enumerate(shape) if n == 1 and flow.axes[a] != 0}
+    )
+    if any(shape[axis] != 1 for axis in gone):
+        raise Unsupported("an axis of an extent other than 1")
+    return replace(flow, axes=tuple(axis for place, axis in enumerate(flow.axes) if place not in gone))
+
+
+def _unsqueezed(flow: Flow, node: ModernNode, arrays: Sequence[Array | None]) -> Flow:
+    given = arrays[1] if len(arrays) > 1 else None
+    if given is None:
+        raise Unsupported("axes that another node computes")
+    rank = len(flow.axes) + len(given)
+    added = {int(axis) % rank for axis in given}
+    supply = iter(flow.axes)
+    return replace(flow, axes=tuple(None if place in added else next(supply) for place in range(rank)))
+
+
+def _reshaped(flow: Flow, node: ModernNode, arrays: Sequence[Array | None]) -> Flow | None:
+    """Another view where only axes of extent 1 come or go, and the order is not ours already; else None."""
+    given = arrays[1]
+    if given is None or flow.is_ours:
+        return None
+    old = flow.shape
+    zeros = not node.attributes.get("allowzero", 0)
+    new = [old[i] if n == 0 and zeros else int(n) for i, n in enumerate(given)]
+    known = math.prod(n for n in new if n != -1)
+    new = [math.prod(old) // known if n == -1 else n for n in new]
+    if [n for n in new if n != 1] != [n for n in old if n != 1]:
+        return None
+    wide = iter([axis for axis, n in zip(flow.axes, old, strict=True) if n != 1])
+    # The batch, of one image, stays where it was in front.
+    front = flow.axes[:1] == (0,) and new[:1] == [1]
+    axes = [next(wide) if n != 1 else None for n in new]
+    if not front:
+        return None
+    return replace(flow, axes=(0, *axes[1:]))
+
+
+MOVES: Mapping[str, Callable[[Flow, ModernNode, Sequence[Array | None]], Flow | None]] = {
+    "Reshape": _reshaped,
+    "Squeeze": _squeezed,
+    "Transpose": _transposed,
+    "Unsqueeze": _unsqueezed,
+}
