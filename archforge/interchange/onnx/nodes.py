@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -23,6 +24,7 @@ __all__ = [
     "bound_op",
     "number",
     "require",
+    "reshaped",
 ]
 
 OPSET = 22  # of the nodes that are written; those of other versions are read in its form
@@ -152,3 +154,12 @@ def require(condition: bool, reason: str) -> None:
     """Raises `Unsupported` for the reason unless the condition holds."""
     if not condition:
         raise Unsupported(reason)
+
+
+def reshaped(shape: OnnxShape, given: Array, attributes: Mapping[str, Any]) -> OnnxShape:
+    """The shape that a `Reshape` to the numbers in `given` makes of another: a 0 is the extent there, unless
+    an attribute says no, and -1 what is left."""
+    zeros = not attributes.get("allowzero", 0)
+    extents = [shape[axis] if n == 0 and zeros else int(n) for axis, n in enumerate(given)]
+    known = math.prod(n for n in extents if n != -1)
+    return tuple(math.prod(shape) // known if n == -1 else n for n in extents)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from archforge.interchange.onnx.nodes import Axes
+from archforge.interchange.onnx.nodes import Axes, reshaped
 from archforge.interchange.onnx.versions import ModernNode
 from archforge.interchange.unsupported import Unsupported
 from archforge.ir import TensorType
@@ -113,19 +112,12 @@ def _reshaped(flow: Flow, node: ModernNode, arrays: Sequence[Array | None]) -> F
     if given is None or flow.is_ours:
         return None
     old = flow.shape
-    zeros = not node.attributes.get("allowzero", 0)
-    new = [old[i] if n == 0 and zeros else int(n) for i, n in enumerate(given)]
-    known = math.prod(n for n in new if n != -1)
-    new = [math.prod(old) // known if n == -1 else n for n in new]
-    if [n for n in new if n != 1] != [n for n in old if n != 1]:
+    new = reshaped(old, given, node.attributes)
+    stays = flow.axes[:1] == (0,) and new[:1] == (1,)  # the batch of one image, in front
+    if not stays or [n for n in new if n != 1] != [n for n in old if n != 1]:
         return None
     wide = iter([axis for axis, n in zip(flow.axes, old, strict=True) if n != 1])
-    # The batch, of one image, stays where it was in front.
-    front = flow.axes[:1] == (0,) and new[:1] == [1]
-    axes = [next(wide) if n != 1 else None for n in new]
-    if not front:
-        return None
-    return replace(flow, axes=(0, *axes[1:]))
+    return replace(flow, axes=(0, *(next(wide) if n != 1 else None for n in new[1:])))
 
 
 MOVES: Mapping[str, Callable[[Flow, ModernNode, Sequence[Array | None]], Flow | None]] = {

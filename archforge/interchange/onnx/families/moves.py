@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
-from archforge.interchange.onnx.nodes import OnnxNode, OnnxOp, OnnxTranslation, bound_op, number, require
+from archforge.interchange.onnx.nodes import (
+    OnnxNode,
+    OnnxOp,
+    OnnxTranslation,
+    bound_op,
+    number,
+    require,
+    reshaped,
+)
 from archforge.interchange.onnx.writing import OnnxUse, Write, around_map
 from archforge.ops.base import per_axis
 from archforge.ops.lazy_numpy import np
@@ -26,13 +33,9 @@ def _flatten(node: OnnxNode) -> list[OnnxTranslation]:
 
 def _reshape(node: OnnxNode) -> list[OnnxTranslation]:
     """The batch, one image in a network, has to stay in front."""
-    given = node.weight(1)
-    zeros = not node.attributes.get("allowzero", 0)
-    shape = tuple(node.x[i] if n == 0 and zeros else int(n) for i, n in enumerate(given))
+    shape = reshaped(node.x, node.weight(1), node.attributes)
     if node.axes is None:
         return [OnnxTranslation((bound_op("reshape", shape=shape),))]
-    known = math.prod(n for n in shape if n != -1)
-    shape = tuple(math.prod(node.x) // known if n == -1 else n for n in shape)
     require(shape[:1] == (1,), "a shape without the batch in front")
     op = bound_op("flatten") if len(shape) == 2 else bound_op("reshape", shape=shape[1:])
     return [OnnxTranslation((op,), is_batched=True)]
