@@ -196,15 +196,14 @@ def compared_values(
     unmatched: list[str] = []
     for name in order:
         if name in there.values and name in here:
-            found = deviation(name, here[name], there.values[name])
-            is_equal = found.distance <= tolerance
-            if (
-                is_equal
-                or name in nodes
-                or (found.compared and not _is_among(here, there.values[name], tolerance))
-            ):
+            wanted = there.values[name]
+            found = deviation(name, here[name], wanted)
+            is_layer = found.distance <= tolerance or name in nodes
+            if not is_layer and _is_among(here, wanted, tolerance):
+                continue
+            if is_layer or found.compared:
                 layers.append(found)
-            elif not found.compared and not _is_among(here, there.values[name], tolerance):
+            else:
                 unmatched.append(name)
     unmatched += (n for n, value in there.unknown.items() if not _is_among(here, value, tolerance))
     return tuple(layers), tuple(unmatched)
