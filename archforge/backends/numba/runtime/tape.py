@@ -122,7 +122,7 @@ class TapeValue:
 @dataclass(frozen=True, slots=True)
 class TapeCall:
     """A call of machine code for the plan's step that makes the value `step`: `units` calls of a unit, with
-    the fields of its record, which are numbers, places, arrays, or functions for their addresses."""
+    the fields of its record, numbers, places, arrays, or functions for their addresses; others are 0."""
 
     step: str
     unit: UnitRecipe

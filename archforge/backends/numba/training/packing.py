@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -28,7 +28,6 @@ __all__ = [
     "packed_weights",
 ]
 
-NO_SQUARES: Mapping[str, Any] = dict.fromkeys(("squares", "order", "turn", "square_step", "reads_beyond"), 0)
 PACKING_UNIT, TRANSFORMING = UnitRecipe("weight_packing", "pack"), UnitRecipe("weight_packing", "transform")
 
 
@@ -105,15 +104,15 @@ def packed_bias(tape: Tape, layout: WeightLayout, bias: Array | None) -> PackedP
     return _packed(tape, one, DenseWeights(bias, layout.outputs * FLOAT, FLOAT, 0, (0,)), 1, 1)
 
 
-def dense_squares(places: int, depth: int) -> dict[str, Any]:
+def dense_squares(places: int, depth: int, to: Literal["vectors", "rows"]) -> dict[str, Any]:
     """The fields for squares of dense weights whose channels in and places lie side by side, [channel in]
     [place], between which and vectors [place][channel in] they are turned; none where squares do not fit."""
     lanes = machine().lanes
     if depth * places % lanes:
-        return {"squares": 0, "order": 0}
+        return {}
     order = aligned((depth, places), np.int64)
     order[:] = _vectors(places, depth)
-    return {"squares": order.size // lanes, "order": order}
+    return {"squares": order.size // lanes, "order": order, "turn": TurnedSquare(lanes, to)}
 
 
 def _vectors(places: int, depth: int) -> Any:
@@ -121,22 +120,21 @@ def _vectors(places: int, depth: int) -> Any:
     return np.arange(places) * depth + np.arange(depth)[:, None]
 
 
-def _squares(dense: DenseWeights, depth: int) -> Mapping[str, Any]:
+def _squares(dense: DenseWeights, depth: int) -> dict[str, Any]:
     """The fields of PACKING for squares of dense weights: of channels in and places that lie side by side, or
-    else of the places between each channel in and some channels out."""
+    else of the places between each channel in and some channels out; none where neither fits."""
     lanes, places = machine().lanes, len(dense.places)
-    turn = TurnedSquare(lanes, "vectors")
     are_dense = dense.channel_in == places * FLOAT and dense.places == tuple(
         range(0, dense.channel_in, FLOAT)
     )
-    if are_dense and (squares := dense_squares(places, depth))["squares"]:
-        return {**squares, "turn": turn, "square_step": machine().vector, "reads_beyond": 0}
+    if are_dense and (squares := dense_squares(places, depth, "vectors")):
+        return {**squares, "square_step": machine().vector}
     if places < lanes // 4 or max(dense.places) >= machine().vector:
-        return NO_SQUARES
+        return {}
     order = aligned((depth, lanes), np.int64)
     order[:] = -1
     order[:, [offset // FLOAT for offset in dense.places]] = _vectors(places, depth)
-    fields = {"squares": depth, "order": order, "turn": turn}
+    fields = {"squares": depth, "order": order, "turn": TurnedSquare(lanes, "vectors")}
     return {**fields, "square_step": dense.channel_in, "reads_beyond": 1}
 
 
@@ -165,6 +163,7 @@ def _packed(tape: Tape, layout: WeightLayout, dense: DenseWeights, planes: int, 
         "block_weight": block,
         "out": out,
     }
-    fields |= _squares(dense, depth) if layout.combined == 1 else NO_SQUARES
+    if layout.combined == 1:
+        fields |= _squares(dense, depth)
     tape.call(PACKING_UNIT, PACKING, fields, layout.groups * layout.panels * planes)
     return out

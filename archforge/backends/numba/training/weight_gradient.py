@@ -14,7 +14,6 @@ from archforge.backends.numba.families.map_pixels import MapPixels
 from archforge.backends.numba.families.weight_layout import WeightLayout
 from archforge.backends.numba.families.window_2d import Window2d
 from archforge.backends.numba.microkernels.outer_products import ChannelProduct, OuterProduct
-from archforge.backends.numba.microkernels.turned_squares import TurnedSquare
 from archforge.backends.numba.runtime.records import OUTER, merged
 from archforge.backends.numba.runtime.tape import Tape, TapeValue, aligned
 from archforge.backends.numba.runtime.unit_recipe import UnitRecipe
@@ -47,9 +46,7 @@ def weight_gradient(
     row = layout.inputs // layout.combined * places * FLOAT  # bytes of the weights of a channel out
     strides = {"out_plane": depth * places * FLOAT, "out_in": places * FLOAT, "out_place": FLOAT}
     inputs = layout.inputs
-    squares: dict[str, Any] = {"squares": 0, "order": 0}
-    if layout.combined == 1 and not plain:
-        squares = dense_squares(places, depth)
+    squares = dense_squares(places, depth, "rows") if layout.combined == 1 and not plain else {}
     if plain:  # columns of the kernel stand for channels in, a channel of the map for a plane
         places, depth = window.kernel
         planes, inputs = x.channels, x.channels * depth
@@ -60,7 +57,7 @@ def weight_gradient(
         {"panels": -(-blocks // panel), "panel_blocks": panel, "blocks": blocks},
         {"out_group": layout.outputs // layout.combined * row, "out_out": row},
         strides,
-        {**squares, "turn": TurnedSquare(machine().lanes, "rows")},
+        squares,
         _tables(panel, blocks % panel, {min(depth, inputs), inputs % depth} - {0}),
     )
     _record("sum_plain_pixels" if plain else "sum_pixels", x.tape, pixels, fields, into)
@@ -81,7 +78,6 @@ def depthwise_weight_gradient(
         {"panels": x.blocks, "panel_blocks": 1, "blocks": x.blocks},
         {"out_group": 0, "out_out": places * FLOAT, "out_plane": 0, "out_in": 0, "out_place": FLOAT},
         {"tile_table": _table(tiles), "tile_channels": 1, "tail_table": 0, "tail_channels": 0},
-        {"squares": 0, "turn": 0, "order": 0},
     )
     _record("channel_sums", x.tape, _OuterPixels.of(window, x, dy), fields, into)
 
