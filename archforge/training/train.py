@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -147,8 +147,9 @@ def train(
         network = driver.analyse(spec, profile, settings=changes, input_shape=input)
     with ExitStack() as stack:
         ranks = stack.enter_context(joined(engine_of(engine), timeout)) if engine else None
-        is_writer = out is not None and (ranks is None or ranks.rank == 0)
-        folder = stack.enter_context(opened_folder(Path(out or ""), resume=resume)) if is_writer else None
+        is_writer = ranks is None or ranks.rank == 0
+        opening = opened_folder(Path(out), resume=resume) if out is not None and is_writer else nullcontext()
+        folder = stack.enter_context(opening)
         beginning = begin(
             network,
             data,
@@ -281,10 +282,10 @@ def fit(
     if folder and (found := folder.found()):
         run.restore(found)
         warn_of_differences(found.conditions, conditions)
-        rows = folder.rows(found.place.epoch) or [dict(row) for row in found.place.history]
+        rows = folder.rows(found.place.epoch)
     if setup.ranks:
         _begin_alike(setup.ranks, run, conditions)
-        rows = rows or [dict(row) for row in run.place.history]
+    rows = rows or [dict(row) for row in run.place.history]
     evaluator = Evaluator.of(setup.network, setup.losses, setup.backend, setup.dtype)
     loop = TrainingLoop(run, evaluator, conditions, folder, callbacks, checkpoint_every, rows)
     reason = loop()
