@@ -112,7 +112,7 @@ class TrainingLoop:
                     break
         run.is_ending = bool(signal)
         if ranks:
-            run.is_ending = measured_by_all(ranks, measures, run.measures, ending=run.is_ending)
+            measures, run.is_ending = measured_by_all(ranks, measures, run.measures, ending=run.is_ending)
             require_alike(ranks, {"weights": arrays_digest(run.arrays)})
         if run.is_ending or held_back is None:
             return {}

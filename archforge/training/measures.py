@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from archforge.datasets.base import AnyArray
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 
@@ -38,8 +39,8 @@ class Measures:
         for name in ("loss", *_COUNTS):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         if pairs.confusion is not None:
-            self.are_masks, own = pairs.are_masks, self.confusion
-            self.confusion = pairs.confusion if own is None else own + pairs.confusion
+            self.are_masks = pairs.are_masks
+            self._add_pairs(pairs.confusion)
 
     def add_classes(self, predicted: Array, right: Array, classes: int) -> None:
         """Add predicted classes, int[...], and the right ones of the same shape. A right class that is
@@ -51,8 +52,10 @@ class Measures:
         self.predictions += right.size
         if classes <= MOST_CLASSES:
             pairs = np.bincount(right * classes + predicted, minlength=classes * classes)
-            found = pairs.reshape(classes, classes)
-            self.confusion = found if self.confusion is None else self.confusion + found
+            self._add_pairs(pairs.reshape(classes, classes))
+
+    def _add_pairs(self, pairs: AnyArray) -> None:
+        self.confusion = pairs if self.confusion is None else self.confusion + pairs
 
     def sums(self) -> dict[str, float]:
         """Sums that figures are made of, by name, without the pairs of classes."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from archforge.datasets.base import AnyArray
 from archforge.errors import fail
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
@@ -48,21 +49,24 @@ def place_of_first(group: RankGroup, place: Place) -> Place:
     return Place(**json.loads(group.text_from_first(json.dumps(asdict(place)))))
 
 
-def measured_by_all(group: RankGroup, measures: Measures, trained: Measures, *, ending: bool) -> bool:
-    """Make measures, some of each rank, those of all. Of those of training the sums are everyone's already.
-    Returns whether a rank is `ending`."""
-    for part in (measures, trained):
-        classes = 0 if part.confusion is None else len(part.confusion)
-        sums = part.sums()
-        rows = group.rows([*sums.values(), part.are_masks, classes, ending])
-        *totals, _, _, is_ending = rows.sum(0).tolist()
-        if part is measures:
-            for name, total in zip(sums, totals, strict=True):
-                setattr(part, name, type(getattr(part, name))(total))
-        *_, are_masks, classes, _ = map(int, rows.max(0))
-        if classes:
-            own = np.zeros((classes, classes)) if part.confusion is None else part.confusion
-            pairs = group.sum(own.astype(np.float64).reshape(-1))
-            part.confusion = pairs.astype(np.int64).reshape(own.shape)
-            part.are_masks = bool(are_masks)
-    return bool(is_ending > 0)
+def measured_by_all(
+    group: RankGroup, measures: Measures, trained: Measures, *, ending: bool
+) -> tuple[Measures, bool]:
+    """The measures of all ranks, some of which are this one's, and True if a rank is `ending`. Those of
+    training, of which the sums are everyone's already, get the pairs of classes of all."""
+    sums = measures.sums()
+    *totals, endings = group.rows([*sums.values(), ending]).sum(0).tolist()
+    found = Measures.of(dict(zip(sums, totals, strict=True)))
+    found.are_masks, found.confusion = _pairs_of_all(group, measures)
+    trained.are_masks, trained.confusion = _pairs_of_all(group, trained)
+    return found, endings > 0
+
+
+def _pairs_of_all(group: RankGroup, part: Measures) -> tuple[bool, AnyArray | None]:
+    """True if targets are masks, and the pairs of classes of all ranks; one without samples has neither."""
+    own = part.confusion
+    are_masks, classes = map(int, group.rows([part.are_masks, 0 if own is None else len(own)]).max(0))
+    if not classes:
+        return part.are_masks, None
+    pairs = np.zeros(classes * classes) if own is None else own.astype(np.float64).reshape(-1)
+    return bool(are_masks), group.sum(pairs).astype(np.int64).reshape(classes, classes)
