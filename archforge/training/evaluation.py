@@ -12,7 +12,7 @@ from archforge.ops.base import Array
 from archforge.plan import Backend, Executable, GraphCompiler, Plan, load
 from archforge.recipe.base import Loss
 from archforge.training.measures import Measures
-from archforge.training.setup import OutputLoss, add_losses, input_of
+from archforge.training.setup import OutputLoss, add_losses, input_of, main_loss
 
 __all__ = ["Evaluator"]
 
@@ -39,7 +39,7 @@ class Evaluator:
     @property
     def main_loss(self) -> Loss:
         """The loss of the main output."""
-        return next(iter(self.losses.values())).loss
+        return main_loss(self.losses).loss
 
     def loaded(self, arrays: LazyArrays) -> Executable:
         """The network with these arrays, which may not change while it is used."""
@@ -65,4 +65,4 @@ class Evaluator:
         for batch in batches:
             values = self.values(executable, batch.x)
             add_losses(measures, self.losses, values, batch.y)
-            yield batch, values[next(iter(self.losses.values())).value]
+            yield batch, values[main_loss(self.losses).value]

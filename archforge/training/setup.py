@@ -42,6 +42,7 @@ __all__ = [
     "examined",
     "input_of",
     "losses_of",
+    "main_loss",
     "parts_of",
     "recipe_for",
     "set_up",
@@ -55,6 +56,11 @@ class OutputLoss(NamedTuple):
     loss: Loss
     value: str
     factor: float = 1.0
+
+
+def main_loss(losses: Mapping[str, OutputLoss]) -> OutputLoss:
+    """The loss of the main output, which is the first."""
+    return next(iter(losses.values()))
 
 
 def add_losses(
@@ -76,7 +82,7 @@ def add_losses(
         loss, gradient = part.loss.value(values[part.value], target)
         total += part.factor * loss * (of_mean if part.loss.is_mean else 1.0)
         gradients.append(gradient)
-    main = next(iter(losses.values()))
+    main = main_loss(losses)
     if classes := main.loss.classes(values[main.value], target):
         measures.add_classes(*classes)
     measures.add(total, len(target), batch)
@@ -221,14 +227,14 @@ def parts_of(network: Network, recipe: TrainingRecipe, data: Data, losses: Mappi
 
 def examined(network: Network, data: Data, losses: Mapping[str, OutputLoss]) -> Data:
     """The data. Raises what the network cannot learn from, E0601 and E0607."""
-    ignored = getattr(next(iter(losses.values())).loss, "ignore", None)
+    ignored = getattr(main_loss(losses).loss, "ignore", None)
     examine(data, _classes(network, losses), ignored)
     return data
 
 
 def _classes(network: Network, losses: Mapping[str, OutputLoss]) -> int | None:
     """The number of classes that the main output decides between."""
-    main = next(iter(losses.values()))
+    main = main_loss(losses)
     return main.loss.class_number(network.graph.types[main.value])
 
 

@@ -21,7 +21,7 @@ from archforge.recipe.loss_input import probabilities_of
 from archforge.training.evaluation import Evaluator
 from archforge.training.history import Row
 from archforge.training.run import TrainingRun
-from archforge.training.setup import batches_of, examined, input_of
+from archforge.training.setup import batches_of, examined, input_of, main_loss
 
 __all__ = ["Trained"]
 
@@ -100,7 +100,7 @@ class Trained:
     def _classes(self, values: Mapping[str, Array]) -> Array:
         """The classes of a batch: the greatest of several numbers, or the side on which a single one lies.
         Raises E0607 for a single number of a loss that decides between no classes."""
-        part = next(iter(self.run.setup.losses.values()))
+        part = main_loss(self.run.setup.losses)
         prediction = values[part.value]
         axis = getattr(part.loss, "axis", 0) % (prediction.ndim - 1) + 1
         if prediction.shape[axis] > 1:
