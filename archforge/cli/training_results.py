@@ -117,9 +117,9 @@ def print_dry_run(beginning: Beginning) -> None:
 def _values(setup: Setup) -> str:
     """The memory for the values of a batch in words, beside that which they need if all are kept."""
     plan, of_one = setup.plan, setup.batches.share(0).samples * np.dtype(setup.dtype).itemsize
-    if not (plan.recompute and setup.backend.recomputes):
-        return f"{short_bytes(plan.keeping_all().peak_elements * of_one)} of values"
     own, whole = plan.peak_elements, plan.keeping_all().peak_elements
+    if not (plan.recompute and setup.backend.recomputes):
+        return f"{short_bytes(whole * of_one)} of values"
     kept = f"{short_bytes(whole * of_one)}, {whole / own:.2f} times as much, without `recompute`"
     return f"{short_bytes(own * of_one)} of values ({kept})"
 
