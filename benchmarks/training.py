@@ -13,7 +13,6 @@ SGD with momentum. --json writes after each row, and with --resume rows that the
 from __future__ import annotations
 
 import argparse
-import os
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -29,7 +28,7 @@ from training_report import NUMBA, NUMPY, PEERS, TORCH
 
 from archforge import driver
 from archforge.bench.environment import load_average
-from archforge.bench.race import PACKAGE_FOLDER, Contestant, Entrant, LeftOut, race, started
+from archforge.bench.race import Contestant, Entrant, LeftOut, race, started
 from archforge.bench.roofline import greater_limits, measured_limits
 from archforge.bench.task import Task
 from archforge.data.arrays import write_arrays
@@ -75,15 +74,10 @@ CASES = {
 class Trainer(Entrant):
     """An entrant whose process trains."""
 
+    needs_archforge = True  # torch learns the spec's graph, too
+
     def command(self, task: Task, kind: str = "") -> list[str]:
         return [self.python, "-P", str(WORKER), self.kind, str(task.folder), str(task.threads), self.label]
-
-    def variables(self) -> dict[str, str]:
-        given = os.environ.get("PYTHONPATH", "")
-        path = os.pathsep.join(
-            filter(None, (str(PACKAGE_FOLDER), given))
-        )  # torch learns the spec's graph, too
-        return {**os.environ, **self.environment, "PYTHONPATH": path}
 
 
 def entrants(case: Case, peer_python: str) -> list[Entrant]:

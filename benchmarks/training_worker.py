@@ -279,7 +279,7 @@ def main() -> None:
     kind, folder, threads, name = sys.argv[1:]
     os.environ["ARCHFORGE_THREADS"] = threads
     os.environ.setdefault("OPENBLAS_NUM_THREADS", threads)
-    from archforge.bench.worker import LoadedTask, answer, library, peak_kib
+    from archforge.bench.worker import LoadedTask, answer, answer_times, library, peak_kib
 
     least_step(kind)
     task = LoadedTask(Path(folder), int(threads), {})
@@ -292,13 +292,8 @@ def main() -> None:
     for line in sys.stdin:
         if line == "profile\n":
             answer(**profile(trainer, task))
-            continue
-        elapsed = []
-        for _ in range(int(line)):
-            start = time.perf_counter()
-            trainer.step()
-            elapsed.append(time.perf_counter() - start)
-        answer(elapsed_s=elapsed, peak_kib=peak_kib())
+        else:
+            answer_times(trainer.step, int(line))
 
 
 if __name__ == "__main__":

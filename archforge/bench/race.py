@@ -61,6 +61,11 @@ class Entrant:
     def label(self) -> str:
         return self.name or self.kind
 
+    @property
+    def needs_archforge(self) -> bool:
+        """True if its Python is to find the same archforge as here."""
+        return self.python == sys.executable
+
     def command(self, task: Task, kind: str = "") -> list[str]:
         """The command line of the process, which does what `worker.py` says of `kind`."""
         arguments = [
@@ -73,9 +78,9 @@ class Entrant:
         return [self.python, "-P", str(WORKER), *arguments]
 
     def variables(self) -> dict[str, str]:
-        """The environment of the process, in which this Python finds the same archforge as here."""
+        """The environment of the process."""
         variables = {**os.environ, **self.environment}
-        if self.python == sys.executable:
+        if self.needs_archforge:
             given = variables.get("PYTHONPATH", "")
             variables["PYTHONPATH"] = os.pathsep.join(filter(None, (str(PACKAGE_FOLDER), given)))
         return variables

@@ -213,6 +213,16 @@ def answer(**facts: Any) -> None:
     print(json.dumps(facts), flush=True)
 
 
+def answer_times(call: Callable[[], object], calls: int) -> None:
+    """Time so many calls, and print the seconds of each with the most memory so far."""
+    elapsed = []
+    for _ in range(calls):
+        start = time.perf_counter()
+        call()
+        elapsed.append(time.perf_counter() - start)
+    answer(elapsed_s=elapsed, peak_kib=peak_kib())
+
+
 def main() -> None:
     kind, folder, threads, name, options = sys.argv[1:]
     os.environ["ARCHFORGE_THREADS"] = threads
@@ -239,12 +249,7 @@ def main() -> None:
         imports_kib=imports_kib,
     )
     for line in sys.stdin:
-        elapsed = []
-        for _ in range(int(line)):
-            start = time.perf_counter()
-            call()
-            elapsed.append(time.perf_counter() - start)
-        answer(elapsed_s=elapsed, peak_kib=peak_kib())
+        answer_times(call, int(line))
 
 
 if __name__ == "__main__":
