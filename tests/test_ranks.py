@@ -414,13 +414,13 @@ def test_two_processes_learn_as_one_does(engine: str, tmp_path: Path) -> None:
     assert not left_over(tmp_path)
 
 
-def left_over(folder: Path) -> list[str]:
-    """Processes that still work in a folder, where the system lists them."""
-    found = []
+def left_over(folder: Path) -> dict[int, list[str]]:
+    """The words of the processes that work in a folder, by their numbers, where the system lists them."""
+    found = {}
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             if (process / "cwd").readlink() == folder:
-                found.append((process / "cmdline").read_text())
+                found[int(process.name)] = (process / "cmdline").read_text().split("\0")
     return found
 
 
@@ -489,11 +489,5 @@ def wait_for(file: Path) -> None:
 
 def ranks_in(folder: Path) -> list[int]:
     """Numbers of the processes that are ranks, in order of their start."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            if (process / "cwd").readlink() == folder:
-                words = (process / "cmdline").read_text().split("\0")
-                if words[1:3] == ["-m", "archforge.cli.rank"]:
-                    found.append(int(process.name))
-    return sorted(found)
+    found = left_over(folder).items()
+    return sorted(number for number, words in found if words[1:3] == ["-m", "archforge.cli.rank"])
