@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+from functools import cache
 from pathlib import Path
 
 from archforge.data.opened_files import opened
@@ -57,6 +58,7 @@ def placed(ranks: int, hosts: str | Path | None) -> list[str]:
     return places[:ranks]
 
 
+@cache
 def is_here(host: str) -> bool:
     """True if an address is one of this machine's. Raises E0909 for a name that has none."""
     try:
