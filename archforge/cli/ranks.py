@@ -46,7 +46,7 @@ def start_ranks(ranks: int, hosts: str | None, engine: str | None, resuming: Cal
     from archforge.training.ranks.job import run_job
 
     chosen = engine_of(engine, to_start=True) if engine else usual_engine()
-    places = placed(ranks, Path(hosts) if hosts else None)
+    places = placed(ranks, hosts)
     try:
         code = run_job(chosen, [*_without(sys.argv[1:], OPTIONS), "--engine", chosen.name], places)
     except KeyboardInterrupt:
