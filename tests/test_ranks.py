@@ -20,6 +20,7 @@ import yaml
 
 import archforge
 from archforge import driver
+from archforge.cli.training_results import print_beginning
 from archforge.data.arrays import read_weights
 from archforge.datasets.arrays import sampled
 from archforge.datasets.base import AnyArray, DataSettings
@@ -70,7 +71,7 @@ CONV, *REST = NET["graph"]
 NORMED = {**NET, "graph": [CONV, "bn", *REST]}
 SCOPED = {**NET, "graph": [{"name": "begin", "seq": [CONV, "bn", "relu"]}, *REST]}
 MASKS = {**NET, "input": [2, 6, 6], "graph": [CONV, "relu", {"conv": {"out": 3, "kernel": 1}}]}
-SAMPLES = 70  # 53 to learn from: six batches of 8, and one of 5
+SAMPLES = 70  # 52 to learn from: six batches of 8, and one of 4
 
 
 def samples(*, masks: bool = False) -> tuple[AnyArray, AnyArray]:
@@ -173,6 +174,20 @@ def test_ranks_share_every_batch(ranks: int) -> None:
         np.testing.assert_array_equal(batch.y, np.concatenate([share.y for share in shares]))
         sizes = [len(share.y) for share in shares]
         assert max(sizes) - min(sizes) <= 1
+
+
+@pytest.mark.parametrize(("batch", "told"), [(8, "4 samples"), (9, "4 or 5 samples"), (64, "26 samples")])
+def test_ranks_tell_their_parts_of_a_batch(batch: int, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """One of 64 has all 52 samples."""
+
+    def of(group: RankGroup) -> None:
+        network = driver.analyse(driver.open_spec(NET))
+        beginning = begin(network, samples(), from_python({"batch": batch}), backend="numpy", ranks=group)
+        if group.rank == 0:
+            print_beginning(beginning, layers=False)
+
+    in_ranks(of)
+    assert f"ranks      2, {told} of each batch\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("settings", [{"batch": 2}, {"batch": 10}], ids=str)

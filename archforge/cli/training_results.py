@@ -65,7 +65,8 @@ def _samples(batches: Batches) -> str:
 
 def _samples_each(batches: Batches) -> str:
     """The number of samples of a whole batch that a process has, in words."""
-    least, most = batches.size // batches.ranks, -(-batches.size // batches.ranks)
+    size = batches.share(0).batch
+    least, most = size // batches.ranks, -(-size // batches.ranks)
     return counted(least, "sample") if least == most else f"{least} or {most} samples"
 
 
