@@ -425,6 +425,35 @@ def test_all_that_cannot_be_said_is_refused_at_once(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("Reshape(x, n)", [0, 0, 0, 0, 0]),
+        ("Reshape<allowzero = 1>(x, n)", [1, 0, -1]),
+        ("Pad(x, n)", [0, 0, 0]),
+        ("Unsqueeze(x, n)", [0, 0]),
+        ("Transpose<perm = [0, 1, 7, 2]>(x)", []),
+        ("Split<axis = 9>(x)", []),
+        ("Conv<pads = [1]>(x, n)", []),
+        ("Clip()", []),
+        ("If(n)", [1]),
+        ("Concat()", []),
+    ],
+)
+def test_a_node_that_cannot_be_is_refused_with_its_place(
+    text: str, numbers: list[int], tmp_path: Path
+) -> None:
+    path = stored(
+        tmp_path,
+        HEAD.format(opset=13) + f"model (float[1, 2, 4, 4] x) => (float[1, 2] y) {{ y = {text} }}",
+        n=np.array(numbers, np.int64),
+    )
+    (found,) = mistakes(path)
+    op = text[: min(text.index(c) for c in "<(" if c in text)]
+    assert found.startswith(f"E0804: FILE: `{op}`, ")
+    assert found.endswith(": y")
+
+
 OPEN = HEAD.format(opset=13) + "model (float[n, 3, h, w] x) => (float[n, 3, h, w] y) { y = Relu(x) }"
 
 

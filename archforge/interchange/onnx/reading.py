@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from archforge.data.opened_files import MALFORMED, reason_in
 from archforge.errors import Diagnostic, DiagnosticError, fail
 from archforge.interchange.foreign import AddAlong, MultiplyAlong
 from archforge.interchange.imported import Imported, Origin, Problem
@@ -162,13 +163,19 @@ class _OnnxGraphReader:
         try:
             values = self._read(node)
         except Unsupported as reason:
-            self._cannot(node.op, str(reason), node.name or node.outputs[0])
-            values = [Lost() for _ in node.outputs]
+            values = self._lost(node, str(reason))
+        except MALFORMED as error:
+            values = self._lost(node, f"with inputs or attributes that it cannot have ({reason_in(error)})")
         for name, value in zip(node.outputs, values, strict=False):
             if name:
                 self.known[name] = value
                 if isinstance(value, Flow):
                     self.origins.setdefault(value.value, Origin(name, value.axes))
+
+    def _lost(self, node: NodeInFile, reason: str) -> Sequence[Value]:
+        """The outputs of a node that cannot be said."""
+        self._cannot(node.op, reason, node.name or node.outputs[0])
+        return [Lost() for _ in node.outputs]
 
     def _read(self, node: NodeInFile) -> Sequence[Value]:
         """The outputs of a node. Raises `Unsupported`."""
