@@ -205,6 +205,18 @@ def test_the_branch_of_a_constant_if_is_taken_and_dead_nodes_are_gone(tmp_path: 
     checked(path, made)
 
 
+def test_functions_of_a_file_are_put_in_place(tmp_path: Path) -> None:
+    path = stored(
+        tmp_path,
+        """<ir_version: 8, opset_import: ["" : 13, "local" : 1]>
+        model (float[1, 2, 4, 4] x) => (float[1, 2, 4, 4] y) { h = local.f(x) y = local.f(h) }
+        <domain: "local", opset_import: ["" : 13]> f (a) => (b) { c = Relu(a) b = Tanh(c) }""",
+    )
+    made = imported(path)
+    assert kinds(made) == ["relu", "tanh"] * 2
+    assert checked(path, made).layers == 4
+
+
 def test_channels_last_become_channels_first(tmp_path: Path) -> None:
     """The form is that of tf2onnx: a transposition before and after each convolution."""
     path = stored(

@@ -20,7 +20,7 @@ from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 from archforge.paths import within
 
-__all__ = ["Extent", "GraphInFile", "NodeInFile", "OnnxSource", "nodes_within", "open_onnx"]
+__all__ = ["Extent", "GraphInFile", "NodeInFile", "OnnxSource", "inlined", "nodes_within", "open_onnx"]
 
 MAX_FILE_BYTES = 2**31 - 1  # what a message of protobuf can take
 MAX_DEPTH = 16  # of graphs within nodes
@@ -76,13 +76,15 @@ def open_onnx(path: str | Path) -> OnnxSource:
     del content
     if not model.graph.node and not model.graph.output:
         fail("E0801", f"{path} is no file of ONNX: it has no graph")
-    if model.functions:
-        model = _inlined(model, path)
+    model = inlined(model, path)
     opset = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=1)
     return OnnxSource(path, _FileReader(onnx, path).graph(model.graph), opset)
 
 
-def _inlined(model: Any, path: Path) -> Any:
+def inlined(model: Any, path: Path) -> Any:
+    """The model with the nodes of its functions in place of their calls. Raises E0801."""
+    if not model.functions:
+        return model
     try:
         return import_module("onnx.inliner").inline_local_functions(model)
     except Exception as error:  # noqa: BLE001  # whatever the package's C++ throws

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from archforge.data.opened_files import reason_in
-from archforge.interchange.onnx.opened import OnnxSource
+from archforge.interchange.onnx.opened import OnnxSource, inlined
 from archforge.interchange.unsupported import Unsupported
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
@@ -30,7 +30,10 @@ class OnnxRun:
         inner = {name for node in self.source.graph.nodes for name in node.outputs if name}
         onnx: Any = import_module("onnx")
         names = [name for name in dict.fromkeys(wanted) if name in inner]
-        found, self.by = onnx_values(onnx.load(self.source.path), inputs, names)
+        path = self.source.path
+        model = inlined(onnx.load(path, load_external_data=False), path)
+        onnx.load_external_data_for_model(model, str(path.parent))
+        found, self.by = onnx_values(model, inputs, names)
         return found
 
 
