@@ -14,7 +14,7 @@ from archforge.passes.fold_batch_norm import fold_batch_norm
 from archforge.resources import zoo_folder
 from archforge.spec.expand.expand import expand
 from archforge.spec.resolve.library import Library, spec_files
-from archforge.spec.resolve.resolve import resolve
+from archforge.spec.resolve.sources import open_spec
 from archforge.spec.resolve.spec import Spec
 
 __all__ = ["ZooMatch", "zoo_matches"]
@@ -39,7 +39,7 @@ def zoo_matches(typed: TypedGraph) -> Iterator[ZooMatch]:
     has_norms = any(node.op.kind == "bn" for node in wanted.nodes)
     library = Library()
     for path in spec_files(zoo_folder()):
-        spec = resolve(library.read(path), library, path.stem)
+        spec = open_spec(path, library)
         if spec.header.kind == "network":
             for profile in _near(spec, params):
                 graph = _at_inputs(spec, profile, typed)
