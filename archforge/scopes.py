@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from fnmatch import fnmatchcase
 
 from archforge.ir import Node, Scope
@@ -20,11 +20,10 @@ def scope_path(scopes: Sequence[Scope], index: int) -> list[Scope]:
     return path[::-1]
 
 
-def scope_names(scopes: Iterable[Scope]) -> list[str]:
+def scope_names(scopes: Sequence[Scope]) -> list[str]:
     """The names of the blocks that are called, and of scopes, each once."""
-    called = [*scopes]
-    blocks = (scope.kind for scope in called if scope.is_block and scope.parent is not None)
-    return [*dict.fromkeys([*blocks, *(scope.name for scope in called if scope.name)])]
+    blocks = (scope.kind for scope in scopes if scope.is_block and scope.parent is not None)
+    return [*dict.fromkeys([*blocks, *(scope.name for scope in scopes if scope.name)])]
 
 
 def scopes_that_fit(pattern: str, scopes: Sequence[Scope]) -> list[Scope]:
