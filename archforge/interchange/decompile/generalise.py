@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any
 
 from archforge.interchange.decompile.formulas import Formulas, Slot
@@ -37,7 +38,7 @@ def generalise(
     which see their columns alone.
     """
     slots: list[Slot] = []
-    rows = [list(_entries(steps, [0])) for steps in occurrences]
+    rows = [list(_entries(steps, count())) for steps in occurrences]
     for entries in zip(*rows, strict=True):
         place, name, _, step = entries[0]
         slots.append(
@@ -61,11 +62,10 @@ def names_of(step: TreeStep) -> Sequence[str]:
     return list(step.args) if isinstance(step.kind, str) else list(step.kind.parameters)
 
 
-def _entries(steps: Sequence[TreeStep], place: list[int]) -> Iterator[tuple[int, str, Any, TreeStep]]:
+def _entries(steps: Sequence[TreeStep], places: Iterator[int]) -> Iterator[tuple[int, str, Any, TreeStep]]:
     """Each attribute of the steps, those inside of branches too."""
     for step in steps:
-        place[0] += 1
-        here = place[0]
+        here = next(places)
         for name in names_of(step):
             yield here, name, step.args.get(name, ABSENT), step
         for name, value in step.first.items():
@@ -73,7 +73,7 @@ def _entries(steps: Sequence[TreeStep], place: list[int]) -> Iterator[tuple[int,
         if step.times is not None:
             yield here, "times", step.times, step
         for branch in step.branches:
-            yield from _entries(branch.steps, place)
+            yield from _entries(branch.steps, places)
 
 
 def _attribute(step: TreeStep, name: str) -> str:
