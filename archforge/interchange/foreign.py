@@ -5,7 +5,7 @@ ops of ours. No spec can name them; what is left of them at the end is refused.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from archforge.ir import Op, ParamDecl, TensorType
 from archforge.ops.base import Array
@@ -70,7 +70,6 @@ class Erf(ForeignOp):
     """The error function of each element."""
 
     says: ClassVar[str] = "the error function"
-    function: Literal["erf"] = "erf"
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         return np.asarray(erf(inputs[0]), inputs[0].dtype)
