@@ -13,7 +13,7 @@ from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 
-from archforge.errors import Diagnostic, DiagnosticError, InternalError
+from archforge.errors import Diagnostic, InternalError, fail_all
 from archforge.interchange.foreign import ForeignOp
 from archforge.interchange.imported import Imported, Problem
 from archforge.interchange.normalize.rule import ForeignGraph, Rule, Sight
@@ -39,12 +39,8 @@ def normalized(imported: Imported) -> Imported:
     result, used = rewritten(ForeignGraph(imported.graph, imported.arrays), all_rules())
     notes = [rule.note.format(n=used[rule.name]) for rule in all_rules() if rule.note and used[rule.name]]
     foreign = _foreign(result.graph, imported)
-    if foreign:
-        raise DiagnosticError(
-            tuple(Diagnostic("E0804", f"{imported.file}: {problem}") for problem in foreign)
-        )
-    kept = {n.name for n in result.graph.nodes} | set(result.graph.inputs)
-    origins = {name: origin for name, origin in imported.origins.items() if name in kept}
+    fail_all(Diagnostic("E0804", f"{imported.file}: {problem}") for problem in foreign)
+    origins = {name: origin for name, origin in imported.origins.items() if name in result.graph.types}
     return replace(
         imported,
         graph=result.graph,
