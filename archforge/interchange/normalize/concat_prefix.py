@@ -13,16 +13,16 @@ __all__ = ["RULE"]
 def _apply(node: Node, sight: Sight) -> Replacement | None:
     if node.op.kind != "concat" or len(node.inputs) < 3:
         return None
-    longest: Node | None = None
-    for other in sight.concats_before(node):
-        length = len(other.inputs)
-        is_longer = longest is None or length > len(longest.inputs)
-        is_prefix = 1 < length < len(node.inputs) and node.inputs[:length] == other.inputs
-        if other.op == node.op and is_longer and is_prefix:
-            longest = other
-    if longest is None:
+    prefixes = [other for other in sight.concats_before(node) if _is_prefix(other, node)]
+    if not prefixes:
         return None
+    longest = max(prefixes, key=lambda other: len(other.inputs))
     return Replacement(node.op, (longest.name, *node.inputs[len(longest.inputs) :]))
+
+
+def _is_prefix(other: Node, node: Node) -> bool:
+    length = len(other.inputs)
+    return other.op == node.op and 1 < length < len(node.inputs) and node.inputs[:length] == other.inputs
 
 
 def _examples() -> Iterator[ForeignGraph]:
