@@ -466,6 +466,13 @@ def test_a_node_that_cannot_be_is_refused_with_its_place(
     assert found.endswith(": y")
 
 
+def test_an_output_that_nothing_computes_is_refused(tmp_path: Path) -> None:
+    path = stored(
+        tmp_path, HEAD.format(opset=13) + "model (float[1, 2] x) => (float[1, 2] z) { y = Relu(x) }"
+    )
+    assert mistakes(path) == ["E0804: FILE: `an output`, which nothing computes: z"]
+
+
 OPEN = HEAD.format(opset=13) + "model (float[n, 3, h, w] x) => (float[n, 3, h, w] y) { y = Relu(x) }"
 
 

@@ -44,14 +44,14 @@ def evaluated(node: NodeInFile, arrays: Mapping[str, Array], opset: int) -> list
         return [next(iter(arrays.values()))]
     helper: Any = import_module("onnx.helper")
     evaluator: Any = import_module("onnx.reference").ReferenceEvaluator
-    values = [
-        helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape)
-        for name, a in arrays.items()
-    ]
     outputs = [helper.make_empty_tensor_value_info(name) for name in node.outputs if name]
-    plain = helper.make_node(node.op, node.inputs, node.outputs, **_writable(node.attributes))
-    graph = helper.make_graph([plain], "constants", values, outputs)
     try:
+        values = [
+            helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape)
+            for name, a in arrays.items()
+        ]
+        plain = helper.make_node(node.op, node.inputs, node.outputs, **_writable(node.attributes))
+        graph = helper.make_graph([plain], "constants", values, outputs)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
         found = evaluator(model).run(None, {name: np.asarray(a) for name, a in arrays.items()})
     except Exception as error:  # noqa: BLE001  # whatever the evaluator meets in a foreign file

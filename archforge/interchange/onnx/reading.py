@@ -133,8 +133,10 @@ class _OnnxGraphReader:
             raise DiagnosticError(tuple(found))
 
     def _output(self, name: str) -> str:
-        value = self.known.get(name, Lost())
-        if isinstance(value, Flow):
+        value = self.known.get(name)
+        if value is None:
+            self._cannot("an output", "which nothing computes", name)
+        elif isinstance(value, Flow):
             try:
                 return self._ours(value).value
             except Unsupported as reason:
