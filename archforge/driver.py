@@ -692,8 +692,6 @@ def import_file(path: str | Path, *, shapes: Mapping[str, tuple[int, ...]] | Non
     shapes: of inputs whose extents the file leaves open, without the batch; that of the only one under no
     name. Raises `DiagnosticError` with all that cannot be said.
     """
-    from hashlib import file_digest
-
     from archforge.interchange.layer_check import checked_layers
     from archforge.interchange.normalize import normalized
     from archforge.interchange.onnx.opened import open_onnx
@@ -705,11 +703,9 @@ def import_file(path: str | Path, *, shapes: Mapping[str, tuple[int, ...]] | Non
 
     path = Path(path)
     source = open_onnx(path)
-    with path.open("rb") as file:
-        digest = file_digest(file, "sha256").hexdigest()
     read = read_graph(source, path.stem, shapes or {})
     imported = normalized(read)
-    spec = written_spec(imported, path.stem, f"Imported from {path.name}, sha256 {digest}.")
+    spec = written_spec(imported, path.stem, f"Imported from {path.name}, sha256 {source.sha256}.")
     run, check, reason = OnnxRun(source), None, ""
     try:
         check = checked_layers(imported, run)

@@ -9,6 +9,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -51,9 +52,10 @@ class GraphInFile:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OnnxSource:
-    """A file: its graph, and the version of ONNX's ops."""
+    """A file: the digest of its bytes, its graph, and the version of ONNX's ops."""
 
     path: Path
+    sha256: str
     graph: GraphInFile
     opset: int
 
@@ -73,12 +75,13 @@ def open_onnx(path: str | Path) -> OnnxSource:
         model.ParseFromString(content)
     except Exception as error:  # noqa: BLE001  # protobuf's own class, which has several homes
         fail("E0801", f"{path} is no file of ONNX: {reason_in(error)}")
+    digest = sha256(content).hexdigest()
     del content
     if not model.graph.node and not model.graph.output:
         fail("E0801", f"{path} is no file of ONNX: it has no graph")
     model = inlined(model, path)
     opset = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=1)
-    return OnnxSource(path, _FileReader(onnx, path).graph(model.graph), opset)
+    return OnnxSource(path, digest, _FileReader(onnx, path).graph(model.graph), opset)
 
 
 def inlined(model: Any, path: Path) -> Any:
