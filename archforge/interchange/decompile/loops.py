@@ -181,9 +181,7 @@ def _in_loops(
         befores = [current, *(step.value for step in steps)][: len(steps)]
         goes_on = [s is not None and s[1] == before for s, before in zip(skeletons, befores, strict=True)]
         is_alone = [
-            on and counts[before] == sum(ref == before for ref in step.refs())
-            if before is not None
-            else False
+            on and before is not None and counts[before] == sum(ref == before for ref in step.refs())
             for on, before, step in zip(goes_on, befores, steps, strict=True)
         ]
         keys = [s and s[0] for s in skeletons]
