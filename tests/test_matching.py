@@ -289,6 +289,15 @@ def test_nothing_is_written_where_something_is_wrong(
     assert sorted(tmp_path.iterdir()) == before
 
 
+def test_no_weights_are_left_where_their_mapping_cannot_be_written(run: Run, tmp_path: Path) -> None:
+    write_arrays(tmp_path / "w.npz", given_by(archforge.load("lenet_5").graph))
+    code, _, err = run(
+        "weights", "convert", "w.npz", "--to", "lenet_5", "-o", "out.npz", "--mapping", "none/m.json"
+    )
+    assert (code, err) == (2, "E0705: cannot write none/m.json: no such file or directory\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["w.npz"]
+
+
 @pytest.mark.parametrize("model", ["torchvision.resnet18", "torchvision.mobilenet_v2", "timm.resnet18"])
 def test_what_is_written_loads_in_the_library(model: str, run: Run, tmp_path: Path) -> None:
     torch = pytest.importorskip("torch", reason="`make test-torch` installs it")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from archforge import driver
+from archforge.atomic_files import written_beside
 from archforge.cli.options import (
     WEIGHTS_FILES,
     JsonOption,
@@ -24,7 +26,7 @@ from archforge.cli.options import (
 from archforge.cli.output import counted, print_json, table
 from archforge.cli.progress import Progress
 from archforge.data.arrays import write_arrays
-from archforge.interchange.converted_weights import Choices, ConvertedWeights, read_mapping, write_mapping
+from archforge.interchange.converted_weights import Choices, ConvertedWeights, mapping_of, read_mapping
 from archforge.ir import by_x
 from archforge.paths import is_there
 
@@ -101,9 +103,10 @@ def convert(
         )
         with progress.paused():
             heed(made.network.warnings, warnings)
-        write_arrays(target, made.arrays)
-    if mapping:
-        write_mapping(Path(mapping), made, file)
+        with ExitStack() as files:
+            if mapping:
+                files.enter_context(written_beside(Path(mapping))).write(mapping_of(made, file))
+            write_arrays(target, made.arrays)
     if as_json:
         print_json(_as_json(made, file, target))
         return

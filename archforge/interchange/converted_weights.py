@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from archforge.analysis.network import Network
-from archforge.atomic_files import written_beside
 from archforge.data.arrays import weights_format
 from archforge.data.opened_files import opened
 from archforge.data.stored_arrays import LazyArrays, StoredArray
@@ -21,7 +20,7 @@ from archforge.ops.lazy_numpy import np
 from archforge.weights.bind import bind
 from archforge.weights.matching import Matching, matching
 
-__all__ = ["Choices", "ConvertedWeights", "converted", "mapping_bytes", "read_mapping", "write_mapping"]
+__all__ = ["Choices", "ConvertedWeights", "converted", "mapping_bytes", "mapping_of", "read_mapping"]
 
 LONGEST = 1 << 26  # bytes of a mapping
 
@@ -110,8 +109,8 @@ def read_mapping(path: Path) -> dict[str, str]:
         return entries
 
 
-def write_mapping(path: Path, weights: ConvertedWeights, source: str) -> None:
-    """Write which array each parameter takes, as `read_mapping` reads it. Raises E0705."""
+def mapping_of(weights: ConvertedWeights, source: str) -> bytes:
+    """A file that says which array of the `source` each parameter takes, as `read_mapping` reads it."""
     content = {
         "file": Path(source).name,
         "network": weights.network.name,
@@ -119,8 +118,7 @@ def write_mapping(path: Path, weights: ConvertedWeights, source: str) -> None:
         "parameters": {name: m.source for name, m in weights.matching.parameters.items()},
         "left": dict(weights.matching.left),
     }
-    with written_beside(path) as file:
-        file.write(mapping_bytes(content))
+    return mapping_bytes(content)
 
 
 def mapping_bytes(content: Mapping[str, Any]) -> bytes:
