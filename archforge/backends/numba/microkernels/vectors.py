@@ -188,8 +188,7 @@ class IrFunction:
     def _in_every_lane(self, scalar: Any, kind: Any) -> Any:
         undefined = ir.Constant(ir.VectorType(kind, self.lanes), ir.Undefined)
         first = self.builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
-        zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes)
-        return self.builder.shuffle_vector(first, undefined, zeros)
+        return self.shuffled(first, undefined, [0] * self.lanes)
 
     def shuffled(self, x: Any, y: Any, lanes: Sequence[int]) -> Any:
         """Numbers of two vectors by their lanes, those of the second behind those of the first."""
