@@ -685,30 +685,33 @@ class ImportedSpec:
     is_like: tuple[ZooMatch, ...]
 
 
-def import_file(path: str | Path, *, shapes: Mapping[str, tuple[int, ...]] | None = None) -> ImportedSpec:
-    """A file of ONNX as a spec with weights, not yet written: read, normalised, written as a spec that was
-    read again, and compared with the file layer by layer on a random image.
+def import_file(
+    path: str | Path,
+    weights_file: str | Path | None = None,
+    *,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+) -> ImportedSpec:
+    """A file of another format as a spec with weights, not yet written: read, normalised, written as a spec
+    that was read again, and compared with the file layer by layer on a random image.
 
-    shapes: of inputs whose extents the file leaves open, without the batch; that of the only one under no
-    name. Raises `DiagnosticError` with all that cannot be said.
+    weights_file: where the weights lie, if the file has none itself. shapes: of inputs whose extents the file
+    leaves open, without the batch; that of the only one under no name. Raises
+    `DiagnosticError` with all that cannot be said.
     """
+    from archforge.interchange.formats import open_file
     from archforge.interchange.layer_check import checked_layers
     from archforge.interchange.normalize import normalized
-    from archforge.interchange.onnx.opened import open_onnx
-    from archforge.interchange.onnx.reading import read_graph
-    from archforge.interchange.onnx.running import OnnxRun
     from archforge.interchange.unsupported import Unsupported
     from archforge.interchange.written_spec import written_spec
     from archforge.interchange.zoo_match import zoo_matches
 
     path = Path(path)
-    source = open_onnx(path)
-    read = read_graph(source, path.stem, shapes or {})
-    imported = normalized(read)
+    source = open_file(path, None if weights_file is None else Path(weights_file))
+    imported = normalized(source.read(path.stem, shapes or {}))
     spec = written_spec(imported, path.stem, f"Imported from {path.name}, sha256 {source.sha256}.")
-    run, check, reason = OnnxRun(source), None, ""
+    check, reason = None, ""
     try:
-        check = checked_layers(imported, run)
+        check = checked_layers(imported, source.run)
     except Unsupported as found:
         reason = str(found)
     if check is not None and check.first is not None:
@@ -717,4 +720,5 @@ def import_file(path: str | Path, *, shapes: Mapping[str, tuple[int, ...]] | Non
         help = "nothing is written: this is a mistake of archforge, or of the file's runtime"
         fail("E0805", message, help=help)
     is_like = tuple(zoo_matches(imported.graph))
-    return ImportedSpec(imported, spec, analyse(open_spec(spec.text)), check, run.by, reason, is_like)
+    network = analyse(open_spec(spec.text))
+    return ImportedSpec(imported, spec, network, check, source.run.by, reason, is_like)

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from archforge.interchange.onnx.nodes import OnnxNode, OnnxTranslation, require
+from archforge.interchange.onnx.nodes import OnnxNode, OnnxTranslation
 from archforge.interchange.onnx.ops import ONNX_OPS, WITHOUT_ONNX_OP
+from archforge.interchange.translation import require
 from archforge.interchange.unsupported import Unsupported
 from archforge.ops.base import Array
 

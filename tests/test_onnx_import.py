@@ -352,6 +352,8 @@ def test_several_inputs_outputs_and_shared_weights_survive(tmp_path: Path) -> No
 class KnownRun:
     """The values of a file, computed once."""
 
+    by, tolerance = "", TOLERANCE
+
     def __init__(self, path: Path) -> None:
         self.run = OnnxRun(open_onnx(path))
         self.values: dict[str, Array] = {}

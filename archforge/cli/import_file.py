@@ -24,6 +24,10 @@ __all__ = ["import_file"]
 
 def import_file(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A file of ONNX.")],
+    weights_file: Annotated[
+        str | None,
+        typer.Argument(metavar="[WEIGHTS]", help="The file of its weights, where they lie in another."),
+    ] = None,
     output: Annotated[
         str | None,
         typer.Option(
@@ -52,9 +56,12 @@ def import_file(
     """Write a network of another format as a spec, with its weights, proved to compute the same."""
     _refuse_places(output, weights)
     given = input_shape(shape)
-    shapes = {"": given} if isinstance(given, tuple) else given or {}
+    given = {"": given} if isinstance(given, tuple) else given or {}
+    shapes = {name: tuple(dims) for name, dims in given.items()}
     with Progress(f"importing {file}") as progress:
-        made = driver.import_file(file, shapes={name: tuple(dims) for name, dims in shapes.items()})
+        made = driver.import_file(
+            file, weights_file, shapes={name: tuple(dims) for name, dims in shapes.items()}
+        )
         if weights is not None:
             progress.show("writing weights")
             made_folder(Path(weights).parent)

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
 
 from archforge.interchange.imported import Imported, Origin
 from archforge.lifetimes import lifetimes
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 
-__all__ = ["LayerCheck", "RunSource", "checked_layers"]
+__all__ = ["TOLERANCE", "LayerCheck", "RunSource", "checked_layers"]
 
 # Float32 in another order of sums stays below a fifth of this in every file met; a kernel times 1.001 does
 # not.
 TOLERANCE = 2e-5
 
-# Gives the values that are asked for by name, as far as the source shows them, for inputs by name.
-RunSource = Callable[[Mapping[str, Array], list[str]], Mapping[str, Array]]
+
+class RunSource(Protocol):
+    """Computes values of a file by what else can run it. by: what that is. tolerance: by which its values
+    differ from exact ones, over the largest of a layer."""
+
+    by: str
+    tolerance: float
+
+    def __call__(self, inputs: Mapping[str, Array], wanted: list[str]) -> Mapping[str, Array]:
+        """The values that are asked for by name, as far as the file shows them, for inputs by name. Raises
+        `Unsupported` where nothing here runs it."""
 
 
 class LayerCheck(NamedTuple):
@@ -60,7 +69,7 @@ def checked_layers(imported: Imported, run: RunSource) -> LayerCheck:
             continue
         deviation = _deviation(_as_in_file(y, origin), theirs[origin.name])
         layers, worst = layers + 1, max(worst, deviation)
-        if first is None and not deviation <= TOLERANCE:
+        if first is None and not deviation <= run.tolerance:
             first = (origin.name, deviation)
     return LayerCheck(layers, worst, first)
 

@@ -7,31 +7,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from pydantic import ValidationError
-
+from archforge.interchange.flows import Axes
+from archforge.interchange.translation import require
 from archforge.interchange.unsupported import Unsupported
-from archforge.ops import op_class
 from archforge.ops.base import Array, Op
-from archforge.ops.lazy_numpy import np
 
 __all__ = [
     "OPSET",
-    "Axes",
     "OnnxNode",
     "OnnxOp",
     "OnnxTranslation",
     "Translate",
-    "bound_op",
-    "number",
-    "require",
     "reshaped",
 ]
 
 OPSET = 22  # of the nodes that are written; those of other versions are read in its form
 OnnxShape = tuple[int, ...]  # with the batch axis, as ONNX has it
-# For each axis that ONNX has, that of our array, where the batch is axis 0; None for one of extent 1 that
-# ours does not have.
-Axes = tuple[int | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,26 +125,6 @@ class OnnxOp(NamedTuple):
 
     kind: str
     translate: Translate
-
-
-def bound_op(kind: str, **attributes: Any) -> Op:
-    """Our op of that kind with these attributes. Raises `Unsupported` for what it cannot take."""
-    try:
-        return op_class(kind).model_validate(attributes)
-    except ValidationError as error:
-        name = str(error.errors(include_url=False)[0]["loc"][0])
-        raise Unsupported(f"`{name}` = {attributes.get(name)}, which `{kind}` cannot take") from None
-
-
-def number(value: Any) -> float:
-    """A stored float32 as the shortest number that is stored so: 0.1, not 0.10000000149."""
-    return float(str(np.asarray(value, np.float32).reshape(-1)[0]))
-
-
-def require(condition: bool, reason: str) -> None:
-    """Raises `Unsupported` for the reason unless the condition holds."""
-    if not condition:
-        raise Unsupported(reason)
 
 
 def reshaped(shape: OnnxShape, given: Array, attributes: Mapping[str, Any]) -> OnnxShape:

@@ -12,38 +12,28 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from archforge.data.opened_files import MALFORMED, reason_in
 from archforge.errors import Diagnostic, DiagnosticError, fail
+from archforge.interchange.draft import GraphDraft
+from archforge.interchange.flows import Flow, common_axes, own_axes
 from archforge.interchange.foreign import AddAlong, MultiplyAlong
-from archforge.interchange.imported import Imported, Origin, Problem
+from archforge.interchange.imported import Imported, Origin
+from archforge.interchange.names import name_in_spec
 from archforge.interchange.onnx.constants import constant_array, evaluated
-from archforge.interchange.onnx.names import name_in_spec, node_name
-from archforge.interchange.onnx.nodes import Axes, OnnxNode, OnnxTranslation
+from archforge.interchange.onnx.names import node_name
+from archforge.interchange.onnx.nodes import OnnxNode, OnnxTranslation
 from archforge.interchange.onnx.opened import Extent, GraphInFile, NodeInFile, OnnxSource, nodes_within
 from archforge.interchange.onnx.ops import ONNX_OPS, ONNX_PARTS, translations_of
-from archforge.interchange.onnx.values import (
-    MOVES,
-    FixedValue,
-    Flow,
-    Lost,
-    Value,
-    array_of,
-    common_axes,
-    own_axes,
-)
+from archforge.interchange.onnx.values import MOVES, FixedValue, Lost, Value, array_of
 from archforge.interchange.onnx.versions import ModernNode, modern
 from archforge.interchange.unsupported import Unsupported
-from archforge.ir import Graph, Node, Op, ShapeError, TensorType, TypedGraph
+from archforge.ir import Op, TensorType
 from archforge.ops.base import Array
-from archforge.ops.flatten import Flatten
 from archforge.ops.lazy_numpy import np
-from archforge.ops.permute import Permute
-from archforge.ops.reshape import Reshape
 
 __all__ = ["read_graph"]
 
 # Ops that leave every element what and where it is.
 _SAME = frozenset({"Identity", "Cast", "CastLike"})
 _FLOATS = frozenset({1, 10, 11, 16})  # float32, float16, float64, bfloat16
-_NORMS = frozenset({"bn", "layer_norm", "layer_scale", "prelu"})
 
 
 def read_graph(source: OnnxSource, name: str, shapes: Mapping[str, tuple[int, ...]]) -> Imported:
@@ -55,22 +45,13 @@ def read_graph(source: OnnxSource, name: str, shapes: Mapping[str, tuple[int, ..
     return _OnnxGraphReader(source, name).imported(shapes)
 
 
-class _OnnxGraphReader:
+class _OnnxGraphReader(GraphDraft):
     """The graph so far, and what each name of the file stands for."""
 
     def __init__(self, source: OnnxSource, name: str) -> None:
-        self.source, self.name = source, name
+        super().__init__(str(source.path), name)
+        self.source = source
         self.known: dict[str, Value] = {}
-        self.inputs: dict[str, TensorType] = {}
-        self.nodes: list[Node] = []
-        self.types: dict[str, TensorType] = {}
-        self.arrays: dict[str, Array] = {}
-        self.origins: dict[str, Origin] = {}
-        self.problems: dict[tuple[str, str], list[str]] = {}
-        self.ordered: dict[tuple[str, Axes], Flow] = {}
-        self.owners: dict[tuple[object, ...], str] = {}
-        self.params_of: dict[str, str] = {}
-        self.taken: set[str] = set()
         self.layers: list[tuple[Op, Sequence[str]]] = []
 
     def imported(self, shapes: Mapping[str, tuple[int, ...]]) -> Imported:
@@ -81,11 +62,8 @@ class _OnnxGraphReader:
         self._walk(graph, live)
         only = len(graph.outputs) == 1
         outputs = {"output" if only else name_in_spec(name): self._output(name) for name in graph.outputs}
-        if self.problems:
-            raise DiagnosticError(tuple(self._refusals()))
-        typed = TypedGraph(Graph(self.name, self.inputs, tuple(self.nodes), outputs), self.types)
         count = sum(1 for _ in nodes_within(graph))
-        return Imported(str(self.source.path), typed, self.arrays, self.origins, count, tuple(self._notes()))
+        return self.finished(outputs, count, tuple(self._notes()))
 
     def _notes(self) -> Iterator[str]:
         """Remarks on the file that its user should know."""
@@ -120,39 +98,28 @@ class _OnnxGraphReader:
                 help = "--shape says what is open, without the batch: --shape 3x224x224"
                 found.append(Diagnostic("E0801", message, help=help))
                 continue
-            value = self._name("input" if len(used) == 1 else name_in_spec(name))
+            hint = "input" if len(used) == 1 else name_in_spec(name)
             type_ = TensorType(shape)
             order = own_axes(type_)
             if _is_channels_last(graph, name):
                 type_ = TensorType((shape[-1], *shape[:-1]))
                 order = (0, *range(2, len(shape) + 1), 1)
-            self.inputs[value] = self.types[value] = type_
-            self.known[name] = Flow(value, type_, order)
-            self.origins[value] = Origin(name, order)
+            self.known[name] = self.add_input(hint, type_, Origin(name, order))
         if found:
             raise DiagnosticError(tuple(found))
 
     def _output(self, name: str) -> str:
         value = self.known.get(name)
         if value is None:
-            self._cannot("an output", "which nothing computes", name)
+            self.cannot("an output", "which nothing computes", name)
         elif isinstance(value, Flow):
             try:
-                return self._ours(value).value
+                return self.ours(value).value
             except Unsupported as reason:
-                self._cannot("an output", str(reason), name)
+                self.cannot("an output", str(reason), name)
         elif isinstance(value, FixedValue):
-            self._cannot("an output", "which is a constant", name)
+            self.cannot("an output", "which is a constant", name)
         return ""
-
-    def _refusals(self) -> list[Diagnostic]:
-        """All that cannot be said, the most frequent first."""
-        found = [Problem(op, reason, tuple(places)) for (op, reason), places in self.problems.items()]
-        found.sort(key=lambda p: -len(p.places))
-        return [Diagnostic("E0804", f"{self.source.path}: {problem}") for problem in found]
-
-    def _cannot(self, op: str, reason: str, place: str) -> None:
-        self.problems.setdefault((op, reason), []).append(place)
 
     # Nodes
 
@@ -176,7 +143,7 @@ class _OnnxGraphReader:
 
     def _lost(self, node: NodeInFile, reason: str) -> Sequence[Value]:
         """The outputs of a node that cannot be said."""
-        self._cannot(node.op, reason, node.name or node.outputs[0])
+        self.cannot(node.op, reason, node.name or node.outputs[0])
         return [Lost() for _ in node.outputs]
 
     def _read(self, node: NodeInFile) -> Sequence[Value]:
@@ -242,7 +209,7 @@ class _OnnxGraphReader:
         flows = [value for value in inputs if isinstance(value, Flow)]
         seen = common_axes(flows)
         if seen is None:
-            flows = [self._ours(flow) for flow in flows]
+            flows = [self.ours(flow) for flow in flows]
             seen = flows[0].axes
             supply = iter(flows)
             inputs = [next(supply) if isinstance(value, Flow) else value for value in inputs]
@@ -256,7 +223,7 @@ class _OnnxGraphReader:
         onnx_node = OnnxNode(given.attributes, shapes, asked, known, seen, self.source.opset)
         translations = translations_of(node.op, onnx_node)
         if any(isinstance(t.ops[0], AddAlong | MultiplyAlong) and t.ops[0].axis for t in translations):
-            ours = [self._ours(value) if isinstance(value, Flow) else value for value in inputs]
+            ours = [self.ours(value) if isinstance(value, Flow) else value for value in inputs]
             if any(now is not before for now, before in zip(ours, inputs, strict=True)):
                 return self._translated(given, ours)  # the axis of the channels, where it can be
         made: list[Value] = []
@@ -276,12 +243,12 @@ class _OnnxGraphReader:
             if not isinstance(flow, Flow):
                 raise Unsupported("a constant where a value is needed")
             if translation.takes:
-                flow = self._seen_as(flow, translation.takes)
+                flow = self.seen_as(flow, translation.takes)
             elif translation.is_batched:
-                flow = self._ours(flow)
+                flow = self.ours(flow)
             flows.append(flow)
         if len({flow.type for flow in flows}) > 1 and translation.ops[0].kind not in ("multiply", "concat"):
-            flows = [self._ours(flow) for flow in flows]
+            flows = [self.ours(flow) for flow in flows]
         stored = [value.name for value in inputs if isinstance(value, FixedValue) and value.name]
         value, type_ = self._chain(node, translation, flows, stored)
         if translation.gives:
@@ -297,97 +264,11 @@ class _OnnxGraphReader:
         values = tuple(flow.value for flow in flows)
         types = tuple(flow.type for flow in flows)
         first, *others = translation.ops
-        name, type_ = self._add(first, values, types, node_name(node, stored), translation.params, stored)
+        self.layers.append((first, stored))
+        name, type_ = self.add(first, values, types, node_name(node, stored), translation.params, stored)
         for op in others:
-            name, type_ = self._add(op, (name,), (type_,), op.kind, {}, ())
+            name, type_ = self.add(op, (name,), (type_,), op.kind, {}, ())
         return name, type_
-
-    def _add(
-        self,
-        op: Op,
-        inputs: tuple[str, ...],
-        types: tuple[TensorType, ...],
-        hint: str,
-        params: Mapping[str, Array],
-        stored: Sequence[str],
-    ) -> tuple[str, TensorType]:
-        """Add a node. Raises `Unsupported` where shapes or arrays do not fit it."""
-        try:
-            type_ = op.infer(*types)
-            decls = op.params(*types)
-        except ShapeError as error:
-            raise Unsupported(error.message) from None
-        for own, decl in decls.items():
-            if own not in params or params[own].shape != decl.shape:
-                found = params[own].shape if own in params else None
-                raise Unsupported(f"a parameter of {found} where {decl.shape} is needed")
-            if params[own].dtype.kind != "f":
-                raise Unsupported(f"parameters of {params[own].dtype}")
-        name = self._name(hint)
-        owner = name
-        if stored and decls:
-            owner = self.owners.setdefault((op, *stored, *self._before(op, inputs)), name)
-        node = Node(name, op, inputs, 0, None, owner)
-        if owner == name:
-            self.arrays |= {node.param_name(own): np.asarray(params[own]) for own in decls}
-        self.nodes.append(node)
-        self.params_of[name] = owner
-        self.layers.append((op, stored))
-        self.types[name] = type_
-        return name, type_
-
-    def _before(self, op: Op, inputs: tuple[str, ...]) -> tuple[str, ...]:
-        """Whose parameters the layer before a norm has: norms share theirs where these do.
-
-        Exporters store equal arrays once, and those of norms that are fresh are all equal.
-        """
-        if op.kind not in _NORMS:
-            return ()
-        return (self.params_of.get(inputs[0], ""),)
-
-    # Orders of axes
-
-    def _ours(self, flow: Flow) -> Flow:
-        """A value of our own whose axes are those that the file sees. Raises `Unsupported` where the batch is
-        not in front."""
-        if flow.is_ours:
-            return flow
-        key = (flow.value, flow.axes)
-        if key not in self.ordered:
-            self.ordered[key] = self._in_order(flow)
-        return self.ordered[key]
-
-    def _in_order(self, flow: Flow) -> Flow:
-        if not flow.axes or flow.axes[0] != 0:
-            raise Unsupported("an array without the batch in front")
-        shape = flow.shape[1:]
-        value, type_ = flow.value, flow.type
-        wide = [axis for axis in flow.axes[1:] if axis and flow.extent(axis) > 1]
-        is_turned = None not in flow.axes and len(flow.axes) == len(type_.shape) + 1
-        if is_turned or wide != sorted(wide):
-            rest = [axis for axis in range(1, len(type_.shape) + 1) if axis not in flow.axes]
-            order = tuple(axis - 1 for axis in (*(a for a in flow.axes[1:] if a), *rest))
-            value, type_ = self._add(Permute(order=order), (value,), (type_,), "permute", {}, ())
-        if type_.shape != shape:
-            op = Flatten() if len(shape) == 1 else Reshape(shape=shape)
-            value, type_ = self._add(op, (value,), (type_,), op.kind, {}, ())
-        return Flow(value, type_, own_axes(type_))
-
-    def _seen_as(self, flow: Flow, axes: Axes) -> Flow:
-        """A value that the file sees by `axes`: of another order that one is brought into, which may take a
-        node."""
-        if flow.axes == axes:
-            return flow
-        back = tuple(flow.axes[axes.index(axis)] for axis in range(len(axes)))
-        return self._ours(Flow(flow.value, flow.type, back))
-
-    def _name(self, hint: str) -> str:
-        name, number = hint, 1
-        while name in self.taken:
-            number += 1
-            name = f"{hint}_{number}"
-        self.taken.add(name)
-        return name
 
 
 # Ops that are read, where their inputs are known.

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from archforge.data.opened_files import reason_in
+from archforge.interchange.layer_check import TOLERANCE
 from archforge.interchange.onnx.opened import OnnxSource, inlined
 from archforge.interchange.unsupported import Unsupported
 from archforge.ops.base import Array
@@ -19,6 +20,8 @@ __all__ = ["OnnxRun", "onnx_values"]
 
 class OnnxRun:
     """Runs one file. by: what ran it last."""
+
+    tolerance = TOLERANCE
 
     def __init__(self, source: OnnxSource) -> None:
         self.source = source

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from archforge.interchange.onnx.nodes import Axes, reshaped
+from archforge.interchange.flows import Flow
+from archforge.interchange.onnx.nodes import reshaped
 from archforge.interchange.onnx.versions import ModernNode
 from archforge.interchange.unsupported import Unsupported
-from archforge.ir import TensorType
 from archforge.ops.base import Array
 
-__all__ = ["MOVES", "FixedValue", "Flow", "Lost", "Value", "array_of", "common_axes", "own_axes"]
+__all__ = ["MOVES", "FixedValue", "Lost", "Value", "array_of"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,27 +27,6 @@ class FixedValue:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Flow:
-    """A value of ours as the file sees it: `axes` has for each of its axes that of ours."""
-
-    value: str
-    type: TensorType
-    axes: Axes
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self.extent(axis) for axis in self.axes)
-
-    def extent(self, axis: int | None) -> int:
-        """The extent along one of our axes; the batch is one image."""
-        return self.type.shape[axis - 1] if axis else 1
-
-    @property
-    def is_ours(self) -> bool:
-        return self.axes == own_axes(self.type)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Lost:
     """A value behind an op that cannot be said."""
 
@@ -55,27 +34,9 @@ class Lost:
 Value = FixedValue | Flow | Lost
 
 
-def own_axes(type_: TensorType) -> tuple[int, ...]:
-    """Our axes of a value in their own order, the batch first."""
-    return tuple(range(len(type_.shape) + 1))
-
-
 def array_of(value: Value | None) -> Array | None:
     """The array of a value that depends on no input; None for any other."""
     return value.array if isinstance(value, FixedValue) else None
-
-
-def common_axes(flows: Sequence[Flow]) -> Axes | None:
-    """The axes by which all values are seen, ONNX aligning them at the last one; None if they differ."""
-    rank = max(len(flow.axes) for flow in flows)
-    joint: list[int | None] = [None] * rank
-    for flow in flows:
-        for place, axis in enumerate(flow.axes, rank - len(flow.axes)):
-            if axis is not None and joint[place] not in (None, axis):
-                return None
-            joint[place] = joint[place] if axis is None else axis
-    named = [axis for axis in joint if axis is not None]
-    return tuple(joint) if len(named) == len(set(named)) else None
 
 
 def _transposed(flow: Flow, node: ModernNode, arrays: Sequence[Array | None]) -> Flow:

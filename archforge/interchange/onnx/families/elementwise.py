@@ -5,16 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from archforge.interchange.foreign import Erf
-from archforge.interchange.onnx.nodes import (
-    OnnxNode,
-    OnnxOp,
-    OnnxTranslation,
-    Translate,
-    bound_op,
-    number,
-    require,
-)
+from archforge.interchange.onnx.nodes import OnnxNode, OnnxOp, OnnxTranslation, Translate
 from archforge.interchange.onnx.writing import OnnxUse, Write
+from archforge.interchange.translation import bound_op, number, require
 
 __all__ = ["PARTS", "READ", "WRITTEN"]
 

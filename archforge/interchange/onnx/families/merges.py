@@ -6,16 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from archforge.interchange.foreign import AddAlong, AddNumber, MultiplyAlong
-from archforge.interchange.onnx.nodes import (
-    OnnxNode,
-    OnnxOp,
-    OnnxTranslation,
-    Translate,
-    bound_op,
-    number,
-    require,
-)
+from archforge.interchange.onnx.nodes import OnnxNode, OnnxOp, OnnxTranslation, Translate
 from archforge.interchange.onnx.writing import OnnxUse, Write
+from archforge.interchange.translation import bound_op, number, require
 from archforge.interchange.unsupported import Unsupported
 from archforge.ops.lazy_numpy import np
 

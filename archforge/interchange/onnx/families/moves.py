@@ -4,16 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from archforge.interchange.onnx.nodes import (
-    OnnxNode,
-    OnnxOp,
-    OnnxTranslation,
-    bound_op,
-    number,
-    require,
-    reshaped,
-)
+from archforge.interchange.onnx.nodes import OnnxNode, OnnxOp, OnnxTranslation, reshaped
 from archforge.interchange.onnx.writing import OnnxUse, Write, around_map
+from archforge.interchange.translation import bound_op, number, require
 from archforge.ops.base import per_axis
 from archforge.ops.lazy_numpy import np
 

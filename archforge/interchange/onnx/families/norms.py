@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from archforge.interchange.onnx.nodes import OnnxNode, OnnxOp, OnnxTranslation, Translate, bound_op, require
+from archforge.interchange.onnx.nodes import OnnxNode, OnnxOp, OnnxTranslation, Translate
 from archforge.interchange.onnx.writing import OnnxUse, Write
+from archforge.interchange.translation import bound_op, require
 from archforge.ops.lazy_numpy import np
 
 __all__ = ["READ", "WRITTEN"]

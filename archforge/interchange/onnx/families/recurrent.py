@@ -5,16 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from archforge.interchange.onnx.nodes import (
-    Axes,
-    OnnxNode,
-    OnnxOp,
-    OnnxTranslation,
-    Translate,
-    bound_op,
-    require,
-)
+from archforge.interchange.flows import Axes
+from archforge.interchange.onnx.nodes import OnnxNode, OnnxOp, OnnxTranslation, Translate
 from archforge.interchange.onnx.writing import OnnxUse, Write
+from archforge.interchange.translation import bound_op, require
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 

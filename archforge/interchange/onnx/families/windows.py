@@ -6,8 +6,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from archforge.interchange.onnx.nodes import OnnxNode, OnnxOp, OnnxTranslation, Translate, bound_op, require
+from archforge.interchange.onnx.nodes import OnnxNode, OnnxOp, OnnxTranslation, Translate
 from archforge.interchange.onnx.writing import OnnxUse, Write, around_map, sides_of
+from archforge.interchange.translation import bound_op, require
 from archforge.ops.adaptive_pool import windows
 from archforge.ops.base import per_axis
 from archforge.ops.lazy_numpy import np

@@ -1,0 +1,149 @@
+"""A graph of ours in the making, which the reader of every format adds to node by node."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from archforge.errors import Diagnostic, fail_all
+from archforge.interchange.flows import Axes, Flow, own_axes
+from archforge.interchange.imported import Imported, Origin, Problem
+from archforge.interchange.unsupported import Unsupported
+from archforge.ir import Graph, Node, Op, ShapeError, TensorType, TypedGraph
+from archforge.ops.base import Array
+from archforge.ops.flatten import Flatten
+from archforge.ops.lazy_numpy import np
+from archforge.ops.permute import Permute
+from archforge.ops.reshape import Reshape
+
+__all__ = ["GraphDraft"]
+
+_NORMS = frozenset({"bn", "layer_norm", "layer_scale", "prelu"})
+
+
+class GraphDraft:
+    """Inputs, nodes and arrays so far, the values of the file that they are, and all that cannot be said.
+
+    file: what messages call the file. name: of the graph.
+    """
+
+    def __init__(self, file: str, name: str) -> None:
+        self.file, self.name = file, name
+        self.inputs: dict[str, TensorType] = {}
+        self.nodes: list[Node] = []
+        self.types: dict[str, TensorType] = {}
+        self.arrays: dict[str, Array] = {}
+        self.origins: dict[str, Origin] = {}
+        self._problems: dict[tuple[str, str], list[str]] = {}
+        self._ordered: dict[tuple[str, Axes], Flow] = {}
+        self._owners: dict[tuple[object, ...], str] = {}
+        self._params_of: dict[str, str] = {}
+        self._taken: set[str] = set()
+
+    def add_input(self, hint: str, type_: TensorType, origin: Origin) -> Flow:
+        """An input of ours for one of the file, whose axes `origin` has."""
+        value = self._new_name(hint)
+        self.inputs[value] = self.types[value] = type_
+        self.origins[value] = origin
+        return Flow(value, type_, origin.axes)
+
+    def add(
+        self,
+        op: Op,
+        inputs: tuple[str, ...],
+        types: tuple[TensorType, ...],
+        hint: str,
+        params: Mapping[str, Array],
+        stored: Sequence[str],
+    ) -> tuple[str, TensorType]:
+        """Add a node; its value and type. Raises `Unsupported` where shapes or arrays do not fit it.
+
+        params: its arrays by their own names. stored: the names that they have in the file: nodes of one op
+        that read the same ones share them.
+        """
+        try:
+            type_ = op.infer(*types)
+            decls = op.params(*types)
+        except ShapeError as error:
+            raise Unsupported(error.message) from None
+        for own, decl in decls.items():
+            if own not in params or params[own].shape != decl.shape:
+                found = params[own].shape if own in params else None
+                raise Unsupported(f"a parameter of {found} where {decl.shape} is needed")
+            if params[own].dtype.kind != "f":
+                raise Unsupported(f"parameters of {params[own].dtype}")
+        name = self._new_name(hint)
+        owner = name
+        if stored and decls:
+            owner = self._owners.setdefault((op, *stored, *self._before(op, inputs)), name)
+        node = Node(name, op, inputs, 0, None, owner)
+        if owner == name:
+            self.arrays |= {node.param_name(own): np.asarray(params[own]) for own in decls}
+        self.nodes.append(node)
+        self._params_of[name] = owner
+        self.types[name] = type_
+        return name, type_
+
+    def _before(self, op: Op, inputs: tuple[str, ...]) -> tuple[str, ...]:
+        """Whose parameters the layer before a norm has: norms share theirs where these do.
+
+        Exporters store equal arrays once, and those of norms that are fresh are all equal.
+        """
+        if op.kind not in _NORMS:
+            return ()
+        return (self._params_of.get(inputs[0], ""),)
+
+    def ours(self, flow: Flow) -> Flow:
+        """A value of our own whose axes are those that the file sees. Raises `Unsupported` where the batch is
+        not in front."""
+        if flow.is_ours:
+            return flow
+        key = (flow.value, flow.axes)
+        if key not in self._ordered:
+            self._ordered[key] = self._in_order(flow)
+        return self._ordered[key]
+
+    def _in_order(self, flow: Flow) -> Flow:
+        if not flow.axes or flow.axes[0] != 0:
+            raise Unsupported("an array without the batch in front")
+        shape = flow.shape[1:]
+        value, type_ = flow.value, flow.type
+        wide = [axis for axis in flow.axes[1:] if axis and flow.extent(axis) > 1]
+        is_turned = None not in flow.axes and len(flow.axes) == len(type_.shape) + 1
+        if is_turned or wide != sorted(wide):
+            rest = [axis for axis in range(1, len(type_.shape) + 1) if axis not in flow.axes]
+            order = tuple(axis - 1 for axis in (*(a for a in flow.axes[1:] if a), *rest))
+            value, type_ = self.add(Permute(order=order), (value,), (type_,), "permute", {}, ())
+        if type_.shape != shape:
+            op = Flatten() if len(shape) == 1 else Reshape(shape=shape)
+            value, type_ = self.add(op, (value,), (type_,), op.kind, {}, ())
+        return Flow(value, type_, own_axes(type_))
+
+    def seen_as(self, flow: Flow, axes: Axes) -> Flow:
+        """A value that the file sees by `axes`: of another order that one is brought into, which may take a
+        node."""
+        if flow.axes == axes:
+            return flow
+        back = tuple(flow.axes[axes.index(axis)] for axis in range(len(axes)))
+        return self.ours(replace(flow, axes=back))
+
+    def cannot(self, op: str, reason: str, place: str) -> None:
+        """Remember what cannot be said: the op, why if the op is known, and where."""
+        self._problems.setdefault((op, reason), []).append(place)
+
+    def finished(self, outputs: Mapping[str, str], nodes_in_file: int, notes: Sequence[str] = ()) -> Imported:
+        """The graph with these outputs. Raises E0804 with all that cannot be said, the most frequent
+        first."""
+        found = [Problem(op, reason, tuple(places)) for (op, reason), places in self._problems.items()]
+        found.sort(key=lambda p: -len(p.places))
+        fail_all(Diagnostic("E0804", f"{self.file}: {problem}") for problem in found)
+        typed = TypedGraph(Graph(self.name, self.inputs, tuple(self.nodes), dict(outputs)), self.types)
+        return Imported(self.file, typed, self.arrays, self.origins, nodes_in_file, tuple(notes))
+
+    def _new_name(self, hint: str) -> str:
+        name, number = hint, 1
+        while name in self._taken:
+            number += 1
+            name = f"{hint}_{number}"
+        self._taken.add(name)
+        return name

@@ -1,0 +1,53 @@
+"""Values of ours as a file of another format sees them: the same numbers under axes of another order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from archforge.ir import TensorType
+
+__all__ = ["Axes", "Flow", "common_axes", "own_axes"]
+
+# For each axis that the file has, that of our array, where the batch is axis 0; None for one of extent 1 that
+# ours does not have.
+Axes = tuple[int | None, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Flow:
+    """A value of ours as the file sees it: `axes` has for each of its axes that of ours."""
+
+    value: str
+    type: TensorType
+    axes: Axes
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.extent(axis) for axis in self.axes)
+
+    def extent(self, axis: int | None) -> int:
+        """The extent along one of our axes; the batch is one image."""
+        return self.type.shape[axis - 1] if axis else 1
+
+    @property
+    def is_ours(self) -> bool:
+        return self.axes == own_axes(self.type)
+
+
+def own_axes(type_: TensorType) -> tuple[int, ...]:
+    """Our axes of a value in their own order, the batch first."""
+    return tuple(range(len(type_.shape) + 1))
+
+
+def common_axes(flows: Sequence[Flow]) -> Axes | None:
+    """The axes by which all values are seen, aligned at the last one; None if they differ."""
+    rank = max(len(flow.axes) for flow in flows)
+    joint: list[int | None] = [None] * rank
+    for flow in flows:
+        for place, axis in enumerate(flow.axes, rank - len(flow.axes)):
+            if axis is not None and joint[place] not in (None, axis):
+                return None
+            joint[place] = joint[place] if axis is None else axis
+    named = [axis for axis in joint if axis is not None]
+    return tuple(joint) if len(named) == len(set(named)) else None

@@ -1,0 +1,86 @@
+"""The formats that `archforge import` reads: a row for each, with the function that opens its files.
+
+A reader makes an `Imported` of a file, by way of a `GraphDraft`; `normalized` and `written_spec` go on from
+there, whatever the format was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from archforge.data.opened_files import HEAD, endings
+from archforge.errors import fail
+from archforge.interchange.imported import Imported
+from archforge.interchange.layer_check import RunSource
+
+__all__ = ["FORMATS", "NetworkFormat", "OpenedFile", "open_file"]
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpenedFile:
+    """A file of another format. sha256: of its bytes. read: its graph before it is normalised, by the name
+    that the graph gets, and shapes of inputs. run: computes the file's own values."""
+
+    sha256: str
+    read: Callable[[str, Shapes], Imported]
+    run: RunSource
+
+
+class NetworkFormat(NamedTuple):
+    """A format of networks. endings: of its files' names. is_begun: whether bytes begin such a file. open:
+    takes the path, and that of a file with the weights; has_own_weights: it takes no such file."""
+
+    words: str
+    endings: tuple[str, ...]
+    is_begun: Callable[[bytes], bool]
+    open: Callable[[Path, Path | None], OpenedFile]
+    has_own_weights: bool = True
+
+
+def _onnx(path: Path, weights: Path | None) -> OpenedFile:
+    from archforge.interchange.onnx.opened import open_onnx
+    from archforge.interchange.onnx.reading import read_graph
+    from archforge.interchange.onnx.running import OnnxRun
+
+    source = open_onnx(path)
+    return OpenedFile(source.sha256, partial(read_graph, source), OnnxRun(source))
+
+
+def _is_onnx(head: bytes) -> bool:
+    return head[:1] == b"\x08" and head[2:3] in (b"\x12", b"\x1a", b"\x22", b"\x2a", b"\x3a")
+
+
+FORMATS = (NetworkFormat("ONNX", (".onnx",), _is_onnx, _onnx),)
+
+
+def open_file(path: Path, weights: Path | None = None) -> OpenedFile:
+    """A file of the format that its name says, or else its first bytes. weights: the file that its weights
+    lie in, where it has none itself. Raises E0601 and E0801."""
+    found = _format(path)
+    if weights is not None and found.has_own_weights:
+        message = f"{path} has its weights within, and {weights} is not needed"
+        fail("E0801", message, help=f"archforge import {path}")
+    return found.open(path, weights)
+
+
+def _format(path: Path, formats: Sequence[NetworkFormat] = FORMATS) -> NetworkFormat:
+    for format in formats:
+        if path.name.lower().endswith(format.endings):
+            return format
+    head = b""
+    with suppress(OSError), path.open("rb") as file:
+        head = file.read(HEAD)
+    for format in formats:
+        if format.is_begun(head):
+            return format
+    if not path.is_file():
+        return formats[0]
+    known = [ending for format in formats for ending in format.endings]
+    fail("E0801", f"{path} is of no format that can be imported", help=endings(known))
