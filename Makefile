@@ -46,7 +46,7 @@ test-slow: $(DEV)
 
 # What needs torch, in the environment that `make bench` makes.
 test-torch: $(BENCH)
-	$(VENV)-bench/bin/python $(PIP) --editable '.[test,keras]'
+	$(VENV)-bench/bin/python $(PIP) --editable '.[test]'
 	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(VENV)-bench/bin/python -m pytest \
 	  tests/test_torch_network.py tests/test_torch_modules.py tests/test_torch_files.py \
 	  tests/test_weight_formats.py tests/test_matching.py tests/test_compare.py tests/test_make_golden.py \
