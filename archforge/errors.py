@@ -37,6 +37,7 @@ __all__ = [
     "in_order",
     "listed",
     "misspelt",
+    "printable",
     "type_in_words",
 ]
 
@@ -182,7 +183,7 @@ def _excerpt(span: Span, label: str) -> list[str]:
     gap = " " * _cells(text[:start])
     carets = "^" * max(_cells(text[start:end]), 1)
     caption = f" {_clipped(label)}" if label else ""
-    return [f"{span.line + 1:>5} | {_printable(text)}", f"      | {gap}{carets}{caption}"]
+    return [f"{span.line + 1:>5} | {printable(text)}", f"      | {gap}{carets}{caption}"]
 
 
 def _calls(trace: tuple[Frame, ...]) -> list[str]:
@@ -191,13 +192,13 @@ def _calls(trace: tuple[Frame, ...]) -> list[str]:
     return lines if len(lines) <= 8 else [*lines[:4], f"      ... {len(lines) - 6} calls ...", *lines[-2:]]
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """`text` with escapes for what a terminal would obey or hide, since specs come from anybody."""
     return _HIDDEN.sub(lambda c: c[0].encode("unicode_escape", "surrogatepass").decode(), text)
 
 
 def _clipped(text: str) -> str:
-    shown = _printable(text)
+    shown = printable(text)
     return shown if len(shown) <= LONGEST_TEXT else f"{shown[:LONGEST_TEXT]}..."
 
 
@@ -209,7 +210,7 @@ def _cells(text: str) -> int:
         else 2
         if unicodedata.east_asian_width(c) in "WF"
         else 1
-        for c in _printable(text)
+        for c in printable(text)
     )
 
 

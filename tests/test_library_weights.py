@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import archforge
+from archforge.data.class_names import class_names
 from archforge.weights import rule_input, rule_weights
 from tests.zoo import expected, networks
 
@@ -32,6 +33,7 @@ def test_weights_of_torchvision(model: str, weights: tuple[str, ...], params: in
     enum = models.get_model_weights(model)
     fit = [w for w in enum if len(w.meta["categories"] or ()) == 1000]
     assert weights[0] == enum.DEFAULT.name
+    assert {tuple(w.meta["categories"]) for w in fit} == {class_names("imagenet")}
     assert sorted(weights) == sorted(w.name for w in fit)
     if model not in AUXILIARY:
         assert {w.meta["num_params"] for w in fit} == {params}
@@ -44,6 +46,16 @@ def test_weights_of_timm(model: str, weights: tuple[str, ...], params: int) -> N
     configs = [models.get_pretrained_cfg(name) for name in names]
     assert sorted(weights) == sorted(c.tag for c in configs if c.num_classes == 1000)
     assert weights[:1] == tuple(models.get_pretrained_cfg(model).tag for _ in weights[:1])
+
+
+def test_timms_classes_have_the_same_names() -> None:
+    """timm tells the WordNet ids of its 1,000 classes with all words for each."""
+    data = pytest.importorskip("timm.data", reason="`make test-torch` installs it")
+    info = data.ImageNetInfo("imagenet-1k")
+    of_two_words = {"crane bird": "crane", "maillot tank suit": "maillot"}  # and each stands for two classes
+    for number, name in enumerate(class_names("imagenet")):
+        words = info.index_to_description(number).lower()
+        assert of_two_words.get(name, name).lower() in words
 
 
 @pytest.mark.parametrize(("model", "weights", "params"), [*released("keras")])

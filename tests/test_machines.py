@@ -19,12 +19,11 @@ from archforge import driver, hardware
 from archforge.backends import available
 from archforge.backends.numba import choices
 from archforge.backends.numba.toolchain import code_cache
-from archforge.cli.inputs import read_labels
+from archforge.cli.labels import read_labels
 from archforge.data.arrays import read_inputs, read_weights, write_arrays
 from archforge.data.samples import find_files
 from archforge.errors import DiagnosticError
 from archforge.interchange.graph_json import read_graph_json
-from archforge.ir import TensorType
 from archforge.spec.resolve.sources import zoo_paths
 from archforge.weights.golden import read_golden
 from tests.conftest import TINY, Run
@@ -42,7 +41,7 @@ TAKERS: dict[str, tuple[Callable[[str], object], str]] = {
     "an input": (lambda path: read_inputs(path, ["x"]), ".npy"),
     "inputs": (lambda path: find_files([path]), ".npy"),
     "a pattern of inputs": (lambda path: find_files([f"{path}/*"]), ".npy"),
-    "labels": (lambda path: read_labels(path, TensorType((2,))), ".txt"),
+    "labels": (read_labels, ".txt"),
     "a golden file": (read_golden, ".json"),
     "a graph": (read_graph_json, ".json"),
     "arrays to write": (lambda path: write_arrays(path, {"x": np.zeros(1)}), ".npz"),

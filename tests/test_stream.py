@@ -111,11 +111,11 @@ def test_results_are_kept_in_a_file(run: Run, folder: Path) -> None:
         x10 = arrays["data/x10.npy/output"]
     _, out, _ = run("tiny.yaml", "-i", "data", "-o", "out.csv", "--top", "1", "--labels", "labels.txt")
     rows = [row.split(",") for row in Path("out.csv").read_text().splitlines()]
-    assert rows[0] == ["file", "class_1", "label_1", "value_1"]
+    assert rows[0] == ["file", "class_1", "label_1", "value_1", "probability_1"]
     best = int(x10.argmax())
     assert rows[-1][:3] == ["data/x10.npy", str(best), ["a", "b", "c c", "d", "e"][best]]
     assert float(rows[-1][3]) == pytest.approx(x10[best], rel=1e-6)
-    assert f"{best} {['a', 'b', 'c c', 'd', 'e'][best]} " in out.splitlines()[-1]
+    assert out.splitlines()[-1].endswith(f" {best}  {['a', 'b', 'c c', 'd', 'e'][best]}")
 
 
 def test_a_map_is_told_by_its_figures(run: Run, folder: Path) -> None:
@@ -140,7 +140,7 @@ def test_a_map_is_told_by_its_figures(run: Run, folder: Path) -> None:
         (
             ["-i", "data", "--labels", "tiny.yaml"],
             "E0601",
-            "tiny.yaml has 7 lines, the network's output is 5",
+            "tiny.yaml has 7 names, the network's output is 5",
         ),
         (["-i", "data", "--labels", "nowhere"], "E0601", "cannot read nowhere"),
         (["-i", "data", "--preprocess", "unit"], "E0001", "`--preprocess` is for pictures"),

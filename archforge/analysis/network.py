@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from archforge.analysis.checks import Cell
 from archforge.analysis.counts import Counts
 from archforge.analysis.ledger import Ledger, ledger
+from archforge.data.class_names import class_names
 from archforge.data.preprocessing import Preprocessing
 from archforge.errors import Diagnostic
 from archforge.ir import ParamDecl, TypedGraph
@@ -70,6 +71,15 @@ class Network:
         """The recipe for pictures that the profile prescribes, if it does."""
         decl = self.spec.profiles.get(self.profile)
         return Preprocessing(**decl.preprocess) if decl and decl.preprocess else None
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of the classes of its first output, as the profile says; empty where it says none, or
+        where the output has not one value for each, as with another number of classes."""
+        decl, graph = self.spec.profiles.get(self.profile), self.graph
+        names = class_names(decl.labels) if decl and decl.labels else ()
+        first = graph.types[next(iter(graph.outputs.values()))]
+        return names if first.shape == (len(names),) else ()
 
     @cached_property
     def recipe(self) -> BoundRecipe | None:

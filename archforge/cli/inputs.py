@@ -1,4 +1,4 @@
-"""Inputs of `archforge run`: pictures and arrays from files, preprocessed, and the names of classes."""
+"""Inputs of `archforge run`: pictures and arrays from files, preprocessed."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from archforge.analysis.network import Network
-from archforge.cli.output import counted
 from archforge.data.preprocessing import INTERPOLATIONS, PIXEL_VALUES, Preprocessing, share_of
 from archforge.errors import did_you_mean, fail
-from archforge.ir import TensorType, by_x
+from archforge.ir import by_x
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["PictureOptions", "Preparation", "prepared", "read_labels"]
+__all__ = ["PictureOptions", "Preparation", "prepared"]
 
 NONE = "none"  # pixels as they are, 0 to 255, the picture in its own size
 
@@ -135,29 +134,3 @@ def _words(
     if given := options.given():
         origin += f", with {' '.join(f'{option} {value}' for option, value in given.items())}"
     return f"preprocessing {origin}: {recipe.describe(shape)}"
-
-
-def read_labels(path: str, output: TensorType) -> list[str]:
-    """The name of each class, one on a line of UTF-8, with a byte order mark or without.
-
-    Empty lines at the end do not count. Raises E0601 unless there are as many as classes.
-    """
-    from archforge.data.opened_files import refuse_other_kinds
-
-    refuse_other_kinds(Path(path), "file of labels")
-    try:
-        text = Path(path).read_text("utf-8-sig")
-        if "\0" in text:  # of UTF-16
-            raise ValueError
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text in UTF-8"
-        fail("E0601", f"cannot read {path}: {reason.lower()}")
-    # `splitlines` would also part a name at characters such as U+2028.
-    names = [line.strip() for line in text.replace("\r\n", "\n").replace("\r", "\n").rstrip().split("\n")]
-    if output.shape != (len(names),):
-        fail(
-            "E0601",
-            f"{path} has {counted(len(names), 'line')}, the network's output is {output}",
-            help="the name of each class on a line, in their order",
-        )
-    return names

@@ -16,6 +16,7 @@ from archforge.errors import Diagnostic
 
 __all__ = [
     "adapt_streams",
+    "can_show",
     "counted",
     "mark",
     "paint",
@@ -82,10 +83,11 @@ def mark(status: Sign) -> str:
     """The sign of a cell's status, or of a spec with warnings, painted."""
     sign = "!" if status == "warned" else MARKS[status]
     plain, colour = _PLAIN[status]
-    return paint(sign if _can_show(sign) else plain, colour)
+    return paint(sign if can_show(sign) else plain, colour)
 
 
-def _can_show(text: str) -> bool:
+def can_show(text: str) -> bool:
+    """True if standard output can write a text as it is."""
     try:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:
@@ -105,7 +107,7 @@ def print_json_line(data: Any) -> None:
 
 def _print_json(data: Any, indent: int | None) -> None:
     text = json.dumps(data, indent=indent, ensure_ascii=False)
-    print(text if _can_show(text) else json.dumps(data, indent=indent))
+    print(text if can_show(text) else json.dumps(data, indent=indent))
 
 
 def print_diagnostics(diagnostics: Iterable[Diagnostic]) -> None:

@@ -9,12 +9,17 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from rich.cells import cell_len, set_cell_size
+
 from archforge.atomic_files import written_beside
-from archforge.cli.output import print_diagnostics
+from archforge.cli.labels import Labels
+from archforge.cli.output import can_show, print_diagnostics
 from archforge.data.arrays import npz_writer
 from archforge.data.samples import Failure
+from archforge.errors import printable
 from archforge.ir import by_x
 
 if TYPE_CHECKING:
@@ -23,6 +28,12 @@ if TYPE_CHECKING:
 __all__ = ["OUTPUTS", "Result", "ResultPrinter", "keeping"]
 
 OUTPUTS = (".csv", ".npz")  # the files that can be written
+BAR = 24  # columns of a whole bar
+NARROW = 60  # columns of a terminal that has room for bars
+NUMBER = 3  # columns of the number of a class, at least
+SHORTEST = 12  # columns of a name, at least
+CUT = "..."
+EIGHTHS = "▏▎▍▌▋▊▉█"
 
 
 class Result(NamedTuple):
@@ -39,18 +50,19 @@ class Result(NamedTuple):
 
 
 class RankedValue(NamedTuple):
-    """One of the largest values of a vector."""
+    """One of the largest values of a vector; of classes with names, the name and the probability too."""
 
     number: int  # of the class, from 0
-    label: str
     value: float
+    label: str = ""
+    probability: float = math.nan
 
 
 class ResultPrinter(NamedTuple):
-    """Prints each result as it comes. `width` is that of the longest name; `labels` may be empty."""
+    """Prints each result as it comes. `width` is that of the longest name."""
 
     top: int
-    labels: Sequence[str]
+    labels: Labels
     as_json: bool
     width: int
 
@@ -60,19 +72,27 @@ class ResultPrinter(NamedTuple):
         elif isinstance(result, Failure):
             print_diagnostics([result.reason])
         else:
-            print("  ".join([result.name.ljust(self.width), *self._words(result.main)]), flush=True)
+            print("\n".join(self._lines(printable(result.name), result.main)), flush=True)
 
     def ranked(self, vector: NDArray[Any]) -> list[RankedValue]:
         """The largest values of a vector, the largest first."""
-        return [
-            RankedValue(i, self.labels[i] if self.labels else "", float(vector[i]))
-            for i in map(int, vector.argsort()[::-1][: self.top])
-        ]
+        largest = [int(i) for i in vector.argsort()[::-1][: self.top]]
+        if not self.labels.names:
+            return [RankedValue(i, float(vector[i])) for i in largest]
+        names, p = self.labels.names, self.labels.probabilities(vector[None])[0]
+        return [RankedValue(i, float(vector[i]), names[i], float(p[i])) for i in largest]
 
-    def _words(self, main: NDArray[Any]) -> list[str]:
+    def _lines(self, name: str, main: NDArray[Any]) -> Iterator[str]:
+        """A line for a file, or with names of classes one more for each."""
+        if self.labels.names:
+            yield name
+            yield from bars(self.ranked(main))
+            return
         if main.ndim > 1:
-            return [by_x(main.shape), f"mean {main.mean():.6g}", f"std {main.std():.6g}"]
-        return [" ".join(filter(None, (str(p.number), p.label, f"{p.value:.6g}"))) for p in self.ranked(main)]
+            words = [by_x(main.shape), f"mean {main.mean():.6g}", f"std {main.std():.6g}"]
+        else:
+            words = [f"{p.number} {p.value:.6g}" for p in self.ranked(main)]
+        yield "  ".join([name.ljust(self.width), *words])
 
     def _json(self, result: Result | Failure) -> dict[str, Any]:
         if isinstance(result, Failure):
@@ -84,9 +104,36 @@ class ResultPrinter(NamedTuple):
         return {"file": result.name, "top": [_plain(ranked) for ranked in self.ranked(main)]}
 
 
+def bars(ranked: Sequence[RankedValue]) -> Iterator[str]:
+    """A line for each class: its probability, that as a bar, its number and its name; as wide as the terminal
+    at most, and in signs that it can show."""
+    columns = get_terminal_size().columns
+    for p in ranked:
+        bar = f"{_bar(p.probability):<{BAR}}  " if columns >= NARROW else ""
+        line = f"  {100 * p.probability:5.1f} %  {bar}{p.number:>{NUMBER}}  "
+        yield line + _fitted(printable(p.label), max(columns - len(line), SHORTEST))
+
+
+def _fitted(name: str, width: int) -> str:
+    """A name in so many columns, its end cut off if need be."""
+    return name if cell_len(name) <= width else f"{set_cell_size(name, width - len(CUT))}{CUT}"
+
+
+def _bar(share: float) -> str:
+    """A bar of a share of its width, exact to an eighth of a column where blocks can be shown."""
+    if not math.isfinite(share):
+        return ""
+    if not can_show(EIGHTHS):
+        return "#" * round(share * BAR)
+    whole, eighths = divmod(round(share * BAR * 8), 8)
+    return EIGHTHS[-1] * whole + (EIGHTHS[eighths - 1] if eighths else "")
+
+
 def _plain(ranked: RankedValue) -> dict[str, Any]:
-    label = {"label": ranked.label} if ranked.label else {}
-    return {"class": ranked.number, **label, "value": _number(ranked.value)}
+    plain = {"class": ranked.number, "value": _number(ranked.value)}
+    if not ranked.label:
+        return plain
+    return plain | {"label": ranked.label, "probability": _number(ranked.probability)}
 
 
 def _number(value: float) -> float | None:
@@ -110,15 +157,13 @@ def keeping(path: Path, printer: ResultPrinter) -> Iterator[Callable[[Result], N
     with written_beside(path) as file:
         text = io.TextIOWrapper(file, "utf-8", newline="")
         rows = csv.writer(text, lineterminator="\n")
-        labelled = ("label",) if printer.labels else ()
+        columns = ("class", "label", "value", "probability") if printer.labels.names else ("class", "value")
         ranks = range(1, printer.top + 1)
-        rows.writerow(["file", *(f"{word}_{n}" for n in ranks for word in ("class", *labelled, "value"))])
+        rows.writerow(["file", *(f"{word}_{n}" for n in ranks for word in columns)])
 
         def keep_row(result: Result) -> None:
-            fields = (
-                (p.number, *((p.label,) if labelled else ()), p.value) for p in printer.ranked(result.main)
-            )
-            rows.writerow([result.name, *(field for group in fields for field in group)])
+            ranked = [{"class": p.number, **p._asdict()} for p in printer.ranked(result.main)]
+            rows.writerow([result.name, *(fields[word] for fields in ranked for word in columns)])
 
         yield keep_row
         text.detach()  # which writes all; the file stays open until it has its name

@@ -21,6 +21,7 @@ from archforge.cli.compile_options import (
     compile_options,
 )
 from archforge.cli.inputs import PictureOptions
+from archforge.cli.labels import labels_for
 from archforge.cli.options import (
     WEIGHTS_FILES,
     DtypeOption,
@@ -43,6 +44,7 @@ from archforge.cli.progress import Progress
 from archforge.cli.run_many import OUTPUTS, open_many
 from archforge.cli.run_one import MADE, inputs, origin, print_results
 from archforge.data.arrays import write_arrays
+from archforge.data.class_names import CLASS_NAMES
 from archforge.data.preprocessing import INTERPOLATIONS
 from archforge.driver import Accuracy
 from archforge.errors import fail
@@ -159,7 +161,12 @@ def run(
     ] = None,
     labels: Annotated[
         str | None,
-        typer.Option("--labels", metavar="FILE", help="Names of the classes, a line for each, to print."),
+        typer.Option(
+            "--labels",
+            metavar="FILE",
+            help=f"Names of the classes: a file with a line for each, {', '.join(CLASS_NAMES)}, or none. "
+            "Default: those that the profile says, for weights from a file.",
+        ),
     ] = None,
     as_json: Annotated[
         bool,
@@ -186,7 +193,9 @@ def run(
         network, arrays = _loaded(spec, weights, prefix, profile, input_shape(shape), settings(set))
         with progress.paused():
             heed(network.warnings, warnings)
-        many_inputs = open_many(network, sources, pictures, labels, target, bool(tap)) if many else None
+        if many:
+            named = labels_for(network, labels, are_weights_given=weights not in MADE_WEIGHTS)
+        many_inputs = open_many(network, sources, pictures, named, target, bool(tap)) if many else None
         given = {} if many else inputs(network, sources[0], seed, dtype)
         executable = driver.compile(
             network,

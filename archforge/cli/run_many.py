@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from archforge.analysis.network import Network
 from archforge.cli.exit_codes import CHECK_FAILED, INTERRUPTED
-from archforge.cli.inputs import PictureOptions, Preparation, prepared, read_labels
+from archforge.cli.inputs import PictureOptions, Preparation, prepared
+from archforge.cli.labels import Labels
 from archforge.cli.output import counted
 from archforge.cli.progress import Progress
 from archforge.cli.results import OUTPUTS, Result, ResultPrinter, keeping
@@ -59,17 +60,19 @@ def _misfit(sample: Sample, executable: Executable, reason: Diagnostic) -> Failu
 
 
 class ManyInputs(NamedTuple):
-    """Files that are all to go through a network. `labels` may be empty."""
+    """Files that are all to go through a network."""
 
     files: Sequence[Path]
     preparation: Preparation
-    labels: Sequence[str]
+    labels: Labels
     output: Path | None
     classes: int  # values of the first output
 
     @property
     def words(self) -> str:
-        return f"{counted(len(self.files), 'file')}, {self.preparation.words}"
+        return ", ".join(
+            filter(None, (counted(len(self.files), "file"), self.preparation.words, self.labels.words))
+        )
 
     def run(self, executable: Executable, batch: int, top: int, progress: Progress, *, as_json: bool) -> int:
         """Print all results, keep them in `output`, and say at the end how many there were. Returns the
@@ -110,7 +113,7 @@ def open_many(
     network: Network,
     sources: Sequence[str],
     pictures: PictureOptions,
-    labels: str | None,
+    labels: Labels,
     output: Path | None,
     has_taps: bool,
 ) -> ManyInputs:
@@ -124,6 +127,5 @@ def open_many(
         fail("E0001", "`--tap` has nowhere to go", help="-o outputs.npz")
     if output is not None and output.suffix == ".csv" and len(made.shape) > 1:
         fail("E0705", f"the output is {made}, and a .csv file holds classes", help="-o outputs.npz")
-    names = read_labels(labels, made) if labels else []
     files = find_files(sources)
-    return ManyInputs(files, prepared(files, network, pictures), names, output, made.size)
+    return ManyInputs(files, prepared(files, network, pictures), labels, output, made.size)

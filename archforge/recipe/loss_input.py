@@ -10,7 +10,7 @@ from archforge.ops.base import resolve_axis
 from archforge.ops.lazy_numpy import np
 from archforge.recipe.base import Loss
 
-__all__ = ["probabilities_of", "value_for_loss"]
+__all__ = ["class_probabilities", "probabilities_of", "value_for_loss"]
 
 # Ops that make probabilities of any numbers, and their logarithms.
 PROBABILITIES = ("sigmoid", "softmax", "hard_sigmoid")
@@ -47,6 +47,15 @@ def probabilities_of(typed: TypedGraph, output: str, loss: Loss) -> Callable[[Ar
     if last is None or last.op.kind not in loss.takes_under:
         return loss.probabilities
     return np.exp if last.op.kind in LOG_PROBABILITIES else lambda x: x
+
+
+def class_probabilities(typed: TypedGraph, output: str, loss: Loss) -> Callable[[Array], Array]:
+    """A function from an output of a graph, with a batch axis, to probabilities of classes: what a sigmoid or
+    softmax has made is taken as it is, its logarithm is undone, and any other as the loss takes it."""
+    made = _squashed(typed, typed.outputs[output])
+    if made is None:
+        return loss.probabilities
+    return np.exp if made.op.kind in LOG_PROBABILITIES else lambda x: x
 
 
 def _last_op(typed: TypedGraph, value: str) -> Node | None:

@@ -180,6 +180,7 @@ def _merge_profiles(base: ProfileDecl, over: ProfileDecl) -> ProfileDecl:
         base.blocks | over.blocks,
         over.model or base.model,
         over.weights or (() if over.model else base.weights),
+        over.labels or base.labels,
         base.preprocess | over.preprocess,
         base.train | over.train,
     )

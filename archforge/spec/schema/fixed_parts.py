@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from archforge.data.class_names import CLASS_NAMES
 from archforge.data.preprocessing import INTERPOLATIONS, PIXEL_VALUES, SHARE
 from archforge.spec.schema.values import NUMERAL, Json, flag, formula, number
 from archforge.spec.syntax.parse_preprocess import ORDERS, RESIZES
@@ -15,6 +16,7 @@ __all__ = [
     "BLOCK",
     "HEADER",
     "INPUT",
+    "LABELS",
     "MODIFIER",
     "OUTPUTS",
     "PREPROCESS",
@@ -159,6 +161,11 @@ RULES = mapping(
 )
 
 _NUMBERS = {"type": ["number", "array"], "items": {"type": "number"}, "minItems": 1, "maxItems": 3}
+
+LABELS: Json = {
+    "description": "Whose names the classes have: those of the weights that the library has released.",
+    "enum": list(CLASS_NAMES),
+}
 
 PREPROCESS: Json = {
     "description": "How a picture becomes an input of the profile.",

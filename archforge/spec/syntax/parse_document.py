@@ -9,7 +9,18 @@ from typing import Any, Literal, TypeVar, get_type_hints
 
 from pydantic import ConfigDict, ValidationError, create_model
 
-from archforge.errors import Diagnostic, DiagnosticError, Note, SourceFile, closest, fail, misspelt
+from archforge.data.class_names import CLASS_NAMES
+from archforge.errors import (
+    Diagnostic,
+    DiagnosticError,
+    Note,
+    SourceFile,
+    closest,
+    did_you_mean,
+    fail,
+    listed,
+    misspelt,
+)
 from archforge.ops import all_ops
 from archforge.spec import limits
 from archforge.spec.formulas.compiler import parse_formula
@@ -247,7 +258,7 @@ def _dims(tree: Tree) -> Value:
 
 
 def _spec_arg(entry: Entry) -> ArgDecl:
-    if entry.key in ("defaults", "blocks", "model", "weights", "preprocess", "train"):
+    if entry.key in ("defaults", "blocks", "model", "weights", "labels", "preprocess", "train"):
         message = f"`{entry.key}` cannot name an argument: it is a key of profiles"
         fail("E0310", message, entry.key_span, help="give it another name")
     return _arg(entry)
@@ -304,6 +315,7 @@ def _profile(entry: Entry) -> ProfileDecl:
     values: dict[str, Argument] = {}
     defaults: Defaults = {}
     blocks: dict[str, BlockDecl] = {}
+    labels = ""
     preprocess: dict[str, Any] = {}
     train: dict[str, Entry] = {}
     weights: tuple[str, ...] = ()
@@ -317,6 +329,8 @@ def _profile(entry: Entry) -> ProfileDecl:
             model = mistakes.attempt(lambda i=item: word_of(i.value, "`model`"), None)  # type: ignore[misc]
         elif item.key == "weights":
             weights = mistakes.attempt(lambda i=item: _weights(i), ())  # type: ignore[misc]
+        elif item.key == "labels":
+            labels = mistakes.attempt(lambda i=item: _labels(i), "")  # type: ignore[misc]
         elif item.key == "preprocess":
             preprocess = mistakes.attempt(lambda i=item: parse_preprocess(i), {})  # type: ignore[misc]
         elif item.key == "train":
@@ -324,7 +338,9 @@ def _profile(entry: Entry) -> ProfileDecl:
         else:
             values[item.key] = parse_argument(item)
     mistakes.close()
-    return ProfileDecl(entry.key, entry.key_span, values, defaults, blocks, model, weights, preprocess, train)
+    return ProfileDecl(
+        entry.key, entry.key_span, values, defaults, blocks, model, weights, labels, preprocess, train
+    )
 
 
 def _weights(entry: Entry) -> tuple[str, ...]:
@@ -340,6 +356,18 @@ def _weights(entry: Entry) -> tuple[str, ...]:
             fail("E0309", f"`{name}` stands twice", item.span, notes=notes)
         named[name] = item
     return tuple(named)
+
+
+def _labels(entry: Entry) -> str:
+    """The word for names of classes that come along. Raises E0203."""
+    tree = entry.value
+    word = tree.value if isinstance(tree, Scalar) else None
+    if isinstance(word, str) and word in CLASS_NAMES:
+        return word
+    help = "names of your own are given to a run: archforge run --labels FILE"
+    if isinstance(word, str) and closest(word, CLASS_NAMES):
+        help = did_you_mean(word, CLASS_NAMES)
+    fail("E0203", f"`labels` is {listed(CLASS_NAMES)}, found {shown(tree)}", tree.span, help=help)
 
 
 def _entries(section: Entry, parse: Callable[[Entry], T]) -> dict[str, T]:

@@ -291,7 +291,7 @@ Defaults = dict[str, dict[str, Argument]]
 @dataclass(frozen=True, slots=True, eq=False)
 class ProfileDecl:
     """A version of a spec: values of arguments, defaults and blocks of its own. `model` is a library's id of
-    it, `preprocess` the given fields of its recipe for pictures, `Preprocessing`."""
+    it, `labels` the word for its classes' names, `preprocess` the given fields of its recipe for pictures."""
 
     name: str
     span: Span
@@ -300,6 +300,7 @@ class ProfileDecl:
     blocks: dict[str, BlockDecl]
     model: str | None = None
     weights: tuple[str, ...] = ()  # released by the library for its model, its own default first
+    labels: str = ""
     preprocess: dict[str, Any] = field(default_factory=dict)
     train: dict[str, Entry] = field(default_factory=dict)  # keys of its own, over those of the spec
     is_dropped: bool = False  # null, where one is inherited that means nothing here
