@@ -24,7 +24,7 @@ from archforge.datasets.opening import open_data
 from archforge.datasets.splits import split
 from archforge.errors import Diagnostic, DiagnosticError
 from archforge.export import Subject
-from archforge.export.module import bodies, model_source
+from archforge.export.module import model_source, numpy_dialect
 from archforge.export.module.kernels import KernelFile
 from archforge.hardware import MemoryLimit
 from archforge.interchange.foreign import AddNumber
@@ -106,7 +106,7 @@ def _strict_plan() -> None:
 
 def _export() -> None:
     network = archforge.load(SPEC)
-    with patch.object(bodies, "kernel_file", lambda: KernelFile({}, {})):
+    with patch.object(numpy_dialect, "kernel_file", lambda: KernelFile({}, {})):
         model_source(Subject(network, (network,)))
 
 

@@ -21,7 +21,7 @@ from archforge.export import Subject, export
 from archforge.export import render as render_module
 from archforge.export.card import model_card
 from archforge.export.ledgers import ledger_csv, ledger_json
-from archforge.export.module import bodies, model_source
+from archforge.export.module import model_source, numpy_dialect
 from archforge.export.module.kernels import KernelFile, kernel_file
 from archforge.export.render import render
 from archforge.ops import all_ops
@@ -178,7 +178,7 @@ def test_words_of_a_spec_cannot_break_the_card() -> None:
 def test_all_ops_that_model_py_lacks_come_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     full = kernel_file()
     less = KernelFile({k: v for k, v in full.kernels.items() if k not in ("conv", "relu")}, full.imports)
-    monkeypatch.setattr(bodies, "kernel_file", lambda: less)
+    monkeypatch.setattr(numpy_dialect, "kernel_file", lambda: less)
     with pytest.raises(DiagnosticError) as caught:
         model_source(alone("resnet_18", "torchvision"))
     found = caught.value.diagnostics

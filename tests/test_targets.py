@@ -347,7 +347,9 @@ def test_no_file_names_one_that_is_not_written(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_an_export_that_is_refused_fails(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(numpy_target.bodies, "kernel_file", lambda: numpy_target.kernels.KernelFile({}, {}))
+    monkeypatch.setattr(
+        numpy_target.numpy_dialect, "kernel_file", lambda: numpy_target.kernels.KernelFile({}, {})
+    )
     code, out, err = run("export", "lenet_5", "--to", "numpy")
     assert (code, out) == (2, "")
     assert "E0704: model.py has no layer for `conv`" in err

@@ -17,6 +17,7 @@ from archforge.export.module.functions import BlockFunction, functions_of
 from archforge.export.module.kernels import REQUIRED, ModuleKernel, kernel_file
 from archforge.export.module.loops import roll
 from archforge.export.module.names import NameSupply
+from archforge.export.module.numpy_dialect import NUMPY
 from archforge.export.module.parameters import parameter_table
 from archforge.export.module.python_text import (
     INDENT,
@@ -54,7 +55,7 @@ def module_of(typed: TypedGraph, heading: str) -> str:
 
     `heading` goes into its docstring as it is.
     """
-    tree = RegionTree(typed)
+    tree = RegionTree(typed, NUMPY)
     functions, main = functions_of(tree, NameSupply(set(kernel_file().kernels)))
     by_name = {f.name: f for f in functions}
     inputs = _input_names(typed)
@@ -62,7 +63,7 @@ def module_of(typed: TypedGraph, heading: str) -> str:
     return render(
         "model.py.j2",
         heading=heading,
-        imports=sorted({*kernel_file().imports_of(kernels), "import json", "import sys"} - {NUMPY}),
+        imports=sorted({*kernel_file().imports_of(kernels), "import json", "import sys"} - {IMPORT_NUMPY}),
         inputs=_inputs(typed, inputs),
         functions=[_forward(typed, main, inputs, by_name)]
         + [_block(f, by_name) for f in _outer_first(functions)],
@@ -123,7 +124,7 @@ def _forward(
     typed: TypedGraph, main: BlockFunction, inputs: Sequence[str], functions: Mapping[str, BlockFunction]
 ) -> FunctionText:
     outputs = typed.outputs
-    statements, left = statements_of(main, inputs, functions, outputs=list(outputs), shapes=True)
+    statements, left = statements_of(main, inputs, functions, NUMPY, outputs=list(outputs), shapes=True)
     lines = [f"{INDENT}check({', '.join(['p', *inputs])})"]
     lines += loop_lines(roll(statements), statement_lines, 1)
     if len(outputs) > 1:
@@ -146,7 +147,7 @@ def _by_comma(type_: TensorType) -> str:
 def _block(function: BlockFunction, functions: Mapping[str, BlockFunction]) -> FunctionText:
     """The function of a block: one input is `x`, more are `x`, `x2`, ..."""
     inputs = ["x", *(f"x{n}" for n in range(2, function.body.inputs + 1))][: function.body.inputs]
-    statements, left = statements_of(function, inputs, functions)
+    statements, left = statements_of(function, inputs, functions, NUMPY)
     lines = [*loop_lines(roll(statements), statement_lines, 1)]
     if left:
         lines.append(f"{INDENT}return {', '.join(left)}")
@@ -174,7 +175,7 @@ def _first_output(typed: TypedGraph) -> str:
     )
 
 
-NUMPY = "import numpy as np"  # stands apart, as a package that is not Python's own
+IMPORT_NUMPY = "import numpy as np"  # stands apart, as a package that is not Python's own
 
 TARGETS = (
     Target(

@@ -9,19 +9,14 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from archforge.errors import Diagnostic, DiagnosticError
-from archforge.export.module.arguments import arguments_of
-from archforge.export.module.kernels import kernel_file, kernel_name
-from archforge.ir import Node, Scope, TensorType, TypedGraph
-from archforge.passes.drop_identities import drop_identities
+from archforge.export.module.dialect import Dialect
+from archforge.ir import Node, Scope, TypedGraph
 
 __all__ = ["BodyLine", "FunctionBody", "FunctionCall", "Prefix", "Region", "RegionTree", "body_of"]
-
-# Merges that Python has an operator for.
-INFIX = {"add": "+", "subtract": "-", "multiply": "*"}
 
 _COPY = re.compile(r"@\d+(?=\.|$)")  # a scope that shares another's parameters: tower@2
 
@@ -79,13 +74,15 @@ class FunctionCall:
 class FunctionBody:
     """The lines of one block call in order.
 
-    Values are numbered: 0 to `inputs` - 1 come from outside, the outputs of each line follow.
+    Values are numbered: 0 to `inputs` - 1 come from outside, the outputs of each line follow. ends: the first
+    extent of the first input and of the last output, which are numbers of channels or features.
     """
 
     name: str
     inputs: int
     lines: tuple[BodyLine, ...]
     outputs: tuple[int, ...]
+    ends: tuple[int, ...] = ()
 
     @property
     def skeleton(self) -> tuple[object, ...]:
@@ -102,6 +99,17 @@ class Region:
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
 
+    @property
+    def name(self) -> str:
+        """The start of the names of its parameters: of a scope that shares another's, the name of that."""
+        return _COPY.sub("", self.scope.name)
+
+    @property
+    def kind(self) -> str:
+        """The name of the block, or of a sequence without the number at its end."""
+        last = self.name.rpartition(".")[2]
+        return self.scope.kind if self.scope.is_block else last.rstrip("0123456789") or self.scope.kind
+
     def nodes(self) -> Iterator[Node]:
         for item in self.items:
             if isinstance(item, Node):
@@ -113,16 +121,16 @@ class Region:
 class RegionTree:
     """The scopes of a graph that hold nodes, and which of them become functions."""
 
-    def __init__(self, typed: TypedGraph) -> None:
-        typed = replace(typed, graph=drop_identities(typed).graph)
-        self.typed = typed
+    def __init__(self, typed: TypedGraph, dialect: Dialect) -> None:
+        typed = dialect.prepared(typed)
+        self.typed, self.dialect = typed, dialect
         needed = typed.needed_by(typed.outputs.values())
         live = [node for node in typed.nodes if node.name in needed]
-        _refuse_lacking(typed, live)
+        _refuse_lacking(typed, live, dialect)
         self.root = self._build(live)
         self._connect(live)
         self.calls = self._calls()
-        self._called = {r.scope.index for regions in self.calls.values() for r in regions}
+        self.called = {r.scope.index for regions in self.calls.values() for r in regions}
 
     def _build(self, live: list[Node]) -> Region:
         # A graph that no spec was expanded to may have no scopes.
@@ -167,24 +175,60 @@ class RegionTree:
 
     def _calls(self) -> dict[str, list[Region]]:
         """The regions that become calls of functions, by kind of block; a block whose every use is
-        one line says no more than that line."""
+        one line says no more than that line, unless it is a level of names."""
         by_kind: defaultdict[str, list[Region]] = defaultdict(list)
 
         def visit(region: Region) -> None:
-            scope = region.scope
-            if scope.is_block and region.parent and scope.name != region.parent.scope.name:
-                by_kind[scope.kind].append(region)
+            is_named = region.parent and region.scope.name not in ("", region.parent.scope.name)
+            if is_named and (is_level(region) or (region.scope.is_block and region.scope.index in plain)):
+                by_kind[region.kind].append(region)
             for item in region.items:
                 if isinstance(item, Region):
                     visit(item)
 
+        def is_level(region: Region) -> bool:
+            return region.scope.index in levels
+
+        levels, plain = self._levels()
         visit(self.root)
-        return {kind: rs for kind, rs in by_kind.items() if any(len([*r.nodes()]) > 1 for r in rs)}
+        return {
+            kind: rs for kind, rs in by_kind.items() if any(is_level(r) or len([*r.nodes()]) > 1 for r in rs)
+        }
+
+    def _levels(self) -> tuple[set[int], set[int]]:
+        """The scopes that are levels of names: which own all parameters whose names start with theirs, and no
+        others. The other ones that can be functions, too: all of them where levels need not be kept."""
+        regions = [*self._regions(self.root)]
+        if not self.dialect.keeps_levels:
+            return set(), {region.scope.index for region in regions}
+        below: defaultdict[str, set[str]] = defaultdict(set)  # the nodes whose parameters' names start so
+        for node in self.root.nodes():
+            if node.op.params(*self.typed.input_types(node)):
+                parts = node.params_of.split(".")
+                for length in range(len(parts)):
+                    below[".".join(parts[:length])].add(node.name)
+        owners = below[""]
+        inside = {r.scope.index: owners.intersection(n.name for n in r.nodes()) for r in regions}
+        shared: defaultdict[str, set[str]] = defaultdict(set)
+        for region in regions:
+            shared[region.name] |= inside[region.scope.index]
+        levels = {
+            r.scope.index
+            for r in regions
+            if r.name and inside[r.scope.index] <= below[r.name] == shared[r.name] and inside[r.scope.index]
+        }
+        return levels, {index for index, found in inside.items() if not found}
+
+    def _regions(self, region: Region) -> Iterator[Region]:
+        yield region
+        for item in region.items:
+            if isinstance(item, Region):
+                yield from self._regions(item)
 
     def items(self, region: Region) -> Iterator[Node | Region]:
         """The nodes and calls of a region in order, named sequences written out."""
         for item in region.items:
-            if isinstance(item, Node) or item.scope.index in self._called:
+            if isinstance(item, Node) or item.scope.index in self.called:
                 yield item
             else:
                 yield from self.items(item)
@@ -207,7 +251,14 @@ def body_of(tree: RegionTree, region: Region, call: Callable[[Region], FunctionC
         for value in writes:
             numbers[value] = len(numbers)
     outputs = region.writes if region.parent else tuple(tree.typed.outputs.values())
-    return FunctionBody(region.scope.name, inputs, tuple(lines), tuple(numbers[v] for v in outputs))
+    ends = [tree.typed.types[v].shape[:1] for v in (*_inputs(tree, region)[:1], *outputs[-1:])]
+    return FunctionBody(
+        region.scope.name,
+        inputs,
+        tuple(lines),
+        tuple(numbers[v] for v in outputs),
+        tuple(extent for shape in ends for extent in shape),
+    )
 
 
 def _inputs(tree: RegionTree, region: Region) -> tuple[str, ...]:
@@ -215,22 +266,17 @@ def _inputs(tree: RegionTree, region: Region) -> tuple[str, ...]:
 
 
 def _op_line(tree: RegionTree, scope: Scope, node: Node, values: tuple[int, ...]) -> BodyLine:
-    types = tree.typed.input_types(node)
-    operator = _operator(node.op.kind, types)
-    kernel = None if operator else kernel_file().kernels[kernel_name(node.op.kind)]
-    args = arguments_of(node, types, kernel) if kernel else {}
-    is_bare = kernel is not None and not kernel.takes_params and args == kernel.keywords
-    is_activation = is_bare and types == (tree.typed.types[node.name],)
+    call = tree.dialect.call(node, tree.typed.input_types(node))
     return BodyLine(
-        callee=operator or kernel_name(node.op.kind),
-        prefix=_prefix(scope, node.params_of) if kernel and kernel.takes_params else None,
+        callee=call.callee,
+        prefix=_prefix(scope, node.params_of) if call.owns else None,
         inputs=values,
         outputs=1,
-        args={} if is_activation else args,
+        args=call.args,
         label=_relative(scope, node.name),
         kind=node.op.kind,
         shape=str(tree.typed.types[node.name]),
-        is_activation=is_activation,
+        is_activation=call.is_activation,
     )
 
 
@@ -239,12 +285,12 @@ def _call_line(
 ) -> BodyLine:
     return BodyLine(
         callee=call.function,
-        prefix=_prefix(scope, _COPY.sub("", region.scope.name)),
+        prefix=_prefix(scope, region.name),
         inputs=values,
         outputs=len(region.writes),
         args=call.args,
         label=_relative(scope, region.scope.name),
-        kind=region.scope.kind,
+        kind=region.kind,
         shape=", ".join(str(tree.typed.types[v]) for v in region.writes),
     )
 
@@ -260,27 +306,18 @@ def _relative(scope: Scope, name: str) -> str:
     return name.removeprefix(f"{scope.name}.") if scope.name else name
 
 
-def _operator(kind: str, types: Sequence[TensorType]) -> str | None:
-    """The operator for a merge whose values NumPy aligns as the op does."""
-    return INFIX.get(kind) if len({len(t.shape) for t in types}) == 1 else None
-
-
-def _refuse_lacking(typed: TypedGraph, nodes: Sequence[Node]) -> None:
-    """Raises E0704 for each kind of op that has no kernel."""
-    lacking: dict[str, list[Node]] = {}
+def _refuse_lacking(typed: TypedGraph, nodes: Sequence[Node], dialect: Dialect) -> None:
+    """Raises E0704 for all that the dialect lacks, once for each reason."""
+    lacking: dict[tuple[str, str], list[Node]] = {}
     for node in nodes:
-        types = typed.input_types(node)
-        if kernel_name(node.op.kind) not in kernel_file().kernels and not _operator(node.op.kind, types):
-            lacking.setdefault(node.op.kind, []).append(node)
+        if reason := dialect.lacks(node, typed.input_types(node)):
+            lacking.setdefault(reason, []).append(node)
     if lacking:
-        raise DiagnosticError(tuple(_lacks(kind, found) for kind, found in lacking.items()))
+        raise DiagnosticError(tuple(_lacks(dialect, *reason, found) for reason, found in lacking.items()))
 
 
-def _lacks(kind: str, nodes: list[Node]) -> Diagnostic:
+def _lacks(dialect: Dialect, what: str, help: str, nodes: list[Node]) -> Diagnostic:
     more = f" and {len(nodes) - 1} more" if nodes[1:] else ""
     return Diagnostic(
-        "E0704",
-        f"model.py has no layer for `{kind}`: {nodes[0].name}{more}",
-        nodes[0].span,
-        help="a function of that name in templates/kernels.py adds it",
+        "E0704", f"{dialect.file} has no {what}: {nodes[0].name}{more}", nodes[0].span, help=help
     )

@@ -15,6 +15,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from archforge.export.module.bodies import BodyLine, FunctionBody, FunctionCall, Region, RegionTree, body_of
+from archforge.export.module.dialect import Dialect
 from archforge.export.module.kernels import REQUIRED
 from archforge.export.module.names import NameSupply, word_of
 
@@ -27,13 +28,17 @@ MAX_OPTIONAL = 3
 OPTIONAL_SHARE = 3
 # Longer bodies are compared as wholes only: the search for optional lines is cubic.
 MAX_COMPARED = 60
+_END_NAMES = ("in_channels", "out_channels")
 
 
 @dataclass(frozen=True, slots=True)
 class FunctionParameter:
-    """A parameter of a function, as the value of an argument that differs between calls."""
+    """A parameter of a function, as the value of an argument that differs between calls: `times` its value,
+    or that over `over`, which is a whole number."""
 
     name: str
+    times: int = 1
+    over: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +88,9 @@ def functions_of(tree: RegionTree, names: NameSupply) -> tuple[list[BlockFunctio
     functions: list[BlockFunction] = []
     for kind, regions in _groups(tree):
         bodies = [body_of(tree, r, lambda inner: calls[inner.scope.index]) for r in regions]
-        shared_bodies = _shared_bodies(bodies)
+        shared_bodies = _shared_bodies(bodies, tree.dialect)
         for shared in sorted(shared_bodies, key=lambda t: min(t.members)):
-            function, arguments = _function(names.take(kind), kind, shared, bodies)
+            function, arguments = _function(names.take(kind), kind, shared, bodies, tree.dialect)
             functions.append(function)
             for member, values in arguments.items():
                 calls[regions[member].scope.index] = FunctionCall(function.name, values)
@@ -96,9 +101,7 @@ def functions_of(tree: RegionTree, names: NameSupply) -> tuple[list[BlockFunctio
 def _groups(tree: RegionTree) -> Iterator[tuple[str, list[Region]]]:
     """Calls by kind of block, inner kinds first. Where blocks call each other in a ring, by depth too."""
     inner = {
-        kind: list(
-            dict.fromkeys(i.scope.kind for r in regions for i in tree.items(r) if isinstance(i, Region))
-        )
+        kind: list(dict.fromkeys(i.kind for r in regions for i in tree.items(r) if isinstance(i, Region)))
         for kind, regions in tree.calls.items()
     }
 
@@ -121,7 +124,7 @@ def _groups(tree: RegionTree) -> Iterator[tuple[str, list[Region]]]:
         yield kind, split[level, kind]
 
 
-def _shared_bodies(bodies: Sequence[FunctionBody]) -> list[_SharedBody]:
+def _shared_bodies(bodies: Sequence[FunctionBody], dialect: Dialect) -> list[_SharedBody]:
     """The bodies, each under the longest one that holds all its lines."""
     alike: dict[tuple[object, ...], list[int]] = {}
     for index, body in enumerate(bodies):
@@ -129,7 +132,8 @@ def _shared_bodies(bodies: Sequence[FunctionBody]) -> list[_SharedBody]:
     shared_bodies: list[_SharedBody] = []
     for members in sorted(alike.values(), key=lambda m: -len(bodies[m[0]].lines)):
         body = bodies[members[0]]
-        joined = next(filter(None, (_joined(t, body, members, bodies) for t in shared_bodies)), None)
+        tried = (_joined(t, body, members, bodies, dialect) for t in shared_bodies)
+        joined = next(filter(None, tried), None)
         if joined:
             shared_bodies = [joined if t.body is joined.body else t for t in shared_bodies]
         else:
@@ -138,7 +142,11 @@ def _shared_bodies(bodies: Sequence[FunctionBody]) -> list[_SharedBody]:
 
 
 def _joined(
-    shared: _SharedBody, body: FunctionBody, members: Sequence[int], bodies: Sequence[FunctionBody]
+    shared: _SharedBody,
+    body: FunctionBody,
+    members: Sequence[int],
+    bodies: Sequence[FunctionBody],
+    dialect: Dialect,
 ) -> _SharedBody | None:
     """The shared body with these calls of one body too, if that takes few optional lines and parameters."""
     absent = _absent_lines(shared.body, body)
@@ -147,7 +155,10 @@ def _joined(
     ):
         return None
     joined = _SharedBody(shared.body, shared.members | dict.fromkeys(members, absent))
-    before, after = (len(_function("", "", t, bodies)[0].params) for t in (shared, joined))
+    before, after = (
+        sum(not dialect.is_size(name) for name in _function("", "", t, bodies, dialect)[0].params)
+        for t in (shared, joined)
+    )
     return joined if after <= max(MAX_PARAMETERS, before + 1) else None
 
 
@@ -185,10 +196,10 @@ def _absent_lines(whole: FunctionBody, part: FunctionBody) -> dict[int, int] | N
 
 
 def _function(
-    name: str, kind: str, shared: _SharedBody, bodies: Sequence[FunctionBody]
+    name: str, kind: str, shared: _SharedBody, bodies: Sequence[FunctionBody], dialect: Dialect
 ) -> tuple[BlockFunction, dict[int, dict[str, Any]]]:
     """The function of a shared body, and the arguments of each call."""
-    params = _FunctionParameters(shared.body)
+    params = _FunctionParameters(shared, bodies, dialect)
     flags: dict[int, str] = {}
     lines: list[BodyLine] = []
     for index, line in enumerate(shared.body.lines):
@@ -200,7 +211,8 @@ def _function(
         if flag:
             flags[index] = flag
         args = {
-            arg: params.value(arg, {m: other.args[arg] for m, other in present.items()}) for arg in line.args
+            arg: params.value(line, arg, {m: other.args[arg] for m, other in present.items()})
+            for arg in line.args
         }
         lines.append(replace(line, args=args))
     bypasses = {index: bypass for absent in shared.members.values() for index, bypass in absent.items()}
@@ -247,14 +259,35 @@ def _activation(
 class _FunctionParameters:
     """The parameters of a function, with the value of each in every call that has its line."""
 
-    def __init__(self, body: FunctionBody) -> None:
+    def __init__(self, shared: _SharedBody, bodies: Sequence[FunctionBody], dialect: Dialect) -> None:
+        body = shared.body
+        self.dialect = dialect
+        self.members = frozenset(shared.members)
         self.values: dict[str, dict[int, Any]] = {}
         self.taken = {line.callee for line in body.lines} | {f"x{n}" for n in range(body.inputs + 1)}
+        ends = [{m: bodies[m].ends[end] for m in shared.members} for end in range(len(body.ends))]
+        self.ends = dict(zip(_END_NAMES, ends, strict=False))  # sizes that a reader knows
 
-    def value(self, wish: str, values: Mapping[int, Any]) -> Any:
+    def value(self, line: BodyLine, wish: str, values: Mapping[int, Any]) -> Any:
         """The value of an argument: the one that all calls give, or a parameter."""
         distinct = set(values.values())
-        return distinct.pop() if len(distinct) == 1 else FunctionParameter(self.add(wish, values))
+        if len(distinct) == 1:
+            return distinct.pop()
+        if self.dialect.is_size(wish):
+            return self._size(line, values)
+        return FunctionParameter(self.add(wish, values))
+
+    def _size(self, line: BodyLine, values: Mapping[int, int]) -> FunctionParameter:
+        """A number of channels: a parameter, or what is a multiple or a part of one in all calls."""
+        known = self.ends | {n: v for n, v in self.values.items() if self.dialect.is_size(n)}
+        for exact in (True, False):
+            for name, of in known.items():
+                if found := _ratio(values, of, exact=exact):
+                    self.values.setdefault(name, dict(of))
+                    return FunctionParameter(name, *found)
+        word = word_of(line.label)
+        is_told = word and not word.startswith(line.kind)
+        return FunctionParameter(self.add(f"{word}_channels" if is_told else "channels", values))
 
     def add(self, wish: str, values: Mapping[int, Any]) -> str:
         """The name of a parameter with these values: a known one named `wish` that agrees, or a new one."""
@@ -280,12 +313,25 @@ class _FunctionParameters:
         return {name: Counter(values.values()).most_common(1)[0][0] for name, values in self.values.items()}
 
     def defaults(self) -> dict[str, Any]:
-        """The default of each parameter; never a function, since defaults are evaluated above the layers."""
+        """The default of each parameter; never a function, since defaults are evaluated above the layers. A
+        number of channels has none."""
         out = self.usual()
         for name, values in self.values.items():
-            if any(isinstance(value, FunctionWord) for value in values.values()):
+            if self.dialect.is_size(name) and values.keys() == self.members:
+                out[name] = REQUIRED
+            elif any(isinstance(value, FunctionWord) for value in values.values()):
                 out[name] = None if None in values.values() else REQUIRED
         return out
+
+
+def _ratio(values: Mapping[int, int], of: Mapping[int, int], *, exact: bool) -> tuple[int, int] | None:
+    """(times, over) that make all values of `of`, (1, 1) if `exact`; None if there is no such pair."""
+    pairs = {(value, of.get(m, 0)) for m, value in values.items()}
+    if exact:
+        return (1, 1) if all(value == base for value, base in pairs) else None
+    value, base = next(iter(pairs))
+    times, over = max(value // max(base, 1), 1), max(base // value, 1)
+    return (times, over) if all(base and value * over == base * times for value, base in pairs) else None
 
 
 def _same(a: object, b: object) -> bool:

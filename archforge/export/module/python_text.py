@@ -175,7 +175,9 @@ def _part(part: str | int | LoopReference, variables: LoopVariables) -> str:
 def literal(value: Any) -> str:
     """A value of an argument as Python."""
     match value:
-        case FunctionParameter(name=name) | FunctionWord(name=name):
+        case FunctionParameter(name=name, times=times, over=over):
+            return f"{times} * {name}" if times > 1 else f"{name} // {over}" if over > 1 else name
+        case FunctionWord(name=name):
             return name
         case str():
             return json.dumps(value, ensure_ascii=False)

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from archforge.export.module.bodies import BodyLine
+from archforge.export.module.dialect import Dialect
 from archforge.export.module.functions import BlockFunction
-from archforge.export.module.kernels import kernel_file
 from archforge.export.module.loops import Parts, split_name
 from archforge.export.module.names import word_of
 
@@ -62,6 +62,7 @@ def statements_of(
     function: BlockFunction,
     inputs: Sequence[str],
     functions: Mapping[str, BlockFunction],
+    dialect: Dialect,
     *,
     outputs: Sequence[str] = (),
     shapes: bool = False,
@@ -69,12 +70,12 @@ def statements_of(
     """The statements of a function with these inputs, and the variables of what it gives; the latter
     are empty if the last statement returns it. `outputs` are names wished for these, the main one left
     out; `shapes` are noted behind statements that change them."""
-    drafts = _drafts(function, functions)
+    drafts = _drafts(function, functions, dialect)
     wishes = dict(zip(function.body.outputs[1:], outputs[1:], strict=False))
-    variables = _VariableNames(function, drafts, inputs, wishes).assign()
+    variables = _VariableNames(function, drafts, inputs, wishes, dialect).assign()
     comments = _new_shapes(drafts) if shapes else [""] * len(drafts)
     out = [
-        replace(_statement(draft, variables, functions), comment=comment)
+        replace(_statement(draft, variables, functions, dialect), comment=comment)
         for draft, comment in zip(drafts, comments, strict=True)
     ]
     if drafts and drafts[-1].outputs == function.body.outputs:
@@ -92,7 +93,9 @@ def _new_shapes(drafts: list[_StatementDraft]) -> list[str]:
     return out
 
 
-def _drafts(function: BlockFunction, functions: Mapping[str, BlockFunction]) -> list[_StatementDraft]:
+def _drafts(
+    function: BlockFunction, functions: Mapping[str, BlockFunction], dialect: Dialect
+) -> list[_StatementDraft]:
     body = function.body
     uses: dict[int, int] = {}
     for line in body.lines:
@@ -107,7 +110,7 @@ def _drafts(function: BlockFunction, functions: Mapping[str, BlockFunction]) -> 
         value += line.outputs
         flag = function.flags.get(index, "")
         last = drafts[-1] if drafts else None
-        if last and not flag and _wraps(line, last, functions) and uses[line.inputs[0]] == 1:
+        if last and not flag and _wraps(line, last, functions, dialect) and uses[line.inputs[0]] == 1:
             last.wraps.append(line.callee)
             last.outputs, last.shape = outputs, line.shape
             continue
@@ -116,7 +119,9 @@ def _drafts(function: BlockFunction, functions: Mapping[str, BlockFunction]) -> 
     return drafts
 
 
-def _wraps(line: BodyLine, last: _StatementDraft, functions: Mapping[str, BlockFunction]) -> bool:
+def _wraps(
+    line: BodyLine, last: _StatementDraft, functions: Mapping[str, BlockFunction], dialect: Dialect
+) -> bool:
     """True if a line can be written around the statement before it, as `relu(bn(...))`.
 
     It must be a bare call on that statement's value, which must not come from a block; where it changes the
@@ -126,24 +131,28 @@ def _wraps(line: BodyLine, last: _StatementDraft, functions: Mapping[str, BlockF
         line.inputs == last.outputs
         and line.prefix is None
         and not last.flag
-        and not _given(line, {})
-        and (line.is_activation or line.callee in kernel_file().kernels)
+        and not _given(line, {}, dialect)
+        and (line.is_activation or dialect.defaults(line.callee) is not None)
         and last.line.callee not in functions
-        and (line.shape == last.shape or not (last.line.prefix or _given(last.line, {})))
+        and (line.shape == last.shape or not (last.line.prefix or _given(last.line, {}, dialect)))
         and len(last.wraps) < MAX_WRAPS
     )
 
 
-def _given(line: BodyLine, functions: Mapping[str, BlockFunction]) -> tuple[tuple[str, Any], ...]:
+def _given(
+    line: BodyLine, functions: Mapping[str, BlockFunction], dialect: Dialect
+) -> tuple[tuple[str, Any], ...]:
     """The arguments of a line that differ from the defaults of what it calls."""
     called = functions.get(line.callee)
-    kernel = kernel_file().kernels.get(line.callee)
-    defaults = called.params if called else kernel.keywords if kernel else {}
+    defaults = called.params if called else dialect.defaults(line.callee) or {}
     return tuple((name, value) for name, value in line.args.items() if defaults[name] != value)
 
 
 def _statement(
-    draft: _StatementDraft, variables: Mapping[int, str], functions: Mapping[str, BlockFunction]
+    draft: _StatementDraft,
+    variables: Mapping[int, str],
+    functions: Mapping[str, BlockFunction],
+    dialect: Dialect,
 ) -> Statement:
     prefix = draft.line.prefix
     return Statement(
@@ -153,7 +162,7 @@ def _statement(
         relative=prefix is not None and prefix.relative,
         parts=split_name(prefix.text) if prefix else (),
         inputs=tuple(variables[v] for v in draft.inputs),
-        args=_given(draft.line, functions),
+        args=_given(draft.line, functions, dialect),
         wraps=tuple(draft.wraps),
         flag=draft.flag,
         otherwise="" if draft.bypass is None else variables[draft.bypass],
@@ -169,7 +178,9 @@ class _VariableNames:
         drafts: list[_StatementDraft],
         inputs: Sequence[str],
         wishes: Mapping[int, str],
+        dialect: Dialect,
     ) -> None:
+        self.dialect = dialect
         self.drafts = drafts
         self.wishes = wishes
         self.names: dict[int, str] = dict(enumerate(inputs))
@@ -219,6 +230,15 @@ class _VariableNames:
         waits = uses > 1 and last > index + uses
         return word if waits and not _is_automatic(word, draft.line.kind) else ""
 
+    def _is_branch(self, line: BodyLine, is_concat: bool) -> bool:
+        """True if the first part of a label is a name that the spec gives to a branch: to more than one op,
+        or to one op whose value is concatenated with others.
+
+        is_concat: the value is read by a concatenation.
+        """
+        is_call = self.dialect.defaults(line.callee) is None
+        return not _is_automatic(line.branch, line.kind) and (is_concat or is_call or "." in line.label)
+
     def _branches(self) -> dict[str, str]:
         """A variable for each named branch that a merge reads from."""
         origin = {value: draft.line for draft in self.drafts for value in draft.outputs}
@@ -226,20 +246,12 @@ class _VariableNames:
         for draft in self.drafts:
             sources = [origin[v] for v in dict.fromkeys(draft.inputs) if v in origin]
             if len({*draft.inputs}) > 1:
-                is_concat = draft.line.callee.isidentifier()  # not an operator
-                named = (s for s in sources if s.branch != draft.line.branch and _is_branch(s, is_concat))
+                is_concat = self.dialect.defaults(draft.line.callee) is not None  # no operator
+                named = (
+                    s for s in sources if s.branch != draft.line.branch and self._is_branch(s, is_concat)
+                )
                 out |= {line.branch: word_of(line.branch) for line in named}
         return out
-
-
-def _is_branch(line: BodyLine, is_concat: bool) -> bool:
-    """True if the first part of a label is a name that the spec gives to a branch: to more than one op,
-    or to one op whose value is concatenated with others.
-
-    is_concat: the value is read by a concatenation.
-    """
-    is_call = line.callee not in kernel_file().kernels
-    return not _is_automatic(line.branch, line.kind) and (is_concat or is_call or "." in line.label)
 
 
 def _is_automatic(word: str, kind: str) -> bool:
