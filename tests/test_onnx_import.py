@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -356,11 +356,11 @@ class KnownRun:
 
     def __init__(self, path: Path) -> None:
         self.run = OnnxRun(open_onnx(path))
-        self.values: dict[str, Array] = {}
+        self.values: dict[str, Array | None] = {}
 
-    def __call__(self, inputs: Mapping[str, Array], wanted: list[str]) -> Mapping[str, Array]:
+    def __call__(self, inputs: Mapping[str, Array], wanted: list[str]) -> Iterable[tuple[str, Array | None]]:
         self.values = self.values or dict(self.run(inputs, wanted))
-        return self.values
+        return self.values.items()
 
 
 def with_fault(made: Imported, rng: Any) -> tuple[Imported, str]:

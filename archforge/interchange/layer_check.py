@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Protocol
 
 from archforge.interchange.imported import Imported, Origin
+from archforge.ir import Node
 from archforge.lifetimes import lifetimes
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
@@ -24,9 +25,10 @@ class RunSource(Protocol):
     by: str
     tolerance: float
 
-    def __call__(self, inputs: Mapping[str, Array], wanted: list[str]) -> Mapping[str, Array]:
-        """The values that are asked for by name, as far as the file shows them, for inputs by name. Raises
-        `Unsupported` where nothing here runs it."""
+    def __call__(self, inputs: Mapping[str, Array], wanted: list[str]) -> Iterable[tuple[str, Array | None]]:
+        """The values that are asked for by name, for inputs by name: in the order of the file, so that few
+        have to be there at once; None for what the file does not show. Raises `Unsupported` where nothing
+        here runs it."""
 
 
 class LayerCheck(NamedTuple):
@@ -51,27 +53,49 @@ def checked_layers(imported: Imported, run: RunSource) -> LayerCheck:
     }
     values: dict[str, Array] = {name: x.astype(np.float64) for name, x in images.items()}
     wanted = [imported.origins[n.name].name for n in typed.nodes if n.name in imported.origins]
-    theirs = run(inputs, wanted)
+    theirs = _InOrder(run(inputs, wanted))
     alive = lifetimes(((node.name, node.inputs) for node in typed.nodes), typed.inputs)
     layers, worst, first = 0, 0.0, None
     for place, node in enumerate(typed.nodes):
-        params = {
-            own: np.asarray(imported.arrays[node.param_name(own)], np.float64)
-            for own in node.op.params(*typed.input_types(node))
-        }
-        y = node.op.reference(params, *(values[value] for value in node.inputs))
-        values[node.name] = y
+        y = values[node.name] = _computed(node, imported, values)
         for value in node.inputs:
             if alive[value].last == place:
                 values.pop(value, None)
         origin = imported.origins.get(node.name)
-        if origin is None or origin.name not in theirs:
+        given = None if origin is None else theirs.take(origin.name)
+        if origin is None or given is None:
             continue
-        deviation = _deviation(_as_in_file(y, origin), theirs[origin.name])
+        deviation = _deviation(_as_in_file(y, origin), given)
         layers, worst = layers + 1, max(worst, deviation)
         if first is None and not deviation <= run.tolerance:
             first = (origin.name, deviation)
     return LayerCheck(layers, worst, first)
+
+
+def _computed(node: Node, imported: Imported, values: Mapping[str, Array]) -> Array:
+    """The value of a node in float64."""
+    params = {
+        own: np.asarray(imported.arrays[node.param_name(own)], np.float64)
+        for own in node.op.params(*imported.graph.input_types(node))
+    }
+    return node.op.reference(params, *(values[value] for value in node.inputs))
+
+
+class _InOrder:
+    """Values that are taken in about the order in which they are made."""
+
+    def __init__(self, made: Iterable[tuple[str, Array | None]]) -> None:
+        self._made = iter(made)
+        self._ahead: dict[str, Array | None] = {}
+
+    def take(self, name: str) -> Array | None:
+        """The value of this name, which is forgotten here; None if none is made."""
+        while name not in self._ahead:
+            pair = next(self._made, None)
+            if pair is None:
+                return None
+            self._ahead[pair[0]] = pair[1]
+        return self._ahead.pop(name)
 
 
 def _as_in_file(array: Array, origin: Origin) -> Array:

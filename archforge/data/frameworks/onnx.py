@@ -17,13 +17,14 @@ from archforge.data.stored_arrays import FileVersion, StoredArray
 from archforge.ops.lazy_numpy import np
 from archforge.paths import within
 
-__all__ = ["read_onnx"]
+__all__ = ["ELEMENTS", "PLAIN_FIELDS", "RAW_DATA", "read_onnx"]
 
 GRAPH, NODE, INITIALIZER = 7, 1, 5
+RAW_DATA = 9
 MOST_AXES = 64  # those of NumPy
 
 # Of TensorProto.DataType.
-_ELEMENTS = {
+ELEMENTS = {
     1: Elements("float32", "<f4"), 2: Elements("uint8", "|u1"), 3: Elements("int8", "|i1"),
     4: Elements("uint16", "<u2"), 5: Elements("int16", "<i2"), 6: Elements("int32", "<i4"),
     7: Elements("int64", "<i8"), 9: Elements("bool", "|b1"), 10: Elements("float16", "<f2"),
@@ -31,7 +32,7 @@ _ELEMENTS = {
     14: Elements("complex64", "<c8"), 15: Elements("complex128", "<c16"), 16: Elements("bfloat16", "<u2"),
 }  # fmt: skip
 # Of the fields that hold numbers in place of raw bytes, those whose bytes are the numbers, each of one dtype.
-_PLAIN_FIELDS = {4: 1, 10: 11}
+PLAIN_FIELDS = {4: 1, 10: 11}
 
 
 def read_onnx(file: BinaryIO, path: Path, what: str) -> dict[str, StoredArray]:
@@ -117,13 +118,13 @@ def _initializer(tensor: Message, version: FileVersion) -> tuple[str, StoredArra
     if len(dims) > MOST_AXES or any(n >= 1 << 62 for n in dims):
         raise ValueError(f"`{name}` has the shape {dims[:4]}")
     shape = tuple(dims)
-    elements = _ELEMENTS.get(code, Elements(f"of the number {code}", ""))
+    elements = ELEMENTS.get(code, Elements(f"of the number {code}", ""))
     if places:
         return name, _external(name, shape, elements, places, version)
     if len(held) > 1:
         raise ValueError(f"the numbers of `{name}` are in {len(held)} pieces")
-    field = held[0] if held else MessageField(9, 0, 0, 0)
-    if field.number != 9 and _PLAIN_FIELDS.get(field.number) != code:
+    field = held[0] if held else MessageField(RAW_DATA, 0, 0, 0)
+    if field.number != RAW_DATA and PLAIN_FIELDS.get(field.number) != code:
         elements = Elements(f"{elements.name}, packed", "")
     elif elements.code and math.prod(shape) * np.dtype(elements.code).itemsize != field.size:
         raise ValueError(f"`{name}` has {field.size} bytes, too many or too few for {shape}")

@@ -36,7 +36,7 @@ class MessageField(NamedTuple):
 class Message(NamedTuple):
     """Bytes of a file that are a message."""
 
-    file: mmap.mmap
+    file: mmap.mmap | bytes
     begin: int
     end: int
 

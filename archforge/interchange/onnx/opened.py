@@ -16,12 +16,22 @@ from typing import Any
 
 from archforge.data.opened_files import opened, reason_in
 from archforge.errors import fail
+from archforge.interchange.onnx.light import light_message
 from archforge.interchange.onnx.package import onnx_package
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 from archforge.paths import within
 
-__all__ = ["Extent", "GraphInFile", "NodeInFile", "OnnxSource", "inlined", "nodes_within", "open_onnx"]
+__all__ = [
+    "Extent",
+    "GraphInFile",
+    "NodeInFile",
+    "OnnxSource",
+    "inlined",
+    "nodes_within",
+    "open_onnx",
+    "read_by",
+]
 
 MAX_FILE_BYTES = 2**31 - 1  # what a message of protobuf can take
 MAX_DEPTH = 16  # of graphs within nodes
@@ -52,12 +62,14 @@ class GraphInFile:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OnnxSource:
-    """A file: the digest of its bytes, its graph, and the version of ONNX's ops."""
+    """A file: the digest of its bytes, its graph, and the version of ONNX's ops. message: that of onnx's
+    package, its functions put in place and its large arrays left out, which `graph` has."""
 
     path: Path
     sha256: str
     graph: GraphInFile
     opset: int
+    message: Any
 
 
 def open_onnx(path: str | Path) -> OnnxSource:
@@ -70,18 +82,18 @@ def open_onnx(path: str | Path) -> OnnxSource:
         if size > MAX_FILE_BYTES:
             fail("E0801", f"{path} takes {size:,} bytes, and a file of ONNX less than 2 GiB")
         content = file.read()
+    digest = sha256(content).hexdigest()
     model = onnx.ModelProto()
     try:
-        model.ParseFromString(content)
+        model.ParseFromString(light_message(content, digest))
     except Exception as error:  # noqa: BLE001  # protobuf's own class, which has several homes
         fail("E0801", f"{path} is no file of ONNX: {reason_in(error)}")
-    digest = sha256(content).hexdigest()
-    del content
     if not model.graph.node and not model.graph.output:
         fail("E0801", f"{path} is no file of ONNX: it has no graph")
     model = inlined(model, path)
     opset = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=1)
-    return OnnxSource(path, digest, _FileReader(onnx, path).graph(model.graph), opset)
+    graph = _FileReader(onnx, path, content, digest).graph(model.graph)
+    return OnnxSource(path, digest, graph, opset, model)
 
 
 def inlined(model: Any, path: Path) -> Any:
@@ -97,8 +109,9 @@ def inlined(model: Any, path: Path) -> Any:
 class _FileReader:
     """Turns messages of one file into plain values."""
 
-    def __init__(self, onnx: Any, path: Path) -> None:
+    def __init__(self, onnx: Any, path: Path, content: bytes, digest: str) -> None:
         self.onnx, self.path = onnx, path
+        self.content, self.digest = content, digest
 
     def graph(self, proto: Any, depth: int = 0) -> GraphInFile:
         """A graph and those within its nodes."""
@@ -160,9 +173,14 @@ class _FileReader:
         return array
 
     def _beside(self, tensor: Any, where: str, dtype: Any, shape: tuple[int, ...]) -> Array:
-        """The elements of an array in a file beside, mapped, not read."""
+        """The elements of an array that lies in the file itself, or in one beside, mapped, not read."""
         entries = {entry.key: entry.value for entry in tensor.external_data}
         location, length = entries.get("location", ""), math.prod(shape) * dtype.itemsize
+        if location == self.digest:
+            stored: Array = np.frombuffer(
+                self.content, dtype.newbyteorder("<"), math.prod(shape), int(entries["offset"])
+            )
+            return stored.reshape(shape)
         file = within(self.path.parent, location)
         if file is None or Path(location).is_absolute():
             fail("E0801", f"the {where} lies in {location!r}, outside of the file's folder")
@@ -177,8 +195,8 @@ class _FileReader:
             fail("E0801", message)
         if not length:
             return np.empty(shape, dtype)
-        stored: Array = np.memmap(file, dtype.newbyteorder("<"), "r", offset, shape)
-        return stored
+        mapped: Array = np.memmap(file, dtype.newbyteorder("<"), "r", offset, shape)
+        return mapped
 
 
 def nodes_within(graph: GraphInFile) -> Iterator[NodeInFile]:
@@ -188,3 +206,11 @@ def nodes_within(graph: GraphInFile) -> Iterator[NodeInFile]:
         for value in node.attributes.values():
             if isinstance(value, GraphInFile):
                 yield from nodes_within(value)
+
+
+def read_by(node: NodeInFile) -> set[str]:
+    """The names of the values that a node and graphs within it read."""
+    graphs = [value for value in node.attributes.values() if isinstance(value, GraphInFile)]
+    inner = {name for graph in graphs for each in nodes_within(graph) for name in each.inputs}
+    ends = {name for graph in graphs for name in graph.outputs}
+    return ({*node.inputs} | inner | ends) - {""}

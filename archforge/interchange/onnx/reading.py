@@ -20,7 +20,14 @@ from archforge.interchange.names import name_in_spec
 from archforge.interchange.onnx.constants import constant_array, evaluated
 from archforge.interchange.onnx.names import node_name
 from archforge.interchange.onnx.nodes import OnnxNode, OnnxTranslation
-from archforge.interchange.onnx.opened import Extent, GraphInFile, NodeInFile, OnnxSource, nodes_within
+from archforge.interchange.onnx.opened import (
+    Extent,
+    GraphInFile,
+    NodeInFile,
+    OnnxSource,
+    nodes_within,
+    read_by,
+)
 from archforge.interchange.onnx.ops import ONNX_OPS, ONNX_PARTS, translations_of
 from archforge.interchange.onnx.values import MOVES, FixedValue, Lost, Value, array_of
 from archforge.interchange.onnx.versions import ModernNode, modern
@@ -280,11 +287,7 @@ def _live(graph: GraphInFile) -> set[str]:
     live = set(graph.outputs)
     for node in reversed(graph.nodes):
         if not live.isdisjoint(node.outputs):
-            live.update(node.inputs)
-            for value in node.attributes.values():
-                if isinstance(value, GraphInFile):
-                    live.update(name for inner in nodes_within(value) for name in inner.inputs)
-                    live.update(value.outputs)
+            live |= read_by(node)
     return live
 
 
