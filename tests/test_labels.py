@@ -16,7 +16,7 @@ from rich.cells import cell_len
 import archforge
 from archforge.cli import results
 from archforge.data.arrays import write_arrays
-from archforge.data.class_names import CLASS_NAMES, class_names
+from archforge.data.class_names import CLASS_NAMES, class_names, class_texts
 from archforge.weights import rule_weights
 from tests.conftest import Run
 from tests.zoo import expected, networks
@@ -192,3 +192,46 @@ def test_names_of_files_and_classes_cannot_change_the_terminal(classify: Classif
     assert out.splitlines()[0] == r"data/x\n\x1b[2Jy.npy"
     assert r"a\x1b[31m" in out
     assert "\x1b" not in classify("--set", "classes=2", name="x\n\x1b[2Jy.npy")[1]
+
+
+# Trained here --------------------------------------------------------------------------------------------
+
+
+def test_classes_that_were_learned_have_the_names_of_the_data(run: Run, tmp_path: Path) -> None:
+    pillow = pytest.importorskip("PIL.Image")
+    Path("named.yaml").write_text(SPEC)
+    for name, shade in (("dark", 10), ("light", 240)):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for i in range(4):
+            pillow.new("RGB", (8, 8), (shade + i,) * 3).save(tmp_path / "data" / name / f"{i}.png")
+    two = ("named.yaml", "--set", "classes=2")
+    train = ("train", *two, "--data", "data", "--out", "run", "--epochs", "1", "--backend", "numpy")
+    assert run(*train, "--optimizer", "sgd", "--loss", "cross_entropy")[0] == 0
+    assert run("weights", "convert", "run/last.safetensors", "--to", "named.yaml", "-o", "w.safetensors",
+               "--set", "classes=2")[0] == 0  # fmt: skip
+    for weights in ("run/last.safetensors", "w.safetensors"):
+        code, out, err = run("run", *two, "-w", weights, "-i", "data/dark", "--json", "--backend", "numpy")
+        assert (code, f"labels of {weights}" in err) == (0, True)
+        (first, *_) = map(json.loads, out.splitlines())
+        assert {p["label"]: p["class"] for p in first["top"]} == {"dark": 0, "light": 1}
+
+
+def test_classes_that_were_learned_without_names_have_numbers(classify: Classify) -> None:
+    """Nobody knows that the 1,000 classes of other data are not ImageNet's, if the weights do not say it."""
+    classify()
+    weights = rule_weights(archforge.load("named.yaml").params)
+    for texts, is_named in ((class_texts(()), False), (class_texts(("a", "b")), False), ({}, True)):
+        write_arrays("w.safetensors", weights, texts)
+        code, out, _ = classify("--json", weights="w.safetensors")
+        assert code == 0
+        assert ("label" in json.loads(out)["top"][0]) == is_named
+
+
+@pytest.mark.parametrize("text", ["", "3", "[1]", "[" * 100_000])
+def test_names_in_a_file_that_are_none_are_refused(classify: Classify, text: str) -> None:
+    classify()
+    weights = rule_weights(archforge.load("named.yaml").params)
+    write_arrays("w.safetensors", weights, {"archforge.classes": text})
+    code, out, err = classify(weights="w.safetensors")
+    assert (code, out) == (2, "")
+    assert err.startswith("E0601: cannot read w.safetensors: ")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -318,6 +320,19 @@ def test_labels_of_another_form_are_refused(run: Run, folder: Path, data: bytes)
 def test_a_row_of_a_table_has_as_many_fields_as_its_head(run: Run, folder: Path) -> None:
     assert run("tiny.yaml", "-i", "data/x*.npy", "-o", "out.csv", "--top", "99")[0] == 0
     assert {len(row.split(",")) for row in Path("out.csv").read_text().splitlines()} == {11}
+
+
+def test_a_name_that_is_no_utf_8_is_kept_with_escapes(run: Run, folder: Path) -> None:
+    name = os.fsdecode(b"data/x\xff.npy")
+    try:
+        shutil.copy("data/x2.npy", name)
+    except OSError:
+        pytest.skip("the file system takes no such name")
+    for output in ("out.csv", "out.npz"):
+        assert run("tiny.yaml", "-i", name, "data/x2.npy", "-o", output)[0] == 0
+    assert Path("out.csv").read_text().splitlines()[1].startswith(r"data/x\udcff.npy,")
+    with np.load("out.npz") as arrays:
+        assert r"data/x\udcff.npy/output" in arrays.files
 
 
 def test_a_folder_is_no_file_to_write(run: Run, folder: Path) -> None:

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from archforge.analysis.network import Network
 from archforge.cli.output import counted
-from archforge.data.class_names import CLASS_NAMES, class_names
+from archforge.data.arrays import read_texts
+from archforge.data.class_names import CLASS_NAMES, class_names, classes_in
 from archforge.errors import closest, fail
 from archforge.ir import TensorType
 from archforge.ops.base import Array
@@ -31,25 +32,39 @@ class Labels(NamedTuple):
 NO_LABELS = Labels()
 
 
-def labels_for(network: Network, option: str | None, *, are_weights_given: bool) -> Labels:
-    """The names that the option `--labels` says, else those of the profile, for weights from a file: fresh
-    ones know no classes. Raises E0601 for names that are not as many as the classes."""
+def labels_for(network: Network, option: str | None, weights: str | None) -> Labels:
+    """The names that the option `--labels` says; else those in the file of `weights`, and where that says
+    nothing those of the profile. Fresh weights, None, know no classes. Raises E0601 for names that are not as
+    many as the classes."""
     output, value = next(iter(network.graph.outputs.items()))
     made = network.graph.types[value]
     if option == NONE:
         return NO_LABELS
     if option is not None:
         names, whose = _named(option, made), f"labels {option}"
-    elif are_weights_given and network.labels:
-        names, whose = network.labels, f"labels of profile {network.profile}"
-    else:
+    elif weights is None:
         return NO_LABELS
+    else:
+        learned = _learned(weights)
+        names = network.labels if learned is None else learned
+        whose = f"labels of {weights if learned else f'profile {network.profile}'}"
+        if made.shape != (len(names),):
+            return NO_LABELS
     from archforge.recipe.loss_input import class_probabilities
     from archforge.recipe.losses.cross_entropy import CrossEntropy
 
     recipe = network.recipe.recipe if network.recipe else None
     loss = (recipe.losses.get(output, recipe.loss) if recipe else None) or CrossEntropy()
     return Labels(names, whose, class_probabilities(network.graph, output, loss))
+
+
+def _learned(weights: str) -> tuple[str, ...] | None:
+    """The names that a file of weights says, none where it says that there are none, and None where it says
+    nothing. Raises E0601."""
+    try:
+        return classes_in(read_texts(weights))
+    except (ValueError, RecursionError) as error:
+        fail("E0601", f"cannot read {weights}: {error}")
 
 
 def _named(option: str, output: TensorType) -> tuple[str, ...]:

@@ -141,6 +141,11 @@ def _number(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
+def _encodable(name: str) -> str:
+    """The name of a file, with escapes for bytes that are no UTF-8."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 @contextmanager
 def keeping(path: Path, printer: ResultPrinter) -> Iterator[Callable[[Result], None]]:
     """A function that writes a result to a .csv file, the largest values in a row, or to an .npz file, whole,
@@ -150,7 +155,7 @@ def keeping(path: Path, printer: ResultPrinter) -> Iterator[Callable[[Result], N
 
             def keep(result: Result) -> None:
                 for name, array in {**result.outputs, **result.taps}.items():
-                    add(f"{result.name}/{name}", array)
+                    add(f"{_encodable(result.name)}/{name}", array)
 
             yield keep
         return
@@ -163,7 +168,7 @@ def keeping(path: Path, printer: ResultPrinter) -> Iterator[Callable[[Result], N
 
         def keep_row(result: Result) -> None:
             ranked = [{"class": p.number, **p._asdict()} for p in printer.ranked(result.main)]
-            rows.writerow([result.name, *(fields[word] for fields in ranked for word in columns)])
+            rows.writerow([_encodable(result.name), *(fields[word] for fields in ranked for word in columns)])
 
         yield keep_row
         text.detach()  # which writes all; the file stays open until it has its name

@@ -194,7 +194,7 @@ def run(
         with progress.paused():
             heed(network.warnings, warnings)
         if many:
-            named = labels_for(network, labels, are_weights_given=weights not in MADE_WEIGHTS)
+            named = labels_for(network, labels, None if weights in MADE_WEIGHTS else weights)
         many_inputs = open_many(network, sources, pictures, named, target, bool(tap)) if many else None
         given = {} if many else inputs(network, sources[0], seed, dtype)
         executable = driver.compile(

@@ -25,7 +25,7 @@ from archforge.cli.options import (
 )
 from archforge.cli.output import counted, print_json, table
 from archforge.cli.progress import Progress
-from archforge.data.arrays import write_arrays
+from archforge.data.arrays import read_texts, write_arrays
 from archforge.interchange.converted_weights import Choices, ConvertedWeights, mapping_of, read_mapping
 from archforge.ir import by_x
 from archforge.paths import is_there
@@ -106,7 +106,7 @@ def convert(
         with ExitStack() as files:
             if mapping:
                 files.enter_context(written_beside(Path(mapping))).write(mapping_of(made, file))
-            write_arrays(target, made.arrays)
+            write_arrays(target, made.arrays, read_texts(file))
     if as_json:
         print_json(_as_json(made, file, target))
         return

@@ -6,10 +6,11 @@ Nothing that a file holds is executed: pickles are refused.
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import BinaryIO, NamedTuple
 
 from archforge.atomic_files import written_beside
@@ -20,7 +21,7 @@ from archforge.data.frameworks.tfjs import read_tfjs
 from archforge.data.frameworks.torch import read_torch
 from archforge.data.npy import read_npy, read_npz
 from archforge.data.opened_files import endings, opened, refuse_name
-from archforge.data.safetensors import read_safetensors, write_safetensors
+from archforge.data.safetensors import read_metadata, read_safetensors, write_safetensors
 from archforge.data.sharded import INDEX, read_sharded
 from archforge.data.stored_arrays import LazyArrays, StoredArray
 from archforge.errors import did_you_mean, fail
@@ -32,6 +33,7 @@ __all__ = [
     "FileFormat",
     "npz_writer",
     "read_inputs",
+    "read_texts",
     "read_weights",
     "require_own_layout",
     "weights_format",
@@ -70,6 +72,16 @@ def read_weights(path: str | Path) -> dict[str, StoredArray]:
     """The arrays of a file of weights by name, which are read when they are used. Of safetensors in several
     files, `path` is the index. Raises E0601."""
     return _read(Path(path), WEIGHTS, "weights")
+
+
+def read_texts(path: str | Path) -> dict[str, str]:
+    """Texts by name in which a file of weights tells of itself; none, where its format has no place for any.
+    Raises E0601."""
+    path = Path(path)
+    if weights_format(path).read is not read_safetensors:
+        return {}
+    with opened(path, "file of weights") as file:
+        return read_metadata(file)
 
 
 def weights_format(path: str | Path) -> FileFormat:
@@ -114,11 +126,16 @@ def read_inputs(path: str | Path, names: Sequence[str]) -> dict[str, StoredArray
     return {n: arrays[n] for n in names}
 
 
-def write_arrays(path: str | Path, arrays: LazyArrays) -> None:
+def write_arrays(
+    path: str | Path, arrays: LazyArrays, texts: Mapping[str, str] = MappingProxyType({})
+) -> None:
     """Write arrays by name as .safetensors or .npz, the same bytes each time; one in a file is read when it
-    is written. Raises E0705."""
+    is written. texts: what the file says of itself, which .npz has no place for. Raises E0705."""
     path = Path(path)
-    writers = {".safetensors": write_safetensors, ".npz": _write_npz}
+    writers: dict[str, Callable[[BinaryIO, LazyArrays], None]] = {
+        ".safetensors": partial(write_safetensors, texts=texts),
+        ".npz": _write_npz,
+    }
     writer = writers.get(path.suffix)
     if writer is None:
         fail("E0705", f"cannot tell the format of {path} from its name", help=endings(writers))

@@ -128,7 +128,7 @@ class TrainingLoop:
     def _keep_epoch(self) -> None:
         if self.folder:
             is_best = self.run.place.best == self.run.place.epoch
-            self.folder.keep_weights(self.run.kept(), is_best=is_best)
+            self.folder.keep_weights(self.run.kept(), self.run.setup.classes, is_best=is_best)
             self._keep_checkpoint()
             self.folder.keep_history(self.rows)
             self.folder.keep_report(self._report())
@@ -140,7 +140,7 @@ class TrainingLoop:
             f"{setup.network.spec.header.title}: {self.run.place.epoch} of {setup.recipe.epochs} epochs",
             facts_of(self.conditions, setup),
             self.rows,
-            setup.batches.samples.classes,
+            setup.classes,
             self.held_back,
             self.examples,
             text_windows(self.evaluator, self.run.kept(), setup.held_back) if setup.held_back else (),

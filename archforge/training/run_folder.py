@@ -9,6 +9,7 @@ from pathlib import Path
 
 from archforge.atomic_files import made_folder, sole_writer
 from archforge.data.arrays import write_arrays
+from archforge.data.class_names import class_texts
 from archforge.errors import fail
 from archforge.ops.base import Array
 from archforge.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
@@ -55,11 +56,13 @@ class RunFolder:
         """Write the checkpoint. Raises E0705, and the one before is still there."""
         write_checkpoint(self.checkpoint, checkpoint)
 
-    def keep_weights(self, weights: Mapping[str, Array], *, is_best: bool) -> None:
-        """Write the weights as those of the last epoch, and of the best one if it is. Raises E0705."""
+    def keep_weights(self, weights: Mapping[str, Array], classes: Sequence[str], *, is_best: bool) -> None:
+        """Write the weights, with the names of the classes, as those of the last epoch, and of the best one
+        if it is. Raises E0705."""
+        texts = class_texts(classes)
         if is_best:
-            write_arrays(self.best, weights)
-        write_arrays(self.last, weights)
+            write_arrays(self.best, weights, texts)
+        write_arrays(self.last, weights, texts)
 
     def keep_report(self, page: str) -> None:
         """Write the report anew. Raises E0705."""

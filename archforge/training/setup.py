@@ -111,6 +111,11 @@ class Setup:
         return input_of(self.network)[0]
 
     @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes that are learned; empty where the data have none."""
+        return self.batches.samples.classes
+
+    @property
     def optimizer(self) -> Optimizer:
         """The rule of the updates."""
         assert self.recipe.optimizer is not None

@@ -10,6 +10,7 @@ from typing import Any
 
 from archforge.analysis.network import Network
 from archforge.data.arrays import write_arrays
+from archforge.data.class_names import class_texts
 from archforge.datasets.arrays import ArraySamples, Rows, input_rows
 from archforge.datasets.batches import Batches
 from archforge.datasets.given import given_data
@@ -82,8 +83,9 @@ class Trained:
         return self.evaluator.measures(self.weights, batches.epoch()).figures()
 
     def save(self, path: str | Path) -> None:
-        """Write the weights under the profile's names as .safetensors or .npz. Raises E0705."""
-        write_arrays(path, self.weights)
+        """Write the weights under the profile's names as .safetensors, with the names of the classes, or as
+        .npz. Raises E0705."""
+        write_arrays(path, self.weights, class_texts(self.run.setup.classes))
 
     def _batches(self, x: Any) -> Batches:
         """Inputs in batches as the network takes them."""
