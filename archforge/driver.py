@@ -673,8 +673,8 @@ def export(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImportedSpec:
-    """A file of another format as a spec. check: its layers held against the file, None where nothing here
-    runs it, for the `reason`. is_like: the zoo's networks that it is."""
+    """A file of another format as a spec. check: its layers held against the file, None where that was not
+    done, for the `reason`, which is empty where it was not wanted. is_like: the zoo's networks that it is."""
 
     imported: Imported
     spec: WrittenSpec
@@ -690,9 +690,10 @@ def import_file(
     weights_file: str | Path | None = None,
     *,
     shapes: Mapping[str, tuple[int, ...]] | None = None,
+    layer_check: bool = True,
 ) -> ImportedSpec:
     """A file of another format as a spec with weights, not yet written: read, normalised, written as a spec
-    that was read again, and compared with the file layer by layer on a random image.
+    that was read again, and, with `layer_check`, compared with the file layer by layer on a random image.
 
     weights_file: where the weights lie, if the file has none itself. shapes: of inputs whose extents the file
     leaves open, without the batch; that of the only one under no name. Raises
@@ -711,7 +712,7 @@ def import_file(
     spec = written_spec(imported, path.stem, f"Imported from {path.name}, sha256 {source.sha256}.")
     check, reason = None, ""
     try:
-        check = checked_layers(imported, source.run)
+        check = checked_layers(imported, source.run) if layer_check else None
     except Unsupported as found:
         reason = str(found)
     if check is not None and check.first is not None:

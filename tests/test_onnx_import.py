@@ -587,6 +587,14 @@ def test_the_command_prints_the_spec_where_no_file_is_named(run: Run, tmp_path: 
     assert sorted(p.name for p in tmp_path.iterdir()) == ["net.onnx", "net.yaml"]
 
 
+def test_the_comparison_can_be_left_out(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run("export", "lenet_5", "--to", "onnx", "-o", "net.onnx")[0] == 0
+    monkeypatch.setattr("archforge.interchange.layer_check.checked_layers", None)
+    code, out, _ = run("import", "net.onnx", "-o", "net.yaml", "--no-layer-check")
+    assert code == 0
+    assert "layers      not compared: --no-layer-check\n" in out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -51,16 +51,25 @@ def import_file(
             "inputs: left=1x28x28,right=1x28x28.",
         ),
     ] = None,
+    no_layer_check: Annotated[
+        bool,
+        typer.Option(
+            "--no-layer-check",
+            help="Do not compute each layer on both sides, which takes most of the time for a large file.",
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write a network of another format as a spec, with its weights, proved to compute the same."""
     _refuse_places(output, weights)
     given = input_shape(shape)
-    given = {"": given} if isinstance(given, tuple) else given or {}
-    shapes = {name: tuple(dims) for name, dims in given.items()}
+    shapes = {"": given} if isinstance(given, tuple) else given or {}
     with Progress(f"importing {file}") as progress:
         made = driver.import_file(
-            file, weights_file, shapes={name: tuple(dims) for name, dims in shapes.items()}
+            file,
+            weights_file,
+            shapes={name: tuple(dims) for name, dims in shapes.items()},
+            layer_check=not no_layer_check,
         )
         if weights is not None:
             progress.show("writing weights")
@@ -101,7 +110,7 @@ def _report(made: driver.ImportedSpec) -> Iterator[str]:
         layers, worst, _ = made.check
         yield f"layers      {layers:,} compared with {made.checked_by}, largest deviation {worst:.1e}"
     else:
-        yield f"layers      not compared: {made.reason}"
+        yield f"layers      not compared: {made.reason or '--no-layer-check'}"
     for (name, folded), found in groupby(made.is_like, key=lambda like: (like.network, like.folded)):
         profiles = [like.profile for like in found]
         words = f", its {counted(folded, 'batch norm')} folded into convolutions" if folded else ""
