@@ -32,8 +32,8 @@ class RunSource(Protocol):
 
 
 class LayerCheck(NamedTuple):
-    """The layers that were compared, the largest deviation over the largest value of its layer, and the first
-    layer beyond the tolerance: its name in the file and its deviation."""
+    """The layers that were compared, the largest deviation over the largest value of its layer, and the layer
+    beyond the tolerance at which the comparison ended, if any: its name in the file and its deviation."""
 
     layers: int
     worst: float
@@ -41,7 +41,8 @@ class LayerCheck(NamedTuple):
 
 
 def checked_layers(imported: Imported, run: RunSource) -> LayerCheck:
-    """Compare every value that both sides have. Ours is computed by the reference kernels in float64."""
+    """Compare the values that both sides have, up to the first that differs. Ours is computed by the
+    reference kernels in float64."""
     typed = imported.graph
     rng = np.random.default_rng(0)
     images = {
@@ -55,7 +56,7 @@ def checked_layers(imported: Imported, run: RunSource) -> LayerCheck:
     wanted = [imported.origins[n.name].name for n in typed.nodes if n.name in imported.origins]
     theirs = _InOrder(run(inputs, wanted))
     alive = lifetimes(((node.name, node.inputs) for node in typed.nodes), typed.inputs)
-    layers, worst, first = 0, 0.0, None
+    layers, worst = 0, 0.0
     for place, node in enumerate(typed.nodes):
         y = values[node.name] = _computed(node, imported, values)
         for value in node.inputs:
@@ -67,9 +68,9 @@ def checked_layers(imported: Imported, run: RunSource) -> LayerCheck:
             continue
         deviation = _deviation(_as_in_file(y, origin), given)
         layers, worst = layers + 1, max(worst, deviation)
-        if first is None and not deviation <= run.tolerance:
-            first = (origin.name, deviation)
-    return LayerCheck(layers, worst, first)
+        if not deviation <= run.tolerance:
+            return LayerCheck(layers, worst, (origin.name, deviation))
+    return LayerCheck(layers, worst, None)
 
 
 def _computed(node: Node, imported: Imported, values: Mapping[str, Array]) -> Array:
