@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from archforge.data.manifest import BuildFolder
     from archforge.data.stored_arrays import LazyArrays
     from archforge.export import ExportContent, Refusal, Target
+    from archforge.export.target import DrawingOptions
     from archforge.interchange.converted_weights import Choices, ConvertedWeights
     from archforge.interchange.imported import Imported
     from archforge.interchange.layer_check import LayerCheck
@@ -647,12 +648,13 @@ def export(
     seed: int = 0,
     data_file: str = "",
     splits: bool = False,
+    drawing: DrawingOptions | None = None,
 ) -> Export:
     """A network as the file of one target, not yet written. The network's figures are not checked.
 
     weights: a file for a target that needs weights, or None for fresh ones from `seed`; prefix: of the names
-    in it. Given weights and no profile, the one profile that they fit is taken. data_file, splits: as
-    `Subject` has them. Raises `DiagnosticError`.
+    in it. Given weights and no profile, the one profile that they fit is taken. data_file, splits, drawing:
+    as `Subject` has them. Raises `DiagnosticError`.
     """
     import numpy as np
 
@@ -665,6 +667,7 @@ def export(
     arrays = None if bound is None else {name: np.asarray(array) for name, array in bound.items()}
     files = files_of(all_targets().values())
     subject = Subject(network, networks, arrays, seed, files, data_file, splits)
+    subject = replace(subject, drawing=drawing or subject.drawing)
     return Export(network, target.whole(subject))
 
 

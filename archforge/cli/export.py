@@ -29,6 +29,7 @@ from archforge.cli.progress import Progress
 from archforge.data.manifest import disown
 from archforge.errors import fail
 from archforge.export import Target, all_targets, target_named
+from archforge.export.target import DrawingOptions, Level
 from archforge.paths import is_folder
 
 __all__ = ["export"]
@@ -72,6 +73,16 @@ def export(
             help="For onnx, write the weights to a second file, FILE.data. Default: where they take 2 GiB.",
         ),
     ] = False,
+    level: Annotated[
+        Level | None,
+        typer.Option(
+            "--level",
+            help="For dot and mermaid, what is a box: a call of a block, or each layer. Default: block.",
+        ),
+    ] = None,
+    counts: Annotated[
+        bool, typer.Option("--counts", help="For dot and mermaid, say the parameters and MACs of each box.")
+    ] = False,
     warnings: WarningsOption = Warnings.DEFAULT,
     as_json: JsonOption = False,
 ) -> None:
@@ -80,6 +91,9 @@ def export(
     _refuse_idle_options(target, weights, prefix, seed)
     if external_data and not target.can_split:
         fail("E0001", f"`{target.file}` is always one file", help="leave out --external-data")
+    for option, given in (("--level", level is not None), ("--counts", counts)):
+        if given and not target.draws:
+            fail("E0001", f"`{target.file}` is no drawing", help=f"leave out {option}")
     with Progress(f"exporting {spec}") as progress:
         opened = driver.open_spec(spec)
         path = _path(output, driver.default_folder(opened) / target.file, target, as_json=as_json)
@@ -97,6 +111,7 @@ def export(
             seed=seed or 0,
             data_file=data.name if data else "",
             splits=external_data,
+            drawing=DrawingOptions(level or Level.BLOCK, counts),
         )
         with progress.paused():
             heed(made.network.warnings, warnings)

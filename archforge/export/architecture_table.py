@@ -13,7 +13,7 @@ from archforge.analysis.ledger import LedgerRow
 from archforge.analysis.network import Network
 from archforge.ir import by_x
 
-__all__ = ["ArchitectureRow", "architecture_table"]
+__all__ = ["ArchitectureRow", "architecture_table", "layer_text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +97,12 @@ def _row(pieces: list[_BlockOrLayer]) -> ArchitectureRow:
         says = f"{len(pieces)} x {first.block}" if len(pieces) > 1 else first.block
         name = first.name if first is last else f"{first.name} ... {last.name}"
     else:
-        says, name = ", ".join(map(_layer, rows)), first.name
+        says, name = ", ".join(map(layer_text, rows)), first.name
     params = sum(row.weights + row.biases for row in rows)
     return ArchitectureRow(name, says, last.output, params, sum(row.macs for row in rows))
 
 
-def _layer(row: LedgerRow) -> str:
+def layer_text(row: LedgerRow) -> str:
     """An op with its window, where it has one: `conv 3x3 / 2`."""
     kernel, stride = row.attributes.get("kernel"), row.attributes.get("stride")
     if kernel is None:

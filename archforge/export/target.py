@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -11,7 +12,21 @@ from archforge.analysis.network import Network
 from archforge.errors import Diagnostic, InternalError
 from archforge.ops.base import Array
 
-__all__ = ["BuildFiles", "ExportContent", "Refusal", "Subject", "Target"]
+__all__ = ["BuildFiles", "DrawingOptions", "ExportContent", "Level", "Refusal", "Subject", "Target"]
+
+
+class Level(StrEnum):
+    """The parts of a network that are boxes of a drawing."""
+
+    BLOCK = "block"  # a call of a block, or several in a row; layers outside of blocks
+    LAYER = "layer"
+
+
+class DrawingOptions(NamedTuple):
+    """Choices for a drawing; counts: each box says its parameters and MACs."""
+
+    level: Level = Level.BLOCK
+    counts: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +36,7 @@ class Subject:
     profiles: every profile of the spec, checked, the chosen one among them. given: an array for each of the
     network's parameters, by name; without, they are fresh from `seed`. files: the files of a build, each with
     what it is. data_file: what a second file for the weights is to be called, where there can be one; splits:
-    the weights are to lie there, however few they are.
+    the weights are to lie there, however few they are. drawing: for a target that draws.
     """
 
     network: Network
@@ -31,6 +46,7 @@ class Subject:
     files: Mapping[str, str] = field(default_factory=dict)
     data_file: str = ""
     splits: bool = False
+    drawing: DrawingOptions = field(default_factory=DrawingOptions)
 
     @cached_property
     def weights(self) -> Mapping[str, Array]:
@@ -62,6 +78,7 @@ class Target:
     is_binary: bool = False  # `render` gives bytes or `ExportContent`, not text
     needs_weights: bool = False  # `render` reads `Subject.weights`
     can_split: bool = False  # `render` heeds `Subject.splits`
+    draws: bool = False  # `render` heeds `Subject.drawing`
     by_default: bool = False  # `archforge build` writes the file
 
     def __post_init__(self) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from tests.pages import errors, reference
 from tests.pages.api import API_PARTS
 from tests.pages.coverage import coverage
+from tests.pages.drawings import DRAWING_PARTS
 from tests.pages.markdown import with_parts
 from tests.pages.recipes import DATA_PARTS, recipes_page
 from tests.pages.results import RESULTS_PARTS
@@ -33,6 +34,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     **reference.LANGUAGE_PARTS,
     **API_PARTS,
     **RESULTS_PARTS,
+    **DRAWING_PARTS,
     "coverage": coverage,
 }
 
@@ -63,6 +65,7 @@ def _lines_when_folded() -> str:
 IN_PART = (
     "README.md",
     "docs/coverage.md",
+    "docs/export.md",
     "docs/onnx.md",
     "docs/data.md",
     "docs/distributed.md",
