@@ -172,7 +172,11 @@ def test_names_count_before_order_and_a_mapping_before_names() -> None:
     ("edit", "options", "told"),
     [
         ({"fc.weight": (3,)}, {}, "E0603: nothing in the network takes 1 of the arrays: `fc.weight`"),
-        ({"fc.weight": (3,)}, {}, "--leave 'fc.*'"),
+        (
+            {"fc.weight": (3,), "fc.bias": (3,), "stem.extra": (2,), "step": (1,)},
+            {},
+            "--leave 'fc.*' --leave 'stem.extra' --leave 'step'",
+        ),
         ({"stem.bias": None}, {}, "E0602: the file has no array for `stem.bias`, 4"),
         ({"stem.bias": None, "stm.bias": (4,)}, {"in_order": False}, "of this shape: `stm.bias`"),
         ({"stem.bias": (3,)}, {}, "E0604: `stem.bias` is 4, and `stem.bias` of the file 3"),

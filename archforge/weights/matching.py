@@ -75,7 +75,7 @@ def matching(
     if rest:
         _match_order(typed, rest, _unused(free, found), found, in_order=in_order, by_order=by_order)
     if unused := _unused(free, found):
-        raise DiagnosticError(tuple(_not_used([*unused])))
+        raise DiagnosticError((_not_used([*unused], {m.source for m in found.values()}),))
     return Matching({name: found[name] for name in decls}, left)
 
 
@@ -174,7 +174,8 @@ def _match_order(
     arrays = {n: a.shape for n, a in unused.items() if np.issubdtype(a.dtype, np.floating)}
     if not in_order or not arrays:
         missing = first_listed(_missing(shapes, arrays), len(shapes), "E0602", "parameters have no array")
-        raise DiagnosticError((*missing, *_not_used(list(unused))))
+        not_used = [_not_used([*unused], {m.source for m in found.values()})] if unused else []
+        raise DiagnosticError((*missing, *not_used))
     parts = {name.rpartition(".")[2] for name in rest}
     by_array = not all(name.rpartition(".")[2] in parts for name in arrays)
     network = groups_of_network(typed, shapes, by_array=by_array)
@@ -231,18 +232,17 @@ def _missing(
         yield Diagnostic("E0602", f"the file has no array for `{name}`, {shape_text(shape)}", help=help)
 
 
-def _not_used(names: list[str]) -> Iterator[Diagnostic]:
-    if names:
-        message = (
-            f"nothing in the network takes {len(names)} of the arrays: {listed(f'`{n}`' for n in names)}"
-        )
-        help = f"to leave them out: --leave PATTERN, such as --leave '{_pattern(names[0])}'"
-        yield Diagnostic("E0603", message, help=help)
+def _not_used(names: list[str], taken: Collection[str]) -> Diagnostic:
+    message = f"nothing in the network takes {len(names)} of the arrays: {listed(f'`{n}`' for n in names)}"
+    options = listed((f"--leave '{p}'" for p in dict.fromkeys(_pattern(n, taken) for n in names)), between=" ")
+    return Diagnostic("E0603", message, help=f"to leave them out: {options}")
 
 
-def _pattern(name: str) -> str:
+def _pattern(name: str, taken: Collection[str]) -> str:
+    """A pattern for the first scope of a name, unless an array of it is needed."""
     scope = name.partition(".")[0]
-    return f"{scope}.*" if scope != name else name
+    is_needed = any(other.startswith(f"{scope}.") for other in taken)
+    return name if scope == name or is_needed else f"{scope}.*"
 
 
 def _no_order(
