@@ -498,6 +498,50 @@ def test_open_extents_are_asked_for_and_taken(tmp_path: Path) -> None:
         assert mistakes(path, **shapes) == [message]
 
 
+def test_what_is_open_is_asked_for_by_name_and_extent(tmp_path: Path) -> None:
+    def told(inputs: str, shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
+        text = f"model ({inputs}) => (float[n, 3] y) {{ a = Relu(x) b = Relu(z) y = Add(a, b) }}"
+        source = open_onnx(stored(tmp_path, HEAD.format(opset=13) + text))
+        with pytest.raises(DiagnosticError) as caught:
+            read_graph(source, "model", shapes)
+        return [f"{d.message.replace(str(source.path), 'FILE')} | {d.help}" for d in caught.value.diagnostics]
+
+    both = "--shape x=1x48xN,z=N, without the batch, with a number for each N"
+    open_inputs = "float[n, 1, 48, w] x, float[n, t] z"
+    assert told(open_inputs, {}) == [
+        "the input 'x' of FILE leaves extents open: 1x48xw | ",
+        f"the input 'z' of FILE leaves extents open: t | {both}",
+    ]
+    assert told(open_inputs, {"": (1, 48, 9)}) == [f"FILE has 2 inputs, and one shape is given | {both}"]
+    assert told("float[n, 3] x, float z", {}) == [
+        "the input 'z' of FILE is a scalar, without a batch axis | --shape NAME=SHAPE, without the batch"
+    ]
+
+
+def test_shape_arithmetic_behind_what_cannot_be_said_is_no_second_cause(tmp_path: Path) -> None:
+    path = stored(
+        tmp_path,
+        HEAD.format(opset=13)
+        + """model (float[1, 4] x) => (float[1, 4] y) {
+            a = Sin(x)
+            shape = Shape(a)
+            zero = Constant<value = int64 {0}>()
+            size = Gather<axis = 0>(shape, zero)
+            axes = Constant<value = int64[1] {0}>()
+            sizes = Unsqueeze(size, axes)
+            state = ConstantOfShape(sizes)
+            b = Cos(a)
+            c = ScatterElements(b, size, state)
+            y = Relu(c)
+        }""",
+    )
+    assert mistakes(path) == [
+        "E0804: FILE: `Sin`: a",
+        "E0804: FILE: `Cos`: b",
+        "E0804: FILE: `ScatterElements`: c",
+    ]
+
+
 SMALL = HEAD.format(opset=13) + "model (float[1, 2] x) => (float[1, 3] y) { y = Gemm<transB = 1>(x, w) }"
 
 

@@ -47,8 +47,8 @@ def import_file(
         typer.Option(
             "--shape",
             metavar="SHAPE",
-            help="The input's shape without the batch, where the file leaves it open: 3x224x224; for several "
-            "inputs: left=1x28x28,right=1x28x28.",
+            help="The input's shape without the batch, where the file leaves it open: 3x224x224; of several "
+            "inputs: left=1x28x28,right=1x28x28. What is open is told.",
         ),
     ] = None,
     no_layer_check: Annotated[

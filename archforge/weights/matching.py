@@ -234,7 +234,9 @@ def _missing(
 
 def _not_used(names: list[str], taken: Collection[str]) -> Diagnostic:
     message = f"nothing in the network takes {len(names)} of the arrays: {listed(f'`{n}`' for n in names)}"
-    options = listed((f"--leave '{p}'" for p in dict.fromkeys(_pattern(n, taken) for n in names)), between=" ")
+    options = listed(
+        (f"--leave '{p}'" for p in dict.fromkeys(_pattern(n, taken) for n in names)), between=" "
+    )
     return Diagnostic("E0603", message, help=f"to leave them out: {options}")
 
 

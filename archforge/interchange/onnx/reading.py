@@ -9,6 +9,7 @@ a value, until an op needs the value in one order.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from archforge.data.opened_files import MALFORMED, reason_in
 from archforge.errors import Diagnostic, DiagnosticError, fail
@@ -95,15 +96,17 @@ class _OnnxGraphReader(GraphDraft):
         if unknown:
             message = f"{self.source.path} has no input {unknown[0]!r}"
             fail("E0801", message, help=f"it has {', '.join(map(repr, used))}")
+        if "" in shapes and len(used) > 1:
+            message = f"{self.source.path} has {len(used)} inputs, and one shape is given"
+            fail("E0801", message, help=_asked_shapes(used))
         found: list[Diagnostic] = []
         for name, extents in used.items():
-            given = shapes.get(name, shapes.get("") if len(used) == 1 else None)
+            given = shapes.get(name, shapes.get(""))
             try:
                 shape = _shape(extents, given)
             except Unsupported as reason:
                 message = f"the input {name!r} of {self.source.path} {reason}"
-                help = "--shape says what is open, without the batch: --shape 3x224x224"
-                found.append(Diagnostic("E0801", message, help=help))
+                found.append(Diagnostic("E0801", message))
                 continue
             hint = "input" if len(used) == 1 else name_in_spec(name)
             type_ = TensorType(shape)
@@ -113,6 +116,7 @@ class _OnnxGraphReader(GraphDraft):
                 order = (0, *range(2, len(shape) + 1), 1)
             self.known[name] = self.add_input(hint, type_, Origin(name, order))
         if found:
+            found[-1] = replace(found[-1], help=_asked_shapes(used))
             raise DiagnosticError(tuple(found))
 
     def _output(self, name: str) -> str:
@@ -151,7 +155,8 @@ class _OnnxGraphReader(GraphDraft):
     def _lost(self, node: NodeInFile, reason: str) -> Sequence[Value]:
         """The outputs of a node that cannot be said."""
         self.cannot(node.op, reason, node.name or node.outputs[0])
-        return [Lost() for _ in node.outputs]
+        read = [self.known.get(name) for name in node.inputs]
+        return [Lost(is_fixed=all(map(_is_fixed, read))) for _ in node.outputs]
 
     def _read(self, node: NodeInFile) -> Sequence[Value]:
         """The outputs of a node. Raises `Unsupported`."""
@@ -160,9 +165,10 @@ class _OnnxGraphReader(GraphDraft):
         if node.op == "Constant":
             return [FixedValue(constant_array(node.attributes), node.outputs[0])]
         if any(isinstance(value, Lost) for value in inputs):
-            if node.op not in _KNOWN:
+            is_fixed = node.op == "Shape" or all(map(_is_fixed, inputs))
+            if node.op not in _KNOWN and not is_fixed:
                 raise Unsupported("")
-            return [Lost() for _ in node.outputs]
+            return [Lost(is_fixed) for _ in node.outputs]
         if node.op == "If":
             return self._if(node, inputs[0])
         first = inputs[0] if inputs else None
@@ -282,6 +288,11 @@ class _OnnxGraphReader(GraphDraft):
 _KNOWN = {*ONNX_OPS, *ONNX_PARTS, *MOVES, *_SAME, "Constant", "If", "Shape"}
 
 
+def _is_fixed(value: Value | None) -> bool:
+    """True for a value that would be computed while the file is read."""
+    return value is None or isinstance(value, FixedValue) or (isinstance(value, Lost) and value.is_fixed)
+
+
 def _live(graph: GraphInFile) -> set[str]:
     """The names of all values that the outputs need."""
     live = set(graph.outputs)
@@ -310,6 +321,24 @@ def _shape(extents: tuple[Extent, ...] | None, given: tuple[int, ...] | None) ->
     ):
         raise Unsupported(f"is {said}, and not {'x'.join(map(str, given))}")
     return given
+
+
+def _asked_shapes(inputs: Mapping[str, tuple[Extent, ...] | None]) -> str:
+    """The option that gives the extents that inputs leave open."""
+    shapes = {
+        name: "SHAPE"
+        if extents is None
+        else "x".join(str(n) if isinstance(n, int) else "N" for n in extents[1:])
+        for name, extents in inputs.items()
+        if extents is None or not all(isinstance(n, int) for n in extents[1:])
+    }
+    numbers = (
+        ", with a number for each N" if any("N" in shape.split("x") for shape in shapes.values()) else ""
+    )
+    if len(inputs) == 1:
+        return f"--shape {''.join(shapes.values())}, without the batch{numbers}" if shapes else ""
+    pairs = ",".join(f"{name}={shape}" for name, shape in shapes.items()) or "NAME=SHAPE"
+    return f"--shape {pairs}, without the batch{numbers}"
 
 
 def _is_channels_last(graph: GraphInFile, name: str) -> bool:

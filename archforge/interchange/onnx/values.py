@@ -28,7 +28,9 @@ class FixedValue:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lost:
-    """A value behind an op that cannot be said."""
+    """A value behind an op that cannot be said. is_fixed: it does not depend on what an input holds."""
+
+    is_fixed: bool = False
 
 
 Value = FixedValue | Flow | Lost
