@@ -28,8 +28,8 @@ sides = st.integers(0, 3)
 def convolutions(draw: st.DrawFn) -> tuple[TypedGraph, int]:
     """A convolution of any geometry, with or without a sum and an activation behind it, and a batch."""
     groups = draw(st.sampled_from([1, 1, 2, 3, 5, 16, 20]))
-    channels = groups * draw(st.sampled_from([1, 2, 3, 7, 16, 17, 33] if groups < 5 else [1, 1, 2, 4]))
-    out = groups * draw(st.sampled_from([1, 3, 8, 16, 37] if groups < 5 else [1, 1, 2, 3]))
+    channels = groups * draw(st.sampled_from([1, 2, 3, 7, 8, 16, 17, 24, 33] if groups < 6 else [1, 1, 2, 4]))
+    out = groups * draw(st.sampled_from([1, 3, 8, 16, 24, 37] if groups < 6 else [1, 1, 2, 3]))
     kernel = draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
     dilation = draw(st.tuples(st.integers(1, 2), st.integers(1, 2)))
     padding = draw(st.tuples(st.tuples(sides, sides), st.tuples(sides, sides)))

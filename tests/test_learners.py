@@ -187,10 +187,29 @@ def odd_convolution(seed: int) -> TypedGraph:
     )
 
 
+def grouped_convolution(groups: int, inputs: int, outputs: int, kernel: tuple[int, int]) -> TypedGraph:
+    """A convolution of groups of so many channels, of which the last combined ones may be fewer."""
+    attributes: dict[str, Any] = {"kernel": kernel, "stride": (1, 2), "padding": 1, "groups": groups}
+    conv = node("conv", "conv", "scale", out=groups * outputs, **attributes)
+    return graph(node("scale", "layer_scale", "input"), conv, inputs={"input": (groups * inputs, 6, 9)})
+
+
+GROUPED = [
+    (11, 8, 8, (3, 3)),
+    (7, 24, 24, (3, 3)),
+    (5, 12, 20, (1, 3)),
+    (3, 40, 24, (1, 1)),
+    (9, 2, 4, (3, 2)),
+]
+
+
 @each_backend
-@pytest.mark.parametrize("seed", range(16))
-def test_gradients_of_odd_convolutions_are_those_of_the_op_files(seed: int, backend: str) -> None:
-    typed = odd_convolution(seed)
+@pytest.mark.parametrize(
+    "typed",
+    [*(pytest.param(odd_convolution(seed), id=str(seed)) for seed in range(16))]
+    + [pytest.param(grouped_convolution(*case), id=str(case)) for case in GROUPED],
+)
+def test_gradients_of_odd_convolutions_are_those_of_the_op_files(typed: TypedGraph, backend: str) -> None:
     plan = training_plan(typed)
     params, inputs = rule_weights(typed.params()), inputs_of(typed, BATCH)
     expected = learned(ReferenceLearner(plan), params, inputs, "float64")

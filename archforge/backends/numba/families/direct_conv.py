@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -14,11 +14,11 @@ from archforge.backends.numba.families.map_pixels import MapPixels, Phase
 from archforge.backends.numba.families.moves import along
 from archforge.backends.numba.families.tile_geometry import TileGeometry
 from archforge.backends.numba.families.tile_tables import most_pixels, tile_fields
-from archforge.backends.numba.families.weight_layout import WeightLayout
+from archforge.backends.numba.families.weight_layout import PanelKind, WeightLayout
 from archforge.backends.numba.families.window_2d import Window2d
 from archforge.backends.numba.families.work_units import WorkUnits, cut_into_units
-from archforge.backends.numba.runtime.records import CONV, merged
-from archforge.backends.numba.runtime.tape import BufferPlace, PackedPlace, Params, TapeValue
+from archforge.backends.numba.runtime.records import CONV, GEOMETRY, PANEL, merged
+from archforge.backends.numba.runtime.tape import BufferPlace, PackedPlace, Params, TapeValue, table_of
 from archforge.backends.numba.runtime.unit_recipe import UnitRecipe
 from archforge.backends.numba.toolchain.machine import FLOAT
 from archforge.ir import TensorType
@@ -93,10 +93,7 @@ class PackedConv:
             "width": window.output[1],
             "weight": self.weight,
             "bias": self.bias,
-            "block_weight": self.weight.nbytes // (layout.groups * layout.blocks),
-            "group_blocks": layout.blocks,
-            "group_panels": layout.panels,
-            "panels": layout.groups * layout.panels,
+            "panels": len(layout.panels),
             "panel_blocks": layout.panel_blocks,
         }
 
@@ -109,19 +106,24 @@ def record_conv(conv: PackedConv, x: TapeValue, ending: Ending, phase: Phase | N
     window = maps.window
     units = cut_into_units(window, layout, maps.batch, x.pixel)
     reading = _Reading.of(maps, units, x.pixel)
-    geometry = _geometry(window, layout, x, reading)
-    row_tiles = -(-units.strip // most_pixels(layout.panel_blocks))
-    planes = 1 if layout.thin and x.is_blocked else layout.planes
+    planes = 1 if layout.thin and x.is_blocked else max(panel.planes for panel in layout.panels)
+    kinds = [*dict.fromkeys(panel.kind(layout.plane_channels) for panel in layout.panels)]
+    geometries = [_geometry(window, layout, kind, x, reading) for kind in kinds]
+    tiles = units.band * -(-units.strip // most_pixels(layout.panel_blocks))
+    results = maps.results() | ending.clamp_fields()
+    records = [
+        merged(geometry.fields(), geometry.prefetch_fields(kind.blocks, tiles), results)
+        for geometry, kind in zip(geometries, kinds, strict=True)
+    ]
     fields = merged(
-        geometry.fields(),
-        geometry.prefetch_fields(layout, units.band * row_tiles),
-        tile_fields(layout, geometry.run, window.stride[1] * x.pixel // FLOAT, units.strip_sizes()),
+        tile_fields(layout, geometries[0].run, window.stride[1] * x.pixel // FLOAT, units.strip_sizes()),
         maps.fields(),
         reading.fields(),
         replace(conv, window=window).fields(),
         units.fields(),
-        ending.fields(),
-        {"group_planes": planes},
+        ending.activation_fields(),
+        {"geometries": table_of(GEOMETRY, records)},
+        {"panel_table": _panel_table(conv, planes, reading, kinds)},
     )
     scratch = planes * reading.plane if reading.is_patch else 0
     x.tape.call(DIRECT, CONV, fields, maps.batch * units.number, scratch)
@@ -171,6 +173,11 @@ class _ConvMaps:
             residual,
         )
 
+    def results(self) -> dict[str, int]:
+        """The fields of GEOMETRY for where results lie."""
+        apart = self.residual.pixel if self.residual else 0
+        return {"out_pixel": self.out.pixel, "out_plane": self.out.plane, "residual_pixel": apart}
+
 
 def _pixels_at(phase: Phase, value: TapeValue) -> MapPixels:
     return MapPixels.of(value).at(phase)
@@ -203,13 +210,18 @@ class _Reading:
         return {"read_pixel": self.pixel, "patch": int(self.is_patch), **patch}
 
 
-def _geometry(window: Window2d, layout: WeightLayout, x: TapeValue, reading: _Reading) -> TileGeometry:
-    """The planes, rows and columns of the window that a tile passes over; adjacent columns make one run."""
+def _geometry(
+    window: Window2d, layout: WeightLayout, kind: PanelKind, x: TapeValue, reading: _Reading
+) -> TileGeometry:
+    """The planes, rows and columns of the window that a tile passes over; where planes are read whole,
+    adjacent columns make one run."""
     height, width = window.kernel
     run = layout.plane_channels
-    adjacent = window.dilation[1] == 1 and run * FLOAT == x.pixel
+    planes = -(-(kind.skipped + kind.depth) // run)
+    cut = planes * run - kind.skipped - kind.depth
+    adjacent = window.dilation[1] == 1 and run * FLOAT == x.pixel and kind.skipped == cut == 0
     return TileGeometry(
-        planes=layout.planes,
+        planes=planes,
         plane=FLOAT
         if layout.thin and x.is_blocked
         else reading.plane,  # a channel is a lane of the one block
@@ -218,5 +230,25 @@ def _geometry(window: Window2d, layout: WeightLayout, x: TapeValue, reading: _Re
         columns=1 if adjacent else width,
         column=window.dilation[1] * x.pixel,
         run=run * width if adjacent else run,
-        depth=layout.depth(height * width) * height * width,
+        skipped=kind.skipped,
+        cut=cut,
     )
+
+
+def _panel_table(conv: PackedConv, planes: int, reading: _Reading, kinds: Sequence[PanelKind]) -> Array:
+    """A record PANEL for each panel, of at most so many planes; of `kinds` there are records GEOMETRY."""
+    layout = conv.layout
+    weights = layout.places_of_panels(math.prod(conv.window.kernel))
+    rows = [
+        {
+            "block": panel.block,
+            "blocks": panel.blocks,
+            "plane": panel.plane,
+            "planes": min(planes, panel.planes),
+            "source": (panel.first // layout.plane_channels - panel.plane) * reading.plane,
+            "weight": weight,
+            "geometry": kinds.index(panel.kind(layout.plane_channels)) * GEOMETRY.dtype.itemsize,
+        }
+        for panel, weight in zip(layout.panels, weights, strict=False)
+    ]
+    return table_of(PANEL, rows)

@@ -52,8 +52,12 @@ class Ending:
 
     def fields(self) -> dict[str, Any]:
         """Fields of a record: the clamp, and an activation that is no clamp."""
+        return {**self.clamp_fields(), **self.activation_fields()}
+
+    def clamp_fields(self) -> dict[str, float]:
+        """Fields of a record for the clamp."""
         low, high = self.clamp
-        return {"low": low, "high": high, **self.activation_fields()}
+        return {"low": low, "high": high}
 
     def activation_fields(self, name: str = "activation") -> dict[str, Any]:
         """Fields of a record for the activation unless it clamps; the field `name` is its address."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from archforge.backends.numba.families.weight_layout import WeightLayout
 from archforge.backends.numba.microkernels.product_tiles import LINE
 from archforge.backends.numba.toolchain.machine import machine
 
@@ -25,17 +24,23 @@ class TileGeometry:
     columns: int
     column: int
     run: int
-    depth: int
+    skipped: int
+    cut: int
 
     def fields(self) -> dict[str, int]:
         """The fields by name."""
         return asdict(self)
 
-    def prefetch_fields(self, layout: WeightLayout, tiles: int) -> dict[str, int]:
-        """The fields for prefetching: several tiles that use one panel fetch the next one in equal shares, a
-        single tile the weights that it is about to read."""
+    @property
+    def depth(self) -> int:
+        """Floats that a pixel of a tile reads at all places."""
+        return (self.planes * self.run - self.skipped - self.cut) * self.rows * self.columns
+
+    def prefetch_fields(self, blocks: int, tiles: int) -> dict[str, int]:
+        """The fields for prefetching by tiles of so many blocks: several tiles that use one panel fetch the
+        next one in equal shares, a single tile the weights that it is about to read."""
         places = self.planes * self.rows * self.columns
-        panel_vector = layout.panel_blocks * machine().vector  # bytes of weights for one input channel
+        panel_vector = blocks * machine().vector  # bytes of weights for one input channel
         lines = -(-(self.run * panel_vector // LINE) // tiles)
         return {
             "prefetch_ahead": self.depth * panel_vector if tiles > 1 else AHEAD,

@@ -24,14 +24,14 @@ def most_pixels(blocks: int) -> int:
 
 
 def tile_fields(layout: WeightLayout, run: int, step: int, counts: set[int]) -> dict[str, Any]:
-    """The fields of a record for the tiles of whole panels, and of a group's last panel if it is smaller.
+    """The fields of a record for the tiles of whole panels, and of smaller panels if there are some.
 
     A tile reads `run` floats at each place of its window, its pixels lie `step` floats apart, and `counts`
     are the numbers of pixels of the rows that are cut into tiles.
     """
     sizes = {"tile": layout.panel_blocks}
-    if layout.blocks % layout.panel_blocks:
-        sizes["tail"] = layout.blocks % layout.panel_blocks
+    if smaller := {panel.blocks for panel in layout.panels} - {layout.panel_blocks}:
+        (sizes["tail"],) = smaller
     unroll = max(n for n in range(1, min(MOST_UNROLLED, step) + 1) if run % n == 0)
     fields: dict[str, Any] = {}
     for name, blocks in sizes.items():

@@ -20,7 +20,7 @@ from archforge.backends.numba.runtime.records import GEOMETRY, WINOGRAD, merged
 from archforge.backends.numba.runtime.tape import Params, TapeValue, aligned
 from archforge.backends.numba.runtime.unit_recipe import UnitRecipe
 from archforge.backends.numba.runtime.weight_memory import in_large_pages
-from archforge.backends.numba.toolchain.machine import machine
+from archforge.backends.numba.toolchain.machine import FLOAT, machine
 from archforge.backends.winograd_forms import WinogradForm, transformed_weights
 from archforge.data.memory_map import forget
 from archforge.ir import TensorType
@@ -45,12 +45,12 @@ def convolution(op: Conv, x: TensorType, form: WinogradForm) -> Kernel:
     def pack(params: Params) -> Params:
         """`weight` as [frequency] of packed weights, and `bias` in whole blocks."""
         weight, lanes = params["weight"], machine().lanes
-        packed = in_large_pages((form.frequencies, layout.blocks * lanes * layout.depth(1)))
-        for first in range(0, layout.blocks, layout.panel_blocks):
-            rows = weight[first * lanes : layout.end_of_panel(first)]
+        packed = in_large_pages((form.frequencies, layout.floats))
+        for panel, place in zip(layout.panels, layout.places_of_panels(1), strict=False):
+            rows = weight[panel.block * lanes : (panel.block + panel.blocks) * lanes]
             u = transformed_weights(rows, form)
-            for frequency, group in zip(u, packed, strict=True):
-                layout.pack_panel(group, first, frequency)
+            for frequency, into in zip(u, packed[:, place // FLOAT :], strict=True):
+                layout.pack_panel(into, panel, frequency)
             forget(rows)
         return {"weight": packed, "bias": layout.pack_bias(params.get("bias"))}
 
@@ -191,19 +191,21 @@ def _product_fields(layout: WeightLayout, tiles: _TileChunks) -> dict[str, Any]:
     """The fields of WINOGRAD for the products of a frequency, a pointwise convolution of a chunk's tiles."""
     vector, lanes = machine().vector, machine().lanes
     plane = tiles.chunk * vector
+    (*_, panel) = layout.panels
     geometry = TileGeometry(
-        planes=layout.planes,
+        planes=panel.planes,
         plane=plane,
         rows=1,
         row=0,
         columns=1,
         column=0,
         run=lanes,
-        depth=layout.depth(1),
+        skipped=0,
+        cut=-panel.depth % lanes,
     )
     return merged(
         geometry.fields(),
-        geometry.prefetch_fields(layout, -(-tiles.chunk // most_pixels(layout.panel_blocks))),
+        geometry.prefetch_fields(layout.panel_blocks, -(-tiles.chunk // most_pixels(layout.panel_blocks))),
         tile_fields(layout, lanes, lanes, tiles.counts()),
         {
             "out_pixel": vector,
@@ -212,7 +214,7 @@ def _product_fields(layout: WeightLayout, tiles: _TileChunks) -> dict[str, Any]:
             "low": -math.inf,
             "high": math.inf,
             "activation": 0,
-            "panels": layout.panels,
+            "panels": len(layout.panels),
             "panel_blocks": layout.panel_blocks,
             "zeros": aligned((layout.panel_blocks * lanes,)),
         },

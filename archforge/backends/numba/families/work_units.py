@@ -69,12 +69,13 @@ def cut_into_units(window: Window2d, layout: WeightLayout, batch: int, pixel: in
     height, width = window.output
     threads = machine().threads
     kernel = math.prod(window.kernel)
-    inputs = kernel * layout.depth(kernel) * layout.groups
-    work = batch * height * width * inputs * layout.outputs
+    weights = kernel * layout.floats
+    work = batch * height * width * weights
     least = LEAST_WORK if batch * height * width > 1 else LEAST_WEIGHTS
     enough = max(1, min(work // least, threads * UNITS_PER_THREAD))
-    planes = layout.planes * pixel  # bytes of one pixel in all planes of a group
-    parts_first = inputs * layout.outputs * FLOAT > math.prod(window.source) * planes * layout.groups
+    planes = max(panel.planes for panel in layout.panels) * pixel  # bytes of one pixel of a combined group
+    groups = -(-layout.groups // layout.combined)
+    parts_first = weights * FLOAT > math.prod(window.source) * planes * groups
     most = most_pixels(layout.panel_blocks)
 
     rows, columns = _within_cache(window, planes, most)
@@ -83,7 +84,7 @@ def cut_into_units(window: Window2d, layout: WeightLayout, batch: int, pixel: in
         # Below the kernel's height, bands would copy more than they compute.
         rows = min(rows, max(-(-height // wanted), window.reach[0])) if height > 1 else 1
         columns = min(columns, -(-width // wanted // most) * most or most) if height == 1 else width
-    panels = layout.groups * layout.panels
+    panels = len(layout.panels)
     bands, strips = -(-height // rows), -(-width // columns)
     if batch * bands * strips * panels % threads and width >= strips * threads * most:
         # A number of parts that threads cannot share equally: areas, then, of which each does its own.

@@ -44,8 +44,8 @@ ARGUMENTS = ("geometry", "source", "weight", "bias", "out", "residual", "ahead")
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """`pixels` by `blocks` accumulators; pixels are `step` floats apart in the source. The geometry's run
-    and depth are multiples of `unroll`.
+    """`pixels` by `blocks` accumulators; pixels are `step` floats apart in the source. What is read of a run
+    in any plane is a multiple of `unroll`.
 
     No pixel reads at one turn of the loop what another reads, so `unroll` is at most `step`: LLVM would keep
     the spread value for both, and for lack of a register on the stack.
@@ -70,16 +70,13 @@ class Product:
         sums = [[f.variable(bias[q]) for q in range(self.blocks)] for _ in range(self.pixels)]
         weight = f.variable(f.arguments["weight"])
         geometry = RecordReader(f, GEOMETRY)
-        run, left = geometry["run"], f.variable(geometry["depth"])
         ahead, lines = f.variable(f.arguments["ahead"]), geometry["prefetch_lines"]
-        with _window_places(f, geometry) as place:
+        with _window_places(f, geometry) as (place, run):
             with f.loop(lines):
                 f.prefetch(ahead.get())
                 ahead.set(f.add(ahead.get(), LINE))
             source = f.variable(place)
-            here = f.least(run, left.get())
-            left.set(f.builder.sub(left.get(), here))
-            with f.loop(f.builder.sdiv(here, f.word(self.unroll))):
+            with f.loop(f.builder.sdiv(run, f.word(self.unroll))):
                 x_at, w_at = source.get(), weight.get()
                 for u in range(self.unroll):
                     w = [f.load(w_at, (u * self.blocks + q) * vector) for q in range(self.blocks)]
@@ -94,16 +91,26 @@ class Product:
 
 
 @contextmanager
-def _window_places(f: IrFunction, geometry: RecordReader) -> Iterator[Any]:
-    """A loop over planes, rows and columns of the window, giving the address of each place in the source."""
-    at = f.arguments["source"]
-    with ExitStack() as loops:
-        for count, stride in (("planes", "plane"), ("rows", "row"), ("columns", "column")):
-            place, length = f.variable(at), geometry[stride]
-            loops.enter_context(f.loop(geometry[count]))
-            loops.callback(_advance, f, place, length)
-            at = place.get()
-        yield at
+def _window_places(f: IrFunction, geometry: RecordReader) -> Iterator[tuple[Any, Any]]:
+    """A loop over planes, rows and columns of the window, giving the address of each place in the source and
+    the number of floats to read there."""
+    plane, left, skipped = (
+        f.variable(v) for v in (f.arguments["source"], geometry["planes"], geometry["skipped"])
+    )
+    with f.loop(geometry["planes"]):
+        left.set(f.add(left.get(), -1))
+        cut = f.when_less(f.word(0), left.get(), f.word(0), geometry["cut"])
+        run = f.builder.sub(geometry["run"], f.add(skipped.get(), cut))
+        at = f.add(plane.get(), f.times(skipped.get(), FLOAT))
+        with ExitStack() as loops:
+            for count, stride in (("rows", "row"), ("columns", "column")):
+                place, length = f.variable(at), geometry[stride]
+                loops.enter_context(f.loop(geometry[count]))
+                loops.callback(_advance, f, place, length)
+                at = place.get()
+            yield at, run
+        skipped.set(f.word(0))
+        _advance(f, plane, geometry["plane"])
 
 
 def _advance(f: IrFunction, place: Variable, stride: Any) -> None:

@@ -23,7 +23,9 @@ __all__ = [
     "GEOMETRY",
     "MOVE",
     "OUTER",
+    "PACKED_PANEL",
     "PACKING",
+    "PANEL",
     "PARTS",
     "POOL",
     "RECORDS",
@@ -120,7 +122,7 @@ STEP = _record(
 )
 
 # How a tile passes its window over the source, and what it does with the results. At each place of the window
-# (plane, row, column) it reads `run` floats that lie side by side, until it has read `depth` floats in all.
+# (plane, row, column) it reads `run` floats that lie side by side, in the first and the last plane fewer.
 GEOMETRY = _record(
     RecordField("planes", "planes", "planes of the source that the window spans"),
     RecordField("plane", "bytes", "from a plane of the source to the next"),
@@ -129,7 +131,8 @@ GEOMETRY = _record(
     RecordField("columns", "columns", "columns of the window"),
     RecordField("column", "bytes", "from where one column of the window lies in the source to the next"),
     RecordField("run", "floats", "read at each place of the window"),
-    RecordField("depth", "floats", "read at all places together; the last run may be shorter for it"),
+    RecordField("skipped", "floats", "of a run in the first plane, at its beginning, that are not read"),
+    RecordField("cut", "floats", "of a run in the last plane, at its end, that are not read"),
     RecordField("out_pixel", "bytes", "from a pixel of the results to the next"),
     RecordField("out_plane", "bytes", "from a block of channels of the results to the next"),
     RecordField("residual_pixel", "bytes", "from a pixel of the value to add to the next"),
@@ -143,7 +146,6 @@ GEOMETRY = _record(
 # A direct convolution that mixes channels. What a unit computes is one area of one image, a band of rows in a
 # strip of columns, and one part of the panels; a panel is what a tile computes at once.
 CONV = _record(
-    GEOMETRY,
     RecordField("batch", "images", "images of the batch"),
     RecordField("height", "pixels", "height of the output"),
     RecordField("width", "pixels", "width of the output"),
@@ -172,28 +174,36 @@ CONV = _record(
     RecordField("bias", "address", "the bias of each output channel, float32, in whole blocks"),
     RecordField("out", "address", "the first pixel of the results"),
     RecordField("out_image", "bytes", "from an image of the results to the next"),
+    RecordField("out_plane", "bytes", "from a block of channels of the results to the next"),
     RecordField("out_row", "bytes", "from a row of the results to the next"),
+    RecordField("out_pixel", "bytes", "from a pixel of the results to the next"),
     RecordField("residual", "address", "the first pixel of the value to add"),
     RecordField("residual_image", "bytes", "from an image of the value to add to the next"),
     RecordField("residual_row", "bytes", "from a row of the value to add to the next"),
+    RecordField("residual_pixel", "bytes", "from a pixel of the value to add to the next"),
     RecordField("activation", "address", "the function through which results go"),
     RecordField("parameter", "address", "the activation's parameter, one float32"),
-    RecordField("group_planes", "planes", "planes of the source that a group of channels reads"),
-    RecordField("group_blocks", "blocks", "blocks of output channels of a group"),
-    RecordField("group_panels", "panels", "panels of a group"),
+    RecordField("geometries", "address", "records GEOMETRY, one for all panels that pass alike"),
+    RecordField("panel_table", "address", "a record PANEL for each panel"),
     RecordField("panels", "panels", "panels of all groups"),
-    RecordField("panel_blocks", "blocks", "blocks of a panel; the last panel of a group may have fewer"),
-    RecordField("block_weight", "bytes", "weights of one block of output channels"),
+    RecordField("panel_blocks", "blocks", "the most blocks of a panel"),
     RecordField("parts", "parts", "parts into which the panels are cut, as equal as can be"),
     RecordField("parts_first", "flag", "1: all areas of one part are units before those of the next part"),
     RecordField("tile_table", "address", "the tile's function by its number of pixels, int64"),
     RecordField("tile_pixels", "pixels", "the most pixels of a tile"),
-    RecordField(
-        "tail_table",
-        "address",
-        "the function for a group's last, smaller panel by its number of pixels, int64",
-    ),
-    RecordField("tail_pixels", "pixels", "the most pixels of a tile of a group's last, smaller panel"),
+    RecordField("tail_table", "address", "the function for a smaller panel by its number of pixels, int64"),
+    RecordField("tail_pixels", "pixels", "the most pixels of a tile of a smaller panel"),
+)
+
+# A panel of a direct convolution: the blocks of output channels that its tiles compute, and what they read.
+PANEL = _record(
+    RecordField("block", "blocks", "blocks of output channels before it"),
+    RecordField("blocks", "blocks", "its blocks of output channels"),
+    RecordField("plane", "planes", "planes of the source before those of its groups"),
+    RecordField("planes", "planes", "planes of its groups, which a patch holds"),
+    RecordField("source", "bytes", "from where these planes begin to where its tiles read"),
+    RecordField("weight", "bytes", "from the first panel's weights to its own"),
+    RecordField("geometry", "bytes", "from the first record GEOMETRY to its own"),
 )
 
 # Windows over each channel by itself. A unit is a band of rows of one block of channels of one image.
@@ -384,21 +394,28 @@ PACKING = _record(
     RecordField("source_in", "bytes", "from a channel in to the next, in the source"),
     RecordField("place_offsets", "address", "the offset of each place of the kernel in the source, int64"),
     RecordField("places", "points", "places of the kernel"),
-    RecordField("planes", "planes", "planes of a group"),
+    RecordField("planes", "planes", "the most planes of a panel"),
     RecordField("depth", "channels", "channels in of a plane"),
+    RecordField("groups", "parts", "groups of the op"),
     RecordField("inputs", "channels", "channels in of a group"),
     RecordField("outputs", "channels", "channels out of a group"),
-    RecordField("combined", "parts", "groups of the op that make up a group"),
-    RecordField("panels", "panels", "panels of a group"),
-    RecordField("panel_blocks", "blocks", "blocks of a panel; the last panel of a group may have fewer"),
-    RecordField("blocks", "blocks", "blocks of channels out of a group"),
-    RecordField("block_weight", "bytes", "packed weights of one block of channels out"),
+    RecordField("panel_table", "address", "a record PACKED_PANEL for each panel"),
     RecordField("out", "address", "the packed weights"),
     RecordField("squares", "squares", "squares that whole blocks of a whole plane are turned in; 0 for none"),
     RecordField("square_step", "bytes", "from a square to the next, in the source"),
     RecordField("turn", "address", "the function that turns a square"),
     RecordField("order", "address", "the vectors of each square's columns, int64"),
     RecordField("reads_beyond", "flag", "1: a square may read beyond its last row"),
+)
+
+# A panel of packed weights. Channels count from the first one of all groups on.
+PACKED_PANEL = _record(
+    RecordField("block", "blocks", "blocks of channels out before it"),
+    RecordField("blocks", "blocks", "its blocks of channels out"),
+    RecordField("first", "channels", "its first channel in"),
+    RecordField("channels", "channels", "its channels in"),
+    RecordField("skipped", "channels", "of its first plane that come before its own"),
+    RecordField("weight", "bytes", "from the first panel's weights to its own"),
 )
 
 # Packed weights to those of each frequency of Winograd's method. A unit is some of the channels in of a
@@ -434,7 +451,7 @@ _WINDOW = _record(
 
 # Gradients of weights. Each part of the images has its sums, which lie as [part][group][panel][plane][place]
 # [lane in][block][lane out]; then those of all parts are added, in order, if there are several, and become
-# dense. A unit is one plane of one panel of one group, of one part or of all.
+# dense. A unit is one plane of one panel of one combined group, of one part or of all.
 OUTER = _record(
     _WINDOW,
     RecordField("band", "pixels", "rows of the output that are passed over at once"),
@@ -453,16 +470,17 @@ OUTER = _record(
     RecordField("dy_plane", "bytes", "from a block of channels of the output's gradient to the next"),
     RecordField("dy_row", "bytes", "from a row of the output's gradient to the next"),
     RecordField("dy_pixel", "bytes", "from a pixel of the output's gradient to the next"),
-    RecordField("groups", "parts", "groups of channels"),
-    RecordField("planes", "planes", "planes of the source in a group"),
+    RecordField("groups", "parts", "combined groups of channels; the last one may be smaller"),
+    RecordField("planes", "planes", "planes of the source in a combined group"),
     RecordField("depth", "channels", "channels in of a plane"),
     RecordField("places", "points", "places of the kernel that have sums of their own"),
-    RecordField("inputs", "channels", "channels in of a group"),
-    RecordField("outputs", "channels", "channels out of a group"),
-    RecordField("combined", "parts", "groups of the op that make up a group"),
-    RecordField("panels", "panels", "panels of a group"),
+    RecordField("inputs", "channels", "channels in of a group of the op"),
+    RecordField("outputs", "channels", "channels out of a group of the op"),
+    RecordField("channels_in", "channels", "channels in of all groups"),
+    RecordField("channels_out", "channels", "channels out of all groups"),
+    RecordField("panels", "panels", "panels of a combined group"),
     RecordField("panel_blocks", "blocks", "blocks of a panel; the last panel of a group may have fewer"),
-    RecordField("blocks", "blocks", "blocks of channels out of a group"),
+    RecordField("blocks", "blocks", "blocks of channels out of a combined group"),
     RecordField("sums", "address", "the sums of the first part"),
     RecordField("sums_part", "bytes", "from a part's sums to the next"),
     RecordField("tile_table", "address", "the tile's function by its number of channels in, int64"),
@@ -552,6 +570,7 @@ RECORDS = {
     "STEP": STEP,
     "GEOMETRY": GEOMETRY,
     "CONV": CONV,
+    "PANEL": PANEL,
     "POOL": POOL,
     "ELEMENTS": ELEMENTS,
     "MOVE": MOVE,
@@ -559,6 +578,7 @@ RECORDS = {
     "RESAMPLE": RESAMPLE,
     "WINOGRAD": WINOGRAD,
     "PACKING": PACKING,
+    "PACKED_PANEL": PACKED_PANEL,
     "OUTER": OUTER,
     "PARTS": PARTS,
     "STREAM": STREAM,

@@ -33,6 +33,7 @@ __all__ = [
     "TapeCall",
     "TapeValue",
     "aligned",
+    "table_of",
 ]
 
 # The packed parameters of a kernel, by the names that the kernel gives them.
@@ -308,4 +309,13 @@ def aligned(shape: tuple[int, ...], dtype: Any = np.float32) -> Array:
     raw = np.zeros(size + ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % ALIGNMENT
     made: Array = raw[start : start + size].view(dtype).reshape(shape)
+    return made
+
+
+def table_of(record: RecordTable, rows: Sequence[Mapping[str, Any]]) -> Array:
+    """Records with these fields, one behind the other. Raises KeyError for a row that lacks one."""
+    table: Any = aligned((len(rows),), record.dtype)
+    for name in record.dtype.names or ():
+        table[name] = [row[name] for row in rows]
+    made: Array = table
     return made

@@ -57,12 +57,11 @@ def _depthwise(op: Conv, x: TensorType, window: Window2d) -> TrainingKernel | No
     if kernel is None or not all(rows.places and columns.places for rows, columns in phases):
         return None
     run = kernel.run
-    layout = WeightLayout(1, 1, op.out, 1, 1, thin=False)
 
     def forward(on: NodeOnTape, x: TapeValue) -> TapeValue:
         params = {
-            "weight": packed_depthwise(on.tape, layout, DenseWeights.forward(on.params["weight"], op.groups)),
-            "bias": packed_bias(on.tape, layout, on.params.get("bias")),
+            "weight": packed_depthwise(on.tape, op.out, DenseWeights.forward(on.params["weight"], op.groups)),
+            "bias": packed_bias(on.tape, op.out, on.params.get("bias")),
         }
         made: TapeValue = run(params, x, None, Epilogue(activation=on.activation))
         return made
@@ -75,7 +74,7 @@ def _depthwise(op: Conv, x: TensorType, window: Window2d) -> TrainingKernel | No
         dense = DenseWeights.forward(on.params["weight"], op.groups)
         ending = Ending.of(on.tape.temporary(x.shape), way.sums[0])
         for rows, columns in phases:
-            weight = packed_depthwise(on.tape, layout, dense.back(_places(rows, columns, window)))
+            weight = packed_depthwise(on.tape, op.out, dense.back(_places(rows, columns, window)))
             phase = Phase((rows.first, columns.first), (rows.stride, columns.stride))
             record_depthwise(phase_window(rows, columns, dy), weight, dy, ending, phase)
         return (ending.out,)
@@ -204,11 +203,11 @@ def _record(
     """Record the packing of weights, and a convolution with them by a form of Winograd's or directly."""
     if form is None:
         weight = packed_weights(x.tape, layout, dense)
-        conv = PackedConv(window, layout, weight, packed_bias(x.tape, layout, bias))
+        conv = PackedConv(window, layout, weight, packed_bias(x.tape, layout.outputs, bias))
         return record_conv(conv, x, ending, phase)
     whole = WeightLayout.of_products(layout.inputs, layout.outputs)
     weight = packed_frequencies(x.tape, whole, form, dense)
-    params = {"weight": weight, "bias": packed_bias(x.tape, whole, bias)}
+    params = {"weight": weight, "bias": packed_bias(x.tape, whole.outputs, bias)}
     return winograd.record_tiles(form, window, whole, params, x, ending)
 
 
@@ -224,7 +223,7 @@ def linear(op: Linear, x: TensorType) -> TrainingKernel:
         seen = along(x, axis)
         on.saved["x"] = x, seen
         weight = packed_weights(on.tape, layout, DenseWeights.forward(on.params["weight"], 1))
-        bias = packed_bias(on.tape, layout, on.params.get("bias"))
+        bias = packed_bias(on.tape, op.out, on.params.get("bias"))
         ending = Ending.of(on.tape.output(shape, axis), None, Epilogue(activation=on.activation))
         return record_conv(PackedConv(window, layout, weight, bias), seen, ending)
 
@@ -241,6 +240,8 @@ def linear(op: Linear, x: TensorType) -> TrainingKernel:
         weight = packed_weights(on.tape, back, dense)
         more = along(way.sums[0], axis) if way.sums[0] else None
         ending = Ending.of(on.tape.temporary(x.shape, axis), more)
-        return (record_conv(PackedConv(window, back, weight, packed_bias(on.tape, back, None)), dy, ending),)
+        return (
+            record_conv(PackedConv(window, back, weight, packed_bias(on.tape, features, None)), dy, ending),
+        )
 
     return TrainingKernel(forward, backward, frozenset(CLAMPS), adds=True)

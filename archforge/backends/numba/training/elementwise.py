@@ -10,7 +10,6 @@ from archforge.backends.numba.families import elementwise, moves
 from archforge.backends.numba.families.channel_blocks import lanes_of
 from archforge.backends.numba.families.channel_windows import weighed
 from archforge.backends.numba.families.elementwise import record_elements, record_slopes
-from archforge.backends.numba.families.weight_layout import WeightLayout
 from archforge.backends.numba.runtime.opcodes import MULTIPLY
 from archforge.backends.numba.runtime.tape import TapeValue
 from archforge.backends.numba.training.kernel import NodeOnTape, TrainingKernel, WayBack, as_inferred
@@ -143,10 +142,9 @@ def scale(op: Scale, x: TensorType) -> TrainingKernel:
 
 def layer_scale(op: LayerScale, x: TensorType) -> TrainingKernel:
     """A map times one trained factor for each channel."""
-    layout = WeightLayout(1, 1, x.channels, 1, 1, thin=False)
 
     def forward(on: NodeOnTape, x: TapeValue) -> TapeValue:
-        on.saved["factor"] = factor = packed_bias(on.tape, layout, on.params[""])
+        on.saved["factor"] = factor = packed_bias(on.tape, x.channels, on.params[""])
         return weighed(x, factor)
 
     def backward(on: NodeOnTape, back: WayBack) -> Sequence[TapeValue | None]:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
+from archforge.backends.numba.families.channel_blocks import blocks_of
 from archforge.backends.numba.families.weight_layout import WeightLayout
 from archforge.backends.numba.microkernels.turned_squares import TurnedSquare
 from archforge.backends.numba.microkernels.winograd_transforms import WeightTransform
-from archforge.backends.numba.runtime.records import PACKING, TRANSFORM
-from archforge.backends.numba.runtime.tape import PackedPlace, Tape, aligned
+from archforge.backends.numba.runtime.records import PACKED_PANEL, PACKING, TRANSFORM
+from archforge.backends.numba.runtime.tape import PackedPlace, Tape, aligned, table_of
 from archforge.backends.numba.runtime.unit_recipe import UnitRecipe
 from archforge.backends.numba.toolchain.machine import FLOAT, machine
 from archforge.backends.winograd_forms import WinogradForm
@@ -58,21 +59,17 @@ class DenseWeights:
 
 def packed_weights(tape: Tape, layout: WeightLayout, dense: DenseWeights) -> PackedPlace:
     """Record the packing of weights by a layout; returns the place of what `WeightLayout.pack` would make."""
-    places = len(dense.places)
-    if not places:
+    if not dense.places:
         return PackedPlace(tape.buffer(0).buffer)
-    planes, depth = layout.planes, layout.plane_channels
-    if places == 1:
-        planes, depth = 1, layout.depth(1)
-    return _packed(tape, layout, dense, planes, depth)
+    return _packed(tape, layout, dense, layout.plane_channels if len(dense.places) > 1 else None)
 
 
 def packed_frequencies(
     tape: Tape, layout: WeightLayout, form: WinogradForm, dense: DenseWeights
 ) -> PackedPlace:
     """Record the packing of weights, and their transform to those of each frequency."""
-    depth, lanes = layout.depth(1), machine().lanes
-    source = _packed(tape, layout, dense, 1, depth)
+    depth, lanes = layout.panels[0].depth, machine().lanes
+    source = _packed(tape, layout, dense, None)
     size, chunks = layout.blocks * depth * machine().vector, -(-depth // lanes)
     out = PackedPlace(tape.buffer(form.frequencies * size).buffer, nbytes=form.frequencies * size)
     fields = {
@@ -87,21 +84,21 @@ def packed_frequencies(
         "out": out,
         "out_stride": size,
     }
-    tape.call(TRANSFORMING, TRANSFORM, fields, layout.panels * chunks)
+    tape.call(TRANSFORMING, TRANSFORM, fields, len(layout.panels) * chunks)
     return out
 
 
-def packed_depthwise(tape: Tape, layout: WeightLayout, dense: DenseWeights) -> PackedPlace:
+def packed_depthwise(tape: Tape, channels: int, dense: DenseWeights) -> PackedPlace:
     """Record the packing of a weight for each channel and place, as [block][place][lane]."""
-    return _packed(tape, layout, dense, 1, 1)
+    return _packed(tape, WeightLayout.of_channels(channels), dense, 1)
 
 
-def packed_bias(tape: Tape, layout: WeightLayout, bias: Array | None) -> PackedPlace | Array:
+def packed_bias(tape: Tape, channels: int, bias: Array | None) -> PackedPlace | Array:
     """Record the packing of a bias in whole blocks; zeros without one."""
     if bias is None:
-        return aligned((layout.groups, layout.blocks * machine().lanes))
-    one = replace(layout, inputs=1, combined=1, panel_blocks=layout.blocks)
-    return _packed(tape, one, DenseWeights(bias, layout.outputs * FLOAT, FLOAT, 0, (0,)), 1, 1)
+        return aligned((blocks_of(channels) * machine().lanes,))
+    one = WeightLayout.of_channels(channels, blocks_of(channels))
+    return _packed(tape, one, DenseWeights(bias, channels * FLOAT, FLOAT, 0, (0,)), 1)
 
 
 def dense_squares(places: int, depth: int, to: Literal["vectors", "rows"]) -> dict[str, Any]:
@@ -138,13 +135,25 @@ def _squares(dense: DenseWeights, depth: int) -> dict[str, Any]:
     return {**fields, "square_step": dense.channel_in, "reads_beyond": 1}
 
 
-def _packed(tape: Tape, layout: WeightLayout, dense: DenseWeights, planes: int, depth: int) -> PackedPlace:
-    """Record one call for all panels of all groups."""
+def _packed(tape: Tape, layout: WeightLayout, dense: DenseWeights, depth: int | None) -> PackedPlace:
+    """Record one call for all panels, in planes of `depth` channels; None for all channels of a panel."""
     places = aligned((len(dense.places),), np.int64)
     places[:] = dense.places
-    block = planes * len(places) * depth * machine().vector
-    size = layout.groups * layout.blocks * block
+    *begins, size = layout.places_of_panels(len(places))
     out = PackedPlace(tape.buffer(size).buffer, nbytes=size)
+    rows = [
+        {
+            "block": panel.block,
+            "blocks": panel.blocks,
+            "first": panel.first,
+            "channels": panel.depth,
+            "skipped": panel.first % depth if depth else 0,
+            "weight": begin,
+        }
+        for panel, begin in zip(layout.panels, begins, strict=True)
+    ]
+    depth = depth or max(panel.depth for panel in layout.panels)
+    planes = max(-(-(row["skipped"] + row["channels"]) // depth) for row in rows)
     fields = {
         "source": dense.array,
         "source_group": dense.group,
@@ -154,16 +163,13 @@ def _packed(tape: Tape, layout: WeightLayout, dense: DenseWeights, planes: int, 
         "places": len(places),
         "planes": planes,
         "depth": depth,
-        "inputs": layout.inputs,
-        "outputs": layout.outputs,
-        "combined": layout.combined,
-        "panels": layout.panels,
-        "panel_blocks": layout.panel_blocks,
-        "blocks": layout.blocks,
-        "block_weight": block,
+        "groups": layout.groups,
+        "inputs": layout.inputs // layout.groups,
+        "outputs": layout.outputs // layout.groups,
+        "panel_table": table_of(PACKED_PANEL, rows),
         "out": out,
     }
     if layout.combined == 1:
         fields |= _squares(dense, depth)
-    tape.call(PACKING_UNIT, PACKING, fields, layout.groups * layout.panels * planes)
+    tape.call(PACKING_UNIT, PACKING, fields, len(rows) * planes)
     return out

@@ -37,28 +37,35 @@ def weight_gradient(
     in its layout; nothing without an array for it."""
     if into is None:
         return
-    is_whole = layout.groups == layout.combined == 1
-    plain = not x.is_blocked and is_whole and window.dilation[1] == 1 and x.channels <= machine().lanes // 2
+    plain = (
+        not x.is_blocked
+        and layout.groups == 1
+        and window.dilation[1] == 1
+        and x.channels <= machine().lanes // 2
+    )
     pixels = _OuterPixels.of(window, x if plain else x.blocked(), dy)
-    blocks = layout.blocks
-    panel = -(-blocks // -(-blocks // _most_blocks()))
-    depth, planes, places = machine().lanes, blocks_of(layout.inputs), math.prod(window.kernel)
-    row = layout.inputs // layout.combined * places * FLOAT  # bytes of the weights of a channel out
+    inputs, outputs = layout.inputs // layout.groups, layout.outputs // layout.groups
+    blocks, planes = blocks_of(layout.combined * outputs), blocks_of(layout.combined * inputs)
+    # Of groups that are combined not all channels meet: pairs of one plane and one block that do are summed.
+    panel = -(-blocks // -(-blocks // _most_blocks())) if layout.combined == 1 else 1
+    depth, places, channels_in = machine().lanes, math.prod(window.kernel), layout.inputs
+    row = inputs * places * FLOAT  # bytes of the weights of a channel out
     strides = {"out_plane": depth * places * FLOAT, "out_in": places * FLOAT, "out_place": FLOAT}
-    inputs = layout.inputs
     squares = dense_squares(places, depth, "rows") if layout.combined == 1 and not plain else {}
     if plain:  # columns of the kernel stand for channels in, a channel of the map for a plane
         places, depth = window.kernel
         planes, inputs = x.channels, x.channels * depth
+        channels_in = inputs
         strides = {"out_plane": places * depth * FLOAT, "out_in": FLOAT, "out_place": depth * FLOAT}
     fields = merged(
-        {"planes": planes, "depth": depth, "places": places, "inputs": inputs},
-        {"outputs": layout.outputs, "groups": layout.groups, "combined": layout.combined},
+        {"planes": planes, "depth": depth, "places": places, "inputs": inputs, "outputs": outputs},
+        {"groups": -(-layout.groups // layout.combined)},
+        {"channels_in": channels_in, "channels_out": layout.outputs},
         {"panels": -(-blocks // panel), "panel_blocks": panel, "blocks": blocks},
-        {"out_group": layout.outputs // layout.combined * row, "out_out": row},
+        {"out_group": outputs * row, "out_out": row},
         strides,
         squares,
-        _tables(panel, blocks % panel, {min(depth, inputs), inputs % depth} - {0}),
+        _tables(panel, blocks % panel, {min(depth, channels_in), channels_in % depth} - {0}),
     )
     _record("sum_plain_pixels" if plain else "sum_pixels", x.tape, pixels, fields, into)
 
@@ -73,8 +80,8 @@ def depthwise_weight_gradient(
     x, places = x.blocked(), math.prod(window.kernel)
     tiles = {n: ChannelProduct(machine().lanes, n, window.dilation[1]) for n in {1, window.kernel[1]}}
     fields = merged(
-        {"planes": 1, "depth": 1, "places": places, "inputs": 1},
-        {"outputs": x.channels, "groups": 1, "combined": 1},
+        {"planes": 1, "depth": 1, "places": places, "inputs": 1, "outputs": x.channels, "groups": 1},
+        {"channels_in": 1, "channels_out": x.channels},
         {"panels": x.blocks, "panel_blocks": 1, "blocks": x.blocks},
         {"out_group": 0, "out_out": places * FLOAT, "out_plane": 0, "out_in": 0, "out_place": FLOAT},
         {"tile_table": _table(tiles), "tile_channels": 1, "tail_table": 0, "tail_channels": 0},

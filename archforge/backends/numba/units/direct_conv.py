@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from archforge.backends.numba.runtime.records import PANEL
 from archforge.backends.numba.units.float_runs import copy, fill
-from archforge.backends.numba.units.intrinsics import VECTOR, conv_record, device
+from archforge.backends.numba.units.intrinsics import (
+    VECTOR,
+    conv_record,
+    device,
+    geometry_record,
+    panel_record,
+)
 from archforge.backends.numba.units.tile_rows import run_tiles
 
 __all__ = ["conv"]
+
+PANEL_BYTES = PANEL.dtype.itemsize
 
 
 def conv(row: int, unit: int, scratch: int) -> None:
@@ -17,64 +26,72 @@ def conv(row: int, unit: int, scratch: int) -> None:
         part, area = unit // areas, unit % areas
     else:
         area, part = unit // r.parts, unit % r.parts
-    panel, last = r.panels * part // r.parts, r.panels * (part + 1) // r.parts
-    while panel < last:  # group by group
-        group = panel // r.group_panels
-        end = min(last, (group + 1) * r.group_panels)
-        one_group(r, row, area, group, panel, end, scratch)
-        panel = end
+    place = place_of(r, area)
+    source, source_row, seen = 0, 0, -1
+    for p in range(r.panels * part // r.parts, r.panels * (part + 1) // r.parts):
+        panel = panel_record(r.panel_table + p * PANEL_BYTES)
+        if panel.plane != seen:
+            source, source_row = seen_source(r, panel, place, scratch)
+            seen = panel.plane
+        one_panel(r, panel, place, source, source_row)
 
 
 @device
-def one_group(r, row, area, group, panel, end, scratch):
-    """Compute some panels of one group for an area."""
+def place_of(r, area):
+    """The image of an area, the rows of the output from the top to behind the bottom, and the columns."""
     strip, band, image = area % r.strips, area // r.strips % r.bands, area // r.strips // r.bands
     top, bottom = r.height * band // r.bands, r.height * (band + 1) // r.bands
     left, right = r.width * strip // r.strips, r.width * (strip + 1) // r.strips
-    source, source_row = seen_source(r, image, group * r.group_planes, top, bottom, left, right, scratch)
-    for p in range(panel, end):
-        first = (p - group * r.group_panels) * r.panel_blocks  # block in its group
-        blocks = min(r.panel_blocks, r.group_blocks - first)
-        tiles, most = r.tile_table, r.tile_pixels
-        if blocks < r.panel_blocks:
-            tiles, most = r.tail_table, r.tail_pixels
-        block = group * r.group_blocks + first
-        weight, bias = r.weight + block * r.block_weight, r.bias + block * VECTOR
-        offset = block * r.out_plane + left * r.out_pixel
-        out = r.out + image * r.out_image + offset
-        residual = 0
-        if r.residual:
-            residual = r.residual + image * r.residual_image + block * r.out_plane + left * r.residual_pixel
-        ahead = weight + r.prefetch_ahead
-        for y in range(top, bottom):
-            ahead = run_tiles(
-                r,
-                row,
-                tiles,
-                most,
-                blocks,
-                right - left,
-                source + (y - top) * r.stride_y * source_row,
-                r.stride_x * r.read_pixel,
-                weight,
-                bias,
-                out + y * r.out_row,
-                residual + y * r.residual_row if residual else 0,
-                ahead,
-            )
+    return image, top, bottom, left, right
 
 
 @device
-def seen_source(r, image, plane, top, bottom, left, right, scratch):
-    """The address where tiles of an area begin to read and the bytes of a row there: in the source, or in a
-    patch that is filled now."""
+def one_panel(r, panel, place, source, source_row):
+    """Compute one panel for an area."""
+    image, top, bottom, left, right = place
+    tiles, most = r.tile_table, r.tile_pixels
+    if panel.blocks < r.panel_blocks:
+        tiles, most = r.tail_table, r.tail_pixels
+    address = r.geometries + panel.geometry
+    geometry = geometry_record(address)
+    weight, bias = r.weight + panel.weight, r.bias + panel.block * VECTOR
+    offset = panel.block * r.out_plane
+    out = r.out + image * r.out_image + offset + left * r.out_pixel
+    residual = 0
+    if r.residual:
+        residual = r.residual + image * r.residual_image + offset + left * r.residual_pixel
+    ahead = weight + geometry.prefetch_ahead
+    for y in range(top, bottom):
+        ahead = run_tiles(
+            r,
+            address,
+            tiles,
+            most,
+            panel.blocks,
+            right - left,
+            source + panel.source + (y - top) * r.stride_y * source_row,
+            r.stride_x * r.read_pixel,
+            weight,
+            bias,
+            out + y * r.out_row,
+            residual + y * r.residual_row if residual else 0,
+            ahead,
+            geometry.prefetch_step,
+        )
+
+
+@device
+def seen_source(r, panel, place, scratch):
+    """The address where tiles of an area begin to read the planes of a panel's groups, and the bytes of a row
+    there: in the source, or in a patch that is filled now."""
+    image, top, bottom, left, right = place
     above, before = top * r.stride_y - r.pad_y, left * r.stride_x - r.pad_x
     if r.patch:
         rows = (bottom - top - 1) * r.stride_y + r.reach_y
         columns = (right - left - 1) * r.stride_x + r.reach_x
-        fill_patch(r, image, plane, r.group_planes, above, rows, before, columns, scratch)
+        fill_patch(r, image, panel.plane, panel.planes, above, rows, before, columns, scratch)
         return scratch, r.patch_row
-    source = r.source + image * r.source_image + plane * r.source_plane
+    source = r.source + image * r.source_image + panel.plane * r.source_plane
     return source + above * r.source_row + before * r.source_pixel, r.source_row
 
 

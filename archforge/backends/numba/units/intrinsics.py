@@ -16,9 +16,12 @@ from archforge.backends.numba.runtime.records import (
     CHANNELS,
     CONV,
     ELEMENTS,
+    GEOMETRY,
     MOVE,
     OUTER,
+    PACKED_PANEL,
     PACKING,
+    PANEL,
     POOL,
     RESAMPLE,
     STEP,
@@ -54,11 +57,14 @@ __all__ = [
     "exp2_of",
     "float_of",
     "floats",
+    "geometry_record",
     "integers",
     "load_atomic",
     "move_record",
     "outer_record",
+    "packed_panel_record",
     "packing_record",
+    "panel_record",
     "pause",
     "pool_record",
     "record",
@@ -293,6 +299,8 @@ def float_of(typing, bits):
 
 across_record = record(ACROSS)
 conv_record = record(CONV)
+geometry_record = record(GEOMETRY)
+panel_record = record(PANEL)
 pool_record = record(POOL)
 elements_record = record(ELEMENTS)
 move_record = record(MOVE)
@@ -300,6 +308,7 @@ winograd_record = record(WINOGRAD)
 resample_record = record(RESAMPLE)
 step_record = record(STEP)
 packing_record = record(PACKING)
+packed_panel_record = record(PACKED_PANEL)
 outer_record = record(OUTER)
 stream_record = record(STREAM)
 transform_record = record(TRANSFORM)

@@ -22,17 +22,18 @@ def run_tiles(
     out,
     residual,
     ahead,
+    step,
 ):
     """Compute `count` pixels of one row in tiles of nearly equal size, then their activation.
 
-    Returns the address of the weights that the next tile should prefetch.
+    Each tile prefetches `step` bytes of weights from `ahead` on. Returns the address behind the last ones.
     """
     pieces = (count + most - 1) // most
     least, larger = count // pieces, count % pieces
     for i in range(pieces):
         pixels = least + (i < larger)
         call_tile(integers(tiles, most + 1)[pixels], geometry, source, weight, bias, out, residual, ahead)
-        ahead += r.prefetch_step
+        ahead += step
         if r.activation:
             for q in range(blocks):
                 activate_pixels(r, out + q * r.out_plane, pixels)

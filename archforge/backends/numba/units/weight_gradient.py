@@ -38,6 +38,16 @@ def sums_of(r, plane, group, part, first, blocks):
 
 
 @device
+def meet(r, plane, group, first):
+    """True if a panel has a channel in the op's groups to which a plane belongs, both of a combined group."""
+    channel, out = (group * r.planes + plane) * r.depth, (group * r.blocks + first) * LANES
+    end, out_end = min(channel + r.depth, r.channels_in), min(out + r.panel_blocks * LANES, r.channels_out)
+    if channel >= end or out >= out_end:
+        return False
+    return channel // r.inputs <= (out_end - 1) // r.outputs and out // r.outputs <= (end - 1) // r.inputs
+
+
+@device
 def seen(size, source, stride, pad, offset):
     """The outputs, from the first to behind the last, for which a place of the kernel lies in the source."""
     first = max(0, (pad - offset + stride - 1) // stride)
@@ -48,11 +58,13 @@ def sum_pixels(row: int, unit: int, scratch: int) -> None:
     """Sum up one plane of one panel over the pixels of a part of the images."""
     r = outer_record(row)
     plane, group, part, first, blocks = place_of(r, unit)
+    if not meet(r, plane, group, first):
+        return
     sums, size = sums_of(r, plane, group, part, first, blocks)
     fill(sums, size // 4, 0.0)
     x = r.source + (group * r.planes + plane) * r.source_plane
     dy = r.dy + (group * r.blocks + first) * r.dy_plane
-    channels = min(r.depth, r.inputs - plane * r.depth)
+    channels = min(r.depth, r.channels_in - (group * r.planes + plane) * r.depth)
     for image in range(r.images * part // r.parts, r.images * (part + 1) // r.parts):
         for band in range(r.bands):
             top = band * r.band
@@ -201,6 +213,8 @@ def add_parts(row: int, unit: int, scratch: int) -> None:
     """Add the sums of all parts, for one plane of one panel, and write them."""
     r = outer_record(row)
     plane, group, _, first, blocks = place_of(r, unit)
+    if not meet(r, plane, group, first):
+        return
     sums, size = sums_of(r, plane, group, 0, first, blocks)
     total = floats(sums, size // 4)
     for part in range(1, r.parts):
@@ -213,33 +227,40 @@ def add_parts(row: int, unit: int, scratch: int) -> None:
 @device
 def write_sums(r, plane, group, first, blocks, sums):
     """Write the sums of one plane of one panel as the op has its weights."""
-    for block in range(blocks):
-        write_block(r, plane, group, first + block, sums + block * VECTOR, blocks * VECTOR)
+    for i in range(blocks):
+        block = group * r.blocks + first + i
+        write_block(r, group * r.planes + plane, block, sums + i * VECTOR, blocks * VECTOR)
 
 
 @device
-def write_block(r, plane, group, block, sums, apart):
+def write_block(r, plane, block, sums, apart):
     """Write one block of channels out; its sums for one channel in are `apart` bytes from those for the
     next."""
-    whole = (block + 1) * LANES <= r.outputs and (plane + 1) * r.depth <= r.inputs
-    if r.squares and whole and not r.adds:
-        out = r.out + group * r.out_group + plane * r.out_plane + block * LANES * r.out_out
+    begin, channel = block * LANES, plane * r.depth
+    end, channel_end = min(begin + LANES, r.channels_out), min(channel + r.depth, r.channels_in)
+    group = begin // r.outputs
+    if r.squares and not r.adds and end - begin == LANES and channel_end - channel == r.depth:
+        out = place_of_weights(r, group, plane, begin)
         for i in range(r.squares):
             call_turn(r.turn, out + i * VECTOR, r.out_out, sums, apart, r.order + i * LANES * 8)
         return
-    outputs, inputs = r.outputs // r.combined, r.inputs // r.combined
-    begin = block * LANES
-    end = min(begin + LANES, r.outputs)
-    for part in range(begin // outputs, (end + outputs - 1) // outputs):  # the op's groups in the block
-        first, last = max(begin, part * outputs), min(end, (part + 1) * outputs)
-        out = r.out + (group * r.combined + part) * r.out_group + (first - part * outputs) * r.out_out
-        out += plane * r.out_plane - part * inputs * r.out_in
-        low = max(0, part * inputs - plane * r.depth)
-        high = min(r.depth, (part + 1) * inputs - plane * r.depth)
-        for channel in range(low, high):
+    while group * r.outputs < end:  # the op's groups in the block
+        first, last = max(begin, group * r.outputs), min(end, (group + 1) * r.outputs)
+        out = place_of_weights(r, group, plane, first)
+        low, high = max(channel, group * r.inputs), min(channel_end, (group + 1) * r.inputs)
+        for i in range(low - channel, high - channel):
             for place in range(r.places):
-                at = sums + (place * r.depth + channel) * apart + (first - begin) * 4
-                write_lanes(r, at, out + channel * r.out_in + place * r.out_place, last - first)
+                at = sums + (place * r.depth + i) * apart + (first - begin) * 4
+                write_lanes(r, at, out + i * r.out_in + place * r.out_place, last - first)
+        group += 1
+
+
+@device
+def place_of_weights(r, group, plane, out):
+    """The place for the weights from the first channel of a plane, which may belong to a group before, to a
+    channel out of a group."""
+    own = r.out + group * r.out_group + (out - group * r.outputs) * r.out_out
+    return own + plane * r.out_plane - group * r.inputs * r.out_in
 
 
 @device

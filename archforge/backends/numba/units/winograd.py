@@ -103,6 +103,7 @@ def multiply(r, row, frequency, count, values, products):
             out + first * r.chunk * VECTOR,
             0,
             weight + first * r.block_weight + r.prefetch_ahead,
+            r.prefetch_step,
         )
 
 
