@@ -56,9 +56,9 @@ test-torch: $(BENCH)
 
 # What needs the runtimes and libraries of other formats, in the same environment.
 test-interchange: $(BENCH)
-	$(VENV)-bench/bin/python $(PIP) --editable '.[test]'
+	$(VENV)-bench/bin/python $(PIP) --editable '.[test,references]'
 	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(VENV)-bench/bin/python -m pytest -m 'slow or not slow' \
-	  tests/test_onnx_export.py tests/test_onnx_import.py $(ARGS)
+	  tests/test_onnx_export.py tests/test_onnx_import.py tests/test_caffe_import.py $(ARGS)
 
 # The wheel in an empty environment, which takes the network.
 test-wheel: $(DEV)

@@ -712,9 +712,12 @@ def import_file(
     path = Path(path)
     source = open_file(path, None if weights_file is None else Path(weights_file))
     imported = normalized(source.read(path.stem, shapes or {}))
-    spec = written_spec(imported, path.stem, f"Imported from {path.name}, sha256 {source.sha256}.")
+    files = " and ".join(f"{name}, sha256 {digest}" for name, digest in source.digests.items())
+    spec = written_spec(imported, path.stem, f"Imported from {files}.")
     check, reason = None, ""
     try:
+        if not imported.has_weights:
+            raise Unsupported("the weights are not known")
         check = checked_layers(imported, source.run) if layer_check else None
     except Unsupported as found:
         reason = str(found)

@@ -23,10 +23,16 @@ __all__ = ["import_file"]
 
 
 def import_file(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A file of ONNX.")],
+    file: Annotated[
+        str,
+        typer.Argument(metavar="FILE", help="A file of ONNX, or of Caffe: a .prototxt, or a .caffemodel."),
+    ],
     weights_file: Annotated[
         str | None,
-        typer.Argument(metavar="[WEIGHTS]", help="The file of its weights, where they lie in another."),
+        typer.Argument(
+            metavar="[WEIGHTS]",
+            help="The file of its weights where they lie in another: of a .prototxt the .caffemodel.",
+        ),
     ] = None,
     output: Annotated[
         str | None,
@@ -72,6 +78,7 @@ def import_file(
             layer_check=not no_layer_check,
         )
         if weights is not None:
+            _refuse_without_weights(made, file)
             progress.show("writing weights")
             made_folder(Path(weights).parent)
             write_arrays(weights, dict(made.spec.arrays))
@@ -97,6 +104,13 @@ def _refuse_places(output: str | None, weights: str | None) -> None:
     for option, path in (("-o", output), ("--weights", weights)):
         if path is not None and is_folder(Path(path)):
             fail("E0705", f"{path} is a folder", help=f"{option} FILE")
+
+
+def _refuse_without_weights(made: driver.ImportedSpec, file: str) -> None:
+    """Raises E0705 before anything is written."""
+    if not made.imported.has_weights:
+        help = f"archforge import {file} WEIGHTS"
+        fail("E0705", f"{file} has no weights that --weights could write", help=help)
 
 
 def _report(made: driver.ImportedSpec) -> Iterator[str]:

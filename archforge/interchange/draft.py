@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from archforge.errors import Diagnostic, fail_all
+from archforge.errors import Diagnostic, fail, fail_all
 from archforge.interchange.flows import Axes, Flow, own_axes
 from archforge.interchange.imported import Imported, Origin, Problem
 from archforge.interchange.unsupported import Unsupported
@@ -16,7 +16,9 @@ from archforge.ops.lazy_numpy import np
 from archforge.ops.permute import Permute
 from archforge.ops.reshape import Reshape
 
-__all__ = ["GraphDraft"]
+__all__ = ["Extent", "GraphDraft"]
+
+Extent = int | str | None  # a number, the name of an open one, or nothing at all
 
 _NORMS = frozenset({"bn", "layer_norm", "layer_scale", "prelu"})
 
@@ -39,6 +41,34 @@ class GraphDraft:
         self._owners: dict[tuple[object, ...], str] = {}
         self._params_of: dict[str, str] = {}
         self._taken: set[str] = set()
+
+    def input_shapes(
+        self, declared: Mapping[str, tuple[Extent, ...] | None], given: Mapping[str, tuple[int, ...]]
+    ) -> dict[str, tuple[int, ...]]:
+        """The shape of each of the file's inputs, without the batch.
+
+        declared: what the file says, None where nothing. given: what the user says of what is open, that of
+        the only input under no name. Raises E0801 where both leave an extent open or differ.
+        """
+        unknown = sorted(set(given) - set(declared) - {""})
+        if unknown:
+            message = f"{self.file} has no input {unknown[0]!r}"
+            fail("E0801", message, help=f"it has {', '.join(map(repr, declared))}")
+        if "" in given and len(declared) > 1:
+            message = f"{self.file} has {len(declared)} inputs, and one shape is given"
+            fail("E0801", message, help=_asked_shapes(declared))
+        found: dict[str, tuple[int, ...]] = {}
+        mistakes: list[Diagnostic] = []
+        for name, extents in declared.items():
+            try:
+                found[name] = _known_shape(extents, given.get(name, given.get("")))
+            except Unsupported as reason:
+                message = f"the input {name!r} of {self.file} {reason}"
+                mistakes.append(Diagnostic("E0801", message))
+        if mistakes:
+            mistakes[-1] = replace(mistakes[-1], help=_asked_shapes(declared))
+        fail_all(mistakes)
+        return found
 
     def add_input(self, hint: str, type_: TensorType, origin: Origin) -> Flow:
         """An input of ours for one of the file, whose axes `origin` has."""
@@ -131,14 +161,21 @@ class GraphDraft:
         """Remember what cannot be said: the op, why if the op is known, and where."""
         self._problems.setdefault((op, reason), []).append(place)
 
-    def finished(self, outputs: Mapping[str, str], nodes_in_file: int, notes: Sequence[str] = ()) -> Imported:
+    def finished(
+        self,
+        outputs: Mapping[str, str],
+        nodes_in_file: int,
+        notes: Sequence[str] = (),
+        *,
+        has_weights: bool = True,
+    ) -> Imported:
         """The graph with these outputs. Raises E0804 with all that cannot be said, the most frequent
         first."""
         found = [Problem(op, reason, tuple(places)) for (op, reason), places in self._problems.items()]
         found.sort(key=lambda p: -len(p.places))
         fail_all(Diagnostic("E0804", f"{self.file}: {problem}") for problem in found)
         typed = TypedGraph(Graph(self.name, self.inputs, tuple(self.nodes), dict(outputs)), self.types)
-        return Imported(self.file, typed, self.arrays, self.origins, nodes_in_file, tuple(notes))
+        return Imported(self.file, typed, self.arrays, self.origins, nodes_in_file, tuple(notes), has_weights)
 
     def _new_name(self, hint: str) -> str:
         name, number = hint, 1
@@ -147,3 +184,42 @@ class GraphDraft:
             name = f"{hint}_{number}"
         self._taken.add(name)
         return name
+
+
+def _known_shape(extents: tuple[Extent, ...] | None, given: tuple[int, ...] | None) -> tuple[int, ...]:
+    """The shape of an input without its batch. Raises `Unsupported` with what is wrong."""
+    if extents is None:
+        if given is None:
+            raise Unsupported("has no shape")
+        return given
+    if not extents:
+        raise Unsupported("is a scalar, without a batch axis")
+    declared = extents[1:]
+    said = "x".join(str(n or "?") for n in declared)
+    if given is None:
+        if not all(isinstance(n, int) for n in declared):
+            raise Unsupported(f"leaves extents open: {said}")
+        return tuple(n for n in declared if isinstance(n, int))
+    if len(given) != len(declared) or any(
+        isinstance(n, int) and n != g for n, g in zip(declared, given, strict=True)
+    ):
+        raise Unsupported(f"is {said}, and not {'x'.join(map(str, given))}")
+    return given
+
+
+def _asked_shapes(inputs: Mapping[str, tuple[Extent, ...] | None]) -> str:
+    """The option that gives the extents that inputs leave open."""
+    shapes = {
+        name: "SHAPE"
+        if extents is None
+        else "x".join(str(n) if isinstance(n, int) else "N" for n in extents[1:])
+        for name, extents in inputs.items()
+        if extents is None or not all(isinstance(n, int) for n in extents[1:])
+    }
+    numbers = (
+        ", with a number for each N" if any("N" in shape.split("x") for shape in shapes.values()) else ""
+    )
+    if len(inputs) == 1:
+        return f"--shape {''.join(shapes.values())}, without the batch{numbers}" if shapes else ""
+    pairs = ",".join(f"{name}={shape}" for name, shape in shapes.items()) or "NAME=SHAPE"
+    return f"--shape {pairs}, without the batch{numbers}"

@@ -25,10 +25,11 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OpenedFile:
-    """A file of another format. sha256: of its bytes. read: its graph before it is normalised, by the name
-    that the graph gets, and shapes of inputs. run: computes the file's own values."""
+    """A file of another format. digests: SHA-256 of its bytes, and of those of others that belong to it, by
+    their names. read: its graph before it is normalised, by the name that the graph gets, and shapes of
+    inputs. run: computes the file's own values."""
 
-    sha256: str
+    digests: Mapping[str, str]
     read: Callable[[str, Shapes], Imported]
     run: RunSource
 
@@ -50,14 +51,30 @@ def _onnx(path: Path, weights: Path | None) -> OpenedFile:
     from archforge.interchange.onnx.running import OnnxRun
 
     source = open_onnx(path)
-    return OpenedFile(source.sha256, partial(read_graph, source), OnnxRun(source))
+    return OpenedFile({path.name: source.sha256}, partial(read_graph, source), OnnxRun(source))
 
 
 def _is_onnx(head: bytes) -> bool:
     return head[:1] == b"\x08" and head[2:3] in (b"\x12", b"\x1a", b"\x22", b"\x2a", b"\x3a")
 
 
-FORMATS = (NetworkFormat("ONNX", (".onnx",), _is_onnx, _onnx),)
+def _caffe(path: Path, weights: Path | None) -> OpenedFile:
+    from archforge.interchange.caffe.network import open_caffe
+    from archforge.interchange.caffe.reading import read_caffe_network
+    from archforge.interchange.caffe.running import CaffeRun
+
+    source = open_caffe(path, weights)
+    return OpenedFile(source.digests, partial(read_caffe_network, source), CaffeRun(source))
+
+
+def _never(head: bytes) -> bool:
+    return False
+
+
+FORMATS = (
+    NetworkFormat("ONNX", (".onnx",), _is_onnx, _onnx),
+    NetworkFormat("Caffe", (".prototxt", ".caffemodel"), _never, _caffe, has_own_weights=False),
+)
 
 
 def open_file(path: Path, weights: Path | None = None) -> OpenedFile:

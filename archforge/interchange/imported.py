@@ -40,6 +40,7 @@ class Imported:
     """A graph with its arrays by full name, and the file that it comes from.
 
     origins: of values, by their names. nodes_in_file: how many ops the file has. notes: remarks for a user.
+    has_weights: false where the file has none, and the arrays are zeros in their place.
     """
 
     file: str
@@ -48,3 +49,4 @@ class Imported:
     origins: Mapping[str, Origin]
     nodes_in_file: int
     notes: tuple[str, ...] = ()
+    has_weights: bool = True

@@ -16,6 +16,7 @@ from typing import Any
 
 from archforge.data.opened_files import opened, reason_in
 from archforge.errors import fail
+from archforge.interchange.draft import Extent
 from archforge.interchange.onnx.light import light_message
 from archforge.interchange.onnx.package import onnx_package
 from archforge.ops.base import Array
@@ -23,7 +24,6 @@ from archforge.ops.lazy_numpy import np
 from archforge.paths import within
 
 __all__ = [
-    "Extent",
     "GraphInFile",
     "NodeInFile",
     "OnnxSource",
@@ -35,8 +35,6 @@ __all__ = [
 
 MAX_FILE_BYTES = 2**31 - 1  # what a message of protobuf can take
 MAX_DEPTH = 16  # of graphs within nodes
-
-Extent = int | str | None  # a number, the name of an open one, or nothing at all
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,10 +9,8 @@ a value, until an op needs the value in one order.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 
 from archforge.data.opened_files import MALFORMED, reason_in
-from archforge.errors import Diagnostic, DiagnosticError, fail
 from archforge.interchange.draft import GraphDraft
 from archforge.interchange.flows import Flow, common_axes, own_axes
 from archforge.interchange.foreign import AddAlong, MultiplyAlong
@@ -22,7 +20,6 @@ from archforge.interchange.onnx.constants import constant_array, evaluated
 from archforge.interchange.onnx.names import node_name
 from archforge.interchange.onnx.nodes import OnnxNode, OnnxTranslation
 from archforge.interchange.onnx.opened import (
-    Extent,
     GraphInFile,
     NodeInFile,
     OnnxSource,
@@ -92,22 +89,7 @@ class _OnnxGraphReader(GraphDraft):
     def _inputs(self, graph: GraphInFile, live: set[str], shapes: Mapping[str, tuple[int, ...]]) -> None:
         """Raises E0801 for inputs of open extents or none."""
         used = {name: extents for name, extents in graph.inputs.items() if name in live}
-        unknown = sorted(set(shapes) - set(used) - {""})
-        if unknown:
-            message = f"{self.source.path} has no input {unknown[0]!r}"
-            fail("E0801", message, help=f"it has {', '.join(map(repr, used))}")
-        if "" in shapes and len(used) > 1:
-            message = f"{self.source.path} has {len(used)} inputs, and one shape is given"
-            fail("E0801", message, help=_asked_shapes(used))
-        found: list[Diagnostic] = []
-        for name, extents in used.items():
-            given = shapes.get(name, shapes.get(""))
-            try:
-                shape = _shape(extents, given)
-            except Unsupported as reason:
-                message = f"the input {name!r} of {self.source.path} {reason}"
-                found.append(Diagnostic("E0801", message))
-                continue
+        for name, shape in self.input_shapes(used, shapes).items():
             hint = "input" if len(used) == 1 else name_in_spec(name)
             type_ = TensorType(shape)
             order = own_axes(type_)
@@ -115,9 +97,6 @@ class _OnnxGraphReader(GraphDraft):
                 type_ = TensorType((shape[-1], *shape[:-1]))
                 order = (0, *range(2, len(shape) + 1), 1)
             self.known[name] = self.add_input(hint, type_, Origin(name, order))
-        if found:
-            found[-1] = replace(found[-1], help=_asked_shapes(used))
-            raise DiagnosticError(tuple(found))
 
     def _output(self, name: str) -> str:
         value = self.known.get(name)
@@ -300,45 +279,6 @@ def _live(graph: GraphInFile) -> set[str]:
         if not live.isdisjoint(node.outputs):
             live |= read_by(node)
     return live
-
-
-def _shape(extents: tuple[Extent, ...] | None, given: tuple[int, ...] | None) -> tuple[int, ...]:
-    """The shape of an input without its batch. Raises `Unsupported` with what is wrong."""
-    if extents is None:
-        if given is None:
-            raise Unsupported("has no shape")
-        return given
-    if not extents:
-        raise Unsupported("is a scalar, without a batch axis")
-    declared = extents[1:]
-    said = "x".join(str(n or "?") for n in declared)
-    if given is None:
-        if not all(isinstance(n, int) for n in declared):
-            raise Unsupported(f"leaves extents open: {said}")
-        return tuple(n for n in declared if isinstance(n, int))
-    if len(given) != len(declared) or any(
-        isinstance(n, int) and n != g for n, g in zip(declared, given, strict=True)
-    ):
-        raise Unsupported(f"is {said}, and not {'x'.join(map(str, given))}")
-    return given
-
-
-def _asked_shapes(inputs: Mapping[str, tuple[Extent, ...] | None]) -> str:
-    """The option that gives the extents that inputs leave open."""
-    shapes = {
-        name: "SHAPE"
-        if extents is None
-        else "x".join(str(n) if isinstance(n, int) else "N" for n in extents[1:])
-        for name, extents in inputs.items()
-        if extents is None or not all(isinstance(n, int) for n in extents[1:])
-    }
-    numbers = (
-        ", with a number for each N" if any("N" in shape.split("x") for shape in shapes.values()) else ""
-    )
-    if len(inputs) == 1:
-        return f"--shape {''.join(shapes.values())}, without the batch{numbers}" if shapes else ""
-    pairs = ",".join(f"{name}={shape}" for name, shape in shapes.items()) or "NAME=SHAPE"
-    return f"--shape {pairs}, without the batch{numbers}"
 
 
 def _is_channels_last(graph: GraphInFile, name: str) -> bool:
