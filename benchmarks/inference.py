@@ -1,14 +1,15 @@
-"""Inference on a CPU in float32, beside torch eager, onnxruntime and openvino. README.md has the columns.
+"""Inference on a CPU in float32, beside other engines. README.md has the columns.
 
     python benchmarks/inference.py [NAME ...] [--batch 1 8] [--rounds 15] [--fresh 3] [--threads N]
-        [--peer-python PYTHON] [--resume] [--json FILE] [--markdown FILE] [--picture FILE]
+        [--no-single] [--peer-python PYTHON] [--resume] [--json FILE] [--markdown FILE] [--picture FILE]
     python benchmarks/inference.py --merge FILE ... [--json FILE] [--markdown FILE] [--picture FILE]
 
 Every contestant is a process of its own with the same weights and input, made by rule. Outputs are compared
-first: where one differs, nothing is timed and the exit code is 1. Each round times all of them in turn. One
-that is not installed is left out, with the reason. --json writes after each row, and with --resume rows that
-the file holds already are kept, so that a run goes on where it ended; --merge measures nothing and puts the
-rows of several files together.
+first: where archforge differs from torch, nothing is timed and the exit code is 1; another engine that
+differs is left out of that row, with the difference. Each round times all of them in turn. One that is not
+installed is left out, with the reason. Batch 1 is measured on one thread, too. --json writes after each row,
+and with --resume rows that the file holds already are kept, so that a run goes on where it ended; --merge
+measures nothing and puts the rows of several files together.
 """
 
 from __future__ import annotations
@@ -48,10 +49,15 @@ class Case:
     settings: Mapping[str, Any] = field(default_factory=dict)
     model_options: Mapping[str, Any] = field(default_factory=dict)
     numpy: bool = False  # whether the NumPy backend takes part
+    size: tuple[int, int] | None = None  # of the pictures, if not that of the spec
+
+    @property
+    def name(self) -> str:
+        return self.spec if self.size is None else f"{self.spec}@{self.size[0]}x{self.size[1]}"
 
 
 CASES = {
-    case.spec: case
+    case.name: case
     for case in (
         Case("alexnet", "torchvision"),
         Case("vgg_16", "torchvision", numpy=True),
@@ -67,6 +73,18 @@ CASES = {
         Case("mobilenet_v1", "timm"),
         Case("mobilenet_v2", "torchvision"),
         Case("mobilenet_v3_large", "torchvision"),
+        Case("densenet_121", "torchvision"),
+        Case("efficientnet_b0", "torchvision", numpy=True),
+        Case("convnext_tiny", "torchvision", numpy=True),
+        Case("regnet_y_400mf", "torchvision"),
+        Case("regnet_x_1_6gf", "torchvision"),
+        Case("shufflenet_v2_x1_0", "torchvision"),
+        Case("squeezenet_1_1", "torchvision"),
+        Case("mnasnet_1_0", "torchvision"),
+        Case("resnext_50_32x4d", "torchvision"),
+        Case("nasnet_a_large", "timm"),
+        Case("unet", "listing", size=(224, 224)),
+        Case("resnet_50", "torchvision", size=(320, 448)),
     )
 }
 
@@ -74,36 +92,41 @@ CASES = {
 def entrants(case: Case, peer_python: str) -> list[Entrant]:
     """Who takes part in the race, the one that outputs are compared with first."""
     ours = [Entrant(OURS), *(rows.numpy_entrants() if case.numpy else [])]
-    return [*(Entrant(peer, python=peer_python) for peer in PEERS), *ours]
+    peers = ("torch", *(peer for peer in PEERS if peer != "torch"))
+    return [*(Entrant(peer, python=peer_python) for peer in peers), *ours]
 
 
 def low_memory() -> Entrant:
     return Entrant(OURS, LOW_MEMORY, options={"low_memory": True})
 
 
-def measured(case: Case, batch: int, options: argparse.Namespace) -> dict[str, Any]:
+def measured(case: Case, batch: int, threads: int, options: argparse.Namespace) -> dict[str, Any]:
     """One row. Raises LeftOut if an output differs, or archforge itself cannot run."""
     settings = {name: str(value).lower() for name, value in case.settings.items()}
     network = driver.load(case.spec, case.profile, **case.settings)
+    if case.size:
+        channels = next(iter(network.graph.inputs.values())).shape[0]
+        network = driver.load(case.spec, case.profile, input=(channels, *case.size), **case.settings)
     with tempfile.TemporaryDirectory() as folder:
         task = Task.write(
             network,
             batch,
             folder=Path(folder),
-            threads=options.threads,
+            threads=threads,
             source=case.spec,
             settings=settings,
             model=network.model,
             model_options=case.model_options,
         )
-        busy = BUSY if (case.spec, batch) == CONTENTION else 0
+        alone = threads < options.threads
+        busy = BUSY if (case.name, batch) == CONTENTION and not alone else 0
         who = entrants(case, options.peer_python)
-        row = compare(network, batch, who, task, rounds=options.rounds, busy=busy)
+        row = compare(network, batch, who, task, rounds=options.rounds, busy=busy) | {"network": case.name}
         if wrong := wrong_outputs(row):
             raise LeftOut(f"the outputs differ: {wrong}")
         if OURS not in row.get("median_s", {}):
             raise LeftOut(str(row["left_out"].get(OURS, "nothing could run")))
-        if batch == 1 and options.fresh:
+        if batch == 1 and options.fresh and not alone:
             row["fresh"] = fresh(case, task, options)
     return row
 
@@ -138,10 +161,18 @@ def main() -> None:
     if options.merge:
         data = report.merged([json.loads(Path(file).read_text("utf-8")) for file in options.merge])
     else:
-        cases = [(CASES[name], batch) for batch in options.batch for name in options.networks or CASES]
-        measures = {(case.spec, batch): partial(measured, case, batch, options) for case, batch in cases}
+        runs = [(batch, options.threads) for batch in options.batch]
+        if options.single and 1 in options.batch and options.threads > 1:
+            runs.append((1, 1))
+        measures = {
+            (name, *run): partial(measured, CASES[name], *run, options)
+            for run in runs
+            for name in options.networks or CASES
+        }
         data, all_measured = rows.measured_rows(measures, options, report.line)
-    rows.finish(data, options, CASES, report.markdown, lambda data: picture.svg(data["rows"]))
+    rows.finish(
+        data, options, CASES, report.markdown, lambda data: picture.svg(report.on_all_threads(data["rows"]))
+    )
     if not all_measured:
         raise SystemExit(1)
 
@@ -149,6 +180,12 @@ def main() -> None:
 def parsed() -> argparse.Namespace:
     parser = rows.option_parser(__doc__, CASES)
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 8])
+    parser.add_argument(
+        "--single",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="measure batch 1 on one thread, too",
+    )
     parser.add_argument("--fresh", type=int, default=3, help="new processes of each contestant; 0: none")
     parser.add_argument("--merge", nargs="+", metavar="FILE", help="measure nothing; put these together")
     return rows.parsed(parser, CASES)

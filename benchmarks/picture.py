@@ -10,9 +10,9 @@ from typing import Any
 
 import report
 
-PEERS = ("onnxruntime", "openvino", "torch")
+PEERS = (*report.ENGINES, "torch")
 WIDTH, LEFT, RIGHT, TOP = 860, 150, 44, 74
-BAR, GAP, GROUP_GAP = 9, 2, 12  # heights
+BAR, GAP, GROUP_GAP = 7, 2, 12  # heights
 PANEL_GAP = 40
 STEPS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # of the logarithmic axis
 
@@ -24,6 +24,7 @@ text { font: 12px system-ui, -apple-system, "Segoe UI", sans-serif; fill: #1f232
 .grid { stroke: #d1d9e0; stroke-width: 1; }
 .one { stroke: #1f2328; stroke-width: 1.5; }
 .onnxruntime { fill: #0969da; } .openvino { fill: #8250df; } .torch { fill: #bc4c00; }
+.ncnn { fill: #1a7f37; } .mnn { fill: #9a6700; } .xnnpack { fill: #bf3989; }
 .channels_last { fill: #8250df; }
 @media (prefers-color-scheme: dark) {
   text { fill: #f0f6fc; }
@@ -31,6 +32,7 @@ text { font: 12px system-ui, -apple-system, "Segoe UI", sans-serif; fill: #1f232
   .grid { stroke: #3d444d; }
   .one { stroke: #f0f6fc; }
   .onnxruntime { fill: #4493f8; } .openvino { fill: #ab7df8; } .torch { fill: #f0883e; }
+  .ncnn { fill: #3fb950; } .mnn { fill: #d29922; } .xnnpack { fill: #f778ba; }
   .channels_last { fill: #ab7df8; }
 }
 """

@@ -58,8 +58,8 @@ def measured_rows(
     options: argparse.Namespace,
     line: Callable[[dict[str, Any], Data], str],
 ) -> tuple[Data, bool]:
-    """The data with a row for each key, (network, batch), and True if all could be measured. The JSON is
-    written behind each row. line: says one row while the run goes on."""
+    """The data with a row for each key, (network, batch, threads), and True if all could be measured. The
+    JSON is written behind each row. line: says one row while the run goes on."""
     if report.OURS not in available():
         raise SystemExit("the backend numba is not installed: pip install 'archforge-zoo[fast,bench]'")
     file = Path(options.json) if options.json else None
@@ -67,7 +67,7 @@ def measured_rows(
     if options.resume and file and file.exists():
         data = json.loads(file.read_text("utf-8"))
     print(report.environment_text(data["environment"]))
-    done, all_measured = {(row["network"], row["batch"]) for row in data["rows"]}, True
+    done, all_measured = set(map(report.key, data["rows"])), True
     for key, measure in measures.items():
         if key in done:
             print(f"{key}: in {options.json} already")
@@ -97,7 +97,7 @@ def finish(
     if not data["rows"]:
         return
     places = {name: i for i, name in enumerate(order)}
-    data["rows"].sort(key=lambda row: (places[row["network"]], row["batch"]))
+    data["rows"].sort(key=lambda row: (places[row["network"]], *report.key(row)[1:]))
     text = markdown(data)
     print(f"\n{text}")
     writers = {"json": lambda: _json(data), "markdown": lambda: text, "picture": lambda: picture(data)}

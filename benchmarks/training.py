@@ -164,7 +164,7 @@ def differences(these: Mapping[str, Any], first: Mapping[str, Any]) -> dict[str,
 def main() -> None:
     options = rows.parsed(rows.option_parser(__doc__, CASES), CASES)
     cases = [CASES[name] for name in options.networks or CASES]
-    measures = {(case.spec, case.batch): partial(measured, case, options) for case in cases}
+    measures = {(case.spec, case.batch, options.threads): partial(measured, case, options) for case in cases}
     data, all_measured = rows.measured_rows(measures, options, training_report.line)
     title = "Time of a step of training in torch divided by that in archforge"
     rows.finish(

@@ -15,10 +15,11 @@ import archforge
 from archforge import load
 from archforge.backends import available, compiling, get
 from archforge.backends.numpy import NumpyBackend
+from archforge.bench import worker
 from archforge.bench.compare import compare, wrong_outputs
 from archforge.bench.environment import environment
 from archforge.bench.profile import profile
-from archforge.bench.race import Contestant, Entrant, deviations
+from archforge.bench.race import PEERS, Contestant, Entrant, LeftOut, deviations
 from archforge.bench.roofline import Work, bound, work_of
 from archforge.bench.task import Task
 from archforge.plan import Compiling, GraphCompiler, Limits, plan
@@ -123,6 +124,57 @@ def test_nothing_is_timed_where_outputs_differ(tmp_path: Path) -> None:
         row = compare(network, 1, [Entrant("numpy")], task, rounds=1)
     assert wrong_outputs(row) == {"b": 2e-4}
     assert "median_s" not in row
+
+
+@pytest.mark.parametrize(
+    ("found", "wrong"),
+    [
+        ({"numpy": 0.0, "torch": 0.0, "mnn": 3e-3}, []),
+        ({"numpy": 0.0, "torch": 0.0, "mnn": float("nan")}, []),
+        ({"numpy": 0.0, "mnn": 3e-3}, []),
+        ({"numpy": 0.0, "mnn": 3e-3, "ncnn": 3e-3}, ["mnn", "ncnn"]),
+        ({"torch": 0.0, "mnn": 0.0, "numba": 2e-4}, ["numba"]),
+        ({"numpy": 0.0, "torch": 1.0, "mnn": 0.0}, ["torch"]),
+    ],
+)
+def test_another_engine_may_be_inexact_by_itself(found: dict[str, float], wrong: list[str]) -> None:
+    assert [*wrong_outputs({"deviation": found})] == wrong
+
+
+def test_an_engine_that_is_inexact_is_left_out_with_its_deviation(tmp_path: Path) -> None:
+    network, task = tiny(tmp_path)
+    far = {"numpy": 0.0, "again": 0.0, "mnn": 3e-3}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("archforge.bench.compare.deviations", lambda running, folder: far)
+        row = compare(
+            network, 1, [Entrant("numpy"), Entrant("numpy", "again"), Entrant("numpy", "mnn")], task, rounds=1
+        )
+    assert [*row["median_s"]] == ["numpy", "again"]
+    assert row["left_out"] == {"mnn": "its outputs are 3.0e-03 standard deviations off"}
+
+
+@pytest.mark.parametrize("peer", PEERS)
+def test_each_engine_is_a_small_module_that_names_its_library(peer: str) -> None:
+    module = worker.peer(peer)
+    assert module
+    assert callable(module.loaded)
+    assert module.LIBRARIES
+    assert module.DISTRIBUTION
+
+
+def test_an_engine_that_cannot_make_its_files_is_left_out_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, task = tiny(tmp_path)
+
+    def export(python: str, task: Task, peer: str = "") -> None:
+        if peer == "mnn":
+            raise LeftOut("its converter failed")
+
+    monkeypatch.setattr("archforge.bench.compare.export", export)
+    row = compare(network, 1, [Entrant("numpy"), Entrant("mnn"), Entrant("ncnn")], task, rounds=1)
+    assert row["left_out"]["mnn"] == "its converter failed"
+    assert row["left_out"].keys() == {"mnn", "ncnn"}  # which is not installed, or has nothing to load
 
 
 def test_deviations_are_in_standard_deviations_of_the_first(tmp_path: Path) -> None:
@@ -236,7 +288,7 @@ def test_bench_says_once_what_is_not_installed(
     reason = "torch exported no network: torch is not installed (pip install 'archforge-zoo[bench]')"
     assert code == 0
     assert [line for line in out.splitlines() if "left out" in line] == [
-        f"  left out: torch, onnxruntime, openvino: {reason}"
+        f"  left out: {', '.join(PEERS)}: {reason}"
     ]
 
 

@@ -70,18 +70,34 @@ def compare(
         row["fallbacks"] = {label: _planned(network, kind).fallback_kinds for label, kind in ours.items()}
         row["deviation"] = deviations(running, task.folder)
         if running and not wrong_outputs(row):
-            timed, ended = _timed(running, rounds, busy, say)
+            inexact = {label: _far(error) for label, error in row["deviation"].items() if _is_far(error)}
+            timed, ended = _timed([c for c in running if c.label not in inexact], rounds, busy, say)
             row |= timed
-            row["left_out"] |= ended
+            row["left_out"] |= inexact | ended
     limits = greater_limits(before, measured_limits(task.threads))
     row["limits"] = asdict(limits) if limits else None
     return row
 
 
 def wrong_outputs(row: Row) -> Mapping[str, float]:
-    """The contestants whose outputs differ from the first one's, and by how many of its standard
-    deviations."""
-    return {label: error for label, error in row["deviation"].items() if not error < TOLERANCE}
+    """The contestants whose outputs make a row void, and by how many standard deviations of the first one's
+    they differ: backends of archforge, torch, and all others where none agrees with the first.
+
+    Another engine may be inexact by itself, as some are with Winograd's algorithm; it is then not timed.
+    """
+    far = {label: error for label, error in row["deviation"].items() if _is_far(error)}
+    if len(far) > 1 and len(far) == len(row["deviation"]) - 1:
+        return far
+    return {label: error for label, error in far.items() if label not in PEERS or label == "torch"}
+
+
+def _is_far(error: float) -> bool:
+    """True beyond the tolerance, and for NaN."""
+    return not error < TOLERANCE
+
+
+def _far(error: float) -> str:
+    return f"its outputs are {error:.1e} standard deviations off"
 
 
 def _timed(
@@ -105,19 +121,30 @@ def _timed(
 
 
 def _exported(entrants: Sequence[Entrant], task: Task) -> tuple[Sequence[Entrant], dict[str, str]]:
-    """The entrants that can begin, once torch has exported the network for the peers, and the reasons why
-    others cannot."""
-    pythons = {entrant.python for entrant in entrants if entrant.kind in PEERS}
+    """The entrants that can begin, once the files of the peers are made, and the reasons why others
+    cannot."""
+    left_out: dict[str, str] = {}
     failed: dict[str, str] = {}
-    for python in pythons:
-        try:
-            export(python, task)
-        except LeftOut as reason:
-            failed[python] = str(reason)
-    able = [e for e in entrants if e.kind not in PEERS or e.python not in failed]
-    return able, {
-        e.label: f"torch exported no network: {failed[e.python]}" for e in entrants if e not in able
-    }
+    for entrant in entrants:
+        python = entrant.python
+        if entrant.kind not in PEERS:
+            continue
+        if python not in failed:
+            failed[python] = _reason(python, task)
+        if reason := failed[python]:
+            left_out[entrant.label] = f"torch exported no network: {reason}"
+        elif reason := _reason(python, task, entrant.kind):
+            left_out[entrant.label] = reason
+    return [entrant for entrant in entrants if entrant.label not in left_out], left_out
+
+
+def _reason(python: str, task: Task, peer: str = "") -> str:
+    """The reason why that Python cannot make the files of all peers, or of one; empty once it has."""
+    try:
+        export(python, task, peer)
+    except LeftOut as reason:
+        return str(reason)
+    return ""
 
 
 def _planned(network: Network, backend: str = "auto") -> Plan:

@@ -31,7 +31,7 @@ __all__ = [
     "under_load",
 ]
 
-PEERS = ("torch", "onnxruntime", "openvino")
+PEERS = tuple(sorted(file.stem for file in Path(__file__).with_name("peers").glob("[!_]*.py")))
 TOLERANCE = 1e-4  # of the standard deviation of the first one's output
 SECONDS = 0.25  # that a contestant computes for in one round, at least one call
 MOST_CALLS = 50
@@ -192,11 +192,11 @@ def _last_words(text: str) -> str:
     return lines[-1] if lines else "it ended without a word"
 
 
-def export(python: str, task: Task) -> None:
-    """Let torch in that Python write the files that the peers load, in a process of its own that ends before
-    they begin. Raises LeftOut."""
+def export(python: str, task: Task, peer: str = "") -> None:
+    """Let torch in that Python write the files that all peers load, or one of them makes for itself, in a
+    process of its own that ends before they begin. Raises LeftOut."""
     entrant = Entrant("torch", python=python)
-    command = entrant.command(task, "export")
+    command = entrant.command(task, f"prepare-{peer}" if peer else "export")
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=entrant.variables())
     except OSError as error:

@@ -2,9 +2,9 @@
 
     python -P worker.py KIND FOLDER THREADS NAME OPTIONS
 
-KIND: torch, onnxruntime, openvino, a backend of archforge, or `export`, which makes the files that the peers
-load, and ends. FOLDER holds task.json, weights.safetensors and inputs.npz. OPTIONS: JSON, the options that a
-backend of archforge is compiled with.
+KIND: a module of peers/, a backend of archforge, `export`, which makes the files that all peers load, and
+ends, or `prepare-PEER`, which makes those of one peer. FOLDER holds task.json, weights.safetensors and
+inputs.npz. OPTIONS: JSON, the options that a backend of archforge is compiled with.
 
 The process answers with one line of JSON when it has computed once and left its outputs as NAME.npz, then
 with one for each line with a number of calls; it ends with its input. It imports nothing of archforge by
@@ -14,6 +14,8 @@ itself, so that a Python of the peers' own can run it.
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
+import importlib.util
 import json
 import os
 import sys
@@ -21,6 +23,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 __all__: list[str] = []
@@ -45,6 +48,19 @@ class LoadedTask:
         self.what: dict[str, Any] = json.loads((folder / "task.json").read_text("utf-8"))
         with np.load(folder / "inputs.npz") as arrays:
             self.inputs = {name: arrays[name] for name in arrays.files}
+
+    def library(self, name: str) -> Any:
+        """A module that a peer needs."""
+        return library(name)
+
+    def network(self) -> Any:
+        """The network as a module of torch, with its weights."""
+        state = library("torch").load(self.folder / "state.pt", mmap=True, weights_only=True)
+        return network(self, state)
+
+    def tensors(self) -> tuple[Any, ...]:
+        """The inputs as torch has them."""
+        return tuple(map(library("torch").from_numpy, self.inputs.values()))
 
 
 def archforge(backend: str) -> tuple[str, Loader]:
@@ -91,59 +107,6 @@ def library(name: str) -> Any:
         ) from None
 
 
-def torch(_: str) -> tuple[str, Loader]:
-    """The network as a module of torch, with the same weights."""
-    package = library("torch")
-
-    def load(task: LoadedTask) -> Call:
-        package.set_num_threads(task.threads)
-        state = package.load(task.folder / "state.pt", mmap=True, weights_only=True)
-        made = network(task, state)
-        given = [package.from_numpy(x) for x in task.inputs.values()]
-
-        def call() -> Any:
-            with package.inference_mode():
-                return made(*given)
-
-        return call
-
-    return package.__version__, load
-
-
-def onnxruntime(_: str) -> tuple[str, Loader]:
-    """The exported network in onnxruntime, on the CPU."""
-    package = library("onnxruntime")
-
-    def load(task: LoadedTask) -> Call:
-        options = package.SessionOptions()
-        options.intra_op_num_threads = task.threads
-        # Its threads would otherwise go on spinning while another contestant is measured.
-        options.add_session_config_entry("session.force_spinning_stop", "1")
-        file = str(task.folder / "model.onnx")
-        session = package.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-        return lambda: session.run(None, task.inputs)
-
-    return package.__version__, load
-
-
-def openvino(_: str) -> tuple[str, Loader]:
-    """The exported network in openvino, tuned for latency."""
-    package = library("openvino")
-
-    def load(task: LoadedTask) -> Call:
-        hints = {
-            "INFERENCE_NUM_THREADS": task.threads,
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": "f32",
-        }
-        made = package.Core().compile_model(str(task.folder / "model.onnx"), "CPU", hints)
-        request = made.create_infer_request()
-        inputs = dict(enumerate(task.inputs.values()))
-        return lambda: request.infer(inputs, share_inputs=True, share_outputs=True).to_tuple()
-
-    return package.__version__.split("-")[0], load
-
-
 def export(task: LoadedTask) -> None:
     """Write model.onnx for the peers that read it, and state.pt for torch."""
     package = library("torch")
@@ -184,7 +147,25 @@ def network(task: LoadedTask, state: Arrays) -> Any:
     return made.eval()
 
 
-PEERS = {"torch": torch, "onnxruntime": onnxruntime, "openvino": openvino}
+def peer(kind: str) -> ModuleType | None:
+    """The module of peers/ of that name, loaded as a file; None if there is none."""
+    file = Path(__file__).with_name("peers") / f"{kind}.py"
+    specification = importlib.util.spec_from_file_location(f"peer_{kind}", file)
+    if not file.exists() or specification is None or specification.loader is None:
+        return None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def opened(kind: str) -> tuple[str, Loader]:
+    """The version of a contestant's library, which is imported by now, and what loads the network."""
+    module = peer(kind)
+    if module is None:
+        return archforge(kind)
+    for name in module.LIBRARIES:
+        library(name)
+    return importlib.metadata.version(module.DISTRIBUTION), module.loaded
 
 
 def saved(outputs: Any) -> list[Any]:
@@ -230,7 +211,11 @@ def main() -> None:
     if kind == "export":
         export(LoadedTask(Path(folder), int(threads), {}))
         return
-    version, load = PEERS.get(kind, archforge)(kind)
+    if kind.startswith("prepare-"):
+        if prepared := getattr(peer(kind.removeprefix("prepare-")), "prepared", None):
+            prepared(LoadedTask(Path(folder), int(threads), {}))
+        return
+    version, load = opened(kind)
     import numpy as np
 
     imported, imports_kib = time.perf_counter(), peak_kib()

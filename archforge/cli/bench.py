@@ -58,12 +58,14 @@ def bench(
     accuracy: AccuracyOption = Accuracy.FAST,
     json: JsonOption = False,
 ) -> None:
-    """Time a network, beside torch, onnxruntime and openvino as far as this Python has them.
+    """Time a network, beside torch and other engines as far as this Python has them.
+
+    These are onnxruntime, openvino, ncnn, MNN, XNNPACK, and torch once more, traced and frozen.
 
     All run the same graph in float32 on the same weights and input, each in a process of its own.
 
-    What they compute is compared first, exit code 1 if it differs or nothing could run; then they take turns.
-    Figures are medians.
+    What they compute is compared first: exit code 1 if archforge and torch differ or nothing could run;
+    another engine that differs is not timed. Then they take turns. Figures are medians.
 
     Keep the machine quiet meanwhile.
     """
