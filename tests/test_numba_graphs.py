@@ -112,6 +112,17 @@ def test_any_graph_equals_the_reference(typed: TypedGraph, batch: int, without: 
     assert not planned.fallbacks
 
 
+def shuffled_unit(x: str, name: str) -> tuple[Node, ...]:
+    """A unit of 36 channels, half of which pass by a convolution before all are shuffled."""
+    return (
+        node(f"{name}_by", "slice", x, end=18),
+        node(f"{name}_in", "slice", x, start=18),
+        node(f"{name}_conv", "conv", f"{name}_in", out=18, kernel=1),
+        node(f"{name}_both", "concat", f"{name}_by", f"{name}_conv"),
+        node(name, "shuffle", f"{name}_both", groups=2),
+    )
+
+
 # Hand-made ones that something was wrong with, or could be.
 CHAINS: dict[str, TypedGraph] = {
     # As inside ConvNeXt: between the permutations the channels come last.
@@ -161,6 +172,24 @@ CHAINS: dict[str, TypedGraph] = {
     "cropped and padded": graph(
         node("pad", "pad", "input", sides=(-2, 3, 3, -2), value=-1.5), inputs={"input": (6, 1, 1)}
     ),
+    # As inside ShuffleNetV2, of two units, and a whole that is read behind them.
+    "orders of channels": graph(
+        node("stem", "conv", "input", out=36, kernel=1),
+        *shuffled_unit("stem", "one"),
+        *shuffled_unit("one", "two"),
+        node("whole", "conv", "two", out=7, kernel=1),
+        node("pool", "global_avg_pool", "two"),
+        inputs={"input": (3, 18, 17)},
+        outputs={"output": "whole", "pool": "pool"},
+    ),
+    "a stretch of channels": graph(
+        node("stem", "conv", "input", out=48, kernel=1),
+        node("part", "slice", "stem", start=16, end=48),
+        node("conv", "conv", "part", out=7, kernel=1),
+        node("reversed", "concat", "part", "stem", "part"),
+        node("sum", "add", "reversed", "reversed"),
+        outputs={"output": "conv", "sum": "sum"},
+    ),
     "normed where nothing varies": graph(
         node("flat", "layer_norm", "input", axis=-1),
         node("wide", "linear", "flat", out=5, axis=1, bias=False),
@@ -188,6 +217,18 @@ def test_moving_the_channels_last_and_back_moves_nothing() -> None:
     calls = run.program.recorded(2).tape.calls
     units = [call.unit.name for call in calls if isinstance(call, TapeCall)]
     assert units == ["pool", "layer_norm", "conv", "conv", "pool"]
+
+
+def test_slices_shuffles_and_concatenations_move_what_is_read_behind_them_alone() -> None:
+    from archforge.backends.numba.program import NumbaProgram
+    from archforge.backends.numba.runtime.tape import TapeCall
+
+    typed = CHAINS["orders of channels"]
+    run = load(plan(typed, get("numba"), "float32"), rule_weights(typed.params()))
+    assert isinstance(run.program, NumbaProgram)
+    calls = [c for c in run.program.recorded(1).tape.calls if isinstance(c, TapeCall)]
+    moved = [c.fields["channels"] for c in calls if c.unit.file == "moves"]
+    assert moved == [18, 18, 36]  # what each unit's convolution reads, then the whole, once for both readers
 
 
 # What is left to the reference --------------------------------------------------------------------------

@@ -27,7 +27,13 @@ records = pytest.importorskip("archforge.backends.numba.runtime.records")
 
 NUMBA = "archforge.backends.numba"
 
-# What the examples of ops lack: sums and activations behind a convolution, each kind of it.
+# What the examples of ops lack: channels that are read in another order.
+ORDERED = graph(
+    node("conv", "conv", "input", out=6),
+    node("mixed", "shuffle", "conv", groups=2),
+    node("end", "conv", "mixed", out=2),
+)
+# Sums and activations behind a convolution, each kind of it.
 GEOMETRIES: dict[str, dict[str, Any]] = {
     "direct": {"kernel": 3, "padding": 1, "groups": 5},
     "depthwise": {"kernel": 3, "padding": 1, "groups": 40},
@@ -117,7 +123,7 @@ def calls_of(graphs: Iterable[TypedGraph]) -> Iterator[Any]:
 
 def sampled() -> list[TypedGraph]:
     examples = (one_op(e.op, tuple(t.shape for t in e.types)) for e in EXAMPLES)
-    return [*examples, *GRAPHS.values(), *WITH_EPILOGUES.values()]
+    return [*examples, *GRAPHS.values(), *WITH_EPILOGUES.values(), ORDERED]
 
 
 def name_of(table: Any) -> str:

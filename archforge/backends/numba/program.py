@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from archforge.backends.numba.families import elementwise
 from archforge.backends.numba.families.channel_blocks import AnyAxis
-from archforge.backends.numba.families.moves import along
+from archforge.backends.numba.families.channel_order import AnyOrder, ChannelOrder
+from archforge.backends.numba.families.moves import along, gathered
 from archforge.backends.numba.runtime.opcodes import COPY
 from archforge.backends.numba.runtime.tape import Tape, TapeValue
 from archforge.backends.numba.runtime.workspace import Workspace
@@ -65,27 +66,34 @@ class NumbaProgram:
         """The calls for one size of batch, and where the wanted values lie."""
         plan = self._plan
         tape = Tape(batch, plan.types, inside_concats(plan, machine().lanes))
-        values = {name: tape.input(name, t.shape) for name, t in plan.inputs.items()}
+        values: dict[str, TapeValue | ChannelOrder] = {
+            name: tape.input(name, t.shape) for name, t in plan.inputs.items()
+        }
         cache = CACHES * machine().threads * machine().l2_bytes
         for section in sections(plan, batch, cache):
             tape.image_by_image, first = section.image_by_image, len(tape.calls)
-            tape.of_one_image = (
-                values_within(section, plan, tape.inside_concats) if section.image_by_image else frozenset()
-            )
+            within = values_within(section, plan, tape.inside_concats)
+            tape.of_one_image = within if section.image_by_image else frozenset()
             for i in range(section.first, section.end):
-                values[plan.steps[i].output] = self._step(tape, i, values)
+                name, kernel = plan.steps[i].output, plan.steps[i].kernel
+                tape.current = name
+                if isinstance(kernel, AnyOrder) and name in within and not tape.is_joined(name):
+                    values[name] = kernel.order(*(_order_of(values[v]) for v in plan.steps[i].inputs))
+                else:
+                    values[name] = self._step(tape, i, values)
             if section.image_by_image:
                 tape.repeat(first)
-        wanted = {name: values[name] for name in plan.wanted}
+        wanted = {name: gathered(values[name]) for name in plan.wanted}
         for value in wanted.values():
             tape.keep(value)
         return BatchTape(tape, wanted)
 
-    def _step(self, tape: Tape, index: int, values: Mapping[str, TapeValue]) -> TapeValue:
-        """Record the calls of a step; returns the value that they make."""
+    def _step(self, tape: Tape, index: int, values: dict[str, TapeValue | ChannelOrder]) -> TapeValue:
+        """Record the calls of a step; returns the value that they make. Orders of channels that it reads are
+        gathered, and stay so among the values."""
         step, params = self._plan.steps[index], self._params[index]
-        tape.current = step.output
-        given = tuple(values[v] for v in step.inputs)
+        given = tuple(gathered(values[v]) for v in step.inputs)
+        values |= zip(step.inputs, given, strict=True)
         if not isinstance(step.kernel, AnyAxis):
             given = tuple(along(v, 0) if v.axis else v for v in given)
         made = tape.fall_back(step, params, given) if step.is_fallback else step.run(params, *given)
@@ -95,3 +103,8 @@ class NumbaProgram:
             return made
         # It is one of its inputs, which only this section reads, under another name.
         return elementwise.record_elements(COPY, made.blocked(), out=tape.output(made.shape, made.axis))
+
+
+def _order_of(value: TapeValue | ChannelOrder) -> ChannelOrder:
+    """A value as channels that can be put in another order."""
+    return value if isinstance(value, ChannelOrder) else ChannelOrder.of(along(value, 0))

@@ -1,7 +1,8 @@
 """Elements that change places: concatenation, slices, shuffles, permutations, padding, repetition.
 
 Element [i, j, ...] of such a result lies in its source at a sum of offsets, one for each of i, j, ...; a list
-of offsets for each axis of the result describes the whole move.
+of offsets for each axis of the result describes the whole move. Where channels alone change places, nothing
+need move at once: an order of channels (`channel_order.py`) is gathered when a kernel reads it in blocks.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archforge.backends.numba.families.channel_blocks import AnyAxis
+from archforge.backends.numba.families.channel_order import AnyOrder, ChannelOrder
+from archforge.backends.numba.microkernels.lane_gather import LaneGather
 from archforge.backends.numba.runtime.opcodes import BLANK, KEEP
-from archforge.backends.numba.runtime.records import MOVE
+from archforge.backends.numba.runtime.records import GATHER, MOVE
 from archforge.backends.numba.runtime.tape import Params, TapeValue, aligned
 from archforge.backends.numba.runtime.unit_recipe import UnitRecipe
 from archforge.backends.numba.toolchain.machine import FLOAT, machine
@@ -36,6 +39,7 @@ __all__ = [
     "channels_from",
     "concat",
     "flatten",
+    "gathered",
     "pad",
     "permute",
     "repeat",
@@ -46,8 +50,9 @@ __all__ = [
     "unflattened",
 ]
 
-MOVING, FLATTENING = UnitRecipe("moves", "move"), UnitRecipe("moves", "flatten")
+MOVING, FLATTENING, GATHERING = (UnitRecipe("moves", name) for name in ("move", "flatten", "gather"))
 CHUNK = 1 << 10  # pixels of a unit
+GATHERED = 1 << 8  # pixels of a unit whose lanes come from as many places
 
 Offsets = NDArray[np.int64]  # of the entries of one axis, in bytes
 
@@ -78,7 +83,41 @@ def concat(op: Concat, *inputs: TensorType) -> Kernel:
             first += x.shape[axis]
         return out
 
-    return Kernel(run)
+    return Kernel(run) if axis else AnyOrder(run, order=ChannelOrder.joined)
+
+
+def gathered(x: TapeValue | ChannelOrder) -> TapeValue:
+    """A value in blocks: nothing is copied of channels that lie so."""
+    if isinstance(x, TapeValue):
+        return x
+    if stretch := x.stretch():
+        return channels_from(x.sources[0], stretch.start, x.shape)
+    tape = x.sources[0].tape
+    out = tape.temporary(x.shape)
+    lanes = [aligned((out.blocks * machine().lanes,), np.int64) for _ in range(2)]
+    for numbers, found in zip(lanes, (x.source, _by_channel(out, x.channel)), strict=True):
+        numbers[: out.channels] = found
+    images = aligned((len(x.sources),), np.int64)
+    images[:] = [source.image for source in x.sources]
+    chunk = min(GATHERED, out.pixels)
+    chunks = -(-out.pixels // chunk)
+    fields = {
+        "blocks": out.blocks,
+        "pixels": out.pixels,
+        "chunk": chunk,
+        "chunks": chunks,
+        "channels": out.channels,
+        "sources": tuple(source.place for source in x.sources),
+        "source_images": images,
+        "lane_sources": lanes[0],
+        "lane_offsets": lanes[1],
+        "out": out.place,
+        "out_image": out.image,
+        "function": LaneGather(machine().lanes),
+    }
+    scratch = machine().lanes * images.itemsize
+    tape.call(GATHERING, GATHER, fields, tape.batch * out.blocks * chunks, scratch)
+    return out
 
 
 def channels_from(x: TapeValue, first: int, shape: tuple[int, ...]) -> TapeValue:
@@ -109,13 +148,15 @@ def spread_slice(op: Slice, x: TensorType, dy: TapeValue) -> TapeValue:
 def slice_(op: Slice, x: TensorType) -> Kernel:
     """A part of one axis."""
     axis, part = op.stretch(x)
-    return _kernel(op, lambda x: _with_axis(_offsets(x), axis, lambda o: o[part]))
+    kernel = _kernel(op, lambda x: _with_axis(_offsets(x), axis, lambda o: o[part]))
+    return kernel if axis else AnyOrder(kernel.run, order=lambda x: x.taking(np.arange(x.shape[0])[part]))
 
 
 def shuffle(op: Shuffle, x: TensorType) -> Kernel:
     """A shuffle: channel g * n + i of the input, n to a group, is channel i * groups + g of the output."""
     order = np.arange(x.channels).reshape(op.groups, -1).T.ravel()
-    return _kernel(op, lambda x: _with_axis(_offsets(x), 0, lambda o: o[order]))
+    kernel = _kernel(op, lambda x: _with_axis(_offsets(x), 0, lambda o: o[order]))
+    return AnyOrder(kernel.run, order=lambda x: x.taking(order))
 
 
 def pad(op: Pad, x: TensorType) -> Kernel:
@@ -211,10 +252,14 @@ def _kernel(op: Op, offsets: Callable[[TapeValue], list[Offsets]], fill: float =
 
 def _offsets(x: TapeValue) -> list[Offsets]:
     """int64[extent] for each axis of `x`: bytes from its first entry to each of them."""
-    lanes, entries = machine().lanes, np.arange(x.channels)
-    by_channel = entries // lanes * x.plane + entries % lanes * FLOAT if x.is_blocked else entries * x.plane
     others = _in_order(x.others, x.pixel)
-    return [*others[: x.axis], by_channel, *others[x.axis :]]
+    return [*others[: x.axis], _by_channel(x, np.arange(x.channels)), *others[x.axis :]]
+
+
+def _by_channel(x: TapeValue, channels: Offsets) -> Offsets:
+    """Bytes from the first channel of `x`, or of a value with equal other axes, to each of these."""
+    lanes = machine().lanes
+    return channels // lanes * x.plane + channels % lanes * FLOAT if x.is_blocked else channels * x.plane
 
 
 def _in_order(shape: tuple[int, ...], size: int) -> list[Offsets]:

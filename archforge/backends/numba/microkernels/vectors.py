@@ -136,6 +136,14 @@ class IrFunction:
         scalar = self.builder.load(self._pointer(address, offset), align=FLOAT, typ=SCALAR)
         return self._in_every_lane(scalar, SCALAR)
 
+    def joined(self, addresses: Sequence[Any]) -> Any:
+        """The floats at some addresses, one for each lane."""
+        made = ir.Constant(self.vector, ir.Undefined)
+        for lane, address in enumerate(addresses):
+            scalar = self.builder.load(self._pointer(address, 0), align=FLOAT, typ=SCALAR)
+            made = self.builder.insert_element(made, scalar, ir.Constant(ir.IntType(32), lane))
+        return made
+
     def constant(self, value: float) -> Any:
         return ir.Constant(self.vector, [value] * self.lanes)
 

@@ -20,6 +20,7 @@ __all__ = [
     "CHANNELS",
     "CONV",
     "ELEMENTS",
+    "GATHER",
     "GEOMETRY",
     "MOVE",
     "OUTER",
@@ -282,6 +283,24 @@ MOVE = _record(
     RecordField("lane_offsets", "address", "the offset of each channel in whole blocks, int64"),
     RecordField("pixel_offsets", "address", "the offset of each pixel, int64; 0: pixels keep their places"),
     RecordField("fill", "value", "what is written where the offset is `BLANK`", "f4"),
+)
+
+# Channels of several values, gathered in a new order: channel c of the output is the one that lies
+# `lane_offsets[c]` bytes from the first element of the source number `lane_sources[c]`. A unit is a chunk of
+# the pixels of one block of channels of one image.
+GATHER = _record(
+    RecordField("blocks", "blocks", "blocks of channels of the output"),
+    RecordField("pixels", "pixels", "pixels of the output"),
+    RecordField("chunk", "pixels", "pixels of a chunk; the last one may have fewer"),
+    RecordField("chunks", "chunks", "chunks into which the pixels are cut"),
+    RecordField("channels", "channels", "channels of the output"),
+    RecordField("sources", "address", "the address of each source's first element, int64"),
+    RecordField("source_images", "address", "bytes from an image of each source to the next, int64"),
+    RecordField("lane_sources", "address", "the number of the source of each channel in whole blocks, int64"),
+    RecordField("lane_offsets", "address", "the offset of each channel in whole blocks, int64"),
+    RecordField("out", "address", "the results"),
+    RecordField("out_image", "bytes", "from an image of the results to the next"),
+    RecordField("function", "address", "the function that gathers lanes from their addresses"),
 )
 
 # Operations over all channels of a pixel. A unit is a chunk of the pixels of one image.
@@ -574,6 +593,7 @@ RECORDS = {
     "POOL": POOL,
     "ELEMENTS": ELEMENTS,
     "MOVE": MOVE,
+    "GATHER": GATHER,
     "ACROSS": ACROSS,
     "RESAMPLE": RESAMPLE,
     "WINOGRAD": WINOGRAD,

@@ -123,7 +123,8 @@ class TapeValue:
 @dataclass(frozen=True, slots=True)
 class TapeCall:
     """A call of machine code for the plan's step that makes the value `step`: `units` calls of a unit, with
-    the fields of its record, numbers, places, arrays, or functions for their addresses; others are 0."""
+    the fields of its record, numbers, places, arrays, or functions for their addresses, and tuples of places
+    for the address of an array of theirs; others are 0."""
 
     step: str
     unit: UnitRecipe
@@ -216,8 +217,9 @@ class Tape:
     ) -> None:
         """Record `units` calls of a unit, each with `scratch` bytes of its thread's own memory."""
         for value in fields.values():
-            if isinstance(value, BufferPlace):
-                self._touch(value.buffer, len(self.calls))
+            for place in value if isinstance(value, tuple) else (value,):
+                if isinstance(place, BufferPlace):
+                    self._touch(place.buffer, len(self.calls))
         self.calls.append(TapeCall(self.current, unit, record, fields, units))
         self.scratch = max(self.scratch, -(-scratch // ALIGNMENT) * ALIGNMENT)
 
@@ -267,6 +269,8 @@ class Tape:
                 self._touch(buffer, len(self.calls) - 1)
 
     def _of_image(self, image: int, value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(self._of_image(image, place) for place in value)
         if isinstance(value, BufferPlace):
             return value + image * self._strides.get(value.buffer, 0)
         return value
@@ -293,6 +297,10 @@ class Tape:
         if images == self.images:
             self._strides[place.buffer] = image
         return replace(shaped, place=place, image=image)
+
+    def is_joined(self, name: str) -> bool:
+        """True if the value lies inside a concatenation, or others inside it."""
+        return name in self.inside_concats or self._is_root(name)
 
     def _is_root(self, name: str) -> bool:
         """True if other values lie inside this one."""

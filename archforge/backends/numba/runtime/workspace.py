@@ -145,6 +145,9 @@ class Workspace:
     def _resolved(self, value: Any) -> Any:
         if isinstance(value, BufferPlace):
             return self._arena.ctypes.data + self._offsets[value.buffer] + value.offset
+        if isinstance(value, tuple):
+            self._records.append(np.array([self._resolved(place) for place in value], np.int64))
+            return self._records[-1].ctypes.data
         if isinstance(value, np.ndarray):
             return value.ctypes.data
         return value if isinstance(value, int | float) else address(value)

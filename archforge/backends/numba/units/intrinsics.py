@@ -16,6 +16,7 @@ from archforge.backends.numba.runtime.records import (
     CHANNELS,
     CONV,
     ELEMENTS,
+    GATHER,
     GEOMETRY,
     MOVE,
     OUTER,
@@ -39,6 +40,7 @@ __all__ = [
     "across_record",
     "add_atomic",
     "bits_of",
+    "call_gather",
     "call_in",
     "call_out",
     "call_outer",
@@ -57,6 +59,7 @@ __all__ = [
     "exp2_of",
     "float_of",
     "floats",
+    "gather_record",
     "geometry_record",
     "integers",
     "load_atomic",
@@ -216,6 +219,12 @@ def call_transform(typing, function, source, place, out, stride, count):
 
 
 @intrinsic
+def call_gather(typing, function, lanes, out, count):
+    """Call a microkernel of `microkernels/lane_gather.py`."""
+    return _call(3)(typing)
+
+
+@intrinsic
 def call_turn(typing, function, dense, row, vectors, line, order):
     """Call a microkernel of `microkernels/turned_squares.py`."""
     return _call(5)(typing)
@@ -304,6 +313,7 @@ panel_record = record(PANEL)
 pool_record = record(POOL)
 elements_record = record(ELEMENTS)
 move_record = record(MOVE)
+gather_record = record(GATHER)
 winograd_record = record(WINOGRAD)
 resample_record = record(RESAMPLE)
 step_record = record(STEP)

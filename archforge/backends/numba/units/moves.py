@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from archforge.backends.numba.runtime.opcodes import BLANK, KEEP
 from archforge.backends.numba.units.float_runs import copy, fill
-from archforge.backends.numba.units.intrinsics import LANES, VECTOR, device, floats, integers, move_record
+from archforge.backends.numba.units.intrinsics import (
+    LANES,
+    VECTOR,
+    call_gather,
+    device,
+    floats,
+    gather_record,
+    integers,
+    move_record,
+)
 
-__all__ = ["flatten", "move"]
+__all__ = ["flatten", "gather", "move"]
 
 
 def move(row: int, unit: int, scratch: int) -> None:
@@ -66,6 +75,28 @@ def move_lane(r, source, out, first, count):
             floats(out + i * VECTOR, 1)[0] = floats(source + places[i], 1)[0]
         elif places[i] == BLANK:
             floats(out + i * VECTOR, 1)[0] = r.fill
+
+
+def gather(row: int, unit: int, scratch: int) -> None:
+    """Gather some pixels of one block of channels of one image's output."""
+    r = gather_record(row)
+    chunk, block, image = unit % r.chunks, unit // r.chunks % r.blocks, unit // r.chunks // r.blocks
+    first = chunk * r.chunk
+    count = min(r.chunk, r.pixels - first)
+    out = r.out + image * r.out_image + (block * r.pixels + first) * VECTOR
+    places, lanes = integers(scratch, LANES), block * LANES * 8
+    sources, offsets = integers(r.lane_sources + lanes, LANES), integers(r.lane_offsets + lanes, LANES)
+    for lane in range(LANES):
+        of_source = sources[lane] * 8
+        place = integers(r.sources + of_source, 1)[0] + image * integers(r.source_images + of_source, 1)[0]
+        places[lane] = place + offsets[lane] + first * VECTOR
+    if is_vector(places):
+        copy(places[0], out, count * LANES)
+    else:
+        call_gather(r.function, scratch, out, count)
+    for lane in range(r.channels - block * LANES, LANES):  # those beyond the last channel stay finite
+        for i in range(count):
+            floats(out + i * VECTOR + lane * 4, 1)[0] = 0.0
 
 
 def flatten(row: int, unit: int, scratch: int) -> None:
