@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from archforge import driver
 from archforge.analysis.network import Network
 from archforge.data.arrays import WEIGHTS, read_weights, weights_format
 from archforge.data.stored_arrays import LazyArrays
 from archforge.errors import DiagnosticError, fail
+from archforge.interchange.converted_weights import ConvertedWeights
 from archforge.interchange.counterparts import (
     Comparison,
     Computed,
@@ -22,6 +25,13 @@ from archforge.interchange.counterparts import (
     deviation,
 )
 from archforge.interchange.onnx.counterpart import OnnxCounterpart
+from archforge.interchange.source_outputs import (
+    SourceOutput,
+    SourceRun,
+    holds_network,
+    outputs_of_file,
+    outputs_of_library,
+)
 from archforge.interchange.torch.counterpart import TorchCounterpart
 from archforge.interchange.torch.libraries import LIBRARIES, library_module, made_module
 from archforge.ir import TypedGraph
@@ -29,10 +39,12 @@ from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 from archforge.plan import named_values
 from archforge.spec.expand.expand import InputShape
+from archforge.spec.resolve.spec import Spec
+from archforge.weights.given import without_prefix
 from archforge.weights.golden import TOLERANCE, Deviation
 from archforge.weights.rule_made import rule_input, rule_weights
 
-__all__ = ["NetworkCounterpart", "compare", "counterpart"]
+__all__ = ["NetworkCounterpart", "Verification", "compare", "counterpart", "verified"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,3 +157,93 @@ def _outputs(here: Mapping[str, Array], there: Sequence[Array]) -> tuple[Deviati
         min((deviation(name, found, wanted) for name, found in here.items()), key=lambda d: d.distance)
         for wanted in there
     )
+
+
+# Converted weights -----------------------------------------------------------------------------------------
+
+
+class Verification(NamedTuple):
+    """Outputs with converted weights beside those of the network that the file's weights belong to.
+
+    by: what computed the others. worst: the largest difference over the largest value of an output. softmax:
+    the others are behind one that the network lacks, which its own got for the comparison. moved: the largest
+    change of an output on another input, over its largest value; where it is small, as with fresh weights of
+    a deep network, equal outputs prove little.
+    """
+
+    by: str
+    worst: float
+    tolerance: float
+    softmax: bool
+    moved: float
+
+    @property
+    def ok(self) -> bool:
+        """True if all outputs are equal but for rounding."""
+        return self.worst <= self.tolerance
+
+
+def verified(made: ConvertedWeights, path: str | Path, spec: Spec, prefix: str = "") -> Verification:
+    """The outputs of a network with weights that were converted, beside those of the network that the weights
+    of the file belong to. spec, prefix: as for the conversion. Raises E0001 where nothing here runs that."""
+    given = without_prefix(read_weights(path), prefix)
+    graph = made.network.graph
+    inputs = [rule_input((1, *type_.shape), name) for name, type_ in graph.inputs.items()]
+    there = _source_run(made, Path(path), given, spec, inputs)
+    executable = driver.compile(made.network, backend="numpy", dtype="float64", weights=made.arrays)
+    here, other = (
+        executable.run(dict(zip(graph.inputs, given, strict=True))).outputs
+        for given in (inputs, [-x for x in inputs])
+    )
+    moved = max(_off(other[name], value) for name, value in here.items())
+    worst, softmax = 0.0, False
+    for output in there.outputs:
+        off, by_softmax = min(_apart(value, output) for value in here.values())
+        worst, softmax = max(worst, off), softmax or by_softmax
+    return Verification(there.by, worst, there.tolerance, softmax, moved)
+
+
+def _source_run(
+    made: ConvertedWeights, path: Path, given: LazyArrays, spec: Spec, inputs: Sequence[Array]
+) -> SourceRun:
+    if holds_network(path):
+        return outputs_of_file(path, inputs)
+    found = None
+    ways = {m.how for m in made.matching.parameters.values()}
+    if ways == {"name"}:
+        names = {name: m.source for name, m in made.matching.parameters.items()}
+        found = outputs_of_library(made.network, given, names, inputs)
+    else:  # of another library that the spec has a profile of
+        expansion = made.network.expansion
+        prefix = _scope_of_all(given)
+        names = {name.removeprefix(prefix): name for name in given}
+        own = {name: given[source] for name, source in names.items()}
+        with suppress(DiagnosticError):
+            source = driver.fitting_profile(spec, own, expansion.settings, expansion.input_shape)
+            found = outputs_of_library(source, given, names, inputs)
+    if found is None:
+        message = f"nothing here runs the network that {path} belongs to"
+        help = "a file of ONNX or Keras with its network, or weights of a network of torchvision or timm"
+        fail("E0001", f"{message}, for `--verify`", help=help)
+    return found
+
+
+def _scope_of_all(names: Collection[str]) -> str:
+    """The scope that all names are in, such as `state_dict.module.`; empty if there is none."""
+    pairs = zip(min(names).split("."), max(names).split("."), strict=False)
+    return "".join(f"{part}." for part, other in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def _apart(value: Array, wanted: SourceOutput) -> tuple[float, bool]:
+    """The largest difference over the largest value, and whether it is that behind a softmax."""
+    ways = [(_off(value, wanted.value), False)]
+    if wanted.softmax is not None and value.shape == wanted.value.shape:
+        ways.append((_off(wanted.softmax.op.reference({}, value), wanted.value), True))
+    return min(ways)
+
+
+def _off(value: Array, wanted: Array) -> float:
+    if value.shape != wanted.shape:
+        return float("inf")
+    off = float(np.abs(value - wanted).max()) / (float(np.abs(wanted).max()) or 1.0)
+    return off if off == off else float("inf")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,7 @@ import typer
 
 from archforge import driver
 from archforge.atomic_files import written_beside
+from archforge.cli.exit_codes import CHECK_FAILED
 from archforge.cli.options import (
     WEIGHTS_FILES,
     JsonOption,
@@ -23,8 +25,9 @@ from archforge.cli.options import (
     output_file,
     settings,
 )
-from archforge.cli.output import counted, print_json, table
+from archforge.cli.output import counted, mark, print_json, table
 from archforge.cli.progress import Progress
+from archforge.comparison import Verification, verified
 from archforge.data.arrays import read_texts, write_arrays
 from archforge.interchange.converted_weights import Choices, ConvertedWeights, mapping_of, read_mapping
 from archforge.ir import by_x
@@ -33,6 +36,7 @@ from archforge.paths import is_there
 __all__ = ["convert"]
 
 ENDINGS = (".safetensors", ".npz")
+STILL = 1e-3  # by which outputs change with the input, where they tell little of the weights
 
 
 def convert(
@@ -78,6 +82,14 @@ def convert(
             help="Where layers of equal shapes are in branches side by side, take the order of the network.",
         ),
     ] = False,
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify",
+            help="Run the network that the file's weights belong to as well, and write nothing unless both "
+            "give the same: that of the file, or of torchvision or timm, where these are installed.",
+        ),
+    ] = False,
     prefix: WeightsPrefixOption = "",
     shape: SizeOption = None,
     set: SetOption = None,
@@ -92,8 +104,9 @@ def convert(
     target = output_file(output, "weights", ENDINGS)
     given = read_mapping(Path(mapping)) if mapping and is_there(mapping) else {}
     with Progress(f"converting {file}") as progress:
+        spec = driver.open_spec(to)
         made = driver.convert_weights(
-            driver.open_spec(to),
+            spec,
             file,
             profile,
             settings=settings(set),
@@ -103,17 +116,41 @@ def convert(
         )
         with progress.paused():
             heed(made.network.warnings, warnings)
-        with ExitStack() as files:
-            if mapping:
-                files.enter_context(written_beside(Path(mapping))).write(mapping_of(made, file))
-            write_arrays(target, made.arrays, read_texts(file))
+        found = None
+        if verify:
+            progress.show("comparing outputs")
+            found = verified(made, file, spec, prefix)
+        is_written = found is None or found.ok
+        if is_written:
+            _write(made, file, target, mapping)
     if as_json:
-        print_json(_as_json(made, file, target))
-        return
-    _print(made)
-    print(f"wrote {target.as_posix()}")
-    if mapping:
-        print(f"wrote {mapping}")
+        print_json(_as_json(made, file, target, found))
+    else:
+        _print(made)
+        if found is not None:
+            print(_told(found))
+        if is_written:
+            print(*(f"wrote {path}" for path in (target.as_posix(), mapping) if path), sep="\n")
+    if not is_written:
+        raise typer.Exit(CHECK_FAILED)
+
+
+def _write(made: ConvertedWeights, file: str, target: Path, mapping: str | None) -> None:
+    with ExitStack() as files:
+        if mapping:
+            files.enter_context(written_beside(Path(mapping))).write(mapping_of(made, file))
+        write_arrays(target, made.arrays, read_texts(file))
+
+
+def _told(found: Verification) -> str:
+    """A line that says how far the outputs are apart."""
+    behind = " behind a softmax" if found.softmax else ""
+    off = f"outputs{behind} and those of {found.by}: {found.worst:.1e} of the largest value apart"
+    if not found.ok:
+        return f"{mark('mismatch')} {off}; nothing is written"
+    if found.moved < STILL:
+        off += f"; little is proved, as another input changes them by {found.moved:.1e}"
+    return f"{mark('ok')} {off}"
 
 
 def _print(made: ConvertedWeights) -> None:
@@ -135,7 +172,9 @@ def _how(how: str, flattened: tuple[int, ...] | None) -> str:
     return how if flattened is None else f"{how}; columns from {by_x((*flattened[1:], flattened[0]))}"
 
 
-def _as_json(made: ConvertedWeights, file: str, target: Path) -> dict[str, object]:
+def _as_json(
+    made: ConvertedWeights, file: str, target: Path, found: Verification | None
+) -> dict[str, object]:
     return {
         "name": made.network.name,
         "profile": made.network.profile,
@@ -148,5 +187,11 @@ def _as_json(made: ConvertedWeights, file: str, target: Path) -> dict[str, objec
         ],
         "left": dict(made.matching.left),
         "warnings": [w.to_json() for w in made.network.warnings],
-        "ok": True,
+        **({"verification": _plain(found)} if found else {}),
+        "ok": found is None or found.ok,
     }
+
+
+def _plain(found: Verification) -> dict[str, object]:
+    worst = found.worst if math.isfinite(found.worst) else None
+    return {**found._asdict(), "worst": worst}

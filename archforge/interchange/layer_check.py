@@ -11,7 +11,7 @@ from archforge.lifetimes import lifetimes
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 
-__all__ = ["TOLERANCE", "LayerCheck", "RunSource", "checked_layers"]
+__all__ = ["TOLERANCE", "LayerCheck", "RunSource", "as_in_file", "checked_layers"]
 
 # Float32 in another order of sums stays below a fifth of this in every file met; a kernel times 1.001 does
 # not.
@@ -50,7 +50,7 @@ def checked_layers(imported: Imported, run: RunSource) -> LayerCheck:
         for name, type_ in typed.inputs.items()
     }
     inputs = {
-        imported.origins[name].name: _as_in_file(x, imported.origins[name]) for name, x in images.items()
+        imported.origins[name].name: as_in_file(x, imported.origins[name]) for name, x in images.items()
     }
     values: dict[str, Array] = {name: x.astype(np.float64) for name, x in images.items()}
     wanted = [imported.origins[n.name].name for n in typed.nodes if n.name in imported.origins]
@@ -66,7 +66,7 @@ def checked_layers(imported: Imported, run: RunSource) -> LayerCheck:
         given = None if origin is None else theirs.take(origin.name)
         if origin is None or given is None:
             continue
-        deviation = _deviation(_as_in_file(y, origin), given)
+        deviation = _deviation(as_in_file(y, origin), given)
         layers, worst = layers + 1, max(worst, deviation)
         if not deviation <= run.tolerance:
             return LayerCheck(layers, worst, (origin.name, deviation))
@@ -99,7 +99,7 @@ class _InOrder:
         return self._ahead.pop(name)
 
 
-def _as_in_file(array: Array, origin: Origin) -> Array:
+def as_in_file(array: Array, origin: Origin) -> Array:
     """A value of ours with the axes that the file has."""
     axes = [axis for axis in origin.axes if axis is not None]
     rest = [axis for axis in range(array.ndim) if axis not in axes]

@@ -64,6 +64,8 @@ def matching(
     decls = typed.params()
     found, wrong = _chosen(decls, given, chosen or {})
     left = _left(given, {m.source for m in found.values()}, leave)
+    if all(decl.shape for decl in decls.values()):
+        left |= {n: "no weights" for n, a in given.items() if n not in decls and _is_setting(a)}
     free = {name: value for name, value in given.items() if name not in left}
     prefix = _prefix(decls, free)
     left |= {n: f"not behind {prefix}" for n in free if not n.startswith(prefix)}
@@ -120,6 +122,11 @@ def _left(given: Mapping[str, Any], taken: Collection[str], leave: Collection[st
     if wrong:
         raise DiagnosticError(tuple(wrong))
     return left
+
+
+def _is_setting(array: Any) -> bool:
+    """True for a single number, and for a list of int64: in files of ONNX bounds, rates, shapes and axes."""
+    return not array.ndim or (array.ndim == 1 and array.dtype == np.int64)
 
 
 def _prefix(decls: Mapping[str, ParamDecl], free: Mapping[str, Any]) -> str:

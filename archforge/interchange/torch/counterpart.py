@@ -40,7 +40,7 @@ class TorchCounterpart:
         weights: Mapping[str, Array],
         names: Mapping[str, str],
         inputs: Sequence[Array],
-    ) -> Computed | None:
+    ) -> Computed:
         """Outputs, and the values of all parts. One that does nothing, and a norm that holds its activation
         and has another name here, need not be in the network."""
         torch = library("torch")

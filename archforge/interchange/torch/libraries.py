@@ -30,8 +30,9 @@ def library(name: str) -> Any:
         fail("E0701", "torchvision and torch are of different builds", help=help)
 
 
-def library_module(model: str) -> Any:
-    """The network `torchvision.NAME` or `timm.NAME`, with fresh weights. Raises E0001 and E0701."""
+def library_module(model: str, classes: int | None = None) -> Any:
+    """The network `torchvision.NAME` or `timm.NAME`, with fresh weights, and so many classes or as the
+    library has them. Raises E0001 and E0701."""
     maker, _, name = model.partition(".")
     if maker not in LIBRARIES:
         fail("E0001", f"{model}: a network is torchvision.NAME or timm.NAME")
@@ -45,7 +46,7 @@ def library_module(model: str) -> Any:
         alike = [other for other in known if other[:3] == name[:3]]
         fail("E0001", message, help=did_you_mean(name, alike or known))
     with warnings.catch_warnings(action="ignore"):  # of initial values, which nobody reads
-        return make(name)
+        return make(name) if classes is None else make(name, num_classes=classes)
 
 
 def made_module(place: str) -> Any:
