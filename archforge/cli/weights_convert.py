@@ -35,7 +35,7 @@ from archforge.paths import is_there
 
 __all__ = ["convert"]
 
-ENDINGS = (".safetensors", ".npz")
+ENDINGS = (".safetensors", ".npz", ".pth", ".pt")
 STILL = 1e-3  # by which outputs change with the input, where they tell little of the weights
 
 
@@ -49,7 +49,9 @@ def convert(
     ],
     output: Annotated[
         str,
-        typer.Option("--output", "-o", metavar="FILE", help="The .safetensors or .npz file to write."),
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="The .safetensors, .npz or, for torch, .pth file to write."
+        ),
     ],
     profile: Annotated[
         str | None,

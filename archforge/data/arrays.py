@@ -19,6 +19,7 @@ from archforge.data.frameworks.keras import read_hdf5, read_keras
 from archforge.data.frameworks.onnx import read_onnx
 from archforge.data.frameworks.tfjs import read_tfjs
 from archforge.data.frameworks.torch import read_torch
+from archforge.data.frameworks.torch_writing import write_torch
 from archforge.data.npy import read_npy, read_npz
 from archforge.data.opened_files import endings, opened, refuse_name
 from archforge.data.safetensors import read_metadata, read_safetensors, write_safetensors
@@ -129,12 +130,14 @@ def read_inputs(path: str | Path, names: Sequence[str]) -> dict[str, StoredArray
 def write_arrays(
     path: str | Path, arrays: LazyArrays, texts: Mapping[str, str] = MappingProxyType({})
 ) -> None:
-    """Write arrays by name as .safetensors or .npz, the same bytes each time; one in a file is read when it
-    is written. texts: what the file says of itself, which .npz has no place for. Raises E0705."""
+    """Write arrays by name as .safetensors, .npz or torch's .pth, the same bytes each time; one in a file is
+    read when it is written. texts: what the file says of itself, which .safetensors has a place for. Raises
+    E0705."""
     path = Path(path)
     writers: dict[str, Callable[[BinaryIO, LazyArrays], None]] = {
         ".safetensors": partial(write_safetensors, texts=texts),
         ".npz": _write_npz,
+        **dict.fromkeys((".pth", ".pt"), write_torch),
     }
     writer = writers.get(path.suffix)
     if writer is None:

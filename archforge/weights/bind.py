@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from archforge.data.frameworks import COUNTER
 from archforge.data.stored_arrays import LazyArrays, StoredArray, widened
 from archforge.errors import Diagnostic, DiagnosticError, closest, fail
 from archforge.ir import ParamDecl, shape_text
@@ -23,9 +24,6 @@ from archforge.weights.given import (
 __all__ = ["COUNTER", "as_array", "bind", "first_listed", "in_dtype", "shape_of"]
 
 LISTED = 8  # of one kind of mistake; a wrong network would otherwise print hundreds
-
-# torch counts the batches that its norms have seen; no output depends on it.
-COUNTER = ".num_batches_tracked"
 
 
 def bind(
