@@ -10,11 +10,13 @@ from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from archforge.class_vars import read_once
 from archforge.errors import InternalError
 
 __all__ = ["Part", "all_parts", "bare_setting", "changed_fields", "kind_of", "part_named", "stored_fields"]
 
 
+@read_once
 class Part(BaseModel):
     """A part that a spec names by `word`, with its settings as fields. Classes that set `package` are kinds:
     the modules of that package hold one part each, and are found by being there.

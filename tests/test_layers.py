@@ -35,7 +35,7 @@ LAYERS = (
     ("atomic_files", "draws", "hardware", "ir", "json_text", "lifetimes", "meanings", "resources"),
     ("paths", "python_values"),
     ("errors",),
-    ("codes",),
+    ("class_vars", "codes"),
 )
 DEPTH = {part: depth for depth, layer in enumerate(LAYERS) for part in layer}
 

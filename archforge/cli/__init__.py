@@ -37,6 +37,8 @@ def main() -> None:
     """Run the command and exit."""
     # Next to nothing that a command makes is a cycle: looking for them costs a third of its time.
     gc.disable()
+    # pydantic would look for plugins in all that is installed, and have them see every model.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     # Python would print a traceback for one more Ctrl-C while it ends.
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_DFL)
     received: list[int] = []

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from archforge.class_vars import read_once
 from archforge.ops.base import INPUTS, OUTPUT, Array, Backward, Example, Gradients, Op, Real
 from archforge.ops.erf import erf
 from archforge.ops.lazy_numpy import np
@@ -31,6 +32,7 @@ __all__ = [
 CLAMPS = {"relu": (0.0, math.inf), "relu6": (0.0, 6.0)}
 
 
+@read_once
 class Activation(Op):
     """A function of each element alone, without attributes or parameters.
 

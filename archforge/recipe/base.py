@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
+from archforge.class_vars import read_once
 from archforge.datasets.base import Targets
 from archforge.ir import Array, TensorType
 from archforge.parts import Part
@@ -70,6 +71,7 @@ class Classes(NamedTuple):
 Reads = Literal["any", "values", "scores", "probabilities", "log_probabilities"]
 
 
+@read_once
 class Loss(Part):
     """A number that says how far predictions are from their targets, the less the better. It has no state.
 
@@ -120,6 +122,7 @@ class Loss(Part):
         return prediction
 
 
+@read_once
 class Optimizer(Part):
     """A rule that moves parameters along their gradients. It works element by element: each array has a
     state of its own, arrays of the same shape by name.
@@ -205,6 +208,7 @@ class Schedule(Part):
         raise NotImplementedError
 
 
+@read_once
 class Initialiser(Part):
     """A distribution that fresh parameters are drawn from.
 

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from archforge.class_vars import read_once
 from archforge.datasets.base import Targets
 from archforge.errors import fail
 from archforge.ir import Array, ShapeError, TensorType
@@ -66,6 +67,7 @@ class ReducedLoss(Loss):
         return LossValue(float(losses.sum(dtype=np.float64)) / divisor, gradient)
 
 
+@read_once
 class ElementLoss(ReducedLoss):
     """A loss of each number of a prediction by itself, against a number of the target."""
 
