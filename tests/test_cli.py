@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import pytest
 import archforge
 from archforge.analysis.network import KERAS_NOTE
 from archforge.backends import available, names
+from archforge.cli.app import COMMANDS, GROUPS
 from archforge.resources import zoo_folder
 from archforge.weights.rule_made import rule_input, rule_weights
 from tests.conftest import TINY, Run
@@ -437,9 +440,19 @@ def test_the_help_lists_the_backends_that_are_there(
     assert ", ".join(names()) in " ".join(out.replace("│", " ").split())
 
 
-@pytest.mark.parametrize("command", ["check", "run", "export", "train", "schema"])
-def test_the_help_shows_no_value_behind_a_flag(command: str, run: Run) -> None:
-    assert "bool" not in run(command, "--help")[1]
+@pytest.mark.parametrize("command", ["", *COMMANDS, *GROUPS])
+def test_the_help_of_80_columns_has_all_words_and_no_types_of_python(
+    command: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = run(*command.split(), "--help")
+    assert code == 0
+    assert not re.search(r"<\w|\bstr\b|\bbool\b|\{[A-Z]|…", out)
+    # A line of text ends where the next word would not fit.
+    above, *_ = out.split("╭")
+    for text, after in pairwise(above.splitlines()):
+        if text.strip() and after.strip():
+            assert len(text.rstrip()) + len(after.split()[0]) > 76
 
 
 def test_json_also_tells_of_a_wrong_command(run: Run) -> None:
@@ -662,6 +675,7 @@ def test_a_full_disk_is_said() -> None:
 
 TERMINAL = """
 import os, pty, sys
+from itertools import pairwise
 from pathlib import Path
 pid, terminal = pty.fork()
 if not pid:
@@ -738,6 +752,7 @@ def test_check_loads_neither_numpy_nor_jinja2_nor_rich() -> None:
     program = """
 import sys
 from archforge.backends import available, names
+from archforge.cli.app import COMMANDS, GROUPS
 from archforge.cli import main
 sys.argv = ["archforge", "check", "resnet_50"]
 try:
@@ -748,3 +763,15 @@ print(sorted({"numpy", "jinja2", "rich"} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_plugins_of_pydantic_that_are_installed_are_not_looked_for(tmp_path: Path) -> None:
+    installed = tmp_path / "loud-1.0.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: loud\nVersion: 1.0\n")
+    (installed / "entry_points.txt").write_text("[pydantic]\nloud = loud:plugin\n")
+    (tmp_path / "loud.py").write_text("raise RuntimeError('loaded')")
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    program = [sys.executable, "-m", "archforge", "check", "lenet_5"]
+    done = subprocess.run(program, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

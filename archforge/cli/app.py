@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from archforge import __version__
 from archforge.cli.exit_codes import USER_ERROR
@@ -51,12 +51,13 @@ class Command(TyperCommand):
     """
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """The parameters, of which flags take no value: typer would print `<bool>` behind each."""
-        found = super().get_params(ctx)
-        for parameter in found:
-            if getattr(parameter, "is_flag", False) and parameter.metavar is None:
-                parameter.metavar = ""
-        return found
+        return [_without_types(parameter) for parameter in super().get_params(ctx)]
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        # In a column of their own, the names that turn off what others turn on would leave the help no room.
+        for option in self.params:
+            option.opts, option.secondary_opts = [*option.opts, *option.secondary_opts], []
+        super().format_help(ctx, formatter)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         try:
@@ -90,6 +91,32 @@ class Command(TyperCommand):
         raise typer.Exit(USER_ERROR)
 
 
+class CommandGroup(TyperGroup):
+    """The commands of which one is to be named."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return [_without_types(parameter) for parameter in super().get_params(ctx)]
+
+
+def _without_types(parameter: Any) -> Any:
+    """A parameter whose help says what it takes in a spec's words, SPEC or N: typer would print the types of
+    Python beside them, `<list[str]>`, and `<bool>` behind what takes no value."""
+    if parameter.param_type_name == "argument":
+        name = parameter.metavar if parameter.required else f"[{parameter.metavar}]"
+        pieces = [name if parameter.nargs == 1 else f"{name}..."]
+        parameter.display_type_rich, parameter.get_usage_pieces = lambda ctx: None, lambda ctx: pieces
+    elif parameter.is_flag:
+        parameter.metavar = parameter.metavar or ""
+    elif parameter.metavar is None and hasattr(parameter, "display_type"):
+        parameter.metavar = parameter.display_type(None).strip("<>")
+    return parameter
+
+
+def _paragraphs(text: str) -> str:
+    """A docstring whose paragraphs are one line each: where they end, typer would keep the ends of lines."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
+
+
 def _explain(error: Any, parameters: Collection[str | None]) -> None:
     """Have a mistake in the options of a command that takes a recipe say what they are called here."""
     if "loss" not in parameters:
@@ -117,6 +144,7 @@ def _not_loaded(error: ImportError | OSError) -> Diagnostic:
 def app_for(arguments: Sequence[str]) -> typer.Typer:
     """The application that runs these arguments: with the one command that they name, else with all."""
     app = typer.Typer(
+        cls=CommandGroup,
         help="Compile specs of convolutional networks: counts you can trust, checked against published "
         "tables, and a network that runs.",
         no_args_is_help=True,
@@ -130,11 +158,12 @@ def app_for(arguments: Sequence[str]) -> typer.Typer:
     for command in named or COMMANDS:
         group, _, word = command.rpartition(" ")
         if group not in groups:
-            groups[group] = typer.Typer(no_args_is_help=True)
+            groups[group] = typer.Typer(cls=CommandGroup, no_args_is_help=True)
             groups[group].callback()(_nothing)  # without which a group of one command would be that command
             app.add_typer(groups[group], name=group, help=GROUPS[group])
         module, _, function = COMMANDS[command].partition(".")
-        groups[group].command(word, cls=Command)(getattr(import_module(f"archforge.cli.{module}"), function))
+        called = getattr(import_module(f"archforge.cli.{module}"), function)
+        groups[group].command(word, cls=Command, help=_paragraphs(called.__doc__ or ""))(called)
     return app
 
 
