@@ -25,7 +25,11 @@ __all__ = ["import_file"]
 def import_file(
     file: Annotated[
         str,
-        typer.Argument(metavar="FILE", help="A file of ONNX, or of Caffe: a .prototxt, or a .caffemodel."),
+        typer.Argument(
+            metavar="FILE",
+            help="A file of ONNX; of Keras: .keras, .h5, or the model.json of TensorFlow.js; of Caffe: a "
+            ".prototxt, or a .caffemodel.",
+        ),
     ],
     weights_file: Annotated[
         str | None,

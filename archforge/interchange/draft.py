@@ -41,6 +41,7 @@ class GraphDraft:
         self._owners: dict[tuple[object, ...], str] = {}
         self._params_of: dict[str, str] = {}
         self._taken: set[str] = set()
+        self._numbers: dict[str, int] = {}  # the last one behind a name that is asked for again
 
     def input_shapes(
         self, declared: Mapping[str, tuple[Extent, ...] | None], given: Mapping[str, tuple[int, ...]]
@@ -178,10 +179,11 @@ class GraphDraft:
         return Imported(self.file, typed, self.arrays, self.origins, nodes_in_file, tuple(notes), has_weights)
 
     def _new_name(self, hint: str) -> str:
-        name, number = hint, 1
+        name, number = hint, self._numbers.get(hint, 1)
         while name in self._taken:
             number += 1
             name = f"{hint}_{number}"
+        self._numbers[hint] = number
         self._taken.add(name)
         return name
 

@@ -71,9 +71,24 @@ def _never(head: bytes) -> bool:
     return False
 
 
+def _keras(path: Path, weights: Path | None) -> OpenedFile:
+    from archforge.interchange.keras.opened import open_keras
+    from archforge.interchange.keras.reading import read_model
+    from archforge.interchange.keras.running import KerasRun
+
+    source = open_keras(path)
+    return OpenedFile({path.name: source.sha256}, partial(read_model, source), KerasRun(source))
+
+
+def _is_keras(head: bytes) -> bool:
+    is_archive = head.startswith(b"PK") and b"metadata.json" in head[:200]
+    return is_archive or head.startswith(b"\x89HDF\r\n\x1a\n")
+
+
 FORMATS = (
     NetworkFormat("ONNX", (".onnx",), _is_onnx, _onnx),
     NetworkFormat("Caffe", (".prototxt", ".caffemodel"), _never, _caffe, has_own_weights=False),
+    NetworkFormat("Keras", (".keras", ".h5", ".hdf5", ".json"), _is_keras, _keras),
 )
 
 

@@ -5,7 +5,7 @@ has, `weight_names`. Keras 3 numbers them instead: `layers/conv2d_1/vars/0` is t
 layer of that class, in the order of the model's description, which a `.keras` archive holds beside them.
 Source: keras/src/legacy/saving/legacy_h5_format.py, keras/src/saving/saving_lib.py.
 
-Links and arrays that lie elsewhere are not followed, and Python in a model's description is not looked at.
+Links and arrays that lie elsewhere are not followed, and Python in a model's description is not run.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from functools import partial
 from importlib import import_module
 from itertools import count, takewhile
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
-from archforge.data.frameworks.keras_layers import named_as_here
+from archforge.data.frameworks.keras_layers import Layer, named_as_here
 from archforge.data.opened_files import DEFLATED
 from archforge.data.stored_arrays import FileVersion, StoredArray
 from archforge.data.zip_members import stored_at
@@ -32,9 +32,9 @@ from archforge.json_text import unique
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 
-__all__ = ["read_hdf5", "read_keras"]
+__all__ = ["DEEPEST", "KerasContent", "hdf5_content", "keras_content", "layers_in", "read_hdf5", "read_keras"]
 
-WEIGHTS, DESCRIPTION = "model.weights.h5", "config.json"
+WEIGHTS, DESCRIPTION, METADATA = "model.weights.h5", "config.json", "metadata.json"
 LONGEST_DESCRIPTION = 1 << 26  # bytes
 DEEPEST = 32  # models in models
 FILTERS = {"gzip", "shuffle", "fletcher32", None}
@@ -47,6 +47,8 @@ _NUMBERED = {
     **dict.fromkeys(("LSTM", "GRU", "SimpleRNN"), ("kernel", "recurrent_kernel", "bias")),
     **dict.fromkeys(("LayerNormalization", "GroupNormalization"), ("gamma", "beta")),
     "Embedding": ("embeddings",),
+    "LayerScale": ("gamma",),
+    "Normalization": ("mean", "variance", "count"),
     "PReLU": ("alpha",),
 }
 _KERNEL = ("kernel", "bias")
@@ -54,11 +56,40 @@ _FLAGS = {"gamma": "scale", "beta": "center"}  # the settings of a norm that lea
 _CELLS = ("LSTM", "GRU", "SimpleRNN")
 
 
+class KerasContent(NamedTuple):
+    """A file of Keras. model: its description, None where it holds weights alone. version: of Keras, as the
+    file has it. layers: the arrays of each by the names that Keras gives them; a layer in a model is called
+    by both, joined by a dot, where the file does."""
+
+    model: Any
+    version: str
+    layers: dict[str, Layer]
+
+
 def read_hdf5(file: BinaryIO, path: Path, what: str) -> dict[str, StoredArray]:
     """The arrays of a file of Keras before version 3, by layer, in the layouts of archforge.
 
     Raises ValueError, what h5py raises, and E0601 where that is not installed.
     """
+    content = hdf5_content(file, path, what)
+    return named_as_here(content.layers, dict(_classes(content.model)))
+
+
+def read_keras(file: BinaryIO, path: Path, what: str) -> dict[str, StoredArray]:
+    """The arrays of a `.keras` archive by layer, in the layouts of archforge. Raises what `read_hdf5`
+    does."""
+    content = keras_content(file, path, what)
+    kinds = dict(_classes(content.model))
+    layers: dict[str, Layer] = {}
+    for name, layer in content.layers.items():
+        own = name.rpartition(".")[2]
+        if layers.setdefault(own, layer) is not layer:
+            raise ValueError(f"two of its layers are called `{own}`")
+    return named_as_here(layers, kinds)
+
+
+def hdf5_content(file: BinaryIO, path: Path, what: str) -> KerasContent:
+    """A file of Keras before version 3, its arrays not yet read. Raises as `read_hdf5`."""
     version = FileVersion.of(file, path, what)
     with _hdf5(file) as opened:
         group = _member(opened, "model_weights") if "model_weights" in opened else opened
@@ -79,27 +110,26 @@ def read_hdf5(file: BinaryIO, path: Path, what: str) -> dict[str, StoredArray]:
                 if layers.setdefault(scope, {}).setdefault(part, array) is not array:
                     raise ValueError(f"`{name}` is there twice")
         config = opened.attrs.get("model_config")
-        kinds = {} if config is None else dict(_classes(config))
-    return named_as_here(layers, kinds)
+        by = _texts(opened, "keras_version") or _texts(group, "keras_version")
+    return KerasContent(None if config is None else _described(config), "".join(by), dict(layers))
 
 
-def read_keras(file: BinaryIO, path: Path, what: str) -> dict[str, StoredArray]:
-    """The arrays of a `.keras` archive by layer, in the layouts of archforge. Raises what `read_hdf5`
-    does."""
+def keras_content(file: BinaryIO, path: Path, what: str) -> KerasContent:
+    """A `.keras` archive, its arrays not yet read. Raises as `read_hdf5`."""
     version = FileVersion.of(file, path, what)
     with zipfile.ZipFile(file) as archive:
         members = {m.filename: m for m in archive.infolist()}
         if not {WEIGHTS, DESCRIPTION} <= members.keys():
             raise ValueError(f"it has no {WEIGHTS} or no {DESCRIPTION}")
         member = members[WEIGHTS]
-        if members[DESCRIPTION].file_size > LONGEST_DESCRIPTION:
-            raise ValueError(f"{DESCRIPTION} has more than {LONGEST_DESCRIPTION:,} bytes")
-        model = json.loads(archive.read(DESCRIPTION), object_pairs_hook=unique)
+        model, about = (
+            _text_member(archive, members[name]) if name in members else None
+            for name in (DESCRIPTION, METADATA)
+        )
     begin, size = stored_at(file, member, WEIGHTS, version.size, "Keras"), member.file_size
-    layers: dict[str, dict[str, StoredArray]] = {}
-    kinds: dict[str, str] = {}
+    layers: dict[str, Layer] = {}
     with _hdf5(_FilePart(file, begin, size)) as opened:
-        for place, name, kind, settings in _numbered(model, "", 0):
+        for place, name, kind, settings in _numbered(model, "", "", 0):
             group = _member(opened, f"{place}/vars") if f"{place}/vars" in opened else {}
             parts = [p for p in _NUMBERED.get(kind, _KERNEL) if settings.get(_FLAGS.get(p, ""), True)]
             if len(group) > len(parts):
@@ -111,32 +141,43 @@ def read_keras(file: BinaryIO, path: Path, what: str) -> dict[str, StoredArray]:
             }
             if found and layers.setdefault(name, found) is not found:
                 raise ValueError(f"two of its layers are called `{name}`")
-            kinds[name] = kind
-    return named_as_here(layers, kinds)
+    by = about.get("keras_version") if isinstance(about, dict) else None
+    return KerasContent(model, str(by or ""), layers)
+
+
+def _text_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Any:
+    if member.file_size > LONGEST_DESCRIPTION:
+        raise ValueError(f"{member.filename} has more than {LONGEST_DESCRIPTION:,} bytes")
+    return json.loads(archive.read(member), object_pairs_hook=unique)
 
 
 # Descriptions ----------------------------------------------------------------------------------------------
 
 
-def _numbered(model: Any, place: str, depth: int) -> Iterator[tuple[str, str, str, Mapping[str, Any]]]:
-    """The place, name, class and settings of each layer of a model in Keras 3, of the models in it too."""
+def _numbered(
+    model: Any, place: str, scope: str, depth: int
+) -> Iterator[tuple[str, str, str, Mapping[str, Any]]]:
+    """The place, name, class and settings of each layer of a model in Keras 3, of the models in it too, whose
+    names come before theirs."""
     if depth > DEEPEST:
         raise ValueError(f"its models are more than {DEEPEST} deep")
     counts: Counter[str] = Counter()
-    for layer in _layers(model):
+    for layer in layers_in(model):
         kind, settings = str(layer.get("class_name")), layer.get("config")
         word = _snake(kind)
         number = f"_{counts[word]}" if counts[word] else ""
         counts[word] += 1
         inside = f"{place}/layers/{word}{number}".lstrip("/")
-        if _layers(layer):
-            yield from _numbered(layer, inside, depth + 1)
-        elif isinstance(settings, dict):
-            _refuse_channels_first(settings)
-            yield f"{inside}/cell" if kind in _CELLS else inside, str(settings.get("name")), kind, settings
+        if isinstance(settings, dict):
+            name = f"{scope}{settings.get('name')}"
+            if layers_in(layer):
+                yield from _numbered(layer, inside, f"{name}.", depth + 1)
+            else:
+                yield f"{inside}/cell" if kind in _CELLS else inside, name, kind, settings
 
 
-def _layers(model: Any) -> list[dict[str, Any]]:
+def layers_in(model: Any) -> list[dict[str, Any]]:
+    """The descriptions of a model's layers; none of what is no model."""
     config = model.get("config") if isinstance(model, dict) else None
     layers = config.get("layers") if isinstance(config, dict) else config
     return [layer for layer in layers if isinstance(layer, dict)] if isinstance(layers, list) else []
@@ -148,13 +189,17 @@ def _snake(kind: str) -> str:
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
 
 
-def _classes(config: Any) -> Iterator[tuple[str, str]]:
-    """Name and class of each layer of a model's description."""
+def _described(config: Any) -> Any:
     if not isinstance(config, str | bytes) or len(config) > LONGEST_DESCRIPTION:
         raise ValueError("its `model_config` is no text")
-    waiting = [json.loads(config)]
+    return json.loads(config)
+
+
+def _classes(model: Any) -> Iterator[tuple[str, str]]:
+    """Name and class of each layer of a model's description. Raises ValueError for channels first."""
+    waiting = [model]
     while waiting:
-        for layer in _layers(waiting.pop()):
+        for layer in layers_in(waiting.pop()):
             waiting.append(layer)
             settings = layer.get("config")
             if isinstance(settings, dict):
@@ -258,7 +303,7 @@ def _stored(dataset: Any, version: FileVersion, read: Any) -> StoredArray:
 
 def _read_hdf5(name: str, file: Any) -> Array:
     with _hdf5(file) as opened:
-        array: Array = opened[name][()]
+        array = np.asarray(opened[name][()])
         return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 

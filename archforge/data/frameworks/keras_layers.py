@@ -21,7 +21,7 @@ from archforge.data.stored_arrays import StoredArray
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 
-__all__ = ["named_as_here"]
+__all__ = ["Layer", "arrays_here", "named_as_here"]
 
 _NAMES = {
     "kernel": "weight", "bias": "bias", "gamma": "weight", "beta": "bias", "moving_mean": "running_mean",
@@ -39,13 +39,15 @@ def named_as_here(layers: Mapping[str, Layer], kinds: Mapping[str, str]) -> dict
     found: dict[str, StoredArray] = {}
     for name, layer in layers.items():
         kind = kinds.get(name) or kinds.get(name.rpartition(".")[2], name)
-        for part, array in _parts(layer, kind):
+        for part, array in arrays_here(layer, kind):
             if found.setdefault(f"{name}.{part}", array) is not array:
                 raise ValueError(f"two of its arrays are called `{name}.{part}`")
     return found
 
 
-def _parts(layer: Layer, kind: str) -> Iterator[tuple[str, StoredArray]]:
+def arrays_here(layer: Layer, kind: str) -> Iterator[tuple[str, StoredArray]]:
+    """The arrays of a layer of that class with their names here, such as `weight`, in the layouts of
+    archforge."""
     if "recurrent_kernel" in layer:
         yield from _recurrent(layer)
     elif "pointwise_kernel" in layer:

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from archforge.data.frameworks.keras import KerasContent
 from archforge.data.frameworks.keras_layers import named_as_here
 from archforge.data.opened_files import opened
 from archforge.data.stored_arrays import FileVersion, StoredArray, are_sizes
@@ -20,7 +21,7 @@ from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 from archforge.paths import is_name
 
-__all__ = ["read_tfjs"]
+__all__ = ["read_tfjs", "tfjs_content"]
 
 LONGEST = 1 << 26  # bytes of the description
 WHAT = "file of TensorFlow.js's weights"
@@ -38,6 +39,11 @@ class _Piece(NamedTuple):
 def read_tfjs(file: BinaryIO, path: Path, what: str) -> dict[str, StoredArray]:
     """The arrays that a `model.json` lists, by layer, in the layouts of archforge. Raises ValueError, and
     E0601 for a file beside it that is missing."""
+    return named_as_here(tfjs_content(file, path).layers, {})
+
+
+def tfjs_content(file: BinaryIO, path: Path) -> KerasContent:
+    """The model of a `model.json`, which is Keras's, its arrays not yet read. Raises as `read_tfjs`."""
     model = read_json(file, LONGEST)
     manifest = model.get("weightsManifest") if isinstance(model, dict) else None
     if not isinstance(manifest, list) or not manifest:
@@ -54,7 +60,10 @@ def read_tfjs(file: BinaryIO, path: Path, what: str) -> dict[str, StoredArray]:
                 raise ValueError(f"`{name}` is there twice")
         if begin != sum(shard.size for shard in shards):
             raise ValueError(f"it describes {begin} bytes of {', '.join(group['paths'])}, which have others")
-    return named_as_here(layers, {})
+    topology = model.get("modelTopology")
+    topology = topology if isinstance(topology, dict) else {}
+    described = topology.get("model_config", topology or None)
+    return KerasContent(described, str(topology.get("keras_version") or ""), dict(layers))
 
 
 def _shard(path: Path, name: Any) -> FileVersion:
