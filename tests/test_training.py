@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from archforge.datasets.arrays import ArraySamples
 from archforge.errors import DiagnosticError, TrainingWarning
 from archforge.recipe.digests import code_digest
 from archforge.spec.resolve.recipe import from_flags, from_python, recipe_of
+from archforge.training.checkpoint import read_checkpoint, write_checkpoint
 from archforge.training.evaluate import evaluate
 from archforge.training.run import TrainingRun
 from archforge.training.train import begin
@@ -120,6 +122,24 @@ def test_a_run_goes_on_to_more_epochs_and_says_what_has_changed(tmp_path: Path) 
     with pytest.warns(TrainingWarning, match=r"recipe.epochs was 3 and is 4"):
         trained = train(tmp_path / "run", resume=True, epochs=4)
     assert len(trained.history) == 4
+
+
+def test_a_checkpoint_from_before_a_key_of_the_recipe_is_under_the_same_conditions(tmp_path: Path) -> None:
+    place = tmp_path / "run" / "checkpoint.safetensors"
+    train(tmp_path / "run")
+    kept = read_checkpoint(place)
+    conditions = json.loads(json.dumps(kept.conditions))
+    recipe = conditions["recipe"]
+    del conditions["ranks"], recipe["sync_bn"], recipe["data"]["augment"], recipe["clip"]["norm"]
+    del recipe["optimizer"]["adam"]["weight_decay"], recipe["loss"]["cross_entropy"]["smoothing"]
+    del recipe["schedule"][0]["cosine"]["least"]
+    recipe["recompute"] = []  # as it was once kept
+    write_checkpoint(place, replace(kept, conditions=conditions))
+    assert train(tmp_path / "run", resume=True).reason == "all 3 epochs are done"
+    recipe["ema"] = 0.5
+    write_checkpoint(place, replace(kept, conditions=conditions))
+    with pytest.warns(TrainingWarning, match=r"recipe.ema was 0.5 and is 0.9"):
+        train(tmp_path / "run", resume=True)
 
 
 def test_a_folder_in_use_is_refused(whole: Path) -> None:

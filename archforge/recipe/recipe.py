@@ -97,6 +97,11 @@ class TrainingRecipe(BaseModel):
         """The recipe as a spec would have it, with what differs from the defaults alone."""
         return _fields(self, brief=True)
 
+    def completed(self, stored: Any) -> Any:
+        """The values that `to_json` gave of a recipe, and the defaults of fields, of its own and of its
+        parts, that there were not yet when it was stored."""
+        return _completed(stored, self)
+
 
 def _fields(model: BaseModel, *, brief: bool) -> dict[str, Any]:
     """The fields of a model as plain values; if `brief`, those without a default or of another value."""
@@ -114,3 +119,25 @@ def _plain(value: Any, *, brief: bool) -> Any:
     if isinstance(value, Mapping):
         return {key: _plain(item, brief=brief) for key, item in value.items()}
     return [_plain(item, brief=brief) for item in value] if isinstance(value, tuple | list) else value
+
+
+def _completed(stored: Any, value: Any) -> Any:
+    """A stored value with the defaults of what it lacks beside `value`, as far as both are alike."""
+    if isinstance(value, Part) and isinstance(stored, Mapping) and stored.keys() == {value.word}:
+        return {value.word: _with_defaults(stored[value.word], value)}
+    if isinstance(value, BaseModel) and not isinstance(value, Part) and isinstance(stored, Mapping):
+        return _with_defaults(stored, value)
+    if isinstance(value, Mapping) and isinstance(stored, Mapping):
+        return {key: _completed(item, value.get(key)) for key, item in stored.items()}
+    if isinstance(value, tuple) and isinstance(stored, list) and len(value) == len(stored):
+        return [_completed(item, beside) for item, beside in zip(stored, value, strict=True)]
+    return stored
+
+
+def _with_defaults(stored: Mapping[str, Any], model: BaseModel) -> dict[str, Any]:
+    missing = {
+        name: _plain(field.get_default(call_default_factory=True), brief=False)
+        for name, field in type(model).model_fields.items()
+        if not (field.exclude or field.is_required() or name in stored)
+    }
+    return missing | {name: _completed(item, getattr(model, name, None)) for name, item in stored.items()}

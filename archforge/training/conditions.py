@@ -12,11 +12,18 @@ from typing import Any
 from archforge.errors import Diagnostic, TrainingWarning
 from archforge.hardware import cpu_name, threads
 from archforge.recipe.digests import graph_digest
+from archforge.recipe.recipe import TrainingRecipe
 from archforge.training.setup import Setup
 
 __all__ = ["OF_MACHINE", "conditions_of", "warn_of_differences"]
 
 VARIABLES = ("OPENBLAS_", "OMP_", "MKL_")  # beginnings of the names of those that change what BLAS computes
+
+# Keys of a recipe that change no bit.
+WITHOUT_EFFECT = ("recompute",)
+
+# Conditions that checkpoints have not always had, as they were before.
+BEFORE = {"ranks": 1}
 
 # Conditions that may differ between the machines of one run.
 OF_MACHINE = ("cpu", "threads", "variables")
@@ -25,14 +32,12 @@ OF_MACHINE = ("cpu", "threads", "variables")
 def conditions_of(setup: Setup) -> dict[str, Any]:
     """Facts that the results of a run depend on, by name, as plain values."""
     held_back, backend = setup.held_back, setup.backend
-    recipe = setup.recipe.to_json()
-    del recipe["recompute"]  # which changes no bit
     return {
         "network": f"{setup.network.name}, profile {setup.network.profile}",
         "graph": graph_digest(setup.network.graph),
         "data": setup.batches.samples.digest,
         "held_back": held_back.samples.digest if held_back else "",
-        "recipe": recipe,
+        "recipe": _effective(setup.recipe.to_json()),
         "dtype": setup.dtype,
         "ranks": setup.ranks.size if setup.ranks else 1,
         "backend": backend.name,
@@ -46,12 +51,19 @@ def conditions_of(setup: Setup) -> dict[str, Any]:
     }
 
 
-def warn_of_differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Give a `TrainingWarning` for each condition that is another than when the checkpoint was kept."""
+def warn_of_differences(then: Mapping[str, Any], now: Mapping[str, Any], recipe: TrainingRecipe) -> None:
+    """Give a `TrainingWarning` for each condition that is another than when the checkpoint was kept, perhaps
+    by a version that had fewer of them. recipe: that of `now`."""
+    then = {**BEFORE, **then, "recipe": _effective(recipe.completed(then["recipe"]))}
     for words in _differences(then, now):
         help = "the results will not be those of the run that was not interrupted"
         warning = TrainingWarning(Diagnostic("W0901", f"since the checkpoint, {words}", help=help))
         warnings.warn(warning, stacklevel=4)
+
+
+def _effective(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of a stored recipe that change bits."""
+    return {name: value for name, value in recipe.items() if name not in WITHOUT_EFFECT}
 
 
 def _differences(then: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

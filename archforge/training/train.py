@@ -281,7 +281,7 @@ def fit(
     rows: list[dict[str, float]] = []
     if folder and (found := folder.found()):
         run.restore(found)
-        warn_of_differences(found.conditions, conditions)
+        warn_of_differences(found.conditions, conditions, setup.recipe)
         rows = folder.rows(found.place.epoch)
     if setup.ranks:
         _begin_alike(setup.ranks, run, conditions)
