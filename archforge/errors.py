@@ -14,6 +14,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
+from itertools import pairwise
 from typing import NoReturn
 
 from archforge.codes import CODES
@@ -37,6 +38,7 @@ __all__ = [
     "in_order",
     "listed",
     "misspelt",
+    "nearest_first",
     "printable",
     "type_in_words",
 ]
@@ -360,9 +362,22 @@ def listed(names: Iterable[str], most: int = LISTED, *, between: str = ", ") -> 
 
 
 def did_you_mean(word: str, known: Iterable[str], *, what: str = "known") -> str:
-    """The help line for a name that does not exist: the one that was meant, or those that there are."""
+    """The help line for a name that does not exist: the one that was meant, or those that there are; the
+    nearest first where not all can be listed."""
     names = list(known)
     near = misspelt(word, names)
     if near:
         return f"did you mean `{near}`?"
+    if len(", ".join(names)) > LISTED:
+        names = nearest_first(word, names)
     return f"{what}: {listed(names) or 'none'}"
+
+
+def nearest_first(word: str, known: Iterable[str]) -> list[str]:
+    """The known names by the number of pairs of letters that they share with `word`."""
+
+    def pairs(name: str) -> set[tuple[str, str]]:
+        return {*pairwise(name[:LONGEST].casefold())}
+
+    wanted = pairs(word)
+    return sorted(known, key=lambda name: -len(wanted & pairs(name)))

@@ -313,6 +313,12 @@ def test_taps_name_nodes_inputs_and_scopes() -> None:
     assert [message for _, message, _ in found[1:]] == ["there is no value `nothing` to tap"]
 
 
+def test_values_that_may_be_meant_by_a_tap_are_listed_the_nearest_first() -> None:
+    with pytest.raises(DiagnosticError) as caught:
+        resolve_taps(GRAPHS["scopes"], ["my_relu_7"])
+    assert caught.value.diagnostics[0].help.startswith("values: relu, ")
+
+
 def test_a_dtype_that_the_backend_lacks_is_refused() -> None:
     with pytest.raises(DiagnosticError, match=r"E0703: .* cannot compute in int8"):
         plan(GRAPHS["chain"], NUMPY, "int8")

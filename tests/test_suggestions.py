@@ -9,7 +9,7 @@ import pytest
 
 from archforge import driver
 from archforge.atomic_files import made_folder
-from archforge.errors import Diagnostic, DiagnosticError, listed, misspelt
+from archforge.errors import Diagnostic, DiagnosticError, did_you_mean, listed, misspelt
 from archforge.ops import all_ops
 from archforge.spec.binding.suggestions import target_hint
 from archforge.spec.syntax.foreign_words import (
@@ -82,6 +82,12 @@ def test_what_wraps_an_op_or_stands_before_the_network_is_no_step(word: str, way
 )
 def test_another_word_is_no_slip(word: str, known: tuple[str, ...], meant: str | None) -> None:
     assert misspelt(word, known) == meant
+
+
+def test_of_many_names_the_nearest_are_listed() -> None:
+    names = [f"layer{n}.conv" for n in range(100)] + ["head.norm", "head.flatten"]
+    assert did_you_mean("top.norm9", names).startswith("known: head.norm, ")
+    assert did_you_mean("top.norm9", ["input", "head.norm"]) == "known: input, head.norm"
 
 
 def test_a_list_of_names_ends() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from archforge.errors import Diagnostic, DiagnosticError, did_you_mean
+from archforge.errors import Diagnostic, DiagnosticError, did_you_mean, nearest_first
 from archforge.ir import Node, TypedGraph
 from archforge.lifetimes import lifetimes
 from archforge.ops.base import Array, Op
@@ -38,7 +38,9 @@ def resolve_taps(typed: TypedGraph, names: Iterable[str]) -> dict[str, str]:
     names = list(names)
     unknown = [
         Diagnostic(
-            "E0608", f"there is no value `{name}` to tap", help=did_you_mean(name, known, what="values")
+            "E0608",
+            f"there is no value `{name}` to tap",
+            help=did_you_mean(name, nearest_first(name, known), what="values"),
         )
         for name in names
         if name not in known
