@@ -6,6 +6,7 @@ data cache, in bytes or as `48K`, `1M`.
 
 from __future__ import annotations
 
+import mmap
 import os
 import platform
 import re
@@ -13,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from archforge.errors import Diagnostic, fail
+from archforge.errors import Diagnostic, DiagnosticError, fail
 
 __all__ = [
     "MemoryLimit",
@@ -26,6 +27,7 @@ __all__ = [
     "memory_limit",
     "no_memory",
     "physical_cores",
+    "require_addresses",
     "require_memory",
     "short_bytes",
     "threads",
@@ -174,6 +176,18 @@ def require_memory(size: int, what: str) -> None:
         beside = f" beside the {short_bytes(held)} in use" if held >= LITTLE else ""
         needed = f"{short_bytes(size)} are needed for {what}{beside}"
         fail("E0706", f"{needed}, and there are {_words(most)}")
+
+
+def require_addresses(size: int, what: str) -> None:
+    """Raises E0706 where the system refuses `size` bytes for `what`, which are given back at once. To be
+    asked for what would end the process without them."""
+    try:
+        mmap.mmap(-1, size).close()
+    except OSError as error:
+        if not lacks_memory(error):
+            raise
+        needed = MemoryError(f"{short_bytes(size)} are needed for {what}")
+        raise DiagnosticError((no_memory(needed),)) from error
 
 
 def lacks_memory(error: BaseException | None) -> bool:

@@ -16,7 +16,7 @@ import pytest
 
 import archforge
 from archforge import driver, hardware
-from archforge.backends import available
+from archforge.backends import available, names
 from archforge.backends.numba import choices
 from archforge.backends.numba.toolchain import code_cache
 from archforge.cli.labels import read_labels
@@ -308,3 +308,20 @@ def test_variables_of_numba_that_hinder_it_are_named(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith("E0701: Numba cannot compile here under NUMBA_DISABLE_JIT=1: ")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere addresses have no limit")
+@pytest.mark.parametrize("backend", names())
+def test_a_limit_of_addresses_is_told_whatever_library_meets_it(backend: str) -> None:
+    most = 192  # MiB: NumPy can be loaded, and computes nothing
+    program = (
+        f"import resource; resource.setrlimit(resource.RLIMIT_AS, ({most << 20},) * 2);"
+        "from archforge.cli import main; main()"
+    )
+    command = [sys.executable, "-c", program, "run", "lenet_5_mnist", "--backend", backend]
+    many = {**os.environ, "OPENBLAS_NUM_THREADS": "2"}  # which take more than one does
+    done = subprocess.run(command, env=many, capture_output=True, text=True)
+    absent = done.stderr.startswith(f"E0701: the backend {backend} cannot run here: ")
+    told = done.stderr.startswith("E0706: the memory does not suffice")
+    assert (done.returncode, done.stderr) == (0, "") or (done.returncode == 2 and (told or absent))
+    assert not (absent and "failed to map" in done.stderr)

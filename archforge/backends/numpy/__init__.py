@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+from archforge.hardware import require_addresses
 from archforge.ir import TensorType
 from archforge.ops import all_ops
 from archforge.ops.base import Array, Op
@@ -21,6 +22,10 @@ from archforge.plan.backward import TrainingPlan
 from archforge.plan.learner import Learner, ReferenceLearner
 
 __all__ = ["BACKEND"]
+
+
+# OpenBLAS takes 32 MiB for its first product, and as much for each thread, or ends the process.
+BLAS_BUFFERS = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,7 @@ class NumpyBackend:
         return 1
 
     def require(self) -> None:
-        """Nothing to require: NumPy is always there."""
+        require_addresses(BLAS_BUFFERS, "the buffers of BLAS")
 
     def facts(self) -> Mapping[str, str]:
         blas = np.show_config("dicts")["Build Dependencies"]["blas"]
