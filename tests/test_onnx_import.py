@@ -514,7 +514,7 @@ def test_what_is_open_is_asked_for_by_name_and_extent(tmp_path: Path) -> None:
     ]
     assert told(open_inputs, {"": (1, 48, 9)}) == [f"FILE has 2 inputs, and one shape is given | {both}"]
     assert told("float[n, 3] x, float z", {}) == [
-        "the input 'z' of FILE is a scalar, without a batch axis | --shape NAME=SHAPE, without the batch"
+        "the input 'z' of FILE is a scalar, without a batch axis | "
     ]
 
 

@@ -210,18 +210,14 @@ def _known_shape(extents: tuple[Extent, ...] | None, given: tuple[int, ...] | No
 
 
 def _asked_shapes(inputs: Mapping[str, tuple[Extent, ...] | None]) -> str:
-    """The option that gives the extents that inputs leave open."""
-    shapes = {
-        name: "SHAPE"
-        if extents is None
-        else "x".join(str(n) if isinstance(n, int) else "N" for n in extents[1:])
-        for name, extents in inputs.items()
-        if extents is None or not all(isinstance(n, int) for n in extents[1:])
-    }
-    numbers = (
-        ", with a number for each N" if any("N" in shape.split("x") for shape in shapes.values()) else ""
-    )
-    if len(inputs) == 1:
-        return f"--shape {''.join(shapes.values())}, without the batch{numbers}" if shapes else ""
-    pairs = ",".join(f"{name}={shape}" for name, shape in shapes.items()) or "NAME=SHAPE"
-    return f"--shape {pairs}, without the batch{numbers}"
+    """The option that gives the extents that inputs leave open; nothing if none does."""
+    asked = {}
+    for name, extents in inputs.items():
+        parts = ["SHAPE"] if extents is None else [str(n) if isinstance(n, int) else "N" for n in extents[1:]]
+        if extents is None or "N" in parts:
+            asked[name] = "x".join(parts)
+    if not asked:
+        return ""
+    said = ",".join(asked.values() if len(inputs) == 1 else (f"{n}={shape}" for n, shape in asked.items()))
+    numbers = ", with a number for each N" if any("N" in shape.split("x") for shape in asked.values()) else ""
+    return f"--shape {said}, without the batch{numbers}"
