@@ -81,7 +81,6 @@ def mistakes(path: Path, **shapes: tuple[int, ...]) -> list[str]:
 # What ONNX has no op for, so that several nodes come back, or another one.
 NOT_IN_ONNX = {
     "adaptive_avg_pool": "products with shares, or a global pool",
-    "global_response_norm": "norms and quotients",
 }
 NOT_SAID: Mapping[str, str] = {
     "bn-2-4x2x2": "a norm without weight or bias: ONNX's has both",
@@ -138,7 +137,15 @@ def assert_comes_back(name: str, profile: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["lenet_5", "squeezenet_1_1", "shufflenet_v2_x0_5", "mobilenet_v3_small", "lstm_text"]
+    "name",
+    [
+        "lenet_5",
+        "squeezenet_1_1",
+        "shufflenet_v2_x0_5",
+        "mobilenet_v3_small",
+        "convnext_v2_atto",
+        "lstm_text",
+    ],
 )
 def test_a_small_network_comes_back_from_onnx(name: str, tmp_path: Path) -> None:
     assert_comes_back(name, networks()[name].profile_names[0], tmp_path)
@@ -150,8 +157,6 @@ def test_a_network_comes_back_from_onnx(name: str, profile: str, tmp_path: Path)
     typed = expand(networks()[name], profile).graph
     if sum(d.size for d in typed.params().values()) > 100_000_000:
         pytest.skip("its weights take long to write")
-    if {n.op.kind for n in typed.nodes} & {"global_response_norm"}:
-        pytest.skip(NOT_IN_ONNX["global_response_norm"])
     assert_comes_back(name, profile, tmp_path)
 
 
@@ -281,6 +286,58 @@ def test_activations_that_are_spelled_out_are_recognised(tmp_path: Path) -> None
     )
     made = imported(path)
     assert kinds(made) == ["silu", "hard_swish", "gelu"]
+    checked(path, made)
+
+
+def test_layer_norms_that_are_spelled_out_are_recognised(tmp_path: Path) -> None:
+    """The form is torch's, in versions that have no such op."""
+    path = stored(
+        tmp_path,
+        HEAD.format(opset=13)
+        + """model (float[1, 3, 4] x) => (float[1, 3, 4] y) {
+            m = ReduceMean<axes = [-1]>(x)
+            d = Sub(x, m)
+            two = Constant<value = float {2.0}>()
+            p = Pow(d, two)
+            v = ReduceMean<axes = [-1]>(p)
+            eps = Constant<value = float {0.00001}>()
+            e = Add(v, eps)
+            s = Sqrt(e)
+            n = Div(d, s)
+            w = Mul(n, weight)
+            y = Add(w, bias)
+        }""",
+        weight=weights(4),
+        bias=weights(4),
+    )
+    made = imported(path)
+    (node,) = made.graph.nodes
+    assert node.op.attributes() == {"axis": -1, "eps": 1e-5, "affine": True}
+    assert list(made.arrays) == [node.param_name("weight"), node.param_name("bias")]
+    checked(path, made)
+
+
+def test_functions_of_other_slopes_and_bounds_are_said_by_ours(tmp_path: Path) -> None:
+    """The first is Paddle's and Keras's `hard_sigmoid`, the others are as TensorFlow writes them."""
+    path = stored(
+        tmp_path,
+        HEAD.format(opset=13)
+        + """model (float[1, 2, 4, 4] x) => (float[1, 2, 4, 4] y) {
+            a = HardSigmoid<alpha = 0.2, beta = 0.5>(x)
+            low = Constant<value = float[1] {-0.25}>()
+            b = Max(a, low)
+            zero = Constant<value = float {0.0}>()
+            c = Max(zero, b)
+            part = Constant<value = float {0.1}>()
+            d = Mul(c, part)
+            e = Max(d, c)
+            high = Constant<value = float {inf}>()
+            y = Clip(e, zero, high)
+        }""",
+    )
+    made = imported(path)
+    assert kinds(made) == ["scale", "hard_sigmoid", "clip", "relu", "leaky_relu", "clip"]
+    assert made.graph.nodes[0].op.attributes() == {"factor": 1.2}
     checked(path, made)
 
 

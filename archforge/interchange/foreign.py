@@ -7,12 +7,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from archforge.ir import Op, ParamDecl, TensorType
+from archforge.ir import Op, ParamDecl, ShapeError, TensorType
 from archforge.ops.base import Array
 from archforge.ops.erf import erf
 from archforge.ops.lazy_numpy import np
 
-__all__ = ["AddAlong", "AddNumber", "Erf", "ForeignOp", "MultiplyAlong"]
+__all__ = [
+    "AddAlong",
+    "AddNumber",
+    "Difference",
+    "Erf",
+    "ForeignOp",
+    "Maximum",
+    "MeanAlong",
+    "MultiplyAlong",
+    "NormAlong",
+    "Power",
+    "Quotient",
+]
 
 
 class ForeignOp(Op):
@@ -64,6 +76,89 @@ class MultiplyAlong(_Along):
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         return inputs[0] * self._spread(params, inputs[0])
+
+
+class _Over(ForeignOp):
+    """A value of all elements along `axes`, the batch not counted; these have an extent of 1 then."""
+
+    axes: tuple[int, ...]
+
+    def infer(self, *inputs: TensorType) -> TensorType:
+        (x,) = inputs
+        return TensorType(tuple(1 if axis in self.axes else n for axis, n in enumerate(x.shape)))
+
+    def _in_array(self) -> tuple[int, ...]:
+        return tuple(axis + 1 for axis in self.axes)
+
+
+class MeanAlong(_Over):
+    """Mean of the elements along axes."""
+
+    says: ClassVar[str] = "a mean along axes"
+
+    def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
+        return np.asarray(inputs[0].mean(self._in_array(), keepdims=True))
+
+
+class NormAlong(_Over):
+    """Square root of the sum of squares along axes."""
+
+    says: ClassVar[str] = "a norm along axes"
+
+    def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
+        return np.asarray(np.sqrt(np.square(inputs[0]).sum(self._in_array(), keepdims=True)))
+
+
+class _OfTwo(ForeignOp):
+    """An op of two values, of which the second is repeated along axes where its extent is 1."""
+
+    arity = 2
+
+    def infer(self, *inputs: TensorType) -> TensorType:
+        x, y = inputs
+        if len(x.shape) != len(y.shape) or any(
+            m not in (1, n) for n, m in zip(x.shape, y.shape, strict=True)
+        ):
+            raise ShapeError(f"{self.says}, of {x} and {y}")
+        return x
+
+
+class Difference(_OfTwo):
+    """x - y."""
+
+    says: ClassVar[str] = "a difference of values of other extents"
+
+    def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
+        return inputs[0] - inputs[1]
+
+
+class Quotient(_OfTwo):
+    """x / y."""
+
+    says: ClassVar[str] = "a quotient of two values"
+
+    def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
+        return inputs[0] / inputs[1]
+
+
+class Maximum(_OfTwo):
+    """The larger one of x and y."""
+
+    says: ClassVar[str] = "the larger one of two values"
+
+    def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
+        return np.maximum(inputs[0], inputs[1])
+
+
+class Power(ForeignOp):
+    """x to the power of a number."""
+
+    says: ClassVar[str] = "a power"
+
+    exponent: float
+
+    def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
+        return np.asarray(inputs[0] ** self.exponent)
 
 
 class Erf(ForeignOp):

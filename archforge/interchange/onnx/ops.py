@@ -17,7 +17,7 @@ _FAMILIES = (elementwise, merges, moves, norms, recurrent, windows)
 ONNX_OPS: Mapping[str, OnnxOp] = dict(sorted(row for family in _FAMILIES for row in family.READ.items()))
 
 # Ops of ONNX that are a part of one of ours: what the normaliser makes it from.
-ONNX_PARTS: Mapping[str, Translate] = {**elementwise.PARTS, **merges.PARTS}
+ONNX_PARTS: Mapping[str, Translate] = {**elementwise.PARTS, **merges.PARTS, **windows.PARTS}
 
 # By our name: how a use of the op becomes nodes.
 WRITTEN_OPS: Mapping[str, Write] = {

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from archforge.data.opened_files import MALFORMED, reason_in
 from archforge.interchange.draft import GraphDraft
 from archforge.interchange.flows import Flow, common_axes, own_axes
-from archforge.interchange.foreign import AddAlong, MultiplyAlong
+from archforge.interchange.foreign import AddAlong, Difference, Maximum, MultiplyAlong, Quotient
 from archforge.interchange.imported import Imported, Origin
 from archforge.interchange.names import name_in_spec
 from archforge.interchange.onnx.constants import constant_array, evaluated
@@ -239,7 +239,8 @@ class _OnnxGraphReader(GraphDraft):
             elif translation.is_batched:
                 flow = self.ours(flow)
             flows.append(flow)
-        if len({flow.type for flow in flows}) > 1 and translation.ops[0].kind not in ("multiply", "concat"):
+        kind = translation.ops[0].kind
+        if len({flow.type for flow in flows}) > 1 and kind not in _OF_OTHER_TYPES:
             flows = [self.ours(flow) for flow in flows]
         stored = [value.name for value in inputs if isinstance(value, FixedValue) and value.name]
         value, type_ = self._chain(node, translation, flows, stored)
@@ -262,6 +263,9 @@ class _OnnxGraphReader(GraphDraft):
             name, type_ = self.add(op, (name,), (type_,), op.kind, {}, ())
         return name, type_
 
+
+# Ops whose inputs may have other shapes.
+_OF_OTHER_TYPES = {"multiply", "concat", Difference.says, Maximum.says, Quotient.says}
 
 # Ops that are read, where their inputs are known.
 _KNOWN = {*ONNX_OPS, *ONNX_PARTS, *MOVES, *_SAME, "Constant", "If", "Shape"}

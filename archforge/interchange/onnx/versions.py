@@ -37,7 +37,7 @@ _INPUTS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "Squeeze": (("axes", "int64"),),
     "Unsqueeze": (("axes", "int64"),),
     "Upsample": (("scales", "float32"),),
-    **dict.fromkeys(("ReduceMax", "ReduceMean"), _REDUCTION),
+    **dict.fromkeys(("ReduceL2", "ReduceMax", "ReduceMean"), _REDUCTION),
 }
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
-from archforge.interchange.foreign import Erf
+from archforge.interchange.foreign import Erf, Power
 from archforge.interchange.onnx.nodes import OnnxNode, OnnxOp, OnnxTranslation, Translate
 from archforge.interchange.onnx.writing import OnnxUse, Write
 from archforge.interchange.translation import bound_op, number, require
@@ -31,9 +32,13 @@ def _clip(node: OnnxNode) -> list[OnnxTranslation]:
         for name, array in (("min", node.constant(1)), ("max", node.constant(2)))
     ]
     require(bounds != [None, None], "no bounds")
-    low, high = bounds
+    low, high = (None if bound is None or math.isinf(bound) else bound for bound in bounds)
+    if low is None and high is None:
+        return [OnnxTranslation((bound_op("identity"),))]
     return [
-        OnnxTranslation((bound_op("relu6") if bounds == [0, 6] else bound_op("clip", min=low, max=high),))
+        OnnxTranslation(
+            (bound_op("relu6") if (low, high) == (0, 6) else bound_op("clip", min=low, max=high),)
+        )
     ]
 
 
@@ -43,9 +48,13 @@ def _swish(node: OnnxNode) -> list[OnnxTranslation]:
 
 
 def _hard_sigmoid(node: OnnxNode) -> list[OnnxTranslation]:
+    """Ours has the slope 1/6, and another one as a factor before it."""
     slope, offset = node.attributes.get("alpha", 0.2), node.attributes.get("beta", 0.5)
-    require(abs(slope - 1 / 6) < 1e-6 and offset == 0.5, "a slope other than torch's 1/6")
-    return [OnnxTranslation((bound_op("hard_sigmoid"),))]
+    require(offset == 0.5, "an offset other than 0.5")
+    gate = bound_op("hard_sigmoid")
+    if abs(slope - 1 / 6) < 1e-6:
+        return [OnnxTranslation((gate,))]
+    return [OnnxTranslation((bound_op("scale", factor=round(6 * slope, 9)), gate))]
 
 
 def _dropout(node: OnnxNode) -> list[OnnxTranslation]:
@@ -67,6 +76,12 @@ def _prelu(node: OnnxNode) -> list[OnnxTranslation]:
     )
     op = bound_op("prelu", per_channel=along is not None)
     return [OnnxTranslation((op,), params={"weight": slope.reshape(-1)})]
+
+
+def _power(node: OnnxNode) -> list[OnnxTranslation]:
+    exponent = node.weight(1)
+    require(exponent.size == 1, "exponents of single elements")
+    return [OnnxTranslation((Power(exponent=number(exponent)),))]
 
 
 def _written(onnx_op: str, attributes: Mapping[str, str] | None = None) -> Write:
@@ -141,7 +156,11 @@ READ: Mapping[str, OnnxOp] = {
     "Swish": OnnxOp("silu", _swish),
 }
 
-PARTS: Mapping[str, Translate] = {"Erf": lambda node: [OnnxTranslation((Erf(),))]}
+PARTS: Mapping[str, Translate] = {
+    "Erf": lambda node: [OnnxTranslation((Erf(),))],
+    "Pow": _power,
+    "Sqrt": lambda node: [OnnxTranslation((Power(exponent=0.5),))],
+}
 
 WRITTEN: Mapping[str, Write] = {
     **{kind: _written(onnx_op, names) for onnx_op, (kind, names) in _SAME.items()},

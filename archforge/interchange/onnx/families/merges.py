@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from archforge.interchange.foreign import AddAlong, AddNumber, MultiplyAlong
+from archforge.interchange.foreign import (
+    AddAlong,
+    AddNumber,
+    Difference,
+    Maximum,
+    MultiplyAlong,
+    Quotient,
+)
 from archforge.interchange.onnx.nodes import OnnxNode, OnnxOp, OnnxTranslation, Translate
 from archforge.interchange.onnx.writing import OnnxUse, Write
 from archforge.interchange.translation import bound_op, number, require
@@ -23,6 +30,8 @@ def _merge(kind: str) -> Translate:
             return [_with_constant(kind, node)]
         positions = tuple(range(len(node.inputs)))
         equal = all(node.shape(p) == node.x for p in positions)
+        if kind == "subtract" and len(positions) == 2 and not equal and node.axes is not None:
+            return [OnnxTranslation((Difference(),), positions)]
         require(equal or kind == "multiply", "broadcasting, which ours leaves to `multiply`")
         return [OnnxTranslation((bound_op(kind),), positions)]
 
@@ -30,8 +39,21 @@ def _merge(kind: str) -> Translate:
 
 
 def _div(node: OnnxNode) -> list[OnnxTranslation]:
-    require(len(node.constants) == 1, "a quotient of two values")
+    if not node.constants:
+        return [OnnxTranslation((Quotient(),), (0, 1))]
     return [_with_constant("divide", node)]
+
+
+def _max(node: OnnxNode) -> list[OnnxTranslation]:
+    if not node.constants:
+        require(len(node.inputs) == 2, "more than two values")
+        return [OnnxTranslation((Maximum(),), (0, 1))]
+    require(len(node.inputs) == 2 and len(node.constants) == 1, "more than two values")
+    ((position, bound),) = node.constants.items()
+    require(bound.size == 1, "bounds of single elements")
+    low = number(bound)
+    op = bound_op("clip", min=low) if low else bound_op("relu")
+    return [OnnxTranslation((op,), (1 - position,))]
 
 
 def _with_constant(kind: str, node: OnnxNode) -> OnnxTranslation:
@@ -101,7 +123,7 @@ READ: Mapping[str, OnnxOp] = {
     "Sum": OnnxOp("add", _merge("add")),
 }
 
-PARTS: Mapping[str, Translate] = {"Div": _div}
+PARTS: Mapping[str, Translate] = {"Div": _div, "Max": _max}
 
 WRITTEN: Mapping[str, Write] = {
     "add": _chain("Add", variadic="Sum"),

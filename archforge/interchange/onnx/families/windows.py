@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from archforge.interchange.foreign import MeanAlong, NormAlong
 from archforge.interchange.onnx.nodes import OnnxNode, OnnxOp, OnnxTranslation, Translate
 from archforge.interchange.onnx.writing import OnnxUse, Write, around_map, sides_of
 from archforge.interchange.translation import bound_op, require
@@ -15,7 +16,7 @@ from archforge.ops.lazy_numpy import np
 from archforge.ops.pool import window_counts
 from archforge.ops.window import Window
 
-__all__ = ["READ", "WRITTEN"]
+__all__ = ["PARTS", "READ", "WRITTEN"]
 
 
 def _window(node: OnnxNode, kernel: tuple[int, ...]) -> dict[str, Any]:
@@ -102,11 +103,20 @@ def _reduction(kind: str) -> Translate:
         require(node.axes is not None and None not in node.axes, "an array that is no batch of maps")
         ours = node.axes or ()
         spatial = {ours.index(axis) for axis in range(2, len(ours))}
+        if kind == "global_avg_pool" and keep and spatial != {*axes}:
+            return [OnnxTranslation((MeanAlong(axes=tuple(sorted(map(node.axis, axes)))),))]
         require(spatial == {*axes} != set(), "other axes than those of a map")
         gives = ours if keep else tuple(a for i, a in enumerate(ours) if i not in spatial)
         return [OnnxTranslation((bound_op(kind, keep=keep),), gives=gives)]
 
     return translate
+
+
+def _norm(node: OnnxNode) -> list[OnnxTranslation]:
+    given = node.constant(1)
+    require(given is not None and bool(node.attributes.get("keepdims", 1)), "axes that do not stay")
+    axes = () if given is None else tuple(sorted(node.axis(int(axis)) for axis in given))
+    return [OnnxTranslation((NormAlong(axes=axes),))]
 
 
 def _window_written(window: Window) -> dict[str, Any]:
@@ -199,6 +209,8 @@ READ: Mapping[str, OnnxOp] = {
     "ReduceMax": OnnxOp("global_max_pool", _reduction("global_max_pool")),
     "ReduceMean": OnnxOp("global_avg_pool", _reduction("global_avg_pool")),
 }
+
+PARTS: Mapping[str, Translate] = {"ReduceL2": _norm}
 
 WRITTEN: Mapping[str, Write] = {
     "adaptive_avg_pool": _adaptive_written,
