@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.pages import errors, reference
 from tests.pages.api import API_PARTS
 from tests.pages.coverage import coverage
-from tests.pages.drawings import DRAWING_PARTS
+from tests.pages.exports import EXPORT_PARTS
 from tests.pages.markdown import with_parts
 from tests.pages.recipes import DATA_PARTS, recipes_page
 from tests.pages.results import RESULTS_PARTS
@@ -34,7 +34,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     **reference.LANGUAGE_PARTS,
     **API_PARTS,
     **RESULTS_PARTS,
-    **DRAWING_PARTS,
+    **EXPORT_PARTS,
     "coverage": coverage,
 }
 

@@ -21,9 +21,12 @@ __all__ = ["arguments_of"]
 MAX_PARTS = 16  # beyond that many, `start` and `end` say more
 
 
-def arguments_of(node: Node, types: Sequence[TensorType], kernel: ModuleKernel) -> dict[str, Any]:
-    """The value of each keyword argument of the kernel, for a node with inputs of these types."""
-    known = node.op.attributes() | _window(node, types)
+def arguments_of(
+    node: Node, types: Sequence[TensorType], kernel: ModuleKernel, **more: Any
+) -> dict[str, Any]:
+    """The value of each keyword argument of the kernel, for a node with inputs of these types; `more` are
+    those that only its file has."""
+    known = node.op.attributes() | _window(node, types) | more
     if isinstance(node.op, Slice):
         known |= _part(node.op, types[0])
     if isinstance(node.op, Reshape):

@@ -1,4 +1,4 @@
-"""The layers that generated modules are made of: the functions of `templates/kernels.py`, as text.
+"""The layers that generated modules are made of: the functions of a file of `templates/`, as text.
 
 Their signatures say how each is called, so that no table of ops has to be kept beside them.
 """
@@ -18,15 +18,17 @@ from archforge.resources import templates_folder
 __all__ = ["REQUIRED", "KernelFile", "ModuleKernel", "kernel_file", "kernel_name"]
 
 FILE = "kernels.py"
+_NO_ARGUMENTS = ast.arguments([], [], None, [], [], None, [])
 REQUIRED = object()  # stands for the default of a keyword argument that has none
 
 
 @dataclass(frozen=True, slots=True)
 class ModuleKernel:
-    """One layer of generated modules: a function of `templates/kernels.py`.
+    """One layer of generated modules: a function of the file, a class, or a function that it imports.
 
-    source: its text. takes_params: its first arguments are `p, name`. keywords: its keyword arguments with
-    their defaults. needs: all names that it uses. heading: the comment that opens its part of the file.
+    source: its text. takes_params: its first arguments are `p, name` or `name`. keywords: its keyword
+    arguments with their defaults. needs: all names that it uses. heading: the comment that opens its part of
+    the file. package: where it is imported from, else empty.
     """
 
     name: str
@@ -35,6 +37,7 @@ class ModuleKernel:
     keywords: Mapping[str, Any]
     needs: frozenset[str]
     heading: str
+    package: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +71,9 @@ def kernel_name(kind: str) -> str:
 
 
 @cache
-def kernel_file() -> KernelFile:
-    """The kernels of `templates/kernels.py`."""
-    text = (templates_folder() / FILE).read_text(encoding="utf-8")
+def kernel_file(name: str = FILE) -> KernelFile:
+    """The kernels of a file of `templates/`."""
+    text = (templates_folder() / name).read_text(encoding="utf-8")
     lines = text.splitlines()
     kernels: dict[str, ModuleKernel] = {}
     imports: dict[str, str] = {}
@@ -79,21 +82,28 @@ def kernel_file() -> KernelFile:
         comments = [line for line in lines[end : statement.lineno - 1] if line.startswith("#")]
         heading = "\n".join(comments) or heading
         end = statement.end_lineno or statement.lineno
-        if isinstance(statement, ast.FunctionDef):
+        if isinstance(statement, ast.FunctionDef | ast.ClassDef):
             source = "\n".join(lines[statement.lineno - 1 : end])
             kernels[statement.name] = _kernel(statement, source, heading)
+        elif isinstance(statement, ast.ImportFrom):
+            package = statement.module or ""
+            kernels |= {a.name: _imported(a.name, package) for a in statement.names}
         elif isinstance(statement, ast.Import):
             imports |= {a.asname or a.name: ast.unparse(statement) for a in statement.names}
     return KernelFile(kernels, imports)
 
 
-def _kernel(function: ast.FunctionDef, source: str, heading: str) -> ModuleKernel:
-    args = function.args
+def _imported(name: str, package: str) -> ModuleKernel:
+    return ModuleKernel(name, "", False, {}, frozenset(), "", package)
+
+
+def _kernel(function: ast.FunctionDef | ast.ClassDef, source: str, heading: str) -> ModuleKernel:
+    args = function.args if isinstance(function, ast.FunctionDef) else _NO_ARGUMENTS
     defaults = (REQUIRED if d is None else ast.literal_eval(d) for d in args.kw_defaults)
     return ModuleKernel(
         name=function.name,
         source=source,
-        takes_params=bool(args.args) and args.args[0].arg == "p",
+        takes_params=bool(args.args) and args.args[0].arg in ("p", "name"),
         keywords=dict(zip((a.arg for a in args.kwonlyargs), defaults, strict=True)),
         needs=frozenset(n.id for n in ast.walk(function) if isinstance(n, ast.Name)),
         heading=heading,

@@ -10,8 +10,8 @@ __all__ = ["NameSupply", "identifier", "loop_variable", "word_of"]
 
 # What a module's template, and every function, already means by a name.
 RESERVED = frozenset(
-    ("INPUTS", "PARAMETERS", "check", "forward", "fresh", "json", "load", "main", "math", "name", "np", "p",
-     "parameters", "sys", "x")
+    ("INPUTS", "PARAMETERS", "assign", "build", "check", "forward", "fresh", "inputs", "json", "keras",
+     "load", "main", "math", "name", "np", "outputs", "p", "parameters", "sys", "x")
 )  # fmt: skip
 LOOP_VARIABLES = "ijkmn"
 

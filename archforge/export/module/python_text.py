@@ -145,7 +145,10 @@ def bracketed(opening: str, items: Sequence[str], closing: str, depth: int) -> I
 
 def _arguments(statement: Statement, variables: LoopVariables) -> list[str]:
     named = (
-        ["p", name_text(statement.parts, variables, relative=statement.relative)]
+        [
+            *filter(None, [statement.holder]),
+            name_text(statement.parts, variables, relative=statement.relative),
+        ]
         if statement.has_name
         else []
     )

@@ -26,10 +26,12 @@ MAX_WRAPS = 2
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One statement, `targets = wraps(callee(p, name, inputs, args))`; without targets it returns the value.
+    """One statement, `targets = wraps(callee(holder, name, inputs, args))`; without targets it returns
+    the value.
 
     `parts` is the name that parameters start with, `relative` whether the function's `name` stands
-    before it. With a `flag` the statement runs only where that is true, else `otherwise` is the value.
+    before it; `holder` is the argument before the name, if there is one. With a `flag` the statement runs
+    only where that is true, else `otherwise` is the value.
     """
 
     targets: tuple[str, ...]
@@ -43,6 +45,7 @@ class Statement:
     flag: str = ""
     otherwise: str = ""
     comment: str = ""
+    holder: str = ""
 
 
 @dataclass(slots=True, eq=False)
@@ -66,19 +69,21 @@ def statements_of(
     *,
     outputs: Sequence[str] = (),
     shapes: bool = False,
+    holder: str = "p",
+    returns: bool = True,
 ) -> tuple[list[Statement], tuple[str, ...]]:
     """The statements of a function with these inputs, and the variables of what it gives; the latter
-    are empty if the last statement returns it. `outputs` are names wished for these, the main one left
-    out; `shapes` are noted behind statements that change them."""
+    are empty if the last statement returns it, where it `returns`. `outputs` are names wished for these, the
+    main one left out; `shapes` are noted behind statements that change them; `holder` stands before names."""
     drafts = _drafts(function, functions, dialect)
     wishes = dict(zip(function.body.outputs[1:], outputs[1:], strict=False))
     variables = _VariableNames(function, drafts, inputs, wishes, dialect).assign()
     comments = _new_shapes(drafts) if shapes else [""] * len(drafts)
     out = [
-        replace(_statement(draft, variables, functions, dialect), comment=comment)
+        replace(_statement(draft, variables, functions, dialect), comment=comment, holder=holder)
         for draft, comment in zip(drafts, comments, strict=True)
     ]
-    if drafts and drafts[-1].outputs == function.body.outputs:
+    if returns and drafts and drafts[-1].outputs == function.body.outputs:
         return [*out[:-1], replace(out[-1], targets=())], ()
     return out, tuple(variables[v] for v in function.body.outputs)
 

@@ -1,4 +1,4 @@
-"""docs/export.md: networks of the zoo as drawings, which the page shows."""
+"""docs/export.md: what the page shows of networks that are exported."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from functools import partial
 
 from archforge.driver import analyse
 from archforge.export import Subject
+from archforge.export.keras import keras_text
 from archforge.export.mermaid import mermaid_text
 from archforge.export.target import DrawingOptions
 from tests.zoo import networks
 
-__all__ = ["DRAWING_PARTS"]
+__all__ = ["EXPORT_PARTS"]
 
 
 def _flowchart(name: str, profile: str, options: DrawingOptions) -> str:
@@ -20,7 +21,15 @@ def _flowchart(name: str, profile: str, options: DrawingOptions) -> str:
     return f"```mermaid\n{mermaid_text(Subject(network, (network,), drawing=options))}```"
 
 
-DRAWING_PARTS: Mapping[str, Callable[[], str]] = {
+def _network_in_keras(name: str, profile: str) -> str:
+    """The part of a module that is the network, without its layers."""
+    network = analyse(networks()[name], profile)
+    text = keras_text(Subject(network, (network,)))
+    return f"```python\n{text.split('# The network')[1].split('# Layers')[0].strip()}\n```"
+
+
+EXPORT_PARTS: Mapping[str, Callable[[], str]] = {
     "resnet_18_drawing": partial(_flowchart, "resnet_18", "torchvision", DrawingOptions(counts=True)),
+    "resnet_18_keras": partial(_network_in_keras, "resnet_18", "torchvision"),
     "unet_drawing": partial(_flowchart, "unet", "listing", DrawingOptions()),
 }

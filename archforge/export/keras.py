@@ -1,0 +1,288 @@
+"""`model_keras.py`: the network as a functional model of Keras 3, in source that a reader can change.
+
+Blocks are functions and repetitions loops, as in `model.py`; the layers are copied from
+`templates/keras_layers.py`. Maps have the channels last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
+from typing import Any
+
+from archforge.errors import Diagnostic, DiagnosticError
+from archforge.export.module import FunctionText, block_text, outer_first, sections, title_text
+from archforge.export.module.arguments import arguments_of
+from archforge.export.module.bodies import RegionTree
+from archforge.export.module.dialect import WrittenOp
+from archforge.export.module.functions import BlockFunction, functions_of
+from archforge.export.module.kernels import ModuleKernel, kernel_file, kernel_name
+from archforge.export.module.loops import roll
+from archforge.export.module.names import NameSupply
+from archforge.export.module.numpy_dialect import operator_of
+from archforge.export.module.python_text import INDENT, bracketed, literal, loop_lines, statement_lines
+from archforge.export.module.statements import Statement, statements_of
+from archforge.export.module.turned_axes import without_turns
+from archforge.export.render import render
+from archforge.export.target import Subject, Target
+from archforge.ir import Node, TensorType, TypedGraph
+from archforge.ops.conv import Conv
+
+__all__ = ["TARGETS", "keras_source", "keras_text"]
+
+LAYERS = "keras_layers.py"
+FILE = "model_keras.py"
+
+
+class KerasDialect:
+    """Ops as calls of the layers in the module; merges of values of one rank as operators."""
+
+    file = FILE
+    keeps_levels = False
+
+    def prepared(self, typed: TypedGraph) -> TypedGraph:
+        """The graph without ops that do nothing, in training neither, and with few permutations."""
+        idle = {
+            node.name: node.inputs[0]
+            for node in typed.nodes
+            if node.op.passes_through(*typed.input_types(node)) and not node.op.differs_in_training
+        }
+        return without_turns(replace(typed, graph=typed.graph.replace_uses(idle)))
+
+    def lacks(self, node: Node, types: Sequence[TensorType]) -> tuple[str, str] | None:
+        """The thing that Keras has no layer for, or no layer of the attributes."""
+        reason = _lacks(node, types)
+        return (reason, "`archforge export --to onnx` may have it") if reason else None
+
+    def call(self, node: Node, types: Sequence[TensorType]) -> WrittenOp:
+        """The layer with its arguments, or the operator."""
+        if operator := operator_of(node.op.kind, types):
+            return WrittenOp(operator, {})
+        name, more = _layer(node, types)
+        kernel = kernel_file(LAYERS).kernels[name]
+        args = arguments_of(node, types, kernel, **more)
+        is_bare = not kernel.takes_params and args == kernel.keywords
+        is_activation = is_bare and tuple(types) == (node.op.infer(*types),)
+        return WrittenOp(kernel.name, {} if is_activation else args, kernel.takes_params, is_activation)
+
+    def is_size(self, argument: str) -> bool:
+        """Numbers of channels."""
+        return argument == "out" or argument.endswith("channels")
+
+    def defaults(self, callee: str) -> Mapping[str, Any] | None:
+        """The keyword arguments of a layer."""
+        kernel = kernel_file(LAYERS).kernels.get(callee)
+        return kernel.keywords if kernel else None
+
+
+KERAS = KerasDialect()
+
+
+def _layer(node: Node, types: Sequence[TensorType]) -> tuple[str, dict[str, Any]]:
+    """The name of the layer for a node, that of its op but for some convolutions, and arguments that the op
+    has not."""
+    op = node.op
+    if isinstance(op, Conv):
+        window = op.window(*types)
+        if max(window.stride) > 1 and max(window.dilation) > 1:
+            return "dilated_conv", {}
+        is_even = len(window.stride) == 2 and len({*window.stride}) == 1
+        if is_even and 1 < op.groups == types[0].channels:
+            return "depthwise_conv", {"multiplier": op.out // op.groups}
+    return kernel_name(op.kind), {}
+
+
+def keras_text(subject: Subject) -> str:
+    """The module of the chosen profile. Raises E0704 for all that Keras lacks, at once."""
+    network = subject.network
+    usage = [
+        "Maps have the channels last: images are float[N, H, W, C]. Layers are called as in the",
+        "spec, with _ for dots. Running it shows the network.",
+        "",
+        f"    python {FILE} WEIGHTS    # saves it with a .npz or .safetensors file of the spec",
+        "    model = build()                 # in Python",
+        "    assign(model, load(path))",
+    ]
+    return keras_source(network.graph, "\n\n".join([title_text(network, "Keras"), "\n".join(usage)]) + "\n")
+
+
+def keras_source(typed: TypedGraph, heading: str) -> str:
+    """A graph as a module. Raises E0704. `heading` goes into its docstring as it is."""
+    tree = _tree(typed)
+    kernels = kernel_file(LAYERS)
+    functions, main = functions_of(tree, NameSupply(set(kernels.kernels)))
+    by_name = {f.name: f for f in functions}
+    used = kernels.closure(["layer_name", *(name for f in (*functions, main) for name in f.callees)])
+    copied = [kernel for kernel in used if not kernel.package]
+    is_recurrent = any(kernel.heading == _RECURRENT for kernel in used)
+    return render(
+        "keras.py.j2",
+        heading=heading,
+        imports=sorted({*kernels.imports_of(copied), "import json", "import sys"} - _OF_KERAS),
+        functions_of_keras=[*_imports(used)],
+        functions=[_build(typed, main, by_name)]
+        + [block_text(f, by_name, KERAS, holder="") for f in outer_first(functions)],
+        sections=sections(copied),
+        gates=_GATES.splitlines() if is_recurrent else [],
+        saved="model.keras",
+    )
+
+
+_OF_KERAS = {"import keras", "import numpy as np"}
+_RECURRENT = "# Recurrent layers: x[N, T, F] gives the states of all steps"
+
+
+def _imports(used: Iterable[ModuleKernel]) -> Iterable[str]:
+    """The statements that import functions of Keras."""
+    for package, group in groupby((k for k in used if k.package), key=lambda kernel: kernel.package):
+        yield from bracketed(f"from {package} import ", sorted(k.name for k in group), "", 0)
+
+
+def _tree(typed: TypedGraph) -> RegionTree:
+    """The blocks of a graph. Raises E0704 for all that Keras lacks, at once."""
+    found = [*_of_one_name(typed), *_shared(typed)]
+    try:
+        tree = RegionTree(typed, KERAS)
+    except DiagnosticError as error:
+        raise DiagnosticError((*error.diagnostics, *found)) from None
+    if found:
+        raise DiagnosticError(tuple(found))
+    return tree
+
+
+def _build(typed: TypedGraph, main: BlockFunction, functions: Mapping[str, BlockFunction]) -> FunctionText:
+    """The function that makes the model."""
+    outputs = [*typed.outputs]
+    names = ["x"] if len(typed.inputs) == 1 else _variables(typed.inputs)
+    statements, left = statements_of(
+        main, names, functions, KERAS, outputs=outputs, shapes=True, holder="", returns=False
+    )
+    made = [
+        f"keras.Input({literal(_channels_last(type_.shape))}, name={literal(name)})"
+        for name, type_ in typed.inputs.items()
+    ]
+    if len(made) == 1:
+        lines = [f"{INDENT}x = inputs = {made[0]}"]
+    else:
+        lines = [*bracketed(f"{INDENT}inputs = [", made, "]", 1), f"{INDENT}{', '.join(names)} = inputs"]
+    lines += loop_lines(roll(map(_with_shape_of_keras, statements)), statement_lines, 1)
+    entries = [f"{literal(name)}: {value}" for name, value in zip(outputs, left, strict=True)]
+    if len(outputs) > 1:
+        lines += bracketed(f"{INDENT}outputs = {{", entries, "}", 1)
+    result = "outputs" if len(outputs) > 1 else left[0]
+    lines.append(f"{INDENT}return keras.Model(inputs, {result})")
+    return FunctionText(["def build():"], "The network as a model with fresh parameters.", lines)
+
+
+def _variables(inputs: Iterable[str]) -> list[str]:
+    names = NameSupply(set(kernel_file(LAYERS).kernels))
+    return [names.take(name) for name in inputs]
+
+
+def _channels_last(shape: Sequence[int]) -> tuple[int, ...]:
+    return (*shape[1:], shape[0]) if len(shape) > 2 else tuple(shape)
+
+
+def _with_shape_of_keras(statement: Statement) -> Statement:
+    """The statement with the shape behind it that the value has in Keras."""
+    channels, *sizes = statement.comment.split("x")
+    is_map = len(sizes) > 1 and "," not in statement.comment
+    return replace(statement, comment="x".join([*sizes, channels])) if is_map else statement
+
+
+# What Keras lacks
+
+
+def _lacks(node: Node, types: Sequence[TensorType]) -> str:
+    """The thing that Keras has no layer for; empty for none."""
+    op, kind, given = node.op, node.op.kind, node.op.attributes()
+    if operator_of(kind, types):
+        return ""
+    if kernel_name(kind) not in kernel_file(LAYERS).kernels:
+        return f"layer for `{kind}`"
+    if hasattr(op, "window"):
+        return _lacks_window(node, types)
+    if kind in ("rnn", "lstm") and given["biases"] == 2:
+        return f"`{kind}` with two biases; it adds them up to one"
+    if kind == "gru" and given["biases"] and given["biases"] != 1 + given["linear_before_reset"]:
+        return f"`gru` with {given['biases']} biases and linear_before_reset={given['linear_before_reset']}"
+    if kind == "layer_norm" and given["affine"] and not isinstance(given["axis"], int):
+        return "`layer_norm` along several axes with parameters"
+    if kind == "upsample" and given["mode"] != "nearest":
+        return _lacks_interpolation(given, types)
+    if kind == "multiply" and any(len(t.shape) == 2 for t in types):
+        return "`multiply` of values of two axes and of more"
+    return ""
+
+
+def _lacks_window(node: Node, types: Sequence[TensorType]) -> str:
+    kind, given = node.op.kind, node.op.attributes()
+    window = node.op.window(*types)  # type: ignore[attr-defined]
+    strides, dilates = max(window.stride) > 1, max(window.dilation) > 1
+    if len(types[0].spatial) not in (2, 3):
+        return f"`{kind}` over maps of {len(types[0].spatial)} axes"
+    if dilates and "pool" in kind:
+        return f"`{kind}` with dilation"
+    if dilates and strides and kind != "conv":
+        return f"`{kind}` with stride and dilation"
+    if kind == "conv_transpose" and given["groups"] > 1:
+        return "`conv_transpose` in groups"
+    if kind == "conv_transpose" and given["output_padding"] not in (0, (0,) * len(window.kernel)):
+        return "`conv_transpose` with output_padding"
+    if kind == "conv_transpose" and any(k < s for k, s in zip(window.reach, window.stride, strict=True)):
+        return "`conv_transpose` whose kernel is smaller than its stride"
+    return ""
+
+
+def _lacks_interpolation(given: Mapping[str, Any], types: Sequence[TensorType]) -> str:
+    if given["align_corners"]:
+        return "`upsample` with align_corners"
+    return "" if len(types[0].spatial) == 2 else "bilinear `upsample` of what is no image"
+
+
+def _of_one_name(typed: TypedGraph) -> Iterable[Diagnostic]:
+    """Refusals of names that are one where dots are underscores."""
+    names: dict[str, str] = {}
+    layers = [n.params_of for n in typed.nodes if n.op.params(*typed.input_types(n))]
+    for name in (*typed.inputs, *dict.fromkeys(layers)):
+        other = names.setdefault(name.replace(".", "_"), name)
+        if other != name:
+            message = f"{FILE} has one name for the layers `{other}` and `{name}`: Keras takes no dots"
+            yield Diagnostic("E0704", message, help="give one of them another name")
+
+
+def _shared(typed: TypedGraph) -> Iterable[Diagnostic]:
+    """Refusals of parameters that several layers share."""
+    owners: dict[str, Node] = {}
+    for node in typed.nodes:
+        if node.op.params(*typed.input_types(node)):
+            first = owners.setdefault(node.params_of, node)
+            if first is not node:
+                message = f"{FILE} has no shared parameters: {node.name}, those of {first.name}"
+                yield Diagnostic("E0704", message, node.span, help="`archforge export --to onnx` has them")
+
+
+_GATES = """\
+    if isinstance(layer, keras.layers.RNN):
+        sides = {"kernel": "weight_ih", "recurrent_kernel": "weight_hh"}
+        side = sides.get(variable.name)
+        names = [side] if side else ["bias_ih", "bias_hh"]
+        keys = [f"{layer.name}_{name}_l0" for name in names]
+        arrays = [given.pop(key) for key in keys if key in given]
+        if not arrays:
+            raise ValueError(f"{layer.name}: there is no array for {variable.name}")
+        if isinstance(layer, keras.layers.GRU):  # gates: update, reset, new
+            thirds = [np.split(array, 3) for array in arrays]
+            arrays = [np.concatenate([z, r, n]) for r, z, n in thirds]
+        return arrays[0].T if side else np.stack(arrays).reshape(variable.shape)
+"""
+
+TARGETS = (
+    Target(
+        "keras",
+        FILE,
+        "the network as a model of Keras 3, readable source: docs/export.md",
+        keras_text,
+    ),
+)
