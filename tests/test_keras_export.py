@@ -197,6 +197,12 @@ def test_all_that_keras_lacks_comes_at_once() -> None:
 # The text
 
 
+def test_a_network_too_deep_for_pythons_recursion_raises_its_limit() -> None:
+    deep, usual = (keras_source(expand(networks()[n]).graph, "") for n in ("resnet_1001_cifar", "resnet_18"))
+    assert "sys.setrecursionlimit(13_356)" in deep
+    assert "setrecursionlimit" not in usual
+
+
 @pytest.mark.parametrize("example", EXAMPLES, ids=str)
 def test_each_example_is_refused_or_written(example: OpExample) -> None:
     typed = one_op(example.op, tuple(t.shape for t in example.types))

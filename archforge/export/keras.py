@@ -32,6 +32,8 @@ from archforge.ops.conv import Conv
 __all__ = ["TARGETS", "keras_source", "keras_text"]
 
 LAYERS = "keras_layers.py"
+# Keras walks through a model by recursion, with up to four frames a node; Python's limit is a thousand.
+DEEP, FRAMES = 800, 4
 FILE = "model_keras.py"
 
 
@@ -166,6 +168,9 @@ def _build(typed: TypedGraph, main: BlockFunction, functions: Mapping[str, Block
         lines = [f"{INDENT}x = inputs = {made[0]}"]
     else:
         lines = [*bracketed(f"{INDENT}inputs = [", made, "]", 1), f"{INDENT}{', '.join(names)} = inputs"]
+    if len(typed.nodes) > DEEP:
+        limit = f"sys.setrecursionlimit({FRAMES * len(typed.nodes):_})"
+        lines.append(f"{INDENT}{limit}  # Keras walks along all layers")
     lines += loop_lines(roll(map(_with_shape_of_keras, statements)), statement_lines, 1)
     entries = [f"{literal(name)}: {value}" for name, value in zip(outputs, left, strict=True)]
     if len(outputs) > 1:
