@@ -170,3 +170,16 @@ def test_run_tells_of_an_input_of_great_range_and_of_the_way_out(run: Run) -> No
     code, out, err = run(*command, "--warnings", "error")
     assert code == 2
     assert "W0607" in err
+
+
+@pytest.mark.parametrize("backend", sorted({"numba", "numpy"} & {*available()}))
+@pytest.mark.parametrize("features", [70_000, 1_000_000])
+def test_long_rows_are_added_as_exactly_as_short_ones(features: int, backend: str) -> None:
+    spec = {"archforge": 1, "title": "Long", "input": [features], "graph": [{"linear": 2}]}
+    drawn = np.random.default_rng(0).random((3, features), np.float32)
+    weight, x = np.stack([drawn[0], np.full(features, 1 / 3, np.float32)]), drawn[2:]
+    x[:, ::2] = 0.7  # equal products, whose roundings have one sign, beside others
+    weights = {"linear.weight": weight, "linear.bias": np.zeros(2, np.float32)}
+    found = archforge.compile(spec, backend=backend, weights=weights)(x)
+    exact = x.astype(np.float64) @ weight.T.astype(np.float64)
+    assert np.abs(found / exact - 1).max() < 1e-5

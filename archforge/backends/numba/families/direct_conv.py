@@ -29,6 +29,9 @@ from archforge.plan import Epilogue, Kernel
 
 __all__ = ["PackedConv", "direct", "linear", "record_conv"]
 
+# NumPy adds more of them in many partial sums.
+MOST_FEATURES = 1 << 16
+
 DIRECT = UnitRecipe("direct_conv", "conv")
 
 
@@ -50,10 +53,13 @@ def direct(op: Conv, x: TensorType) -> Kernel | None:
     return Kernel(run, layout.pack, ABSORBED, packing=layout)
 
 
-def linear(op: Linear, x: TensorType) -> Kernel:
-    """A linear layer over any axis, as a pointwise convolution of what lies in blocks of its features."""
+def linear(op: Linear, x: TensorType) -> Kernel | None:
+    """A linear layer over any axis, as a pointwise convolution of what lies in blocks of its features. It
+    adds them up one by one, which is exact enough for `MOST_FEATURES`."""
     axis = op.feature_axis(x)
     features, pixels = x.shape[axis], x.size // x.shape[axis]
+    if features > MOST_FEATURES:
+        return None
     layout = WeightLayout.of_products(features, op.out)
     window = Window2d.of_one_pixel(pixels)
 
