@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -52,6 +53,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
         monkeypatch.setattr(sys, "argv", ["archforge", *arguments])
         with pytest.raises(SystemExit) as stop:
             main()
+        gc.enable()  # a command turns it off, and what later tests leave would add up to gigabytes
         captured = capsys.readouterr()
         return int(stop.value.code or 0), captured.out, captured.err
 

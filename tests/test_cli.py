@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import json
 import os
@@ -775,3 +776,8 @@ def test_plugins_of_pydantic_that_are_installed_are_not_looked_for(tmp_path: Pat
     program = [sys.executable, "-m", "archforge", "check", "lenet_5"]
     done = subprocess.run(program, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_tests_behind_a_command_have_their_garbage_collected(run: Run) -> None:
+    run("check", "lenet_5")
+    assert gc.isenabled()
