@@ -67,6 +67,19 @@ def _caffe(path: Path, weights: Path | None) -> OpenedFile:
     return OpenedFile(source.digests, partial(read_caffe_network, source), CaffeRun(source))
 
 
+def _tflite(path: Path, weights: Path | None) -> OpenedFile:
+    from archforge.interchange.tflite.opened import open_tflite
+    from archforge.interchange.tflite.reading import read_tflite
+    from archforge.interchange.tflite.running import TfliteRun
+
+    source = open_tflite(path)
+    return OpenedFile({path.name: source.sha256}, partial(read_tflite, source), TfliteRun(source))
+
+
+def _is_tflite(head: bytes) -> bool:
+    return head[4:8] == b"TFL3"
+
+
 def _never(head: bytes) -> bool:
     return False
 
@@ -89,6 +102,7 @@ FORMATS = (
     NetworkFormat("ONNX", (".onnx",), _is_onnx, _onnx),
     NetworkFormat("Caffe", (".prototxt", ".caffemodel"), _never, _caffe, has_own_weights=False),
     NetworkFormat("Keras", (".keras", ".h5", ".hdf5", ".json"), _is_keras, _keras),
+    NetworkFormat("TensorFlow Lite", (".tflite",), _is_tflite, _tflite),
 )
 
 

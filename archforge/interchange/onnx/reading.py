@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from archforge.data.opened_files import MALFORMED, reason_in
 from archforge.interchange.draft import GraphDraft
-from archforge.interchange.flows import Flow, common_axes, own_axes
+from archforge.interchange.flows import FixedValue, Flow, Lost, common_axes, own_axes
 from archforge.interchange.foreign import AddAlong, Difference, Maximum, MultiplyAlong, Quotient
 from archforge.interchange.imported import Imported, Origin
 from archforge.interchange.names import name_in_spec
@@ -27,7 +27,7 @@ from archforge.interchange.onnx.opened import (
     read_by,
 )
 from archforge.interchange.onnx.ops import ONNX_OPS, ONNX_PARTS, translations_of
-from archforge.interchange.onnx.values import MOVES, FixedValue, Lost, Value, array_of
+from archforge.interchange.onnx.values import MOVES, Value, array_of
 from archforge.interchange.onnx.versions import ModernNode, modern
 from archforge.interchange.unsupported import Unsupported
 from archforge.ir import Op, TensorType

@@ -3,34 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from archforge.interchange.flows import Flow
+from archforge.interchange.flows import FixedValue, Flow, Lost, viewed
 from archforge.interchange.onnx.nodes import reshaped
 from archforge.interchange.onnx.versions import ModernNode
 from archforge.interchange.unsupported import Unsupported
 from archforge.ops.base import Array
 
-__all__ = ["MOVES", "FixedValue", "Lost", "Value", "array_of"]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FixedValue:
-    """A value that does not depend on the inputs. name: of the stored array that it is, if it is one."""
-
-    array: Array
-    name: str = ""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.array.shape
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Lost:
-    """A value behind an op that cannot be said. is_fixed: it does not depend on what an input holds."""
-
-    is_fixed: bool = False
+__all__ = ["MOVES", "Value", "array_of"]
 
 
 Value = FixedValue | Flow | Lost
@@ -74,13 +55,7 @@ def _reshaped(flow: Flow, node: ModernNode, arrays: Sequence[Array | None]) -> F
     given = arrays[1]
     if given is None or flow.is_ours:
         return None
-    old = flow.shape
-    new = reshaped(old, given, node.attributes)
-    stays = flow.axes[:1] == (0,) and new[:1] == (1,)  # the batch of one image, in front
-    if not stays or [n for n in new if n != 1] != [n for n in old if n != 1]:
-        return None
-    wide = iter([axis for axis, n in zip(flow.axes, old, strict=True) if n != 1])
-    return replace(flow, axes=(0, *(next(wide) if n != 1 else None for n in new[1:])))
+    return viewed(flow, reshaped(flow.shape, given, node.attributes))
 
 
 MOVES: Mapping[str, Callable[[Flow, ModernNode, Sequence[Array | None]], Flow | None]] = {
