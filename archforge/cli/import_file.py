@@ -28,7 +28,7 @@ def import_file(
         typer.Argument(
             metavar="FILE",
             help="A file of ONNX; of Keras: .keras, .h5, or the model.json of TensorFlow.js; of Caffe: a "
-            ".prototxt, or a .caffemodel; of TensorFlow Lite.",
+            ".prototxt, or a .caffemodel; of TensorFlow Lite; of torch.jit.",
         ),
     ],
     weights_file: Annotated[

@@ -80,6 +80,20 @@ def _is_tflite(head: bytes) -> bool:
     return head[4:8] == b"TFL3"
 
 
+def _torchscript(path: Path, weights: Path | None) -> OpenedFile:
+    from archforge.interchange.torchscript.opened import open_torchscript
+    from archforge.interchange.torchscript.reading import read_torchscript
+    from archforge.interchange.torchscript.running import TorchScriptRun
+
+    source = open_torchscript(path)
+    run = TorchScriptRun(source)
+    return OpenedFile({path.name: source.sha256}, partial(read_torchscript, source), run)
+
+
+def _is_torch(head: bytes) -> bool:
+    return head.startswith(b"PK") and (b"/data/0" in head or b"/code/" in head or b"/data.pkl" in head)
+
+
 def _never(head: bytes) -> bool:
     return False
 
@@ -103,6 +117,7 @@ FORMATS = (
     NetworkFormat("Caffe", (".prototxt", ".caffemodel"), _never, _caffe, has_own_weights=False),
     NetworkFormat("Keras", (".keras", ".h5", ".hdf5", ".json"), _is_keras, _keras),
     NetworkFormat("TensorFlow Lite", (".tflite",), _is_tflite, _tflite),
+    NetworkFormat("TorchScript", (".pt", ".ts", ".torchscript"), _is_torch, _torchscript),
 )
 
 

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from archforge.interchange.flows import FixedValue, Flow, Lost, common_axes, viewed
-from archforge.interchange.foreign import AddAlong, AddNumber, MultiplyAlong
 from archforge.interchange.translation import bound_op, number, require
 from archforge.interchange.unsupported import Unsupported
+from archforge.interchange.with_constants import along, axis_of, with_constants
 from archforge.ops.base import Array, Op
 from archforge.ops.lazy_numpy import np
 
@@ -69,15 +69,6 @@ def _activated(use: TfliteUse, flow: Flow) -> Flow:
     }
     require(kind == 0 or kind in acts, f"an activation of kind {kind} within")
     return use.add(acts[kind], flow) if kind else flow
-
-
-def _axis(flow: Flow, axis: int) -> int:
-    """An axis of the file as ours is counted, the batch left out. Raises `Unsupported` for the batch's."""
-    require(-len(flow.axes) <= axis < len(flow.axes), f"axis {axis} of an array of {len(flow.axes)}")
-    ours = flow.axes[axis]
-    if not ours:
-        raise Unsupported("an axis that is the batch's, or was not there")
-    return ours - 1
 
 
 def _map(use: TfliteUse, position: int = 0) -> Flow:
@@ -189,7 +180,7 @@ def _fully_connected(use: TfliteUse) -> Sequence[Flow]:
         x = use.add(bound_op("flatten"), turned, axes=(0, 1))
         op = bound_op("linear", out=len(weight), bias=bias_too)
         return [_activated(use, use.add(op, x, axes=(0, 1), weight=columns, **params))]
-    axis = _axis(x, -1) if len(x.axes) > 2 else None
+    axis = axis_of(x, -1) if len(x.axes) > 2 else None
     op = bound_op("linear", out=len(weight), bias=bias_too, axis=axis)
     return [_activated(use, use.add(op, x if axis is not None else use.ours(x), weight=weight, **params))]
 
@@ -217,7 +208,7 @@ def _softmax(kind: str) -> Translated:
     def translate(use: TfliteUse) -> Sequence[Flow]:
         require(kind == "log_softmax" or use.option("Beta") == 1, "a factor other than 1 within")
         x = use.flow()
-        return [use.add(bound_op(kind, axis=_axis(x, -1)), x)]
+        return [use.add(bound_op(kind, axis=axis_of(x, -1)), x)]
 
     return translate
 
@@ -237,33 +228,9 @@ def _gelu(use: TfliteUse) -> Sequence[Flow]:
 
 def _prelu(use: TfliteUse) -> Sequence[Flow]:
     x, slopes = use.flow(), _needed(use, 1)
-    along = _along(x, slopes)
-    require(along is None or along[0] == 0, "slopes along other axes than the channels'")
-    return [use.add(bound_op("prelu", per_channel=along is not None), x, weight=slopes.reshape(-1))]
-
-
-def _along(x: Flow, constants: Array) -> tuple[int, Array] | None:
-    """The only axis of ours along which constants vary, and their numbers; None if they are one number.
-    Raises `Unsupported` for several axes."""
-    first = len(x.axes) - constants.ndim
-    varies = [axis + first for axis, extent in enumerate(constants.shape) if extent > 1]
-    if not varies:
-        return None
-    require(len(varies) == 1 and first >= 0, "constants along several axes")
-    return _axis(x, varies[0]), constants.reshape(-1)
-
-
-def _with_constants(use: TfliteUse, x: Flow, constants: Array, *, is_product: bool) -> Flow:
-    along = _along(x, constants)
-    if along is None:
-        value = number(constants)
-        op: Op = bound_op("scale", factor=value) if is_product else AddNumber(number=value)
-        return use.add(op, x)
-    axis, numbers = along
-    require(len(numbers) == x.type.shape[axis], "constants of another extent")
-    op = MultiplyAlong(axis=axis) if is_product else AddAlong(axis=axis)
-    params: dict[str, Any] = {"": numbers}
-    return use.add(op, x, **params)
+    found = along(x, slopes)
+    require(found is None or found[0] == 0, "slopes along other axes than the channels'")
+    return [use.add(bound_op("prelu", per_channel=found is not None), x, weight=slopes.reshape(-1))]
 
 
 def _arithmetic(use: TfliteUse) -> Sequence[Flow]:
@@ -282,7 +249,7 @@ def _arithmetic(use: TfliteUse) -> Sequence[Flow]:
     elif use.op == "DIV":
         require(is_first and bool(np.all(constants != 0)), "a quotient of constants")
         constants = 1 / constants
-    return [_activated(use, _with_constants(use, x, constants, is_product=is_product))]
+    return [_activated(use, with_constants(use.add, x, constants, is_product=is_product))]
 
 
 def _merged(use: TfliteUse, flows: list[Flow]) -> Flow:
@@ -316,7 +283,7 @@ def _concat(use: TfliteUse) -> Sequence[Flow]:
     if axes is None or None in axes:
         flows = [use.ours(flow) for flow in flows]
         axes = flows[0].axes
-    op = bound_op("concat", axis=_axis(flows[0], use.option("Axis")))
+    op = bound_op("concat", axis=axis_of(flows[0], use.option("Axis")))
     return [_activated(use, use.add(op, *flows, axes=axes))]
 
 
@@ -332,7 +299,7 @@ def _cut(use: TfliteUse, x: Flow, axis: int, ends: Sequence[int]) -> list[Flow]:
 def _split(use: TfliteUse) -> Sequence[Flow]:
     position = 1 if use.op == "SPLIT" else 0
     x, at = use.flow(position), int(_needed(use, 0 if use.op == "SPLIT" else 2).reshape(-1)[0])
-    axis, sizes = _axis(x, at), [use.result(i)[at] for i in range(use.outputs())]
+    axis, sizes = axis_of(x, at), [use.result(i)[at] for i in range(use.outputs())]
     require(sum(sizes) == x.type.shape[axis], "parts that are not all")
     return _cut(use, x, axis, [sum(sizes[:i]) for i in range(len(sizes) + 1)])
 
@@ -354,7 +321,7 @@ def _slice(use: TfliteUse) -> Sequence[Flow]:
     require(len(third) == len(begins), "other numbers of axes")
     for at, (begin, size, extent) in enumerate(zip(begins, sizes, x.shape, strict=True)):
         if (begin, size) != (0, extent):
-            x = use.add(bound_op("slice", start=begin, end=begin + size, axis=_axis(x, at)), x)
+            x = use.add(bound_op("slice", start=begin, end=begin + size, axis=axis_of(x, at)), x)
     return [x]
 
 
