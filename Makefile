@@ -57,10 +57,11 @@ test-torch: $(BENCH)
 # What needs the runtimes and libraries of other formats, in the same environment.
 test-interchange: $(BENCH)
 	$(VENV)-bench/bin/python $(PIP) --editable '.[test,references]'
-	  tests/test_onnx_export.py tests/test_onnx_import.py tests/test_caffe_import.py \
+	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 KERAS_BACKEND=torch $(VENV)-bench/bin/python -m pytest \
+	  -m 'slow or not slow' tests/test_onnx_export.py tests/test_onnx_import.py tests/test_caffe_import.py \
+	  tests/test_tflite_import.py tests/test_torchscript_import.py \
 	  tests/test_keras_import.py tests/test_verified_weights.py tests/test_torch_writing.py \
-	  tests/test_keras_export.py tests/test_drawings.py tests/test_tflite_import.py \
-	  tests/test_torchscript_import.py $(ARGS)
+	  tests/test_keras_export.py tests/test_drawings.py $(ARGS)
 
 # The wheel in an empty environment, which takes the network.
 test-wheel: $(DEV)

@@ -39,10 +39,9 @@ class CaffeRun:
         if reason := next(_unlike_caffe(self.source), None):
             raise Unsupported(f"OpenCV {reason}")
         cv2: Any = import_module("cv2")
-        text = self.source.text or "\n".join(_as_text(self.source, {n: x.shape for n, x in inputs.items()}))
+        shapes = {name: x.shape for name, x in inputs.items()}
         try:
-            weights = np.fromfile(self.source.weights_path, np.uint8)
-            net = cv2.dnn.readNetFromCaffe(np.frombuffer(text.encode(), np.uint8), weights)
+            net = self._net(cv2, shapes)
             net.enableFusion(False)
             net.enableWinograd(False)  # as exact as a direct sum
             names = self._names(net, wanted)
@@ -53,6 +52,14 @@ class CaffeRun:
             raise Unsupported(f"OpenCV: {reason_in(error)[:200]}") from None
         made = dict(zip(names, found, strict=True))
         yield from ((name, np.asarray(made[name]) if name in made else None) for name in wanted)
+
+    def _net(self, cv2: Any, shapes: Mapping[str, tuple[int, ...]]) -> Any:
+        """The network as OpenCV reads it; of a caffemodel alone by way of a text that says it."""
+        if self.source.text:
+            return cv2.dnn.readNetFromCaffe(str(self.source.path), str(self.source.weights_path))
+        text = "\n".join(_as_text(self.source, shapes)).encode()
+        weights = np.fromfile(str(self.source.weights_path), np.uint8)
+        return cv2.dnn.readNetFromCaffe(np.frombuffer(text, np.uint8), weights)
 
     def _names(self, net: Any, wanted: list[str]) -> dict[str, str]:
         """OpenCV's names of the layers that are asked for: their own, or those of what they make."""
