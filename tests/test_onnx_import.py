@@ -289,6 +289,28 @@ def test_activations_that_are_spelled_out_are_recognised(tmp_path: Path) -> None
     checked(path, made)
 
 
+def test_zeros_that_are_made_for_a_bias_are_none(tmp_path: Path) -> None:
+    """The form is that of torch's exporter without optimisation."""
+    path = stored(
+        tmp_path,
+        HEAD.format(opset=18)
+        + """model (float[1, 3, 4, 4] x) => (float[1, 2, 4, 4] y) {
+            zero = Constant<value_float = 0.0>()
+            like = CastLike(zero, x)
+            shape = Shape<start = 0, end = 1>(w)
+            zeros = Expand(like, shape)
+            c = Conv(x, w, zeros)
+            y = Conv(c, w2, b2)
+        }""",
+        w=weights(2, 3, 1, 1),
+        w2=weights(2, 2, 1, 1),
+        b2=np.zeros(2, np.float32),
+    )
+    made = imported(path)
+    assert [node.op.attributes()["bias"] for node in made.graph.nodes] == [False, True]
+    checked(path, made)
+
+
 def test_layer_norms_that_are_spelled_out_are_recognised(tmp_path: Path) -> None:
     """The form is torch's, in versions that have no such op."""
     path = stored(

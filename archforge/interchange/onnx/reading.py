@@ -82,7 +82,8 @@ class _OnnxGraphReader(GraphDraft):
 
     @staticmethod
     def _is_folded(stored: Sequence[str]) -> bool:
-        return any(name.startswith("onnx::Conv_") for name in stored)
+        """The names that torch's exporters give: the older one, and the one that is called dynamo."""
+        return any(name.startswith("onnx::Conv_") or name.endswith(".weight_bias") for name in stored)
 
     # Inputs and outputs
 
@@ -154,6 +155,8 @@ class _OnnxGraphReader(GraphDraft):
         if node.op == "Shape" and isinstance(first, Flow | FixedValue):
             stretch = slice(node.attributes.get("start", 0), node.attributes.get("end"))
             return [FixedValue(np.asarray(first.shape[stretch], np.int64))]
+        if node.op == "CastLike" and isinstance(first, FixedValue):
+            return [FixedValue(first.array.astype(np.float32))]
         if all(value is None or isinstance(value, FixedValue) for value in inputs):
             return self._computed(node)
         if node.op in _SAME and isinstance(first, Flow):
@@ -198,6 +201,7 @@ class _OnnxGraphReader(GraphDraft):
     def _translated(self, given: ModernNode, inputs: Sequence[Value | None]) -> Sequence[Value]:
         """The outputs of a node by the table of ops. Raises `Unsupported`."""
         node = given.node
+        inputs = [None if _is_no_bias(node, p, value) else value for p, value in enumerate(inputs)]
         flows = [value for value in inputs if isinstance(value, Flow)]
         seen = common_axes(flows)
         if seen is None:
@@ -274,6 +278,13 @@ _KNOWN = {*ONNX_OPS, *ONNX_PARTS, *MOVES, *_SAME, "Constant", "If", "Shape"}
 def _is_fixed(value: Value | None) -> bool:
     """True for a value that would be computed while the file is read."""
     return value is None or isinstance(value, FixedValue) or (isinstance(value, Lost) and value.is_fixed)
+
+
+def _is_no_bias(node: NodeInFile, position: int, value: Value | None) -> bool:
+    """True for zeros that the file computes in place of a bias, as torch's exporter does before it is
+    optimised."""
+    is_made = isinstance(value, FixedValue) and not value.name and not value.array.any()
+    return is_made and position == 2 and node.op in ("Conv", "ConvTranspose")
 
 
 def _live(graph: GraphInFile) -> set[str]:
