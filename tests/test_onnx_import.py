@@ -555,6 +555,32 @@ def test_a_node_that_cannot_be_is_refused_with_its_place(
     assert found.endswith(": y")
 
 
+@pytest.mark.parametrize(
+    ("opset", "nodes", "message"),
+    [
+        (13, "y = Relu(x) y = Tanh(x)", "FILE has two values called 'y'"),
+        (13, "x = Relu(x) y = Tanh(x)", "FILE has two values called 'x'"),
+        (13, "w = Relu(x) y = Tanh(w)", "FILE has two values called 'w'"),
+        (0, "y = Relu(x)", "FILE says no version of ONNX's ops, and 1 to "),
+        (999, "y = Relu(x)", "FILE says the version 999 of ONNX's ops, and 1 to "),
+    ],
+)
+def test_names_and_versions_that_cannot_be_are_refused(
+    tmp_path: Path, opset: int, nodes: str, message: str
+) -> None:
+    text = f"model (float[1, 2] x) => (float[1, 2] y) {{ {nodes} }}"
+    (found,) = mistakes(stored(tmp_path, HEAD.format(opset=opset) + text, w=weights(2)))
+    assert found.startswith(f"E0801: {message}")
+
+
+def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    path = stored(
+        tmp_path, HEAD.format(opset=13) + "model (float[1, 2] x) => (float[1, 2] y) { y = Relu(x) }"
+    )
+    path.write_bytes(path.read_bytes().replace(b"\x01x", b"\x01\xff"))
+    assert mistakes(path) == ["E0801: FILE has a name that is not UTF-8: b'\\xff'"]
+
+
 def test_an_output_that_nothing_computes_is_refused(tmp_path: Path) -> None:
     path = stored(
         tmp_path, HEAD.format(opset=13) + "model (float[1, 2] x) => (float[1, 2] z) { y = Relu(x) }"
@@ -743,6 +769,15 @@ def test_mistakes_of_the_command_are_told(
     assert (code, out) == (2, "")
     assert err.startswith(message)
     assert [p.name for p in tmp_path.iterdir()] == ["net.onnx"]
+
+
+def test_values_beyond_the_memory_are_refused_before_they_are_computed(run: Run, tmp_path: Path) -> None:
+    text = "model (float[1, 3, h, w] x) => (float[1, 3, h, w] y) { y = Relu(x) }"
+    stored(tmp_path, HEAD.format(opset=13) + text)
+    code, _, err = run("import", "model.onnx", "--shape", "3x900000x900000", "-o", "net.yaml")
+    assert code == 2
+    assert err.startswith("E0706: ")
+    assert "which --no-layer-check leaves out" in err
 
 
 def test_nothing_is_written_where_a_layer_differs(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Protocol
 
+from archforge.analysis.activation_memory import activation_peak
+from archforge.hardware import require_memory
 from archforge.interchange.imported import Imported, Origin
 from archforge.ir import Node
 from archforge.lifetimes import lifetimes
@@ -47,8 +49,10 @@ class LayerCheck(NamedTuple):
 
 def checked_layers(imported: Imported, run: RunSource) -> LayerCheck:
     """Compare the values that both sides have, up to the first that differs. Ours is computed by the
-    reference kernels in float64."""
+    reference kernels in float64. Raises E0706 where its values cannot be in memory."""
     typed = imported.graph
+    needed = np.dtype(np.float64).itemsize * activation_peak(typed)
+    require_memory(needed, "the values that are compared, which --no-layer-check leaves out")
     rng = np.random.default_rng(0)
     images = {
         name: rng.standard_normal((1, *type_.shape)).astype(np.float32)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -89,7 +90,11 @@ def open_onnx(path: str | Path) -> OnnxSource:
     if not model.graph.node and not model.graph.output:
         fail("E0801", f"{path} is no file of ONNX: it has no graph")
     model = inlined(model, path)
-    opset = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=1)
+    opset = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=0)
+    newest = onnx.defs.onnx_opset_version()
+    if not 0 < opset <= newest:
+        said = f"the version {opset}" if opset else "no version"
+        fail("E0801", f"{path} says {said} of ONNX's ops, and 1 to {newest} are known")
     graph = _FileReader(onnx, path, content, digest).graph(model.graph)
     return OnnxSource(path, digest, graph, opset, model)
 
@@ -117,10 +122,25 @@ class _FileReader:
             fail("E0801", f"{self.path} has graphs within graphs, more than {MAX_DEPTH} deep")
         if proto.sparse_initializer:
             fail("E0801", f"{self.path} stores sparse arrays, which are not read")
+        self._require_names(proto)
         arrays = {tensor.name: self.array(tensor) for tensor in proto.initializer}
         inputs = {v.name: self.extents(v) for v in proto.input if v.name not in arrays}
         nodes = tuple(self.node(node, depth) for node in proto.node)
         return GraphInFile(nodes, arrays, inputs, tuple(v.name for v in proto.output))
+
+    def _require_names(self, proto: Any) -> None:
+        """Raises E0801 for names that are no text, and for values that are there twice."""
+        made = [name for node in proto.node for name in node.output if name]
+        stored, given = ([value.name for value in values] for values in (proto.initializer, proto.input))
+        texts = [t for n in proto.node for t in (n.op_type, n.domain, n.name, *n.input, *n.output)]
+        ends = [value.name for value in proto.output]
+        for name in (*texts, *stored, *given, *ends):
+            if not isinstance(name, str):
+                fail("E0801", f"{self.path} has a name that is not UTF-8: {name!r}")
+        for names in (stored, given, ends, [*made, *{*stored, *given}]):
+            twice = next((name for name, times in Counter(names).items() if times > 1), None)
+            if twice is not None:
+                fail("E0801", f"{self.path} has two values called {twice!r}")
 
     def node(self, proto: Any, depth: int) -> NodeInFile:
         op = proto.op_type if proto.domain in ("", "ai.onnx") else f"{proto.domain}::{proto.op_type}"

@@ -14,6 +14,7 @@ def onnx_package(code: str) -> Any:
     """The package onnx with its helpers. Raises `code` where it is not installed."""
     try:
         import_module("onnx.helper")
+        import_module("onnx.defs")
         return import_module("onnx")
     except ImportError:
         message = "files of ONNX need the package onnx, which is not installed"
