@@ -6,7 +6,7 @@ import io
 import json
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,18 @@ from archforge.interchange.flows import own_axes
 from archforge.interchange.formats import open_file
 from archforge.interchange.imported import Imported
 from archforge.interchange.keras.layers import ACTIVATIONS, KERAS_LAYERS
+from archforge.interchange.keras.running import can_be_run, named_classes
 from archforge.interchange.normalize import normalized
+from archforge.interchange.translation import bound_op
+from archforge.interchange.zoo_match import zoo_matches
+from archforge.ir import Node, infer
 from archforge.ops.base import Array
+from archforge.spec.expand.expand import expand
 from tests import keras_reference
 from tests.conftest import Run
 from tests.keras_files import ENDINGS, Arrays, functional, layer, random_arrays, sequential, written
 from tests.weight_files import FOLDER
+from tests.zoo import networks
 
 pytest.importorskip("h5py", reason="the extra `keras` brings it")
 
@@ -635,3 +641,41 @@ def test_an_application_is_that_of_keras(name: str, ending: str, tmp_path: Path)
     assert made.check is not None, made.reason
     assert made.check.layers > 50
     assert made.check.worst < 2e-5
+
+
+def test_keras_is_let_run_nothing_but_its_own_layers() -> None:
+    """A file says by name what Keras imports and calls, in any of its settings."""
+    for name in (
+        "os.system",
+        "keras.utils.get_file",
+        "keras.src.utils.python_utils.func_load",
+        "keras.layers.Lambda",
+        "keras.layers.TorchModuleWrapper",
+        "keras.saving.load_model",
+        "builtins.function",
+        "kerashub.layers.Dense",
+        "__lambda__",
+        "function",
+    ):
+        assert not can_be_run(name), name
+    described = sequential((4,), layer("Dense", "d", kernel_initializer={"class_name": "Zeros"}))
+    assert all(map(can_be_run, named_classes(described)))
+    for name in ("keras.layers.Dense", "keras.initializers.Zeros", "keras.src.models.functional.Functional"):
+        assert can_be_run(name)
+    hidden = {"module": "os", "class_name": "system", "config": {}}
+    described = sequential((4,), layer("Dense", "d", bias_regularizer=[{"deep": hidden}]))
+    assert "os.system" in named_classes(described)
+
+
+def test_a_network_of_the_zoo_is_named_with_what_is_around_it() -> None:
+    whole = expand(networks()["lenet_5"], networks()["lenet_5"].profile_names[0]).graph
+    (name,), (output,) = whole.inputs, whole.outputs.values()
+    norm, softmax = bound_op("bn", affine=False), bound_op("softmax")
+    graph = whole.graph.replace_uses({name: "norm"})
+    nodes = (
+        Node("norm", norm, (name,), 0, None, "norm"),
+        *graph.nodes,
+        Node("end", softmax, (output,), 0, None, "end"),
+    )
+    around = infer(replace(graph, nodes=nodes, outputs={"output": "end"}))
+    assert [(m.network, m.besides) for m in zoo_matches(around)] == [("lenet_5", ("bn", "softmax"))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -129,9 +130,10 @@ def _report(made: driver.ImportedSpec) -> Iterator[str]:
         yield f"layers      {layers:,} compared with {made.checked_by}, largest deviation {worst:.1e}"
     else:
         yield f"layers      not compared: {made.reason or '--no-layer-check'}"
-    for (name, folded), found in groupby(made.is_like, key=lambda like: (like.network, like.folded)):
+    for (name, folded, besides), found in groupby(made.is_like, key=itemgetter(0, 2, 3)):
         profiles = [like.profile for like in found]
         words = f", its {counted(folded, 'batch norm')} folded into convolutions" if folded else ""
+        words += f", with a {' and a '.join(besides)} besides" if besides else ""
         yield f"network     {name}, profile{'s' * (len(profiles) > 1)} {', '.join(profiles)}{words}"
     for note in network.notes:
         yield f"note        {note}"

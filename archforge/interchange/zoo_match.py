@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 from archforge.analysis.counts import count
@@ -24,19 +25,22 @@ LEAST_LEFT = 0.9
 
 
 class ZooMatch(NamedTuple):
-    """A profile of a network, and how many of its batch norms the graph has folded into convolutions."""
+    """A profile of a network, how many of its batch norms the graph has folded into convolutions, and the
+    kinds of the ops that the graph has besides: fixed norms of inputs, a softmax of outputs."""
 
     network: str
     profile: str
     folded: int
+    besides: tuple[str, ...] = ()
 
 
 def zoo_matches(typed: TypedGraph) -> Iterator[ZooMatch]:
     """Every profile whose graph, on inputs of these shapes, is `typed` node by node but for what does nothing
-    at inference; those with batch norms folded where the graph has none."""
-    wanted, layers = comparable(typed), _layers(typed)
-    params = count(typed).params
-    has_norms = any(node.op.kind == "bn" for node in wanted.nodes)
+    at inference, and for norms that nothing trains at its inputs and a softmax at its outputs; those with
+    batch norms folded where the graph has none."""
+    inner, besides = _without_ends(typed)
+    forms = [(comparable(typed), ()), *([(comparable(inner), besides)] if besides else [])]
+    layers, params = _layers(typed), count(typed).params
     library = Library()
     for path in spec_files(zoo_folder()):
         spec = open_spec(path, library)
@@ -45,13 +49,45 @@ def zoo_matches(typed: TypedGraph) -> Iterator[ZooMatch]:
                 graph = _at_inputs(spec, profile, typed)
                 if graph is None or _layers(graph) != layers:
                     continue
-                if is_same(comparable(graph), wanted):
-                    yield ZooMatch(spec.name, profile, 0)
-                elif not has_norms:
-                    folded = infer(fold_batch_norm(graph, frozenset()).graph)
-                    if is_same(comparable(folded), wanted):
-                        norms = sum(node.op.kind == "bn" for node in graph.nodes)
-                        yield ZooMatch(spec.name, profile, norms)
+                for wanted, more in forms:
+                    folded = _folded_norms(graph, wanted)
+                    if folded is not None:
+                        yield ZooMatch(spec.name, profile, folded, more)
+                        break
+
+
+def _folded_norms(graph: TypedGraph, wanted: TypedGraph) -> int | None:
+    """The number of batch norms of a graph that are folded in the wanted one; None if that is another."""
+    if is_same(comparable(graph), wanted):
+        return 0
+    if any(node.op.kind == "bn" for node in wanted.nodes):
+        return None
+    folded = infer(fold_batch_norm(graph, frozenset()).graph)
+    same = is_same(comparable(folded), wanted)
+    return sum(node.op.kind == "bn" for node in graph.nodes) if same else None
+
+
+def _without_ends(typed: TypedGraph) -> tuple[TypedGraph, tuple[str, ...]]:
+    """The graph without norms that nothing trains, of inputs, and without a softmax of outputs; their
+    kinds."""
+    passed: dict[str, str] = {}
+    besides: list[str] = []
+    ends = {*typed.outputs.values()}
+    for node in reversed(typed.nodes):
+        if node.name in ends and node.op.kind in ("flatten", "reshape"):
+            ends.add(node.inputs[0])
+    for node in typed.nodes:
+        kind, x = node.op.kind, passed.get(node.inputs[0], node.inputs[0])
+        is_fixed = kind == "scale" or (kind == "bn" and not node.op.attributes()["affine"])
+        if (is_fixed and x in typed.inputs) or (kind == "softmax" and node.name in ends):
+            passed[node.name] = x
+            besides.append(kind)
+    graph = typed.graph.replace_uses(passed)
+    inner = TypedGraph(graph, typed.types)
+    needed = inner.needed_by(graph.outputs.values())
+    nodes = tuple(node for node in graph.nodes if node.name in needed)
+    types = {name: typed.types[name] for name in (*graph.inputs, *(node.name for node in nodes))}
+    return TypedGraph(replace(graph, nodes=nodes), types), tuple(besides)
 
 
 def _layers(typed: TypedGraph) -> Counter[tuple[int, ...]]:

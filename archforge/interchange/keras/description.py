@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 from archforge.data.frameworks.keras import DEEPEST, layers_in
 
 __all__ = [
+    "INPUT",
+    "MODELS",
     "KerasCall",
     "KerasConstant",
     "KerasLayer",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from archforge.data.frameworks.keras import KerasContent, hdf5_content, keras_content
 from archforge.data.frameworks.keras_layers import Layer
@@ -29,11 +29,13 @@ HDF5, ZIP = b"\x89HDF\r\n\x1a\n", b"PK"
 @dataclass(frozen=True, slots=True, eq=False)
 class KerasSource:
     """A file: the digest of its bytes, its model, and the arrays of layers as `KerasContent` has them.
-    version: the first number of Keras's. can_run: a file that Keras itself can open."""
+    description: of the model, as the file has it. version: the first number of Keras's. can_run: a file that
+    Keras itself can open."""
 
     path: Path
     sha256: str
     model: KerasModel
+    description: Any
     version: int
     layers: Mapping[str, Layer]
     can_run: bool
@@ -61,8 +63,9 @@ def open_keras(path: Path) -> KerasSource:
             fail("E0801", f"{path} is no {WHAT}: {_reason(error)}")
     number = re.match(r"\d+", content.version)
     is_json = head.lstrip()[:1] == b"{"
+    major = int(number[0]) if number else 2
     return KerasSource(
-        path, digest.hexdigest(), model, int(number[0]) if number else 2, content.layers, not is_json
+        path, digest.hexdigest(), model, content.model, major, content.layers, can_run=not is_json
     )
 
 

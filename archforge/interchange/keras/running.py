@@ -11,12 +11,14 @@ from typing import Any
 from warnings import catch_warnings, simplefilter
 
 from archforge.data.opened_files import reason_in
+from archforge.interchange.keras.description import INPUT, MODELS
+from archforge.interchange.keras.layers import KERAS_LAYERS
 from archforge.interchange.keras.opened import KerasSource
 from archforge.interchange.unsupported import Unsupported
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 
-__all__ = ["KerasRun"]
+__all__ = ["KerasRun", "can_be_run", "named_classes"]
 
 BACKENDS = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}  # of Keras, and their packages
 
@@ -38,6 +40,9 @@ class KerasRun:
             raise Unsupported("nothing here runs files of TensorFlow.js")
         if find_spec("keras") is None:
             raise Unsupported("keras is not installed")
+        for name in named_classes(self.source.description):
+            if not can_be_run(name):
+                raise Unsupported(f"it names `{name}`, which keras is not let run")
         try:
             with _a_backend(), catch_warnings():
                 simplefilter("ignore")
@@ -55,6 +60,36 @@ class KerasRun:
         model(given[0] if len(given) == 1 else given, training=False)
         as_array = keras.ops.convert_to_numpy
         return {place: np.asarray(as_array(v[0])) for place, v in found.items() if len(v) == 1}
+
+
+# Packages of objects besides layers, which do nothing but compute numbers.
+PARTS = ("keras.constraints", "keras.dtype_policies", "keras.initializers", "keras.regularizers")
+OWN = (INPUT, "DTypePolicy", *MODELS)
+FUNCTIONS = ("Lambda", "__lambda__", "function")
+
+
+def named_classes(description: Any) -> Iterator[str]:
+    """The full name of each class in a description; of those before Keras 3 the class alone."""
+    waiting = [description]
+    while waiting:
+        found = waiting.pop()
+        if isinstance(found, dict):
+            if "class_name" in found and found["class_name"] != "__keras_tensor__":
+                yield f"{found.get('module') or ''}.{found['class_name']}".lstrip(".")
+            waiting += found.values()
+        elif isinstance(found, list):
+            waiting += found
+
+
+def can_be_run(name: str) -> bool:
+    """True if Keras may make an object of that class: it imports and calls whatever a file names."""
+    module, _, kind = name.rpartition(".")
+    if not module:
+        return kind.isidentifier() and kind not in FUNCTIONS
+    if module in PARTS:
+        return kind.isidentifier()
+    row = f"ops.{kind}" if ".ops." in f"{module}." else kind
+    return f"{module}.".startswith("keras.") and (kind in OWN or row in KERAS_LAYERS)
 
 
 def _kept(call: Callable[..., Any], values: list[Any]) -> Callable[..., Any]:

@@ -62,7 +62,7 @@ class KerasDraft(GraphDraft):
         return Flow(value, type_, flow.axes)
 
     def _before(self, op: Op, inputs: tuple[str, ...]) -> tuple[str, ...]:
-        """Nothing: a layer of Keras has one set of parameters, whatever it is called on."""
+        """No key: a layer of Keras has one set of parameters, whatever it is called on."""
         return ()
 
 
