@@ -186,8 +186,8 @@ def prelu(name, x, *, per_channel=False):
 
 
 def layer_name(name):
-    """The name of a layer: that of the spec, with _ for dots, which Keras lacks."""
-    return name.replace(".", "_")
+    """The name of a layer: that of the spec, with _ for dots and slashes."""
+    return name.replace(".", "_").replace("/", "_")
 
 
 # Recurrent layers: x[N, T, F] gives the states of all steps

@@ -189,7 +189,7 @@ def test_all_that_keras_lacks_comes_at_once() -> None:
     assert refusals(typed) == [
         "model_keras.py has no `rnn` with two biases; it adds them up to one: rnn",
         "model_keras.py has no `gru` with 1 biases and linear_before_reset=True: gru",
-        "model_keras.py has one name for the layers `a.b` and `a_b`: Keras takes no dots",
+        "model_keras.py has one name for the layers `a.b` and `a_b`",
         "model_keras.py has no shared parameters: again, those of a.b",
     ]
 

@@ -247,14 +247,16 @@ def _lacks_interpolation(given: Mapping[str, Any], types: Sequence[TensorType]) 
 
 
 def _of_one_name(typed: TypedGraph) -> Iterable[Diagnostic]:
-    """Refusals of names that are one where dots are underscores."""
+    """Refusals of names that are one where dots and slashes are underscores."""
     names: dict[str, str] = {}
     layers = [n.params_of for n in typed.nodes if n.op.params(*typed.input_types(n))]
     for name in (*typed.inputs, *dict.fromkeys(layers)):
-        other = names.setdefault(name.replace(".", "_"), name)
+        other = names.setdefault(name.replace(".", "_").replace("/", "_"), name)
         if other != name:
-            message = f"{FILE} has one name for the layers `{other}` and `{name}`: Keras takes no dots"
-            yield Diagnostic("E0704", message, help="give one of them another name")
+            message = f"{FILE} has one name for the layers `{other}` and `{name}`"
+            yield Diagnostic(
+                "E0704", message, help="give one of them another name: Keras takes no dots and slashes"
+            )
 
 
 def _shared(typed: TypedGraph) -> Iterable[Diagnostic]:
