@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from archforge.backends.numba.units.intrinsics import bits_of, device, exp2_of, float_of, floats
+from archforge.backends.numba.units.intrinsics import bits_of, device, exp2_of, float_of, floats, scaled
 from archforge.ops.activations import SELU_ALPHA, SELU_SCALE
 
 # Names are those of the ops; `gelu_tanh` is `gelu` with `approximate: tanh`.
@@ -60,8 +60,7 @@ def exp_parts(x):
 def exp32(x):
     """e to x within 2 units in the last place, from 0 and the numbers below the normal ones to infinity."""
     n, q = exp_parts(min(max(x, F(-104.0)), F(89.0)))
-    half = n >> 1  # 2^n itself may be too large or too small a number where the product is none
-    return (F(1) + q) * exp2_of(half) * exp2_of(n - half)
+    return scaled(F(1) + q, n)
 
 
 @device

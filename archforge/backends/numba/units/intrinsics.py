@@ -72,6 +72,7 @@ __all__ = [
     "pool_record",
     "record",
     "resample_record",
+    "scaled",
     "step_record",
     "stream_record",
     "transform_record",
@@ -284,6 +285,31 @@ def exp2_of(typing, exponent):
         return builder.bitcast(bits, ir.FloatType())
 
     return types.float32(types.int32), code
+
+
+@intrinsic
+def _scaled_once(typing, value, exponent):
+    """The value times 2^exponent, rounded once. LLVM calls the C library where no instruction does it."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = ir.FunctionType(ir.FloatType(), [ir.FloatType(), ir.IntType(32)])
+        name = "llvm.ldexp.f32.i32"
+        function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+        return builder.call(function, arguments)
+
+    return types.float32(types.float32, types.int32), code
+
+
+@device
+def _scaled_twice(value, exponent):
+    """The value times 2^exponent, which itself may be too large or too small a number where the product is
+    none."""
+    half = exponent >> 1
+    return value * exp2_of(half) * exp2_of(exponent - half)
+
+
+# Of a float32 and an int32.
+scaled = _scaled_once if machine().simd == "avx512" else _scaled_twice
 
 
 @intrinsic
