@@ -52,6 +52,24 @@ def test_winograd_is_taken_for_large_maps_alone() -> None:
     assert not winograd.pays(Conv(out=512, kernel=3, padding=1, groups=2), TensorType((512, 28, 28)))
 
 
+@pytest.mark.parametrize("rows", [1, 2, 100])
+@pytest.mark.parametrize(
+    ("shape", "axis"), [((3, 5, 7), -1), ((40, 5, 7), -1), ((35, 6), -1), ((5, 4, 3), 0)]
+)
+def test_linear_layers_over_maps_of_any_width_equal_the_reference(
+    shape: tuple[int, ...], axis: int, rows: int
+) -> None:
+    typed = graph(
+        node("wide", "linear", "input", out=6, axis=axis),
+        node("gelu", "gelu", "wide"),
+        node("narrow", "linear", "gelu", out=4, axis=axis, bias=False),
+        node("sum", "add", "narrow", "narrow"),
+        inputs={"input": shape},
+    )
+    with mock.patch(f"{FOLDER}.bands.rows_within", return_value=rows):
+        assert deviation(typed, 2, backend="numpy")[0] < TOLERANCE
+
+
 def test_columns_of_a_convolution_are_never_whole() -> None:
     typed = graph(node("conv", "conv", "input", out=8, kernel=3, padding=1), inputs={"input": (64, 112, 112)})
     (step,) = plan(typed, get("numpy"), "float32", without=["winograd"]).steps

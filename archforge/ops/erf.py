@@ -5,7 +5,7 @@ from __future__ import annotations
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 
-__all__ = ["erf"]
+__all__ = ["TAIL", "TAIL_SLOPE", "erf"]
 
 # Rational Chebyshev approximations of W. J. Cody, Math. Comp. 23 (1969), 631-637, with the digits of
 # his CALERF (netlib.org/specfun/erf). Lowest power last; a denominator's leading 1 is not written.
@@ -21,6 +21,10 @@ _MIDDLE = (  # erfc(x) * exp(x^2) in x, 0.46875 <= x <= 4
     (1.57449261107098347e1, 1.17693950891312499e2, 5.37181101862009858e2, 1.62138957456669019e3,
      3.29079923573345963e3, 4.36261909014324716e3, 3.43936767414372164e3, 1.23033935480374942e3),
 )  # fmt: skip
+# erfc(x) * exp(x^2) within 1.5e-7 for x >= 0, a polynomial in t = 1 / (1 + slope * x), its highest power
+# first and without a constant term: what float32 holds. Abramowitz and Stegun, 7.1.26.
+TAIL_SLOPE = 0.3275911
+TAIL = (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592)
 _SATURATED = 6.0  # erfc(6) = 2.2e-17, less than half a unit in the last place of 1
 
 

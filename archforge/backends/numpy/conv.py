@@ -20,6 +20,8 @@ from archforge.plan import Kernel
 
 __all__ = ["convolution", "linear", "pointwise"]
 
+MOST_COPIED = 32
+
 
 def _pack(op: Conv, params: Mapping[str, Array]) -> Mapping[str, Array]:
     """The parameters with `weight` as [groups, kernel * inputs, outputs]."""
@@ -70,12 +72,45 @@ def pointwise(op: Conv, x: TensorType) -> Kernel:
 
 
 def linear(op: Linear, x: TensorType) -> Kernel | None:
-    """A linear layer over vectors; None along an axis of a map, which is left to the reference."""
-    if len(x.shape) != 1:
-        return None
+    """A linear layer over vectors, or over the first or the last axis of a map, bands of whose pixels are one
+    product; None over another axis, which is left to the op's own kernel."""
+    axis = op.feature_axis(x)
+    if axis == 0:
+        return in_parts(_products, view=pixels)
+    return _linear_over_last_axis(op, x) if axis == len(x.shape) - 1 else None
+
+
+def _products(params: Mapping[str, Array], x: Array, out: Array, scratch: Scratch) -> Iterator[Part]:
+    """The products of pixels [pixels, C] with a weight [outputs, C]."""
+    for _, rows in bands(1, len(x), out.shape[1] * out.itemsize, _most(params)):
+        np.matmul(x[rows], params["weight"].T, out=out[rows])
+        yield (rows,)
+
+
+def _linear_over_last_axis(op: Linear, x: TensorType) -> Kernel:
+    """A linear layer over the last axis of a map, whose features do not lie side by side: [rows, F, C].
+
+    They are copied to rows of features where C is small: each product would read all weights for it.
+    """
+    features, columns = x.shape[-1], x.channels
+
+    def view(value: Array) -> Array:
+        return value.reshape(-1, *value.shape[-2:], copy=False)
+
+    def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
+        return {name: array[:, None] if name == "bias" else array for name, array in params.items()}
 
     def parts(params: Mapping[str, Array], x: Array, out: Array, scratch: Scratch) -> Iterator[Part]:
-        np.matmul(x, params["weight"].T, out=out)
-        yield ()
+        weight = params["weight"]
+        for _, rows in bands(1, len(x), out[0].nbytes, _most(params)):
+            if columns >= MOST_COPIED:
+                np.matmul(weight, x[rows], out=out[rows])
+            else:
+                lines = (rows.stop - rows.start, columns)
+                seen, made = scratch((*lines, features), (*lines, op.out))
+                np.copyto(seen, x[rows].swapaxes(1, 2))
+                np.matmul(seen.reshape(-1, features), weight.T, out=made.reshape(-1, op.out))
+                np.copyto(out[rows], made.swapaxes(1, 2))
+            yield (rows,)
 
-    return in_parts(parts)
+    return in_parts(parts, pack, "columns", view=view)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Iterator, Mapping
 
 import numpy as np
 
 from archforge.backends.numpy.call_memory import Scratch
-from archforge.ops.activations import ACTIVATIONS, CLAMPS
+from archforge.ops.activations import ACTIVATIONS, CLAMPS, Gelu
 from archforge.ops.base import Array, Op
+from archforge.ops.erf import TAIL, TAIL_SLOPE
 from archforge.plan import Epilogue, Kernel
 from archforge.plan.contract import Pack, unpacked
 
@@ -66,5 +68,27 @@ def activate(op: Op, y: Array) -> None:
     """Apply an activation in place."""
     if op.kind in CLAMPS:
         y.clip(*CLAMPS[op.kind], out=y)
+    elif isinstance(op, Gelu) and op.approximate == "none":
+        _gelu(y)
     else:
         np.copyto(y, op.reference({}, y))
+
+
+def _gelu(y: Array) -> None:
+    """Apply gelu in place: max(y, 0) - |y| times the part of the normal distribution beyond |y|."""
+    size = np.abs(y)
+    x = np.minimum(size, 20)  # the part beyond is 0 in float32
+    x *= math.sqrt(0.5)
+    t = x * TAIL_SLOPE
+    t += 1
+    np.divide(1, t, out=t)
+    tail = t * TAIL[0]
+    for coefficient in TAIL[1:]:
+        tail += coefficient
+        tail *= t
+    x *= x
+    np.exp(np.negative(x, out=x), out=x)
+    tail *= x
+    tail *= 0.5
+    tail *= size
+    np.subtract(np.maximum(y, 0), tail, out=y)

@@ -9,6 +9,7 @@ import numpy as np
 
 from archforge.backends.numba.units.intrinsics import bits_of, device, exp2_of, float_of, floats, scaled
 from archforge.ops.activations import SELU_ALPHA, SELU_SCALE
+from archforge.ops.erf import TAIL, TAIL_SLOPE
 
 # Names are those of the ops; `gelu_tanh` is `gelu` with `approximate: tanh`.
 __all__ = [
@@ -36,6 +37,8 @@ LOG2_E, LN2_HIGH, LN2_LOW = F(1.44269504), F(0.693359375), F(-2.12194440e-4)
 SELU_SCALE32, SELU_ALPHA32 = F(SELU_SCALE), F(SELU_ALPHA)
 HALF_ROOT_BITS = np.int32(0x3F3504F3)  # of sqrt(1/2)
 ROOT_HALF, TWICE_ROOT_2_PI = F(math.sqrt(0.5)), F(2 * math.sqrt(2 / math.pi))
+SLOPE = F(TAIL_SLOPE)
+TAIL_0, TAIL_1, TAIL_2, TAIL_3, TAIL_4 = map(F, TAIL)
 SIGN = np.int32(-(2**31))
 
 
@@ -121,15 +124,14 @@ def sigmoid32(x):
 
 @device
 def normal_tail(x):
-    """The part of the normal distribution beyond |x|: half of erfc(|x| / sqrt(2)) within 1e-7. Source:
-    Abramowitz and Stegun, 7.1.26."""
+    """The part of the normal distribution beyond |x|: half of erfc(|x| / sqrt(2)) within 1e-7."""
     a = abs(x) * ROOT_HALF
-    t = F(1) / (F(1) + F(0.3275911) * a)
-    p = F(1.061405429)
-    p = p * t + F(-1.453152027)
-    p = p * t + F(1.421413741)
-    p = p * t + F(-0.284496736)
-    p = p * t + F(0.254829592)
+    t = F(1) / (F(1) + SLOPE * a)
+    p = TAIL_0
+    p = p * t + TAIL_1
+    p = p * t + TAIL_2
+    p = p * t + TAIL_3
+    p = p * t + TAIL_4
     return F(0.5) * p * t * exp32(-a * a)
 
 
