@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -47,6 +48,18 @@ FLAT: dict[str, Any] = {
     "title": "Flat",
     "input": [3, 8, 8],
     "graph": [{"conv": {"out": 4, "kernel": 3}}, "flatten", {"linear": {"out": 2}, "name": "head"}],
+}
+
+WIDE: dict[str, Any] = {
+    "archforge": 1,
+    "title": "Wide",
+    "input": [64, 32, 32],
+    "graph": [
+        {"conv": {"out": 96, "kernel": 3, "padding": 1}},
+        "relu",
+        {"conv": {"out": 64, "kernel": 3, "padding": 1}},
+        "global_avg_pool",
+    ],
 }
 
 
@@ -215,3 +228,23 @@ def test_threads_can_call_with_different_sizes(backend: str) -> None:
         together = list(pool.map(run, images * 3))
     for x, found in zip(images * 3, together, strict=True):
         np.testing.assert_array_equal(found, run(x))
+
+
+@pytest.mark.skipif("numba" not in available(), reason="numba is not installed")
+def test_plans_of_other_sizes_pack_a_share_of_what_the_first_has_packed_at_most() -> None:
+    """The form of Winograd's method that the cost model takes depends on the size of a map."""
+    network = archforge.load(WIDE)
+    run = archforge.compile(network, backend="numba", weights=rule_weights(network.params))
+    assert run.others is not None
+    sizes = [(9, 9), (14, 30), (7, 40), (56, 20), (12, 12)]
+    with mock.patch("archforge.plan.graph_compiler.ALWAYS_FOR_SIZES", 0):
+        for size in sizes:
+            run.others.at((("input", (64, *size)),))
+    first = packed(run)
+    every = {key: size for plan in (run, *run.others.kept()) for key, size in packed(plan).items()}
+    assert sum(every.values()) <= 1.3 * sum(first.values())
+
+
+def packed(run: Executable) -> dict[int, int]:
+    """The bytes of packed arrays by what tells them apart."""
+    return {id(array): array.nbytes for params in run.params for array in params.values()}

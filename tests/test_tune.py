@@ -65,6 +65,9 @@ class TwoKernels(NumpyBackend):
     def alternatives(self, op: Op, *inputs: TensorType) -> tuple[str, ...]:
         return tuple(self.seconds) if self.use_of(op) == "conv of 3" else ("only",)
 
+    def choice_of(self, kernel: Kernel) -> str:
+        return "only"
+
     def choosing(self, choices: Mapping[str, str]) -> Backend:
         return replace(self, choices=choices)
 

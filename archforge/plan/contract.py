@@ -67,6 +67,7 @@ class Kernel:
     equally, whatever the size of their inputs; None promises nothing. tile_error: 0 where the rounding error
     of an output depends on its own inputs alone; else that error, in float32 and in deviations of the output,
     for a number nearby that is as large as its inputs: one that is 1000 times larger makes 1000 times of it.
+    growth: bytes of packed parameters for each byte of the op's own, about.
     """
 
     run: Callable[..., Any]
@@ -74,6 +75,7 @@ class Kernel:
     absorbs: frozenset[str] = frozenset()
     packing: Hashable = None
     tile_error: float = 0.0
+    growth: float = 1.0
 
     def packs_like(self, other: Kernel) -> bool:
         """True if parameters that one of the two has packed serve the other."""
@@ -335,6 +337,10 @@ class Tunable(Backend, Protocol):
 
     def alternatives(self, op: Op, *inputs: TensorType) -> tuple[str, ...]:
         """Names of the kernels that can compute the op on such inputs, first the one taken untuned."""
+        ...
+
+    def choice_of(self, kernel: Kernel) -> str:
+        """The name, as `alternatives` has it, of a kernel of an op that has several."""
         ...
 
     def choosing(self, choices: Mapping[str, str]) -> Backend:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from typing import Any
 
 from archforge.data.stored_arrays import LazyArrays
 from archforge.errors import DiagnosticError
 from archforge.hardware import no_memory, require_memory
 from archforge.ir import TypedGraph
 from archforge.passes import optimise
-from archforge.plan.contract import Backend, Plan
+from archforge.plan.contract import Backend, Plan, Tunable
 from archforge.plan.executable import Executable, Shapes, load
 from archforge.plan.last_used import LastUsed
-from archforge.plan.packing import packed_alike
+from archforge.plan.packing import bytes_to_pack, packed_alike
 from archforge.plan.planner import SWITCHES, plan, resolve_taps
 
 __all__ = ["GraphCompiler"]
@@ -22,6 +22,10 @@ __all__ = ["GraphCompiler"]
 # Of an element, by dtype; at least two of all others.
 BYTES = {"float64": 8, "float32": 4}
 LEAST_BYTES = 2
+
+# Bytes of packed parameters for other sizes than the first, over those for the first, and what is never too
+# much.
+MOST_FOR_SIZES, ALWAYS_FOR_SIZES = 0.3, 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,29 +72,63 @@ class GraphCompiler:
         needs more memory than there is.
         """
         first = self._loaded(graph, arrays)
-        return replace(first, others=LastUsed(partial(self._resized, first, arrays, resized)))
 
-    def _resized(
-        self,
-        first: Executable,
-        arrays: Callable[[], LazyArrays],
-        resized: Callable[[Shapes], TypedGraph],
-        shapes: Shapes,
-    ) -> Executable:
-        """The executable for inputs of other shapes, which shares with the first one what is packed alike."""
-        return self._loaded(resized(shapes), arrays, first)
+        def at(shapes: Shapes) -> Executable:
+            return self._loaded(resized(shapes), arrays, (first, *others.kept()))
+
+        others = LastUsed(at)
+        return replace(first, others=others)
 
     def _loaded(
-        self, graph: TypedGraph, arrays: Callable[[], LazyArrays], first: Executable | None = None
+        self, graph: TypedGraph, arrays: Callable[[], LazyArrays], before: Sequence[Executable] = ()
     ) -> Executable:
-        """The executable of a graph, which takes over what `first` has packed alike. Raises E0706."""
+        """The executable of a graph, which takes over what those `before` it have packed alike. Raises
+        E0706."""
         size, name = max((type_.size, name) for name, type_ in graph.types.items())
         what = f"the largest value, `{name}` {graph.types[name]}"
         # Before it is planned: kernels may lay out tables as large as a value.
         require_memory(size * BYTES.get(self.dtype, LEAST_BYTES), what)
         try:
             plan = self.plan(graph)
-            before = packed_alike(first.plan, first.params, plan) if first else {}
-            return load(plan, arrays(), before)
+            packed = _packed_by(before, plan)
+            if before and bytes_to_pack(plan, packed) > _room(before):
+                plan = self._plan_like(before[0].plan, plan, graph)
+                packed = _packed_by(before, plan)
+            return load(plan, arrays(), packed)
         except MemoryError as error:
             raise DiagnosticError((no_memory(error),)) from error
+
+    def _plan_like(self, first: Plan, plan: Plan, graph: TypedGraph) -> Plan:
+        """The plan of a graph with the kernels of the first plan wherever there are several, so that both
+        pack alike."""
+        if not isinstance(self.backend, Tunable):
+            return plan
+        taken = {step.output: step.kernel for step in first.steps}
+        choices = {
+            self.backend.use_of(step.node.op, *(plan.types[v] for v in step.node.inputs)): (
+                self.backend.choice_of(taken[step.output])
+            )
+            for step in plan.steps
+            if step.output in taken and not step.is_fallback
+        }
+        return replace(self, backend=self.backend.choosing(choices)).plan(graph)
+
+
+def _packed_by(before: Sequence[Executable], plan: Plan) -> dict[str, Mapping[str, Any]]:
+    """The parameters that one of some executables has packed as the steps of a plan take them."""
+    packed: dict[str, Mapping[str, Any]] = {}
+    for done in reversed(before):
+        packed |= packed_alike(done.plan, done.params, plan)
+    return packed
+
+
+def _room(before: Sequence[Executable]) -> float:
+    """Bytes that may be packed beside those of some executables: all for other sizes together are a share of
+    the first one's, or few."""
+    first, *others = ({id(a): a.nbytes for params in e.params for a in params.values()} for e in before)
+    known: dict[int, int] = dict(first)
+    for arrays in others:
+        known |= arrays
+    allowed: float = max(MOST_FOR_SIZES * sum(first.values()), ALWAYS_FOR_SIZES)
+    room: float = allowed - (sum(known.values()) - sum(first.values()))
+    return room

@@ -47,3 +47,8 @@ class LastUsed(Generic[Key, Made]):
             while len(self._slots) > self._most:
                 self._slots.popitem(last=False)
         return slot.made
+
+    def kept(self) -> list[Made]:
+        """The objects that are kept now."""
+        with self._lock:
+            return [slot.made for slot in self._slots.values() if slot.made is not None]

@@ -18,7 +18,7 @@ from archforge.ops.lazy_numpy import np
 from archforge.plan.contract import Plan, Step
 from archforge.weights.bind import in_dtype
 
-__all__ = ["packed_alike", "packed_params"]
+__all__ = ["bytes_to_pack", "packed_alike", "packed_params"]
 
 
 def packed_params(
@@ -56,6 +56,13 @@ def packed_alike(
         for step in plan.steps
         if step.output in known and _serves(known[step.output][0], step)
     }
+
+
+def bytes_to_pack(plan: Plan, packed_before: Mapping[str, Mapping[str, Any]]) -> int:
+    """Bytes, about, of the packed parameters of a plan but for those that are packed before."""
+    steps = (step for step in plan.steps if step.output not in packed_before)
+    itemsize = 8 if plan.dtype == "float64" else 4
+    return int(sum(decl.size * itemsize * s.kernel.growth for s in steps for decl in s.params.values()))
 
 
 def _serves(old: Step, new: Step) -> bool:

@@ -24,7 +24,7 @@ from archforge.errors import fail
 from archforge.ir import TensorType
 from archforge.ops.base import Array, Op
 from archforge.ops.lazy_numpy import np
-from archforge.plan import Backend, CodeCache, Limits, Lowering, Plan, Program
+from archforge.plan import Backend, CodeCache, Kernel, Limits, Lowering, Plan, Program
 from archforge.plan.backward import TrainingPlan
 from archforge.plan.learner import Learner
 
@@ -68,6 +68,9 @@ class NumbaBackend:
     def alternatives(self, op: Op, *inputs: TensorType) -> tuple[str, ...]:
         names: tuple[str, ...] = _choices().alternatives(op, *inputs)
         return names
+
+    def choice_of(self, kernel: Kernel) -> str:
+        return str(_choices().choice_of(kernel))
 
     def choosing(self, choices: Mapping[str, str]) -> Backend:
         return replace(self, choices=choices)

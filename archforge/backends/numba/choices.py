@@ -26,8 +26,9 @@ from archforge.errors import DiagnosticError, fail
 from archforge.ir import TensorType
 from archforge.ops.base import Op
 from archforge.ops.conv import Conv
+from archforge.plan import Kernel
 
-__all__ = ["alternatives", "chosen_form", "clear", "kept", "store", "use_of"]
+__all__ = ["alternatives", "choice_of", "chosen_form", "clear", "kept", "store", "use_of"]
 
 DIRECT = "direct"
 PREFIX = "tuned-"
@@ -46,6 +47,14 @@ def alternatives(op: Op, *inputs: TensorType) -> tuple[str, ...]:
     default = winograd_cost.expected_form(op, *inputs)
     others = [DIRECT, *map(str, winograd_cost.possible_forms(op, *inputs))]
     return tuple(dict.fromkeys((str(default) if default else DIRECT, *others)))
+
+
+def choice_of(kernel: Kernel) -> str:
+    """The name of a kernel that computes a convolution."""
+    match kernel.packing:
+        case ("winograd", form, _):
+            return str(form)
+    return DIRECT
 
 
 def chosen_form(op: Conv, x: TensorType, choices: Mapping[str, str]) -> WinogradForm | None:

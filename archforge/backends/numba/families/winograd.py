@@ -60,7 +60,8 @@ def convolution(op: Conv, x: TensorType, form: WinogradForm) -> Kernel:
         ending = Ending.of(x.tape.output(op.infer(TensorType(x.shape)).shape), residual, epilogue)
         return record_tiles(form, window, layout, params, x, ending)
 
-    return Kernel(run, pack, ABSORBED, ("winograd", form, layout), form.tile_error)
+    growth = form.frequencies / math.prod(window.kernel)
+    return Kernel(run, pack, ABSORBED, ("winograd", form, layout), form.tile_error, growth)
 
 
 def record_tiles(
