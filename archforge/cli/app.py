@@ -56,7 +56,8 @@ class Command(TyperCommand):
     def format_help(self, ctx: Any, formatter: Any) -> None:
         # In a column of their own, the names that turn off what others turn on would leave the help no room.
         for option in self.params:
-            option.opts, option.secondary_opts = [*option.opts, *option.secondary_opts], []
+            if option.secondary_opts:
+                option.opts, option.secondary_opts = [f"--[no-]{option.opts[0][2:]}"], []
         super().format_help(ctx, formatter)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
