@@ -13,8 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+import archforge
 from archforge.data.images import image_reader
 from archforge.data.preprocessing import Preprocessing
+from archforge.interchange.torch.libraries import library_module
+from tests.conftest import Run
 from tests.zoo import networks
 
 # Of values of about -3 to 3; Keras subtracts means of pixels of 0 to 255 in float32.
@@ -67,6 +70,35 @@ def test_pictures_are_those_of_torchvisions_default_weights(
         expected = network._transform_input(SimpleNamespace(transform_input=True), expected[None])[0]
     found = image_reader((3, size, size), recipe)(picture)
     np.testing.assert_allclose(found, expected.numpy(), rtol=0, atol=2 * TOLERANCE)
+
+
+@pytest.mark.parametrize("picture", [(300, 413)], indirect=True)
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [("resnet_18", "torchvision.resnet18"), ("vgg_11", "torchvision.vgg11"), ("resnet_18", "timm.resnet18"),
+     ("inception_v3", "torchvision.inception_v3"), ("inception_v3", "timm.inception_v3")],
+)  # fmt: skip
+def test_pictures_run_on_weights_of_a_library_give_its_logits(
+    run: Run, picture: Path, tmp_path: Path, name: str, model: str
+) -> None:
+    """Fresh weights, since what the files of released ones hold is the same by name and shape."""
+    torch = pytest.importorskip("torch", reason="`make test-torch` installs it")
+    pytest.importorskip(model.partition(".")[0], reason="`make test-torch` installs it")
+    torch.manual_seed(0)
+    module = library_module(model).eval()
+    torch.save(module.state_dict(), "w.pth")
+    options = ("-w", "w.pth", "-i", str(picture), "-o", "out.npz", "--backend", "numpy")
+    code, out, err = run("run", name, "-p", model.partition(".")[0], *options)
+    assert (code, "labels of profile" in err, len(out.splitlines())) == (0, True, 6)
+    network = archforge.load(name, model)
+    (shape,) = (t.shape for t in network.graph.inputs.values())
+    pixels = image_reader(shape, network.preprocessing)(picture)
+    with torch.no_grad():
+        expected = module(torch.from_numpy(pixels)[None])[0].numpy()
+    with np.load("out.npz") as arrays:
+        found = arrays[f"{picture.as_posix()}/output"]
+    largest = max(1, np.abs(expected).max())  # of fresh weights of torchvision's Inception v3 1e11
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4 * largest)
 
 
 def _classes(models: Any, model: str) -> list[Any]:
