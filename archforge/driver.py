@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from archforge.interchange.layer_check import LayerCheck
     from archforge.interchange.written_spec import WrittenSpec
     from archforge.interchange.zoo_match import ZooMatch
+    from archforge.interchange.zoo_near import NearMatch
     from archforge.plan import Backend, Compiling, Executable, GraphCompiler, Shapes
     from archforge.weights.golden import Deviation, Golden
 
@@ -676,8 +677,12 @@ def export(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImportedSpec:
-    """A file of another format as a spec. check: its layers held against the file, None where that was not
-    done, for the `reason`, which is empty where it was not wanted. is_like: the zoo's networks that it is."""
+    """A file of another format as a spec.
+
+    check: its layers held against the file, None where that was not done, for the `reason`, which is empty
+    where it was not wanted. is_like: the zoo's networks that it is; is_near: the one that it nearly is, if it
+    is none.
+    """
 
     imported: Imported
     spec: WrittenSpec
@@ -686,6 +691,7 @@ class ImportedSpec:
     checked_by: str
     reason: str
     is_like: tuple[ZooMatch, ...]
+    is_near: NearMatch | None
 
 
 def import_file(
@@ -708,6 +714,7 @@ def import_file(
     from archforge.interchange.unsupported import Unsupported
     from archforge.interchange.written_spec import written_spec
     from archforge.interchange.zoo_match import zoo_matches
+    from archforge.interchange.zoo_near import nearest_of_zoo
 
     path = Path(path)
     source = open_file(path, None if weights_file is None else Path(weights_file))
@@ -727,5 +734,6 @@ def import_file(
         help = "nothing is written: this is a mistake of archforge, or of the file's runtime"
         fail("E0805", message, help=help)
     is_like = tuple(zoo_matches(imported.graph))
+    is_near = None if is_like else nearest_of_zoo(imported.graph)
     network = analyse(open_spec(spec.text))
-    return ImportedSpec(imported, spec, network, check, source.run.by, reason, is_like)
+    return ImportedSpec(imported, spec, network, check, source.run.by, reason, is_like, is_near)

@@ -135,6 +135,10 @@ def _report(made: driver.ImportedSpec) -> Iterator[str]:
         words = f", its {counted(folded, 'batch norm')} folded into convolutions" if folded else ""
         words += f", with a {' and a '.join(besides)} besides" if besides else ""
         yield f"network     {name}, profile{'s' * (len(profiles) > 1)} {', '.join(profiles)}{words}"
+    if made.is_near is not None:
+        near = made.is_near
+        yield f"network     nearly {near.network}, profile {near.profile}, but for"
+        yield from (f"            - {difference}" for difference in near.differences)
     for note in network.notes:
         yield f"note        {note}"
 
@@ -152,6 +156,7 @@ def _facts(made: driver.ImportedSpec, file: str, written: list[str], *, is_print
         "buffers": made.network.counts.buffers,
         "layers": check and {"compared": check.layers, "with": made.checked_by, "worst": check.worst},
         "networks": [like._asdict() for like in made.is_like],
+        "nearly": made.is_near and made.is_near._asdict(),
         "notes": list(made.imported.notes),
         "spec": made.spec.text if is_printed else None,
         "ok": True,
