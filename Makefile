@@ -61,7 +61,7 @@ test-interchange: $(BENCH)
 	  -m 'slow or not slow' tests/test_onnx_export.py tests/test_onnx_import.py tests/test_caffe_import.py \
 	  tests/test_tflite_import.py tests/test_torchscript_import.py \
 	  tests/test_keras_import.py tests/test_verified_weights.py tests/test_torch_writing.py \
-	  tests/test_keras_export.py tests/test_drawings.py $(ARGS)
+	  tests/test_keras_export.py tests/test_drawings.py tests/test_torch_source_runs.py $(ARGS)
 
 # The wheel in an empty environment, which takes the network.
 test-wheel: $(DEV)

@@ -18,6 +18,7 @@ from tests.pages.markdown import with_parts
 from tests.pages.recipes import DATA_PARTS, recipes_page
 from tests.pages.results import RESULTS_PARTS
 from tests.pages.sessions import refreshed
+from tests.pages.source import SOURCE_PARTS
 
 __all__ = ["DOCS", "PAGES", "README", "REGENERATE", "ROOT", "generated"]
 
@@ -35,6 +36,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     **API_PARTS,
     **RESULTS_PARTS,
     **EXPORT_PARTS,
+    **SOURCE_PARTS,
     "coverage": coverage,
 }
 
@@ -74,6 +76,7 @@ IN_PART = (
     "docs/life_of_a_network.md",
     "docs/python_api.md",
     "docs/results.md",
+    "docs/source.md",
     "docs/training.md",
     "docs/tutorial.md",
 )

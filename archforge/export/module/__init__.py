@@ -15,7 +15,8 @@ from archforge.analysis.network import Network
 from archforge.export.module.bodies import RegionTree
 from archforge.export.module.dialect import Dialect
 from archforge.export.module.functions import BlockFunction, functions_of
-from archforge.export.module.kernels import REQUIRED, ModuleKernel, kernel_file
+from archforge.export.module.heading import forward_says
+from archforge.export.module.kernels import ModuleKernel, kernel_file
 from archforge.export.module.loops import roll
 from archforge.export.module.names import NameSupply
 from archforge.export.module.numpy_dialect import NUMPY
@@ -32,7 +33,8 @@ from archforge.export.module.python_text import (
 from archforge.export.module.statements import statements_of
 from archforge.export.render import render
 from archforge.export.target import Subject, Target
-from archforge.ir import TensorType, TypedGraph
+from archforge.interchange.decompile.values import REQUIRED
+from archforge.ir import TypedGraph
 
 __all__ = [
     "TARGETS",
@@ -147,16 +149,9 @@ def _forward(
         lines += bracketed(f"{INDENT}return {{", entries, "}", 1)
     elif left:
         lines.append(f"{INDENT}return {left[0]}")
-    arrays = ", ".join(
-        f"{n} float[N, {_by_comma(t)}]" for n, t in zip(inputs, typed.inputs.values(), strict=True)
+    return FunctionText(
+        [*bracketed("def forward(", ["p", *inputs], "):", 0)], forward_says(typed, inputs), lines
     )
-    types = [typed.types[value] for value in outputs.values()]
-    says = f"float[N, {_by_comma(types[0])}]" if len(types) == 1 else "Arrays by the names of outputs"
-    return FunctionText([*bracketed("def forward(", ["p", *inputs], "):", 0)], f"{says} for {arrays}.", lines)
-
-
-def _by_comma(type_: TensorType) -> str:
-    return ", ".join(map(str, type_.shape))
 
 
 def block_text(
@@ -180,8 +175,8 @@ def block_text(
 def sections(kernels: Sequence[ModuleKernel]) -> list[str]:
     """The layers under the headings of their file."""
     out: list[str] = []
-    for heading, group in groupby(kernels, key=lambda k: k.heading):
-        out.append("\n\n\n".join([heading, *(k.source for k in group)]))
+    for comment, group in groupby(kernels, key=lambda k: k.heading):
+        out.append("\n\n\n".join([comment, *(k.source for k in group)]))
     return out
 
 

@@ -36,7 +36,7 @@ class BodyLine:
     callee: a kernel, an operator or a function. inputs: numbers of the values that it reads. outputs: the
     number of values that it gives. label: the name of the node or scope, relative to the body. kind: its op
     or block. shape: of the values that it gives. An activation takes one value and gives one of its shape,
-    without parameters or arguments.
+    without parameters or arguments. use, layer: as `WrittenOp` has them.
     """
 
     callee: str
@@ -48,6 +48,8 @@ class BodyLine:
     kind: str
     shape: str
     is_activation: bool = False
+    use: str = ""
+    layer: str = ""
 
     @property
     def branch(self) -> str:
@@ -59,7 +61,7 @@ class BodyLine:
         """The part of a line that calls of one function have in common: not values of arguments, nor the name
         of an activation."""
         callee = "" if self.is_activation else self.callee
-        return callee, self.prefix, self.inputs, self.outputs, tuple(self.args)
+        return callee, self.prefix, self.inputs, self.outputs, tuple(self.args), self.use
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +279,8 @@ def _op_line(tree: RegionTree, scope: Scope, node: Node, values: tuple[int, ...]
         kind=node.op.kind,
         shape=str(tree.typed.types[node.name]),
         is_activation=call.is_activation,
+        use=call.use,
+        layer=call.layer,
     )
 
 

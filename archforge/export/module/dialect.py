@@ -16,13 +16,16 @@ class WrittenOp:
     """A node as a call, `callee(inputs, args)`; an operator stands between the inputs.
 
     owns: the op has parameters, which are found by their name. is_activation: it takes one value and gives
-    one of its shape, without parameters or arguments.
+    one of its shape, without parameters or arguments. use: the value of the layer that the callee makes, if
+    it makes one. layer: a class of them that compute the same, for an op without parameters.
     """
 
     callee: str
     args: Mapping[str, Any]
     owns: bool = False
     is_activation: bool = False
+    use: str = ""
+    layer: str = ""
 
 
 class Dialect(Protocol):

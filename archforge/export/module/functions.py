@@ -16,8 +16,8 @@ from typing import Any
 
 from archforge.export.module.bodies import BodyLine, FunctionBody, FunctionCall, Region, RegionTree, body_of
 from archforge.export.module.dialect import Dialect
-from archforge.export.module.kernels import REQUIRED
 from archforge.export.module.names import NameSupply, word_of
+from archforge.interchange.decompile.values import REQUIRED
 
 __all__ = ["BlockFunction", "FunctionParameter", "FunctionWord", "functions_of"]
 
@@ -54,7 +54,7 @@ class BlockFunction:
 
     params: the parameters with their defaults. flags: for a line that only some calls have, by its index, the
     parameter that switches it; without the line its value is that of the input in `bypasses`. uses: the names
-    of the block calls that call the function.
+    of the block calls that call the function. is_block: it is no named sequence.
     """
 
     name: str
@@ -64,6 +64,7 @@ class BlockFunction:
     flags: Mapping[int, str]
     bypasses: Mapping[int, int]
     uses: tuple[str, ...]
+    is_block: bool = True
 
     @property
     def callees(self) -> set[str]:
@@ -88,9 +89,10 @@ def functions_of(tree: RegionTree, names: NameSupply) -> tuple[list[BlockFunctio
     functions: list[BlockFunction] = []
     for kind, regions in _groups(tree):
         bodies = [body_of(tree, r, lambda inner: calls[inner.scope.index]) for r in regions]
-        shared_bodies = _shared_bodies(bodies, tree.dialect)
+        shared_bodies = _shared_bodies(bodies, tree.dialect, joins=all(r.scope.is_block for r in regions))
         for shared in sorted(shared_bodies, key=lambda t: min(t.members)):
             function, arguments = _function(names.take(kind), kind, shared, bodies, tree.dialect)
+            function = replace(function, is_block=regions[min(shared.members)].scope.is_block)
             functions.append(function)
             for member, values in arguments.items():
                 calls[regions[member].scope.index] = FunctionCall(function.name, values)
@@ -124,8 +126,9 @@ def _groups(tree: RegionTree) -> Iterator[tuple[str, list[Region]]]:
         yield kind, split[level, kind]
 
 
-def _shared_bodies(bodies: Sequence[FunctionBody], dialect: Dialect) -> list[_SharedBody]:
-    """The bodies, each under the longest one that holds all its lines."""
+def _shared_bodies(bodies: Sequence[FunctionBody], dialect: Dialect, *, joins: bool) -> list[_SharedBody]:
+    """The bodies, each under the longest one that holds all its lines; without `joins` under one of the same
+    lines."""
     alike: dict[tuple[object, ...], list[int]] = {}
     for index, body in enumerate(bodies):
         alike.setdefault(body.skeleton, []).append(index)
@@ -133,7 +136,7 @@ def _shared_bodies(bodies: Sequence[FunctionBody], dialect: Dialect) -> list[_Sh
     for members in sorted(alike.values(), key=lambda m: -len(bodies[m[0]].lines)):
         body = bodies[members[0]]
         tried = (_joined(t, body, members, bodies, dialect) for t in shared_bodies)
-        joined = next(filter(None, tried), None)
+        joined = next(filter(None, tried), None) if joins else None
         if joined:
             shared_bodies = [joined if t.body is joined.body else t for t in shared_bodies]
         else:
@@ -249,7 +252,9 @@ def _activation(
 ) -> tuple[BodyLine, str]:
     """The line of an activation, and its flag. One that differs between calls becomes a parameter, which is
     None in calls without an activation."""
-    words: dict[int, FunctionWord | None] = {m: FunctionWord(other.callee) for m, other in present.items()}
+    words: dict[int, FunctionWord | None] = {
+        m: FunctionWord(other.layer or other.callee) for m, other in present.items()
+    }
     if len(present) == len(shared.members) and len(set(words.values())) == 1:
         return line, ""
     name = params.add("activation", dict.fromkeys(shared.members) | words)
@@ -267,15 +272,31 @@ class _FunctionParameters:
         self.taken = {line.callee for line in body.lines} | {f"x{n}" for n in range(body.inputs + 1)}
         ends = [{m: bodies[m].ends[end] for m in shared.members} for end in range(len(body.ends))]
         self.ends = dict(zip(_END_NAMES, ends, strict=False))  # sizes that a reader knows
+        self.sizes: list[tuple[Mapping[int, int], FunctionParameter]] = []
 
     def value(self, line: BodyLine, wish: str, values: Mapping[int, Any]) -> Any:
         """The value of an argument: the one that all calls give, or a parameter."""
         distinct = set(values.values())
         if len(distinct) == 1:
-            return distinct.pop()
-        if self.dialect.is_size(wish):
-            return self._size(line, values)
+            told = self._told(wish, values) if len(values) < len(self.members) else ""
+            return FunctionParameter(told) if told else distinct.pop()
+        if self.dialect.is_size(wish) and all(isinstance(value, int) for value in distinct):
+            self.sizes.append((values, self._size(line, values)))
+            return self.sizes[-1][1]
+        kernels = self.values.get("kernel_size", {})
+        if wish == "padding" and all(value == _half(kernels.get(m)) for m, value in values.items()):
+            return FunctionParameter("kernel_size", over=2)
+        if wish == "groups" and (size := next((s for v, s in self.sizes if v == values), None)):
+            return size
         return FunctionParameter(self.add(wish, values))
+
+    def _told(self, wish: str, values: Mapping[int, Any]) -> str:
+        """The name of a parameter that says a value which is the same in the calls that have its line; empty
+        for none."""
+        known = {wish: self.values[wish]} if wish in self.values else {}
+        if self.dialect.is_size(wish):
+            known = {n: v for n, v in self.values.items() if self.dialect.is_size(n)}
+        return next((n for n, of in known.items() if all(_same(of.get(m), v) for m, v in values.items())), "")
 
     def _size(self, line: BodyLine, values: Mapping[int, int]) -> FunctionParameter:
         """A number of channels: a parameter, or what is a multiple or a part of one in all calls."""
@@ -322,6 +343,10 @@ class _FunctionParameters:
             elif any(isinstance(value, FunctionWord) for value in values.values()):
                 out[name] = None if None in values.values() else REQUIRED
         return out
+
+
+def _half(size: object) -> int | None:
+    return size // 2 if isinstance(size, int) else None
 
 
 def _ratio(values: Mapping[int, int], of: Mapping[int, int], *, exact: bool) -> tuple[int, int] | None:

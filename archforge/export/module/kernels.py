@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from archforge.interchange.decompile.values import REQUIRED
 from archforge.resources import templates_folder
 
-__all__ = ["REQUIRED", "KernelFile", "ModuleKernel", "kernel_file", "kernel_name"]
+__all__ = ["KernelFile", "ModuleKernel", "kernel_file", "kernel_name"]
 
 FILE = "kernels.py"
 _NO_ARGUMENTS = ast.arguments([], [], None, [], [], None, [])
-REQUIRED = object()  # stands for the default of a keyword argument that has none
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ __all__ = ["NameSupply", "identifier", "loop_variable", "word_of"]
 
 # What a module's template, and every function, already means by a name.
 RESERVED = frozenset(
-    ("INPUTS", "PARAMETERS", "assign", "build", "check", "forward", "fresh", "inputs", "json", "keras",
-     "load", "main", "math", "name", "np", "outputs", "p", "parameters", "sys", "x")
+    ("F", "INPUTS", "PARAMETERS", "assign", "build", "check", "forward", "fresh", "inputs", "json", "keras",
+     "load", "main", "math", "mx", "name", "nn", "np", "outputs", "p", "parameters", "self", "sys", "torch",
+     "x")
 )  # fmt: skip
 LOOP_VARIABLES = "ijkmn"
 

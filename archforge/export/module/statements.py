@@ -30,8 +30,8 @@ class Statement:
     the value.
 
     `parts` is the name that parameters start with, `relative` whether the function's `name` stands
-    before it; `holder` is the argument before the name, if there is one. With a `flag` the statement runs
-    only where that is true, else `otherwise` is the value.
+    before it; `holder` is the argument before the name, if there is one; `use` is what `BodyLine` has. With a
+    `flag` the statement runs only where that is true, else `otherwise` is the value.
     """
 
     targets: tuple[str, ...]
@@ -46,6 +46,7 @@ class Statement:
     otherwise: str = ""
     comment: str = ""
     holder: str = ""
+    use: str = ""
 
 
 @dataclass(slots=True, eq=False)
@@ -171,6 +172,7 @@ def _statement(
         wraps=tuple(draft.wraps),
         flag=draft.flag,
         otherwise="" if draft.bypass is None else variables[draft.bypass],
+        use=draft.line.use,
     )
 
 

@@ -1,0 +1,303 @@
+"""Layers that torch lacks, of which exported source copies what it needs."""
+
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+def same_padding(x, kernel_size, stride, dilation=1):
+    """Sides for `F.pad`: an output of ceil(size / stride), the odd element after."""
+    sides = []
+    for axis, size in enumerate(x.shape[2:]):
+        k, s, d = (
+            v[axis] if isinstance(v, tuple) else v
+            for v in (kernel_size, stride, dilation)
+        )
+        total = max((-(-size // s) - 1) * s + d * (k - 1) + 1 - size, 0)
+        sides = [total // 2, total - total // 2, *sides]
+    return sides
+
+
+class SameConv1d(nn.Conv1d):
+    """A convolution whose output has ceil(size / stride) elements."""
+
+    def forward(self, x):
+        return super().forward(
+            F.pad(x, same_padding(x, self.kernel_size, self.stride, self.dilation))
+        )
+
+
+class SameConv2d(nn.Conv2d):
+    """A convolution whose output has ceil(size / stride) elements along each axis."""
+
+    def forward(self, x):
+        return super().forward(
+            F.pad(x, same_padding(x, self.kernel_size, self.stride, self.dilation))
+        )
+
+
+class SameConv3d(nn.Conv3d):
+    """A convolution whose output has ceil(size / stride) elements along each axis."""
+
+    def forward(self, x):
+        return super().forward(
+            F.pad(x, same_padding(x, self.kernel_size, self.stride, self.dilation))
+        )
+
+
+class PaddedConv1d(nn.Conv1d):
+    """A convolution that pads each side by its own number."""
+
+    def __init__(self, *args, sides=0, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.sides = sides
+
+    def forward(self, x):
+        return super().forward(F.pad(x, self.sides))
+
+
+class PaddedConv2d(nn.Conv2d):
+    """A convolution that pads each side by its own number: left, right, top, bottom."""
+
+    def __init__(self, *args, sides=0, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.sides = sides
+
+    def forward(self, x):
+        return super().forward(F.pad(x, self.sides))
+
+
+class PaddedConv3d(nn.Conv3d):
+    """A convolution that pads each side by its own number, the last axis first."""
+
+    def __init__(self, *args, sides=0, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.sides = sides
+
+    def forward(self, x):
+        return super().forward(F.pad(x, self.sides))
+
+
+class CroppedConvTranspose1d(nn.ConvTranspose1d):
+    """A transposed convolution with more cut off each side."""
+
+    def __init__(self, *args, sides=0, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.sides = sides
+
+    def forward(self, x):
+        return F.pad(super().forward(x), self.sides)
+
+
+class CroppedConvTranspose2d(nn.ConvTranspose2d):
+    """A transposed convolution with more cut off: left, right, top, bottom."""
+
+    def __init__(self, *args, sides=0, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.sides = sides
+
+    def forward(self, x):
+        return F.pad(super().forward(x), self.sides)
+
+
+class CroppedConvTranspose3d(nn.ConvTranspose3d):
+    """A transposed convolution with more cut off each side, the last axis first."""
+
+    def __init__(self, *args, sides=0, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.sides = sides
+
+    def forward(self, x):
+        return F.pad(super().forward(x), self.sides)
+
+
+class CenteredBatchNorm1d(nn.BatchNorm1d):
+    """A batch normalisation that has a bias and no weight."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.weight = None
+
+
+class CenteredBatchNorm2d(nn.BatchNorm2d):
+    """A batch normalisation that has a bias and no weight."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.weight = None
+
+
+class CenteredBatchNorm3d(nn.BatchNorm3d):
+    """A batch normalisation that has a bias and no weight."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.weight = None
+
+
+class ChannelLayerNorm(nn.LayerNorm):
+    """Layer normalisation along the channels, the first axis behind the batch."""
+
+    def forward(self, x):
+        return super().forward(x.movedim(1, -1)).movedim(-1, 1)
+
+
+class GlobalResponseNorm(nn.Module):
+    """Each channel by its norm, relative to the mean of all (arXiv:2301.00808)."""
+
+    def __init__(self, channels, dim, others, eps=1e-6):
+        super().__init__()
+        self.dim, self.others, self.eps = dim, others, eps
+        self.weight = nn.Parameter(torch.zeros(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x):
+        norms = torch.linalg.vector_norm(x, dim=self.others, keepdim=True)
+        norms = norms / (norms.mean(self.dim, keepdim=True) + self.eps)
+        shape = (-1, *(1,) * (x.dim() - 1 - self.dim))
+        return x + self.bias.reshape(shape) + self.weight.reshape(shape) * x * norms
+
+
+def without_state_bias(layer):
+    """Leave a recurrent layer one vector of biases: the other is zeros for good."""
+    zeros = torch.zeros_like(layer.bias_hh_l0)
+    del layer.bias_hh_l0
+    layer.register_buffer("bias_hh_l0", zeros, persistent=False)
+    layer._flat_weights = [getattr(layer, name) for name in layer._flat_weights_names]
+
+
+class OneBiasRNN(nn.RNN):
+    """A recurrent layer with one vector of biases."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        without_state_bias(self)
+
+
+class OneBiasLSTM(nn.LSTM):
+    """An LSTM with one vector of biases for each gate."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        without_state_bias(self)
+
+
+class OneBiasGRU(nn.GRU):
+    """A GRU with one vector of biases for each gate."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        without_state_bias(self)
+
+
+class ResetBeforeGRU(nn.Module):
+    """A GRU that resets the state before it is multiplied, as in arXiv:1406.1078."""
+
+    def __init__(self, input_size, hidden_size, biases=2):
+        super().__init__()
+        self.hidden_size = hidden_size
+        bound = hidden_size**-0.5
+        shapes = {
+            "weight_ih_l0": (3 * hidden_size, input_size),
+            "weight_hh_l0": (3 * hidden_size, hidden_size),
+        }
+        shapes |= dict.fromkeys(
+            ("bias_ih_l0", "bias_hh_l0")[:biases], (3 * hidden_size,)
+        )
+        for name, shape in shapes.items():
+            self.register_parameter(
+                name, nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
+            )
+
+    def forward(self, x):
+        rows, weight, bias = (
+            2 * self.hidden_size,
+            self.weight_hh_l0,
+            getattr(self, "bias_hh_l0", None),
+        )
+        first, second = (None, None) if bias is None else (bias[:rows], bias[rows:])
+        totals = F.linear(x, self.weight_ih_l0, getattr(self, "bias_ih_l0", None))
+        state, states = x.new_zeros(x.shape[0], self.hidden_size), []
+        for total in totals.unbind(1):
+            gates = torch.sigmoid(
+                total[:, :rows] + F.linear(state, weight[:rows], first)
+            )
+            reset, update = gates.chunk(2, 1)
+            new = torch.tanh(
+                total[:, rows:] + F.linear(reset * state, weight[rows:], second)
+            )
+            state = (1 - update) * new + update * state
+            states.append(state)
+        return torch.stack(states, 1)
+
+
+def stochastic_depth(x, p, training):
+    """In training each sample is zeros with probability p, else it is scaled up."""
+    if not training:
+        return x
+    return x * F.dropout(x.new_ones(x.shape[0], *(1,) * (x.dim() - 1)), p)
+
+
+class StochasticDepth(nn.Module):
+    """Drop whole samples in training."""
+
+    def __init__(self, p):
+        super().__init__()
+        self.p = p
+
+    def forward(self, x):
+        return stochastic_depth(x, self.p, self.training)
+
+
+class Permute(nn.Module):
+    """Put the axes in another order."""
+
+    def __init__(self, dims):
+        super().__init__()
+        self.dims = dims
+
+    def forward(self, x):
+        return x.permute(self.dims)
+
+
+def avg_pool(x, kernel_size, stride, padding=0, ceil_mode=False):
+    """The mean of each window along one to three axes."""
+    pool = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[x.dim() - 3]
+    return pool(x, kernel_size, stride, padding, ceil_mode)
+
+
+def padded_avg_pool(x, kernel_size, stride, sides):
+    """The mean of the elements of each window that are not padding."""
+    inside = F.pad(torch.ones_like(x[:1, :1]), sides)
+    return avg_pool(F.pad(x, sides), kernel_size, stride) / avg_pool(
+        inside, kernel_size, stride
+    )
+
+
+def same_avg_pool(x, kernel_size, stride, count_include_pad=True):
+    """The mean of each window, of which there are ceil(size / stride) along an axis."""
+    sides = same_padding(x, kernel_size, stride)
+    if count_include_pad:
+        return avg_pool(F.pad(x, sides), kernel_size, stride)
+    return padded_avg_pool(x, kernel_size, stride, sides)
+
+
+def same_max_pool(x, kernel_size, stride, dilation=1):
+    """The largest element of each window, of which there are ceil(size / stride)."""
+    x = F.pad(x, same_padding(x, kernel_size, stride, dilation), value=float("-inf"))
+    pool = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[x.dim() - 3]
+    return pool(x, kernel_size, stride, dilation=dilation)
+
+
+def lp_pool(x, norm, kernel_size, stride, padding=0, ceil_mode=False, sides=None):
+    """The root of the sum of powers of each window along one to three axes."""
+    x = x.abs() ** norm
+    x = F.pad(x, sides) if sides else x
+    size = (
+        math.prod(kernel_size)
+        if isinstance(kernel_size, tuple)
+        else kernel_size ** (x.dim() - 2)
+    )
+    return (avg_pool(x, kernel_size, stride, padding, ceil_mode) * size) ** (1 / norm)
