@@ -116,6 +116,15 @@ GRAPHS: dict[str, TypedGraph] = {
         node("bn2", "bn", "bn1", eps=0.1),
     ),
     "norm_first": graph(node("bn", "bn", "input"), node("conv", "conv", "bn", **CONV)),
+    # Channels in an order that a kernel reads by blocks.
+    "channel_order": graph(
+        node("conv1", "conv", "input", out=20),
+        node("first", "slice", "conv1", end=7, axis=0),
+        node("rest", "slice", "conv1", start=7, axis=0),
+        node("concat", "concat", "rest", "first"),
+        node("shuffle", "shuffle", "concat", groups=2),
+        node("conv2", "conv", "shuffle", out=6),
+    ),
     "transposed": graph(
         node("up", "conv_transpose", "input", out=6, kernel=2, stride=2, groups=2),
         node("bn", "bn", "up"),

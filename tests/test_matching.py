@@ -272,7 +272,7 @@ def test_a_file_is_converted_as_a_user_would(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["-o", "out.pth"], "E0705: `out.pth` is no name of a .safetensors or a .npz file"),
+        (["-o", "out.txt"], "E0705: `out.txt` is no name of a"),
         (["-o", "none/out.npz"], "E0705: cannot write none/out.npz: there is no folder none"),
         (["-o", "out.npz", "--mapping", "w.npz"], "E0601: w.npz is no mapping of weights"),
         (["-o", "out.npz", "--mapping", "bad.json"], 'it is no {"parameters"'),

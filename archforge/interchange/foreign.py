@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
+from archforge.class_vars import read_once
 from archforge.ir import Op, ParamDecl, ShapeError, TensorType
 from archforge.ops.base import Array
 from archforge.ops.erf import erf
@@ -27,6 +28,7 @@ __all__ = [
 ]
 
 
+@read_once
 class ForeignOp(Op):
     """An op without a name in specs; `says` is what messages call it."""
 
