@@ -103,10 +103,8 @@ def low_memory() -> Entrant:
 def measured(case: Case, batch: int, threads: int, options: argparse.Namespace) -> dict[str, Any]:
     """One row. Raises LeftOut if an output differs, or archforge itself cannot run."""
     settings = {name: str(value).lower() for name, value in case.settings.items()}
-    network = driver.load(case.spec, case.profile, **case.settings)
-    if case.size:
-        channels = next(iter(network.graph.inputs.values())).shape[0]
-        network = driver.load(case.spec, case.profile, input=(channels, *case.size), **case.settings)
+    shape = (3, *case.size) if case.size else None
+    network = driver.load(case.spec, case.profile, input=shape, **case.settings)
     with tempfile.TemporaryDirectory() as folder:
         task = Task.write(
             network,
