@@ -13,6 +13,8 @@ import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, NoReturn
 
@@ -33,6 +35,7 @@ __all__ = [
     "refuse_kind",
     "refuse_name",
     "refuse_other_kinds",
+    "sha256_of",
 ]
 
 # What NumPy, zipfile, zlib and json raise on bytes that are not what they claim to be. MemoryError: a header
@@ -214,3 +217,11 @@ def endings(known: Iterable[str]) -> str:
 def reason_in(error: BaseException) -> str:
     """The first line of what an error of a reader says, or else its name."""
     return str(error).splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def sha256_of(file: BinaryIO) -> str:
+    """The digest of the bytes of a file from where it stands, a part at a time."""
+    digest = sha256()
+    for part in iter(partial(file.read, 1 << 20), b""):
+        digest.update(part)
+    return digest.hexdigest()

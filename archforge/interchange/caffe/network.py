@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from typing import NoReturn
 
 from archforge.data.arrays import read_weights
 from archforge.data.frameworks.protobuf import opened_message
-from archforge.data.opened_files import opened
+from archforge.data.opened_files import opened, sha256_of
 from archforge.data.stored_arrays import StoredArray
 from archforge.errors import Diagnostic, DiagnosticError, SourceFile, Span, fail
 from archforge.interchange.caffe.messages import CaffeMessage, decoded
@@ -107,10 +105,7 @@ def _text(path: Path) -> str:
 
 def _digest(path: Path) -> str:
     with opened(path, "file of Caffe", is_known=True) as file:
-        digest = sha256()
-        for part in iter(partial(file.read, 1 << 20), b""):
-            digest.update(part)
-        return digest.hexdigest()
+        return sha256_of(file)
 
 
 def _layer(message: CaffeMessage, path: Path, *, is_old: bool) -> CaffeLayer:

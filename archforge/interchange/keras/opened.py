@@ -8,15 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from archforge.data.frameworks.keras import KerasContent, hdf5_content, keras_content
 from archforge.data.frameworks.keras_layers import Layer
 from archforge.data.frameworks.tfjs import tfjs_content
-from archforge.data.opened_files import HEAD, MALFORMED, opened, reason_in, refuse_other_kinds
+from archforge.data.opened_files import HEAD, MALFORMED, opened, reason_in, refuse_other_kinds, sha256_of
 from archforge.errors import fail
 from archforge.interchange.keras.description import KerasModel, described_model
 
@@ -46,9 +44,7 @@ def open_keras(path: Path) -> KerasSource:
     with opened(path, WHAT, is_known=True) as file:
         head = file.read(HEAD)
         file.seek(0)
-        digest = sha256()
-        for piece in iter(partial(file.read, 1 << 20), b""):
-            digest.update(piece)
+        digest = sha256_of(file)
         file.seek(0)
         try:
             content = _content(path, file, head)
@@ -64,9 +60,7 @@ def open_keras(path: Path) -> KerasSource:
     number = re.match(r"\d+", content.version)
     is_json = head.lstrip()[:1] == b"{"
     major = int(number[0]) if number else 2
-    return KerasSource(
-        path, digest.hexdigest(), model, content.model, major, content.layers, can_run=not is_json
-    )
+    return KerasSource(path, digest, model, content.model, major, content.layers, can_run=not is_json)
 
 
 def _content(path: Path, file: BinaryIO, head: bytes) -> KerasContent:

@@ -8,13 +8,11 @@ from __future__ import annotations
 import warnings
 import zipfile
 from dataclasses import dataclass
-from functools import partial
-from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from archforge.data.opened_files import opened, reason_in
+from archforge.data.opened_files import opened, reason_in, sha256_of
 from archforge.errors import fail
 
 __all__ = ["TorchScriptSource", "open_torchscript"]
@@ -32,7 +30,6 @@ class TorchScriptSource:
 
 def open_torchscript(path: Path) -> TorchScriptSource:
     """The module in a file. Raises E0601 and E0801 where it is none, or torch is not installed."""
-    digest = sha256()
     with opened(path, "file of TorchScript", is_known=True) as file:
         with zipfile.ZipFile(file) as archive:
             names = archive.namelist()
@@ -46,8 +43,7 @@ def open_torchscript(path: Path) -> TorchScriptSource:
                 )
             raise ValueError("it is an archive without code")
         file.seek(0)
-        for part in iter(partial(file.read, 1 << 20), b""):
-            digest.update(part)
+        digest = sha256_of(file)
     try:
         torch: Any = import_module("torch")
     except ImportError:
@@ -63,4 +59,4 @@ def open_torchscript(path: Path) -> TorchScriptSource:
             graph = module.inlined_graph
     except Exception as error:  # noqa: BLE001  # whatever torch's C++ throws
         fail("E0801", f"{path} is no file of TorchScript: {reason_in(error)}")
-    return TorchScriptSource(path, digest.hexdigest(), module, graph)
+    return TorchScriptSource(path, digest, module, graph)
