@@ -56,8 +56,17 @@ class _TorchNode:
         return window
 
     @property
+    def padding(self) -> Any:
+        """The elements before each spatial axis, which is all of the padding where the window is even."""
+        return _plain([before for before, _ in self.window.padding])
+
+    @property
     def channels(self) -> int:
         return self.types[0].channels
+
+    def dim(self, axis: int) -> int:
+        """An axis of the first input by its number with the batch, which ours leave out."""
+        return axis % len(self.types[0].shape) + 1
 
 
 def torch_text(op: Op, types: Sequence[TensorType]) -> TorchText:
@@ -105,7 +114,7 @@ def _conv(node: _TorchNode) -> TorchText:
         "out_channels": op.out,
         "kernel_size": _plain(window.kernel),
         "stride": _plain(window.stride),
-        "padding": _plain([before for before, _ in window.padding]),
+        "padding": node.padding,
         "dilation": _plain(window.dilation),
         "groups": op.groups,
         "bias": op.bias,
@@ -182,9 +191,9 @@ def _single(values: Sequence[int]) -> Any:
 
 
 def _response_norm(node: _TorchNode) -> TorchText:
-    axis = node.op.axis % len(node.types[0].shape)
-    dims = tuple(a + 1 for a in range(len(node.types[0].shape)) if a != axis)
-    args = {"channels": node.types[0].shape[axis], "dim": axis + 1, "others": dims, "eps": node.op.eps}
+    shape, dim = node.types[0].shape, node.dim(node.op.axis)
+    others = tuple(d for d in range(1, len(shape) + 1) if d != dim)
+    args = {"channels": shape[dim - 1], "dim": dim, "others": others, "eps": node.op.eps}
     return TorchText("GlobalResponseNorm", args, owns=True)
 
 
@@ -193,11 +202,9 @@ def _prelu(node: _TorchNode) -> TorchText:
 
 
 def _layer_scale(node: _TorchNode) -> TorchText:
-    op, ones = node.op, ", 1" * node.axes
-    shape = f"({{channels}}{ones})" if op.keep and ones else "({channels},)"
-    use = "{0} * {self}" if op.keep or not ones else f"{{0}} * {{self}}[(..., *(None,) * {node.axes})]"
-    if not op.keep and ones:
-        use = f"{{0}} * {{self}}[:{', None' * node.axes}]"
+    op, axes = node.op, node.axes
+    shape = f"({{channels}}{', 1' * axes})" if op.keep and axes else "({channels},)"
+    use = "{0} * {self}" if op.keep or not axes else f"{{0}} * {{self}}[:{', None' * axes}]"
     callee = f"nn.Parameter(torch.full({shape}, {{init}}))"
     return TorchText(callee, {"channels": node.channels, "init": op.init}, owns=True, use=use)
 
@@ -220,12 +227,12 @@ def _max_pool(node: _TorchNode) -> TorchText:
     args = {
         "kernel_size": _plain(window.kernel),
         "stride": _stride(window),
-        "padding": _plain([before for before, _ in window.padding]),
+        "padding": node.padding,
         "dilation": _plain(window.dilation),
         "ceil_mode": node.op.ceil,
     }
     if _same(node) and not node.op.ceil:
-        return _same_pool(node, "max", args, {"value": -math.inf}, dilation=args["dilation"])
+        return _same_pool("max", window, dilation=args["dilation"])
     if not _is_even(window):
         return _padded_pool(f"F.max_pool{node.axes}d", node, args, -math.inf)
     return TorchText(f"F.max_pool{node.axes}d", args, layer=f"nn.MaxPool{node.axes}d")
@@ -236,12 +243,9 @@ def _stride(window: Window) -> Any:
     return None if window.stride == window.kernel else _plain(window.stride)
 
 
-def _same_pool(
-    node: _TorchNode, which: str, args: dict[str, Any], more: dict[str, Any], **kept: Any
-) -> TorchText:
-    window = node.window
-    given = {"kernel_size": args["kernel_size"], "stride": _plain(window.stride)} | kept
-    return TorchText(f"same_{which}_pool", given)
+def _same_pool(which: str, window: Window, **more: Any) -> TorchText:
+    args = {"kernel_size": _plain(window.kernel), "stride": _plain(window.stride)} | more
+    return TorchText(f"same_{which}_pool", args)
 
 
 def _padded_pool(function: str, node: _TorchNode, args: dict[str, Any], value: float) -> TorchText:
@@ -260,7 +264,7 @@ def _avg_pool(node: _TorchNode) -> TorchText:
     args = {
         "kernel_size": _plain(window.kernel),
         "stride": _stride(window),
-        "padding": _plain([before for before, _ in window.padding]),
+        "padding": node.padding,
         "ceil_mode": op.ceil,
         "count_include_pad": op.count_include_pad,
     }
@@ -269,7 +273,7 @@ def _avg_pool(node: _TorchNode) -> TorchText:
     if op.ceil:
         raise Unsupported("`avg_pool` with partial windows that pads one side more than the other")
     if _same(node):
-        return _same_pool(node, "avg", args, {}, count_include_pad=op.count_include_pad)
+        return _same_pool("avg", window, count_include_pad=op.count_include_pad)
     if op.count_include_pad:
         return _padded_pool(f"F.avg_pool{node.axes}d", node, args, 0)
     given = {
@@ -282,7 +286,6 @@ def _avg_pool(node: _TorchNode) -> TorchText:
 
 def _lp_pool(node: _TorchNode) -> TorchText:
     op, window = node.op, node.window
-    sides = _sides(window.padding)
     if op.ceil and not _is_even(window):
         raise Unsupported("`lp_pool` with partial windows that pads one side more than the other")
     args = {
@@ -291,16 +294,15 @@ def _lp_pool(node: _TorchNode) -> TorchText:
         "stride": _plain(window.stride),
     }
     if _is_even(window):
-        args |= {"padding": _plain([before for before, _ in window.padding]), "ceil_mode": op.ceil}
+        args |= {"padding": node.padding, "ceil_mode": op.ceil}
     else:
-        args["sides"] = sides
+        args["sides"] = _sides(window.padding)
     return TorchText("lp_pool", args)
 
 
 def _adaptive_avg_pool(node: _TorchNode) -> TorchText:
     args = {"output_size": _plain(node.op.infer(*node.types).spatial)}
-    name = f"daptive_avg_pool{node.axes}d"
-    return TorchText(f"F.a{name}", args, layer=f"nn.AdaptiveAvgPool{node.axes}d")
+    return TorchText(f"F.adaptive_avg_pool{node.axes}d", args, layer=f"nn.AdaptiveAvgPool{node.axes}d")
 
 
 def _global_pool(node: _TorchNode) -> TorchText:
@@ -330,7 +332,7 @@ def _concat(node: _TorchNode) -> TorchText:
     each = ", ".join(f"{{{i}}}" for i in range(len(node.types)))
     return TorchText(
         f"torch.cat(({each},), {{dim}})" if len(node.types) == 1 else f"torch.cat(({each}), {{dim}})",
-        {"dim": node.op.axis % len(node.types[0].shape) + 1},
+        {"dim": node.dim(node.op.axis)},
     )
 
 
@@ -350,22 +352,14 @@ def _clip(node: _TorchNode) -> TorchText:
     return TorchText("{0}.clamp({min}, {max})", {"min": node.op.min, "max": node.op.max})
 
 
-def _softmax(name: str) -> _Writer:
-    def write(node: _TorchNode) -> TorchText:
-        args = {"dim": node.op.axis % len(node.types[0].shape) + 1}
-        layer = {"softmax": "nn.Softmax", "log_softmax": "nn.LogSoftmax"}[name]
-        return TorchText(f"F.{name}", args, layer=layer)
-
-    return write
+def _softmax(node: _TorchNode) -> TorchText:
+    layer = {"softmax": "nn.Softmax", "log_softmax": "nn.LogSoftmax"}[node.op.kind]
+    return TorchText(f"F.{node.op.kind}", {"dim": node.dim(node.op.axis)}, layer=layer)
 
 
 def _pad(node: _TorchNode) -> TorchText:
-    op = node.op
-    each = (op.sides,) * 2 * node.axes if isinstance(op.sides, int) else op.sides
-    sides = _sides(zip(each[::2], each[1::2], strict=True))
-    args = {"padding": sides, "value": op.value}
-    layer = f"nn.ConstantPad{node.axes}d"
-    return TorchText("F.pad", args, layer=layer)
+    args = {"padding": _sides(node.op.widths(node.types[0])), "value": node.op.value}
+    return TorchText("F.pad", args, layer=f"nn.ConstantPad{node.axes}d")
 
 
 def _permute(node: _TorchNode) -> TorchText:
@@ -438,7 +432,7 @@ CALLS: Mapping[str, _Writer] = {
     "layer_scale": _layer_scale,
     "leaky_relu": _activation("F.leaky_relu", "nn.LeakyReLU", ("negative_slope", "slope")),
     "linear": _linear,
-    "log_softmax": _softmax("log_softmax"),
+    "log_softmax": _softmax,
     "lp_pool": _lp_pool,
     "lrn": _lrn,
     "lstm": _recurrent,
@@ -458,7 +452,7 @@ CALLS: Mapping[str, _Writer] = {
     "sigmoid": _activation("torch.sigmoid", "nn.Sigmoid"),
     "silu": _activation("F.silu", "nn.SiLU"),
     "slice": _slice,
-    "softmax": _softmax("softmax"),
+    "softmax": _softmax,
     "softplus": _activation("F.softplus", "nn.Softplus"),
     "softsign": _activation("F.softsign", "nn.Softsign"),
     "stochastic_depth": _stochastic_depth,

@@ -236,15 +236,13 @@ def _upsample(use: TorchUse) -> TorchFunction:
 
 
 def _pad(use: TorchUse) -> TorchFunction:
-    sides = use.op.sides
-    each = (sides,) * 2 * use.axes if isinstance(sides, int) else sides
-    pairs = zip(each[::2], each[1::2], strict=True)
-    return partial(use.functional.pad, pad=_reversed(pairs), value=use.op.value)
+    sides = _reversed(use.op.widths(use.types[0]))
+    return partial(use.functional.pad, pad=sides, value=use.op.value)
 
 
 def _slice(use: TorchUse) -> TorchFunction:
-    axis = _axis(use.op.axis) % (len(use.types[0].shape) + 1)
-    where = (*(slice(None),) * axis, slice(use.op.start, use.op.end))
+    axis, stretch = use.op.stretch(use.types[0])
+    where = (*(slice(None),) * (axis + 1), stretch)
     return lambda x: x[where]
 
 
