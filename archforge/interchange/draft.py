@@ -71,27 +71,33 @@ class GraphDraft:
         fail_all(mistakes)
         return found
 
-    def add_input(self, hint: str, type_: TensorType, origin: Origin) -> Flow:
-        """An input of ours for one of the file, whose axes `origin` has."""
+    def add_input(self, hint: str, shape: tuple[int, ...], name: str, axes: Axes = ()) -> Flow:
+        """An input of ours for one of the file. shape: in the file, without the batch. name: that the file
+        has. axes: by which the file sees it, our own if they are left out."""
+        axes = axes or tuple(range(len(shape) + 1))
+        type_ = TensorType(tuple(shape[axes.index(axis) - 1] for axis in range(1, len(axes))))
         value = self._new_name(hint)
         self.inputs[value] = self.types[value] = type_
-        self.origins[value] = origin
-        return Flow(value, type_, origin.axes)
+        self.origins[value] = Origin(name, axes)
+        return Flow(value, type_, axes)
 
     def add(
         self,
         op: Op,
-        inputs: tuple[str, ...],
-        types: tuple[TensorType, ...],
+        flows: Sequence[Flow],
         hint: str,
-        params: Mapping[str, Array],
-        stored: Sequence[str],
-    ) -> tuple[str, TensorType]:
-        """Add a node; its value and type. Raises `Unsupported` where shapes or arrays do not fit it.
+        params: Mapping[str, Array] = {},
+        stored: Sequence[str] = (),
+        axes: Axes = (),
+    ) -> Flow:
+        """Add a node that reads these values; its own. Raises `Unsupported` where shapes or arrays do not fit
+        it.
 
         params: its arrays by their own names. stored: the names that they have in the file: nodes of one op
-        that read the same ones share them.
+        that read the same ones share them. axes: by which the file sees the value, our own if they are left
+        out.
         """
+        inputs, types = tuple(flow.value for flow in flows), tuple(flow.type for flow in flows)
         try:
             type_ = op.infer(*types)
             decls = op.params(*types)
@@ -113,7 +119,7 @@ class GraphDraft:
         self.nodes.append(node)
         self._params_of[name] = owner
         self.types[name] = type_
-        return name, type_
+        return Flow(name, type_, axes or own_axes(type_))
 
     def _before(self, op: Op, inputs: tuple[str, ...]) -> tuple[str, ...]:
         """Whose parameters the layer before a norm has: norms share theirs where these do.
@@ -138,17 +144,16 @@ class GraphDraft:
         if not flow.axes or flow.axes[0] != 0:
             raise Unsupported("an array without the batch in front")
         shape = flow.shape[1:]
-        value, type_ = flow.value, flow.type
         wide = [axis for axis in flow.axes[1:] if axis and flow.extent(axis) > 1]
-        is_turned = None not in flow.axes and len(flow.axes) == len(type_.shape) + 1
+        is_turned = None not in flow.axes and len(flow.axes) == len(flow.type.shape) + 1
         if is_turned or wide != sorted(wide):
-            rest = [axis for axis in range(1, len(type_.shape) + 1) if axis not in flow.axes]
+            rest = [axis for axis in range(1, len(flow.type.shape) + 1) if axis not in flow.axes]
             order = tuple(axis - 1 for axis in (*(a for a in flow.axes[1:] if a), *rest))
-            value, type_ = self.add(Permute(order=order), (value,), (type_,), "permute", {}, ())
-        if type_.shape != shape:
+            flow = self.add(Permute(order=order), [flow], "permute")
+        if flow.type.shape != shape:
             op = Flatten() if len(shape) == 1 else Reshape(shape=shape)
-            value, type_ = self.add(op, (value,), (type_,), op.kind, {}, ())
-        return Flow(value, type_, own_axes(type_))
+            flow = self.add(op, [flow], op.kind)
+        return replace(flow, axes=own_axes(flow.type))
 
     def seen_as(self, flow: Flow, axes: Axes) -> Flow:
         """A value that the file sees by `axes`: of another order that one is brought into, which may take a

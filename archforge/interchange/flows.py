@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from archforge.ir import TensorType
 from archforge.ops.base import Array
 
-__all__ = ["Axes", "FixedValue", "Flow", "Lost", "common_axes", "own_axes", "viewed"]
+__all__ = ["Axes", "FixedValue", "Flow", "Lost", "channels_last", "common_axes", "own_axes", "viewed"]
 
 # For each axis that the file has, that of our array, where the batch is axis 0; None for one of extent 1 that
 # ours does not have.
@@ -58,6 +58,11 @@ class Lost:
 def own_axes(type_: TensorType) -> tuple[int, ...]:
     """Our axes of a value in their own order, the batch first."""
     return tuple(range(len(type_.shape) + 1))
+
+
+def channels_last(axes: int) -> tuple[int, ...]:
+    """The axes of a map of ours as a file sees it that has the channels last. axes: of one image."""
+    return (0, *range(2, axes + 1), 1)
 
 
 def common_axes(flows: Sequence[Flow]) -> Axes | None:

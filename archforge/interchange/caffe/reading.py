@@ -9,11 +9,11 @@ from archforge.interchange.caffe.layers import CAFFE_LAYERS, LEFT_OUT
 from archforge.interchange.caffe.network import DATA_LAYERS, CaffeLayer, CaffeNetwork
 from archforge.interchange.caffe.schema import LAYER
 from archforge.interchange.draft import Extent, GraphDraft
-from archforge.interchange.flows import Flow, own_axes
+from archforge.interchange.flows import Flow
 from archforge.interchange.imported import Imported, Origin
 from archforge.interchange.names import clean_name, name_in_spec
 from archforge.interchange.unsupported import Unsupported
-from archforge.ir import Op, TensorType
+from archforge.ir import Op
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 
@@ -100,9 +100,8 @@ class _CaffeGraphReader(GraphDraft):
         if not declared:
             fail("E0801", f"{self.file} has no input", help="a layer `Input`, or `input` and `input_shape`")
         for name, shape in self.input_shapes(declared, shapes).items():
-            type_ = TensorType(shape)
             hint = "input" if len(declared) == 1 else name_in_spec(name)
-            self.known[name] = self.add_input(hint, type_, Origin(name, own_axes(type_)))
+            self.known[name] = self.add_input(hint, shape, name)
 
     def _layer(self, layer: CaffeLayer) -> None:
         if layer.type in LEFT_OUT:
@@ -159,11 +158,9 @@ class _LayerUse:
 
     def add(self, op: Op, *flows: Flow, **params: Array) -> Flow:
         """A node; its value."""
-        values, types = tuple(flow.value for flow in flows), tuple(flow.type for flow in flows)
         shares = self.layer.shares if all(self.layer.shares) else ()
         name = clean_name(self.layer.name) if params else op.kind
-        value, type_ = self.reader.add(op, values, types, name, params, shares if params else ())
-        return Flow(value, type_, own_axes(type_))
+        return self.reader.add(op, flows, name, params, shares if params else ())
 
 
 def _unknown_settings(layers: Sequence[CaffeLayer]) -> Iterator[Diagnostic]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from archforge.data.frameworks.keras_layers import arrays_here
 from archforge.data.opened_files import MALFORMED, reason_in
 from archforge.errors import Diagnostic, DiagnosticError, fail
-from archforge.interchange.flows import Axes, Flow, own_axes
+from archforge.interchange.flows import Axes, Flow, channels_last, own_axes
 from archforge.interchange.imported import Imported, Origin
 from archforge.interchange.keras.description import KerasCall, KerasConstant, KerasLayer, KerasModel, Ref
 from archforge.interchange.keras.layers import KERAS_LAYERS
@@ -19,7 +19,6 @@ from archforge.interchange.keras.opened import KerasSource
 from archforge.interchange.keras.use import KerasDraft, KerasUse
 from archforge.interchange.names import clean_name, name_in_spec
 from archforge.interchange.unsupported import Unsupported
-from archforge.ir import TensorType
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 
@@ -105,9 +104,8 @@ class _KerasReader:
                 wrong.append(Diagnostic("E0801", message, help=help))
                 continue
             axes = _axes(model, len(shape))
-            ours = TensorType(tuple(shape[axes.index(axis) - 1] for axis in range(1, len(axes))))
             hint = "input" if len(names) == 1 else name_in_spec(name)
-            found.append(self.draft.add_input(hint, ours, Origin(name, axes)))
+            found.append(self.draft.add_input(hint, shape, name, axes))
         if wrong:
             raise DiagnosticError(tuple(wrong))
         return found
@@ -117,7 +115,7 @@ class _KerasReader:
         if isinstance(value, Flow):
             try:
                 flow = self.draft.straight(value)
-                last = _channels_last(len(flow.axes) - 1)
+                last = channels_last(len(flow.axes) - 1)
                 if flow.axes != last or len(last) != len(flow.type.shape) + 1:
                     flow = self.draft.seen_as(flow, last) if len(last) > 3 else self.draft.ours(flow)
             except Unsupported as reason:
@@ -298,12 +296,7 @@ def _axes(model: KerasModel, axes: int) -> Axes:
     has_maps = axes > 2 or any(layer.kind.endswith(("1D", "1DTranspose")) for layer in _layers_of(model))
     if not has_maps or "channels_first" in settings:
         return tuple(range(axes + 1))
-    return _channels_last(axes)
-
-
-def _channels_last(axes: int) -> Axes:
-    """The axes of a map of ours as Keras has them, the batch in front."""
-    return (0, *range(2, axes + 1), 1)
+    return channels_last(axes)
 
 
 def _layers_of(model: KerasModel) -> Iterator[KerasLayer]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from archforge.interchange.draft import GraphDraft
@@ -52,14 +52,14 @@ class KerasDraft(GraphDraft):
         found = self.flattened.get(flow.value)
         if found is None:
             return flow
-        value, type_ = flow.value, flow.type
+        made = flow
         for op in (
             bound_op("reshape", shape=found.shape),
             bound_op("permute", order=found.order),
             bound_op("flatten"),
         ):
-            value, type_ = self.add(op, (value,), (type_,), op.kind, {}, ())
-        return Flow(value, type_, flow.axes)
+            made = self.add(op, [made], op.kind)
+        return replace(made, axes=flow.axes)
 
     def _before(self, op: Op, inputs: tuple[str, ...]) -> tuple[str, ...]:
         """No key: a layer of Keras has one set of parameters, whatever it is called on."""
@@ -178,15 +178,8 @@ class KerasUse:
         its first value by default. Raises `Unsupported`."""
         flows = [x] if isinstance(x, Flow) else x
         stored = (*self.stored, part) if params and self.stored else ()
-        value, type_ = self.draft.add(
-            op,
-            tuple(flow.value for flow in flows),
-            tuple(flow.type for flow in flows),
-            f"{self.name}{part}",
-            params or {},
-            stored,
-        )
-        return Flow(value, type_, gives or flows[0].axes)
+        hint = f"{self.name}{part}"
+        return self.draft.add(op, flows, hint, params or {}, stored, gives or flows[0].axes)
 
     def each(self, op: Op, part: str = "") -> Flow:
         """A node of an op that sees each element alone."""

@@ -9,10 +9,11 @@ a value, until an op needs the value in one order.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from archforge.data.opened_files import MALFORMED, reason_in
 from archforge.interchange.draft import GraphDraft
-from archforge.interchange.flows import FixedValue, Flow, Lost, common_axes, own_axes
+from archforge.interchange.flows import FixedValue, Flow, Lost, channels_last, common_axes, own_axes
 from archforge.interchange.foreign import AddAlong, Difference, Maximum, MultiplyAlong, Quotient
 from archforge.interchange.imported import Imported, Origin
 from archforge.interchange.names import name_in_spec
@@ -30,7 +31,7 @@ from archforge.interchange.onnx.ops import ONNX_OPS, ONNX_PARTS, translations_of
 from archforge.interchange.onnx.values import MOVES, Value, array_of
 from archforge.interchange.onnx.versions import ModernNode, modern
 from archforge.interchange.unsupported import Unsupported
-from archforge.ir import Op, TensorType
+from archforge.ir import Op
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 
@@ -92,12 +93,8 @@ class _OnnxGraphReader(GraphDraft):
         used = {name: extents for name, extents in graph.inputs.items() if name in live}
         for name, shape in self.input_shapes(used, shapes).items():
             hint = "input" if len(used) == 1 else name_in_spec(name)
-            type_ = TensorType(shape)
-            order = own_axes(type_)
-            if _is_channels_last(graph, name):
-                type_ = TensorType((shape[-1], *shape[:-1]))
-                order = (0, *range(2, len(shape) + 1), 1)
-            self.known[name] = self.add_input(hint, type_, Origin(name, order))
+            axes = channels_last(len(shape)) if _is_channels_last(graph, name) else ()
+            self.known[name] = self.add_input(hint, shape, name, axes)
 
     def _output(self, name: str) -> str:
         value = self.known.get(name)
@@ -247,25 +244,21 @@ class _OnnxGraphReader(GraphDraft):
         if len({flow.type for flow in flows}) > 1 and kind not in _OF_OTHER_TYPES:
             flows = [self.ours(flow) for flow in flows]
         stored = [value.name for value in inputs if isinstance(value, FixedValue) and value.name]
-        value, type_ = self._chain(node, translation, flows, stored)
-        if translation.gives:
-            return Flow(value, type_, translation.gives)
-        ours = own_axes(type_)
-        axes = ours if translation.is_batched else common_axes(flows) or ours
-        return Flow(value, type_, axes)
+        made = self._chain(node, translation, flows, stored)
+        if translation.is_batched and not translation.gives:
+            return made
+        return replace(made, axes=translation.gives or common_axes(flows) or made.axes)
 
     def _chain(
         self, node: NodeInFile, translation: OnnxTranslation, flows: Sequence[Flow], stored: Sequence[str]
-    ) -> tuple[str, TensorType]:
-        """The ops of a translation as nodes; the value and type of the last."""
-        values = tuple(flow.value for flow in flows)
-        types = tuple(flow.type for flow in flows)
+    ) -> Flow:
+        """The ops of a translation as nodes; the value of the last, by our own axes."""
         first, *others = translation.ops
         self.layers.append((first, stored))
-        name, type_ = self.add(first, values, types, node_name(node, stored), translation.params, stored)
+        made = self.add(first, flows, node_name(node, stored), translation.params, stored)
         for op in others:
-            name, type_ = self.add(op, (name,), (type_,), op.kind, {}, ())
-        return name, type_
+            made = self.add(op, [made], op.kind)
+        return made
 
 
 # Ops whose inputs may have other shapes.

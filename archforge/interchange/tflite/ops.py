@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from archforge.interchange.flows import FixedValue, Flow, Lost, common_axes, viewed
+from archforge.interchange.flows import FixedValue, Flow, Lost, channels_last, common_axes, viewed
 from archforge.interchange.translation import bound_op, number, require
 from archforge.interchange.unsupported import Unsupported
 from archforge.interchange.with_constants import along, axis_of, with_constants
@@ -20,7 +20,7 @@ from archforge.ops.lazy_numpy import np
 __all__ = ["MAP_AXES", "TFLITE_OPS", "TfliteUse"]
 
 TfliteValue = FixedValue | Flow | Lost
-MAP_AXES = (0, 2, 3, 1)  # our axes of a map, in the file's order
+MAP_AXES = channels_last(3)  # of maps of two spatial axes
 _SAME, _VALID = 0, 1
 
 

@@ -7,13 +7,13 @@ from typing import Any
 
 from archforge.data.opened_files import MALFORMED, reason_in
 from archforge.interchange.draft import GraphDraft
-from archforge.interchange.flows import Axes, FixedValue, Flow, Lost, own_axes
+from archforge.interchange.flows import Axes, FixedValue, Flow, Lost
 from archforge.interchange.imported import Imported, Origin
 from archforge.interchange.names import name_in_spec
 from archforge.interchange.tflite.opened import TensorInFile, TfliteOp, TfliteSource
 from archforge.interchange.tflite.ops import MAP_AXES, TFLITE_OPS
 from archforge.interchange.unsupported import Unsupported
-from archforge.ir import Op, TensorType
+from archforge.ir import Op
 from archforge.ops.base import Array
 from archforge.ops.flatten import Flatten
 from archforge.ops.lazy_numpy import np
@@ -94,13 +94,11 @@ class _TfliteGraphReader(GraphDraft):
                 self.cannot("an input", f"which holds {tensor.dtype}", name)
             if tensor.shape[:1] != (1,):
                 self.cannot("an input", f"of a batch of {tensor.shape[0]}", name)
-            type_ = TensorType(shape)
-            axes: tuple[int, ...] = own_axes(type_)
-            if len(shape) == 3:
-                type_, axes = TensorType((shape[2], *shape[:2])), MAP_AXES
+            is_map = len(shape) == 3
+            if is_map:
                 self.turned.append(name)
             hint = "input" if len(used) == 1 else name_in_spec(name)
-            self.known[number] = self.add_input(hint, type_, Origin(name, axes))
+            self.known[number] = self.add_input(hint, shape, name, MAP_AXES if is_map else ())
 
     def _output(self, number: int, name: str) -> str:
         value = self.known.get(number)
@@ -240,11 +238,11 @@ class _OpUse:
 
     def add(self, op: Op, *flows: Flow, axes: Axes = (), **params: Array) -> Flow:
         """A node; its value, seen by the axes of the first one or by `axes`."""
-        values, types = tuple(flow.value for flow in flows), tuple(flow.type for flow in flows)
-        name, type_ = self.reader.add(op, values, types, op.kind, params, self.stored if params else ())
+        stored = self.stored if params else ()
+        made = self.reader.add(op, flows, op.kind, params, stored, axes or flows[0].axes)
         if op.kind == "scale":
-            self.reader.multiples[name] = (values[0], op.attributes()["factor"])
-        return Flow(name, type_, axes or flows[0].axes)
+            self.reader.multiples[made.value] = (flows[0].value, op.attributes()["factor"])
+        return made
 
     def seen_as(self, flow: Flow, axes: tuple[int, ...]) -> Flow:
         return self.reader.seen_as(flow, axes)

@@ -7,13 +7,13 @@ from typing import Any
 
 from archforge.data.opened_files import MALFORMED, reason_in
 from archforge.interchange.draft import GraphDraft
-from archforge.interchange.flows import Axes, FixedValue, Flow, Lost, own_axes
+from archforge.interchange.flows import Axes, FixedValue, Flow, Lost
 from archforge.interchange.imported import Imported, Origin
 from archforge.interchange.names import clean_name, name_in_spec
 from archforge.interchange.torchscript.opened import TorchScriptSource
 from archforge.interchange.torchscript.ops import ATEN_OPS
 from archforge.interchange.unsupported import Unsupported
-from archforge.ir import Op, TensorType
+from archforge.ir import Op
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 
@@ -51,10 +51,8 @@ class _TorchScriptReader(GraphDraft):
         self.known[module], self.paths[module] = self.source.module, ""
         names = {_plain_name(value): value for value in inputs}
         for name, shape in self.input_shapes(dict.fromkeys(names), shapes).items():
-            type_ = TensorType(shape)
             hint = "input" if len(names) == 1 else name_in_spec(name)
-            origin = Origin(names[name], own_axes(type_))
-            self.known[names[name]] = self.add_input(hint, type_, origin)
+            self.known[names[name]] = self.add_input(hint, shape, names[name])
         count = 0
         for node in graph.nodes():
             count += node.kind().startswith("aten::")
@@ -170,11 +168,10 @@ class _CallUse:
 
     def add(self, op: Op, *flows: Flow, axes: Axes = (), **params: Array) -> Flow:
         """A node; its value, seen by the axes of the first one or by `axes`."""
-        values, types = tuple(flow.value for flow in flows), tuple(flow.type for flow in flows)
         path = self.paths[0].rpartition(".")[0] if params and self.paths else ""
         hint = clean_name(path) if path else op.kind
-        name, type_ = self.reader.add(op, values, types, hint, params, self.paths if params else ())
-        return Flow(name, type_, axes or flows[0].axes)
+        stored = self.paths if params else ()
+        return self.reader.add(op, flows, hint, params, stored, axes or flows[0].axes)
 
     def ours(self, flow: Flow) -> Flow:
         return self.reader.ours(flow)
