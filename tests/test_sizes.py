@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from unittest import mock
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -181,10 +183,24 @@ def test_parameters_that_lie_differently_are_not_shared(monkeypatch: pytest.Monk
     np.testing.assert_allclose(first(image((10, 10))), expected(image((10, 10))), rtol=0, atol=1e-5)
 
 
+def test_an_executable_that_is_dropped_gives_its_memory_back_at_once() -> None:
+    """Nobody waits for the garbage collector, which commands turn off."""
+    run = archforge.compile(PYRAMID, backend="numpy")
+    other = resized(run, (10, 10))
+    arrays = [ref(array) for made in (run, other) for params in made.params for array in params.values()]
+    assert arrays
+    gc.disable()
+    try:
+        del run, other
+        assert not any(array() is not None for array in arrays)
+    finally:
+        gc.enable()
+
+
 def test_what_was_used_last_is_kept() -> None:
     made: list[int] = []
 
-    def make(size: int) -> str:
+    def make(size: int, _: list[str]) -> str:
         made.append(size)
         return f"size {size}"
 
@@ -199,7 +215,7 @@ def test_threads_that_ask_for_one_size_share_it_and_a_failure_is_not_kept() -> N
     made: list[int] = []
     together = threading.Barrier(4)
 
-    def make(size: int) -> str:
+    def make(size: int, _: list[str]) -> str:
         made.append(size)
         if len(made) == 1:
             raise ValueError("once")

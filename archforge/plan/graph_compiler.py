@@ -73,11 +73,10 @@ class GraphCompiler:
         """
         first = self._loaded(graph, arrays)
 
-        def at(shapes: Shapes) -> Executable:
-            return self._loaded(resized(shapes), arrays, (first, *others.kept()))
+        def at(shapes: Shapes, others: list[Executable]) -> Executable:
+            return self._loaded(resized(shapes), arrays, (first, *others))
 
-        others = LastUsed(at)
-        return replace(first, others=others)
+        return replace(first, others=LastUsed(at))
 
     def _loaded(
         self, graph: TypedGraph, arrays: Callable[[], LazyArrays], before: Sequence[Executable] = ()

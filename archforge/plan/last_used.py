@@ -22,9 +22,10 @@ class _CacheSlot(Generic[Made]):
 
 
 class LastUsed(Generic[Key, Made]):
-    """Objects that `make` returns for keys, of which the `most` used last are kept. Threads may share it."""
+    """Objects that `make` returns for a key and those that are kept then, the `most` used last. Threads may
+    share it."""
 
-    def __init__(self, make: Callable[[Key], Made], most: int = 4) -> None:
+    def __init__(self, make: Callable[[Key, list[Made]], Made], most: int = 4) -> None:
         self._make = make
         self._most = most
         self._slots: OrderedDict[Key, _CacheSlot[Made]] = OrderedDict()
@@ -38,7 +39,7 @@ class LastUsed(Generic[Key, Made]):
         with slot.lock:
             if slot.made is None:
                 try:
-                    slot.made = self._make(key)
+                    slot.made = self._make(key, self.kept())
                 except BaseException:
                     with self._lock:
                         self._slots.pop(key, None)

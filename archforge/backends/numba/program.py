@@ -41,7 +41,8 @@ class NumbaProgram:
     def __init__(self, plan: Plan, params: tuple[Mapping[str, Array], ...]) -> None:
         self._plan = plan
         self._params = params
-        self._tapes = LastUsed(self.recorded)  # by the size of the batch
+        # By the size of the batch.
+        self._tapes = LastUsed[int, BatchTape](lambda batch, _: self.recorded(batch))
 
     def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         with self._workspace(inputs) as (workspace, wanted):

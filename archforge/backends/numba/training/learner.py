@@ -91,7 +91,7 @@ class NumbaLearner:
         arrays = (self._params, self._gradients, self._buffers)
         return TapeRecorder(self._nodes, images, *arrays, self._on_its_way).recorded(tells=tells)
 
-    def _workspace(self, key: tuple[int, bool]) -> Workspace:
+    def _workspace(self, key: tuple[int, bool], _: list[Workspace]) -> Workspace:
         images, tells = key
         return Workspace(self.recorded(images, tells=tells), memory=self._memory)
 
