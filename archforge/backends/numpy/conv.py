@@ -32,9 +32,9 @@ def _pack(op: Conv, params: Mapping[str, Array]) -> Mapping[str, Array]:
     return {**params, "weight": matrix}
 
 
-def _most(params: Mapping[str, Array]) -> int:
+def _most(weight: Array) -> int:
     """The most bytes of a band: at least those of the weights, which BLAS copies again for each band."""
-    return max(BAND_BYTES, params["weight"].nbytes)
+    return max(BAND_BYTES, weight.nbytes)
 
 
 def convolution(op: Conv, x: TensorType) -> Kernel:
@@ -45,7 +45,8 @@ def convolution(op: Conv, x: TensorType) -> Kernel:
     per_row = math.prod((*window.output[1:], *window.kernel, x.channels))
 
     def parts(params: Mapping[str, Array], x: Array, out: Array, scratch: Scratch) -> Iterator[Part]:
-        for band in bands(len(x), window.output[0], per_row * x.itemsize, _most(params)):
+        weight = params["weight"]
+        for band in bands(len(x), window.output[0], per_row * x.itemsize, _most(weight)):
             images, rows = band
             shape = (images.stop - images.start, rows.stop - rows.start)
             columns = (groups, *shape, *window.output[1:], *window.kernel, inputs)
@@ -53,7 +54,6 @@ def convolution(op: Conv, x: TensorType) -> Kernel:
             seen = windows(reader.read(x, band, memory), window, shape[1])
             np.copyto(matrix, np.moveaxis(seen.reshape(*seen.shape[:-1], groups, inputs), -2, 0))
             by_group = pixels(out[band]).reshape(-1, groups, op.out // groups, copy=False)
-            weight = params["weight"]
             np.matmul(matrix.reshape(groups, -1, weight.shape[1]), weight, out=by_group.transpose(1, 0, 2))
             yield band
 
@@ -64,9 +64,7 @@ def pointwise(op: Conv, x: TensorType) -> Kernel:
     """A convolution with a kernel and stride of 1, without padding or groups: one product of pixels."""
 
     def parts(params: Mapping[str, Array], x: Array, out: Array, scratch: Scratch) -> Iterator[Part]:
-        for _, rows in bands(1, len(x), out.shape[1] * out.itemsize, _most(params)):
-            np.matmul(x[rows], params["weight"][0], out=out[rows])
-            yield (rows,)
+        return _products(x, params["weight"][0], out)
 
     return in_parts(parts, partial(_pack, op), "matrix", view=pixels)
 
@@ -75,15 +73,19 @@ def linear(op: Linear, x: TensorType) -> Kernel | None:
     """A linear layer over vectors, or over the first or the last axis of a map, bands of whose pixels are one
     product; None over another axis, which is left to the op's own kernel."""
     axis = op.feature_axis(x)
-    if axis == 0:
-        return in_parts(_products, view=pixels)
-    return _linear_over_last_axis(op, x) if axis == len(x.shape) - 1 else None
+    if axis:
+        return _linear_over_last_axis(op, x) if axis == len(x.shape) - 1 else None
+
+    def parts(params: Mapping[str, Array], x: Array, out: Array, scratch: Scratch) -> Iterator[Part]:
+        return _products(x, params["weight"].T, out)
+
+    return in_parts(parts, view=pixels)
 
 
-def _products(params: Mapping[str, Array], x: Array, out: Array, scratch: Scratch) -> Iterator[Part]:
-    """The products of pixels [pixels, C] with a weight [outputs, C]."""
-    for _, rows in bands(1, len(x), out.shape[1] * out.itemsize, _most(params)):
-        np.matmul(x[rows], params["weight"].T, out=out[rows])
+def _products(x: Array, matrix: Array, out: Array) -> Iterator[Part]:
+    """The product of pixels [pixels, C] with a matrix [C, outputs], band by band."""
+    for _, rows in bands(1, len(x), out.shape[1] * out.itemsize, _most(matrix)):
+        np.matmul(x[rows], matrix, out=out[rows])
         yield (rows,)
 
 
@@ -102,7 +104,7 @@ def _linear_over_last_axis(op: Linear, x: TensorType) -> Kernel:
 
     def parts(params: Mapping[str, Array], x: Array, out: Array, scratch: Scratch) -> Iterator[Part]:
         weight = params["weight"]
-        for _, rows in bands(1, len(x), out[0].nbytes, _most(params)):
+        for _, rows in bands(1, len(x), out[0].nbytes, _most(weight)):
             if columns >= MOST_COPIED:
                 np.matmul(weight, x[rows], out=out[rows])
             else:
