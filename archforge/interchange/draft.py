@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from archforge.errors import Diagnostic, fail, fail_all
@@ -16,7 +16,7 @@ from archforge.ops.lazy_numpy import np
 from archforge.ops.permute import Permute
 from archforge.ops.reshape import Reshape
 
-__all__ = ["Extent", "GraphDraft"]
+__all__ = ["Extent", "GraphDraft", "known_shape"]
 
 Extent = int | str | None  # a number, the name of an open one, or nothing at all
 
@@ -51,10 +51,7 @@ class GraphDraft:
         declared: what the file says, None where nothing. given: what the user says of what is open, that of
         the only input under no name. Raises E0801 where both leave an extent open or differ.
         """
-        unknown = sorted(set(given) - set(declared) - {""})
-        if unknown:
-            message = f"{self.file} has no input {unknown[0]!r}"
-            fail("E0801", message, help=f"it has {', '.join(map(repr, declared))}")
+        self.refuse_unknown_inputs(given, declared)
         if "" in given and len(declared) > 1:
             message = f"{self.file} has {len(declared)} inputs, and one shape is given"
             fail("E0801", message, help=_asked_shapes(declared))
@@ -62,7 +59,7 @@ class GraphDraft:
         mistakes: list[Diagnostic] = []
         for name, extents in declared.items():
             try:
-                found[name] = _known_shape(extents, given.get(name, given.get("")))
+                found[name] = known_shape(extents, given.get(name, given.get("")))
             except Unsupported as reason:
                 message = f"the input {name!r} of {self.file} {reason}"
                 mistakes.append(Diagnostic("E0801", message))
@@ -70,6 +67,13 @@ class GraphDraft:
             mistakes[-1] = replace(mistakes[-1], help=_asked_shapes(declared))
         fail_all(mistakes)
         return found
+
+    def refuse_unknown_inputs(self, given: Collection[str], known: Collection[str]) -> None:
+        """Raises E0801 where a shape is given for an input that the file does not have."""
+        unknown = sorted({*given} - {*known, ""})
+        if unknown:
+            message = f"{self.file} has no input {unknown[0]!r}"
+            fail("E0801", message, help=f"it has {', '.join(map(repr, known))}")
 
     def add_input(self, hint: str, shape: tuple[int, ...], name: str, axes: Axes = ()) -> Flow:
         """An input of ours for one of the file. shape: in the file, without the batch. name: that the file
@@ -193,7 +197,7 @@ class GraphDraft:
         return name
 
 
-def _known_shape(extents: tuple[Extent, ...] | None, given: tuple[int, ...] | None) -> tuple[int, ...]:
+def known_shape(extents: tuple[Extent, ...] | None, given: tuple[int, ...] | None) -> tuple[int, ...]:
     """The shape of an input without its batch. Raises `Unsupported` with what is wrong."""
     if extents is None:
         if given is None:

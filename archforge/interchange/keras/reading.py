@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from archforge.data.frameworks.keras_layers import arrays_here
 from archforge.data.opened_files import MALFORMED, reason_in
 from archforge.errors import Diagnostic, DiagnosticError, fail
+from archforge.interchange.draft import known_shape
 from archforge.interchange.flows import Axes, Flow, channels_last, own_axes
 from archforge.interchange.imported import Imported, Origin
 from archforge.interchange.keras.description import KerasCall, KerasConstant, KerasLayer, KerasModel, Ref
@@ -86,10 +87,7 @@ class _KerasReader:
     def _inputs(self, model: KerasModel, shapes: Mapping[str, tuple[int, ...]]) -> list[Value]:
         """Raises E0801 for inputs of open extents or none."""
         names = [ref.layer for ref in model.inputs]
-        unknown = sorted(set(shapes) - set(names) - {""})
-        if unknown:
-            message = f"{self.source.path} has no input {unknown[0]!r}"
-            fail("E0801", message, help=f"it has {', '.join(map(repr, names))}")
+        self.draft.refuse_unknown_inputs(shapes, names)
         found: list[Value] = []
         wrong: list[Diagnostic] = []
         for name in names:
@@ -269,22 +267,12 @@ def _ordered(
 def _shape(declared: object, given: tuple[int, ...] | None) -> tuple[int, ...]:
     """The shape of an input without its batch. Raises `Unsupported` with what is wrong."""
     if not isinstance(declared, list | tuple):
-        if given is None:
-            raise Unsupported("has no shape")
-        return given
-    extents = declared[1:]
-    if not all(n is None or (type(n) is int and n > 0) for n in extents):
+        return known_shape(None, given)
+    if not all(n is None or (type(n) is int and n > 0) for n in declared[1:]):
         raise Unsupported(f"has the shape {declared!r}")
-    said = "x".join(str(n or "?") for n in extents)
-    if not extents:
+    if len(declared) < 2:
         raise Unsupported("is one number, without an axis")
-    if given is None:
-        if None in extents:
-            raise Unsupported(f"leaves extents open: {said}")
-        return tuple(extents)
-    if len(given) != len(extents) or any(n not in (None, g) for n, g in zip(extents, given, strict=True)):
-        raise Unsupported(f"is {said}, and not {'x'.join(map(str, given))}")
-    return given
+    return known_shape(tuple(declared), given)
 
 
 def _axes(model: KerasModel, axes: int) -> Axes:
