@@ -12,7 +12,7 @@ from archforge.data.frameworks.keras_layers import arrays_here
 from archforge.data.opened_files import MALFORMED, reason_in
 from archforge.errors import Diagnostic, DiagnosticError, fail
 from archforge.interchange.draft import known_shape
-from archforge.interchange.flows import Axes, Flow, channels_last, own_axes
+from archforge.interchange.flows import Axes, Flow, Lost, channels_last, own_axes
 from archforge.interchange.imported import Imported, Origin
 from archforge.interchange.keras.description import KerasCall, KerasConstant, KerasLayer, KerasModel, Ref
 from archforge.interchange.keras.layers import KERAS_LAYERS
@@ -29,11 +29,7 @@ MOST_CALLS = 1 << 14  # of layers, those of models that are called again counted
 _IGNORED = {"training": (None, False), "mask": (None,)}
 
 
-class Unsaid:
-    """A value behind a layer that cannot be said."""
-
-
-Value = Flow | KerasConstant | Unsaid
+Value = Flow | KerasConstant | Lost
 
 
 def layer_place(path: Sequence[str]) -> str:
@@ -170,7 +166,7 @@ class _KerasReader:
 
     def _lost(self, layer: KerasLayer, reason: str, path: Sequence[str]) -> Value:
         self.draft.cannot(layer.kind, reason, layer_place(path))
-        return Unsaid()
+        return Lost()
 
     def _read(
         self, layer: KerasLayer, call: KerasCall, values: Sequence[Value], path: tuple[str, ...]
@@ -178,9 +174,9 @@ class _KerasReader:
         """Raises `Unsupported`."""
         if layer.kind not in KERAS_LAYERS:
             raise Unsupported("")
-        given = [value for value in values if not isinstance(value, Unsaid)]
+        given = [value for value in values if not isinstance(value, Lost)]
         if len(given) < len(values):
-            return Unsaid()
+            return Lost()
         for name, option in call.options.items():
             if option not in _IGNORED.get(name, (None,)):
                 raise Unsupported(f"called with `{name}`")
