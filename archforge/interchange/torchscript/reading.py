@@ -22,8 +22,6 @@ __all__ = ["read_torchscript"]
 _CONTROL = ("prim::If", "prim::Loop")
 _LISTS = ("prim::ListConstruct", "prim::TupleConstruct")
 _UNPACKED = ("prim::ListUnpack", "prim::TupleUnpack")
-
-
 _KNOWN = {*ATEN_OPS, *_LISTS, *_UNPACKED}
 
 
@@ -112,11 +110,7 @@ class _TorchScriptReader(GraphDraft):
             raise Unsupported("the control flow of a scripted module; torch.jit.trace records none")
         given = [self.known.get(name, Lost()) for name in inputs]
         if any(_is_lost(value) for value in given):
-            if (
-                kind not in ATEN_OPS
-                and kind.removesuffix("_") not in ATEN_OPS
-                and kind not in (*_LISTS, *_UNPACKED)
-            ):
+            if kind not in _KNOWN and kind.removesuffix("_") not in _KNOWN:
                 raise Unsupported("")
             return Lost()
         if kind in _LISTS:
