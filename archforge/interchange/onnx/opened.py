@@ -20,6 +20,7 @@ from archforge.errors import fail
 from archforge.interchange.draft import Extent
 from archforge.interchange.onnx.light import light_message
 from archforge.interchange.onnx.package import onnx_package
+from archforge.interchange.translation import number
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 from archforge.paths import within
@@ -156,7 +157,7 @@ class _FileReader:
             return self.array(proto.t)
         value = self.onnx.helper.get_attribute_value(proto)
         if proto.type == kinds.FLOAT:
-            return float(str(np.float32(value)))
+            return number(value)
         if proto.type == kinds.STRING:
             return value.decode(errors="replace")
         if proto.type == kinds.STRINGS:
