@@ -28,6 +28,7 @@ from archforge.export.render import render
 from archforge.export.target import Subject, Target
 from archforge.ir import Node, TensorType, TypedGraph
 from archforge.ops.conv import Conv
+from archforge.passes.drop_identities import without_idle
 
 __all__ = ["TARGETS", "keras_source", "keras_text"]
 
@@ -45,12 +46,7 @@ class KerasDialect:
 
     def prepared(self, typed: TypedGraph) -> TypedGraph:
         """The graph without ops that do nothing, in training neither, and with few permutations."""
-        idle = {
-            node.name: node.inputs[0]
-            for node in typed.nodes
-            if node.op.passes_through(*typed.input_types(node)) and not node.op.differs_in_training
-        }
-        return without_turns(replace(typed, graph=typed.graph.replace_uses(idle)))
+        return without_turns(without_idle(typed))
 
     def lacks(self, node: Node, types: Sequence[TensorType]) -> tuple[str, str] | None:
         """The thing that Keras has no layer for, or no layer of the attributes."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from hashlib import sha256
 from string import Formatter
 from typing import Any
@@ -21,6 +20,7 @@ from archforge.interchange.decompile.values import REQUIRED
 from archforge.interchange.torch.calls import APPLY, SIGNATURES, torch_text
 from archforge.interchange.unsupported import Unsupported
 from archforge.ir import Node, TensorType, TypedGraph
+from archforge.passes.drop_identities import without_idle
 
 __all__ = ["TARGETS", "torch_module", "torch_source"]
 
@@ -50,12 +50,7 @@ class TorchDialect:
 
     def prepared(self, typed: TypedGraph) -> TypedGraph:
         """The graph without ops that do nothing, in training neither."""
-        idle = {
-            node.name: node.inputs[0]
-            for node in typed.nodes
-            if node.op.passes_through(*typed.input_types(node)) and not node.op.differs_in_training
-        }
-        return replace(typed, graph=typed.graph.replace_uses(idle))
+        return without_idle(typed)
 
     def lacks(self, node: Node, types: Sequence[TensorType]) -> tuple[str, str] | None:
         """The reason that the table of torch's layers gives."""

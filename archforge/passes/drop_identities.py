@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from archforge.ir import TypedGraph
 from archforge.passes.example_graphs import graph, node
 from archforge.passes.graph_pass import Pass, Rewrite
 
-__all__ = ["PASS", "drop_identities"]
+__all__ = ["PASS", "drop_identities", "without_idle"]
 
 
 def drop_identities(typed: TypedGraph, taps: frozenset[str] = frozenset()) -> Rewrite:
@@ -19,6 +20,12 @@ def drop_identities(typed: TypedGraph, taps: frozenset[str] = frozenset()) -> Re
         if node.name not in taps and node.op.passes_through(*typed.input_types(node))
     }
     return Rewrite(typed.graph.replace_uses(dropped))
+
+
+def without_idle(typed: TypedGraph) -> TypedGraph:
+    """The graph without ops that return their input in training too."""
+    trained = frozenset(node.name for node in typed.nodes if node.op.differs_in_training)
+    return replace(typed, graph=drop_identities(typed, trained).graph)
 
 
 def _examples() -> Iterator[TypedGraph]:
