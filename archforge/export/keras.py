@@ -13,7 +13,7 @@ from typing import Any
 
 from archforge.errors import Diagnostic, DiagnosticError
 from archforge.export.module import FunctionText, block_text, outer_first, sections, title_text
-from archforge.export.module.arguments import arguments_of
+from archforge.export.module.arguments import kernel_call
 from archforge.export.module.bodies import RegionTree
 from archforge.export.module.dialect import WrittenOp
 from archforge.export.module.functions import BlockFunction, functions_of
@@ -58,11 +58,7 @@ class KerasDialect:
         if operator := operator_of(node.op.kind, types):
             return WrittenOp(operator, {})
         name, more = _layer(node, types)
-        kernel = kernel_file(LAYERS).kernels[name]
-        args = arguments_of(node, types, kernel, **more)
-        is_bare = not kernel.takes_params and args == kernel.keywords
-        is_activation = is_bare and tuple(types) == (node.op.infer(*types),)
-        return WrittenOp(kernel.name, {} if is_activation else args, kernel.takes_params, is_activation)
+        return kernel_call(node, types, kernel_file(LAYERS).kernels[name], **more)
 
     def is_size(self, argument: str) -> bool:
         """Numbers of channels."""

@@ -10,20 +10,27 @@ from collections.abc import Sequence
 from typing import Any
 
 from archforge.errors import InternalError
+from archforge.export.module.dialect import WrittenOp
 from archforge.export.module.kernels import ModuleKernel
 from archforge.ir import Node, TensorType
 from archforge.ops.reshape import Reshape
 from archforge.ops.slice import Slice
 from archforge.ops.window import Window
 
-__all__ = ["arguments_of"]
+__all__ = ["kernel_call"]
 
 MAX_PARTS = 16  # beyond that many, `start` and `end` say more
 
 
-def arguments_of(
-    node: Node, types: Sequence[TensorType], kernel: ModuleKernel, **more: Any
-) -> dict[str, Any]:
+def kernel_call(node: Node, types: Sequence[TensorType], kernel: ModuleKernel, **more: Any) -> WrittenOp:
+    """The call of a kernel for a node with inputs of these types; `more` as `_arguments` has it."""
+    args = _arguments(node, types, kernel, **more)
+    is_bare = not kernel.takes_params and args == kernel.keywords
+    is_activation = is_bare and tuple(types) == (node.op.infer(*types),)
+    return WrittenOp(kernel.name, {} if is_activation else args, kernel.takes_params, is_activation)
+
+
+def _arguments(node: Node, types: Sequence[TensorType], kernel: ModuleKernel, **more: Any) -> dict[str, Any]:
     """The value of each keyword argument of the kernel, for a node with inputs of these types; `more` are
     those that only its file has."""
     known = node.op.attributes() | _window(node, types) | more

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from archforge.export.module.arguments import arguments_of
+from archforge.export.module.arguments import kernel_call
 from archforge.export.module.dialect import WrittenOp
 from archforge.export.module.kernels import kernel_file, kernel_name
 from archforge.ir import Node, TensorType, TypedGraph
@@ -38,11 +38,7 @@ class NumpyDialect:
         """The layer with its arguments, or the operator."""
         if operator := operator_of(node.op.kind, types):
             return WrittenOp(operator, {})
-        kernel = kernel_file().kernels[kernel_name(node.op.kind)]
-        args = arguments_of(node, types, kernel)
-        is_bare = not kernel.takes_params and args == kernel.keywords
-        is_activation = is_bare and tuple(types) == (node.op.infer(*types),)
-        return WrittenOp(kernel.name, {} if is_activation else args, kernel.takes_params, is_activation)
+        return kernel_call(node, types, kernel_file().kernels[kernel_name(node.op.kind)])
 
     def is_size(self, argument: str) -> bool:
         """No argument: the layers see sizes in the shapes of arrays."""
