@@ -19,7 +19,7 @@ from archforge.export.module.dialect import WrittenOp
 from archforge.export.module.functions import BlockFunction, functions_of
 from archforge.export.module.kernels import ModuleKernel, kernel_file, kernel_name
 from archforge.export.module.loops import roll
-from archforge.export.module.names import NameSupply
+from archforge.export.module.names import NameSupply, input_names
 from archforge.export.module.numpy_dialect import operator_of
 from archforge.export.module.python_text import INDENT, bracketed, literal, loop_lines, statement_lines
 from archforge.export.module.statements import Statement, statements_of
@@ -148,7 +148,7 @@ def _tree(typed: TypedGraph) -> RegionTree:
 def _build(typed: TypedGraph, main: BlockFunction, functions: Mapping[str, BlockFunction]) -> FunctionText:
     """The function that makes the model."""
     outputs = [*typed.outputs]
-    names = ["x"] if len(typed.inputs) == 1 else _variables(typed.inputs)
+    names = input_names(typed.inputs, kernel_file(LAYERS).kernels)
     statements, left = statements_of(
         main, names, functions, KERAS, outputs=outputs, shapes=True, holder="", returns=False
     )
@@ -170,11 +170,6 @@ def _build(typed: TypedGraph, main: BlockFunction, functions: Mapping[str, Block
     result = "outputs" if len(outputs) > 1 else left[0]
     lines.append(f"{INDENT}return keras.Model(inputs, {result})")
     return FunctionText(["def build():"], "The network as a model with fresh parameters.", lines)
-
-
-def _variables(inputs: Iterable[str]) -> list[str]:
-    names = NameSupply(set(kernel_file(LAYERS).kernels))
-    return [names.take(name) for name in inputs]
 
 
 def _channels_last(shape: Sequence[int]) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ from archforge.export.module import title_text
 from archforge.export.module.classes import classes_of
 from archforge.export.module.dialect import WrittenOp
 from archforge.export.module.layer_file import layer_file
-from archforge.export.module.names import NameSupply
+from archforge.export.module.names import input_names
 from archforge.export.render import render
 from archforge.export.target import Subject, Target
 from archforge.interchange.decompile.values import REQUIRED
@@ -125,7 +125,7 @@ def torch_module(subject: Subject) -> str:
 def torch_source(typed: TypedGraph, name: str, heading: str) -> str:
     """A graph as a module of torch, with this name of its class. Raises E0704."""
     file = layer_file(LAYERS)
-    inputs = _input_names(typed)
+    inputs = input_names(typed.inputs, ())
     classes, used = classes_of(typed, TORCH, name, {*file.layers, "OrderedDict"}, inputs)
     layers = [layer.text for layer in file.closure(used)]
     body = "\n".join([line for c in classes for line in (c.head, *c.lines)] + layers)
@@ -147,11 +147,6 @@ TORCH_IMPORTS = {
     "nn": "from torch import nn",
     "F": "from torch.nn import functional as F",
 }
-
-
-def _input_names(typed: TypedGraph) -> list[str]:
-    names = NameSupply(set())
-    return ["x"] if len(typed.inputs) == 1 else [names.take(name) for name in typed.inputs]
 
 
 def _class_name(title: str) -> str:

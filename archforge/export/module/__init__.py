@@ -18,7 +18,7 @@ from archforge.export.module.functions import BlockFunction, functions_of
 from archforge.export.module.heading import forward_says
 from archforge.export.module.kernels import ModuleKernel, kernel_file
 from archforge.export.module.loops import roll
-from archforge.export.module.names import NameSupply
+from archforge.export.module.names import NameSupply, input_names
 from archforge.export.module.numpy_dialect import NUMPY
 from archforge.export.module.parameters import parameter_table
 from archforge.export.module.python_text import (
@@ -70,7 +70,7 @@ def module_of(typed: TypedGraph, heading: str) -> str:
     tree = RegionTree(typed, NUMPY)
     functions, main = functions_of(tree, NameSupply(set(kernel_file().kernels)))
     by_name = {f.name: f for f in functions}
-    inputs = _input_names(typed)
+    inputs = input_names(typed.inputs, kernel_file().kernels)
     kernels = kernel_file().closure(name for f in (*functions, main) for name in f.callees)
     return render(
         "model.py.j2",
@@ -117,15 +117,6 @@ def title_text(network: Network, library: str) -> str:
     departs = [f"Departs: {header.departs}."] if header.departs else []
     paragraphs = [title, *departs, f"{source} {figures}"]
     return "\n\n".join(map(wrapped, map(docstring, paragraphs)))
-
-
-def _input_names(typed: TypedGraph) -> list[str]:
-    """The names of the inputs of `forward`: those of the spec, and `x` for a single input."""
-    names = NameSupply(set(kernel_file().kernels))
-    graph_inputs = typed.inputs
-    if len(graph_inputs) == 1:
-        return ["x"]
-    return [names.take(name) for name in graph_inputs]
 
 
 def _inputs(typed: TypedGraph, names: Sequence[str]) -> str:

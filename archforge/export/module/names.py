@@ -5,8 +5,9 @@ from __future__ import annotations
 import builtins
 import keyword
 import re
+from collections.abc import Collection, Iterable
 
-__all__ = ["NameSupply", "identifier", "loop_variable", "word_of"]
+__all__ = ["NameSupply", "identifier", "input_names", "loop_variable", "word_of"]
 
 # What a module's template, and every function, already means by a name.
 RESERVED = frozenset(
@@ -54,3 +55,9 @@ class NameSupply:
             name = f"{base}_{number}"
         self.taken.add(name)
         return name
+
+
+def input_names(inputs: Collection[str], taken: Iterable[str]) -> list[str]:
+    """The variables for inputs of a network: the names of the spec, and `x` for a single input."""
+    names = NameSupply({*taken})
+    return ["x"] if len(inputs) == 1 else [names.take(name) for name in inputs]
