@@ -124,10 +124,11 @@ def _packed_by(before: Sequence[Executable], plan: Plan) -> dict[str, Mapping[st
 def _room(before: Sequence[Executable]) -> float:
     """Bytes that may be packed beside those of some executables: all for other sizes together are a share of
     the first one's, or few."""
-    first, *others = ({id(a): a.nbytes for params in e.params for a in params.values()} for e in before)
-    known: dict[int, int] = dict(first)
-    for arrays in others:
-        known |= arrays
-    allowed: float = max(MOST_FOR_SIZES * sum(first.values()), ALWAYS_FOR_SIZES)
-    room: float = allowed - (sum(known.values()) - sum(first.values()))
-    return room
+    first = _packed_bytes(before[:1])
+    return max(MOST_FOR_SIZES * first, ALWAYS_FOR_SIZES) - (_packed_bytes(before) - first)
+
+
+def _packed_bytes(made: Sequence[Executable]) -> int:
+    """Bytes of the parameters that some executables have packed, those that they share counted once."""
+    sizes: dict[int, int] = {id(a): a.nbytes for e in made for params in e.params for a in params.values()}
+    return sum(sizes.values())
