@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import reduce
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from archforge.backends.numba.families.channel_blocks import AnyAxis
 from archforge.backends.numba.families.channel_order import AnyOrder, ChannelOrder
 from archforge.backends.numba.microkernels.lane_gather import LaneGather
 from archforge.backends.numba.runtime.opcodes import BLANK, KEEP
-from archforge.backends.numba.runtime.records import GATHER, MOVE
+from archforge.backends.numba.runtime.records import GATHER, MOVE, RecordTable, merged
 from archforge.backends.numba.runtime.tape import Params, TapeValue, aligned
 from archforge.backends.numba.runtime.unit_recipe import UnitRecipe
 from archforge.backends.numba.toolchain.machine import FLOAT, machine
@@ -92,32 +93,21 @@ def gathered(x: TapeValue | ChannelOrder) -> TapeValue:
         return x
     if stretch := x.stretch():
         return channels_from(x.sources[0], stretch.start, x.shape)
-    tape = x.sources[0].tape
-    out = tape.temporary(x.shape)
+    out = x.sources[0].tape.temporary(x.shape)
     lanes = [aligned((out.blocks * machine().lanes,), np.int64) for _ in range(2)]
     for numbers, found in zip(lanes, (x.source, _by_channel(out, x.channel)), strict=True):
         numbers[: out.channels] = found
     images = aligned((len(x.sources),), np.int64)
     images[:] = [source.image for source in x.sources]
-    chunk = min(GATHERED, out.pixels)
-    chunks = -(-out.pixels // chunk)
     fields = {
-        "blocks": out.blocks,
-        "pixels": out.pixels,
-        "chunk": chunk,
-        "chunks": chunks,
-        "channels": out.channels,
         "sources": tuple(source.place for source in x.sources),
         "source_images": images,
         "lane_sources": lanes[0],
         "lane_offsets": lanes[1],
-        "out": out.place,
-        "out_image": out.image,
         "function": LaneGather(machine().lanes),
     }
     scratch = machine().lanes * images.itemsize
-    tape.call(GATHERING, GATHER, fields, tape.batch * out.blocks * chunks, scratch)
-    return out
+    return _in_chunks(GATHERING, GATHER, fields, out, GATHERED, scratch)
 
 
 def channels_from(x: TapeValue, first: int, shape: tuple[int, ...]) -> TapeValue:
@@ -281,23 +271,29 @@ def _moved(x: TapeValue, out: TapeValue, offsets: Sequence[Offsets], fill: float
     places, one = aligned((out.pixels,), np.int64), np.zeros(1, np.int64)
     places[:] = reduce(_sums, others, one)
     is_run = (places == np.arange(out.pixels) * machine().vector).all()
-    chunk = min(CHUNK, out.pixels)
-    chunks = -(-out.pixels // chunk)
     fields = {
-        "blocks": out.blocks,
-        "pixels": out.pixels,
-        "chunk": chunk,
-        "chunks": chunks,
-        "channels": out.channels,
         "source": x.place,
         "source_image": x.image,
-        "out": out.place,
-        "out_image": out.image,
         "lane_offsets": lanes,
         "pixel_offsets": 0 if is_run else places,
         "fill": fill,
     }
-    x.tape.call(MOVING, MOVE, fields, x.tape.batch * out.blocks * chunks)
+    return _in_chunks(MOVING, MOVE, fields, out, CHUNK)
+
+
+def _in_chunks(
+    unit: UnitRecipe, record: RecordTable, fields: dict[str, Any], out: TapeValue, most: int, scratch: int = 0
+) -> TapeValue:
+    """Record one call that makes `out`. A unit is at most so many pixels of one block of channels of one
+    image; `fields` are those of the record that do not say so."""
+    chunk = min(most, out.pixels)
+    chunks = -(-out.pixels // chunk)
+    fields = merged(
+        {"blocks": out.blocks, "pixels": out.pixels, "chunk": chunk, "chunks": chunks},
+        {"channels": out.channels, "out": out.place, "out_image": out.image},
+        fields,
+    )
+    out.tape.call(unit, record, fields, out.tape.batch * out.blocks * chunks, scratch)
     return out
 
 
