@@ -10,12 +10,10 @@ from typing import NamedTuple
 from archforge.analysis.counts import count
 from archforge.errors import DiagnosticError
 from archforge.interchange.same_graph import comparable, is_same
+from archforge.interchange.zoo_networks import documented_params, zoo_networks
 from archforge.ir import TypedGraph, infer
 from archforge.passes.fold_batch_norm import fold_batch_norm
-from archforge.resources import zoo_folder
 from archforge.spec.expand.expand import expand
-from archforge.spec.resolve.library import Library, spec_files
-from archforge.spec.resolve.sources import open_spec
 from archforge.spec.resolve.spec import Spec
 
 __all__ = ["ZooMatch", "zoo_matches"]
@@ -41,19 +39,16 @@ def zoo_matches(typed: TypedGraph) -> Iterator[ZooMatch]:
     inner, besides = _without_ends(typed)
     forms = [(comparable(typed), ()), *([(comparable(inner), besides)] if besides else [])]
     layers, params = _layers(typed), count(typed).params
-    library = Library()
-    for path in spec_files(zoo_folder()):
-        spec = open_spec(path, library)
-        if spec.header.kind == "network":
-            for profile in _near(spec, params):
-                graph = _at_inputs(spec, profile, typed)
-                if graph is None or _layers(graph) != layers:
-                    continue
-                for wanted, more in forms:
-                    folded = _folded_norms(graph, wanted)
-                    if folded is not None:
-                        yield ZooMatch(spec.name, profile, folded, more)
-                        break
+    for spec in zoo_networks():
+        for profile in _near(spec, params):
+            graph = _at_inputs(spec, profile, typed)
+            if graph is None or _layers(graph) != layers:
+                continue
+            for wanted, more in forms:
+                folded = _folded_norms(graph, wanted)
+                if folded is not None:
+                    yield ZooMatch(spec.name, profile, folded, more)
+                    break
 
 
 def _folded_norms(graph: TypedGraph, wanted: TypedGraph) -> int | None:
@@ -100,10 +95,8 @@ def _layers(typed: TypedGraph) -> Counter[tuple[int, ...]]:
 def _near(spec: Spec, params: int) -> Iterator[str]:
     """The profiles whose documented parameters the graph may have, all of them or without its norms'. One
     without a figure may be any."""
-    entries = spec.expect.entries if spec.expect else {}
     for profile in spec.profile_names:
-        cells = entries[profile].value.plain() if profile in entries else {}
-        said = cells.get("params") if isinstance(cells, dict) else None
+        said = documented_params(spec, profile)
         if isinstance(said, dict):  # a figure that needed words, which is near the truth
             said = said.get("documented")
             if isinstance(said, int) and said / 2 < params < said * 2:

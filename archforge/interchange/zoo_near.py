@@ -14,11 +14,9 @@ from typing import Any, NamedTuple
 
 from archforge.analysis.counts import count
 from archforge.interchange.same_graph import comparable
+from archforge.interchange.zoo_networks import documented_params, zoo_networks
 from archforge.ir import Node, TypedGraph, by_x
-from archforge.resources import zoo_folder
 from archforge.spec.expand.expand import expand
-from archforge.spec.resolve.library import Library, spec_files
-from archforge.spec.resolve.sources import open_spec
 from archforge.spec.resolve.spec import Spec
 
 __all__ = ["NearMatch", "nearest_of_zoo"]
@@ -61,11 +59,7 @@ def nearest_of_zoo(typed: TypedGraph) -> NearMatch | None:
         return None
     params, wanted = count(typed).params, Counter(_local(typed, node) for node in steps)
     found = []
-    library = Library()
-    for path in spec_files(zoo_folder()):
-        spec = open_spec(path, library)
-        if spec.header.kind != "network":
-            continue
+    for spec in zoo_networks():
         seen = set()
         for profile in spec.profile_names:
             changes = spec.profile(profile).changes()
@@ -88,9 +82,7 @@ def nearest_of_zoo(typed: TypedGraph) -> NearMatch | None:
 
 def _may_be(spec: Spec, profile: str, params: int) -> bool:
     """True where a profile's documented parameters do not tell another network; one without may be any."""
-    entries = spec.expect.entries if spec.expect else {}
-    cells = entries[profile].value.plain() if profile in entries else {}
-    said = cells.get("params") if isinstance(cells, dict) else None
+    said = documented_params(spec, profile)
     return not isinstance(said, int) or SIZES[0] * said < params < SIZES[1] * said
 
 
