@@ -36,6 +36,7 @@ class TfliteUse(Protocol):
     def flow(self, position: int = 0) -> Flow: ...
     def value(self, position: int) -> TfliteValue | None: ...
     def constant(self, position: int) -> Array | None: ...
+    def needed(self, position: int) -> Array: ...
     def option(self, name: str) -> Any: ...
     def result(self, position: int = 0) -> tuple[int, ...]: ...
     def inputs(self) -> int: ...
@@ -49,13 +50,6 @@ class TfliteUse(Protocol):
 
 
 Translated = Callable[[TfliteUse], Sequence[Flow]]
-
-
-def _needed(use: TfliteUse, position: int) -> Array:
-    found = use.constant(position)
-    if found is None:
-        raise Unsupported(f"without its input {position}")
-    return found
 
 
 def _activated(use: TfliteUse, flow: Flow) -> Flow:
@@ -90,7 +84,7 @@ def _padding(use: TfliteUse) -> Any:
 
 def _conv(use: TfliteUse) -> Sequence[Flow]:
     """A convolution; of a depthwise one each channel has as many kernels as its multiplier says."""
-    x, weight, bias = _map(use), _needed(use, 1), use.constant(2)
+    x, weight, bias = _map(use), use.needed(1), use.constant(2)
     require(weight.ndim == 4, f"a kernel of {weight.ndim} axes")
     channels = x.type.shape[0]
     if use.op == "DEPTHWISE_CONV_2D":
@@ -114,7 +108,7 @@ def _conv(use: TfliteUse) -> Sequence[Flow]:
 
 def _transpose_conv(use: TfliteUse) -> Sequence[Flow]:
     """A transposed convolution to a size that is given: its padding is what the output has too much."""
-    weight, x, bias = _needed(use, 1), _map(use, 2), use.constant(3)
+    weight, x, bias = use.needed(1), _map(use, 2), use.constant(3)
     require(weight.ndim == 4, f"a kernel of {weight.ndim} axes")
     stride, wanted, sides = _sides(use, "StrideH", "StrideW"), use.result()[1:3], []
     for n, s, k, o in zip(x.type.shape[1:], stride, weight.shape[1:3], wanted, strict=True):
@@ -154,7 +148,7 @@ def _reduction(kind: str) -> Translated:
 
     def translate(use: TfliteUse) -> Sequence[Flow]:
         x, keep = use.flow(), bool(use.option("KeepDims"))
-        axes = {int(axis) % len(x.axes) for axis in _needed(use, 1).reshape(-1)}
+        axes = {int(axis) % len(x.axes) for axis in use.needed(1).reshape(-1)}
         spatial = {x.axes.index(axis) for axis in range(2, len(x.type.shape) + 1) if axis in x.axes}
         require(axes == spatial != set() and None not in x.axes, "over other axes than those of a map")
         gives = x.axes if keep else tuple(a for i, a in enumerate(x.axes) if i not in spatial)
@@ -165,7 +159,7 @@ def _reduction(kind: str) -> Translated:
 
 def _fully_connected(use: TfliteUse) -> Sequence[Flow]:
     """A product with a matrix. Behind a map its columns are put in our order, channels first."""
-    weight, bias = _needed(use, 1), use.constant(2)
+    weight, bias = use.needed(1), use.constant(2)
     require(weight.ndim == 2, f"a matrix of {weight.ndim} axes")
     require(use.option("WeightsFormat") == 0, "a matrix that is stored in another way")
     x, bias_too = use.flow(), bias is not None
@@ -199,7 +193,7 @@ def _moved(use: TfliteUse) -> Sequence[Flow]:
 
 
 def _transposed(use: TfliteUse) -> Sequence[Flow]:
-    x, order = use.flow(), [int(axis) for axis in _needed(use, 1).reshape(-1)]
+    x, order = use.flow(), [int(axis) for axis in use.needed(1).reshape(-1)]
     require(sorted(order) == list(range(len(x.axes))), f"an order of {order}")
     return [Flow(x.value, x.type, tuple(x.axes[axis] for axis in order))]
 
@@ -227,7 +221,7 @@ def _gelu(use: TfliteUse) -> Sequence[Flow]:
 
 
 def _prelu(use: TfliteUse) -> Sequence[Flow]:
-    x, slopes = use.flow(), _needed(use, 1)
+    x, slopes = use.flow(), use.needed(1)
     found = along(x, slopes)
     require(found is None or found[0] == 0, "slopes along other axes than the channels'")
     return [use.add(bound_op("prelu", per_channel=found is not None), x, weight=slopes.reshape(-1))]
@@ -298,7 +292,7 @@ def _cut(use: TfliteUse, x: Flow, axis: int, ends: Sequence[int]) -> list[Flow]:
 
 def _split(use: TfliteUse) -> Sequence[Flow]:
     position = 1 if use.op == "SPLIT" else 0
-    x, at = use.flow(position), int(_needed(use, 0 if use.op == "SPLIT" else 2).reshape(-1)[0])
+    x, at = use.flow(position), int(use.needed(0 if use.op == "SPLIT" else 2).reshape(-1)[0])
     axis, sizes = axis_of(x, at), [use.result(i)[at] for i in range(use.outputs())]
     require(sum(sizes) == x.type.shape[axis], "parts that are not all")
     return _cut(use, x, axis, [sum(sizes[:i]) for i in range(len(sizes) + 1)])
@@ -306,11 +300,11 @@ def _split(use: TfliteUse) -> Sequence[Flow]:
 
 def _slice(use: TfliteUse) -> Sequence[Flow]:
     """The entries from some to others along each axis, one after the other."""
-    x, begins, third = use.flow(), _needed(use, 1).reshape(-1).tolist(), _needed(use, 2).reshape(-1).tolist()
+    x, begins, third = use.flow(), use.needed(1).reshape(-1).tolist(), use.needed(2).reshape(-1).tolist()
     sizes = use.result()
     require(len(begins) == len(sizes) == len(x.axes), "axes that come or go")
     if use.op == "STRIDED_SLICE":
-        require({*_needed(use, 3).reshape(-1).tolist()} == {1}, "strides other than 1")
+        require({*use.needed(3).reshape(-1).tolist()} == {1}, "strides other than 1")
         masks = [use.option(name) for name in ("EllipsisMask", "NewAxisMask", "ShrinkAxisMask")]
         require(not any(masks), "axes that come or go")
         open_ends = use.option("BeginMask")
@@ -327,7 +321,7 @@ def _slice(use: TfliteUse) -> Sequence[Flow]:
 
 def _pad(use: TfliteUse) -> Sequence[Flow]:
     """Numbers around a map; channels of zeros behind those that are there."""
-    x, widths = use.flow(), _needed(use, 1).tolist()
+    x, widths = use.flow(), use.needed(1).tolist()
     value = use.constant(2) if use.op == "PADV2" else None
     fill = 0.0 if value is None else number(value)
     require(len(widths) == len(x.axes) and not any(widths[0]), "around the batch")

@@ -178,7 +178,6 @@ class _OpUse:
 
     def __init__(self, reader: _TfliteGraphReader, op: TfliteOp) -> None:
         self.reader, self.given, self.op = reader, op, op.op
-        self.hint = reader.source.tensors[op.outputs[0]].name if op.outputs else op.op
         self.stored: list[str] = []
 
     def option(self, name: str) -> Any:
@@ -231,6 +230,7 @@ class _OpUse:
         return found.array if found is not None else None
 
     def needed(self, position: int) -> Array:
+        """The array of an input. Raises `Unsupported` where there is none."""
         found = self.constant(position)
         if found is None:
             raise Unsupported(f"without its input {position}")
