@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from archforge.interchange.flows import FixedValue, Flow, Lost, channels_last, common_axes, viewed
-from archforge.interchange.translation import bound_op, number, require
+from archforge.interchange.translation import axes_behind_map, bound_op, number, require
 from archforge.interchange.unsupported import Unsupported
 from archforge.interchange.with_constants import along, axis_of, with_constants
 from archforge.ops.base import Array, Op
@@ -148,10 +148,7 @@ def _reduction(kind: str) -> Translated:
 
     def translate(use: TfliteUse) -> Sequence[Flow]:
         x, keep = use.flow(), bool(use.option("KeepDims"))
-        axes = {int(axis) % len(x.axes) for axis in use.needed(1).reshape(-1)}
-        spatial = {x.axes.index(axis) for axis in range(2, len(x.type.shape) + 1) if axis in x.axes}
-        require(axes == spatial != set() and None not in x.axes, "over other axes than those of a map")
-        gives = x.axes if keep else tuple(a for i, a in enumerate(x.axes) if i not in spatial)
+        gives = axes_behind_map(x, use.needed(1).reshape(-1), keep=keep)
         return [use.add(bound_op(kind, keep=keep), x, axes=gives)]
 
     return translate

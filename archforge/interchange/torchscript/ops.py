@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from archforge.interchange.flows import FixedValue, Flow, common_axes, viewed
-from archforge.interchange.translation import bound_op, require
+from archforge.interchange.translation import axes_behind_map, bound_op, require
 from archforge.interchange.unsupported import Unsupported
 from archforge.interchange.with_constants import axis_of, with_constants
 from archforge.ops.base import Array, Op
@@ -159,10 +159,7 @@ def _adaptive(kind: str) -> Translated:
 
 def _mean(use: AtenUse) -> Flow:
     x, keep = use.flow(), bool(use.arg(2, False))
-    axes = {int(axis) % len(x.axes) for axis in use.arg(1) or ()}
-    spatial = {x.axes.index(axis) for axis in range(2, len(x.type.shape) + 1) if axis in x.axes}
-    require(axes == spatial != set() and None not in x.axes, "over other axes than those of a map")
-    gives = x.axes if keep else tuple(a for i, a in enumerate(x.axes) if i not in spatial)
+    gives = axes_behind_map(x, use.arg(1) or (), keep=keep)
     return use.add(bound_op("global_avg_pool", keep=keep), x, axes=gives)
 
 
