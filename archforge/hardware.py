@@ -27,6 +27,7 @@ __all__ = [
     "memory_limit",
     "no_memory",
     "physical_cores",
+    "refuse_for_memory",
     "require_addresses",
     "require_memory",
     "short_bytes",
@@ -184,10 +185,14 @@ def require_addresses(size: int, what: str) -> None:
     try:
         mmap.mmap(-1, size).close()
     except OSError as error:
-        if not lacks_memory(error):
-            raise
-        needed = MemoryError(f"{short_bytes(size)} are needed for {what}")
-        raise DiagnosticError((no_memory(needed),)) from error
+        refuse_for_memory(error, f"{short_bytes(size)} are needed for {what}")
+        raise
+
+
+def refuse_for_memory(error: BaseException, words: str) -> None:
+    """Raises E0706, in these words, if an error comes of an allocation that the system refused."""
+    if lacks_memory(error):
+        raise DiagnosticError((no_memory(MemoryError(words)),)) from error
 
 
 def lacks_memory(error: BaseException | None) -> bool:

@@ -13,8 +13,8 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import Any
 
-from archforge.errors import DiagnosticError, fail
-from archforge.hardware import lacks_memory, no_memory
+from archforge.errors import fail
+from archforge.hardware import refuse_for_memory
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 from archforge.plan import Interpreter, Lowering, Plan, Program
@@ -47,8 +47,7 @@ class MlxBackend:
         try:
             import_module("mlx.core")
         except ImportError as error:
-            if lacks_memory(error):
-                raise DiagnosticError((no_memory(MemoryError("MLX cannot be loaded")),)) from error
+            refuse_for_memory(error, "MLX cannot be loaded")
             reason = str(error).splitlines()[0]
             help = f"pip install '{PACKAGE}'"
             fail("E0701", f"the backend mlx cannot run here: {reason}", help=help)

@@ -21,8 +21,8 @@ from archforge import __version__
 from archforge.backends.numba.toolchain.code_cache import read_code, write_code
 from archforge.backends.numba.toolchain.linker import CodeRefused, Linker
 from archforge.backends.numba.toolchain.machine import Machine, machine
-from archforge.errors import DiagnosticError, InternalError, fail
-from archforge.hardware import lacks_memory, no_memory
+from archforge.errors import InternalError, fail
+from archforge.hardware import refuse_for_memory
 
 if TYPE_CHECKING:
     import llvmlite.binding as llvm
@@ -100,8 +100,7 @@ class _LoadedCode:
 def _refuse_environment(error: Exception) -> None:
     """Raises E0701 where Numba fails for what is around it: its own variables, a broken installation, a
     working folder that was deleted; E0706 for want of memory."""
-    if lacks_memory(error):
-        raise DiagnosticError((no_memory(MemoryError("Numba cannot be loaded")),)) from error
+    refuse_for_memory(error, "Numba cannot be loaded")
     given = [f"{name}={value}" for name, value in sorted(os.environ.items()) if name.startswith("NUMBA_")]
     if not given and not isinstance(error, ImportError | OSError):
         return
