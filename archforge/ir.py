@@ -382,6 +382,13 @@ class TypedGraph:
                 needed.update(node.inputs)
         return needed
 
+    def without_dead(self) -> TypedGraph:
+        """The graph without the nodes that no output needs."""
+        needed = self.needed_by(self.outputs.values())
+        nodes = tuple(node for node in self.nodes if node.name in needed)
+        types = {name: self.types[name] for name in (*self.inputs, *(node.name for node in nodes))}
+        return TypedGraph(replace(self.graph, nodes=nodes), types)
+
     def input_types(self, node: Node) -> tuple[TensorType, ...]:
         """Types of the values that a node reads, in order."""
         types = self.types

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import NamedTuple
 
 from archforge.analysis.counts import count
@@ -77,12 +76,8 @@ def _without_ends(typed: TypedGraph) -> tuple[TypedGraph, tuple[str, ...]]:
         if (is_fixed and x in typed.inputs) or (kind == "softmax" and node.name in ends):
             passed[node.name] = x
             besides.append(kind)
-    graph = typed.graph.replace_uses(passed)
-    inner = TypedGraph(graph, typed.types)
-    needed = inner.needed_by(graph.outputs.values())
-    nodes = tuple(node for node in graph.nodes if node.name in needed)
-    types = {name: typed.types[name] for name in (*graph.inputs, *(node.name for node in nodes))}
-    return TypedGraph(replace(graph, nodes=nodes), types), tuple(besides)
+    inner = TypedGraph(typed.graph.replace_uses(passed), typed.types)
+    return inner.without_dead(), tuple(besides)
 
 
 def _layers(typed: TypedGraph) -> Counter[tuple[int, ...]]:

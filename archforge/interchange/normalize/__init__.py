@@ -105,10 +105,5 @@ def _without_dead(draft: ForeignGraph) -> ForeignGraph:
     graph = draft.graph.graph
     passed = {n.name: n.inputs[0] for n in graph.nodes if n.op.kind == "identity"}
     graph = graph.replace_uses(passed) if passed else graph
-    typed = TypedGraph(graph, draft.graph.types)
-    needed = typed.needed_by(typed.outputs.values())
-    nodes = tuple(node for node in graph.nodes if node.name in needed)
-    typed = TypedGraph(
-        replace(graph, nodes=nodes), {n: typed.types[n] for n in (*graph.inputs, *(n.name for n in nodes))}
-    )
+    typed = TypedGraph(graph, draft.graph.types).without_dead()
     return ForeignGraph(typed, {name: draft.arrays[name] for name in typed.params()})
