@@ -40,25 +40,21 @@ def const(w: TfliteWriter, array: Any) -> int:
     return w.tensor(array.shape, array)
 
 
+def stepped(side: int) -> dict[str, Any]:
+    """Options of a window without dilation that moves by so much."""
+    return {"StrideH": side, "StrideW": side, "DilationHFactor": 1, "DilationWFactor": 1}
+
+
 def conv(w: TfliteWriter, x: int, kernel: Array, shape: tuple[int, ...], **options: Any) -> int:
-    given = {"StrideH": 1, "StrideW": 1, "DilationHFactor": 1, "DilationWFactor": 1, **options}
     tensors = [x, const(w, kernel), const(w, weight(shape[-1]))]
-    made: int = w.op("CONV_2D", tensors, shape, of="Conv2DOptions", **given)
+    made: int = w.op("CONV_2D", tensors, shape, of="Conv2DOptions", **stepped(1) | options)
     return made
 
 
 def depthwise(w: TfliteWriter, x: int) -> int:
-    options: dict[str, Any] = {
-        "StrideH": 2,
-        "StrideW": 2,
-        "DilationHFactor": 1,
-        "DilationWFactor": 1,
-        "DepthMultiplier": 2,
-    }
+    options = stepped(2) | {"DepthMultiplier": 2, "Padding": SAME}
     tensors = [x, const(w, weight(1, 3, 3, 8)), const(w, weight(8))]
-    made: int = w.op(
-        "DEPTHWISE_CONV_2D", tensors, (1, 3, 3, 8), of="DepthwiseConv2DOptions", Padding=SAME, **options
-    )
+    made: int = w.op("DEPTHWISE_CONV_2D", tensors, (1, 3, 3, 8), of="DepthwiseConv2DOptions", **options)
     return made
 
 
@@ -165,13 +161,7 @@ def normed(w: TfliteWriter, x: int) -> int:
 def halves(w: TfliteWriter, x: int) -> int:
     kernel = w.op("DEQUANTIZE", [const(w, weight(2, 1, 1, 4).astype(np.float16))], (2, 1, 1, 4))
     bias = const(w, weight(2))
-    options: dict[str, Any] = {
-        "StrideH": 1,
-        "StrideW": 1,
-        "DilationHFactor": 1,
-        "DilationWFactor": 1,
-        "Padding": VALID,
-    }
+    options = stepped(1) | {"Padding": VALID}
     made: int = w.op("CONV_2D", [x, kernel, bias], (1, 6, 5, 2), of="Conv2DOptions", **options)
     return made
 
@@ -272,13 +262,7 @@ def test_whole_numbers_become_the_floats_that_they_stand_for(tmp_path: Path) -> 
 
     def build(w: TfliteWriter, x: int) -> int:
         stored = w.tensor((2, 1, 1, 4), kernel, scales=[0.5, 0.25])
-        options: dict[str, Any] = {
-            "StrideH": 1,
-            "StrideW": 1,
-            "DilationHFactor": 1,
-            "DilationWFactor": 1,
-            "Padding": VALID,
-        }
+        options = stepped(1) | {"Padding": VALID}
         made: int = w.op("CONV_2D", [x, stored], (1, 6, 5, 2), of="Conv2DOptions", **options)
         return made
 
