@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from archforge.errors import Diagnostic, fail, fail_all
@@ -84,6 +84,12 @@ class GraphDraft:
         self.inputs[value] = self.types[value] = type_
         self.origins[value] = Origin(name, axes)
         return Flow(value, type_, axes)
+
+    def notes_of_inputs(self) -> Iterator[str]:
+        """Remarks on the inputs that the file sees by axes of another order."""
+        for name, type_ in self.inputs.items():
+            if self.origins[name].axes != own_axes(type_):
+                yield f"`{name}` has its channels last in the file, and first here"
 
     def add(
         self,

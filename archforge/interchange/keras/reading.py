@@ -12,7 +12,7 @@ from archforge.data.frameworks.keras_layers import arrays_here
 from archforge.data.opened_files import MALFORMED, reason_in
 from archforge.errors import Diagnostic, DiagnosticError, fail
 from archforge.interchange.draft import known_shape
-from archforge.interchange.flows import Axes, Flow, Lost, channels_last, own_axes
+from archforge.interchange.flows import Axes, Flow, Lost, channels_last
 from archforge.interchange.imported import Imported, Origin
 from archforge.interchange.keras.description import KerasCall, KerasConstant, KerasLayer, KerasModel, Ref
 from archforge.interchange.keras.layers import KERAS_LAYERS
@@ -71,9 +71,7 @@ class _KerasReader:
         return self.draft.finished(outputs, self.layers, tuple(self._notes()))
 
     def _notes(self) -> Iterator[str]:
-        for name, type_ in self.draft.inputs.items():
-            if self.draft.origins[name].axes != own_axes(type_):
-                yield f"`{name}` has its channels last in the file, and first here"
+        yield from self.draft.notes_of_inputs()
         for note, places in self.draft.notes.items():
             more = f" and {len(places) - 1} more" if places[1:] else ""
             yield f"{note}: {places[0]}{more}"

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from archforge.data.opened_files import MALFORMED, reason_in
 from archforge.interchange.draft import GraphDraft
-from archforge.interchange.flows import FixedValue, Flow, Lost, channels_last, common_axes, own_axes
+from archforge.interchange.flows import FixedValue, Flow, Lost, channels_last, common_axes
 from archforge.interchange.foreign import AddAlong, Difference, Maximum, MultiplyAlong, Quotient
 from archforge.interchange.imported import Imported, Origin
 from archforge.interchange.names import name_in_spec
@@ -73,9 +73,7 @@ class _OnnxGraphReader(GraphDraft):
 
     def _notes(self) -> Iterator[str]:
         """Remarks on the file that its user should know."""
-        for name, type_ in self.inputs.items():
-            if self.origins[name].axes != own_axes(type_):
-                yield f"`{name}` has its channels last in the file, and first here"
+        yield from self.notes_of_inputs()
         folded = sum(op.kind == "conv" and self._is_folded(names) for op, names in self.layers)
         if folded:
             what = f"{folded} convolutions have weights that torch's exporter computed"
