@@ -149,7 +149,7 @@ def block_text(
     function: BlockFunction, functions: Mapping[str, BlockFunction], dialect: Dialect, *, holder: str = "p"
 ) -> FunctionText:
     """The function of a block: one input is `x`, more are `x`, `x2`, ...; `holder` is its first argument."""
-    inputs = ["x", *(f"x{n}" for n in range(2, function.body.inputs + 1))][: function.body.inputs]
+    inputs = function.inputs
     statements, left = statements_of(function, inputs, functions, dialect, holder=holder)
     lines = [*loop_lines(roll(statements), statement_lines, 1)]
     if left:
@@ -158,9 +158,7 @@ def block_text(
     star = ["*"] if params else []
     first = [holder] if holder else []
     head = [*bracketed(f"def {function.name}(", [*first, "name", *inputs, *star, *params], "):", 0)]
-    uses = function.uses
-    where = f"{uses[0]} and {len(uses) - 1} more" if uses[2:] else " and ".join(uses)
-    return FunctionText(head, docstring(f"Block {function.kind}: {where}."), lines)
+    return FunctionText(head, docstring(f"Block {function.kind}: {function.where}."), lines)
 
 
 def sections(kernels: Sequence[ModuleKernel]) -> list[str]:

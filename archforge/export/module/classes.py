@@ -17,7 +17,7 @@ from archforge.export.module.dialect import Dialect
 from archforge.export.module.functions import BlockFunction, FunctionParameter, functions_of
 from archforge.export.module.heading import forward_says
 from archforge.export.module.names import NameSupply
-from archforge.export.module.python_text import INDENT, WIDTH, docstring, literal
+from archforge.export.module.python_text import INDENT, WIDTH, docstring, literal, switched
 from archforge.export.module.statements import Statement, statements_of
 from archforge.interchange.decompile.values import REQUIRED
 from archforge.ir import TypedGraph
@@ -181,16 +181,14 @@ class _ClassWriter:
 
     def block(self, function: BlockFunction) -> ClassText:
         """The class of a block."""
-        uses = function.uses
-        where = f"{uses[0]} and {len(uses) - 1} more" if uses[2:] else " and ".join(uses)
         kind = "Block" if function.is_block else "Sequence"
-        says = docstring(f"{kind} {function.kind}: {where}.")
+        says = docstring(f"{kind} {function.kind}: {function.where}.")
         name, items = self.names[function.name], self.items[function.name]
         if items is not None and _is_positional(items):
             made = _CallText("super().__init__(", tuple(self._positional(items, function, {})))
             lines = [*self._head(function), *made.lines(2)]
             return ClassText(f"class {name}({self.dialect.sequence}):", says, lines)
-        inputs = ["x", *(f"x{n}" for n in range(2, function.body.inputs + 1))][: function.body.inputs]
+        inputs = function.inputs
         statements, left = statements_of(function, inputs, self.functions, self.dialect)
         ends = [f"{INDENT * 2}return {', '.join(left)}"] if left else []
         lines = [
@@ -485,23 +483,9 @@ class _ClassWriter:
         comment = f"  # {statement.comment}" if statement.comment else ""
         if not statement.flag or self._is_made_idle(function, statement):
             yield from _statement_lines(head, expression, comment, 2)
-            return
-        indent = INDENT * 2
-        flag = f"self.{statement.flag}"
-        if not statement.targets:
-            flat = f"{indent}return {expression} if {flag} else {statement.otherwise}"
-            if len(flat) <= WIDTH:
-                yield flat
-                return
-            yield f"{indent}if {flag}:"
-            yield from _statement_lines(head, expression, comment, 3)
-            yield f"{indent}return {statement.otherwise}"
-            return
-        yield f"{indent}if {flag}:"
-        yield from _statement_lines(head, expression, comment, 3)
-        if statement.targets != (statement.otherwise,):
-            yield f"{indent}else:"
-            yield f"{indent}{INDENT}{statement.targets[0]} = {statement.otherwise}"
+        else:
+            lines = [*_statement_lines(head, expression, comment, 3)]
+            yield from switched(statement, f"self.{statement.flag}", lines, 2)
 
     def _is_made_idle(self, function: BlockFunction, statement: Statement) -> bool:
         """True if the constructor makes a layer that does nothing where the flag is false."""

@@ -67,6 +67,16 @@ class BlockFunction:
     is_block: bool = True
 
     @property
+    def inputs(self) -> list[str]:
+        """The variables of what a block takes: `x`, `x2`, ..."""
+        return ["x", *(f"x{n}" for n in range(2, self.body.inputs + 1))][: self.body.inputs]
+
+    @property
+    def where(self) -> str:
+        """The uses in words."""
+        return f"{self.uses[0]} and {len(self.uses) - 1} more" if self.uses[2:] else " and ".join(self.uses)
+
+    @property
     def callees(self) -> set[str]:
         """The names of all functions that the body calls or gives as an argument."""
         values = [*self.params.values(), *(v for line in self.body.lines for v in line.args.values())]

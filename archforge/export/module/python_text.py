@@ -23,6 +23,7 @@ __all__ = [
     "loop_lines",
     "name_text",
     "statement_lines",
+    "switched",
     "wrapped",
 ]
 
@@ -64,25 +65,30 @@ def statement_lines(statement: Statement, depth: int, variables: LoopVariables) 
     if not statement.flag:
         yield from _plain_lines(statement, depth, variables)
         return
+    yield from switched(statement, statement.flag, [*_plain_lines(statement, depth + 1, variables)], depth)
+
+
+def switched(statement: Statement, flag: str, lines: list[str], depth: int) -> Iterator[str]:
+    """The lines of a statement, one level deeper, under its flag, and what stands for its value where that is
+    false."""
     indent = INDENT * depth
-    lines = [*_plain_lines(statement, depth + 1, variables)]
     if not statement.targets:
-        yield from _either(statement, lines, indent)
+        yield from _either(statement, flag, lines, indent)
         return
-    yield f"{indent}if {statement.flag}:"
+    yield f"{indent}if {flag}:"
     yield from lines
     if statement.targets != (statement.otherwise,):
         yield f"{indent}else:"
         yield f"{indent}{INDENT}{statement.targets[0]} = {statement.otherwise}"
 
 
-def _either(statement: Statement, lines: list[str], indent: str) -> Iterator[str]:
-    """The end of a function that returns the value of the lines if its flag is true, else another value."""
-    flat = f"{indent}{lines[0].strip()} if {statement.flag} else {statement.otherwise}"
+def _either(statement: Statement, flag: str, lines: list[str], indent: str) -> Iterator[str]:
+    """The end of a function that returns the value of the lines if the flag is true, else another value."""
+    flat = f"{indent}{lines[0].strip()} if {flag} else {statement.otherwise}"
     if len(lines) == 1 and len(flat) <= WIDTH:
         yield flat
         return
-    yield f"{indent}if {statement.flag}:"
+    yield f"{indent}if {flag}:"
     yield from lines
     yield f"{indent}return {statement.otherwise}"
 
