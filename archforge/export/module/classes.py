@@ -70,7 +70,7 @@ class _CallText:
 
     @property
     def flat(self) -> str:
-        items = [item if isinstance(item, str) else item.flat for item in self.items]
+        items = [_flat(item) for item in self.items]
         if self.is_choice:
             text = " ".join(items)
             return f"{self.label}{self.head}{text}{self.tail}" if self.is_bracketed else f"{self.label}{text}"
@@ -102,6 +102,14 @@ class _CallText:
             for item in self.items:
                 yield from [f"{inner}{item},"] if isinstance(item, str) else item.lines(depth + 1, "", ",")
         yield f"{indent}{self.tail}{after}"
+
+
+def _flat(made: _CallText | str) -> str:
+    return made if isinstance(made, str) else made.flat
+
+
+def _labelled(label: str, made: _CallText | str) -> _CallText | str:
+    return f"{label}{made}" if isinstance(made, str) else replace(made, label=label)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,8 +238,7 @@ class _ClassWriter:
         for part in path:
             level = level.below.setdefault(part, _NameLevel())
         made = self._made(function, index, {})
-        known = level.made if level.made is None or isinstance(level.made, str) else level.made.flat
-        if known is not None and known != (made if isinstance(made, str) else made.flat):
+        if level.made is not None and _flat(level.made) != _flat(made):
             where = ".".join(path)
             fault = f"{self.dialect.file} has no layer that is made in two ways: {where}"
             raise DiagnosticError((Diagnostic("E0704", fault, None, help="do not share its parameters"),))
@@ -258,11 +265,10 @@ class _ClassWriter:
     def _container(self, level: _NameLevel) -> str | _CallText:
         if not level.is_list:
             return f"{self.dialect.base}()"
-        items = []
-        for inner in level.below.values():
-            made = inner.made if inner.made is not None else self._container(inner)
-            items.append(made)
-        return _CallText(f"{self.dialect.layer_list}(", (_CallText("[", tuple(items), "]"),))
+        items = tuple(
+            inner.made if inner.made is not None else self._container(inner) for inner in level.below.values()
+        )
+        return _CallText(f"{self.dialect.layer_list}(", (_CallText("[", items, "]"),))
 
     def _made(self, function: BlockFunction, index: int, known: Mapping[str, str]) -> _CallText | str:
         """The layer that a line calls, as its constructor is called."""
@@ -344,15 +350,14 @@ class _ClassWriter:
                 at += 1
                 yield f"{self.dialect.nothing}()"
             at += count
-            made = self._run(items, start, count, function, known)
             if count == 1:
-                yield self._item(items[start], function, known)
-            else:
-                text = made if isinstance(made, str) else made.flat
-                variable = "i" if re.search(r"\bi\b", text) else "_"
-                yield _CallText(
-                    "*(", (made, f"for {variable} in range({count})"), is_choice=True, is_bracketed=True
-                )
+                yield self._made(function, items[start].index, known)
+                continue
+            made = self._run(items[start].line, items[start + 1].line, known)
+            variable = "i" if re.search(r"\bi\b", _flat(made)) else "_"
+            yield _CallText(
+                "*(", (made, f"for {variable} in range({count})"), is_choice=True, is_bracketed=True
+            )
 
     def _named(
         self, items: Sequence[_SequenceItem], function: BlockFunction, known: Mapping[str, str]
@@ -361,21 +366,14 @@ class _ClassWriter:
         for start, count in self._runs(items, function, known):
             item = items[start]
             if count == 1:
-                made = self._item(item, function, known)
                 label = f"{item.name}=" if are_words else f"{literal(item.name)}: "
-                yield f"{label}{made}" if isinstance(made, str) else replace(made, label=label)
+                yield _labelled(label, self._made(function, item.index, known))
                 continue
             word, first = _numbered(item.name)
-            made = self._run(items, start, count, function, known, first)
-            label = f'f"{word}{{i}}": '
-            entry = f"{label}{made}" if isinstance(made, str) else replace(made, label=label)
+            made = self._run(item.line, items[start + 1].line, known, first)
+            entry = _labelled(f'f"{word}{{i}}": ', made)
             loop = f"for i in range({first}, {first + count})" if first else f"for i in range({count})"
             yield _CallText("**{", (entry, loop), "}", is_choice=True, is_bracketed=True)
-
-    def _item(
-        self, item: _SequenceItem, function: BlockFunction, known: Mapping[str, str]
-    ) -> _CallText | str:
-        return self._made(function, item.index, known)
 
     def _runs(
         self, items: Sequence[_SequenceItem], function: BlockFunction, known: Mapping[str, str]
@@ -420,19 +418,10 @@ class _ClassWriter:
         return True
 
     def _run(
-        self,
-        items: Sequence[_SequenceItem],
-        start: int,
-        count: int,
-        function: BlockFunction,
-        known: Mapping[str, str],
-        number: int = 0,
+        self, line: BodyLine, second: BodyLine, known: Mapping[str, str], number: int = 0
     ) -> _CallText | str:
-        """The text of a layer of a run, with `i`, which counts from `number`, where arguments grow."""
-        line = items[start].line
-        if count == 1:
-            return ""
-        second = items[start + 1].line
+        """The text of a layer of a run by its first two, with `i`, which counts from `number`, where
+        arguments grow."""
         args: dict[str, Any] = {}
         for name, value in line.args.items():
             step = second.args[name] - value if type(value) is int and second.args[name] != value else 0
@@ -448,7 +437,7 @@ class _ClassWriter:
         at = 0
         while at < len(statements):
             if count := self._loop(function, statements, at):
-                owner = "".join(map(str, statements[at].parts)).strip(".").rpartition(".")[0]
+                owner = _layer_name(statements[at]).rpartition(".")[0]
                 (variable,) = statements[at].inputs
                 lines += [
                     f"{INDENT * 2}for layer in self.{owner}:",
@@ -463,13 +452,13 @@ class _ClassWriter:
 
     def _loop(self, function: BlockFunction, statements: Sequence[Statement], at: int) -> int:
         """The number of statements from `at` that call all layers of a list in order; 0 for none."""
-        owner, _, number = "".join(map(str, statements[at].parts)).strip(".").rpartition(".")
+        owner, _, number = _layer_name(statements[at]).rpartition(".")
         if not statements[at].has_name or number != "0" or not owner.replace(".", "").isidentifier():
             return 0
         layers = {n for n in map(".".join, map(_path, function.body.lines)) if n.startswith(f"{owner}.")}
         count = len(layers)
         for place, statement in enumerate(statements[at : at + count]):
-            is_next = "".join(map(str, statement.parts)).strip(".") == f"{owner}.{place}"
+            is_next = _layer_name(statement) == f"{owner}.{place}"
             keeps = statement.targets in (statement.inputs, ()) and statement.inputs == statements[at].inputs
             if not (is_next and keeps and statement.has_name and not statement.wraps and not statement.flag):
                 return 0
@@ -503,7 +492,7 @@ class _ClassWriter:
 
     def _value(self, function: BlockFunction, statement: Statement) -> str:
         if statement.has_name:
-            layer = self._access("".join(map(str, statement.parts)), function)
+            layer = _access(_layer_name(statement))
             text = (statement.use or self.dialect.apply).replace("{self}", layer)
             if text.startswith(f"{layer}({{0}})") and len(statement.inputs) > 1:
                 text = f"{layer}({', '.join(statement.inputs)})"
@@ -524,17 +513,6 @@ class _ClassWriter:
         defaults = self.dialect.defaults(callee) or {}
         return f"{callee}({', '.join([*inputs, *_given(defaults, args, known, self._default)])})"
 
-    def _access(self, name: str, function: BlockFunction) -> str:
-        text = "self"
-        for part in name.strip(".").split("."):
-            if part.isidentifier():
-                text += f".{part}"
-            elif part.isdigit() and text != "self":
-                text += f"[{part}]"
-            else:
-                text = f"getattr({text}, {literal(part)})"
-        return text
-
 
 @dataclass(frozen=True, slots=True)
 class _Growing:
@@ -542,6 +520,24 @@ class _Growing:
 
     start: int
     step: int
+
+
+def _layer_name(statement: Statement) -> str:
+    """The name of the layer that a statement calls, within its function."""
+    return "".join(map(str, statement.parts)).strip(".")
+
+
+def _access(name: str) -> str:
+    """The expression for a layer of that name."""
+    text = "self"
+    for part in name.split("."):
+        if part.isidentifier():
+            text += f".{part}"
+        elif part.isdigit() and text != "self":
+            text += f"[{part}]"
+        else:
+            text = f"getattr({text}, {literal(part)})"
+    return text
 
 
 def _statement_lines(head: str, expression: str, comment: str, depth: int) -> Iterator[str]:
