@@ -13,7 +13,7 @@ from archforge.lifetimes import lifetimes
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 
-__all__ = ["TOLERANCE", "LayerCheck", "RunSource", "as_in_file", "checked_layers"]
+__all__ = ["TOLERANCE", "LayerCheck", "RunSource", "checked_layers", "inputs_in_file"]
 
 # Float32 in another order of sums stays below a fifth of this in every file met; a kernel times 1.001 does
 # not.
@@ -58,12 +58,9 @@ def checked_layers(imported: Imported, run: RunSource) -> LayerCheck:
         name: rng.standard_normal((1, *type_.shape)).astype(np.float32)
         for name, type_ in typed.inputs.items()
     }
-    inputs = {
-        imported.origins[name].name: as_in_file(x, imported.origins[name]) for name, x in images.items()
-    }
     values: dict[str, Array] = {name: x.astype(np.float64) for name, x in images.items()}
     wanted = [imported.origins[n.name].name for n in typed.nodes if n.name in imported.origins]
-    theirs = _InOrder(run(inputs, wanted))
+    theirs = _InOrder(run(inputs_in_file(imported, images), wanted))
     alive = lifetimes(((node.name, node.inputs) for node in typed.nodes), typed.inputs)
     layers, worst = 0, 0.0
     for place, node in enumerate(typed.nodes):
@@ -75,7 +72,7 @@ def checked_layers(imported: Imported, run: RunSource) -> LayerCheck:
         given = None if origin is None else theirs.take(origin.name)
         if origin is None or given is None:
             continue
-        deviation = _deviation(as_in_file(y, origin), given, least=_LEAST.get(node.op.kind, 1e-12))
+        deviation = _deviation(_as_in_file(y, origin), given, least=_LEAST.get(node.op.kind, 1e-12))
         layers, worst = layers + 1, max(worst, deviation)
         if not deviation <= run.tolerance:
             return LayerCheck(layers, worst, (origin.name, deviation))
@@ -108,7 +105,13 @@ class _InOrder:
         return self._ahead.pop(name)
 
 
-def as_in_file(array: Array, origin: Origin) -> Array:
+def inputs_in_file(imported: Imported, images: Mapping[str, Array]) -> dict[str, Array]:
+    """Inputs by the names and with the axes that the file has, of those by our names."""
+    origins = imported.origins
+    return {origins[name].name: _as_in_file(x, origins[name]) for name, x in images.items()}
+
+
+def _as_in_file(array: Array, origin: Origin) -> Array:
     """A value of ours with the axes that the file has."""
     axes = [axis for axis in origin.axes if axis is not None]
     rest = [axis for axis in range(array.ndim) if axis not in axes]

@@ -12,7 +12,7 @@ from archforge.data.stored_arrays import LazyArrays
 from archforge.errors import fail, listed
 from archforge.interchange.formats import FORMATS, open_file
 from archforge.interchange.imported import Imported
-from archforge.interchange.layer_check import as_in_file
+from archforge.interchange.layer_check import inputs_in_file
 from archforge.interchange.normalize import normalized
 from archforge.interchange.torch.counterpart import TorchCounterpart
 from archforge.interchange.torch.libraries import LIBRARIES, library_module
@@ -60,15 +60,12 @@ def outputs_of_file(path: Path, inputs: Sequence[Array]) -> SourceRun:
         theirs = ", ".join(by_x(t.shape) for t in typed.inputs.values())
         ours = ", ".join(by_x(x.shape[1:]) for x in inputs)
         fail("E0801", f"{path} takes {theirs}, the network {ours}", help=f"--shape {theirs}")
-    given = {
-        imported.origins[name].name: as_in_file(x.astype(np.float32), imported.origins[name])
-        for name, x in zip(typed.inputs, inputs, strict=True)
-    }
+    images = {name: x.astype(np.float32) for name, x in zip(typed.inputs, inputs, strict=True)}
     wanted = {
         value: imported.origins[value].name for value in typed.outputs.values() if value in imported.origins
     }
     try:
-        found = dict(source.run(given, list(wanted.values())))
+        found = dict(source.run(inputs_in_file(imported, images), list(wanted.values())))
     except Unsupported as reason:
         fail("E0801", f"nothing here runs {path}: {reason}")
     outputs = [
