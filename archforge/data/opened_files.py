@@ -24,6 +24,7 @@ from archforge.errors import fail
 __all__ = [
     "DEFLATED",
     "GZIP",
+    "HDF5",
     "HEAD",
     "MALFORMED",
     "TORCHSCRIPT",
@@ -47,6 +48,7 @@ MALFORMED = (
 
 HEAD = 512  # bytes that tell the kind of a file
 GZIP = b"\x1f\x8b"  # the first bytes of a file that gzip has packed
+HDF5 = b"\x89HDF\r\n\x1a\n"  # the first bytes of a file of HDF5
 DEFLATED = 1032  # bytes that one byte of zlib's or gzip's can stand for, at most
 
 
@@ -92,7 +94,7 @@ _KINDS: tuple[tuple[Callable[[bytes], bool], FileKind], ...] = (
         ),
     ),
     (
-        lambda head: head.startswith(b"\x89HDF\r\n\x1a\n"),
+        lambda head: head.startswith(HDF5),
         _read_here("a file of HDF5, as Keras writes", ".h5"),
     ),
     (

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from archforge.data.opened_files import HEAD, endings
+from archforge.data.opened_files import HDF5, HEAD, endings
 from archforge.errors import fail
 from archforge.interchange.imported import Imported
 from archforge.interchange.layer_check import RunSource
@@ -109,7 +109,7 @@ def _keras(path: Path, weights: Path | None) -> OpenedFile:
 
 def _is_keras(head: bytes) -> bool:
     is_archive = head.startswith(b"PK") and b"metadata.json" in head[:200]
-    return is_archive or head.startswith(b"\x89HDF\r\n\x1a\n")
+    return is_archive or head.startswith(HDF5)
 
 
 FORMATS = (

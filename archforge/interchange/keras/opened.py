@@ -14,14 +14,22 @@ from typing import Any, BinaryIO
 from archforge.data.frameworks.keras import KerasContent, hdf5_content, keras_content
 from archforge.data.frameworks.keras_layers import Layer
 from archforge.data.frameworks.tfjs import tfjs_content
-from archforge.data.opened_files import HEAD, MALFORMED, opened, reason_in, refuse_other_kinds, sha256_of
+from archforge.data.opened_files import (
+    HDF5,
+    HEAD,
+    MALFORMED,
+    opened,
+    reason_in,
+    refuse_other_kinds,
+    sha256_of,
+)
 from archforge.errors import fail
 from archforge.interchange.keras.description import KerasModel, described_model
 
 __all__ = ["KerasSource", "open_keras"]
 
 WHAT = "file of Keras"
-HDF5, ZIP = b"\x89HDF\r\n\x1a\n", b"PK"
+ZIP = b"PK"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
