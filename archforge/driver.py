@@ -715,6 +715,7 @@ def import_file(
     from archforge.interchange.written_spec import written_spec
     from archforge.interchange.zoo_match import zoo_matches
     from archforge.interchange.zoo_near import nearest_of_zoo
+    from archforge.interchange.zoo_networks import zoo_networks
 
     path = Path(path)
     source = open_file(path, None if weights_file is None else Path(weights_file))
@@ -733,7 +734,8 @@ def import_file(
         message = f"the layer {layer!r} of {path} was imported as one that deviates by {deviation:.1e}"
         help = "nothing is written: this is a mistake of archforge, or of the file's runtime"
         fail("E0805", message, help=help)
-    is_like = tuple(zoo_matches(imported.graph))
-    is_near = None if is_like else nearest_of_zoo(imported.graph)
+    zoo = tuple(zoo_networks())
+    is_like = tuple(zoo_matches(imported.graph, zoo))
+    is_near = None if is_like else nearest_of_zoo(imported.graph, zoo)
     network = analyse(open_spec(spec.text))
     return ImportedSpec(imported, spec, network, check, source.run.by, reason, is_like, is_near)

@@ -678,4 +678,6 @@ def test_a_network_of_the_zoo_is_named_with_what_is_around_it() -> None:
         Node("end", softmax, (output,), 0, None, "end"),
     )
     around = infer(replace(graph, nodes=nodes, outputs={"output": "end"}))
-    assert [(m.network, m.besides) for m in zoo_matches(around)] == [("lenet_5", ("bn", "softmax"))]
+    assert [(m.network, m.besides) for m in zoo_matches(around, networks().values())] == [
+        ("lenet_5", ("bn", "softmax"))
+    ]

@@ -10,7 +10,7 @@ import pytest
 import archforge
 from archforge.data.arrays import write_arrays
 from archforge.interchange.same_graph import comparable
-from archforge.interchange.zoo_near import nearest_of_zoo
+from archforge.interchange.zoo_near import NearMatch, nearest_of_zoo
 from archforge.ir import TypedGraph, infer
 from archforge.passes.fold_batch_norm import fold_batch_norm
 from archforge.weights import rule_weights
@@ -35,8 +35,12 @@ def graph_of(name: str, profile: str | None = None, *, folded: bool = False, **o
     return comparable(infer(fold_batch_norm(typed, frozenset()).graph) if folded else typed)
 
 
+def nearest(typed: TypedGraph) -> NearMatch | None:
+    return nearest_of_zoo(typed, networks().values())
+
+
 def test_what_differs_is_told() -> None:
-    found = nearest_of_zoo(graph_of("resnet_18", "torchvision", classes=2, folded=True))
+    found = nearest(graph_of("resnet_18", "torchvision", classes=2, folded=True))
     assert found is not None
     assert (found.network, found.profile, found.differences) == (
         "resnet_18",
@@ -57,7 +61,7 @@ def test_what_differs_is_told() -> None:
     ],
 )
 def test_each_kind_of_difference_is_found(name: str, options: dict[str, Any], says: str) -> None:
-    found = nearest_of_zoo(graph_of(name, "torchvision", **options))
+    found = nearest(graph_of(name, "torchvision", **options))
     assert found is not None
     assert found.network == name
     assert found.differences[0].startswith(says)
@@ -66,13 +70,13 @@ def test_each_kind_of_difference_is_found(name: str, options: dict[str, Any], sa
 @pytest.mark.parametrize("text", [TINY, PLAIN])
 def test_a_network_that_is_near_none_is_called_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "net.yaml").write_text(text)
-    assert nearest_of_zoo(graph_of(str(tmp_path / "net.yaml"))) is None
+    assert nearest(graph_of(str(tmp_path / "net.yaml"))) is None
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n, spec in networks().items() if "classes" in spec.args])
 def test_a_network_with_other_classes_is_never_taken_for_another(name: str) -> None:
-    found = nearest_of_zoo(graph_of(name, classes=7))
+    found = nearest(graph_of(name, classes=7))
     assert found is None or (found.network == name and "7 classes, not" in " ".join(found.differences))
 
 

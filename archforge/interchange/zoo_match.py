@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from archforge.analysis.counts import count
 from archforge.errors import DiagnosticError
 from archforge.interchange.same_graph import comparable, is_same
-from archforge.interchange.zoo_networks import documented_params, zoo_networks
+from archforge.interchange.zoo_networks import documented_params
 from archforge.ir import TypedGraph, infer
 from archforge.passes.fold_batch_norm import fold_batch_norm
 from archforge.spec.expand.expand import expand
@@ -31,14 +31,14 @@ class ZooMatch(NamedTuple):
     besides: tuple[str, ...] = ()
 
 
-def zoo_matches(typed: TypedGraph) -> Iterator[ZooMatch]:
+def zoo_matches(typed: TypedGraph, zoo: Iterable[Spec]) -> Iterator[ZooMatch]:
     """Every profile whose graph, on inputs of these shapes, is `typed` node by node but for what does nothing
     at inference, and for norms that nothing trains at its inputs and a softmax at its outputs; those with
     batch norms folded where the graph has none."""
     inner, besides = _without_ends(typed)
     forms = [(comparable(typed), ()), *([(comparable(inner), besides)] if besides else [])]
     layers, params = _layers(typed), count(typed).params
-    for spec in zoo_networks():
+    for spec in zoo:
         for profile in _near(spec, params):
             graph = _at_inputs(spec, profile, typed)
             if graph is None or _layers(graph) != layers:

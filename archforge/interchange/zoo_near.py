@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import Any, NamedTuple
 
 from archforge.analysis.counts import count
 from archforge.interchange.same_graph import comparable
-from archforge.interchange.zoo_networks import documented_params, zoo_networks
+from archforge.interchange.zoo_networks import documented_params
 from archforge.ir import Node, TypedGraph, by_x
 from archforge.spec.expand.expand import expand
 from archforge.spec.resolve.spec import Spec
@@ -52,14 +52,14 @@ class _Nearness(NamedTuple):
     lines: tuple[str, ...]
 
 
-def nearest_of_zoo(typed: TypedGraph) -> NearMatch | None:
+def nearest_of_zoo(typed: TypedGraph, zoo: Iterable[Spec]) -> NearMatch | None:
     """The network that is nearest to a graph which is none of the zoo; None if none is near, or two are."""
     steps = _steps(typed)
     if len(steps) < LEAST_STEPS:
         return None
     params, wanted = count(typed).params, Counter(_local(typed, node) for node in steps)
     found = []
-    for spec in zoo_networks():
+    for spec in zoo:
         seen = set()
         for profile in spec.profile_names:
             changes = spec.profile(profile).changes()
