@@ -13,7 +13,7 @@ from typing import BinaryIO, NamedTuple
 from archforge.data.frameworks.protobuf import Message, MessageField, opened_message
 from archforge.data.mapped_arrays import Elements, mapped_array
 from archforge.data.opened_files import opened
-from archforge.data.stored_arrays import FileVersion, StoredArray
+from archforge.data.stored_arrays import MOST_AXES, FileVersion, StoredArray, are_sizes
 from archforge.ops.lazy_numpy import np
 from archforge.paths import within
 
@@ -21,7 +21,6 @@ __all__ = ["ELEMENTS", "PLAIN_FIELDS", "RAW_DATA", "read_onnx"]
 
 GRAPH, NODE, INITIALIZER = 7, 1, 5
 RAW_DATA = 9
-MOST_AXES = 64  # those of NumPy
 
 # Of TensorProto.DataType.
 ELEMENTS = {
@@ -115,7 +114,7 @@ def _initializer(tensor: Message, version: FileVersion) -> tuple[str, StoredArra
                 places[pair.get(1, "")] = pair.get(2, "")
             case 4 | 5 | 7 | 9 | 10 | 11:
                 held.append(field)
-    if len(dims) > MOST_AXES or any(n >= 1 << 62 for n in dims):
+    if len(dims) > MOST_AXES or not are_sizes(dims):
         raise ValueError(f"`{name}` has the shape {dims[:4]}")
     shape = tuple(dims)
     elements = ELEMENTS.get(code, Elements(f"of the number {code}", ""))
