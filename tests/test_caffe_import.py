@@ -22,6 +22,7 @@ from archforge.interchange.unsupported import Unsupported
 from archforge.interchange.written_spec import written_spec
 from archforge.ops.base import Array
 from tests.conftest import Run
+from tests.imported_ops import ops
 from tests.test_weight_formats import field, layer, number, old_layer
 
 INPUT = 'input: "data" input_shape { dim: 1 dim: 4 dim: 9 dim: 8 }\n'
@@ -62,16 +63,6 @@ def files(
     kinds |= {name: "InnerProduct" for name, arrays in weights.items() if arrays and arrays[0].ndim == 2}
     model.write_bytes(b"".join(layer(n, kinds.get(n, "Any"), *arrays) for n, arrays in weights.items()))
     return path, model
-
-
-def ops(made: Imported) -> list[str]:
-    """The ops in order, each with what is not its default."""
-    found = []
-    for node in made.graph.nodes:
-        fields = type(node.op).model_fields
-        said = {k: v for k, v in node.op.attributes().items() if v != fields[k].get_default()}
-        found.append(" ".join([node.op.kind, *(f"{k}={v}" for k, v in said.items())]))
-    return found
 
 
 # Each: a prototxt, the blobs of its layers, and what it is in our ops.

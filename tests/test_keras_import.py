@@ -31,6 +31,7 @@ from archforge.ops.base import Array
 from archforge.spec.expand.expand import expand
 from tests import keras_reference
 from tests.conftest import Run
+from tests.imported_ops import kinds
 from tests.keras_files import ENDINGS, Arrays, functional, layer, random_arrays, sequential, written
 from tests.weight_files import FOLDER
 from tests.zoo import networks
@@ -57,10 +58,6 @@ def computed(made: Imported, *inputs: Array) -> list[Array]:
         params = {own: np.asarray(made.arrays[node.param_name(own)], np.float64) for own in names}
         values[node.name] = node.op.reference(params, *(values[value] for value in node.inputs))
     return [values[value] for value in graph.outputs.values()]
-
-
-def kinds(made: Imported) -> list[str]:
-    return [n.op.kind for n in made.graph.nodes]
 
 
 def mistakes(path: Path) -> list[str]:

@@ -29,6 +29,7 @@ from archforge.spec.expand.expand import expand
 from archforge.weights import fresh_weights
 from tests.conftest import Run
 from tests.graphs import GRAPHS, graph, node, one_op
+from tests.imported_ops import kinds
 from tests.onnx_files import model_of, stand_in
 from tests.op_examples import EXAMPLES, OpExample
 from tests.small import each_network, small_network
@@ -56,10 +57,6 @@ def stored(folder: Path, text: str, **arrays: Array) -> Path:
 
 def imported(path: Path, **shapes: tuple[int, ...]) -> Imported:
     return normalized(read_graph(open_onnx(path), "model", {k.strip("_"): s for k, s in shapes.items()}))
-
-
-def kinds(made: Imported) -> list[str]:
-    return [n.op.kind for n in made.graph.nodes]
 
 
 def checked(path: Path, made: Imported) -> LayerCheck:

@@ -21,7 +21,7 @@ from archforge.interchange.tflite.running import TfliteRun
 from archforge.interchange.written_spec import written_spec
 from archforge.ops.base import Array
 from tests.conftest import Run
-from tests.test_caffe_import import ops
+from tests.imported_ops import ops
 from tests.tflite_files import TfliteWriter
 
 pytest.importorskip("tflite", reason="tflite is an extra")

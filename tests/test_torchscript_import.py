@@ -23,7 +23,7 @@ from archforge.interchange.torchscript.reading import read_torchscript
 from archforge.interchange.torchscript.running import TorchScriptRun
 from archforge.interchange.written_spec import written_spec
 from tests.conftest import Run
-from tests.test_caffe_import import ops
+from tests.imported_ops import ops
 
 HAS_TORCH = find_spec("torch") is not None
 needs_torch = pytest.mark.skipif(not HAS_TORCH, reason="torch is not installed")
