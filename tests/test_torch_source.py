@@ -281,3 +281,18 @@ def test_a_name_that_every_layer_has_is_refused() -> None:
 def test_the_network_in_words_of_its_spec_cannot_break_the_source() -> None:
     spec = {"archforge": 1, "title": '3 "quotes" """ \\', "input": [3, 8, 8], "graph": [{"conv": 4}]}
     ast.parse(source_of(spec))
+
+
+@pytest.mark.parametrize("word", ["F", "None", "Exception"])
+def test_no_class_has_a_name_that_the_source_or_python_needs(word: str) -> None:
+    body = [{"conv": 4, "name": "a"}, "relu", {"conv": 3, "name": "b"}]
+    blocks = {word.lower(): {"body": body}}
+    spec = {
+        "archforge": 1,
+        "title": word,
+        "input": [3, 8, 8],
+        "blocks": blocks,
+        "graph": [{word.lower(): {}}],
+    }
+    classes = [n.name for n in ast.walk(ast.parse(source_of(spec))) if isinstance(n, ast.ClassDef)]
+    assert classes == [f"Network{word}", f"{word}2"]

@@ -13,7 +13,7 @@ from archforge.export.module import title_text
 from archforge.export.module.classes import classes_of
 from archforge.export.module.dialect import WrittenOp
 from archforge.export.module.layer_file import layer_file
-from archforge.export.module.names import input_names
+from archforge.export.module.names import input_names, is_taken
 from archforge.export.render import render
 from archforge.export.target import Subject, Target
 from archforge.interchange.decompile.values import REQUIRED
@@ -152,7 +152,7 @@ TORCH_IMPORTS = {
 def _class_name(title: str) -> str:
     words = re.findall(r"[A-Za-z0-9]+", title)
     name = "".join(word[:1].upper() + word[1:] for word in words)
-    return name if name.isidentifier() else f"Network{name}"
+    return name if name.isidentifier() and not is_taken(name) else f"Network{name}"
 
 
 TARGETS = (

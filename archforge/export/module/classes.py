@@ -656,9 +656,4 @@ def _numbered(name: str) -> tuple[str, int]:
 
 def _class_name(function: str, supply: NameSupply) -> str:
     base = "".join(part[:1].upper() + part[1:] for part in function.split("_") if part) or "Block"
-    name, number = base, 1
-    while name in supply.taken:
-        number += 1
-        name = f"{base}{number}"
-    supply.taken.add(name)
-    return name
+    return supply.numbered(base, "")

@@ -7,7 +7,7 @@ import keyword
 import re
 from collections.abc import Collection, Iterable
 
-__all__ = ["NameSupply", "identifier", "input_names", "loop_variable", "word_of"]
+__all__ = ["NameSupply", "identifier", "input_names", "is_taken", "loop_variable", "word_of"]
 
 # What a module's template, and every function, already means by a name.
 RESERVED = frozenset(
@@ -48,11 +48,14 @@ class NameSupply:
 
     def take(self, wish: str) -> str:
         """A name made of `wish`, with a number where that is taken."""
-        base = identifier(wish).lower() or "block"
+        return self.numbered(identifier(wish).lower() or "block", "_")
+
+    def numbered(self, base: str, between: str) -> str:
+        """`base` itself, or where that is taken with a number behind it; `between` stands between them."""
         name, number = base, 1
         while name in self.taken or is_taken(name):
             number += 1
-            name = f"{base}_{number}"
+            name = f"{base}{between}{number}"
         self.taken.add(name)
         return name
 
