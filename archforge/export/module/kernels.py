@@ -11,12 +11,12 @@ import keyword
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from archforge.interchange.decompile.values import REQUIRED
 from archforge.resources import templates_folder
 
-__all__ = ["KernelFile", "ModuleKernel", "kernel_file", "kernel_name"]
+__all__ = ["KernelFile", "ModuleKernel", "kernel_file", "kernel_name", "names_in", "with_needs"]
 
 FILE = "kernels.py"
 _NO_ARGUMENTS = ast.arguments([], [], None, [], [], None, [])
@@ -49,19 +49,39 @@ class KernelFile:
 
     def closure(self, names: Iterable[str]) -> list[ModuleKernel]:
         """The kernels of these names and all that they use, in the order of the file."""
-        found: set[str] = set()
-        pending = [n for n in names if n in self.kernels]
-        while pending:
-            name = pending.pop()
-            if name not in found:
-                found.add(name)
-                pending += [n for n in self.kernels[name].needs if n in self.kernels]
-        return [kernel for name, kernel in self.kernels.items() if name in found]
+        return with_needs(self.kernels, names)
 
     def imports_of(self, kernels: Iterable[ModuleKernel]) -> list[str]:
         """The import statements that these kernels need."""
         used = frozenset[str]().union(*(k.needs for k in kernels))
         return [text for name, text in self.imports.items() if name in used]
+
+
+class Needing(Protocol):
+    """A part of a file that uses others by their names."""
+
+    @property
+    def needs(self) -> frozenset[str]: ...
+
+
+Part = TypeVar("Part", bound=Needing)
+
+
+def with_needs(parts: Mapping[str, Part], names: Iterable[str]) -> list[Part]:
+    """The parts of these names and all that they use, in the order of `parts`."""
+    found: set[str] = set()
+    pending = [name for name in names if name in parts]
+    while pending:
+        name = pending.pop()
+        if name not in found:
+            found.add(name)
+            pending += [need for need in parts[name].needs if need in parts]
+    return [part for name, part in parts.items() if name in found]
+
+
+def names_in(statement: ast.AST) -> frozenset[str]:
+    """All names that a statement uses."""
+    return frozenset(n.id for n in ast.walk(statement) if isinstance(n, ast.Name))
 
 
 def kernel_name(kind: str) -> str:
@@ -105,6 +125,6 @@ def _kernel(function: ast.FunctionDef | ast.ClassDef, source: str, heading: str)
         source=source,
         takes_params=bool(args.args) and args.args[0].arg in ("p", "name"),
         keywords=dict(zip((a.arg for a in args.kwonlyargs), defaults, strict=True)),
-        needs=frozenset(n.id for n in ast.walk(function) if isinstance(n, ast.Name)),
+        needs=names_in(function),
         heading=heading,
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from archforge.export.module.kernels import names_in, with_needs
 from archforge.interchange.decompile.values import REQUIRED
 from archforge.resources import templates_folder
 
@@ -32,14 +33,7 @@ class LayerFile:
 
     def closure(self, names: Iterable[str]) -> list[LayerSource]:
         """The layers of these names and all that they use, in the order of the file."""
-        found: set[str] = set()
-        pending = [name for name in names if name in self.layers]
-        while pending:
-            name = pending.pop()
-            if name not in found:
-                found.add(name)
-                pending += [need for need in self.layers[name].needs if need in self.layers]
-        return [layer for name, layer in self.layers.items() if name in found]
+        return with_needs(self.layers, names)
 
 
 @cache
@@ -51,8 +45,8 @@ def layer_file(file: str) -> LayerFile:
     for statement in ast.parse(text).body:
         if isinstance(statement, ast.FunctionDef | ast.ClassDef):
             source = "\n".join(lines[statement.lineno - 1 : statement.end_lineno])
-            needs = frozenset(n.id for n in ast.walk(statement) if isinstance(n, ast.Name))
-            layers[statement.name] = LayerSource(statement.name, source, _arguments(statement), needs)
+            args = _arguments(statement)
+            layers[statement.name] = LayerSource(statement.name, source, args, names_in(statement))
     return LayerFile(layers)
 
 
