@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
-import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -33,6 +31,7 @@ from archforge.ops import all_ops
 from archforge.ops.base import Array, Example
 from archforge.spec.expand.expand import expand
 from archforge.weights import rule_weights
+from tests.formatted import RUFF, assert_well_formed
 from tests.graphs import GRAPHS, evaluate, graph, inputs_of, node, one_op
 from tests.small import each_network, small_network
 from tests.zoo import networks
@@ -375,31 +374,19 @@ def test_a_network_with_branches_reads_like_this() -> None:
     assert network_part(module_of(typed, "A test.")) == BRANCHY_READS.strip()
 
 
-RUFF = shutil.which(
-    "ruff", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-)
-
-
-def assert_well_formed(folder: Path, cases: Iterable[tuple[str, str]]) -> None:
-    for name, profile in cases:
-        source = source_of(name, profile)
-        (folder / f"{name}__{profile}.py").write_text(source, "utf-8")
-        assert [line for line in source.splitlines() if len(line) > 88] == [], name
-    for command in ("check", "format --check --diff"):
-        words = [str(RUFF), *command.split(), "--isolated", "--no-cache", str(folder)]
-        run = subprocess.run(words, capture_output=True, text=True, check=False)
-        assert run.returncode == 0, run.stdout[:3000]
-
-
 @pytest.mark.skipif(RUFF is None, reason="ruff is not installed")
 def test_modules_are_as_the_formatter_would_have_them(tmp_path: Path) -> None:
-    assert_well_formed(tmp_path, [(name, spec.profile_names[0]) for name, spec in networks().items()])
+    assert_well_formed(
+        tmp_path, source_of, [(name, spec.profile_names[0]) for name, spec in networks().items()]
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(RUFF is None, reason="ruff is not installed")
 def test_modules_of_all_profiles_are_so_too(tmp_path: Path) -> None:
-    assert_well_formed(tmp_path, [(n, p) for n, spec in networks().items() for p in spec.profile_names])
+    assert_well_formed(
+        tmp_path, source_of, [(n, p) for n, spec in networks().items() for p in spec.profile_names]
+    )
 
 
 # Loops

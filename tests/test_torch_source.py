@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import ast
-import os
 import re
-import shutil
-import subprocess
-import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,6 +21,7 @@ from archforge.interchange.torch.calls import CALLS, SIGNATURES, torch_text
 from archforge.interchange.unsupported import Unsupported
 from archforge.ops import all_ops
 from tests.conftest import Run
+from tests.formatted import assert_well_formed
 from tests.op_examples import EXAMPLES
 from tests.zoo import family, networks
 
@@ -41,37 +38,20 @@ def network_of(source: str) -> str:
     return source[source.index("class ") : min(ends, default=len(source))].strip()
 
 
-RUFF = shutil.which(
-    "ruff", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-)
-
-
-def assert_well_formed(folder: Path, cases: Iterable[tuple[str, str]]) -> None:
-    for name, profile in cases:
-        source = source_of(name, profile)
-        ast.parse(source)
-        assert [line for line in source.splitlines() if len(line) > 88] == [], name
-        (folder / f"{name}__{profile}.py").write_text(source, "utf-8")
-    if RUFF is None:
-        pytest.skip("ruff is not installed")
-    for command in ("check", "format --check --diff"):
-        words = [RUFF, *command.split(), "--isolated", "--no-cache", str(folder)]
-        run = subprocess.run(words, capture_output=True, text=True, check=False)
-        assert run.returncode == 0, run.stdout[:3000]
-
-
 def first_of_each_family() -> list[tuple[str, str]]:
     first = {family(name): (name, spec.profile_names[0]) for name, spec in reversed(networks().items())}
     return [*first.values()]
 
 
 def test_source_is_as_the_formatter_would_have_it(tmp_path: Path) -> None:
-    assert_well_formed(tmp_path, first_of_each_family())
+    assert_well_formed(tmp_path, source_of, first_of_each_family())
 
 
 @pytest.mark.slow
 def test_source_of_all_profiles_is_so_too(tmp_path: Path) -> None:
-    assert_well_formed(tmp_path, [(n, p) for n, spec in networks().items() for p in spec.profile_names])
+    assert_well_formed(
+        tmp_path, source_of, [(n, p) for n, spec in networks().items() for p in spec.profile_names]
+    )
 
 
 # The table of ops
