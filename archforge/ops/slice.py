@@ -14,6 +14,9 @@ from archforge.ops.lazy_numpy import np
 __all__ = ["Slice"]
 
 
+MAX_PARTS = 16  # beyond that many, `start` and `end` say more
+
+
 class Slice(Op):
     """The entries of `axis` from `start` up to `end`, excluded; negative numbers count from the end.
 
@@ -54,6 +57,15 @@ class Slice(Op):
                 code="E0404",
             )
         return axis, slice(start, end)
+
+    def part(self, x: TensorType) -> tuple[int, int] | None:
+        """(index, number) of equal parts of the axis, where the slice is one of no more than `MAX_PARTS`."""
+        axis, stretch = self.stretch(x)
+        length = stretch.stop - stretch.start
+        parts, rest = divmod(x.shape[axis], length)
+        if rest or stretch.start % length or not 1 < parts <= MAX_PARTS:
+            return None
+        return stretch.start // length, parts
 
     def infer(self, *inputs: TensorType) -> TensorType:
         (x,) = inputs

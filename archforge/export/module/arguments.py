@@ -19,8 +19,6 @@ from archforge.ops.window import Window
 
 __all__ = ["kernel_call"]
 
-MAX_PARTS = 16  # beyond that many, `start` and `end` say more
-
 
 def kernel_call(node: Node, types: Sequence[TensorType], kernel: ModuleKernel, **more: Any) -> WrittenOp:
     """The call of a kernel for a node with inputs of these types; `more` as `_arguments` has it."""
@@ -51,11 +49,8 @@ def _window(node: Node, types: Sequence[TensorType]) -> dict[str, Any]:
     if not hasattr(node.op, "window"):
         return {}
     window: Window = node.op.window(*types)
-    ends = [(o - 1) * s + r for o, s, r in zip(window.output, window.stride, window.reach, strict=True)]
-    beyond = [
-        (0, max(end - before - size - after, 0))
-        for end, size, (before, after) in zip(ends, types[0].spatial, window.padding, strict=True)
-    ]
+    margins = window.margins(types[0].spatial)
+    beyond = [(0, far - after) for (_, far), (_, after) in zip(margins, window.padding, strict=True)]
     return {
         "kernel": _plain(window.kernel),
         "stride": _plain(window.stride),
@@ -77,12 +72,8 @@ def _plain_sides(sides: Sequence[tuple[int, int]]) -> int | tuple[tuple[int, int
 def _part(op: Slice, x: TensorType) -> dict[str, Any]:
     """The argument `part`, (index, number) of equal parts, in place of `start` and `end`; None if a slice is
     no such part."""
-    axis, part = op.stretch(x)
-    length = part.stop - part.start
-    parts, rest = divmod(x.shape[axis], length)
-    if rest or part.start % length or not 1 < parts <= MAX_PARTS:
-        return {"part": None}
-    return {"part": (part.start // length, parts), "start": 0, "end": None}
+    part = op.part(x)
+    return {"part": part, "start": 0, "end": None} if part else {"part": None}
 
 
 def _with_free_extent(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -21,7 +21,6 @@ from archforge.ops.window import Window
 __all__ = ["APPLY", "CALLS", "SIGNATURES", "TorchText", "torch_text"]
 
 APPLY = "{self}({0})"
-MAX_PARTS = 16  # beyond that many, a start and an end say more
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,12 +377,12 @@ def _reshape(node: _TorchNode) -> TorchText:
 
 
 def _slice(node: _TorchNode) -> TorchText:
-    axis, part = node.op.stretch(node.types[0])
-    length, extent = part.stop - part.start, node.types[0].shape[axis]
-    if not extent % length and not part.start % length and 1 < extent // length <= MAX_PARTS:
-        args = {"parts": extent // length, "dim": axis + 1, "part": part.start // length}
+    (x,) = node.types
+    axis, stretch = node.op.stretch(x)
+    if part := node.op.part(x):
+        args = {"parts": part[1], "dim": axis + 1, "part": part[0]}
         return TorchText("{0}.chunk({parts}, {dim})[{part}]", args)
-    args = {"dim": axis + 1, "start": part.start, "length": length}
+    args = {"dim": axis + 1, "start": stretch.start, "length": stretch.stop - stretch.start}
     return TorchText("{0}.narrow({dim}, {start}, {length})", args)
 
 
