@@ -131,6 +131,7 @@ def test_a_block_of_another_profile_may_be_set_and_one_of_none_may_not() -> None
         (".eps=1", "E0001", "sets nothing"),
         ("bn.eps=", "E0001", "sets nothing"),
         ("a.bn.eps=1", "E0001", "sets nothing"),
+        ("classes=10, bn.eps=1e-3", "E0001", "--set classes=10 --set bn.eps=1e-3"),
     ],
 )
 def test_what_cannot_be_set_is_told(run: Run, setting: str, code: str, told: str) -> None:

@@ -214,5 +214,16 @@ def settings(given: Sequence[str] | None) -> dict[str, Argument]:
             fail("E0001", f"`--set {text}` sets nothing", help="--set classes=10, --set bn.eps=1e-3")
         if name in out:
             fail("E0001", f"`--set` gives `{name}` two values")
+        if several := _settings_in(text):
+            help = " ".join(f"--set {one}" for one in several)
+            fail("E0001", f"`--set {text}` would give `{name}` all of this as its value", help=help)
         out[name] = setting(name, value)
     return out
+
+
+def _settings_in(text: str) -> list[str]:
+    """The settings of `a=1,b=2` one by one; none where it is a single one, whose value may be a formula,
+    a list or quoted."""
+    if not re.search(r"=[^=\[{'\"][^\[{'\"]*[,; ]\s*[A-Za-z_][\w.]*=[^=]", text):
+        return []
+    return re.split(r"[,; ]\s*(?=[A-Za-z_][\w.]*=)", text)
