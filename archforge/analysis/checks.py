@@ -8,9 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from archforge.analysis.counts import Counts
+from archforge.analysis.counts import Counts, figures
 from archforge.errors import MAX_REPORTED, Diagnostic, DiagnosticError, Span, did_you_mean, fail
-from archforge.ir import TensorType
 from archforge.ops import all_ops
 from archforge.spec.binding.environment import Budget
 from archforge.spec.expand.expand import Expansion
@@ -129,11 +128,7 @@ class _Known:
     def of(cls, expansion: Expansion, counts: Counts) -> _Known:
         typed = expansion.graph
         kinds = Counter(node.op.kind for node in typed.nodes)
-        computed: dict[str, int | str] = {
-            **counts.by_cell(),
-            "input": _shapes(typed.inputs.values()),
-            "output": _shapes(typed.types[v] for v in typed.outputs.values()),
-        }
+        computed = figures(typed, counts)
         values = {
             **expansion.args,
             **computed,
@@ -154,10 +149,6 @@ class _Known:
 
     def spend(self, items: int, span: Span) -> None:
         self.budget.spend(items, span)
-
-
-def _shapes(types: Iterable[TensorType]) -> str:
-    return ", ".join(map(str, types))
 
 
 def _cell(entry: Entry, row: MappingTree, source: str, names: _Known) -> Cell:

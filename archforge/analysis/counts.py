@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from archforge.ir import Op, TensorType, TypedGraph
 
-__all__ = ["Counts", "count"]
+__all__ = ["Counts", "count", "figures"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,17 @@ class Counts:
             "buffers": self.buffers,
             "macs": self.macs,
         }
+
+
+def figures(typed: TypedGraph, counts: Counts) -> dict[str, int | str]:
+    """Every figure of a graph that `expect` may hold without a rule, under the name of its cell: its counts,
+    and the shapes of its inputs and outputs, `3x224x224`."""
+    inputs, outputs = typed.inputs.values(), (typed.types[value] for value in typed.outputs.values())
+    return {**counts.by_cell(), "input": _shapes(inputs), "output": _shapes(outputs)}
+
+
+def _shapes(types: Iterable[TensorType]) -> str:
+    return ", ".join(map(str, types))
 
 
 def count(typed: TypedGraph) -> Counts:

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from archforge.analysis.checks import Cell
-from archforge.analysis.counts import Counts
+from archforge.analysis.counts import Counts, figures
 from archforge.analysis.ledger import Ledger, ledger
 from archforge.data.class_names import class_names
 from archforge.data.preprocessing import Preprocessing
@@ -90,6 +90,11 @@ class Network:
         from archforge.spec.resolve.recipe import recipe_of  # which loads the parts of recipes
 
         return recipe_of(self.spec, self.profile)
+
+    @property
+    def figures(self) -> dict[str, int | str]:
+        """The counts, and the shapes of inputs and outputs as text, as `expect` calls them."""
+        return figures(self.graph, self.counts)
 
     @property
     def graph(self) -> TypedGraph:

@@ -118,7 +118,7 @@ def json_option(help: str, tell: Callable[[Any], None]) -> Any:
     """The option `--json` of a command, whose mistakes are then printed by `tell` too."""
 
     def remember(context: typer.Context, wanted: bool) -> bool:
-        context.obj = tell if wanted else None  # `Command` reads it
+        context.obj = tell if wanted else context.obj  # `Command` reads it
         return wanted
 
     return typer.Option("--json", help=help, callback=remember)

@@ -78,6 +78,7 @@ IN_PART = (
     "docs/results.md",
     "docs/source.md",
     "docs/training.md",
+    "docs/ci.md",
     "docs/tutorial.md",
 )
 

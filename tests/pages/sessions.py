@@ -85,7 +85,9 @@ class _Session:
     def block(self, fence: Fence) -> str:
         """The text of a block with what it prints now."""
         if fence.file:
-            (self._folder / fence.file).write_text(fence.text, "utf-8")
+            file = self._folder / fence.file
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(fence.text, "utf-8")
         elif fence.language == "console":
             return "".join(f"$ {command}\n{self._shell(command)}" for command in _COMMAND.findall(fence.text))
         elif fence.language == "pycon":
