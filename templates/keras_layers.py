@@ -123,6 +123,23 @@ def layer_norm(name, x, *, axis=-1, eps=1e-5, affine=True):
     )(x)
 
 
+def group_norm(name, x, *, groups, eps=1e-5, affine=True):
+    """Each group of channels less its mean over the map, over its deviation."""
+    return keras.layers.GroupNormalization(
+        groups,
+        axis=place(0, x),
+        epsilon=eps,
+        center=affine,
+        scale=affine,
+        name=layer_name(name),
+    )(x)
+
+
+def instance_norm(name, x, *, eps=1e-5, affine=False):
+    """Each channel of each image less its mean, over its standard deviation."""
+    return group_norm(name, x, groups=x.shape[place(0, x)], eps=eps, affine=affine)
+
+
 def global_response_norm(name, x, *, axis=0, eps=1e-6):
     """Each channel weighed by its norm over the whole map, relative to the others'."""
     return GlobalResponseNorm(place(axis, x), eps, name=layer_name(name))(x)
@@ -325,14 +342,23 @@ def global_max_pool(x, *, keep=True):
 
 def adaptive_avg_pool(x, *, size=1):
     """Means of `size` stretches of each axis, which overlap where they must."""
+    return over_stretches(x, size, keras.ops.mean)
+
+
+def adaptive_max_pool(x, *, size=1):
+    """The largest of `size` stretches of each axis, which overlap where they must."""
+    return over_stretches(x, size, keras.ops.max)
+
+
+def over_stretches(x, size, function):
+    """A function of each of `size` parts of an axis, which cover it, axis by axis."""
     sizes = [size] * len(spatial(x)) if isinstance(size, int) else size
     for axis, count in zip(spatial(x), sizes):
         n = x.shape[axis]
         ends = [(i * n // count, -(-(i + 1) * n // count)) for i in range(count)]
         before = (slice(None),) * axis
         parts = [
-            keras.ops.mean(x[(*before, slice(a, b))], axis, keepdims=True)
-            for a, b in ends
+            function(x[(*before, slice(a, b))], axis, keepdims=True) for a, b in ends
         ]
         x = keras.ops.concatenate(parts, axis)
     return x
@@ -473,8 +499,8 @@ def permute(x, *, order):
     return last(keras.ops.transpose(first(x), (0, *(axis + 1 for axis in order))))
 
 
-def pad(x, *, sides, value=0.0):
-    """`value` before and after each spatial axis; a negative number cuts off."""
+def pad(x, *, sides, value=0.0, mode="constant"):
+    """Elements before and after each spatial axis; a negative number cuts off."""
     sides = [sides] * 2 * len(spatial(x)) if isinstance(sides, int) else list(sides)
     around, kept = [(0, 0)] * x.ndim, [slice(None)] * x.ndim
     for axis, a, b in zip(spatial(x), sides[::2], sides[1::2]):
@@ -482,7 +508,59 @@ def pad(x, *, sides, value=0.0):
         kept[axis] = slice(
             max(-a, 0), x.shape[axis] + max(a, 0) + max(b, 0) - max(-b, 0)
         )
-    return keras.ops.pad(x, around, constant_values=value)[tuple(kept)]
+    if mode == "constant":
+        return keras.ops.pad(x, around, constant_values=value)[tuple(kept)]
+    for axis in spatial(x):
+        source = np.pad(
+            np.arange(x.shape[axis]),
+            around[axis],
+            "reflect" if mode == "reflect" else "edge",
+        )
+        x = keras.ops.take(x, source[kept[axis]], axis)
+    return x
+
+
+def pixel_shuffle(x, *, factor=2, order="channels_first"):
+    """Blocks of pixels from channels."""
+    h, w, c = x.shape[1:]
+    if order == "channels_first":
+        split, axes = (h, w, -1, factor, factor), (0, 1, 4, 2, 5, 3)
+    else:
+        split, axes = (h, w, factor, factor, -1), (0, 1, 3, 2, 4, 5)
+    y = keras.ops.transpose(keras.layers.Reshape(split)(x), axes)
+    return keras.layers.Reshape((h * factor, w * factor, c // factor**2))(y)
+
+
+def pixel_unshuffle(x, *, factor=2, order="channels_first"):
+    """Channels from blocks of pixels."""
+    h, w, c = x.shape[1:]
+    y = keras.layers.Reshape((h // factor, factor, w // factor, factor, c))(x)
+    axes = (0, 1, 3, 5, 2, 4) if order == "channels_first" else (0, 1, 3, 2, 4, 5)
+    y = keras.ops.transpose(y, axes)
+    return keras.layers.Reshape((h // factor, w // factor, c * factor**2))(y)
+
+
+def unfold(x, *, kernel, stride=1, padding=0, dilation=1):
+    """The elements under each position of a window as a column."""
+    x = first(padded(x, padding))
+    axes = range(x.ndim - 2)
+    kernel, stride, dilation = (
+        (v,) * len(axes) if isinstance(v, int) else v
+        for v in (kernel, stride, dilation)
+    )
+    found = []
+    for tap in np.ndindex(*kernel):
+        under = (
+            slice(
+                tap[a] * dilation[a],
+                x.shape[2 + a] - (kernel[a] - 1 - tap[a]) * dilation[a],
+                stride[a],
+            )
+            for a in axes
+        )
+        found.append(x[(slice(None), slice(None), *under)])
+    y = keras.ops.stack(found, 2)
+    return keras.layers.Reshape((x.shape[1] * len(found), -1))(y)
 
 
 def shuffle(x, *, groups):
@@ -501,3 +579,43 @@ def upsample(x, *, factor=2, mode="nearest"):
     for axis, times in zip(spatial(x), factors):
         x = keras.ops.repeat(x, times, axis)
     return x
+
+
+def resize(x, *, size, mode="nearest", corners="half_pixel"):
+    """Each spatial axis brought to `size` elements."""
+    sizes = [size] * len(spatial(x)) if isinstance(size, int) else size
+    for axis, count in zip(spatial(x), sizes):
+        n, i = x.shape[axis], np.arange(count)
+        if mode == "nearest":
+            x = keras.ops.take(x, i * n // count, axis)
+        elif mode == "nearest_exact":
+            x = keras.ops.take(x, (2 * i + 1) * n // (2 * count), axis)
+        else:
+            x = interpolated(x, axis, count, mode, corners)
+    return x
+
+
+def interpolated(x, axis, count, mode, corners):
+    """One axis brought to `count` elements, each a mean of two or four around it."""
+    n, i = x.shape[axis], np.arange(count)
+    position = {
+        "half_pixel": (i + 0.5) * n / count - 0.5,
+        "align_corners": i * ((n - 1) / max(count - 1, 1)),
+        "asymmetric": i * n / count,
+    }[corners]
+    if mode == "linear":
+        position = np.clip(position, 0, n - 1)
+    low = np.floor(position).astype(int)
+    share, parts = position - low, []
+    for tap in range(2) if mode == "linear" else range(-1, 3):
+        far = abs(share - tap)
+        weight = 1 - far if mode == "linear" else keys(far)
+        weight = weight.reshape(-1, *[1] * (x.ndim - axis - 1)).astype("float32")
+        parts.append(keras.ops.take(x, np.clip(low + tap, 0, n - 1), axis) * weight)
+    return sum(parts[1:], parts[0])
+
+
+def keys(far):
+    """The cubic kernel of Keys (1981) with a = -0.75, at a distance of up to 2."""
+    near = (1.25 * far - 2.25) * far**2 + 1
+    return np.where(far <= 1, near, 3 - 0.75 * ((far - 5) * far + 8) * far)

@@ -84,6 +84,22 @@ def layer_norm(p, name, x, *, axis=-1, eps=1e-5):
     return y * p[f"{name}.weight"].reshape(shape) + p[f"{name}.bias"].reshape(shape)
 
 
+def group_norm(p, name, x, *, groups, eps=1e-5):
+    """Each group of channels less its mean over the map, over its deviation."""
+    y = x.reshape(len(x), groups, -1)
+    y = y - y.mean(2, keepdims=True)
+    y = (y / np.sqrt((y**2).mean(2, keepdims=True) + eps)).reshape(x.shape)
+    if f"{name}.weight" not in p:
+        return y
+    weight, bias = p[f"{name}.weight"], p[f"{name}.bias"]
+    return y * along_channels(weight, x) + along_channels(bias, x)
+
+
+def instance_norm(p, name, x, *, eps=1e-5):
+    """Each channel of each image less its mean, over its standard deviation."""
+    return group_norm(p, name, x, groups=x.shape[1], eps=eps)
+
+
 def global_response_norm(p, name, x, *, axis=0, eps=1e-6):
     """Each channel weighed by its norm over the whole map, relative to the others'."""
     axis = behind_batch(axis, x)
@@ -250,12 +266,24 @@ def global_max_pool(x, *, keep=True):
 def adaptive_avg_pool(x, *, size=1):
     """Means of `size` stretches of each axis, which overlap where they must."""
     for axis, count in enumerate(per_axis(size, x), start=2):
-        x = np.moveaxis(x, axis, 0)
-        ends = [
-            (i * len(x) // count, -(-(i + 1) * len(x) // count)) for i in range(count)
-        ]
-        x = np.moveaxis(np.stack([x[a:b].mean(0) for a, b in ends]), 0, axis)
+        parts = [part.mean(axis) for part in stretches(x, axis, count)]
+        x = np.stack(parts, axis)
     return x
+
+
+def adaptive_max_pool(x, *, size=1):
+    """The largest of `size` stretches of each axis, which overlap where they must."""
+    for axis, count in enumerate(per_axis(size, x), start=2):
+        parts = [part.max(axis) for part in stretches(x, axis, count)]
+        x = np.stack(parts, axis)
+    return x
+
+
+def stretches(x, axis, count):
+    """`count` parts that cover an axis, as alike as can be."""
+    n, before = x.shape[axis], (slice(None),) * axis
+    ends = [(i * n // count, -(-(i + 1) * n // count)) for i in range(count)]
+    return [x[(*before, slice(a, b))] for a, b in ends]
 
 
 # Element by element
@@ -413,12 +441,42 @@ def permute(x, *, order):
     return x.transpose(0, *(axis + 1 for axis in order))
 
 
-def pad(x, *, sides, value=0.0):
-    """`value` before and after each spatial axis; a negative number cuts off."""
+def pad(x, *, sides, value=0.0, mode="constant"):
+    """Elements before and after each spatial axis; a negative number cuts off."""
     sides = [sides] * 2 * (x.ndim - 2) if isinstance(sides, int) else list(sides)
     pairs = list(zip(sides[::2], sides[1::2]))
-    x = padded(x, [(max(a, 0), max(b, 0)) for a, b in pairs], value)
+    around = [(max(a, 0), max(b, 0)) for a, b in pairs]
+    if mode == "constant":
+        x = padded(x, around, value)
+    else:
+        x = np.pad(
+            x, ((0, 0), (0, 0), *around), "reflect" if mode == "reflect" else "edge"
+        )
     return cropped(x, [(max(-a, 0), max(-b, 0)) for a, b in pairs])
+
+
+def pixel_shuffle(x, *, factor=2, order="channels_first"):
+    """Blocks of pixels from channels."""
+    n, _, h, w = x.shape
+    if order == "channels_first":
+        x = x.reshape(n, -1, factor, factor, h, w)
+    else:
+        x = x.reshape(n, factor, factor, -1, h, w).transpose(0, 3, 1, 2, 4, 5)
+    return x.transpose(0, 1, 4, 2, 5, 3).reshape(n, -1, h * factor, w * factor)
+
+
+def pixel_unshuffle(x, *, factor=2, order="channels_first"):
+    """Channels from blocks of pixels."""
+    n, c, h, w = x.shape
+    x = x.reshape(n, c, h // factor, factor, w // factor, factor)
+    axes = (0, 1, 3, 5, 2, 4) if order == "channels_first" else (0, 3, 5, 1, 2, 4)
+    return x.transpose(axes).reshape(n, -1, h // factor, w // factor)
+
+
+def unfold(x, *, kernel, stride=1, padding=0, dilation=1):
+    """The elements under each position of a window as a column."""
+    found = np.stack([*taps(padded(x, padding), kernel, stride, dilation)], 2)
+    return found.reshape(len(x), x.shape[1] * found.shape[2], -1)
 
 
 def shuffle(x, *, groups):
@@ -429,23 +487,49 @@ def shuffle(x, *, groups):
 
 def upsample(x, *, factor=2, mode="nearest", align_corners=False):
     """Each spatial axis `factor` times as long, by repetition or interpolation."""
+    corners = "align_corners" if align_corners else "half_pixel"
     for axis, times in enumerate(per_axis(factor, x), start=2):
         if mode == "nearest":
             x = x.repeat(times, axis)
         else:
-            x = interpolated(x, axis, times, align_corners)
+            x = interpolated(x, axis, x.shape[axis] * times, "linear", corners)
     return x
 
 
-def interpolated(x, axis, times, align_corners):
-    """One axis `times` as long, each element from the two nearest to its position."""
-    n = x.shape[axis]
-    index = np.arange(n * times)
-    if align_corners:
-        position = index * ((n - 1) / max(n * times - 1, 1))
-    else:
-        position = np.clip((index + 0.5) / times - 0.5, 0, n - 1)
-    low = position.astype(int)
-    high = np.minimum(low + 1, n - 1)
-    share = (position - low).astype(x.dtype).reshape(-1, *[1] * (x.ndim - axis - 1))
-    return x.take(low, axis) * (1 - share) + x.take(high, axis) * share
+def resize(x, *, size, mode="nearest", corners="half_pixel"):
+    """Each spatial axis brought to `size` elements."""
+    for axis, count in enumerate(per_axis(size, x), start=2):
+        n, i = x.shape[axis], np.arange(count)
+        if mode == "nearest":
+            x = x.take(i * n // count, axis)
+        elif mode == "nearest_exact":
+            x = x.take((2 * i + 1) * n // (2 * count), axis)
+        else:
+            x = interpolated(x, axis, count, mode, corners)
+    return x
+
+
+def interpolated(x, axis, count, mode, corners):
+    """One axis brought to `count` elements, each a mean of two or four around it."""
+    n, i = x.shape[axis], np.arange(count)
+    position = {
+        "half_pixel": (i + 0.5) * n / count - 0.5,
+        "align_corners": i * ((n - 1) / max(count - 1, 1)),
+        "asymmetric": i * n / count,
+    }[corners]
+    if mode == "linear":
+        position = np.clip(position, 0, n - 1)
+    low = np.floor(position).astype(int)
+    share, y = position - low, 0
+    for tap in range(2) if mode == "linear" else range(-1, 3):
+        far = abs(share - tap)
+        weight = 1 - far if mode == "linear" else keys(far)
+        weight = weight.astype(x.dtype).reshape(-1, *[1] * (x.ndim - axis - 1))
+        y = y + x.take(np.clip(low + tap, 0, n - 1), axis) * weight
+    return y
+
+
+def keys(far):
+    """The cubic kernel of Keys (1981) with a = -0.75, at a distance of up to 2."""
+    near = (1.25 * far - 2.25) * far**2 + 1
+    return np.where(far <= 1, near, 3 - 0.75 * ((far - 5) * far + 8) * far)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from archforge.ir import TensorType
 from archforge.ops.base import Array
 from tests.recurrent_definitions import RECURRENT
 from tests.window_definitions import (
@@ -172,18 +173,20 @@ def global_pool(function: Callable[[list[float]], float]) -> Callable[[Any, Para
     return define
 
 
-def adaptive_avg_pool(op: Any, params: Params, x: Array) -> Array:
-    sizes = x.shape[1:]
-    counts = tuple(on_axis(op.size, axis) for axis in range(len(sizes)))
-    y = np.empty((len(x), *counts))
-    for c, *index in indices(y.shape):
-        stretches = [
-            range(math.floor(i * n / o), math.ceil((i + 1) * n / o))
-            for i, n, o in zip(index, sizes, counts, strict=True)
-        ]
-        elements = [float(x[(c, *p)]) for p in product(*stretches)]
-        y[(c, *index)] = math.fsum(elements) / len(elements)
-    return y
+def adaptive_pool(function: Callable[[list[float]], float]) -> Callable[[Any, Params, Array], Array]:
+    def define(op: Any, params: Params, x: Array) -> Array:
+        sizes = x.shape[1:]
+        counts = tuple(on_axis(op.size, axis) for axis in range(len(sizes)))
+        y = np.empty((len(x), *counts))
+        for c, *index in indices(y.shape):
+            stretches = [
+                range(math.floor(i * n / o), math.ceil((i + 1) * n / o))
+                for i, n, o in zip(index, sizes, counts, strict=True)
+            ]
+            y[(c, *index)] = function([float(x[(c, *p)]) for p in product(*stretches)])
+        return y
+
+    return define
 
 
 def softmax(op: Any, params: Params, x: Array) -> Array:
@@ -241,23 +244,103 @@ def permute(op: Any, params: Params, x: Array) -> Array:
     return y
 
 
-def upsample(op: Any, params: Params, x: Array) -> Array:
-    """Linear interpolation as a sum over the whole input, weighed by a tent over each position."""
-    sizes = x.shape[1:]
-    y = np.zeros((len(x), *(n * on_axis(op.factor, a) for a, n in enumerate(sizes))))
+def tent(distance: float) -> float:
+    return max(0.0, 1 - distance)
+
+
+def keys(distance: float) -> float:
+    """The two pieces of Keys' cubic, with a = -3/4 in them."""
+    if distance <= 1:
+        return 5 / 4 * distance**3 - 9 / 4 * distance**2 + 1
+    return -3 / 4 * (distance - 1) * (distance - 2) ** 2 if distance < 2 else 0.0
+
+
+def resampled(x: Array, sizes: Index, mode: str, corners: str) -> Array:
+    """A sum over the map, continued by its edges, of elements weighed by a kernel over each position."""
+    kernel = keys if mode == "cubic" else tent
+    y = np.zeros((len(x), *sizes))
     for c, *index in indices(y.shape):
         at = []
-        for axis, (i, n) in enumerate(zip(index, sizes, strict=True)):
-            factor = on_axis(op.factor, axis)
-            if op.mode == "nearest":
-                at.append(float(i // factor))
-            elif op.align_corners:
-                at.append(i * (n - 1) / (n * factor - 1) if n * factor > 1 else 0.0)
+        for i, n, o in zip(index, x.shape[1:], sizes, strict=True):
+            if corners == "align_corners":
+                at.append(i * (n - 1) / (o - 1) if o > 1 else 0.0)
             else:
-                at.append(min(max((i + 0.5) / factor - 0.5, 0), n - 1))
-        for position in indices(sizes):
-            share = math.prod(max(0, 1 - abs(p - q)) for p, q in zip(at, position, strict=True))
-            y[(c, *index)] += share * x[(c, *position)]
+                at.append({"half_pixel": (i + 0.5) * n / o - 0.5, "asymmetric": i * n / o}[corners])
+        for place in product(*(range(-2, n + 3) for n in x.shape[1:])):
+            share = math.prod(kernel(abs(p - q)) for p, q in zip(at, place, strict=True))
+            inner = tuple(min(max(p, 0), n - 1) for p, n in zip(place, x.shape[1:], strict=True))
+            y[(c, *index)] += share * x[(c, *inner)]
+    return y
+
+
+def nearest(x: Array, sizes: Index, offset: float) -> Array:
+    y = np.empty((len(x), *sizes))
+    for c, *index in indices(y.shape):
+        at = (math.floor((i + offset) * n / o) for i, n, o in zip(index, x.shape[1:], sizes, strict=True))
+        y[(c, *index)] = x[(c, *at)]
+    return y
+
+
+def upsample(op: Any, params: Params, x: Array) -> Array:
+    sizes = tuple(n * on_axis(op.factor, a) for a, n in enumerate(x.shape[1:]))
+    if op.mode == "nearest":
+        return nearest(x, sizes, 0)
+    return resampled(x, sizes, "linear", "align_corners" if op.align_corners else "half_pixel")
+
+
+def resize(op: Any, params: Params, x: Array) -> Array:
+    sizes = tuple(on_axis(op.size, axis) for axis in range(x.ndim - 1))
+    if op.mode.startswith("nearest"):
+        return nearest(x, sizes, 0.5 if op.mode == "nearest_exact" else 0)
+    return resampled(x, sizes, op.mode, op.corners)
+
+
+def group_norm(op: Any, params: Params, x: Array) -> Array:
+    each = len(x) // (op.groups if op.kind == "group_norm" else len(x))
+    y = np.empty(x.shape)
+    for index in indices(x.shape):
+        peers = [float(x[i]) for i in indices(x.shape) if i[0] // each == index[0] // each]
+        mean = math.fsum(peers) / len(peers)
+        variance = math.fsum((v - mean) ** 2 for v in peers) / len(peers)
+        y[index] = (x[index] - mean) / math.sqrt(variance + op.eps)
+        if op.affine:
+            y[index] = y[index] * params["weight"][index[0]] + params["bias"][index[0]]
+    return y
+
+
+def pixel_shuffle(op: Any, params: Params, x: Array) -> Array:
+    f, channels = op.factor, len(x) // op.factor**2
+    y = np.empty((channels, x.shape[1] * f, x.shape[2] * f))
+    for c, i, j in indices(y.shape):
+        inner = i % f * f + j % f
+        place = c * f**2 + inner if op.order == "channels_first" else inner * channels + c
+        y[c, i, j] = x[place, i // f, j // f]
+    return y
+
+
+def pixel_unshuffle(op: Any, params: Params, x: Array) -> Array:
+    f = op.factor
+    y = np.empty((len(x) * f**2, x.shape[1] // f, x.shape[2] // f))
+    for c, i, j in indices(x.shape):
+        inner = i % f * f + j % f
+        place = c * f**2 + inner if op.order == "channels_first" else inner * len(x) + c
+        y[place, i // f, j // f] = x[c, i, j]
+    return y
+
+
+def unfold(op: Any, params: Params, x: Array) -> Array:
+    window = op.window(TensorType(x.shape))
+    taps, places = [*indices(window.kernel)], [*indices(window.output)]
+    y = np.zeros((len(x) * len(taps), len(places)))
+    for c, (t, tap), (p, place) in product(range(len(x)), enumerate(taps), enumerate(places)):
+        source = tuple(
+            i * s + k * d - before
+            for i, s, k, d, (before, _) in zip(
+                place, window.stride, tap, window.dilation, window.padding, strict=True
+            )
+        )
+        if inside(source, x.shape[1:]):
+            y[c * len(taps) + t, p] = x[(c, *source)]
     return y
 
 
@@ -267,8 +350,13 @@ def pad(op: Any, params: Params, x: Array) -> Array:
     sizes = x.shape[1:]
     y = np.empty((len(x), *(n + a + b for n, a, b in zip(sizes, before, after, strict=True))))
     for c, *index in indices(y.shape):
-        source = tuple(i - a for i, a in zip(index, before, strict=True))
-        y[(c, *index)] = x[(c, *source)] if inside(source, sizes) else op.value
+        source = [i - a for i, a in zip(index, before, strict=True)]
+        if op.mode == "reflect":
+            source = [abs(i) if i < n else 2 * (n - 1) - i for i, n in zip(source, sizes, strict=True)]
+        if op.mode == "replicate":
+            source = [min(max(i, 0), n - 1) for i, n in zip(source, sizes, strict=True)]
+        place = tuple(source)
+        y[(c, *index)] = x[(c, *place)] if inside(place, sizes) else op.value
     return y
 
 
@@ -307,7 +395,8 @@ DEFINITIONS: dict[str, Callable[..., Array]] = {
     **{kind: elementwise(kind) for kind in ELEMENTWISE},
     **{kind: summed(kind) for kind in PRODUCTS},
     **RECURRENT,
-    "adaptive_avg_pool": adaptive_avg_pool,
+    "adaptive_avg_pool": adaptive_pool(lambda values: math.fsum(values) / len(values)),
+    "adaptive_max_pool": adaptive_pool(max),
     "add": merged(lambda a, b: a + b),
     "avg_pool": avg_pool,
     "bn": bn,
@@ -316,6 +405,8 @@ DEFINITIONS: dict[str, Callable[..., Array]] = {
     "global_avg_pool": global_pool(lambda values: math.fsum(values) / len(values)),
     "global_max_pool": global_pool(max),
     "global_response_norm": global_response_norm,
+    "group_norm": group_norm,
+    "instance_norm": group_norm,
     "layer_norm": layer_norm,
     "layer_scale": layer_scale,
     "log_softmax": log_softmax,
@@ -325,11 +416,15 @@ DEFINITIONS: dict[str, Callable[..., Array]] = {
     "multiply": merged(lambda a, b: a * b),
     "pad": pad,
     "permute": permute,
+    "pixel_shuffle": pixel_shuffle,
+    "pixel_unshuffle": pixel_unshuffle,
     "prelu": prelu,
     "reshape": reshaped(lambda op, x: op.shape),
+    "resize": resize,
     "shuffle": shuffle,
     "slice": cut,
     "softmax": softmax,
     "subtract": merged(lambda a, b: a - b),
+    "unfold": unfold,
     "upsample": upsample,
 }

@@ -78,6 +78,8 @@ def mistakes(path: Path, **shapes: tuple[int, ...]) -> list[str]:
 # What ONNX has no op for, so that several nodes come back, or another one.
 NOT_IN_ONNX = {
     "adaptive_avg_pool": "products with shares, or a global pool",
+    "adaptive_max_pool": "a pool over windows, or the largest of each stretch",
+    "unfold": "a convolution that copies, and a reshape",
 }
 NOT_SAID: Mapping[str, str] = {
     "bn-2-4x2x2": "a norm without weight or bias: ONNX's has both",
@@ -92,6 +94,10 @@ NOT_SAID: Mapping[str, str] = {
     "lrn-4-3x2x2x2": "no image",
     "multiply-1-6+6+6": "ONNX multiplies two",
     "subtract-1-6+6+6": "ONNX subtracts two",
+    "pad-7-2x3x4": "more of a map, which is cut off again",
+    "pad-9-2x4": "as that",
+    "pixel_unshuffle-0-2x4x6": "channels first: a reshape, a transposition and a reshape back",
+    "pixel_unshuffle-1-2x3x6": "as that",
     "permute-1-3x4x2": "an input with its channels last is read with its channels first",
     "permute-2-5x3": "as that",
     "shuffle-2-4x2x1x2": "groups of one channel, which the shuffle leaves as they are",

@@ -141,14 +141,20 @@ def test_an_op_in_source_equals_its_reference(example: OpExample) -> None:
         pytest.skip(str(refused))
 
 
-def test_a_single_example_is_refused() -> None:
+def test_few_examples_are_refused() -> None:
     refused = []
     for example in EXAMPLES:
         try:
             torch_source(one_op(example.op, tuple(t.shape for t in example.types)), "Net", "A test.\n")
         except DiagnosticError:
             refused.append(str(example))
-    assert refused == ["layer_norm-4-2x3x4"]
+    assert refused == [
+        "layer_norm-4-2x3x4",
+        *("pad-7-2x3x4", "pad-9-2x4"),
+        *("pixel_shuffle-2-12x1x2", "pixel_unshuffle-2-3x2x4"),
+        *("resize-4-2x6x3", "resize-7-2x4x5"),
+        *("unfold-4-2x7", "unfold-5-2x3x2x3"),
+    ]
 
 
 @pytest.mark.parametrize("name", GRAPHS)

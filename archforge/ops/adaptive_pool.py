@@ -1,34 +1,43 @@
-"""Average pooling to a given size, whatever the size of the input."""
+"""Pooling to a given size, whatever the size of the input."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import product
+from typing import ClassVar
 
 from archforge.ir import ELEMENTWISE, Reach, TensorType
-from archforge.ops.base import Array, Backward, Example, Extent, Gradients, Op, per_axis, require_rank
+from archforge.ops.base import (
+    INPUTS,
+    Array,
+    Backward,
+    Example,
+    Extent,
+    Gradients,
+    Op,
+    per_axis,
+    require_rank,
+)
 from archforge.ops.lazy_numpy import np
 from archforge.ops.sums import mean_along
 
-__all__ = ["AdaptiveAvgPool", "windows"]
+__all__ = ["AdaptiveAvgPool", "AdaptiveMaxPool", "windows"]
 
 
-class AdaptiveAvgPool(Op):
-    """Mean of each of `size` windows per axis, which may overlap: number i of o over n elements
-    runs from floor(i * n / o) to ceil((i + 1) * n / o), its end excluded.
-
-    x: float[N, C, *spatial] with 1 to 3 spatial axes. Source: torch.nn.AdaptiveAvgPool2d.
+class _AdaptivePool(Op):
+    """The windows may overlap: number i of o over n elements runs from floor(i * n / o) to
+    ceil((i + 1) * n / o), its end excluded. x: float[N, C, *spatial] with 1 to 3 spatial axes.
 
     Attributes:
         size: extent of the output along each spatial axis, in elements
     """
 
-    op = "adaptive_avg_pool"
     is_idempotent = True
 
     size: Extent = 1
 
-    examples = (
+    examples: ClassVar[tuple[Example, ...]] = (
         Example({}, ((3, 4, 5),)),
         Example({"size": 3}, ((2, 7, 8),), "overlapping"),
         Example({"size": (2, 5)}, ((2, 6, 3),), "fewer elements than outputs"),
@@ -38,7 +47,7 @@ class AdaptiveAvgPool(Op):
 
     def infer(self, *inputs: TensorType) -> TensorType:
         (x,) = inputs
-        require_rank(x, (2, 3, 4), "`adaptive_avg_pool`")
+        require_rank(x, (2, 3, 4), f"`{self.kind}`")
         return TensorType((x.channels, *per_axis(self.size, len(x.spatial), "size")))
 
     def passes_through(self, *inputs: TensorType) -> bool:
@@ -54,8 +63,14 @@ class AdaptiveAvgPool(Op):
         )
         return (ELEMENTWISE, *windows)
 
+
+class AdaptiveAvgPool(_AdaptivePool):
+    """Mean of each of `size` windows per axis. Source: torch.nn.AdaptiveAvgPool2d."""
+
+    op = "adaptive_avg_pool"
+
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
-        """Axis by axis: the windows are boxes, so the mean of means is the mean."""
+        """Axis by axis: the mean of means is the mean."""
         (y,) = inputs
         for axis, count in enumerate(per_axis(self.size, y.ndim - 2, "size"), start=2):
             parts = np.moveaxis(y, axis, 0)
@@ -71,6 +86,41 @@ class AdaptiveAvgPool(Op):
             for window, mean in zip(windows(len(parts), len(means)), means, strict=True):
                 parts[window] += mean / (window.stop - window.start)
             dx = np.moveaxis(parts, 0, axis)
+        return Gradients((dx,))
+
+
+class AdaptiveMaxPool(_AdaptivePool):
+    """Largest element of each of `size` windows per axis; on ties the first gets the gradient.
+    Source: torch.nn.AdaptiveMaxPool2d."""
+
+    op = "adaptive_max_pool"
+    gradient_reads = INPUTS
+
+    def boxes(self, x: TensorType) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
+        """Each place of the output with the elements of the map under it."""
+        along = [windows(n, o) for n, o in zip(x.spatial, self.infer(x).spatial, strict=True)]
+        for place in product(*(range(len(found)) for found in along)):
+            yield place, tuple(found[i] for found, i in zip(along, place, strict=True))
+
+    def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
+        (y,) = inputs
+        for axis, count in enumerate(per_axis(self.size, y.ndim - 2, "size"), start=2):
+            parts = np.moveaxis(y, axis, 0)
+            y = np.moveaxis(np.stack([parts[w].max(0) for w in windows(len(parts), count)]), 0, axis)
+        return y
+
+    def gradient(self, back: Backward) -> Gradients:
+        (x,), dy = back.inputs, back.dy
+        dx = np.zeros_like(x)
+        whole = (slice(None), slice(None))
+        images, channels = np.ogrid[: x.shape[0], : x.shape[1]]
+        for place, box in self.boxes(TensorType(x.shape[1:])):
+            under = x[whole + box]
+            first = under.reshape(*x.shape[:2], -1).argmax(2)
+            inside = np.unravel_index(first, under.shape[2:])
+            at = (i + window.start for i, window in zip(inside, box, strict=True))
+            there: tuple[int | slice, ...] = (*whole, *place)
+            dx[(images, channels, *at)] += dy[there]
         return Gradients((dx,))
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from archforge.ir import ShapeError, TensorType
 from archforge.ops.base import Array, Backward, Example, Gradients, Op, Real, require_rank
 from archforge.ops.lazy_numpy import np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["Pad"]
 
@@ -19,11 +22,13 @@ class Pad(Op):
 
     `sides` is one number for all sides, or two for each spatial axis in their order: before and
     after, so [top, bottom, left, right] for an image (torch.nn.functional.pad starts at the last
-    axis instead). x: float[N, C, *spatial] with 1 to 3 spatial axes.
+    axis instead). x: float[N, C, *spatial] with 1 to 3 spatial axes. With `mode: reflect` the map goes on
+    as in a mirror at its outermost elements, which are not repeated; with `replicate` they are.
 
     Attributes:
         sides: elements added at each side; a negative number cuts off as many
-        value: number that the added elements hold
+        value: number that the added elements hold, if they are constant
+        mode: what is added: the constant `value`, or elements of the map
     """
 
     op = "pad"
@@ -33,6 +38,10 @@ class Pad(Op):
         Field(description="a whole number, or a list of two (before, after) for each spatial axis"),
     ]
     value: Real = 0.0
+    mode: Annotated[
+        Literal["constant", "reflect", "replicate"],
+        Field(description="`constant`, `reflect` or `replicate`"),
+    ] = "constant"
 
     examples = (
         Example({"sides": 1}, ((2, 3, 4),)),
@@ -41,6 +50,11 @@ class Pad(Op):
         Example({"sides": -1}, ((2, 4, 3),), "cropped"),
         Example({"sides": (2, -1)}, ((3, 5),), "1-D"),
         Example({"sides": (0, 1, -1, 0, 1, 1)}, ((2, 3, 2, 2),), "3-D"),
+        Example({"sides": (1, 2, 3, 0), "mode": "reflect"}, ((2, 3, 4),)),
+        Example({"sides": (-1, 2, 1, -2), "mode": "reflect"}, ((2, 3, 4),), "cropped too"),
+        Example({"sides": (1, 4, 0, 2), "mode": "replicate"}, ((2, 3, 2),)),
+        Example({"sides": (2, -1), "mode": "replicate"}, ((2, 4),), "1-D"),
+        Example({"sides": 1, "mode": "reflect"}, ((2, 2, 3, 2),), "3-D"),
     )
 
     def widths(self, x: TensorType) -> tuple[tuple[int, int], ...]:
@@ -71,10 +85,43 @@ class Pad(Op):
                 mended_by="larger",
                 code="E0404",
             )
+        self._check_mode(x)
         return TensorType((x.channels, *sizes))
+
+    def _check_mode(self, x: TensorType) -> None:
+        if self.mode != "constant" and self.value != 0:
+            raise ShapeError(
+                f"`value` has no meaning for `{self.mode}`, which adds elements of the map",
+                "value",
+                help="`mode: constant`",
+                code="E0404",
+            )
+        for n, sides in zip(x.spatial, self.widths(x), strict=True):
+            if self.mode == "reflect" and max(sides) >= n:
+                raise ShapeError(
+                    f"a mirror adds less than the extent of the map, found {x}",
+                    "sides",
+                    label=f"{max(sides)} of {n}",
+                    help=f"at most {n - 1}, or `mode: replicate`",
+                    mended_by="larger",
+                    code="E0404",
+                )
+
+    def sources(self, x: TensorType) -> tuple[NDArray[np.intp], ...]:
+        """The element that each output along each spatial axis is, where the map itself goes on."""
+        mode: Literal["reflect", "edge"] = "reflect" if self.mode == "reflect" else "edge"
+        found = []
+        for n, (before, after) in zip(x.spatial, self.widths(x), strict=True):
+            wide = np.pad(np.arange(n), (max(before, 0), max(after, 0)), mode=mode)
+            found.append(wide[max(-before, 0) : len(wide) - max(-after, 0)])
+        return tuple(found)
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         (x,) = inputs
+        if self.mode != "constant":
+            for axis, source in enumerate(self.sources(TensorType(x.shape[1:])), start=2):
+                x = x.take(source, axis)
+            return x
         widths = self.widths(TensorType(x.shape[1:]))
         added = [(0, 0), (0, 0), *((max(a, 0), max(b, 0)) for a, b in widths)]
         padded = np.pad(x, added, constant_values=self.value)
@@ -82,6 +129,14 @@ class Pad(Op):
         return padded[(slice(None), slice(None), *kept)]
 
     def gradient(self, back: Backward) -> Gradients:
-        """Padding with the signs turned: what was added is cut off, and what was cut off gets 0."""
-        turned = tuple(-n for sides in self.widths(TensorType(back.inputs[0].shape[1:])) for n in sides)
-        return Gradients((Pad(sides=turned).reference({}, back.dy),))
+        """A constant with the signs of its widths turned: what was added is cut off, what was cut off gets 0.
+        Else each element of the map gets what its copies have."""
+        x, dx = TensorType(back.inputs[0].shape[1:]), back.dy
+        if self.mode == "constant":
+            turned = tuple(-n for sides in self.widths(x) for n in sides)
+            return Gradients((Pad(sides=turned).reference({}, dx),))
+        for axis, (source, n) in enumerate(zip(self.sources(x), x.spatial, strict=True), start=2):
+            sums = np.zeros((n, *np.moveaxis(dx, axis, 0).shape[1:]), dx.dtype)
+            np.add.at(sums, source, np.moveaxis(dx, axis, 0))
+            dx = np.moveaxis(sums, 0, axis)
+        return Gradients((dx,))

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from archforge.ir import ELEMENTWISE, Reach, ShapeError, TensorType
+from archforge.ir import Reach, ShapeError, TensorType
 from archforge.ops.base import Array, Backward, Example, Extent, Flag, Gradients, Op, per_axis, require_rank
-from archforge.ops.lazy_numpy import np
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from archforge.ops.resize import Resize
 
 __all__ = ["Upsample"]
 
@@ -28,7 +25,8 @@ class Upsample(Op):
 
     x: float[N, C, *spatial] with 1 to 3 spatial axes. Linear modes take output i from position
     (i + 1/2) / factor - 1/2 of the input, or, with `align_corners`, from i * (n - 1) / (o - 1);
-    positions outside take the element at the edge. Source: torch.nn.Upsample.
+    positions outside take the element at the edge. It is `resize` to whole multiples of the input's size.
+    Source: torch.nn.Upsample.
 
     Attributes:
         factor: output elements for each input element, along each spatial axis
@@ -76,53 +74,27 @@ class Upsample(Op):
         factors = per_axis(self.factor, axes, "factor")
         return TensorType((x.channels, *(n * f for n, f in zip(x.spatial, factors, strict=True))))
 
-    def reach(self, *inputs: TensorType) -> tuple[Reach, ...]:
-        (x,) = inputs
+    def resize(self, x: TensorType) -> Resize:
+        """An op that says the size of the output, and computes what this one does."""
         factors = per_axis(self.factor, len(x.spatial), "factor")
-        if self.align_corners:
-            ends = ((max(n - 1, 1), max(n * f - 1, 1)) for n, f in zip(x.spatial, factors, strict=True))
-            return (ELEMENTWISE, *(Reach(2, *last) for last in ends))
-        elements = 1 if self.mode == "nearest" else 2
-        return (ELEMENTWISE, *(Reach(elements, 1, f) for f in factors))
+        return Resize(
+            size=tuple(n * f for n, f in zip(x.spatial, factors, strict=True)),
+            mode="nearest" if self.mode == "nearest" else "linear",
+            corners="align_corners" if self.align_corners else "half_pixel",
+        )
+
+    def reach(self, *inputs: TensorType) -> tuple[Reach, ...]:
+        return self.resize(inputs[0]).reach(*inputs)
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
-        (y,) = inputs
-        for axis, factor in enumerate(per_axis(self.factor, y.ndim - 2, "factor"), start=2):
-            y = y.repeat(factor, axis) if self.mode == "nearest" else self._interpolate(y, axis, factor)
-        return y
+        (x,) = inputs
+        return self.resize(TensorType(x.shape[1:])).reference(params, x)
 
     def gradient(self, back: Backward) -> Gradients:
-        dx, sizes = back.dy, back.inputs[0].shape
+        (x,), dx = back.inputs, back.dy
+        if self.mode != "nearest":
+            return self.resize(TensorType(x.shape[1:])).gradient(back)
         for axis, factor in enumerate(per_axis(self.factor, dx.ndim - 2, "factor"), start=2):
-            dx = self._gathered(dx, axis, sizes[axis], factor)
+            repeated = dx.reshape(*dx.shape[:axis], x.shape[axis], factor, *dx.shape[axis + 1 :])
+            dx = repeated.sum(axis + 1)
         return Gradients((dx,))
-
-    def _gathered(self, dy: Array, axis: int, size: int, factor: int) -> Array:
-        """Sums over the outputs that each of `size` elements of an axis goes to."""
-        if self.mode == "nearest":
-            repeated: Array = dy.reshape(*dy.shape[:axis], size, factor, *dy.shape[axis + 1 :])
-            sums: Array = repeated.sum(axis + 1)
-            return sums
-        low, high, share = self.sources(size, factor)
-        outputs = np.moveaxis(dy, axis, 0)
-        weights = share.astype(dy.dtype).reshape(-1, *(1,) * (dy.ndim - 1))
-        sums = np.zeros((size, *outputs.shape[1:]), dy.dtype)
-        np.add.at(sums, low, outputs * (1 - weights))
-        np.add.at(sums, high, outputs * weights)
-        return np.moveaxis(sums, 0, axis)
-
-    def _interpolate(self, x: Array, axis: int, factor: int) -> Array:
-        low, high, share = self.sources(x.shape[axis], factor)
-        share = share.astype(x.dtype).reshape(-1, *(1,) * (x.ndim - axis - 1))
-        return x.take(low, axis) * (1 - share) + x.take(high, axis) * share
-
-    def sources(self, size: int, factor: int) -> tuple[NDArray[np.intp], NDArray[np.intp], Array]:
-        """The two elements of an axis that each output of a linear mode mixes, and the share of the
-        second: int[size * factor] twice and float64[size * factor]."""
-        index = np.arange(size * factor)
-        if self.align_corners:
-            position = index * ((size - 1) / max(size * factor - 1, 1))
-        else:
-            position = np.clip((index + 0.5) / factor - 0.5, 0, size - 1)
-        low = position.astype(np.intp)
-        return low, np.minimum(low + 1, size - 1), position - low

@@ -6,9 +6,10 @@ Values are mlx.core.array [N, *spatial, C].
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import mlx.core as mx
+from numpy.typing import NDArray
 
 from archforge.backends.mlx import conv_and_pool, elementwise, recurrent
 from archforge.backends.mlx.channels_last import Params, axis_of, channels_first, channels_last, moved, padded
@@ -18,12 +19,16 @@ from archforge.ops.base import Array, Op, resolve_axis
 from archforge.ops.batch_norm import BatchNorm
 from archforge.ops.concat import Concat
 from archforge.ops.global_response_norm import GlobalResponseNorm
+from archforge.ops.group_norm import GroupNorm
+from archforge.ops.instance_norm import InstanceNorm
+from archforge.ops.interpolation import TAPS
 from archforge.ops.layer_norm import LayerNorm
 from archforge.ops.lazy_numpy import np
 from archforge.ops.linear import Linear
 from archforge.ops.lrn import Lrn
 from archforge.ops.pad import Pad
 from archforge.ops.permute import Permute
+from archforge.ops.resize import Resize
 from archforge.ops.shuffle import Shuffle
 from archforge.ops.slice import Slice
 from archforge.ops.softmax import LogSoftmax, Softmax
@@ -146,31 +151,55 @@ def slice_(op: Slice, x: TensorType) -> Kernel:
 
 
 def pad(op: Pad, x: TensorType) -> Kernel:
+    if op.mode != "constant":
+        return _taken(op.sources(x))
     widths = op.widths(x)
     return Kernel(lambda params, x: padded(x, widths, op.value))
 
 
+def _taken(sources: Sequence[NDArray[np.intp]]) -> Kernel:
+    """Elements of the spatial axes, whose places are known."""
+
+    def run(params: Params, x: mx.array) -> mx.array:
+        for axis, source in enumerate(sources, start=1):
+            x = mx.take(x, mx.array(source), axis)
+        return x
+
+    return Kernel(run)
+
+
+def resize(op: Resize, x: TensorType) -> Kernel:
+    found = [op.taps(*both) for both in zip(x.spatial, op.infer(x).spatial, strict=True)]
+    if TAPS[op.mode] == 1:
+        return _taken([taps.indices[0] for taps in found])
+
+    def run(params: Params, x: mx.array) -> mx.array:
+        for axis, taps in enumerate(found, start=1):
+            shares = params[f"shares{axis}"].reshape(len(taps.shares), -1, *(1,) * (x.ndim - axis - 1))
+            parts = [mx.take(x, mx.array(i), axis) * s for i, s in zip(taps.indices, shares, strict=True)]
+            x = sum(parts[1:], start=parts[0])
+        return x
+
+    return Kernel(run, lambda params: {f"shares{axis}": taps.shares for axis, taps in enumerate(found, 1)})
+
+
 def upsample(op: Upsample, x: TensorType) -> Kernel:
-    sizes = x.spatial
-    factors = [y // n for n, y in zip(sizes, op.infer(x).spatial, strict=True)]
+    return resize(op.resize(x), x)
 
-    def repeat(params: Params, x: mx.array) -> mx.array:
-        for axis, factor in enumerate(factors, start=1):
-            x = mx.repeat(x, factor, axis)
-        return x
 
-    def interpolate(params: Params, x: mx.array) -> mx.array:
-        for axis, (size, factor) in enumerate(zip(sizes, factors, strict=True), start=1):
-            low, high = (mx.array(indices) for indices in op.sources(size, factor)[:2])
-            share = params[f"share{axis}"].reshape(-1, *(1,) * (x.ndim - axis - 1))
-            x = mx.take(x, low, axis) * (1 - share) + mx.take(x, high, axis) * share
-        return x
+def group_norm(op: GroupNorm, x: TensorType) -> Kernel:
+    def run(params: Params, x: mx.array) -> mx.array:
+        wide = x.astype(mx.float32).reshape(len(x), -1, op.groups, x.shape[-1] // op.groups)
+        centred = wide - mean(wide, [1, 3])
+        centred = centred - mean(centred, [1, 3])
+        y = (centred * mx.rsqrt(mean(mx.square(centred), [1, 3]) + op.eps)).reshape(x.shape)
+        return (y * params["weight"] + params["bias"] if op.affine else y).astype(x.dtype)
 
-    def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
-        shares = (op.sources(size, factor)[2] for size, factor in zip(sizes, factors, strict=True))
-        return {f"share{axis}": share for axis, share in enumerate(shares, start=1)}
+    return Kernel(run)
 
-    return Kernel(repeat) if op.mode == "nearest" else Kernel(interpolate, pack)
+
+def instance_norm(op: InstanceNorm, x: TensorType) -> Kernel:
+    return group_norm(op.group_norm(x.channels), x)
 
 
 LOWERINGS: Mapping[str, Lowering] = {
@@ -191,7 +220,9 @@ LOWERINGS: Mapping[str, Lowering] = {
     "global_avg_pool": conv_and_pool.global_avg_pool,
     "global_max_pool": conv_and_pool.global_max_pool,
     "global_response_norm": global_response_norm,
+    "group_norm": group_norm,
     "gru": recurrent.gru,
+    "instance_norm": instance_norm,
     "layer_norm": layer_norm,
     "layer_scale": elementwise.layer_scale,
     "leaky_relu": elementwise.leaky_relu,
@@ -206,6 +237,7 @@ LOWERINGS: Mapping[str, Lowering] = {
     "permute": permute,
     "prelu": elementwise.prelu,
     "reshape": reshape,
+    "resize": resize,
     "rnn": recurrent.rnn,
     "scale": elementwise.scale,
     "shuffle": shuffle,

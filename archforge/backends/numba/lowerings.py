@@ -73,6 +73,7 @@ LOWERINGS: dict[str, Lowering] = {
     "permute": moves.permute,
     "prelu": elementwise.prelu,
     "reshape": moves.reshape,
+    "resize": resample.resize,
     "scale": elementwise.scale,
     "shuffle": moves.shuffle,
     "slice": moves.slice_,

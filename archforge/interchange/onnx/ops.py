@@ -37,6 +37,7 @@ def translations_of(onnx_op: str, node: OnnxNode) -> list[OnnxTranslation]:
 # Our ops that no single op of ONNX says, and what ONNX has instead.
 WITHOUT_ONNX_OP: Mapping[str, str] = {
     "adaptive_avg_pool": "ONNX pools to a given size only globally",
+    "adaptive_max_pool": "ONNX pools to a given size only globally",
     "channel_dropout": "ONNX drops single elements only",
     "global_response_norm": "norms of whole channels over their mean, several nodes",
     "layer_scale": "a product with a stored array",
@@ -44,4 +45,5 @@ WITHOUT_ONNX_OP: Mapping[str, str] = {
     "scale": "a product with a stored number",
     "shuffle": "a reshape, a transposition and a reshape back",
     "stochastic_depth": "ONNX drops single elements only",
+    "unfold": "a convolution that copies, and a reshape",
 }

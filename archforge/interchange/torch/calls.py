@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from archforge.interchange.decompile.values import REQUIRED
+from archforge.interchange.torch.ops import interpolation_mode
 from archforge.interchange.unsupported import Unsupported
 from archforge.ir import Op, TensorType
 from archforge.ops.base import per_axis
@@ -299,9 +300,10 @@ def _lp_pool(node: _TorchNode) -> TorchText:
     return TorchText("lp_pool", args)
 
 
-def _adaptive_avg_pool(node: _TorchNode) -> TorchText:
-    args = {"output_size": _plain(node.op.infer(*node.types).spatial)}
-    return TorchText(f"F.adaptive_avg_pool{node.axes}d", args, layer=f"nn.AdaptiveAvgPool{node.axes}d")
+def _adaptive_pool(node: _TorchNode) -> TorchText:
+    args, kind = {"output_size": _plain(node.op.infer(*node.types).spatial)}, node.op.kind
+    layer = {"adaptive_avg_pool": "nn.AdaptiveAvgPool", "adaptive_max_pool": "nn.AdaptiveMaxPool"}[kind]
+    return TorchText(f"F.{kind}{node.axes}d", args, layer=f"{layer}{node.axes}d")
 
 
 def _global_pool(node: _TorchNode) -> TorchText:
@@ -356,9 +358,49 @@ def _softmax(node: _TorchNode) -> TorchText:
     return TorchText(f"F.{node.op.kind}", {"dim": node.dim(node.op.axis)}, layer=layer)
 
 
+def _group_norm(node: _TorchNode) -> TorchText:
+    op, channels = node.op, node.channels
+    if op.kind == "instance_norm":
+        args = {"num_features": channels, "eps": op.eps, "affine": op.affine}
+        return TorchText(f"nn.InstanceNorm{node.axes}d", args, owns=True)
+    args = {"num_groups": op.groups, "num_channels": channels, "eps": op.eps, "affine": op.affine}
+    return TorchText("nn.GroupNorm", args, owns=True)
+
+
 def _pad(node: _TorchNode) -> TorchText:
-    args = {"padding": _sides(node.op.widths(node.types[0])), "value": node.op.value}
-    return TorchText("F.pad", args, layer=f"nn.ConstantPad{node.axes}d")
+    op = node.op
+    args = {"padding": _sides(op.widths(node.types[0]))}
+    if op.mode == "constant":
+        return TorchText("F.pad", args | {"value": op.value}, layer=f"nn.ConstantPad{node.axes}d")
+    if min(args["padding"]) < 0:
+        raise Unsupported(f"`pad` with `mode: {op.mode}` that cuts off too")
+    return TorchText("F.pad", args | {"mode": op.mode})
+
+
+def _pixel_move(node: _TorchNode) -> TorchText:
+    op = node.op
+    if op.order != "channels_first":
+        raise Unsupported(f"`{op.kind}` with `order: blocks_first`")
+    layer, factor = _PIXEL_MOVES[op.kind]
+    return TorchText(f"F.{op.kind}", {factor: op.factor}, layer=f"nn.{layer}")
+
+
+_PIXEL_MOVES = {
+    "pixel_shuffle": ("PixelShuffle", "upscale_factor"),
+    "pixel_unshuffle": ("PixelUnshuffle", "downscale_factor"),
+}
+
+
+def _unfold(node: _TorchNode) -> TorchText:
+    window = node.window
+    if node.axes != 2:
+        raise Unsupported("`unfold` of what is no image")
+    args = {"kernel_size": _plain(window.kernel), "dilation": _plain(window.dilation)}
+    if _is_even(window):
+        args |= {"padding": node.padding, "stride": _plain(window.stride)}
+        return TorchText("F.unfold", args, layer="nn.Unfold")
+    text = "F.unfold(F.pad({0}, {sides}), {kernel_size}, {dilation}, 0, {stride})"
+    return TorchText(text, args | {"stride": _plain(window.stride), "sides": _sides(window.padding)})
 
 
 def _permute(node: _TorchNode) -> TorchText:
@@ -400,6 +442,14 @@ def _upsample(node: _TorchNode) -> TorchText:
     return TorchText("F.interpolate", args, layer="nn.Upsample")
 
 
+def _resize(node: _TorchNode) -> TorchText:
+    op = node.op
+    args = {"size": _plain(op.infer(*node.types).spatial), "mode": interpolation_mode(op, node.axes)}
+    if "nearest" not in args["mode"]:
+        args["align_corners"] = op.corners == "align_corners"
+    return TorchText("F.interpolate", args, layer="nn.Upsample")
+
+
 def _lrn(node: _TorchNode) -> TorchText:
     args = {name: getattr(node.op, name) for name in ("size", "alpha", "beta", "k")}
     return TorchText("F.local_response_norm", args, layer="nn.LocalResponseNorm")
@@ -408,7 +458,8 @@ def _lrn(node: _TorchNode) -> TorchText:
 # For each kind of op, what writes it; an op that is missing cannot be written.
 CALLS: Mapping[str, _Writer] = {
     "abs": lambda node: TorchText("{0}.abs()"),
-    "adaptive_avg_pool": _adaptive_avg_pool,
+    "adaptive_avg_pool": _adaptive_pool,
+    "adaptive_max_pool": _adaptive_pool,
     "add": _merge("+"),
     "avg_pool": _avg_pool,
     "bn": _batch_norm,
@@ -424,9 +475,11 @@ CALLS: Mapping[str, _Writer] = {
     "global_avg_pool": _global_pool,
     "global_max_pool": _global_pool,
     "global_response_norm": _response_norm,
+    "group_norm": _group_norm,
     "gru": _recurrent,
     "hard_sigmoid": _activation("F.hardsigmoid", "nn.Hardsigmoid"),
     "hard_swish": _activation("F.hardswish", "nn.Hardswish"),
+    "instance_norm": _group_norm,
     "layer_norm": _layer_norm,
     "layer_scale": _layer_scale,
     "leaky_relu": _activation("F.leaky_relu", "nn.LeakyReLU", ("negative_slope", "slope")),
@@ -440,10 +493,13 @@ CALLS: Mapping[str, _Writer] = {
     "multiply": _merge("*"),
     "pad": _pad,
     "permute": _permute,
+    "pixel_shuffle": _pixel_move,
+    "pixel_unshuffle": _pixel_move,
     "prelu": _prelu,
     "relu": _activation("F.relu", "nn.ReLU"),
     "relu6": _activation("F.relu6", "nn.ReLU6"),
     "reshape": _reshape,
+    "resize": _resize,
     "rnn": _recurrent,
     "scale": lambda node: TorchText("{0} * {factor}", {"factor": node.op.factor}),
     "selu": _activation("F.selu", "nn.SELU"),
@@ -457,6 +513,7 @@ CALLS: Mapping[str, _Writer] = {
     "stochastic_depth": _stochastic_depth,
     "subtract": _merge("-"),
     "tanh": _activation("torch.tanh", "nn.Tanh"),
+    "unfold": _unfold,
     "upsample": _upsample,
 }
 
@@ -491,7 +548,7 @@ _AVG_POOL = {
     "ceil_mode": False,
     "count_include_pad": True,
 }
-_RESIZE = {"scale_factor": None, "mode": "nearest", "align_corners": None}
+_RESIZE = {"size": None, "scale_factor": None, "mode": "nearest", "align_corners": None}
 _OF_ANY_RANK: Mapping[str, Mapping[str, Any]] = {
     "nn.Conv{}d": _CONV,
     "nn.ConvTranspose{}d": _CONV_TRANSPOSE,
@@ -506,7 +563,9 @@ _OF_ANY_RANK: Mapping[str, Mapping[str, Any]] = {
     "nn.AdaptiveMaxPool{}d": {"output_size": REQUIRED},
     "nn.Dropout{}d": {"p": 0.5},
     "nn.ConstantPad{}d": {"padding": REQUIRED, "value": REQUIRED},
+    "nn.InstanceNorm{}d": {"num_features": REQUIRED, "eps": 1e-5, "momentum": 0.1, "affine": False},
 }
+_UNFOLD = {"kernel_size": REQUIRED, "dilation": 1, "padding": 0, "stride": 1}
 _LRN = {"size": REQUIRED, "alpha": 1e-4, "beta": 0.75, "k": 1.0}
 
 _PLAIN = (
@@ -528,6 +587,7 @@ SIGNATURES: Mapping[str, Mapping[str, Any]] = {
     "nn.LeakyReLU": {"negative_slope": 0.01},
     "nn.Linear": {"in_features": REQUIRED, "out_features": REQUIRED, "bias": True},
     "nn.LayerNorm": {"normalized_shape": REQUIRED, "eps": 1e-5, "elementwise_affine": True},
+    "nn.GroupNorm": {"num_groups": REQUIRED, "num_channels": REQUIRED, "eps": 1e-5, "affine": True},
     "nn.PReLU": {"num_parameters": 1},
     "nn.RNN": {**_RNN, "nonlinearity": "tanh"},
     "nn.LSTM": _RNN,
@@ -536,9 +596,15 @@ SIGNATURES: Mapping[str, Mapping[str, Any]] = {
     "nn.Softmax": {"dim": None},
     "F.log_softmax": {"dim": None},
     "nn.LogSoftmax": {"dim": None},
-    "F.pad": {"padding": REQUIRED, "value": 0.0},
+    "F.pad": {"padding": REQUIRED, "mode": "constant", "value": 0.0},
     "F.channel_shuffle": {"groups": REQUIRED},
     "nn.ChannelShuffle": {"groups": REQUIRED},
+    "F.pixel_shuffle": {"upscale_factor": REQUIRED},
+    "nn.PixelShuffle": {"upscale_factor": REQUIRED},
+    "F.pixel_unshuffle": {"downscale_factor": REQUIRED},
+    "nn.PixelUnshuffle": {"downscale_factor": REQUIRED},
+    "F.unfold": _UNFOLD,
+    "nn.Unfold": _UNFOLD,
     "F.interpolate": _RESIZE,
     "nn.Upsample": _RESIZE,
     "F.local_response_norm": _LRN,

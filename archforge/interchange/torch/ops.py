@@ -17,9 +17,10 @@ from typing import Any
 from archforge.interchange.unsupported import Unsupported
 from archforge.ir import TensorType
 from archforge.ops.base import per_axis
+from archforge.ops.resize import Resize
 from archforge.ops.window import Window
 
-__all__ = ["TORCH_OPS", "TorchFunction", "TorchUse", "unchanged"]
+__all__ = ["TORCH_OPS", "TorchFunction", "TorchUse", "interpolation_mode", "unchanged"]
 
 TorchFunction = Callable[..., Any]  # of the tensors that a node reads
 
@@ -196,8 +197,8 @@ def _lp_pool(use: TorchUse) -> TorchFunction:
     return lambda x: function(padded(x.abs()), op.norm, kernel, stride, op.ceil)
 
 
-def _adaptive_avg_pool(use: TorchUse) -> TorchFunction:
-    return partial(use.by_rank("adaptive_avg_pool"), output_size=use.output.spatial)
+def _adaptive_pool(use: TorchUse) -> TorchFunction:
+    return partial(use.by_rank(use.op.kind), output_size=use.output.spatial)
 
 
 def _global_pool(use: TorchUse) -> TorchFunction:
@@ -229,15 +230,54 @@ def _concat(use: TorchUse) -> TorchFunction:
     return lambda *xs: function(xs, axis)
 
 
-def _upsample(use: TorchUse) -> TorchFunction:
-    mode = use.op.mode if use.op.mode == "nearest" else ("linear", "bilinear", "trilinear")[use.axes - 1]
-    align = None if mode == "nearest" else use.op.align_corners
+def _resize(use: TorchUse) -> TorchFunction:
+    op = use.op if use.op.kind == "resize" else use.op.resize(use.types[0])
+    mode = interpolation_mode(op, use.axes)
+    align = None if mode.startswith("nearest") else op.corners == "align_corners"
     return partial(use.functional.interpolate, size=use.output.spatial, mode=mode, align_corners=align)
 
 
+def interpolation_mode(op: Resize, axes: int) -> str:
+    """Torch's word for a mode over that many axes. Raises `Unsupported`."""
+    if op.corners == "asymmetric":
+        raise Unsupported("`resize` with `corners: asymmetric`")
+    if op.mode == "cubic" and axes != 2:
+        raise Unsupported("cubic `resize` of what is no image")
+    names = {"nearest": "nearest", "nearest_exact": "nearest-exact", "cubic": "bicubic"}
+    return names.get(op.mode) or ("linear", "bilinear", "trilinear")[axes - 1]
+
+
 def _pad(use: TorchUse) -> TorchFunction:
-    sides = _reversed(use.op.widths(use.types[0]))
-    return partial(use.functional.pad, pad=sides, value=use.op.value)
+    sides, mode = use.op.widths(use.types[0]), use.op.mode
+    if mode == "constant":
+        return partial(use.functional.pad, pad=_reversed(sides), value=use.op.value)
+    around = _reversed((max(a, 0), max(b, 0)) for a, b in sides)
+    cut = _reversed((min(a, 0), min(b, 0)) for a, b in sides)
+    function = use.functional.pad
+    return lambda x: function(function(x, around, mode), cut)
+
+
+def _group_norm(use: TorchUse) -> TorchFunction:
+    function, (weight, bias), eps = use.functional.group_norm, use.weights, use.op.eps
+    groups = use.op.groups if use.op.kind == "group_norm" else use.types[0].channels
+    return lambda x: function(x, groups, weight, bias, eps)
+
+
+def _pixel_move(use: TorchUse) -> TorchFunction:
+    if use.op.order != "channels_first":
+        raise Unsupported(f"`{use.op.kind}` with `order: blocks_first`")
+    return partial(getattr(use.functional, use.op.kind), **{_FACTORS[use.op.kind]: use.op.factor})
+
+
+_FACTORS = {"pixel_shuffle": "upscale_factor", "pixel_unshuffle": "downscale_factor"}
+
+
+def _unfold(use: TorchUse) -> TorchFunction:
+    if use.axes != 2:
+        raise Unsupported("`unfold` of what is no image")
+    window, padded, padding = use.windowed(0.0)
+    function = use.functional.unfold
+    return lambda x: function(padded(x), window.kernel, window.dilation, padding, window.stride)
 
 
 def _slice(use: TorchUse) -> TorchFunction:
@@ -299,7 +339,8 @@ def _gru_of_the_paper(use: TorchUse) -> TorchFunction:
 # For each kind of op, what makes its function; an op that is missing has none.
 TORCH_OPS: Mapping[str, Translation] = {
     "abs": lambda use: operator.abs,
-    "adaptive_avg_pool": _adaptive_avg_pool,
+    "adaptive_avg_pool": _adaptive_pool,
+    "adaptive_max_pool": _adaptive_pool,
     "add": _merge(operator.add),
     "avg_pool": _avg_pool,
     "bn": _batch_norm,
@@ -315,9 +356,11 @@ TORCH_OPS: Mapping[str, Translation] = {
     "global_avg_pool": _global_pool,
     "global_max_pool": _global_pool,
     "global_response_norm": _global_response_norm,
+    "group_norm": _group_norm,
     "gru": _recurrent,
     "hard_sigmoid": _hard_sigmoid,
     "hard_swish": _functional("hardswish"),
+    "instance_norm": _group_norm,
     "layer_norm": _layer_norm,
     "layer_scale": _layer_scale,
     "leaky_relu": lambda use: partial(use.functional.leaky_relu, negative_slope=use.op.slope),
@@ -331,10 +374,13 @@ TORCH_OPS: Mapping[str, Translation] = {
     "multiply": _multiply,
     "pad": _pad,
     "permute": lambda use: lambda x: x.permute(0, *(axis + 1 for axis in use.op.order)),
+    "pixel_shuffle": _pixel_move,
+    "pixel_unshuffle": _pixel_move,
     "prelu": lambda use: partial(use.functional.prelu, weight=use.params["weight"]),
     "relu": _functional("relu"),
     "relu6": _functional("relu6"),
     "reshape": lambda use: lambda x: x.reshape(-1, *use.output.shape),
+    "resize": _resize,
     "rnn": _recurrent,
     "scale": lambda use: lambda x: x * use.op.factor,
     "selu": _functional("selu"),
@@ -348,5 +394,6 @@ TORCH_OPS: Mapping[str, Translation] = {
     "stochastic_depth": _stochastic_depth,
     "subtract": _merge(operator.sub),
     "tanh": lambda use: import_module("torch").tanh,
-    "upsample": _upsample,
+    "unfold": _unfold,
+    "upsample": _resize,
 }

@@ -46,6 +46,7 @@ OPS = _by_word(
     {
         "add": "sum plus residual shortcut skip_connection skip_add add_n",
         "adaptive_avg_pool": "adaptive_average_pool select_adaptive_pool",
+        "adaptive_max_pool": "adaptive_max_pooling",
         "avg_pool": "average_pool average_pooling ave_pool mean_pool",
         "bn": "batch_norm batch_normalization batchnorm_act spatial_bn",
         "clip": "clamp hardtanh hard_tanh clip_by_value",
@@ -57,8 +58,10 @@ OPS = _by_word(
         "for": "loop foreach for_each while",
         "global_avg_pool": "gap global_average_pool global_average_pooling global_mean_pool mean reduce_mean",
         "global_max_pool": "gmp global_max_pooling reduce_max",
+        "group_norm": "group_normalization groupnorm gn",
         "hard_sigmoid": "hsigmoid h_sigmoid",
         "hard_swish": "hswish h_swish hard_silu",
+        "instance_norm": "instance_normalization instancenorm",
         "identity": "noop no_op pass skip none nop",
         "layer_scale": "gamma layerscale",
         "leaky_relu": "leaky lrelu leaky_rectify",
@@ -67,18 +70,22 @@ OPS = _by_word(
         "lrn": "local_response_norm local_response_normalization",
         "max_pool": "max_pooling",
         "multiply": "mul prod product gate",
-        "pad": "zero_pad zero_padding constant_pad zeropad padding",
+        "pad": "zero_pad zero_padding constant_pad zeropad padding reflection_pad replication_pad",
         "permute": "transpose swap_axes movedim rearrange",
+        "pixel_shuffle": "depth_to_space sub_pixel subpixel pixelshuffle",
+        "pixel_unshuffle": "space_to_depth pixelunshuffle",
         "prelu": "p_relu parametric_relu",
         "relu": "rectify rectifier re_lu",
         "reshape": "view squeeze unsqueeze unflatten expand_dims",
+        "resize": "interpolate resize_bilinear resize_bicubic resizing",
         "seq": "sequential stack sequence steps module_list group",
         "shuffle": "channel_shuffle",
         "sigmoid": "logistic",
         "slice": "split chunk narrow strided_slice crop cropping",
         "stochastic_depth": "drop_path drop_connect survival layer_drop",
         "subtract": "sub minus difference",
-        "upsample": "upsampling resize interpolate resize_bilinear",
+        "unfold": "im2col extract_patches extract_image_patches",
+        "upsample": "upsampling",
     }
 )
 
@@ -99,12 +106,6 @@ WAYS = _by_word(
         "{multiply: [[], [global_avg_pool, {conv: 16}, relu, {conv: 64}, sigmoid]]}": (
             "squeeze_excite squeeze_excitation squeeze_and_excitation se se_module se_layer"
         ),
-        "{seq: [{reshape: '=[x.channels // 4, 2, 2, x.height, x.width]'}, {permute: [0, 3, 1, 4, 2]}, "
-        "{reshape: '=[x.shape[0], 2 * x.shape[1], 2 * x.shape[3]]'}]}": (
-            "pixel_shuffle depth_to_space sub_pixel subpixel"
-        ),
-        "{seq: [{reshape: '=[x.channels, x.height // 2, 2, x.width // 2, 2]'}, {permute: [0, 2, 4, 1, 3]}, "
-        "{reshape: '=[4 * x.shape[0], x.shape[3], x.shape[4]]'}]}": "pixel_unshuffle space_to_depth",
         "{multiply: [[{slice: {end: =x.channels // 2}}], [{slice: {start: =x.channels // 2}}, sigmoid]]}": (
             "glu"
         ),
@@ -114,7 +115,6 @@ WAYS = _by_word(
         "{multiply: [[], []]}": "square",
         "{scale: -1}": "neg negative",
         "{scale: 0.5}": "div divide",
-        "global_max_pool": "adaptive_max_pool",
         "relu6": "relu_n",
     }
 )
@@ -122,8 +122,11 @@ WAYS = _by_word(
 # The ops by kind, each in one; of a kind without any there is none here.
 KINDS = {
     "convolutions": ("conv", "conv_transpose", "linear"),
-    "norms": ("bn", "layer_norm", "grn", "global_response_norm", "lrn"),
-    "pools": ("max_pool", "avg_pool", "lp_pool", "adaptive_avg_pool", "global_avg_pool", "global_max_pool"),
+    "norms": ("bn", "group_norm", "instance_norm", "layer_norm", "grn", "global_response_norm", "lrn"),
+    "pools": (
+        *("max_pool", "avg_pool", "lp_pool", "adaptive_avg_pool", "adaptive_max_pool"),
+        *("global_avg_pool", "global_max_pool"),
+    ),
     "activations": (
         *(
             "relu",
@@ -143,7 +146,8 @@ KINDS = {
     ),
     "merges": ("add", "subtract", "multiply", "concat"),
     "ops that move elements": (
-        *("flatten", "reshape", "permute", "slice", "pad", "shuffle", "upsample", "identity"),
+        *("flatten", "reshape", "permute", "slice", "pad", "shuffle", "pixel_shuffle", "pixel_unshuffle"),
+        *("unfold", "upsample", "resize", "identity"),
     ),
     "dropouts": ("dropout", "channel_dropout", "stochastic_depth"),
     "scales": ("scale", "layer_scale"),
@@ -208,9 +212,10 @@ ATTRIBUTES = {
 # The way out for attributes of other libraries that are said otherwise here, or not at all.
 NO_ATTRIBUTES = _by_word(
     {
-        "padding is zeros; an op `pad` in front takes another value, and none mirrors or repeats a border": (
+        "padding is zeros; an op `pad` in front takes another value, mirrors a border or repeats it": (
             "padding_mode"
         ),
+        "nothing is averaged where a map shrinks: an average pool in front does so": "antialias",
         "one group for each channel: groups: =x.channels": "depthwise",
         "padding: same": "same",
         "`scale: false` leaves gamma out, `affine: false` gamma and beta": "center",

@@ -25,13 +25,13 @@ from archforge.backends.numba.runtime.tape import Params, TapeValue, aligned
 from archforge.backends.numba.runtime.unit_recipe import UnitRecipe
 from archforge.backends.numba.toolchain.machine import FLOAT, machine
 from archforge.ir import TensorType
-from archforge.ops.base import Op, per_axis, resolve_axis
+from archforge.ops.base import Op, resolve_axis
 from archforge.ops.concat import Concat
 from archforge.ops.pad import Pad
 from archforge.ops.permute import Permute
+from archforge.ops.resize import Resize
 from archforge.ops.shuffle import Shuffle
 from archforge.ops.slice import Slice
-from archforge.ops.upsample import Upsample
 from archforge.plan import Kernel
 
 __all__ = [
@@ -41,9 +41,9 @@ __all__ = [
     "concat",
     "flatten",
     "gathered",
+    "nearest",
     "pad",
     "permute",
-    "repeat",
     "reshape",
     "shuffle",
     "slice_",
@@ -152,6 +152,10 @@ def shuffle(op: Shuffle, x: TensorType) -> Kernel:
 def pad(op: Pad, x: TensorType) -> Kernel:
     """Padding and cropping of the spatial axes."""
 
+    if op.mode != "constant":
+        sources = op.sources(x)
+        return _kernel(op, lambda x: _taken(_offsets(x), sources))
+
     def padded(offsets: Offsets, before: int, after: int) -> Offsets:
         wide = np.pad(offsets, (max(before, 0), max(after, 0)), constant_values=BLANK)
         return wide[max(-before, 0) : len(wide) - max(-after, 0)]
@@ -164,10 +168,17 @@ def pad(op: Pad, x: TensorType) -> Kernel:
     return _kernel(op, offsets, op.value)
 
 
-def repeat(op: Upsample, x: TensorType) -> Kernel:
-    """Upsampling to the nearest: each pixel repeated."""
-    factors = (1, *per_axis(op.factor, len(x.spatial), "factor"))
-    return _kernel(op, lambda x: [np.repeat(o, n) for o, n in zip(_offsets(x), factors, strict=True)])
+def nearest(op: Resize, x: TensorType) -> Kernel:
+    """A map of another size from its nearest pixels."""
+    sizes = zip(x.spatial, op.infer(x).spatial, strict=True)
+    sources = [op.taps(*both).indices[0] for both in sizes]
+    return _kernel(op, lambda x: _taken(_offsets(x), sources))
+
+
+def _taken(offsets: Sequence[Offsets], sources: Sequence[Offsets]) -> list[Offsets]:
+    """The offsets of these elements of the spatial axes."""
+    channels, *spatial = offsets
+    return [channels, *(o[taken] for o, taken in zip(spatial, sources, strict=True))]
 
 
 def permute(op: Permute, x: TensorType) -> Kernel:

@@ -1,4 +1,4 @@
-"""Weighted means of neighbouring pixels that differ from place to place: linear upsampling, and average
+"""Weighted means of neighbouring pixels that differ from place to place: interpolation, and average
 pools whose windows are not all of one size."""
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from archforge.backends.numba.toolchain.machine import machine
 from archforge.ir import TensorType
 from archforge.ops.adaptive_pool import AdaptiveAvgPool, windows
 from archforge.ops.base import Op, per_axis
+from archforge.ops.interpolation import TAPS
+from archforge.ops.resize import Resize
 from archforge.ops.upsample import Upsample
 from archforge.plan import Kernel
 
-__all__ = ["adaptive_avg_pool", "upsample"]
+__all__ = ["adaptive_avg_pool", "resize", "upsample"]
 
 RESAMPLING = UnitRecipe("resample", "resample")
 
@@ -45,20 +47,31 @@ class AxisShares:
         return {f"{name}_{field}": value for field, value in fields.items()}
 
 
-def upsample(op: Upsample, x: TensorType) -> Kernel | None:
-    """Upsampling to the nearest over any number of axes, linearly over one or two."""
-    if op.mode == "nearest":
-        return moves.repeat(op, x)
+def resize(op: Resize, x: TensorType) -> Kernel | None:
+    """A map of another size: from the nearest over any number of axes, by interpolation over one or two."""
+    if TAPS[op.mode] == 1:
+        return moves.nearest(op, x)
     if len(x.spatial) > 2:
         return None
 
-    def axis(size: int, factor: int) -> AxisShares:
-        low, high, share = op.sources(size, factor)
-        shares = [[1 - s, s] if b > a else [1.0] for a, b, s in zip(low, high, share, strict=True)]
-        return AxisShares(low.tolist(), shares)
+    def axis(size: int, outputs: int) -> AxisShares:
+        indices, shares = op.taps(size, outputs)
+        begins = indices[0]
+        joined = np.zeros((outputs, TAPS[op.mode]))  # taps outside fall on the element at the edge
+        for index, share in zip(indices, shares, strict=True):
+            joined[np.arange(outputs), index - begins] += share
+        counts = indices[-1] - begins + 1
+        return AxisShares(
+            begins.tolist(), [each[:n].tolist() for each, n in zip(joined, counts, strict=True)]
+        )
 
-    factors = per_axis(op.factor, len(x.spatial), "factor")
-    return _kernel(op, [axis(*both) for both in zip(x.spatial, factors, strict=True)])
+    sizes = zip(x.spatial, op.infer(x).spatial, strict=True)
+    return _kernel(op, [axis(*both) for both in sizes])
+
+
+def upsample(op: Upsample, x: TensorType) -> Kernel | None:
+    """Upsampling, which is another size too."""
+    return resize(op.resize(x), x)
 
 
 def adaptive_avg_pool(op: AdaptiveAvgPool, x: TensorType) -> Kernel | None:

@@ -176,8 +176,10 @@ def reshape(op: Op, x: TensorType) -> TrainingKernel:
     return moved(moves.reshape(op, x), moves.reshape(Reshape(shape=x.shape), op.infer(x)))
 
 
-def pad(op: Pad, x: TensorType) -> TrainingKernel:
-    """Padding, which the same widths with their signs turned undo."""
+def pad(op: Pad, x: TensorType) -> TrainingKernel | None:
+    """Padding with a constant, which the same widths with their signs turned undo."""
+    if op.mode != "constant":
+        return None
     turned = tuple(-n for sides in op.widths(x) for n in sides)
     return moved(moves.pad(op, x), moves.pad(Pad(sides=turned), op.infer(x)))
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 
-from archforge.interchange.onnx.nodes import OnnxNode, OnnxOp, OnnxTranslation, reshaped
-from archforge.interchange.onnx.writing import OnnxUse, Write, around_map
+from archforge.interchange.onnx.nodes import OnnxNode, OnnxOp, OnnxTranslation, Translate, reshaped
+from archforge.interchange.onnx.writing import OnnxUse, Write, around_map, sides_of
 from archforge.interchange.translation import bound_op, number, require
+from archforge.interchange.unsupported import Unsupported
 from archforge.ops.base import per_axis
 from archforge.ops.lazy_numpy import np
 
@@ -40,15 +42,17 @@ def _transpose(node: OnnxNode) -> list[OnnxTranslation]:
 
 
 def _pad(node: OnnxNode) -> list[OnnxTranslation]:
-    require(node.attributes.get("mode", "constant") == "constant", "a mode other than `constant`")
-    sides, value, given = node.weight(1), node.constant(2), node.constant(3)
-    axes = range(len(node.x)) if given is None else [a % len(node.x) for a in given]
+    mode = node.attributes.get("mode", "constant")
+    require(mode != "wrap", "a map that goes on at its other end")
+    sides, value, said = node.weight(1), node.constant(2), node.constant(3)
+    axes = range(len(node.x)) if said is None else [a % len(node.x) for a in said]
     widths = sides.reshape(2, -1).T
     by_axis = {int(axis): (int(a), int(b)) for axis, (a, b) in zip(axes, widths, strict=True)}
     none = (0, 0)
     require(by_axis.get(0, none) == by_axis.get(1, none) == none, "padding of the batch or the channels")
     flat = tuple(n for axis in range(2, len(node.x)) for n in by_axis.get(axis, none))
-    op = bound_op("pad", sides=flat, value=0.0 if value is None or not value.size else number(value))
+    added = 0.0 if mode != "constant" or value is None or not value.size else number(value)
+    op = bound_op("pad", sides=flat, value=added, mode="replicate" if mode == "edge" else mode)
     return [OnnxTranslation((op,), is_batched=True)]
 
 
@@ -82,29 +86,53 @@ def _split(node: OnnxNode) -> list[OnnxTranslation]:
     return found
 
 
-# ONNX's ways to place and round that are floor(i / factor) for a whole factor.
-_NEAREST = {("half_pixel", "round_prefer_floor"), ("asymmetric", "floor")}
-
-
-_LINEAR = ("half_pixel", "pytorch_half_pixel", "align_corners")
+# ONNX's ways to place and round, and which of torch's two nearest elements they are: its own places and
+# those of the second agree at whole factors alone.
+_NEAREST = {
+    ("asymmetric", "floor"): "nearest",
+    ("half_pixel", "round_prefer_floor"): "whole",
+    ("half_pixel", "round_prefer_ceil"): "nearest_exact",
+}
+_CORNERS = {
+    "half_pixel": "half_pixel",
+    "pytorch_half_pixel": "half_pixel",
+    "align_corners": "align_corners",
+    "asymmetric": "asymmetric",
+}
 
 
 def _resize(node: OnnxNode) -> list[OnnxTranslation]:
-    mode = node.attributes.get("mode", "nearest")
-    require(mode != "cubic", "cubic interpolation")
-    place = node.attributes.get("coordinate_transformation_mode", "half_pixel")
+    """`upsample` where it can say it, by whole factors; `resize` for all else."""
+    given = node.attributes
+    mode, place = given.get("mode", "nearest"), given.get("coordinate_transformation_mode", "half_pixel")
     require(place != "tf_crop_and_resize", "cropping")
-    factors = _factors(node)
-    require(all(f == int(f) for f in factors), "a factor that is no whole number")
-    if mode == "linear":
-        require(place in _LINEAR, "interpolation from other places than torch's")
+    require(not given.get("antialias"), "an average over the elements that a smaller map leaves out")
+    factors = _factors(node)[2:]
+    sizes = [math.floor(n * f) for n, f in zip(node.x[2:], factors, strict=True)]
+    exact = all(n * f == o for n, f, o in zip(node.x[2:], factors, sizes, strict=True))
+    require(exact, "a factor that leaves a part of an element")
+    whole = all(f == int(f) for f in factors)
     if mode == "nearest":
-        rounding = node.attributes.get("nearest_mode", "round_prefer_floor")
-        require((place, rounding) in _NEAREST, "another nearest element than torch's")
-    spatial = tuple(map(int, factors[2:]))
-    corners = place == "align_corners"
-    name = "nearest" if mode == "nearest" else {1: "linear", 2: "bilinear", 3: "trilinear"}[len(spatial)]
-    op = bound_op("upsample", factor=spatial, mode=name, align_corners=corners)
+        rounding = given.get("nearest_mode", "round_prefer_floor")
+        found = _NEAREST.get((place, rounding), "")
+        if whole and found in ("nearest", "whole"):
+            return _upsampled(factors, "nearest")
+        require(found not in ("", "whole"), "another nearest element than torch's")
+        return [OnnxTranslation((bound_op("resize", size=tuple(sizes), mode=found),), is_batched=True)]
+    require(place in _CORNERS, "interpolation from other places than ours")
+    require(place != "pytorch_half_pixel" or min(sizes) > 1, "a single element from the edge")
+    if mode == "linear" and whole and place != "asymmetric":
+        linear = {1: "linear", 2: "bilinear", 3: "trilinear"}[len(factors)]
+        return _upsampled(factors, linear, align_corners=place == "align_corners")
+    if mode == "cubic":
+        require(given.get("cubic_coeff_a", -0.75) == -0.75, "another cubic kernel than torch's")
+        require(not given.get("exclude_outside"), "shares of elements outside that are left out")
+    op = bound_op("resize", size=tuple(sizes), mode=mode, corners=_CORNERS[place])
+    return [OnnxTranslation((op,), is_batched=True)]
+
+
+def _upsampled(factors: Sequence[float], mode: str, align_corners: bool = False) -> list[OnnxTranslation]:
+    op = bound_op("upsample", factor=tuple(map(int, factors)), mode=mode, align_corners=align_corners)
     return [OnnxTranslation((op,), is_batched=True)]
 
 
@@ -123,6 +151,18 @@ def _factors(node: OnnxNode) -> list[float]:
     return factors
 
 
+def _pixel_move(kind: str) -> Translate:
+    """ONNX has its blocks first, unless `DepthToSpace` says otherwise."""
+
+    def translate(node: OnnxNode) -> list[OnnxTranslation]:
+        blocks_first = node.attributes.get("mode", "DCR") == "DCR"
+        order = "blocks_first" if blocks_first else "channels_first"
+        op = bound_op(kind, factor=node.attributes["blocksize"], order=order)
+        return [OnnxTranslation((op,), is_batched=True)]
+
+    return translate
+
+
 def _upsample(node: OnnxNode) -> list[OnnxTranslation]:
     scales = [float(f) for f in node.weight(1)]
     require(all(f == int(f) for f in scales), "a factor that is no whole number")
@@ -133,12 +173,19 @@ def _upsample(node: OnnxNode) -> list[OnnxTranslation]:
 
 
 def _pad_written(use: OnnxUse) -> str:
-    return use.node(
-        "Pad",
-        use.x,
-        use.whole("sides", around_map(use.op.widths(use.types[0]))),
-        use.numbers("fill", use.op.value),
-    )
+    op, widths = use.op, use.op.widths(use.types[0])
+    if op.mode == "constant":
+        sides = use.whole("sides", around_map(widths))
+        return use.node("Pad", use.x, sides, use.numbers("fill", op.value))
+    around = [(max(before, 0), max(after, 0)) for before, after in widths]
+    mode = "edge" if op.mode == "replicate" else op.mode
+    padded = use.node("Pad", use.x, use.whole("sides", around_map(around)), mode=mode)
+    if around == list(widths):
+        return padded
+    starts = [max(-before, 0) for before, _ in widths]
+    ends = [start + n for start, n in zip(starts, use.output.spatial, strict=True)]
+    parts = (("starts", starts), ("ends", ends), ("axes", range(2, use.rank)))
+    return use.node("Slice", padded, *(use.whole(word, numbers) for word, numbers in parts))
 
 
 def _slice_written(use: OnnxUse) -> str:
@@ -164,12 +211,58 @@ def _upsample_written(use: OnnxUse) -> str:
     return use.node("Resize", use.x, "", use.numbers("factors", (1, 1, *factors)), mode=mode, **place)
 
 
+_PLACES = {
+    "nearest": ("asymmetric", "floor"),
+    "nearest_exact": ("half_pixel", "round_prefer_ceil"),
+}
+
+
+def _resize_written(use: OnnxUse) -> str:
+    op, axes = use.op, list(range(2, use.rank))
+    if op.mode == "cubic" and len(axes) != 2:
+        raise Unsupported("cubic `resize` of what is no image")
+    place, rounding = _PLACES.get(op.mode, (op.corners, ""))
+    more = {"nearest_mode": rounding} if rounding else {}
+    mode = "nearest" if rounding else op.mode
+    sizes = use.whole("sizes", use.output.spatial)
+    return use.node(
+        "Resize", use.x, "", "", sizes, axes=axes, mode=mode, coordinate_transformation_mode=place, **more
+    )
+
+
+def _pixel_shuffle_written(use: OnnxUse) -> str:
+    mode = "DCR" if use.op.order == "blocks_first" else "CRD"
+    return use.node("DepthToSpace", use.x, blocksize=use.op.factor, mode=mode)
+
+
+def _pixel_unshuffle_written(use: OnnxUse) -> str:
+    """ONNX has its blocks first alone."""
+    if use.op.order == "blocks_first":
+        return use.node("SpaceToDepth", use.x, blocksize=use.op.factor)
+    (x,), f = use.types, use.op.factor
+    split = use.shaped(use.x, (x.channels, x.spatial[0] // f, f, x.spatial[1] // f, f))
+    return use.shaped(use.transposed(split, (0, 1, 3, 5, 2, 4)), use.output.shape)
+
+
+def _unfold_written(use: OnnxUse) -> str:
+    """A convolution that copies: one output for each tap of each channel."""
+    (x,), window = use.types, use.op.window(use.types[0])
+    taps = math.prod(window.kernel)
+    copies = np.tile(np.eye(taps).reshape(taps, 1, *window.kernel), (x.channels, *(1,) * (use.rank - 1)))
+    attributes = {"kernel_shape": window.kernel, "strides": window.stride, "dilations": window.dilation}
+    attributes |= {"pads": sides_of(window.padding), "group": x.channels}
+    found = use.node("Conv", use.x, use.numbers("taps", copies), **attributes)
+    return use.shaped(found, use.output.shape)
+
+
 READ: Mapping[str, OnnxOp] = {
+    "DepthToSpace": OnnxOp("pixel_shuffle", _pixel_move("pixel_shuffle")),
     "Flatten": OnnxOp("flatten", _flatten),
     "Pad": OnnxOp("pad", _pad),
     "Reshape": OnnxOp("reshape", _reshape),
-    "Resize": OnnxOp("upsample", _resize),
+    "Resize": OnnxOp("resize", _resize),
     "Slice": OnnxOp("slice", _slice),
+    "SpaceToDepth": OnnxOp("pixel_unshuffle", _pixel_move("pixel_unshuffle")),
     "Split": OnnxOp("slice", _split),
     "Transpose": OnnxOp("permute", _transpose),
     "Upsample": OnnxOp("upsample", _upsample),
@@ -178,9 +271,13 @@ READ: Mapping[str, OnnxOp] = {
 WRITTEN: Mapping[str, Write] = {
     "flatten": lambda use: use.node("Flatten", use.x, axis=1),
     "pad": _pad_written,
+    "pixel_shuffle": _pixel_shuffle_written,
+    "pixel_unshuffle": _pixel_unshuffle_written,
     "permute": lambda use: use.transposed(use.x, (0, *(axis + 1 for axis in use.op.order))),
     "reshape": lambda use: use.shaped(use.x, use.output.shape),
+    "resize": _resize_written,
     "shuffle": _shuffle_written,
     "slice": _slice_written,
+    "unfold": _unfold_written,
     "upsample": _upsample_written,
 }

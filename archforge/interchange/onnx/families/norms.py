@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from archforge.interchange.onnx.nodes import OnnxNode, OnnxOp, OnnxTranslation, Translate
 from archforge.interchange.onnx.writing import OnnxUse, Write
@@ -60,6 +61,27 @@ def _layer_norm(node: OnnxNode) -> list[OnnxTranslation]:
     return [OnnxTranslation((op,), params=params, is_batched=is_batched)]
 
 
+def _group_norm(node: OnnxNode) -> list[OnnxTranslation]:
+    """Before version 21 there was one weight and one bias for each group."""
+    groups, eps = node.attributes["num_groups"], node.attributes.get("epsilon", 1e-5)
+    params = {"weight": node.weight(1), "bias": node.weight(2)}
+    if node.opset < 21:
+        params = {name: np.repeat(array, node.x[1] // groups) for name, array in params.items()}
+    return [_normed("group_norm", params, groups=groups, eps=eps)]
+
+
+def _instance_norm(node: OnnxNode) -> list[OnnxTranslation]:
+    params = {"weight": node.weight(1), "bias": node.weight(2)}
+    return [_normed("instance_norm", params, eps=node.attributes.get("epsilon", 1e-5))]
+
+
+def _normed(kind: str, params: Mapping[str, Any], **attributes: Any) -> OnnxTranslation:
+    """A norm, without weight and bias where they change nothing."""
+    affine = bool(np.any(params["weight"] != 1) or np.any(params["bias"]))
+    op = bound_op(kind, affine=affine, **attributes)
+    return OnnxTranslation((op,), params=params if affine else {}, is_batched=True)
+
+
 def _lrn(node: OnnxNode) -> list[OnnxTranslation]:
     names = {"size": "size", "alpha": "alpha", "beta": "beta", "k": "bias"}
     given = {ours: node.attributes[name] for ours, name in names.items() if name in node.attributes}
@@ -104,6 +126,14 @@ def _batch_norm_written(use: OnnxUse) -> str:
     return use.node(
         "BatchNormalization", use.x, weight, bias, *running, epsilon=op.eps, momentum=1 - op.momentum
     )
+
+
+def _group_norm_written(use: OnnxUse) -> str:
+    op, channels = use.op, use.types[0].channels
+    affine = use.own or (use.numbers("weight", np.ones(channels)), use.numbers("bias", np.zeros(channels)))
+    if op.kind == "instance_norm":
+        return use.node("InstanceNormalization", use.x, *affine, epsilon=op.eps)
+    return use.node("GroupNormalization", use.x, *affine, epsilon=op.eps, num_groups=op.groups)
 
 
 def _layer_norm_written(use: OnnxUse) -> str:
@@ -153,6 +183,8 @@ def _softmax_written(onnx_op: str) -> Write:
 READ: Mapping[str, OnnxOp] = {
     "BatchNormalization": OnnxOp("bn", _batch_norm),
     "Gemm": OnnxOp("linear", _gemm),
+    "GroupNormalization": OnnxOp("group_norm", _group_norm),
+    "InstanceNormalization": OnnxOp("instance_norm", _instance_norm),
     "LRN": OnnxOp("lrn", _lrn),
     "LayerNormalization": OnnxOp("layer_norm", _layer_norm),
     "LogSoftmax": OnnxOp("log_softmax", _softmax("log_softmax")),
@@ -163,6 +195,8 @@ READ: Mapping[str, OnnxOp] = {
 WRITTEN: Mapping[str, Write] = {
     "bn": _batch_norm_written,
     "global_response_norm": _response_norm_written,
+    "group_norm": _group_norm_written,
+    "instance_norm": _group_norm_written,
     "layer_norm": _layer_norm_written,
     "linear": _linear_written,
     "log_softmax": _softmax_written("LogSoftmax"),

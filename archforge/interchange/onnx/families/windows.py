@@ -198,6 +198,25 @@ def _adaptive_written(use: OnnxUse) -> str:
     return x
 
 
+def _adaptive_max_written(use: OnnxUse) -> str:
+    """A pool where all windows are alike; where they are not, the largest of each stretch, axis by axis."""
+    sizes, counts = use.types[0].spatial, use.output.spatial
+    if {*counts} == {1}:
+        return use.node("GlobalMaxPool", use.x)
+    if not any(size % count for size, count in zip(sizes, counts, strict=True)):
+        kernel = [size // count for size, count in zip(sizes, counts, strict=True)]
+        return use.node("MaxPool", use.x, kernel_shape=kernel, strides=kernel)
+    x = use.x
+    for axis, (size, count) in enumerate(zip(sizes, counts, strict=True), start=2):
+        along = use.whole("axis", [axis])
+        parts = [
+            use.node("Slice", x, use.whole("start", [w.start]), use.whole("end", [w.stop]), along)
+            for w in windows(size, count)
+        ]
+        x = use.node("Concat", *(use.node("ReduceMax", part, along) for part in parts), axis=axis)
+    return x
+
+
 READ: Mapping[str, OnnxOp] = {
     "AveragePool": OnnxOp("avg_pool", _pool("avg_pool")),
     "Conv": OnnxOp("conv", _conv),
@@ -214,6 +233,7 @@ PARTS: Mapping[str, Translate] = {"ReduceL2": _norm}
 
 WRITTEN: Mapping[str, Write] = {
     "adaptive_avg_pool": _adaptive_written,
+    "adaptive_max_pool": _adaptive_max_written,
     "avg_pool": _avg_pool_written,
     "conv": _conv_written,
     "conv_transpose": _conv_transpose_written,
