@@ -22,7 +22,7 @@ LAYERS = (
     ("__main__", "pytest_plugin"),
     ("cli", "__init__"),  # `__init__` holds the Python API
     ("bench",),
-    ("comparison", "training"),
+    ("comparison", "difference", "training"),
     ("driver",),
     ("export", "backends"),
     ("interchange",),

@@ -28,6 +28,7 @@ COMMANDS = {
     "run": "run.run",
     "verify": "verify.verify",
     "compare": "compare.compare",
+    "diff": "diff.diff",
     "weights convert": "weights_convert.convert",
     "train": "train.train",
     "evaluate": "evaluate.evaluate",

@@ -12,19 +12,11 @@ from archforge.analysis.network import Report
 from archforge.cli.check_formats import CheckFormat, writer
 from archforge.cli.check_formats.base import Totals
 from archforge.cli.exit_codes import CHECK_FAILED, USER_ERROR
-from archforge.cli.options import JsonOption, Warnings, WarningsOption
-from archforge.cli.output import print_json
+from archforge.cli.options import JsonOption, Warnings, WarningsOption, json_if
 from archforge.cli.progress import Progress
 from archforge.errors import DiagnosticError, did_you_mean, fail
 
 __all__ = ["check", "reports_on"]
-
-
-def _remember(context: typer.Context, format: CheckFormat) -> CheckFormat:
-    """Have mistakes of the command itself printed as JSON too, where that is the form."""
-    if format is CheckFormat.JSON:
-        context.obj = print_json
-    return format
 
 
 def check(
@@ -53,7 +45,7 @@ def check(
         CheckFormat,
         typer.Option(
             "--format",
-            callback=_remember,
+            callback=json_if,
             help="text for a reader, json for programs, github for annotations of a pull request, sarif for "
             "code scanning, junit for a list of tests.",
         ),

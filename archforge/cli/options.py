@@ -36,6 +36,7 @@ __all__ = [
     "heed",
     "heeding",
     "input_shape",
+    "json_if",
     "json_option",
     "network_of",
     "output_file",
@@ -122,6 +123,13 @@ def json_option(help: str, tell: Callable[[Any], None]) -> Any:
         return wanted
 
     return typer.Option("--json", help=help, callback=remember)
+
+
+def json_if(context: typer.Context, format: str) -> str:
+    """Callback of an option `--format`: mistakes are printed as JSON too where it says `json`."""
+    if format == "json":
+        context.obj = print_json  # `Command` reads it
+    return format
 
 
 JsonOption = Annotated[bool, json_option("Print JSON instead of text.", print_json)]

@@ -11,10 +11,10 @@ from archforge.ir import TypedGraph
 from archforge.ops.lazy_numpy import np
 from archforge.passes.drop_identities import drop_identities
 
-__all__ = ["comparable", "digests", "is_same"]
+__all__ = ["OF_TRAINING", "comparable", "digests", "is_same"]
 
 # Attributes that change nothing at inference, and that other formats do not store.
-_OF_TRAINING = frozenset({"momentum", "rate", "init"})
+OF_TRAINING = frozenset({"momentum", "rate", "init"})
 
 
 def comparable(typed: TypedGraph) -> TypedGraph:
@@ -30,7 +30,7 @@ def digests(typed: TypedGraph) -> dict[str, str]:
     reads. Equal digests are computed alike from inputs of equal shapes at equal places."""
     found = {name: f"{place}:{type_}" for place, (name, type_) in enumerate(typed.inputs.items())}
     for node in typed.nodes:
-        attributes = [(k, v) for k, v in node.op.attributes().items() if k not in _OF_TRAINING]
+        attributes = [(k, v) for k, v in node.op.attributes().items() if k not in OF_TRAINING]
         if node.op.kind == "layer_scale":  # how its factors are stored
             attributes.clear()
         text = repr((node.op.kind, attributes, [found[value] for value in node.inputs]))

@@ -70,6 +70,7 @@ IN_PART = (
     "docs/export.md",
     "docs/onnx.md",
     "docs/data.md",
+    "docs/diff.md",
     "docs/distributed.md",
     "docs/interchange.md",
     "docs/language.md",

@@ -120,12 +120,9 @@ class Library:
                 span,
                 help="a spec of the same folder, of one below it, or of the zoo",
             )
-        file = name if name.endswith(SUFFIX) else name + SUFFIX
-        folders = [f for f in (self._folders.get(id(document)), zoo_folder()) if f]
-        for folder in folders:
-            path = folder / file
-            if is_file(path) and (real := resolved(path)).is_relative_to(resolved(folder)):
-                return real
+        if path := self.beside(name if name.endswith(SUFFIX) else name + SUFFIX, document):
+            return path
+        folders = self._places(document)
         parent = Path(name).parent
         known = dict.fromkeys((parent / p.stem).as_posix() for f in folders for p in _beside(f / parent))
         fail(
@@ -134,6 +131,22 @@ class Library:
             span,
             help=_near(name, known),
         )
+
+    def beside(self, file: str, document: SpecDocument) -> Path | None:
+        """The file of that name, from the folder of the document or the shipped zoo; None where neither has
+        it. The name leads into both or below them."""
+        for folder in self._places(document):
+            path = folder / file
+            if is_file(path) and (real := resolved(path)).is_relative_to(resolved(folder)):
+                return real
+        return None
+
+    def size(self, path: Path) -> int:
+        """Bytes of a file that `reference` has found."""
+        return path.stat().st_size
+
+    def _places(self, document: SpecDocument) -> list[Path]:
+        return [folder for folder in (self._folders.get(id(document)), zoo_folder()) if folder]
 
 
 def _near(name: str, known: Iterable[str]) -> str:

@@ -80,7 +80,7 @@ class _Files:
         path = self.library.reference(name, by, span)
         if path not in self.seen:
             self.seen.add(path)
-            self.bytes += path.stat().st_size
+            self.bytes += self.library.size(path)
             limits.ALL_BYTES.check(self.bytes, span)
         return self.library.read(path)
 
