@@ -24,6 +24,7 @@ COMMANDS = {
     "check": "check.check",
     "show": "show.show",
     "list": "listing.list_zoo",
+    "draw": "draw.draw",
     "info": "info.info",
     "run": "run.run",
     "verify": "verify.verify",

@@ -15,6 +15,7 @@ from tests.pages.api import API_PARTS
 from tests.pages.coverage import coverage
 from tests.pages.exports import EXPORT_PARTS
 from tests.pages.markdown import with_parts
+from tests.pages.pictures import PICTURES
 from tests.pages.recipes import DATA_PARTS, recipes_page
 from tests.pages.results import RESULTS_PARTS
 from tests.pages.sessions import refreshed
@@ -75,6 +76,7 @@ IN_PART = (
     "docs/interchange.md",
     "docs/language.md",
     "docs/life_of_a_network.md",
+    "docs/pictures.md",
     "docs/python_api.md",
     "docs/results.md",
     "docs/source.md",
@@ -83,13 +85,14 @@ IN_PART = (
     "docs/tutorial.md",
 )
 
-# The pages of docs/ and README.md, and the schema, by path; one test holds them all.
+# The pages of docs/ and README.md, their pictures, and the schema, by path; one test holds them all.
 PAGES: Mapping[Path, Callable[[], str]] = {
     **{ROOT / name: partial(_page, name) for name in IN_PART},
     DOCS / "errors.md": errors.page,
     DOCS / "ops.md": reference.ops_page,
     DOCS / "recipes.md": recipes_page,
     DOCS / "zoo.md": reference.zoo_text,
+    **{DOCS / "pictures" / name: picture for name, picture in PICTURES.items()},
     reference.SCHEMA: reference.schema_text,
 }
 

@@ -16,7 +16,7 @@ from archforge.export.target import DrawingOptions
 from archforge.ir import Scope, shape_text
 from archforge.scopes import scope_path
 
-__all__ = ["Arrow", "Box", "BoxFrame", "Drawing", "drawing_of", "printable"]
+__all__ = ["Arrow", "Box", "BoxFrame", "Drawing", "drawing_of", "printable", "title_of"]
 
 
 Kind = Literal["value", "layer", "merge", "block"]
@@ -78,7 +78,7 @@ def drawing_of(network: Network, options: DrawingOptions) -> Drawing:
     )
     items = _Frames(network, options.counts).framed(pieces)
     return Drawing(
-        _title(network),
+        title_of(network),
         (*(Box(id, "value", (n,)) for n, id in inputs.items()),
          *items,
          *(Box(id, "value", (n,)) for n, id in outputs.items())),
@@ -91,7 +91,8 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text)
 
 
-def _title(network: Network) -> str:
+def title_of(network: Network) -> str:
+    """The title of a network with its profile and settings."""
     settings = network.expansion.setting_texts
     return ", ".join((network.spec.header.title or network.name, f"profile {network.profile}", *settings))
 
