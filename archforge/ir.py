@@ -89,12 +89,13 @@ class Init(NamedTuple):
     """The rule that fills a fresh parameter.
 
     `uniform`: U(-bound, bound) with bound = scale / sqrt(fan_in), fan_in = product of shape[1:]
-    unless given. `constant`: scale everywhere.
+    unless given. `normal`: of deviation scale about `mean`. `constant`: scale everywhere.
     """
 
-    kind: Literal["uniform", "constant"]
+    kind: Literal["uniform", "normal", "constant"]
     scale: float
     fan_in: int | None = None
+    mean: float = 0.0
 
 
 class ParamDecl(NamedTuple):

@@ -111,6 +111,24 @@ def global_response_norm(p, name, x, *, axis=0, eps=1e-6):
     return x * (1 + weight * response) + bias
 
 
+def attention(p, name, x, *, heads, names="torch"):
+    """Self-attention of the tokens in x[..., T, F], F / heads features a head."""
+    first, last = {"torch": ("in_proj_", "out_proj."), "timm": ("qkv.", "proj.")}[names]
+    qkv = x @ p[f"{name}.{first}weight"].T
+    if f"{name}.{first}bias" in p:
+        qkv = qkv + p[f"{name}.{first}bias"]
+    qkv = qkv.reshape(*x.shape[:-1], 3, heads, -1)
+    q, k, v = (np.moveaxis(qkv[..., i, :, :], -2, -3) for i in range(3))
+    shares = softmax(q @ np.swapaxes(k, -1, -2) / math.sqrt(q.shape[-1]), axis=-1)
+    y = np.moveaxis(shares @ v, -3, -2).reshape(x.shape) @ p[f"{name}.{last}weight"].T
+    return y + p[f"{name}.{last}bias"] if f"{name}.{last}bias" in p else y
+
+
+def parameter(p, name, x, *, shape):
+    """The array, once for each sample."""
+    return np.broadcast_to(p[name].reshape(1, *shape), (len(x), *shape))
+
+
 def layer_scale(p, name, x):
     """Each channel times its factor."""
     return x * along_channels(p[name], x)
@@ -412,6 +430,12 @@ def multiply(*factors):
     """Product of factors aligned at the channels; one stretches over axes it lacks."""
     axes = max(f.ndim for f in factors)
     return math.prod(f.reshape(f.shape + (1,) * (axes - f.ndim)) for f in factors)
+
+
+def matmul(first, second, *, transpose_first=False, transpose_second=False):
+    """Matrix products over the last two axes."""
+    first = np.swapaxes(first, -1, -2) if transpose_first else first
+    return first @ (np.swapaxes(second, -1, -2) if transpose_second else second)
 
 
 def slice_(x, *, start=0, end=None, axis=0, part=None):

@@ -160,6 +160,33 @@ class GlobalResponseNorm(nn.Module):
         return x + self.bias.reshape(shape) + self.weight.reshape(shape) * x * norms
 
 
+class SelfAttention(nn.MultiheadAttention):
+    """Self-attention of the tokens in [..., T, F], with torch's names."""
+
+    def __init__(self, features, heads, bias=True):
+        super().__init__(features, heads, bias=bias, batch_first=True)
+
+    def forward(self, x):
+        y = x.flatten(0, -3)
+        return super().forward(y, y, y, need_weights=False)[0].reshape(x.shape)
+
+
+class FusedAttention(nn.Module):
+    """Self-attention of the tokens in [..., T, F], with timm's names."""
+
+    def __init__(self, features, heads, bias=True):
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(features, 3 * features, bias=bias)
+        self.proj = nn.Linear(features, features, bias=bias)
+
+    def forward(self, x):
+        qkv = self.qkv(x).unflatten(-1, (3, self.heads, -1))
+        q, k, v = (part.transpose(-2, -3) for part in qkv.unbind(-3))
+        y = F.scaled_dot_product_attention(q, k, v)
+        return self.proj(y.transpose(-2, -3).flatten(-2))
+
+
 def without_state_bias(layer):
     """Leave a recurrent layer one vector of biases: the other is zeros for good."""
     zeros = torch.zeros_like(layer.bias_hh_l0)

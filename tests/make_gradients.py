@@ -46,9 +46,8 @@ def torch_gradients(example: OpExample) -> Gradients:
     inputs = [torch.from_numpy(x).requires_grad_() for x in back.inputs]
     (y,) = torch_network(typed, state, training=True)(*inputs)
     y.backward(torch.from_numpy(back.dy))
-    return Gradients(
-        tuple(x.grad.numpy() for x in inputs), {name: a.grad.numpy() for name, a in arrays.items()}
-    )
+    found = (torch.zeros_like(x) if x.grad is None else x.grad for x in inputs)  # None: nothing of it is read
+    return Gradients(tuple(d.numpy() for d in found), {name: a.grad.numpy() for name, a in arrays.items()})
 
 
 def torch_network_gradients(case: Case) -> tuple[dict[str, Array], dict[str, Array], dict[str, Array]]:

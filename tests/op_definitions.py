@@ -15,6 +15,7 @@ import numpy as np
 from archforge.ir import TensorType
 from archforge.ops.base import Array
 from tests.recurrent_definitions import RECURRENT
+from tests.token_definitions import TOKENS
 from tests.window_definitions import (
     PRODUCTS,
     Index,
@@ -395,6 +396,7 @@ DEFINITIONS: dict[str, Callable[..., Array]] = {
     **{kind: elementwise(kind) for kind in ELEMENTWISE},
     **{kind: summed(kind) for kind in PRODUCTS},
     **RECURRENT,
+    **TOKENS,
     "adaptive_avg_pool": adaptive_pool(lambda values: math.fsum(values) / len(values)),
     "adaptive_max_pool": adaptive_pool(max),
     "add": merged(lambda a, b: a + b),

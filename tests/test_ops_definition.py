@@ -12,18 +12,19 @@ from hypothesis import strategies as st
 
 from archforge.ir import ShapeError, TensorType
 from archforge.ops import all_ops
-from archforge.ops.base import Array
 from tests.op_definitions import DEFINITIONS
 from tests.op_examples import EXAMPLES, OpExample, bind
 from tests.recurrent_definitions import RECURRENT_PRODUCTS
+from tests.token_definitions import TOKEN_PRODUCTS
 from tests.window_definitions import PRODUCTS as WINDOW_PRODUCTS
-from tests.window_definitions import Params, axis_starts
+from tests.window_definitions import axis_starts
 
 # Sums of up to a few hundred products of numbers up to about 10, in another order.
 ROUNDING = 1e-12
-PRODUCTS: Mapping[str, Callable[[Any, Params, Array], Iterable[object]]] = {
+PRODUCTS: Mapping[str, Callable[..., Iterable[object]]] = {
     **WINDOW_PRODUCTS,
     **RECURRENT_PRODUCTS,
+    **TOKEN_PRODUCTS,
 }
 
 
@@ -48,8 +49,8 @@ def test_the_kernel_computes_the_definition(example: OpExample) -> None:
 
 @pytest.mark.parametrize("example", [e for e in EXAMPLES if e.op.kind in PRODUCTS], ids=str)
 def test_macs_are_the_products_of_the_definition(example: OpExample) -> None:
-    (image,) = example.inputs("float64", batch=1)[0]
-    products = PRODUCTS[example.op.kind](example.op, example.params("float64"), image)
+    images = (x[0] for x in example.inputs("float64", batch=1))
+    products = PRODUCTS[example.op.kind](example.op, example.params("float64"), *images)
     assert example.op.macs(*example.types) == sum(1 for _ in products)
 
 

@@ -139,13 +139,14 @@ def resolve_axis(axis: int, x: TensorType, attribute: str = "axis") -> int:
     return axis % axes
 
 
-def require_groups(groups: int, **channels: int) -> None:
-    """Raises `ShapeError` unless `groups` divides each of the named numbers of channels."""
+def require_groups(groups: int, attribute: str = "groups", /, **channels: int) -> None:
+    """Raises `ShapeError` unless `groups`, the value of an attribute, divides each of the named numbers of
+    channels."""
     for name, number in channels.items():
         if number % groups:
             raise ShapeError(
-                f"groups must divide {name}",
-                "groups",
+                f"{attribute} must divide {name}",
+                attribute,
                 label=f"{number} % {groups} = {number % groups}",
                 help=_nearest_divisors(math.gcd(*channels.values()), groups),
                 code="E0402",

@@ -43,6 +43,8 @@ def _fresh(name: str, decl: ParamDecl, seed: int, initialiser: Initialiser | Non
     init = decl.init
     if init.kind == "constant":
         return np.full(decl.shape, init.scale)
+    if init.kind == "normal":
+        return generator(seed, name).normal(init.mean, init.scale, decl.shape)
     fan_in = math.prod(decl.shape[1:]) if init.fan_in is None else init.fan_in
     bound = init.scale / math.sqrt(fan_in)
     return generator(seed, name).uniform(-bound, bound, decl.shape)

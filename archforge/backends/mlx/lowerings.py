@@ -15,6 +15,7 @@ from archforge.backends.mlx import conv_and_pool, elementwise, recurrent
 from archforge.backends.mlx.channels_last import Params, axis_of, channels_first, channels_last, moved, padded
 from archforge.backends.mlx.sums import mean, total
 from archforge.ir import TensorType
+from archforge.ops.attention import ATTENTION_NAMES, Attention
 from archforge.ops.base import Array, Op, resolve_axis
 from archforge.ops.batch_norm import BatchNorm
 from archforge.ops.concat import Concat
@@ -26,7 +27,9 @@ from archforge.ops.layer_norm import LayerNorm
 from archforge.ops.lazy_numpy import np
 from archforge.ops.linear import Linear
 from archforge.ops.lrn import Lrn
+from archforge.ops.matmul import Matmul
 from archforge.ops.pad import Pad
+from archforge.ops.parameter import FreeParameter
 from archforge.ops.permute import Permute
 from archforge.ops.resize import Resize
 from archforge.ops.shuffle import Shuffle
@@ -46,6 +49,41 @@ def linear(op: Linear, x: TensorType) -> Kernel:
         return mx.moveaxis(y + params["bias"] if op.bias else y, -1, axis)
 
     return Kernel(run, lambda params: {**params, "weight": params["weight"].T}, packing=op.kind)
+
+
+def attention(op: Attention, x: TensorType) -> Kernel:
+    names, share = ATTENTION_NAMES[op.names], (x.shape[-1] // op.heads) ** -0.5
+
+    def product(x: mx.array, params: Params, weight: str, bias: str) -> mx.array:
+        y = x @ params[weight].T
+        return y + params[bias] if op.bias else y
+
+    def run(params: Params, x: mx.array) -> mx.array:
+        x = channels_first(x)
+        qkv = product(x, params, *names[:2]).reshape(*x.shape[:-1], 3, op.heads, -1)
+        q, k, v = (qkv[..., part, :, :].swapaxes(-2, -3) for part in range(3))
+        shares = mx.softmax((q * share) @ k.swapaxes(-1, -2), -1, precise=True)
+        mixed = (shares @ v).swapaxes(-2, -3).reshape(x.shape)
+        return channels_last(product(mixed, params, *names[2:]))
+
+    return Kernel(run)
+
+
+def matmul(op: Matmul, first: TensorType, second: TensorType) -> Kernel:
+    def run(params: Params, first: mx.array, second: mx.array) -> mx.array:
+        first, second = channels_first(first), channels_first(second)
+        first = first.swapaxes(-1, -2) if op.transpose_first else first
+        return channels_last(first @ (second.swapaxes(-1, -2) if op.transpose_second else second))
+
+    return Kernel(run)
+
+
+def parameter(op: FreeParameter, x: TensorType) -> Kernel:
+    def run(params: Params, x: mx.array) -> mx.array:
+        whole = params[""].reshape(1, *op.shape)
+        return channels_last(mx.broadcast_to(whole, (len(x), *op.shape)))
+
+    return Kernel(run)
 
 
 def batch_norm(op: BatchNorm, x: TensorType) -> Kernel:
@@ -206,6 +244,7 @@ LOWERINGS: Mapping[str, Lowering] = {
     **elementwise.ACTIVATIONS,
     "adaptive_avg_pool": conv_and_pool.adaptive_avg_pool,
     "add": elementwise.merge(mx.add),
+    "attention": attention,
     "avg_pool": conv_and_pool.avg_pool,
     "bn": batch_norm,
     "channel_dropout": elementwise.ACTIVATIONS["identity"],
@@ -231,9 +270,11 @@ LOWERINGS: Mapping[str, Lowering] = {
     "lp_pool": conv_and_pool.lp_pool,
     "lrn": lrn,
     "lstm": recurrent.lstm,
+    "matmul": matmul,
     "max_pool": conv_and_pool.max_pool,
     "multiply": elementwise.multiply,
     "pad": pad,
+    "parameter": parameter,
     "permute": permute,
     "prelu": elementwise.prelu,
     "reshape": reshape,

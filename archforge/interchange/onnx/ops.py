@@ -38,9 +38,12 @@ def translations_of(onnx_op: str, node: OnnxNode) -> list[OnnxTranslation]:
 WITHOUT_ONNX_OP: Mapping[str, str] = {
     "adaptive_avg_pool": "ONNX pools to a given size only globally",
     "adaptive_max_pool": "ONNX pools to a given size only globally",
+    "attention": "two linear layers with `Attention` between them, several nodes",
     "channel_dropout": "ONNX drops single elements only",
     "global_response_norm": "norms of whole channels over their mean, several nodes",
     "layer_scale": "a product with a stored array",
+    "matmul": "a MatMul, which is `linear` where one factor is stored",
+    "parameter": "a stored array, expanded to the batch",
     "relu6": "a Clip from 0 to 6, which is read as one",
     "scale": "a product with a stored number",
     "shuffle": "a reshape, a transposition and a reshape back",

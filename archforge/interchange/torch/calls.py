@@ -197,6 +197,29 @@ def _response_norm(node: _TorchNode) -> TorchText:
     return TorchText("GlobalResponseNorm", args, owns=True)
 
 
+def _attention(node: _TorchNode) -> TorchText:
+    op, (x,) = node.op, node.types
+    args = {"features": x.shape[-1], "heads": op.heads, "bias": op.bias}
+    return TorchText({"torch": "SelfAttention", "timm": "FusedAttention"}[op.names], args, owns=True)
+
+
+def _parameter(node: _TorchNode) -> TorchText:
+    op = node.op
+    stored = (*((1,) if op.batch_axis else ()), *op.shape)
+    start = f"({', '.join(map(str, stored))},)" if len(stored) == 1 else f"({', '.join(map(str, stored))})"
+    callee = f"nn.Parameter({{mean}} + {{std}} * torch.randn{start})"
+    if not op.std:
+        callee = f"nn.Parameter(torch.full({start}, {{mean}}))"
+    shape = ", ".join(["len({0})", *(["-1"] * len(op.shape))])
+    args = {"mean": op.mean} | ({"std": op.std} if op.std else {})
+    return TorchText(callee, args, owns=True, use=f"{{self}}.expand({shape})")
+
+
+def _matmul(node: _TorchNode) -> TorchText:
+    first = "{0}.mT" if node.op.transpose_first else "{0}"
+    return TorchText(f"{first} @ " + ("{1}.mT" if node.op.transpose_second else "{1}"))
+
+
 def _prelu(node: _TorchNode) -> TorchText:
     return TorchText("nn.PReLU", {"num_parameters": node.channels if node.op.per_channel else 1}, owns=True)
 
@@ -461,6 +484,7 @@ CALLS: Mapping[str, _Writer] = {
     "adaptive_avg_pool": _adaptive_pool,
     "adaptive_max_pool": _adaptive_pool,
     "add": _merge("+"),
+    "attention": _attention,
     "avg_pool": _avg_pool,
     "bn": _batch_norm,
     "channel_dropout": _dropout,
@@ -488,10 +512,12 @@ CALLS: Mapping[str, _Writer] = {
     "lp_pool": _lp_pool,
     "lrn": _lrn,
     "lstm": _recurrent,
+    "matmul": _matmul,
     "max_pool": _max_pool,
     "mish": _activation("F.mish", "nn.Mish"),
     "multiply": _merge("*"),
     "pad": _pad,
+    "parameter": _parameter,
     "permute": _permute,
     "pixel_shuffle": _pixel_move,
     "pixel_unshuffle": _pixel_move,

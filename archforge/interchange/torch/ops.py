@@ -16,6 +16,7 @@ from typing import Any
 
 from archforge.interchange.unsupported import Unsupported
 from archforge.ir import TensorType
+from archforge.ops.attention import ATTENTION_NAMES
 from archforge.ops.base import per_axis
 from archforge.ops.resize import Resize
 from archforge.ops.window import Window
@@ -225,6 +226,35 @@ def _merge(function: TorchFunction) -> Translation:
     return lambda use: lambda *xs: reduce(function, xs)
 
 
+def _attention(use: TorchUse) -> TorchFunction:
+    op, functional, heads = use.op, use.functional, use.op.heads
+    weight, bias, out, out_bias = (use.params.get(name) for name in ATTENTION_NAMES[op.names])
+
+    def run(x: Any) -> Any:
+        qkv = functional.linear(x, weight, bias).unflatten(-1, (3, heads, -1))
+        q, k, v = (part.transpose(-2, -3) for part in qkv.unbind(-3))
+        mixed = functional.scaled_dot_product_attention(q, k, v).transpose(-2, -3).flatten(-2)
+        return functional.linear(mixed, out, out_bias)
+
+    return run
+
+
+def _parameter(use: TorchUse) -> TorchFunction:
+    (array,), shape = use.params.values(), use.op.shape
+    whole = array.reshape(1, *shape)
+    return lambda x: whole.expand(len(x), *shape)
+
+
+def _matmul(use: TorchUse) -> TorchFunction:
+    op = use.op
+
+    def run(first: Any, second: Any) -> Any:
+        first = first.mT if op.transpose_first else first
+        return first @ (second.mT if op.transpose_second else second)
+
+    return run
+
+
 def _concat(use: TorchUse) -> TorchFunction:
     function, axis = import_module("torch").cat, _axis(use.op.axis)
     return lambda *xs: function(xs, axis)
@@ -342,6 +372,7 @@ TORCH_OPS: Mapping[str, Translation] = {
     "adaptive_avg_pool": _adaptive_pool,
     "adaptive_max_pool": _adaptive_pool,
     "add": _merge(operator.add),
+    "attention": _attention,
     "avg_pool": _avg_pool,
     "bn": _batch_norm,
     "channel_dropout": _dropout,
@@ -369,10 +400,12 @@ TORCH_OPS: Mapping[str, Translation] = {
     "lstm": _recurrent,
     "log_softmax": lambda use: partial(use.functional.log_softmax, dim=_axis(use.op.axis)),
     "lrn": _lrn,
+    "matmul": _matmul,
     "max_pool": _max_pool,
     "mish": _functional("mish"),
     "multiply": _multiply,
     "pad": _pad,
+    "parameter": _parameter,
     "permute": lambda use: lambda x: x.permute(0, *(axis + 1 for axis in use.op.order)),
     "pixel_shuffle": _pixel_move,
     "pixel_unshuffle": _pixel_move,

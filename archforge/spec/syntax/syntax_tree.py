@@ -49,7 +49,7 @@ __all__ = [
     "value_of",
 ]
 
-MERGES = ("add", "subtract", "multiply", "concat")
+MERGES = ("add", "subtract", "multiply", "concat", "matmul")
 STRUCTURES = ("seq", "side", "for", "let")
 MODIFIERS = ("name", "as", "append", "from", "when", "repeat", "first", "share", "in", "do")
 # The figures that `expect` may hold, and what each counts.

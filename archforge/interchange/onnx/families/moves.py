@@ -188,6 +188,13 @@ def _pad_written(use: OnnxUse) -> str:
     return use.node("Slice", padded, *(use.whole(word, numbers) for word, numbers in parts))
 
 
+def _parameter_written(use: OnnxUse) -> str:
+    """The stored array, once for each sample."""
+    whole = use.own[0] if use.op.batch_axis else use.shaped(use.own[0], (1, *use.op.shape), batch=None)
+    samples = use.node("Shape", use.x, start=0, end=1)
+    return use.node("Expand", whole, use.node("Concat", samples, use.whole("shape", use.op.shape), axis=0))
+
+
 def _slice_written(use: OnnxUse) -> str:
     axis, stretch = use.op.stretch(use.types[0])
     parts = (("start", stretch.start), ("end", stretch.stop), ("axis", axis + 1))
@@ -273,6 +280,7 @@ WRITTEN: Mapping[str, Write] = {
     "pad": _pad_written,
     "pixel_shuffle": _pixel_shuffle_written,
     "pixel_unshuffle": _pixel_unshuffle_written,
+    "parameter": _parameter_written,
     "permute": lambda use: use.transposed(use.x, (0, *(axis + 1 for axis in use.op.order))),
     "reshape": lambda use: use.shaped(use.x, use.output.shape),
     "resize": _resize_written,

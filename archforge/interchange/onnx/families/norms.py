@@ -8,6 +8,7 @@ from typing import Any
 from archforge.interchange.onnx.nodes import OnnxNode, OnnxOp, OnnxTranslation, Translate
 from archforge.interchange.onnx.writing import OnnxUse, Write
 from archforge.interchange.translation import bound_op, require
+from archforge.ops.attention import ATTENTION_NAMES
 from archforge.ops.lazy_numpy import np
 
 __all__ = ["READ", "WRITTEN"]
@@ -28,10 +29,18 @@ def _gemm(node: OnnxNode) -> list[OnnxTranslation]:
 
 
 def _matmul(node: OnnxNode) -> list[OnnxTranslation]:
+    """A linear layer, or the product of two values."""
+    if not node.constants:
+        return _matmul_of_two(node)
     matrix = node.weight(1)
     require(matrix.ndim == 2, "a second factor that is no matrix")
     op = bound_op("linear", out=matrix.shape[1], bias=False, axis=-1 if len(node.x) > 3 else None)
     return [OnnxTranslation((op,), params={"weight": matrix.T}, is_batched=True)]
+
+
+def _matmul_of_two(node: OnnxNode) -> list[OnnxTranslation]:
+    require(len(node.x) > 2, "matrices without a batch in front")
+    return [OnnxTranslation((bound_op("matmul"),), (0, 1), is_batched=True)]
 
 
 def _batch_norm(node: OnnxNode) -> list[OnnxTranslation]:
@@ -110,6 +119,40 @@ def _linear_written(use: OnnxUse) -> str:
     y = use.node("MatMul", use.transposed(use.x, order), use.transposed(weight, (1, 0)))
     y = use.node("Add", y, *bias) if bias else y
     return use.transposed(y, _back(order))
+
+
+def _attention_written(use: OnnxUse) -> str:
+    """Nodes of two linear layers and of what is between them. Heads are an axis in front of the tokens."""
+    op, shape = use.op, use.types[0].shape
+    names = ATTENTION_NAMES[op.names]
+    size, axes = shape[-1] // op.heads, len(shape)
+    qkv = _product(use, use.x, names[0], names[1])
+    parts = []
+    order = [*range(axes - 1), axes, axes - 1, axes + 1]
+    for number, word in enumerate(("queries", "keys", "values")):
+        start, end = (use.whole(word, [(number + past) * shape[-1]]) for past in (0, 1))
+        part = use.node("Slice", qkv, start, end, use.whole("features", [axes]))
+        heads = use.shaped(part, (*shape[:-1], op.heads, size))
+        parts.append(use.transposed(heads, order))
+    q, k, v = parts
+    turned = [*range(axes), axes + 1, axes]
+    logits = use.node("MatMul", q, use.transposed(k, turned))
+    scaled = use.node("Mul", logits, use.numbers("share", size**-0.5))
+    mixed = use.node("MatMul", use.node("Softmax", scaled, axis=axes + 1), v)
+    return _product(use, use.shaped(use.transposed(mixed, order), shape), names[2], names[3])
+
+
+def _product(use: OnnxUse, x: str, weight: str, bias: str) -> str:
+    """The product of the last axis with a matrix, plus a bias if the op has one, by their names."""
+    y = use.node("MatMul", x, use.transposed(use.params[weight], (1, 0)))
+    return use.node("Add", y, use.params[bias]) if bias in use.params else y
+
+
+def _matmul_written(use: OnnxUse) -> str:
+    turned = [*range(use.rank - 2), use.rank - 1, use.rank - 2]
+    flags = (use.op.transpose_first, use.op.transpose_second)
+    factors = (use.transposed(x, turned) if flag else x for x, flag in zip(use.inputs, flags, strict=True))
+    return use.node("MatMul", *factors)
 
 
 def _back(order: Sequence[int]) -> list[int]:
@@ -193,6 +236,7 @@ READ: Mapping[str, OnnxOp] = {
 }
 
 WRITTEN: Mapping[str, Write] = {
+    "attention": _attention_written,
     "bn": _batch_norm_written,
     "global_response_norm": _response_norm_written,
     "group_norm": _group_norm_written,
@@ -201,5 +245,6 @@ WRITTEN: Mapping[str, Write] = {
     "linear": _linear_written,
     "log_softmax": _softmax_written("LogSoftmax"),
     "lrn": _lrn_written,
+    "matmul": _matmul_written,
     "softmax": _softmax_written("Softmax"),
 }
