@@ -7,7 +7,6 @@ Blocks are functions and repetitions loops, as in `model.py`; the layers are cop
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
@@ -15,14 +14,14 @@ from archforge.errors import Diagnostic, DiagnosticError
 from archforge.export.module import FunctionText, block_text, outer_first, sections, title_text
 from archforge.export.module.arguments import kernel_call
 from archforge.export.module.bodies import RegionTree
-from archforge.export.module.dialect import WrittenOp
+from archforge.export.module.dialect import WrittenOp, channels_last
 from archforge.export.module.functions import BlockFunction, functions_of
 from archforge.export.module.kernels import ModuleKernel, kernel_file, kernel_name
 from archforge.export.module.loops import roll
 from archforge.export.module.names import NameSupply, input_names
 from archforge.export.module.numpy_dialect import operator_of
 from archforge.export.module.python_text import INDENT, bracketed, literal, loop_lines, statement_lines
-from archforge.export.module.statements import Statement, statements_of
+from archforge.export.module.statements import statements_of
 from archforge.export.module.turned_axes import without_turns
 from archforge.export.render import render
 from archforge.export.target import Subject, Target
@@ -59,6 +58,10 @@ class KerasDialect:
             return WrittenOp(operator, {})
         name, more = _layer(node, types)
         return kernel_call(node, types, kernel_file(LAYERS).kernels[name], **more)
+
+    def extents(self, type_: TensorType) -> tuple[int, ...]:
+        """Maps have the channels last."""
+        return channels_last(type_)
 
     def is_size(self, argument: str) -> bool:
         """Numbers of channels."""
@@ -153,7 +156,7 @@ def _build(typed: TypedGraph, main: BlockFunction, functions: Mapping[str, Block
         main, names, functions, KERAS, outputs=outputs, shapes=True, holder="", returns=False
     )
     made = [
-        f"keras.Input({literal(_channels_last(type_.shape))}, name={literal(name)})"
+        f"keras.Input({literal(KERAS.extents(type_))}, name={literal(name)})"
         for name, type_ in typed.inputs.items()
     ]
     if len(made) == 1:
@@ -163,24 +166,13 @@ def _build(typed: TypedGraph, main: BlockFunction, functions: Mapping[str, Block
     if len(typed.nodes) > DEEP:
         limit = f"sys.setrecursionlimit({FRAMES * len(typed.nodes):_})"
         lines.append(f"{INDENT}{limit}  # Keras walks along all layers")
-    lines += loop_lines(roll(map(_with_shape_of_keras, statements)), statement_lines, 1)
+    lines += loop_lines(roll(statements), statement_lines, 1)
     entries = [f"{literal(name)}: {value}" for name, value in zip(outputs, left, strict=True)]
     if len(outputs) > 1:
         lines += bracketed(f"{INDENT}outputs = {{", entries, "}", 1)
     result = "outputs" if len(outputs) > 1 else left[0]
     lines.append(f"{INDENT}return keras.Model(inputs, {result})")
     return FunctionText(["def build():"], "The network as a model with fresh parameters.", lines)
-
-
-def _channels_last(shape: Sequence[int]) -> tuple[int, ...]:
-    return (*shape[1:], shape[0]) if len(shape) > 2 else tuple(shape)
-
-
-def _with_shape_of_keras(statement: Statement) -> Statement:
-    """The statement with the shape behind it that the value has in Keras."""
-    channels, *sizes = statement.comment.split("x")
-    is_map = len(sizes) > 1 and "," not in statement.comment
-    return replace(statement, comment="x".join([*sizes, channels])) if is_map else statement
 
 
 # What Keras lacks

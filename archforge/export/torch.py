@@ -17,7 +17,8 @@ from archforge.export.module.names import input_names, is_taken
 from archforge.export.render import render
 from archforge.export.target import Subject, Target
 from archforge.interchange.decompile.values import REQUIRED
-from archforge.interchange.torch.calls import APPLY, SIGNATURES, torch_text
+from archforge.interchange.layer_text import APPLY
+from archforge.interchange.torch.calls import SIGNATURES, torch_text
 from archforge.interchange.unsupported import Unsupported
 from archforge.ir import Node, TensorType, TypedGraph
 from archforge.passes.drop_identities import without_idle
@@ -75,6 +76,10 @@ class TorchDialect:
             text.use if text.owns else "",
             text.layer,
         )
+
+    def extents(self, type_: TensorType) -> tuple[int, ...]:
+        """Those of the spec."""
+        return type_.shape
 
     def is_size(self, argument: str) -> bool:
         """Numbers of channels and features, by torch's names of them and ours."""

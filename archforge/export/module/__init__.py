@@ -141,7 +141,7 @@ def _forward(
     elif left:
         lines.append(f"{INDENT}return {left[0]}")
     return FunctionText(
-        [*bracketed("def forward(", ["p", *inputs], "):", 0)], forward_says(typed, inputs), lines
+        [*bracketed("def forward(", ["p", *inputs], "):", 0)], forward_says(typed, inputs, NUMPY), lines
     )
 
 

@@ -277,7 +277,7 @@ def _op_line(tree: RegionTree, scope: Scope, node: Node, values: tuple[int, ...]
         args=call.args,
         label=_relative(scope, node.name),
         kind=node.op.kind,
-        shape=str(tree.typed.types[node.name]),
+        shape=_shape(tree, node.name),
         is_activation=call.is_activation,
         use=call.use,
         layer=call.layer,
@@ -295,8 +295,12 @@ def _call_line(
         args=call.args,
         label=_relative(scope, region.scope.name),
         kind=region.kind,
-        shape=", ".join(str(tree.typed.types[v]) for v in region.writes),
+        shape=", ".join(_shape(tree, v) for v in region.writes),
     )
+
+
+def _shape(tree: RegionTree, value: str) -> str:
+    return "x".join(map(str, tree.dialect.extents(tree.typed.types[value])))
 
 
 def _prefix(scope: Scope, full: str) -> Prefix:

@@ -182,7 +182,7 @@ class _ClassWriter:
             *self._constructor(main, statements),
             "",
             *_CallText(f"def {self.dialect.forward}(", ("self", *inputs), "):").lines(1),
-            f'{INDENT * 2}"""{forward_says(self.tree.typed, inputs)}"""',
+            f'{INDENT * 2}"""{forward_says(self.tree.typed, inputs, self.dialect)}"""',
             *self._forward(main, statements, ends),
         ]
         return ClassText(f"class {name}({self.dialect.base}):", "", lines)

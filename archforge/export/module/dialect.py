@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from archforge.ir import Node, TensorType, TypedGraph
 
-__all__ = ["Dialect", "WrittenOp"]
+__all__ = ["Dialect", "WrittenOp", "channels_last"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +47,18 @@ class Dialect(Protocol):
     def call(self, node: Node, types: Sequence[TensorType]) -> WrittenOp:
         """The call for a node with inputs of these types."""
 
+    def extents(self, type_: TensorType) -> tuple[int, ...]:
+        """The extents of a value without the batch, in the order of the library's axes."""
+
     def is_size(self, argument: str) -> bool:
         """True for an argument that is a number of channels or features: a function takes few of them, and
         works the others out."""
 
     def defaults(self, callee: str) -> Mapping[str, Any] | None:
         """The arguments of what ops call, each with its default; None for an operator."""
+
+
+def channels_last(type_: TensorType) -> tuple[int, ...]:
+    """The extents of a value where maps have their channels last; what has two axes is no map."""
+    channels, *sizes = type_.shape
+    return (*sizes, channels) if len(sizes) > 1 else type_.shape

@@ -40,6 +40,10 @@ class NumpyDialect:
             return WrittenOp(operator, {})
         return kernel_call(node, types, kernel_file().kernels[kernel_name(node.op.kind)])
 
+    def extents(self, type_: TensorType) -> tuple[int, ...]:
+        """Those of the spec."""
+        return type_.shape
+
     def is_size(self, argument: str) -> bool:
         """No argument: the layers see sizes in the shapes of arrays."""
         return False
