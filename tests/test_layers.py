@@ -322,7 +322,8 @@ def test_a_good_module_passes(module: str, source: str) -> None:
 
 
 def test_nothing_but_a_backend_names_it() -> None:
-    """Others ask what a backend can do. NumPy is a library of all, and its backend the reference."""
+    """Others ask what a backend can do. NumPy is a library of all, and its backend the reference; source of a
+    library is a target of its name."""
     optional = {name for name in names() if name != "numpy"}
     found = []
     for module, path in modules():
@@ -330,6 +331,7 @@ def test_nothing_but_a_backend_names_it() -> None:
             continue
         source = path.read_text("utf-8")
         words = {node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant)}
+        words -= {module.removeprefix("archforge.export.")}
         imported = {i.module for i in imports_of(source, module, is_package=path.name == "__init__.py")}
         inside = {
             name

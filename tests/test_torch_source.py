@@ -22,8 +22,31 @@ from archforge.interchange.unsupported import Unsupported
 from archforge.ops import all_ops
 from tests.conftest import Run
 from tests.formatted import assert_well_formed
+from tests.graphs import graph, node
 from tests.op_examples import EXAMPLES
 from tests.zoo import family, networks
+
+# Names that no layer can have behind a dot, and levels of names that hold more than layers in a row.
+ODD_NAMES = graph(
+    node("0", "linear", "input", out=4),
+    node("a-b.0.in", "linear", "0", out=4),
+    node("a-b.2", "linear", "a-b.0.in", out=4),
+    node("a-b.2.x", "linear", "a-b.2", out=4),
+    node("mixed.1", "linear", "a-b.2.x", out=4),
+    node("mixed.word", "linear", "mixed.1", out=4),
+    node("rows.0.0.in", "linear", "mixed.word", out=4),
+    inputs={"input": (4,)},
+)
+
+
+# What training changes.
+DROPPING = graph(
+    node("conv", "conv", "input", out=4, kernel=3),
+    node("norm", "bn", "conv", momentum=0.25, eps=1e-3),
+    node("relu", "relu", "norm"),
+    node("drop", "dropout", "relu", rate=0.5),
+    node("depth", "stochastic_depth", "drop", rate=0.5),
+)
 
 
 def source_of(spec: str | Mapping[str, Any], profile: str | None = None) -> str:
@@ -252,10 +275,15 @@ def test_all_that_torch_lacks_is_refused_at_once(
     ]
 
 
-def test_a_name_that_every_layer_has_is_refused() -> None:
-    spec = {"archforge": 1, "input": [3, 8, 8], "graph": [{"conv": 4, "name": "train"}]}
-    with pytest.raises(DiagnosticError, match="no room for a layer named `train`"):
+def test_names_that_every_layer_has_are_refused_at_once() -> None:
+    steps = [{"conv": 4, "name": "train"}, {"conv": 4, "name": "__x"}, {"conv": 4, "name": "_fine"}]
+    spec = {"archforge": 1, "input": [3, 8, 8], "graph": steps}
+    with pytest.raises(DiagnosticError) as caught:
         source_of(spec)
+    assert [d.message.partition("named ")[2] for d in caught.value.diagnostics] == [
+        "`train`, which every layer has already",
+        "`__x`, which would be hidden",
+    ]
 
 
 def test_the_network_in_words_of_its_spec_cannot_break_the_source() -> None:

@@ -21,9 +21,10 @@ from archforge.ir import TypedGraph
 from archforge.ops.base import Array
 from archforge.weights import fresh_weights, rule_weights
 from archforge.weights.bind import COUNTER
-from tests.graphs import GRAPHS, evaluate, graph, inputs_of, node, one_op
+from tests.graphs import GRAPHS, evaluate, inputs_of, one_op
 from tests.op_examples import EXAMPLES, OpExample
 from tests.small import each_network, small_network
+from tests.test_torch_source import DROPPING, ODD_NAMES
 from tests.zoo import family, networks, reference
 
 torch = pytest.importorskip("torch", reason="torch is an extra")
@@ -170,6 +171,10 @@ def test_a_network_in_source_gives_its_outputs(name: str, profile: str) -> None:
     assert_equal_to_reference(typed, fresh_weights(typed.params(), 0), 1e-5)
 
 
+def test_names_that_are_no_identifiers_stay() -> None:
+    assert_equal_to_reference(ODD_NAMES, rule_weights(ODD_NAMES.params()), 1e-10)
+
+
 # torch's own tools, and training
 
 
@@ -199,13 +204,7 @@ def test_torch_traces_and_exports_it(name: str, profile: str) -> None:
 
 
 def test_training_keeps_statistics_and_drops() -> None:
-    typed = graph(
-        node("conv", "conv", "input", out=4, kernel=3),
-        node("norm", "bn", "conv", momentum=0.25, eps=1e-3),
-        node("relu", "relu", "norm"),
-        node("drop", "dropout", "relu", rate=0.5),
-        node("depth", "stochastic_depth", "drop", rate=0.5),
-    )
+    typed = DROPPING
     params = in_float64(rule_weights(typed.params()))
     module = made(typed, params).train()
     (x,) = inputs_of(typed, batch=64).values()
@@ -293,5 +292,5 @@ def test_no_layer_of_ours_has_a_name_of_torchs() -> None:
 
 
 def test_names_that_every_module_has_are_known() -> None:
-    names = {name for name in dir(torch.nn.Module()) if not name.startswith("_")} - {"T_destination"}
+    names = {name for name in dir(torch.nn.Module()) if not name.startswith("__")} - {"T_destination"}
     assert names <= TorchDialect.taken

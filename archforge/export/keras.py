@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from archforge.errors import Diagnostic, DiagnosticError
+from archforge.errors import Diagnostic
 from archforge.export.module import FunctionText, block_text, outer_first, sections, title_text
 from archforge.export.module.arguments import kernel_call
-from archforge.export.module.bodies import RegionTree
+from archforge.export.module.bodies import region_tree
 from archforge.export.module.dialect import WrittenOp, channels_last
 from archforge.export.module.functions import BlockFunction, functions_of
 from archforge.export.module.kernels import ModuleKernel, kernel_file, kernel_name
@@ -106,7 +106,7 @@ def keras_text(subject: Subject) -> str:
 
 def keras_source(typed: TypedGraph, heading: str) -> str:
     """A graph as a module. Raises E0704. `heading` goes into its docstring as it is."""
-    tree = _tree(typed)
+    tree = region_tree(typed, KERAS, (*_of_one_name(typed), *_shared(typed)))
     kernels = kernel_file(LAYERS)
     functions, main = functions_of(tree, NameSupply(set(kernels.kernels)))
     by_name = {f.name: f for f in functions}
@@ -134,18 +134,6 @@ def _imports(used: Iterable[ModuleKernel]) -> Iterable[str]:
     """The statements that import functions of Keras."""
     for package, group in groupby((k for k in used if k.package), key=lambda kernel: kernel.package):
         yield from bracketed(f"from {package} import ", sorted(k.name for k in group), "", 0)
-
-
-def _tree(typed: TypedGraph) -> RegionTree:
-    """The blocks of a graph. Raises E0704 for all that Keras lacks, at once."""
-    found = [*_of_one_name(typed), *_shared(typed)]
-    try:
-        tree = RegionTree(typed, KERAS)
-    except DiagnosticError as error:
-        raise DiagnosticError((*error.diagnostics, *found)) from None
-    if found:
-        raise DiagnosticError(tuple(found))
-    return tree
 
 
 def _build(typed: TypedGraph, main: BlockFunction, functions: Mapping[str, BlockFunction]) -> FunctionText:

@@ -19,4 +19,15 @@ def _source(target: str) -> str:
     return f"<!-- fmt: off -->\n\n```python\n{text}```\n\n<!-- fmt: on -->"  # formatted for lines of its own
 
 
-SOURCE_PARTS: Mapping[str, Callable[[], str]] = {"resnet_18_torch": partial(_source, "torch")}
+def _classes(target: str) -> str:
+    """The classes of ResNet-18 alone, without docstring, imports and what the library lacks."""
+    _, *classes = _source(target).split("\n\n\nclass ")
+    network = [text.partition("\n\n\n")[0].removesuffix("```\n\n<!-- fmt: on -->") for text in classes]
+    told = "\n\n\nclass ".join(network)
+    return f"<!-- fmt: off -->\n\n```python\nclass {told.rstrip()}\n```\n\n<!-- fmt: on -->"
+
+
+SOURCE_PARTS: Mapping[str, Callable[[], str]] = {
+    "resnet_18_torch": partial(_source, "torch"),
+    "resnet_18_mlx": partial(_classes, "mlx"),
+}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,16 @@ from archforge.errors import Diagnostic, DiagnosticError
 from archforge.export.module.dialect import Dialect
 from archforge.ir import Node, Scope, TypedGraph
 
-__all__ = ["BodyLine", "FunctionBody", "FunctionCall", "Prefix", "Region", "RegionTree", "body_of"]
+__all__ = [
+    "BodyLine",
+    "FunctionBody",
+    "FunctionCall",
+    "Prefix",
+    "Region",
+    "RegionTree",
+    "body_of",
+    "region_tree",
+]
 
 _COPY = re.compile(r"@\d+(?=\.|$)")  # a scope that shares another's parameters: tower@2
 
@@ -234,6 +243,19 @@ class RegionTree:
                 yield item
             else:
                 yield from self.items(item)
+
+
+def region_tree(typed: TypedGraph, dialect: Dialect, more: Iterable[Diagnostic]) -> RegionTree:
+    """The blocks of a graph. Raises E0704 for all that the dialect lacks, and for `more` that it has no room
+    for, at once."""
+    found = [*more]
+    try:
+        tree = RegionTree(typed, dialect)
+    except DiagnosticError as error:
+        raise DiagnosticError((*error.diagnostics, *found)) from None
+    if found:
+        raise DiagnosticError(tuple(found))
+    return tree
 
 
 def body_of(tree: RegionTree, region: Region, call: Callable[[Region], FunctionCall]) -> FunctionBody:

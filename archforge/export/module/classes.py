@@ -12,11 +12,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from archforge.errors import Diagnostic, DiagnosticError
-from archforge.export.module.bodies import BodyLine, RegionTree
+from archforge.export.module.bodies import BodyLine, RegionTree, region_tree
 from archforge.export.module.dialect import Dialect
 from archforge.export.module.functions import BlockFunction, FunctionParameter, functions_of
 from archforge.export.module.heading import forward_says
-from archforge.export.module.names import NameSupply
+from archforge.export.module.names import NameSupply, is_word
 from archforge.export.module.python_text import INDENT, WIDTH, docstring, literal, switched
 from archforge.export.module.statements import Statement, statements_of
 from archforge.interchange.decompile.values import REQUIRED
@@ -25,23 +25,36 @@ from archforge.ir import TypedGraph
 __all__ = ["ClassDialect", "ClassText", "classes_of"]
 
 MIN_RUN = 3  # layers alike in a row that are written as one
+_IS_PLACE = re.compile(r"0|[1-9][0-9]{0,3}")
 
 
 class ClassDialect(Dialect, Protocol):
     """A library whose networks are made of classes of layers.
 
-    taken: names that every layer has already. apply: how a layer is called. forward: what the function that
-    computes is called. base, sequence, nothing, layer_list: the classes of layers, of layers one after the
-    other, of a layer that does nothing, and of a list of layers.
+    library, layers: its name, and the file of `templates/` with what it lacks. imports: the statements that
+    the source may need, of Python's own and then of the library, by the word that asks for each. taken: names
+    that every layer has already. hides: the start of names that a layer does not show. apply: how a layer is
+    called. forward: what the function that computes is called. base, sequence, nothing: the classes of
+    layers, of layers one after the other, and of a layer that does nothing. named_sequence: what gives the
+    layers of a sequence names, if anything does. layer_list: what stands around the layers of a list.
+    sets_odd: what stands around a layer to set it under a name that is no word of Python; gets_odd: the
+    layer of that name.
     """
 
+    library: str
+    layers: str
+    imports: tuple[Mapping[str, str], Mapping[str, str]]
     taken: frozenset[str]
+    hides: str
     apply: str
     forward: str
     base: str
     sequence: str
+    named_sequence: str
     nothing: str
-    layer_list: str
+    layer_list: tuple[str, str]
+    sets_odd: tuple[str, str]
+    gets_odd: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,23 +143,32 @@ class _NameLevel:
 
     @property
     def is_list(self) -> bool:
-        return [*self.below] == [str(i) for i in range(len(self.below))]
+        return self.made is None and _are_places([*self.below])
 
 
 def classes_of(
     typed: TypedGraph, dialect: ClassDialect, name: str, taken: set[str], inputs: Sequence[str]
-) -> tuple[list[ClassText], set[str]]:
-    """The classes of a graph, the whole network first, and the names that they use.
+) -> list[ClassText]:
+    """The classes of a graph, the whole network first.
 
     name: of the network's class. taken: names that have a meaning in the source already. Raises E0704.
     """
-    tree = RegionTree(typed, dialect)
+    tree = region_tree(typed, dialect, _without_room(typed, dialect))
     functions, main = functions_of(tree, NameSupply(set()))
     writer = _ClassWriter(tree, dialect, functions, NameSupply({*taken, name}))
     texts = [writer.network(main, name, inputs)]
-    texts += [writer.block(f) for f in reversed(functions) if f.name in writer.names]
-    used = {word for f in (*functions, main) for line in f.body.lines for word in (line.callee, line.layer)}
-    return texts, {word for text in used for word in re.findall(r"[A-Za-z_]\w*", text)}
+    return texts + [writer.block(f) for f in reversed(functions) if f.name in writer.names]
+
+
+def _without_room(typed: TypedGraph, dialect: ClassDialect) -> Iterator[Diagnostic]:
+    """Refusals of names that layers cannot have."""
+    needed = typed.needed_by(typed.outputs.values())
+    nodes = [n for n in typed.nodes if n.name in needed and n.op.params(*typed.input_types(n))]
+    for name in dict.fromkeys(part for node in nodes for part in node.params_of.split(".")):
+        if name in dialect.taken or name.startswith(dialect.hides):
+            why = "every layer has already" if name in dialect.taken else "would be hidden"
+            message = f"{dialect.file} has no room for a layer named `{name}`, which {why}"
+            yield Diagnostic("E0704", message, None, help="give it another `name`")
 
 
 class _ClassWriter:
@@ -162,6 +184,7 @@ class _ClassWriter:
         self.tree, self.dialect = tree, dialect
         self.functions = {f.name: f for f in functions}
         self.items = {f.name: self._sequence(f) for f in functions}
+        self.roots: dict[str, _NameLevel] = {}
         self.names: dict[str, str] = {}
         for function in reversed(functions):
             if function.is_block or self.items[function.name] is None:
@@ -217,12 +240,7 @@ class _ClassWriter:
         return self.dialect.nothing if value is None else literal(value)
 
     def _constructor(self, function: BlockFunction, statements: Sequence[Statement]) -> list[str]:
-        root = _NameLevel()
-        for index, line in enumerate(function.body.lines):
-            if line.prefix is not None:
-                self._place(root, function, index, line)
-            elif line.callee in function.params:
-                root.below.setdefault(line.callee, _NameLevel(f"{line.callee}()"))
+        root = self._root(function)
         kept = [*dict.fromkeys(n for s in statements for n in self._kept(function, s))]
         lines = [*self._head(function), f"{INDENT * 2}super().__init__()"]
         if kept:
@@ -231,6 +249,17 @@ class _ClassWriter:
         for name, level in root.below.items():
             lines += self._level_lines("self", name, level)
         return lines
+
+    def _root(self, function: BlockFunction) -> _NameLevel:
+        """The layers of a function by the levels of their names."""
+        if function.name not in self.roots:
+            root = self.roots[function.name] = _NameLevel()
+            for index, line in enumerate(function.body.lines):
+                if line.prefix is not None:
+                    self._place(root, function, index, line)
+                elif line.callee in function.params:
+                    root.below.setdefault(line.callee, _NameLevel(f"{line.callee}()"))
+        return self.roots[function.name]
 
     def _place(self, root: _NameLevel, function: BlockFunction, index: int, line: BodyLine) -> None:
         level = root
@@ -245,30 +274,40 @@ class _ClassWriter:
         level.made = made
 
     def _level_lines(self, owner: str, name: str, level: _NameLevel) -> Iterator[str]:
-        if name in self.dialect.taken:
-            fault = (
-                f"{self.dialect.file} has no room for a layer named `{name}`, which every layer has already"
-            )
-            raise DiagnosticError((Diagnostic("E0704", fault, None, help="give it another `name`"),))
         made = level.made
         if made is None:
             made = self._container(level)
         expression = _CallText(made, (), "") if isinstance(made, str) else made
-        if name.isidentifier():
+        if is_word(name):
             yield from expression.lines(2, f"{owner}.{name} = ")
         else:
-            yield from expression.lines(2, f"{owner}.add_module({literal(name)}, ", ")")
-        if level.made is None and not level.is_list:
-            for inner, further in level.below.items():
-                yield from self._level_lines(f"{owner}.{name}", inner, further)
+            before, after = (text.format(owner=owner, name=literal(name)) for text in self.dialect.sets_odd)
+            yield from expression.lines(2, before, after)
+        yield from self._inside(self._member(owner, name), level)
+
+    def _inside(self, owner: str, level: _NameLevel) -> Iterator[str]:
+        """The lines that set what the expression of a level does not make."""
+        for name, inner in level.below.items():
+            if level.is_list:
+                yield from self._inside(f"{owner}[{name}]", inner)
+            else:
+                yield from self._level_lines(owner, name, inner)
+
+    def _member(self, owner: str, name: str) -> str:
+        """The expression for a layer of a layer."""
+        odd = self.dialect.gets_odd.format(owner=owner, name=literal(name))
+        return f"{owner}.{name}" if is_word(name) else odd
 
     def _container(self, level: _NameLevel) -> str | _CallText:
         if not level.is_list:
             return f"{self.dialect.base}()"
-        items = tuple(
-            inner.made if inner.made is not None else self._container(inner) for inner in level.below.values()
-        )
-        return _CallText(f"{self.dialect.layer_list}(", (_CallText("[", items, "]"),))
+        items: list[_CallText | str] = []
+        for name, inner in level.below.items():
+            items += [f"{self.dialect.nothing}()"] * (int(name) - len(items))
+            items.append(inner.made if inner.made is not None else self._container(inner))
+        listed = _CallText("[", tuple(items), "]")
+        before, after = self.dialect.layer_list
+        return _CallText(before, (listed,), after) if before else listed
 
     def _made(self, function: BlockFunction, index: int, known: Mapping[str, str]) -> _CallText | str:
         """The layer that a line calls, as its constructor is called."""
@@ -323,7 +362,7 @@ class _ClassWriter:
             items.append(_SequenceItem(name, line, index))
         if _is_positional(items):
             return items
-        if function.is_block or names & self.dialect.taken:
+        if function.is_block or names & self.dialect.taken or not self.dialect.named_sequence:
             return None
         supply = NameSupply({*names})
         return [
@@ -336,9 +375,9 @@ class _ClassWriter:
         if _is_positional(items):
             return _CallText(f"{self.dialect.sequence}(", tuple(self._positional(items, function, known)))
         named = tuple(self._named(items, function, known))
-        ordered = _CallText("OrderedDict(", named)
-        if not all(i.name.isidentifier() for i in items):
-            ordered = _CallText("OrderedDict(", (_CallText("{", named, "}"),))
+        ordered = _CallText(f"{self.dialect.named_sequence}(", named)
+        if not all(is_word(i.name) for i in items):
+            ordered = replace(ordered, items=(_CallText("{", named, "}"),))
         return _CallText(f"{self.dialect.sequence}(", (ordered,))
 
     def _positional(
@@ -362,7 +401,7 @@ class _ClassWriter:
     def _named(
         self, items: Sequence[_SequenceItem], function: BlockFunction, known: Mapping[str, str]
     ) -> Iterator[_CallText | str]:
-        are_words = all(item.name.isidentifier() for item in items)
+        are_words = all(is_word(item.name) for item in items)
         for start, count in self._runs(items, function, known):
             item = items[start]
             if count == 1:
@@ -453,7 +492,7 @@ class _ClassWriter:
     def _loop(self, function: BlockFunction, statements: Sequence[Statement], at: int) -> int:
         """The number of statements from `at` that call all layers of a list in order; 0 for none."""
         owner, _, number = _layer_name(statements[at]).rpartition(".")
-        if not statements[at].has_name or number != "0" or not owner.replace(".", "").isidentifier():
+        if not statements[at].has_name or number != "0" or not all(map(is_word, owner.split("."))):
             return 0
         layers = {n for n in map(".".join, map(_path, function.body.lines)) if n.startswith(f"{owner}.")}
         count = len(layers)
@@ -492,7 +531,7 @@ class _ClassWriter:
 
     def _value(self, function: BlockFunction, statement: Statement) -> str:
         if statement.has_name:
-            layer = _access(_layer_name(statement))
+            layer = self._access(function, _layer_name(statement))
             text = (statement.use or self.dialect.apply).replace("{self}", layer)
             if text.startswith(f"{layer}({{0}})") and len(statement.inputs) > 1:
                 text = f"{layer}({', '.join(statement.inputs)})"
@@ -504,6 +543,14 @@ class _ClassWriter:
             text = self._call(statement.callee, statement.inputs, dict(statement.args))
         for wrap in statement.wraps:
             text = f"self.{wrap}({text})" if wrap in function.params else self._call(wrap, (text,), {})
+        return text
+
+    def _access(self, function: BlockFunction, name: str) -> str:
+        """The expression for a layer of that name."""
+        text, level = "self", self._root(function)
+        for part in name.split("."):
+            text = f"{text}[{part}]" if level.is_list and text != "self" else self._member(text, part)
+            level = level.below[part]
         return text
 
     def _call(self, callee: str, inputs: Sequence[str], args: Mapping[str, Any]) -> str:
@@ -525,19 +572,6 @@ class _Growing:
 def _layer_name(statement: Statement) -> str:
     """The name of the layer that a statement calls, within its function."""
     return "".join(map(str, statement.parts)).strip(".")
-
-
-def _access(name: str) -> str:
-    """The expression for a layer of that name."""
-    text = "self"
-    for part in name.split("."):
-        if part.isidentifier():
-            text += f".{part}"
-        elif part.isdigit() and text != "self":
-            text += f"[{part}]"
-        else:
-            text = f"getattr({text}, {literal(part)})"
-    return text
 
 
 def _statement_lines(head: str, expression: str, comment: str, depth: int) -> Iterator[str]:
@@ -585,7 +619,7 @@ def _split(text: str) -> list[str]:
 
 def _filled(pattern: str, inputs: Sequence[str], args: Mapping[str, str]) -> str:
     """The expression of a pattern; what binds less than it is put into brackets."""
-    is_infix = not pattern.startswith(("F.", "torch.")) and re.search(r" [-+*] ", pattern) is not None
+    is_infix = re.match(r"\w+[.(]", pattern) is None and re.search(r" [-+*] ", pattern) is not None
     texts = [
         f"({t})"
         if _is_infix(t) and (not is_infix or " * " in pattern) and not _is_within_call(pattern, i)
@@ -644,8 +678,13 @@ def _path(line: BodyLine) -> list[str]:
 
 
 def _is_positional(items: Sequence[_SequenceItem]) -> bool:
-    numbers = [int(i.name) for i in items if i.name.isdigit()]
-    return len(numbers) == len(items) and numbers == sorted({*numbers})
+    return _are_places([item.name for item in items])
+
+
+def _are_places(names: Sequence[str]) -> bool:
+    """True if names are places in a list, in order, between which there is not much room."""
+    numbers = [int(name) for name in names if _IS_PLACE.fullmatch(name)]
+    return len(numbers) == len(names) and numbers == sorted({*numbers})
 
 
 def _numbered(name: str) -> tuple[str, int]:

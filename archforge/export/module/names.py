@@ -7,7 +7,7 @@ import keyword
 import re
 from collections.abc import Collection, Iterable
 
-__all__ = ["NameSupply", "identifier", "input_names", "is_taken", "loop_variable", "word_of"]
+__all__ = ["NameSupply", "identifier", "input_names", "is_taken", "is_word", "loop_variable", "word_of"]
 
 # What a module's template, and every function, already means by a name.
 RESERVED = frozenset(
@@ -22,6 +22,11 @@ def identifier(text: str) -> str:
     """A name of Python made of `text`; empty if nothing of it can be one."""
     word = re.sub(r"[^0-9a-zA-Z]+", "_", text).strip("_")
     return word if word and not word[0].isdigit() else ""
+
+
+def is_word(name: str) -> bool:
+    """True if a name can stand behind a dot."""
+    return name.isidentifier() and not keyword.iskeyword(name)
 
 
 def loop_variable(depth: int) -> str:

@@ -41,7 +41,7 @@ class NumpyDialect:
         return kernel_call(node, types, kernel_file().kernels[kernel_name(node.op.kind)])
 
     def extents(self, type_: TensorType) -> tuple[int, ...]:
-        """Those of the spec."""
+        """The extents in the order of the spec."""
         return type_.shape
 
     def is_size(self, argument: str) -> bool:

@@ -199,7 +199,7 @@ class _VariableNames:
                 self.last[value] = index
                 self.users.setdefault(value, []).append(index)
         self.last |= dict.fromkeys(function.body.outputs, len(drafts))
-        self.taken = {*function.params, *function.callees}
+        self.taken = {*function.params, *re.findall(r"[A-Za-z_]\w*", " ".join(function.callees))}
         self.branches = self._branches()
 
     def assign(self) -> Mapping[int, str]:

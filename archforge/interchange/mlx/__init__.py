@@ -1,0 +1,1 @@
+"""MLX: our ops as text of its layers."""

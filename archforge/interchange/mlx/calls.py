@@ -1,0 +1,496 @@
+"""The table of our ops in MLX as text: layers that own parameters, and functions.
+
+Written as that of torch is. Maps have their channels last, and so values of three axes and more move their
+first axis to the end; what has one or two axes stays as it is. `SIGNATURES` has the arguments of MLX's own
+layers and functions; what MLX lacks is in `templates/mlx_layers.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from archforge.interchange.decompile.values import REQUIRED
+from archforge.interchange.layer_text import (
+    APPLY,
+    LayerNode,
+    LayerText,
+    Writer,
+    activation,
+    is_even,
+    layer_text,
+    plain,
+)
+from archforge.interchange.unsupported import Unsupported
+from archforge.ir import Op, TensorType
+from archforge.ops.base import per_axis, resolve_axis
+
+__all__ = ["CALLS", "SIGNATURES", "mlx_text"]
+
+
+def mlx_text(op: Op, types: Sequence[TensorType]) -> LayerText:
+    """The words for an op with inputs of these types. Raises `Unsupported`."""
+    return layer_text(CALLS, op, types)
+
+
+def _place(axis: int, rank: int) -> int:
+    """The place in MLX's arrays, with the batch, of an axis of the spec's values of that rank."""
+    axis %= rank
+    return axis + 1 if rank < 3 else axis or rank
+
+
+def _from_end(place: int, rank: int) -> int:
+    """A place as people write it: -1 for the last."""
+    return -1 if place == rank else place
+
+
+def _rank(node: LayerNode) -> int:
+    return len(node.types[0].shape)
+
+
+def _along(place: int, rank: int) -> str:
+    """The use of a layer of the last axis along another one."""
+    if place == rank:
+        return APPLY
+    return f"{{self}}({{0}}.swapaxes({place}, -1)).swapaxes({place}, -1)"
+
+
+def _of_channels(node: LayerNode) -> str:
+    """The use of a layer of channels, which are the first of two axes and else the last one."""
+    return _along(_place(0, _rank(node)), _rank(node))
+
+
+def _pairs(sides: Sequence[tuple[int, int]]) -> Any:
+    """(before, after) for each axis, or one number where they are alike."""
+    numbers = {n for pair in sides for n in pair}
+    return numbers.pop() if len(numbers) == 1 else tuple(sides)
+
+
+def _conv(node: LayerNode) -> LayerText:
+    op, window = node.op, node.window
+    if node.axes > 3:
+        raise Unsupported(f"`conv` over maps of {node.axes} axes")
+    if op.groups > 1 and node.axes == 3:
+        raise Unsupported("`conv` in groups over maps of three axes")
+    args = {
+        "in_channels": node.channels,
+        "out_channels": op.out,
+        "kernel_size": plain(window.kernel),
+        "stride": plain(window.stride),
+        "padding": node.padding,
+        "dilation": plain(window.dilation),
+        "groups": op.groups,
+        "bias": op.bias,
+    }
+    if node.axes == 3:
+        del args["groups"]
+    if is_even(window):
+        return LayerText(f"nn.Conv{node.axes}d", args, owns=True, use=_of_channels(node))
+    padded = args | {"padding": 0, "sides": tuple(window.padding)}
+    return LayerText(f"PaddedConv{node.axes}d", padded, owns=True, use=_of_channels(node))
+
+
+def _conv_transpose(node: LayerNode) -> LayerText:
+    op, window = node.op, node.window
+    if op.groups > 1:
+        raise Unsupported("`conv_transpose` in groups")
+    if node.axes > 3:
+        raise Unsupported(f"`conv_transpose` over maps of {node.axes} axes")
+    least = [min(sides) for sides in window.padding]
+    args = {
+        "in_channels": node.channels,
+        "out_channels": op.out,
+        "kernel_size": plain(window.kernel),
+        "stride": plain(window.stride),
+        "padding": plain(least),
+        "dilation": plain(window.dilation),
+        "output_padding": plain(per_axis(op.output_padding, node.axes, "output_padding")),
+        "bias": op.bias,
+    }
+    if is_even(window):
+        return LayerText(f"nn.ConvTranspose{node.axes}d", args, owns=True, use=_of_channels(node))
+    cut = tuple((n - a, n - b) for n, (a, b) in zip(least, window.padding, strict=True))
+    return LayerText(
+        f"CroppedConvTranspose{node.axes}d", args | {"sides": cut}, owns=True, use=_of_channels(node)
+    )
+
+
+def _linear(node: LayerNode) -> LayerText:
+    op, (x,) = node.op, node.types
+    axis, rank = op.feature_axis(x), len(x.shape)
+    args = {"input_dims": x.shape[axis], "output_dims": op.out, "bias": op.bias}
+    return LayerText("nn.Linear", args, owns=True, use=_along(_place(axis, rank), rank))
+
+
+def _batch_norm(node: LayerNode) -> LayerText:
+    op = node.op
+    args = {"num_features": node.channels, "eps": op.eps, "momentum": op.momentum, "affine": op.affine}
+    layer = "nn.BatchNorm"
+    if node.axes > 2:
+        layer = "MapBatchNorm"
+        if op.affine and not op.scale:
+            raise Unsupported(f"`bn` without a scale over maps of {node.axes} axes")
+    elif op.affine and not op.scale:
+        layer = "CenteredBatchNorm"
+        del args["affine"]
+    return LayerText(layer, args, owns=True, use=_of_channels(node))
+
+
+def _layer_norm(node: LayerNode) -> LayerText:
+    op, (x,) = node.op, node.types
+    axes, rank = op.axes(x), len(x.shape)
+    if len(axes) > 1:
+        raise Unsupported("`layer_norm` along several axes")
+    args = {"dims": x.shape[axes[0]], "eps": op.eps, "affine": op.affine}
+    return LayerText("nn.LayerNorm", args, owns=True, use=_along(_place(axes[0], rank), rank))
+
+
+def _group_norm(node: LayerNode) -> LayerText:
+    op, channels = node.op, node.channels
+    if op.kind == "instance_norm":
+        args = {"dims": channels, "eps": op.eps, "affine": op.affine}
+        return LayerText("nn.InstanceNorm", args, owns=True, use=_of_channels(node))
+    args = {"num_groups": op.groups, "dims": channels, "eps": op.eps, "affine": op.affine}
+    args["pytorch_compatible"] = True
+    return LayerText("nn.GroupNorm", args, owns=True, use=_of_channels(node))
+
+
+def _response_norm(node: LayerNode) -> LayerText:
+    shape, rank = node.types[0].shape, _rank(node)
+    axis = resolve_axis(node.op.axis, node.types[0])
+    place = _place(axis, rank)
+    args = {"channels": shape[axis], "eps": node.op.eps}
+    return LayerText("GlobalResponseNorm", args, owns=True, use=_along(place, rank))
+
+
+def _prelu(node: LayerNode) -> LayerText:
+    args = {"num_parameters": node.channels if node.op.per_channel else 1}
+    return LayerText("nn.PReLU", args, owns=True, use=_of_channels(node) if node.op.per_channel else APPLY)
+
+
+def _layer_scale(node: LayerNode) -> LayerText:
+    op, rank = node.op, _rank(node)
+    shape, use = "{channels}", "{0} * {self}"
+    if op.keep and rank == 2:
+        shape = "({channels}, 1)"
+    elif op.keep and rank > 2:
+        shape = f"({'1, ' * (rank - 1)}{{channels}})"
+    elif rank == 2:
+        use = "{0} * {self}[:, None]"
+    args = {"channels": node.channels, "init": op.init}
+    return LayerText(f"mx.full({shape}, {{init}})", args, owns=True, use=use)
+
+
+def _recurrent(node: LayerNode) -> LayerText:
+    op = node.op
+    args = {"input_size": node.types[0].shape[1], "hidden_size": op.hidden, "biases": op.biases}
+    if op.kind == "rnn":
+        return LayerText("RNN", args | {"nonlinearity": op.activation}, owns=True)
+    if op.kind == "gru" and not op.linear_before_reset:
+        return LayerText("ResetBeforeGRU", args, owns=True)
+    return LayerText(op.kind.upper(), args, owns=True)
+
+
+def _windows(node: LayerNode, more: Mapping[str, Any]) -> dict[str, Any]:
+    """The geometry of a pool; overhang: what the last windows reach beyond the padding."""
+    window = node.window
+    margins = window.margins(node.types[0].spatial)
+    over = [(0, far - after) for (_, far), (_, after) in zip(margins, window.padding, strict=True)]
+    args = {
+        "kernel_size": plain(window.kernel),
+        "stride": None if window.stride == window.kernel else plain(window.stride),
+        "padding": node.padding if is_even(window) else tuple(window.padding),
+    }
+    args |= {n: v for n, v in more.items() if v is not None}
+    return args | ({"overhang": tuple(over)} if any(n for _, n in over) else {})
+
+
+def _pool(function: str, layer: str, args: Mapping[str, Any], node: LayerNode) -> LayerText:
+    """A pool, along the axes between batch and channels."""
+    if _rank(node) > 2:
+        is_plain = {*args} <= {"kernel_size", "stride", "padding"} and node.axes < 4 and is_even(node.window)
+        return LayerText(function, args, layer=f"nn.{layer}{node.axes}d" if layer and is_plain else "")
+    given = "".join(f", {name}={{{name}}}" for name in args)
+    return LayerText(f"{function}({{0}}.swapaxes(1, 2){given}).swapaxes(1, 2)", args)
+
+
+def _max_pool(node: LayerNode) -> LayerText:
+    dilation = plain(node.window.dilation)
+    args = _windows(node, {"dilation": None if dilation == 1 else dilation})
+    return _pool("max_pool", "MaxPool", args, node)
+
+
+def _avg_pool(node: LayerNode) -> LayerText:
+    leaves_out = any(map(any, node.window.padding)) and not node.op.count_include_pad
+    args = _windows(node, {"count_include_pad": False if leaves_out else None})
+    return _pool("avg_pool", "AvgPool", args, node)
+
+
+def _lp_pool(node: LayerNode) -> LayerText:
+    norm = node.op.norm
+    args = {"norm": int(norm) if norm == int(norm) else norm} | _windows(node, {})
+    return _pool("lp_pool", "", args, node)
+
+
+def _adaptive_pool(node: LayerNode) -> LayerText:
+    args = {"output_size": plain(node.op.infer(*node.types).spatial)}
+    text = _pool(node.op.kind, "", args, node)
+    if _rank(node) < 3 or node.op.kind == "adaptive_max_pool":
+        return text
+    return replace(text, layer="AdaptiveAvgPool")
+
+
+def _global_pool(node: LayerNode) -> LayerText:
+    is_mean, rank = node.op.kind == "global_avg_pool", _rank(node)
+    places = [_place(axis, rank) for axis in range(1, rank)]
+    axes = f"({', '.join(map(str, places))})" if len(places) > 1 else f"{places[0]}"
+    keeps = ", keepdims=True" if node.op.keep else ""
+    layer = "GlobalAvgPool" if is_mean else "GlobalMaxPool"
+    text = f"{{0}}.{'mean' if is_mean else 'max'}({axes}{keeps})"
+    return LayerText(text, layer=layer if node.op.keep and rank > 2 else "")
+
+
+def _merge(sign: str) -> Writer:
+    def write(node: LayerNode) -> LayerText:
+        rank = max(len(t.shape) for t in node.types)
+        each = [f"{{{i}}}" + _stretched(len(t.shape), rank, node) for i, t in enumerate(node.types)]
+        return LayerText(f" {sign} ".join(each))
+
+    return write
+
+
+def _stretched(own: int, rank: int, node: LayerNode) -> str:
+    """The index that gives a value the axes that it lacks."""
+    if own == rank:
+        return ""
+    if own == 1:
+        return "[..., None]" if rank == 2 else f"[:{', None' * (rank - 1)}]"
+    if own == 2:
+        raise Unsupported(f"`{node.op.kind}` of values of two axes and of more")
+    return f"[...,{' None,' * (rank - own)} :]"
+
+
+def _concat(node: LayerNode) -> LayerText:
+    each = ", ".join(f"{{{i}}}" for i in range(len(node.types)))
+    place = _place(node.op.axis, _rank(node))
+    return LayerText(f"mx.concatenate([{each}], {{axis}})", {"axis": _from_end(place, _rank(node))})
+
+
+def _dropout(node: LayerNode) -> LayerText:
+    args = {"p": node.op.rate}
+    if node.op.kind == "dropout" or not node.axes:
+        return LayerText("dropout({0}, {p}, self.training)", args, layer="nn.Dropout")
+    if _rank(node) == 2:
+        raise Unsupported("`channel_dropout` over maps of one axis")
+    layer = "nn.Dropout2d" if node.axes == 2 else ""
+    return LayerText("channel_dropout({0}, {p}, self.training)", args, layer=layer)
+
+
+def _stochastic_depth(node: LayerNode) -> LayerText:
+    args = {"p": node.op.rate}
+    return LayerText("stochastic_depth({0}, {p}, self.training)", args, layer="StochasticDepth")
+
+
+def _clip(node: LayerNode) -> LayerText:
+    return LayerText("mx.clip({0}, {min}, {max})", {"min": node.op.min, "max": node.op.max})
+
+
+def _softmax(node: LayerNode) -> LayerText:
+    axis = _from_end(_place(node.op.axis, _rank(node)), _rank(node))
+    layer = {"softmax": "nn.Softmax", "log_softmax": "nn.LogSoftmax"}[node.op.kind]
+    return LayerText(f"nn.{node.op.kind}", {"axis": axis}, layer=layer if axis == -1 else "")
+
+
+def _pad(node: LayerNode) -> LayerText:
+    args: dict[str, Any] = {"sides": _pairs(node.op.widths(node.types[0]))}
+    if node.op.mode != "constant":
+        return _pool("continued", "", args | {"mode": node.op.mode}, node)
+    args |= {"value": node.op.value} if node.op.value else {}
+    if _rank(node) > 2:
+        return LayerText("padded", args, layer="Pad")
+    return _pool("padded", "", args, node)
+
+
+def _permute(node: LayerNode) -> LayerText:
+    rank, order = _rank(node), node.op.order
+    dims = [0] * (rank + 1)
+    for axis, source in enumerate(order):
+        dims[_place(axis, rank)] = _place(source, rank)
+    return LayerText("{0}.transpose({dims})", {"dims": tuple(dims)}, layer="Permute")
+
+
+def _channels_first(text: str, rank: int) -> str:
+    return text if rank < 3 else f"mx.moveaxis({text}, -1, 1)"
+
+
+def _flatten(node: LayerNode) -> LayerText:
+    rank = _rank(node)
+    is_point = rank < 3 or math.prod(node.types[0].shape[1:]) == 1
+    text = "{0}" if is_point else _channels_first("{0}", rank)
+    return LayerText(f"{text}.flatten(1)", layer="Flatten")
+
+
+def _reshape(node: LayerNode) -> LayerText:
+    shape, rank = node.op.infer(*node.types).shape, _rank(node)
+    if len(shape) == 1:
+        return _flatten(node)
+    largest = shape.index(max(shape))
+    free = (*shape[:largest], -1, *shape[largest + 1 :])
+    flat = "{0}" if rank == 1 else f"{_channels_first('{0}', rank)}.flatten(1)"
+    text = f"mx.unflatten({flat}, 1, {{shape}})"
+    return LayerText(text if len(shape) < 3 else f"mx.moveaxis({text}, 1, -1)", {"shape": free})
+
+
+def _slice(node: LayerNode) -> LayerText:
+    (x,), rank = node.types, _rank(node)
+    axis, stretch = node.op.stretch(x)
+    place = _place(axis, rank)
+    if part := node.op.part(x):
+        args = {"parts": part[1], "axis": _from_end(place, rank), "part": part[0]}
+        return LayerText("mx.split({0}, {parts}, {axis})[{part}]", args)
+    before = "..." if place == rank else ", ".join(":" * place)
+    return LayerText(f"{{0}}[{before}, {{start}}:{{end}}]", {"start": stretch.start, "end": stretch.stop})
+
+
+def _shuffle(node: LayerNode) -> LayerText:
+    if _rank(node) == 2:
+        raise Unsupported("`shuffle` over maps of one axis")
+    return LayerText("channel_shuffle", {"groups": node.op.groups}, layer="ChannelShuffle")
+
+
+def _upsample(node: LayerNode) -> LayerText:
+    op = node.op
+    args = {"scale_factor": plain(per_axis(op.factor, node.axes, "factor"))}
+    args |= {} if op.mode == "nearest" else {"mode": "linear", "align_corners": op.align_corners}
+    return _pool("upsample", "", args, node)
+
+
+def _resize(node: LayerNode) -> LayerText:
+    op = node.op
+    args = {"size": plain(op.infer(*node.types).spatial), "mode": op.mode, "corners": op.corners}
+    return _pool("resize", "", args, node)
+
+
+def _pixel_move(node: LayerNode) -> LayerText:
+    return LayerText(node.op.kind, {"factor": node.op.factor, "order": node.op.order})
+
+
+def _lrn(node: LayerNode) -> LayerText:
+    if _rank(node) == 2:
+        raise Unsupported("`lrn` over maps of one axis")
+    args = {name: getattr(node.op, name) for name in ("size", "alpha", "beta", "k")}
+    return LayerText("local_response_norm", args, layer="LocalResponseNorm")
+
+
+def _gelu(node: LayerNode) -> LayerText:
+    exact = node.op.approximate == "none"
+    return LayerText("nn.gelu", layer="nn.GELU") if exact else LayerText("nn.gelu_approx", layer="ApproxGELU")
+
+
+# For each kind of op, what writes it; an op that is missing cannot be written.
+CALLS: Mapping[str, Writer] = {
+    "abs": lambda node: LayerText("mx.abs({0})"),
+    "adaptive_avg_pool": _adaptive_pool,
+    "adaptive_max_pool": _adaptive_pool,
+    "add": _merge("+"),
+    "avg_pool": _avg_pool,
+    "bn": _batch_norm,
+    "channel_dropout": _dropout,
+    "clip": _clip,
+    "concat": _concat,
+    "conv": _conv,
+    "conv_transpose": _conv_transpose,
+    "dropout": _dropout,
+    "elu": activation("nn.elu", "nn.ELU", ("alpha", "alpha")),
+    "flatten": _flatten,
+    "gelu": _gelu,
+    "global_avg_pool": _global_pool,
+    "global_max_pool": _global_pool,
+    "global_response_norm": _response_norm,
+    "group_norm": _group_norm,
+    "gru": _recurrent,
+    "hard_sigmoid": activation("hard_sigmoid", "HardSigmoid"),
+    "hard_swish": activation("nn.hardswish", "nn.Hardswish"),
+    "instance_norm": _group_norm,
+    "layer_norm": _layer_norm,
+    "layer_scale": _layer_scale,
+    "leaky_relu": activation("nn.leaky_relu", "nn.LeakyReLU", ("negative_slope", "slope")),
+    "linear": _linear,
+    "log_softmax": _softmax,
+    "lp_pool": _lp_pool,
+    "lrn": _lrn,
+    "lstm": _recurrent,
+    "max_pool": _max_pool,
+    "mish": activation("nn.mish", "nn.Mish"),
+    "multiply": _merge("*"),
+    "pad": _pad,
+    "permute": _permute,
+    "pixel_shuffle": _pixel_move,
+    "pixel_unshuffle": _pixel_move,
+    "prelu": _prelu,
+    "relu": activation("nn.relu", "nn.ReLU"),
+    "relu6": activation("nn.relu6", "nn.ReLU6"),
+    "reshape": _reshape,
+    "resize": _resize,
+    "rnn": _recurrent,
+    "scale": lambda node: LayerText("{0} * {factor}", {"factor": node.op.factor}),
+    "selu": activation("nn.selu", "nn.SELU"),
+    "shuffle": _shuffle,
+    "sigmoid": activation("mx.sigmoid", "nn.Sigmoid"),
+    "silu": activation("nn.silu", "nn.SiLU"),
+    "slice": _slice,
+    "softmax": _softmax,
+    "softplus": activation("nn.softplus", "nn.Softplus"),
+    "softsign": activation("nn.softsign", "nn.Softsign"),
+    "stochastic_depth": _stochastic_depth,
+    "subtract": _merge("-"),
+    "tanh": activation("mx.tanh", "nn.Tanh"),
+    "upsample": _upsample,
+}
+
+_CONV = {
+    "in_channels": REQUIRED,
+    "out_channels": REQUIRED,
+    "kernel_size": REQUIRED,
+    "stride": 1,
+    "padding": 0,
+    "dilation": 1,
+}
+_CONV_TRANSPOSE = {**_CONV, "output_padding": 0, "bias": True}
+_POOL = {"kernel_size": REQUIRED, "stride": None, "padding": 0}
+
+_PLAIN = (
+    "mx.sigmoid", "mx.tanh", "nn.gelu", "nn.gelu_approx", "nn.hardswish", "nn.mish", "nn.relu", "nn.relu6",
+    "nn.selu", "nn.silu", "nn.softplus", "nn.softsign", "nn.GELU", "nn.Hardswish", "nn.Identity", "nn.Mish",
+    "nn.ReLU", "nn.ReLU6", "nn.SELU", "nn.SiLU", "nn.Sigmoid", "nn.Softplus", "nn.Softsign", "nn.Tanh",
+)  # fmt: skip
+
+# The arguments that the calls above give, in MLX's order, with MLX's defaults.
+SIGNATURES: Mapping[str, Mapping[str, Any]] = {
+    **{name: {} for name in _PLAIN},
+    "nn.Conv1d": {**_CONV, "groups": 1, "bias": True},
+    "nn.Conv2d": {**_CONV, "groups": 1, "bias": True},
+    "nn.Conv3d": {**_CONV, "bias": True},
+    **{f"nn.ConvTranspose{axes}d": _CONV_TRANSPOSE for axes in (1, 2, 3)},
+    **{f"nn.{kind}Pool{axes}d": _POOL for kind in ("Max", "Avg") for axes in (1, 2, 3)},
+    "nn.BatchNorm": {"num_features": REQUIRED, "eps": 1e-5, "momentum": 0.1, "affine": True},
+    "nn.InstanceNorm": {"dims": REQUIRED, "eps": 1e-5, "affine": False},
+    "nn.GroupNorm": {
+        "num_groups": REQUIRED, "dims": REQUIRED, "eps": 1e-5, "affine": True, "pytorch_compatible": False,
+    },
+    "nn.LayerNorm": {"dims": REQUIRED, "eps": 1e-5, "affine": True},
+    "nn.Linear": {"input_dims": REQUIRED, "output_dims": REQUIRED, "bias": True},
+    "nn.PReLU": {"num_parameters": 1},
+    "nn.Dropout": {"p": 0.5},
+    "nn.Dropout2d": {"p": 0.5},
+    "nn.elu": {"alpha": 1.0},
+    "nn.ELU": {"alpha": 1.0},
+    "nn.leaky_relu": {"negative_slope": 0.01},
+    "nn.LeakyReLU": {"negative_slope": 0.01},
+    "nn.softmax": {"axis": -1},
+    "nn.log_softmax": {"axis": -1},
+    "nn.Softmax": {},
+    "nn.LogSoftmax": {},
+}  # fmt: skip
