@@ -110,6 +110,46 @@ class GlobalResponseNorm(nn.Module):
         return x + self.bias + self.weight * x * norms
 
 
+class SelfAttention(nn.Module):
+    """Each token of x[N, *, T, F] becomes a mean of all, in several heads."""
+
+    def __init__(self, features, heads, bias=True):
+        super().__init__()
+        self.heads = heads
+        bound = features**-0.5
+        self.in_proj_weight = mx.random.uniform(-bound, bound, (3 * features, features))
+        if bias:
+            self.in_proj_bias = mx.zeros(3 * features)
+        self.out_proj = nn.Linear(features, features, bias)
+
+    def __call__(self, x):
+        sums = x @ self.in_proj_weight.T + self.get("in_proj_bias", 0)
+        return self.out_proj(attended(sums, self.heads))
+
+
+class FusedAttention(nn.Module):
+    """Each token of x[N, *, T, F] becomes a mean of all, in several heads."""
+
+    def __init__(self, features, heads, bias=True):
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(features, 3 * features, bias)
+        self.proj = nn.Linear(features, features, bias)
+
+    def __call__(self, x):
+        return self.proj(attended(self.qkv(x), self.heads))
+
+
+def attended(x, heads):
+    """The values that queries find by keys: x[..., T, 3F] has all three in a row."""
+    q, k, v = (
+        part.squeeze(-3).swapaxes(-2, -3)
+        for part in mx.split(mx.unflatten(x, -1, (3, heads, -1)), 3, -3)
+    )
+    shares = mx.softmax(q @ k.swapaxes(-1, -2) * q.shape[-1] ** -0.5, -1)
+    return (shares @ v).swapaxes(-2, -3).flatten(-2)
+
+
 class Recurrent(nn.Module):
     """A layer that goes along the steps: x[N, T, F] gives all states[N, T, H]."""
 
@@ -537,6 +577,8 @@ def arrays_of(model):
 
 def turn(layer, array):
     """The axis that MLX has at another place than torch, and that place."""
-    if array.ndim < 3:
+    convs = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+    transposed = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+    if array.ndim < 3 or not isinstance(layer, convs + transposed):
         return 0, 0
-    return int(isinstance(layer, (nn.Conv1d, nn.Conv2d, nn.Conv3d))), -1
+    return int(isinstance(layer, convs)), -1

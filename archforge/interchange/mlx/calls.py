@@ -157,6 +157,31 @@ def _group_norm(node: LayerNode) -> LayerText:
     return LayerText("nn.GroupNorm", args, owns=True, use=_of_channels(node))
 
 
+def _attention(node: LayerNode) -> LayerText:
+    op, (x,) = node.op, node.types
+    layer = {"torch": "SelfAttention", "timm": "FusedAttention"}[op.names]
+    use = APPLY.replace("{0}", _channels_first("{0}", len(x.shape)))
+    args = {"features": x.shape[-1], "heads": op.heads, "bias": op.bias}
+    return LayerText(layer, args, owns=True, use=_channels_last(use, len(x.shape)))
+
+
+def _parameter(node: LayerNode) -> LayerText:
+    op = node.op
+    stored = (1, *op.shape) if op.batch_axis else op.shape
+    callee = f"{{mean}} + {{std}} * mx.random.normal({stored})" if op.std else f"mx.full({stored}, {{mean}})"
+    args = {"mean": op.mean} | ({"std": op.std} if op.std else {})
+    use = f"mx.broadcast_to({{self}}, ({{0}}.shape[0], {', '.join(map(str, op.shape))}))"
+    return LayerText(callee, args, owns=True, use=_channels_last(use, len(op.shape)))
+
+
+def _matmul(node: LayerNode) -> LayerText:
+    first, second = (
+        _channels_first(f"{{{i}}}", _rank(node)) + (".swapaxes(-1, -2)" if turns else "")
+        for i, turns in enumerate((node.op.transpose_first, node.op.transpose_second))
+    )
+    return LayerText(_channels_last(f"{first} @ {second}", _rank(node)))
+
+
 def _response_norm(node: LayerNode) -> LayerText:
     shape, rank = node.types[0].shape, _rank(node)
     axis = resolve_axis(node.op.axis, node.types[0])
@@ -173,10 +198,9 @@ def _prelu(node: LayerNode) -> LayerText:
 def _layer_scale(node: LayerNode) -> LayerText:
     op, rank = node.op, _rank(node)
     shape, use = "{channels}", "{0} * {self}"
-    if op.keep and rank == 2:
-        shape = "({channels}, 1)"
-    elif op.keep and rank > 2:
-        shape = f"({'1, ' * (rank - 1)}{{channels}})"
+    if op.keep and rank > 1:
+        shape = f"({{channels}}{', 1' * (rank - 1)})"
+        use = use if rank == 2 else "{0} * mx.moveaxis({self}, 0, -1)"
     elif rank == 2:
         use = "{0} * {self}[:, None]"
     args = {"channels": node.channels, "init": op.init}
@@ -325,6 +349,10 @@ def _channels_first(text: str, rank: int) -> str:
     return text if rank < 3 else f"mx.moveaxis({text}, -1, 1)"
 
 
+def _channels_last(text: str, rank: int) -> str:
+    return text if rank < 3 else f"mx.moveaxis({text}, 1, -1)"
+
+
 def _flatten(node: LayerNode) -> LayerText:
     rank = _rank(node)
     is_point = rank < 3 or math.prod(node.types[0].shape[1:]) == 1
@@ -339,8 +367,7 @@ def _reshape(node: LayerNode) -> LayerText:
     largest = shape.index(max(shape))
     free = (*shape[:largest], -1, *shape[largest + 1 :])
     flat = "{0}" if rank == 1 else f"{_channels_first('{0}', rank)}.flatten(1)"
-    text = f"mx.unflatten({flat}, 1, {{shape}})"
-    return LayerText(text if len(shape) < 3 else f"mx.moveaxis({text}, 1, -1)", {"shape": free})
+    return LayerText(_channels_last(f"mx.unflatten({flat}, 1, {{shape}})", len(shape)), {"shape": free})
 
 
 def _slice(node: LayerNode) -> LayerText:
@@ -395,6 +422,7 @@ CALLS: Mapping[str, Writer] = {
     "adaptive_avg_pool": _adaptive_pool,
     "adaptive_max_pool": _adaptive_pool,
     "add": _merge("+"),
+    "attention": _attention,
     "avg_pool": _avg_pool,
     "bn": _batch_norm,
     "channel_dropout": _dropout,
@@ -422,10 +450,12 @@ CALLS: Mapping[str, Writer] = {
     "lp_pool": _lp_pool,
     "lrn": _lrn,
     "lstm": _recurrent,
+    "matmul": _matmul,
     "max_pool": _max_pool,
     "mish": activation("nn.mish", "nn.Mish"),
     "multiply": _merge("*"),
     "pad": _pad,
+    "parameter": _parameter,
     "permute": _permute,
     "pixel_shuffle": _pixel_move,
     "pixel_unshuffle": _pixel_move,
