@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     add("models", nargs="+", metavar="MODEL", help="torchvision.NAME or timm.NAME")
     add("--params", action="store_true", help="make the list of parameters alone")
     help = "the input of the golden output; by default that of the file, else the library's for this network"
-    add("--input", type=input_shape, metavar="CxHxW", help=help)
+    add("--input", type=input_shape, metavar="CxHxW", help=help)  # of a video, CxTxHxW
     help = "what the spec calls the value that the library calls TAP; nothing after `=` if the spec lacks it"
     add("--alias", type=tap_alias, action="append", default=[], metavar="TAP=NAME", help=help)
     return parser
@@ -62,8 +62,7 @@ def _parser() -> argparse.ArgumentParser:
 
 # An argument that is refused is told by the name of these functions.
 def input_shape(text: str) -> tuple[int, ...]:
-    channels, height, width = map(int, text.split("x"))
-    return channels, height, width
+    return tuple(map(int, text.split("x")))
 
 
 def tap_alias(text: str) -> tuple[str, str | None]:
@@ -100,7 +99,7 @@ def _made(model: str, options: argparse.Namespace) -> Iterator[str]:
 
 
 def library_input(model: str, module: Any) -> tuple[int, ...]:
-    """Shape [C, H, W] of the images for which the library has weights of the network."""
+    """Shape [C, H, W] of the images for which the library has weights of the network that classifies them."""
     maker, _, name = model.partition(".")
     if maker == "timm":
         return tuple(module.default_cfg["input_size"])
@@ -126,7 +125,7 @@ def golden_content(model: str, module: Any, shape: tuple[int, ...]) -> Content:
     batch = (1, *shape)
     filled(module, {name: rule_array(name, dims) for name, dims in module_params(module).items()})
     output, values = module_values(module, [torch.from_numpy(rule_input(batch))], DEPTH)
-    y = output.numpy()
+    y = (next(iter(output.values())) if isinstance(output, dict) else output).numpy()
     aliases = {name: v.maker for name, v in values.items() if v.has_params and v.maker != name}
     made_with = ("torch", *LIBRARIES) if model.startswith(LIBRARIES) else ("torch",)
     return {

@@ -15,19 +15,20 @@ __all__ = ["each_network", "small_network"]
 
 SMALLEST = 33  # odd, and large enough for borders, padding and rounding to show
 MANY_PARAMS, MANY_NODES = 50_000_000, 1_000
+VIDEO = 4  # axes of an input of several frames, whose networks take seconds at any size
 
 
 def small_network(name: str, profile: str) -> TypedGraph:
-    """The network at the smallest image, from 33 pixels a side, that it can take; whole if its inputs
-    are something else."""
+    """The network at the smallest image, from 33 pixels a side, that it can take, or at as small frames of a
+    video; whole if its inputs are something else."""
     spec = networks()[name]
     whole = expand(spec, profile).graph
     (first, *others) = whole.inputs.values()
-    if others or len(first.shape) != 3:
+    if others or len(first.shape) not in (3, VIDEO):
         return whole
-    for side in range(SMALLEST, min(first.spatial)):
+    for side in range(SMALLEST, min(first.shape[-2:])):
         with suppress(DiagnosticError):
-            return expand(spec, profile, input_shape=(first.channels, side, side)).graph
+            return expand(spec, profile, input_shape=(*first.shape[:-2], side, side)).graph
     return whole
 
 
@@ -36,6 +37,8 @@ def _is_quick(name: str, profile: str) -> bool:
     if profile != networks()[name].profile_names[0]:
         return False
     graph = expand(networks()[name], profile).graph
+    if any(len(x.shape) == VIDEO for x in graph.inputs.values()):
+        return False
     return len(graph.nodes) < MANY_NODES and sum(d.size for d in graph.params().values()) < MANY_PARAMS
 
 

@@ -38,7 +38,9 @@ def recipes(library: str) -> Iterator[Any]:
     for name, spec in networks().items():
         for decl in map(spec.profile, spec.profile_names):
             maker, _, model = (decl.model or "").partition(".")
-            if maker == library:
+            if (
+                maker == library and decl.preprocess
+            ):  # not of videos, nor of pixels, which keep a picture whole
                 yield pytest.param(model, Preprocessing(**decl.preprocess), id=f"{name}-{decl.name}")
 
 

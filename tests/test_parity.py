@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -37,6 +38,9 @@ CASES = [
     if golden_name(name, profile) in GOLDENS
 ]
 
+LARGE = 500_000  # elements of an input whose outputs take seconds
+_LARGE_INPUTS = {case.id for case in CASES if math.prod(golden(str(case.values[2])).input_shape) > LARGE}
+
 # One dtype tells whether the graph is the library's. float32 is here for the kernels of its own, which the
 # laws of backends hold in every network: one network of each family stands for the others.
 _FIRST = {family(str(case.values[0])): case.id for case in reversed(CASES)}
@@ -45,7 +49,9 @@ CASES_BY_DTYPE = [
         *case.values,
         dtype,
         id=f"{dtype}-{case.id}",
-        marks=[pytest.mark.slow] if dtype == "float32" and case.id not in _FIRST.values() else [],
+        marks=[pytest.mark.slow]
+        if case.id in _LARGE_INPUTS or (dtype == "float32" and case.id not in _FIRST.values())
+        else [],
     )
     for dtype in ("float64", "float32")
     for case in CASES

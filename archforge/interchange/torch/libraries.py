@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from functools import partial
 from importlib import import_module
+from inspect import signature
 from typing import Any
 
 from archforge.errors import did_you_mean, fail
@@ -40,13 +42,27 @@ def library_module(model: str, classes: int | None = None) -> Any:
     if maker == "timm":
         known, make = made_by.list_models(), made_by.create_model
     else:
-        known, make = made_by.models.list_models(module=made_by.models), made_by.models.get_model
+        known, make = _of_torchvision(made_by.models), partial(_torchvision_module, made_by.models)
     if name not in known:
-        message = f"{maker} {made_by.__version__} has no network {name} that classifies images"
+        message = (
+            f"{maker} {made_by.__version__} has no network {name} that classifies images, videos or pixels"
+        )
         alike = [other for other in known if other[:3] == name[:3]]
         fail("E0001", message, help=did_you_mean(name, alike or known))
     with warnings.catch_warnings(action="ignore"):  # of initial values, which nobody reads
         return make(name) if classes is None else make(name, num_classes=classes)
+
+
+def _of_torchvision(models: Any) -> list[str]:
+    parts = (models, models.segmentation, models.video)
+    return [name for part in parts for name in models.list_models(module=part)]
+
+
+def _torchvision_module(models: Any, name: str, **more: Any) -> Any:
+    """A network without anything downloaded, with the second classifier that its released weights have."""
+    taken = signature(models.get_model_builder(name)).parameters
+    options = {"weights_backbone": None, "aux_loss": True}
+    return models.get_model(name, **{key: value for key, value in options.items() if key in taken}, **more)
 
 
 def made_module(place: str) -> Any:
