@@ -296,6 +296,15 @@ def several() -> tuple[Description, Arrays]:
     return described, arrays
 
 
+def test_one_shape_for_several_inputs_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, *several(), ".keras")
+    with pytest.raises(DiagnosticError) as caught:
+        driver.import_file(path, shapes={"": (3, 4, 2)}, layer_check=False)
+    (found,) = caught.value.diagnostics
+    assert found.message == f"{path} has 2 inputs, and one shape is given"
+    assert found.help == "--shape left=SHAPE,right=SHAPE, without the batch"
+
+
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_several_inputs_outputs_and_shared_models_survive(ending: str, tmp_path: Path) -> None:
     described, arrays = several()

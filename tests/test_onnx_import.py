@@ -778,6 +778,11 @@ def test_the_comparison_can_be_left_out(run: Run, monkeypatch: pytest.MonkeyPatc
     ("arguments", "message"),
     [
         (["missing.onnx"], "E0601: cannot read missing.onnx: no such file or directory\n"),
+        (
+            ["lenet_5"],
+            "E0801: there is no file lenet_5; the network of the zoo of that name is a spec already\n",
+        ),
+        (["net.yaml"], "E0801: net.yaml is a spec by its name, which needs no import\n"),
         (["net.onnx", "-o", "."], "E0705: . is a folder\n      help: -o FILE\n"),
         (["net.onnx", "--shape", "3xh"], "E0001: `3xh` is no shape\n"),
         (["net.onnx", "-o", "o.yaml", "--weights", "w.txt"], "E0705: cannot tell the format of w.txt"),

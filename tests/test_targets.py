@@ -242,6 +242,14 @@ def test_the_help_lists_the_targets(run: Run) -> None:
         ),
         (["--to", "made", "-w", "w.npz"], "E0601: cannot read w.npz: no such file or directory"),
         (["--to", "card", "-o", "."], "E0705: . is a folder\n      help: -o model_card.md"),
+        (
+            ["--to", "onnx", "-o", "x.pth"],
+            "E0001: `--to onnx` writes a `.onnx` file, which x.pth would not say\n      help: -o x.onnx",
+        ),
+        (
+            ["--to", "numpy", "-o", "x.keras"],
+            "E0001: `--to numpy` writes a `.py` file, which x.keras would not say\n      help: -o x.py",
+        ),
     ],
     ids=lambda given: " ".join(given) if isinstance(given, list) else "",
 )

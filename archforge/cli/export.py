@@ -167,9 +167,22 @@ def _path(output: str | None, default: Path, target: Target, *, as_json: bool) -
     if output != STANDARD_OUTPUT:
         if is_folder(path):
             fail("E0705", f"{path} is a folder", help=f"-o {(path / target.file).as_posix()}")
+        _refuse_lying_name(path, target)
         return path
     if as_json:
         fail("E0001", "`--json` would print into what `-o -` prints", help="-o FILE")
     if target.is_binary and sys.stdout.isatty():
         fail("E0001", f"`{target.file}` is binary, and standard output is a terminal", help="-o FILE")
     return None
+
+
+def _refuse_lying_name(path: Path, target: Target) -> None:
+    """Raises E0001 for a name by which the file would be taken for a network or weights of another format."""
+    from archforge.data.arrays import WEIGHTS
+    from archforge.interchange.formats import FORMATS
+
+    own, found = Path(target.file).suffix, path.suffix.lower()
+    others = {ending for format in (*FORMATS, *WEIGHTS) for ending in format.endings} | {".py"}
+    if found != own and found in others:
+        message = f"`--to {target.name}` writes a `{own}` file, which {path} would not say"
+        fail("E0001", message, help=f"-o {path.with_suffix(own).as_posix()}")

@@ -51,10 +51,7 @@ class GraphDraft:
         declared: what the file says, None where nothing. given: what the user says of what is open, that of
         the only input under no name. Raises E0801 where both leave an extent open or differ.
         """
-        self.refuse_unknown_inputs(given, declared)
-        if "" in given and len(declared) > 1:
-            message = f"{self.file} has {len(declared)} inputs, and one shape is given"
-            fail("E0801", message, help=_asked_shapes(declared))
+        self.refuse_unfit_shapes(given, declared, _asked_shapes(declared))
         found: dict[str, tuple[int, ...]] = {}
         mistakes: list[Diagnostic] = []
         for name, extents in declared.items():
@@ -68,8 +65,11 @@ class GraphDraft:
         fail_all(mistakes)
         return found
 
-    def refuse_unknown_inputs(self, given: Collection[str], known: Collection[str]) -> None:
-        """Raises E0801 where a shape is given for an input that the file does not have."""
+    def refuse_unfit_shapes(self, given: Collection[str], known: Collection[str], asked: str) -> None:
+        """Raises E0801 where a shape is given for an input that the file does not have, or for none of
+        several; asked: the option that gives one for each."""
+        if "" in given and len(known) > 1:
+            fail("E0801", f"{self.file} has {len(known)} inputs, and one shape is given", help=asked)
         unknown = sorted({*given} - {*known, ""})
         if unknown:
             message = f"{self.file} has no input {unknown[0]!r}"

@@ -17,6 +17,7 @@ from archforge.data.opened_files import HDF5, HEAD, endings
 from archforge.errors import fail
 from archforge.interchange.imported import Imported
 from archforge.interchange.layer_check import RunSource
+from archforge.resources import zoo_folder
 
 __all__ = ["FORMATS", "NetworkFormat", "OpenedFile", "open_file"]
 
@@ -131,10 +132,20 @@ def open_file(path: Path, weights: Path | None = None) -> OpenedFile:
     return found.open(path, weights)
 
 
+def _refuse_specs(path: Path) -> None:
+    """Raises E0801 for what is a spec already, by the name of its file or of a network of the zoo."""
+    if path.name.lower().endswith((".yaml", ".yml")):
+        fail("E0801", f"{path} is a spec by its name, which needs no import", help=f"archforge check {path}")
+    if path.name == str(path) and not path.exists() and (zoo_folder() / f"{path}.yaml").is_file():
+        message = f"there is no file {path}; the network of the zoo of that name is a spec already"
+        fail("E0801", message, help=f"archforge show {path}")
+
+
 def _format(path: Path, formats: Sequence[NetworkFormat] = FORMATS) -> NetworkFormat:
     for format in formats:
         if path.name.lower().endswith(format.endings):
             return format
+    _refuse_specs(path)
     head = b""
     with suppress(OSError), path.open("rb") as file:
         head = file.read(HEAD)

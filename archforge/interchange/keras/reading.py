@@ -81,11 +81,12 @@ class _KerasReader:
     def _inputs(self, model: KerasModel, shapes: Mapping[str, tuple[int, ...]]) -> list[Value]:
         """Raises E0801 for inputs of open extents or none."""
         names = [ref.layer for ref in model.inputs]
-        self.draft.refuse_unknown_inputs(shapes, names)
+        asked = f"--shape {','.join(f'{name}=SHAPE' for name in names)}, without the batch"
+        self.draft.refuse_unfit_shapes(shapes, names, asked)
         found: list[Value] = []
         wrong: list[Diagnostic] = []
         for name in names:
-            given = shapes.get(name, shapes.get("") if len(names) == 1 else None)
+            given = shapes.get(name, shapes.get(""))
             settings = model.layers[name].settings if name in model.layers else {}
             try:
                 shape = _shape(settings.get("batch_shape"), given)
