@@ -169,6 +169,52 @@ class GlobalResponseNorm(keras.layers.Layer):
         return {**super().get_config(), "axis": self.axis, "eps": self.eps}
 
 
+def attention(name, x, *, heads, bias=True, names="torch"):
+    """Self-attention of tokens; each head has an equal part of their features."""
+    ends = {"torch": (".in_proj", ".out_proj"), "timm": (".qkv", ".proj")}[names]
+    x = first(x)
+    *before, tokens, features = x.shape[1:]
+    wide, narrow = (
+        keras.layers.Dense(size, use_bias=bias, name=layer_name(name + end))
+        for size, end in zip((3 * features, features), ends)
+    )
+    qkv = keras.layers.Reshape((*before, tokens, 3, heads, features // heads))(wide(x))
+    q, k, v = (keras.ops.swapaxes(qkv[..., i, :, :], -2, -3) for i in range(3))
+    logits = keras.ops.matmul(q, keras.ops.swapaxes(k, -1, -2))
+    shares = keras.ops.softmax(logits * (features // heads) ** -0.5)
+    mixed = keras.ops.swapaxes(keras.ops.matmul(shares, v), -2, -3)
+    return last(narrow(keras.layers.Reshape((*before, tokens, features))(mixed)))
+
+
+def parameter(name, x, *, shape, mean=0.0, std=0.02):
+    """A trained array, the same for every sample."""
+    return last(Parameter(shape, mean, std, name=layer_name(name))(x))
+
+
+class Parameter(keras.layers.Layer):
+    """An array of any shape, once for each sample of the input."""
+
+    def __init__(self, shape, mean, std, **options):
+        super().__init__(**options)
+        self.shape, self.mean, self.std = tuple(shape), mean, std
+
+    def build(self, shape):
+        fill = keras.initializers.RandomNormal(self.mean, self.std)
+        self.gamma = self.add_weight(
+            shape=(1, *self.shape), initializer=fill, name="gamma"
+        )
+
+    def call(self, x):
+        return keras.ops.broadcast_to(self.gamma, (keras.ops.shape(x)[0], *self.shape))
+
+    def compute_output_shape(self, shape):
+        return (shape[0], *self.shape)
+
+    def get_config(self):
+        mine = {"shape": self.shape, "mean": self.mean, "std": self.std}
+        return {**super().get_config(), **mine}
+
+
 def layer_scale(name, x, *, init=1e-6):
     """Each channel times its factor."""
     return LayerScale(place(0, x), init, name=layer_name(name))(x)
@@ -463,6 +509,14 @@ def multiply(*factors):
     for other in others:
         y = y * other
     return y
+
+
+def matmul(left, right, *, transpose_first=False, transpose_second=False):
+    """Matrix products over the last two axes."""
+    left, right = first(left), first(right)
+    left = keras.ops.swapaxes(left, -1, -2) if transpose_first else left
+    right = keras.ops.swapaxes(right, -1, -2) if transpose_second else right
+    return last(keras.ops.matmul(left, right))
 
 
 def stretched(x, ndim):

@@ -174,6 +174,7 @@ CASES = (
     Case("squeezenet_1_1", (3, 64, 64)),
     Case("unet", (3, 32, 32), is_large=True),
     Case("vgg_11_small", (1, 32, 32), is_large=True),
+    Case("vit_ti_16", (3, 48, 48), settings={"width": 64, "heads": 2, "depth": 2}),
     Case("xception", (3, 96, 96), settings={"middle": 1}),
     Case("xception_41", (3, 64, 64), is_large=True),
 )

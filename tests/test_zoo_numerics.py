@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 
 from archforge.ir import Node, TypedGraph
+from archforge.ops.reshape import Reshape
 from archforge.ops.slice import Slice
 from archforge.passes.drop_identities import PASS
 from archforge.spec.expand.expand import expand
@@ -60,9 +61,16 @@ def in_words(node: Node, typed: TypedGraph, but: Set[str]) -> str:
 def ops(profile: Profile) -> set[str]:
     """The ops that the profile computes with, sizes apart."""
     typed = graphs()[profile]
-    # The groups of a shuffle show in no parameter.
-    hidden = {n: OF_TRAINING if n.op.kind == "shuffle" else OF_TRAINING | COUNTED for n in typed.nodes}
-    return {in_words(node, typed, but) for node, but in hidden.items()}
+    return {in_words(node, typed, OF_TRAINING | _sizes(node, typed)) for node in typed.nodes}
+
+
+def _sizes(node: Node, typed: TypedGraph) -> frozenset[str]:
+    """The attributes that are sizes: those that show in parameters, and of a map that is made a row."""
+    if node.op.kind == "shuffle":  # whose groups show in none
+        return frozenset()
+    x = typed.types[node.inputs[0]]
+    is_row = isinstance(node.op, Reshape) and node.op.shape == (x.channels, -1)
+    return COUNTED | {"shape"} if is_row or node.op.kind == "parameter" else COUNTED
 
 
 @cache
