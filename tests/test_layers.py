@@ -35,7 +35,8 @@ LAYERS = (
     ("atomic_files", "draws", "hardware", "ir", "json_text", "lifetimes", "meanings", "resources"),
     ("paths", "python_values"),
     ("errors",),
-    ("class_vars", "codes"),
+    ("class_vars", "code_pages"),
+    ("codes",),
 )
 DEPTH = {part: depth for depth, layer in enumerate(LAYERS) for part in layer}
 

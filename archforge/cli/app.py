@@ -30,6 +30,7 @@ COMMANDS = {
     "verify": "verify.verify",
     "compare": "compare.compare",
     "diff": "diff.diff",
+    "explain": "explain.explain",
     "weights convert": "weights_convert.convert",
     "train": "train.train",
     "evaluate": "evaluate.evaluate",

@@ -68,6 +68,7 @@ def _lines_when_folded() -> str:
 IN_PART = (
     "README.md",
     "docs/coverage.md",
+    "docs/explain.md",
     "docs/export.md",
     "docs/onnx.md",
     "docs/data.md",

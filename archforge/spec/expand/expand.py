@@ -68,16 +68,18 @@ def expand(
     settings: Mapping[str, Argument] | None = None,
     input_shape: InputShape | None = None,
     budget: Budget | None = None,
+    *,
+    walk: Callable[..., Walk] = Walk,
 ) -> Expansion:
     """The graph of one profile. `settings` (`--set`) win over every other value of an argument, and over the
     defaults of the profile and the spec. The `budget` may be that of several graphs together; by default it
-    is one of its own.
+    is one of its own. walk: makes the walk, perhaps one that remembers more.
 
     Raises all mistakes that can be found, in the order of their places.
     """
     if spec.graph is None or spec.header.kind != "network":
         _refuse_part(spec)
-    expander = _Expander(spec, spec.profile(profile), settings or {}, budget or Budget())
+    expander = _Expander(spec, spec.profile(profile), settings or {}, budget or Budget(), walk)
     try:
         return expander.run(input_shape)
     except DiagnosticError as error:
@@ -139,7 +141,12 @@ class _Expander:
     """One expansion: the environment of the spec, and the walk that collects nodes and mistakes."""
 
     def __init__(
-        self, spec: Spec, profile: ProfileDecl, settings: Mapping[str, Argument], budget: Budget
+        self,
+        spec: Spec,
+        profile: ProfileDecl,
+        settings: Mapping[str, Argument],
+        budget: Budget,
+        walk: Callable[..., Walk] = Walk,
     ) -> None:
         self.spec = spec
         self.profile = profile
@@ -149,7 +156,7 @@ class _Expander:
         defaults = merge_defaults(spec.defaults, profile.defaults)
         own = merge_defaults({}, set_defaults(settings, spec)) if settings else {}
         defaults = merge_defaults(defaults, own)
-        self.walk = Walk(spec.blocks | profile.blocks, defaults, self.env)
+        self.walk = walk(spec.blocks | profile.blocks, defaults, self.env)
         declared = None if spec.block else spec.document.profiles.get(profile.name)
         self.walk.untaken |= {
             (target, name): argument.key_span
