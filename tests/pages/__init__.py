@@ -14,6 +14,7 @@ from tests.pages import errors, reference
 from tests.pages.api import API_PARTS
 from tests.pages.coverage import coverage
 from tests.pages.exports import EXPORT_PARTS
+from tests.pages.libraries import libraries_page
 from tests.pages.markdown import with_parts
 from tests.pages.pictures import PICTURES
 from tests.pages.recipes import DATA_PARTS, recipes_page
@@ -90,6 +91,7 @@ IN_PART = (
 PAGES: Mapping[Path, Callable[[], str]] = {
     **{ROOT / name: partial(_page, name) for name in IN_PART},
     DOCS / "errors.md": errors.page,
+    DOCS / "libraries.md": libraries_page,
     DOCS / "ops.md": reference.ops_page,
     DOCS / "recipes.md": recipes_page,
     DOCS / "zoo.md": reference.zoo_text,
