@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from archforge.analysis.network import Network
-    from archforge.driver import check, compile, load
+    from archforge.analysis.sampling import DrawnNetwork
+    from archforge.driver import check, compile, load, sample
     from archforge.errors import AccuracyWarning, Diagnostic, DiagnosticError, TrainingWarning
     from archforge.training.loop import Callback
     from archforge.training.train import train
@@ -19,6 +20,7 @@ __all__ = [
     "Callback",
     "Diagnostic",
     "DiagnosticError",
+    "DrawnNetwork",
     "Network",
     "Trained",
     "TrainingWarning",
@@ -26,6 +28,7 @@ __all__ = [
     "check",
     "compile",
     "load",
+    "sample",
     "train",
 ]
 
@@ -34,6 +37,8 @@ _HOMES = {
     "check": "archforge.driver",
     "compile": "archforge.driver",
     "load": "archforge.driver",
+    "DrawnNetwork": "archforge.analysis.sampling",
+    "sample": "archforge.driver",
     "AccuracyWarning": "archforge.errors",
     "Diagnostic": "archforge.errors",
     "DiagnosticError": "archforge.errors",

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from archforge.analysis.checks import check_cells
 from archforge.analysis.counts import count
-from archforge.analysis.network import Network, Report
+from archforge.analysis.network import Network, Report, SpaceFacts
 from archforge.errors import MAX_REPORTED, Diagnostic, DiagnosticError, fail, fail_all, in_order
 from archforge.hardware import require_memory
 from archforge.ir import TypedGraph, by_x
@@ -41,6 +41,7 @@ from archforge.spec.syntax.syntax_tree import Argument
 from archforge.spec.yaml.meant_comments import idle_comments, unmeant
 
 if TYPE_CHECKING:
+    from archforge.analysis.sampling import DrawnNetwork
     from archforge.data.manifest import BuildFolder
     from archforge.data.stored_arrays import LazyArrays
     from archforge.export import ExportContent, Refusal, Target
@@ -62,6 +63,7 @@ __all__ = [
     "given_weights",
     "load",
     "open_spec",
+    "sample",
     "warm",
     "zoo_paths",
 ]
@@ -139,6 +141,34 @@ def load(
     return analyse(open_spec(source), profile, settings=settings_of(params, defaults), input_shape=input)
 
 
+def sample(
+    source: Source,
+    n: int,
+    profile: str | None = None,
+    *,
+    seed: int = 0,
+    where: str | None = None,
+    input: InputShape | None = None,
+    defaults: Mapping[str, Mapping[str, Any]] | None = None,
+    **params: Any,
+) -> list[DrawnNetwork]:
+    """`n` networks of a space, counted: `sample("anynet_x", 500, where="360e6 <= macs <= 400e6")`.
+
+    seed: the same one gives the same samples, on every machine; more of them begin with the same ones.
+    where: a formula over their columns that they must meet. profile, input, defaults, params: as for `load`;
+    an argument that is given is not drawn. Raises E0001 for a spec that is no space, E0323 where nothing that
+    is drawn meets the constraints or the condition.
+    """
+    from itertools import islice
+
+    from archforge.analysis.sampling import Sampling
+    from archforge.spec.expand.space import Space
+
+    space = Space(open_spec(source), profile, settings_of(params, defaults), input)
+    sampling = Sampling(space, seed=whole_number("seed", seed), where=text_or_none("where", where))
+    return list(islice(sampling, whole_number("n", n)))
+
+
 def check(
     paths: str | Path | Iterable[str | Path] = (), profile: str | None = None, *, require_expect: bool = False
 ) -> Iterator[Report]:
@@ -163,6 +193,15 @@ def _report(path: Path, library: Library, profile: str | None, *, require_expect
     broken: list[Diagnostic] = []
     together = Together()
     recipes: list[Diagnostic] = []
+    spaces: list[SpaceFacts] = []
+    if spec.header.kind == "space":
+        from archforge.analysis.sampling import space_facts
+
+        for name in spec.profile_names if profile is None else _profile(spec, profile):
+            try:
+                spaces.append(space_facts(spec, name))
+            except DiagnosticError as error:
+                broken += [d for d in error.diagnostics if d not in broken]
     for part, name in _checkable(spec, profile, broken):
         try:
             networks.append(analyse(part, name, together=together))
@@ -175,9 +214,12 @@ def _report(path: Path, library: Library, profile: str | None, *, require_expect
     broken += in_order(d for d in recipes if not d.is_warning)
     found = [*spec.warnings, *(w for n in networks for w in n.expansion.warnings)]
     found += in_order(d for d in recipes if d.is_warning)
-    if profile is None and not broken and networks:  # else something that a comment is for may not show
+    is_seen = not broken and bool(networks or spaces)
+    if profile is None and is_seen:  # else something that a comment is for may not show
         found += idle_comments(spec.document.source, found)
-    return Report(spec.name, shown, spec, tuple(networks), tuple(broken), unmet, unmeant(found))
+    return Report(
+        spec.name, shown, spec, tuple(networks), tuple(broken), unmet, unmeant(found), tuple(spaces)
+    )
 
 
 def _recipe_mistakes(network: Network) -> list[Diagnostic]:

@@ -70,6 +70,7 @@ def frozen(*patterns: str) -> str:
 
 
 KIND = "archforge: 1\nkind: blocks\n"
+SPACE = NET + "kind: space\n"
 TWICE = "args: {w: 1}\nprofiles: {" + many(5, "p@: {w: @}") + "}\n"
 # For each limit, the spec that has `n` of it; of several files `net` is checked.
 CASES: dict[str, Callable[[int], str | dict[str, str]]] = {
@@ -86,6 +87,9 @@ CASES: dict[str, Callable[[int], str | dict[str, str]]] = {
     "CASES": lambda n: with_graph(
         "b", f"blocks: {{b: {{body: [relu], expect: {{{many(n, 'c@: {input: [3]}')}}}}}}}\n"
     ),
+    "CONSTRAINTS": lambda n: f"{SPACE}args: {{a: {{int: [1, 4]}}}}\nconstraints: [{many(n, '=a < 9')}]\n",
+    "RANGE_VALUES": lambda n: f"{SPACE}args: {{a: {{int: [1, {n}], log: true}}}}\n",
+    "DRAWN": lambda n: f"{SPACE}args: {{a: {{int: [1, 4], count: {n}}}}}\n",
     "COMPARED": lambda n: with_graph(many(n // 3000, "{relu: , as: 't{1}_@'}") + ", " + many(1000, "=t1_0")),
     "FORMULA": lambda n: with_arguments(f"a: '=1{'+1'.rjust(n - 1)}'"),
     "ALL_FORMULAS": lambda n: with_arguments(

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from archforge.analysis.counts import Counts, figures
 from archforge.errors import MAX_REPORTED, Diagnostic, DiagnosticError, Span, did_you_mean, fail
 from archforge.ops import all_ops
-from archforge.spec.binding.environment import Budget
+from archforge.spec.binding.environment import KnownNames
 from archforge.spec.expand.expand import Expansion
 from archforge.spec.formulas.failures import LimitError
 from archforge.spec.formulas.formula import describe
@@ -21,11 +21,12 @@ from archforge.spec.syntax.syntax_tree import CELLS, RANGE, RuleDecl, Value, for
 from archforge.spec.yaml.tree import Entry, Scalar, Tree
 from archforge.spec.yaml.tree import Mapping as MappingTree
 
-__all__ = ["MARKS", "Cell", "Status", "check_cells"]
+__all__ = ["MACS_NOT_FLOPS", "MARKS", "Cell", "Status", "check_cells"]
 
 Status = Literal["ok", "explained", "mismatch", "not_applicable"]
 MARKS: dict[Status, str] = {"ok": "✓", "explained": "≈", "mismatch": "✗", "not_applicable": "-"}
 
+MACS_NOT_FLOPS = "`macs` counts multiply-accumulates, of which each is two FLOPs"
 _APPROXIMATE = re.compile(r"([0-9]+(?:\.([0-9]+))?)([KMGB]?)$")
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "B": 10**9}
 
@@ -113,7 +114,7 @@ class _Set:
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _Known(KnownNames):
     """The names that formulas in `expect` and in rules see: counts, `ops`, `uses`, the spec's arguments.
 
     `computed` are the figures of the cells by name.
@@ -121,8 +122,6 @@ class _Known:
 
     expansion: Expansion
     computed: Mapping[str, int | str]
-    values: Mapping[str, Any]
-    budget: Budget
 
     @classmethod
     def of(cls, expansion: Expansion, counts: Counts) -> _Known:
@@ -135,20 +134,11 @@ class _Known:
             "ops": _Set(kinds, all_ops()),
             "uses": _Set(expansion.uses, expansion.blocks),
         }
-        return cls(expansion, computed, values, expansion.budget)
+        return cls(values, expansion.budget, expansion, computed)
 
     def with_constants(self, constants: Mapping[str, int]) -> _Known:
         """Join the constants of a rule to the names, on one budget."""
         return replace(self, values={**self.values, **constants})
-
-    def lookup(self, name: str) -> Any:
-        return self.values[name]
-
-    def names(self) -> Iterable[str]:
-        return self.values
-
-    def spend(self, items: int, span: Span) -> None:
-        self.budget.spend(items, span)
 
 
 def _cell(entry: Entry, row: MappingTree, source: str, names: _Known) -> Cell:
@@ -157,7 +147,7 @@ def _cell(entry: Entry, row: MappingTree, source: str, names: _Known) -> Cell:
         meant = CELLS_OF_OTHERS.get(entry.key.lower(), "")
         hint = f"did you mean `{meant}`?" if meant else did_you_mean(entry.key, CELLS, what="cells")
         if "flop" in entry.key.lower():
-            hint = "`macs` counts multiply-accumulates, of which each is two FLOPs"
+            hint = MACS_NOT_FLOPS
         hint = torn_text(entry, row) or hint
         fail("E0502", f"there is no cell `{entry.key}`", entry.key_span, help=hint)
     tree = entry.value

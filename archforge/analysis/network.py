@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from archforge.analysis.checks import Cell
 from archforge.analysis.counts import Counts, figures
@@ -21,7 +21,7 @@ from archforge.spec.yaml.meant_comments import unmeant
 if TYPE_CHECKING:
     from archforge.spec.resolve.recipe import BoundRecipe
 
-__all__ = ["KERAS_NOTE", "Network", "Report"]
+__all__ = ["KERAS_NOTE", "Network", "Report", "SpaceFacts"]
 
 KERAS_NOTE = (
     "Keras names and shapes its arrays otherwise, gives probabilities where this gives logits, and may begin "
@@ -140,9 +140,28 @@ class Network:
         }
 
 
+class SpaceFacts(NamedTuple):
+    """Facts about one profile of a space, by drawing from it: the number of `combinations` of values, None
+    for a continuum, the input of its networks, and how many draws were `kept` of those that were made."""
+
+    profile: str
+    combinations: int | None
+    input: str
+    drawn: int
+    kept: int
+
+    @property
+    def size(self) -> str:
+        """The number of combinations in words: `1.8e+18 combinations`."""
+        if self.combinations is None:
+            return "a continuum"
+        shown = f"{self.combinations:,}" if self.combinations < 10**6 else f"{self.combinations:.1e}"
+        return f"{shown.replace('e+', 'e')} combinations"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Report:
-    """The result of checking one file: its networks by profile, or diagnostics where it is broken."""
+    """The result of checking one file: its networks or spaces by profile, or diagnostics."""
 
     name: str
     path: str
@@ -151,6 +170,7 @@ class Report:
     diagnostics: tuple[Diagnostic, ...] = ()  # the spec is broken
     unmet: tuple[Diagnostic, ...] = ()  # demands on top of its cells, such as --require-expect
     warnings: tuple[Diagnostic, ...] = ()  # that no comment says are meant
+    spaces: tuple[SpaceFacts, ...] = ()
 
     @property
     def is_network(self) -> bool:
@@ -160,7 +180,7 @@ class Report:
     @property
     def is_counted(self) -> bool:
         """True if the file has counts, or should: templates and blocks without `expect` have none."""
-        return self.is_network or bool(self.networks)
+        return self.is_network or bool(self.networks or self.spaces)
 
     @property
     def failures(self) -> list[Diagnostic]:
@@ -187,6 +207,8 @@ class Report:
             "profiles": [network.to_json() for network in self.networks],
             "warnings": [w.to_json() for w in self.warnings],
         }
+        if self.spaces:
+            out["spaces"] = [space._asdict() for space in self.spaces]
         if self.diagnostics or self.failures:
             out["diagnostics"] = [d.to_json() for d in (*self.diagnostics, *self.failures)]
         return out

@@ -68,7 +68,7 @@ def check(
                 totals.add(report)
                 with progress.paused():
                     out.add(report)
-        if profile is not None and not totals.profiles and not totals.broken:
+        if profile is not None and not (totals.profiles or totals.spaces or totals.broken):
             help = did_you_mean(profile, totals.known, what="profiles")
             fail("E0315", f"no spec here has a profile `{profile}`", help=help)
     except DiagnosticError as error:

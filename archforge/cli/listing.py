@@ -32,9 +32,10 @@ def list_zoo(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """List the zoo: each network's default profile, its counts and how many figures were checked."""
+    """List the zoo: each network's default profile, its counts and how many figures were checked, and spaces
+    with their sizes."""
     with Progress("reading specs") as progress:
-        reports = [r for r in reports_on(paths or [], progress) if r.is_network]
+        reports = [r for r in reports_on(paths or [], progress) if r.is_network or r.spaces]
     if markdown:
         from archforge.export.zoo_page import zoo_page
 
@@ -69,6 +70,9 @@ def _notes(report: Report) -> Iterator[str]:
 
 
 def _row(report: Report) -> tuple[str, ...]:
+    if report.spaces:
+        space = report.spaces[0]
+        return (report.name, space.profile, space.input, "", "", "", f"space: {space.size}")
     if not report.networks:
         return (report.name, "", "", "", "", "", paint("broken", "red"))
     network, cells = report.networks[0], [c for n in report.networks for c in n.cells]

@@ -44,6 +44,9 @@ IMPORTS = Limit(200, "files that imports bring, repeated ones again", "E0316")
 ARGUMENTS = Limit(100, "arguments of a block or a spec", "E0107")
 PROFILES = Limit(100, "profiles of a spec", "E0107")
 CASES = Limit(300, "cases of the blocks of a spec", "E0107")
+CONSTRAINTS = Limit(100, "constraints of a space", "E0107")
+RANGE_VALUES = Limit(20_000, "values in a logarithmic range with a step", "E0321")
+DRAWN = Limit(100, "values that a range draws together", "E0321")
 COMPARED = Limit(200_000, "comparisons of names with the templates of taps", "E0107")
 
 # Formulas

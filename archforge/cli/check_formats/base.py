@@ -25,6 +25,7 @@ class Totals:
     networks: int = 0
     profiles: int = 0
     cases: int = 0  # of blocks
+    spaces: int = 0
     unchecked: int = 0
     by_rule: int = 0
     broken: int = 0
@@ -42,6 +43,7 @@ class Totals:
             self.networks += 1
         self.profiles += len(report.networks) - cases
         self.cases += cases
+        self.spaces += bool(report.spaces)
         self.unchecked += sum(not network.cells for network in report.networks)
         self.by_rule += sum(cell.rule is not None and cell.status == "ok" for cell in cells)
         self.broken += bool(report.diagnostics)
@@ -60,10 +62,12 @@ class Totals:
         parts += [counted(self.broken, "broken spec")] if self.broken else []
         parts += [counted(self.warnings, "warning")] if self.warnings else []
         counts = []
-        if self.networks or not self.cases:
+        if self.networks or not (self.cases or self.spaces):
             counts += [counted(self.networks, "network"), counted(self.profiles, "profile")]
         if self.cases:
             counts.append(counted(self.cases, "case") + " of blocks")
+        if self.spaces:
+            counts.append(counted(self.spaces, "space"))
         counts.append(counted(cells.total(), "cell"))
         return f"{', '.join(counts)}: {', '.join(parts)}"
 

@@ -18,6 +18,9 @@ class TextWriter(base.ReportWriter):
     def add(self, report: Report) -> None:
         if not report.ok:
             print(f"{mark('mismatch')} {report.name}", flush=True)
+        elif report.spaces:
+            facts = ", ".join(f"{space.profile} {space.size}" for space in report.spaces)
+            print(f"{mark('warned' if report.warnings else 'ok')} {report.name:<28} space: {facts}")
         elif report.networks or report.warnings:
             checked = any(n.cells for n in report.networks)
             sign = mark("warned" if report.warnings else "ok" if checked else "not_applicable")

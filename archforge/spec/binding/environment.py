@@ -25,6 +25,7 @@ __all__ = [
     "Env",
     "Evaluated",
     "Given",
+    "KnownNames",
     "Steps",
     "check_kind",
     "evaluate_argument",
@@ -188,6 +189,23 @@ class Env:
         """Environment with loop variables in front of the same names."""
         loop = self.loop | variables
         return Env(self.budget, self.x, self.input, loop, self.body, self.args, self.spec)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownNames:
+    """Names whose values are known, as a formula sees them."""
+
+    values: Mapping[str, Any]
+    budget: Budget
+
+    def lookup(self, name: str) -> Any:
+        return self.values[name]
+
+    def names(self) -> Iterable[str]:
+        return self.values
+
+    def spend(self, items: int, span: Span) -> None:
+        self.budget.spend(items, span)
 
 
 # The environment of constants, of which a file holds only so many.

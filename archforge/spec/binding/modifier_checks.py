@@ -18,14 +18,14 @@ __all__ = ["check_count", "check_label", "check_tensor", "check_truth"]
 Names = Callable[[], Iterable[str]]  # gives the names that a formula could have used instead
 
 
-def check_truth(value: Any, span: Span, names: Names = tuple) -> bool:
-    """Return the value of `when`. Raises E0308, or `Poisoned`."""
+def check_truth(value: Any, span: Span, names: Names = tuple, what: str = "`when`") -> bool:
+    """Return the value of `when`, or of another condition. Raises E0308, or `Poisoned`."""
     if value is POISON:
         raise Poisoned
     if isinstance(value, bool):
         return value
     hint = value_hint(value, "true or false", names()) or "compare it: `!= 0`, `!= 'none'`"
-    fail("E0308", f"`when` is true or false, found {describe(value)}", span, help=hint)
+    fail("E0308", f"{what} is true or false, found {describe(value)}", span, help=hint)
 
 
 def check_count(value: Any, span: Span, names: Names = tuple) -> int:

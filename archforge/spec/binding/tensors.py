@@ -10,7 +10,7 @@ from archforge.errors import Span
 from archforge.ir import Op, TensorType
 from archforge.spec.formulas.failures import Poisoned
 
-__all__ = ["POISON", "TENSOR_ATTRIBUTES", "Draft", "Tensor"]
+__all__ = ["POISON", "TENSOR_ATTRIBUTES", "Draft", "FoldedDraft", "FoldedSection", "Tensor"]
 
 _AXES = {1: ("features",), 2: ("channels", "width"), 3: ("channels", "height", "width")}
 _AXES_3D = ("channels", "depth", "height", "width")
@@ -35,6 +35,25 @@ class Draft:
     @property
     def kind(self) -> str:
         return self.op.kind
+
+
+@dataclass(slots=True, eq=False)
+class FoldedSection:
+    """The nodes that one call of a block has made: drafts from `start` up to `stop`, and what they give.
+    nodes: how many they stand for, with those that are folded in them."""
+
+    start: int
+    stop: int
+    nodes: int
+    output: Tensor
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class FoldedDraft(Draft):
+    """A block that is called once more with equal arguments, on an input of the same type: what it makes are
+    the nodes of `section` again. Its op is the one that gives the output."""
+
+    section: FoldedSection
 
 
 @dataclass(slots=True, eq=False)  # not frozen: thousands are made, and a frozen one takes twice as long

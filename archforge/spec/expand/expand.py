@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from operator import index
 from types import MappingProxyType
-from typing import Any, NoReturn, SupportsIndex
+from typing import Any, NamedTuple, NoReturn, SupportsIndex
 
 from archforge.errors import Diagnostic, DiagnosticError, Note, Span, did_you_mean, fail, fail_all
 from archforge.ir import TensorType, TypedGraph, by_x
 from archforge.spec import limits
-from archforge.spec.binding.environment import ArgFrame, Budget, Env, evaluate_argument
+from archforge.spec.binding.environment import ArgFrame, Budget, Env, Evaluated, evaluate_argument
 from archforge.spec.binding.modifier_checks import check_tensor, check_truth
-from archforge.spec.binding.tensors import POISON, Tensor
+from archforge.spec.binding.tensors import POISON, Draft, Tensor
 from archforge.spec.expand.assemble import ScopeDraft, assemble
 from archforge.spec.expand.graph_warnings import foreign_axes, unread_values, unshared, untaken_defaults
 from archforge.spec.expand.least_input import inputs_nearby, least_input
@@ -28,7 +28,7 @@ from archforge.spec.resolve.defaults import merge_defaults
 from archforge.spec.resolve.spec import Spec
 from archforge.spec.syntax.syntax_tree import Argument, ProfileDecl, Value
 
-__all__ = ["Expansion", "expand"]
+__all__ = ["Expansion", "FoldedExpansion", "arguments_of", "expand", "expand_folded"]
 
 _SHAPE_CODES = ("E0401", "E0403", "E0405")
 
@@ -88,6 +88,57 @@ def expand(
         raise
 
 
+class FoldedExpansion(NamedTuple):
+    """A walk over a graph whose nodes have no names: the drafts of its nodes, where a block that is called
+    again with equal arguments on a value of the same type is one, its outputs, and the spec's arguments."""
+
+    drafts: tuple[Draft, ...]
+    outputs: Mapping[str, Tensor]
+    args: Mapping[str, Any]
+
+
+def expand_folded(
+    spec: Spec,
+    profile: ProfileDecl,
+    settings: Mapping[str, Argument],
+    input_shape: InputShape | None,
+    drawn: Mapping[str, Evaluated],
+) -> FoldedExpansion | None:
+    """The nodes of one sample of a space, for counting them; None where steps share parameters, which takes
+    their names. `drawn` has the values of arguments that are ranges.
+
+    Raises the mistakes of `expand`, but for those of names.
+    """
+    if spec.graph is None:
+        fail("E0202", f"{spec.name} has no `graph`", help="add `graph:`, or `extends:` a template")
+    return _Expander(spec, profile, settings, Budget(), drawn=drawn).folded(input_shape)
+
+
+def arguments_of(
+    spec: Spec,
+    profile: ProfileDecl,
+    given: dict[str, Argument],
+    budget: Budget,
+    drawn: Mapping[str, Evaluated],
+) -> Env:
+    """The environment of a spec's arguments, none of them evaluated: the `drawn` ones win over those `given`
+    by a caller, these over the profile's. A range that is not drawn has no value."""
+    values: dict[str, Any] = {}
+    pending: dict[str, Callable[[], Any]] = {}
+    written = spec.values | profile.values | given
+    env = Env(budget, spec=ArgFrame(values, pending, spec.args, {**written, **drawn}))
+    owner = f"`{spec.name}`"
+    for name, decl in spec.args.items():
+        argument = drawn.get(name) or written.get(name) or decl.default
+        if argument is None:
+            values[name] = POISON if decl.required else None
+        elif isinstance(argument, Argument) and argument.is_range:
+            values[name] = POISON
+        else:
+            pending[name] = partial(evaluate_argument, decl, argument, env, owner)
+    return env
+
+
 def _with_inputs_that_fit(found: Sequence[Diagnostic], expander: _Expander) -> Iterator[Diagnostic]:
     """Diagnostics of an input of the wrong size: too small, with the least one that is not, or another, with
     those nearby that fit."""
@@ -131,6 +182,7 @@ def _refuse_part(spec: Spec) -> NoReturn:
     what, hint = {
         "template": ("is a template", "name a network that extends it"),
         "blocks": ("holds blocks", "name a network that imports it"),
+        "space": ("is a space", f"archforge sample {spec.name} -n 10 -o FOLDER draws networks of it"),
         "network": ("has no `graph`", "add `graph:`, or `extends:` a template"),
     }[spec.header.kind]
     message = f"{spec.name} {what}: it cannot be built by itself"
@@ -147,12 +199,13 @@ class _Expander:
         settings: Mapping[str, Argument],
         budget: Budget,
         walk: Callable[..., Walk] = Walk,
+        drawn: Mapping[str, Evaluated] = MappingProxyType({}),
     ) -> None:
         self.spec = spec
         self.profile = profile
         self.settings = settings
         self.inputs: Mapping[str, Tensor] = {}
-        self.env = Env(budget, spec=self._frame(set_arguments(settings, spec)))
+        self.env = arguments_of(spec, profile, set_arguments(settings, spec), budget, drawn)
         defaults = merge_defaults(spec.defaults, profile.defaults)
         own = merge_defaults({}, set_defaults(settings, spec)) if settings else {}
         defaults = merge_defaults(defaults, own)
@@ -165,22 +218,6 @@ class _Expander:
         }
         self.walk.untaken |= {(target, name): None for target, values in own.items() for name in values}
 
-    def _frame(self, set: dict[str, Argument]) -> ArgFrame:
-        """The spec's arguments, none of them evaluated."""
-        values: dict[str, Any] = {}
-        pending: dict[str, Callable[[], Any]] = {}
-        given = self.spec.values | self.profile.values | set
-        for name, decl in self.spec.args.items():
-            argument = given.get(name) or decl.default
-            if argument is not None:
-                pending[name] = partial(self._argument, name, argument)
-            else:
-                values[name] = POISON if decl.required else None
-        return ArgFrame(values, pending, self.spec.args, given)
-
-    def _argument(self, name: str, argument: Argument) -> Any:
-        return evaluate_argument(self.spec.args[name], argument, self.env, f"`{self.spec.name}`")
-
     def _missing(self) -> list[Diagnostic]:
         """Arguments of the spec that nothing gives a value."""
         keys = [key for key in ("with", "extends") if key in self.spec.document.tree.entries]
@@ -191,35 +228,26 @@ class _Expander:
                 span = self.spec.document.span_of(keys[0]) if keys else decl.span
                 notes = (Note("it is declared", decl.span),) if keys else ()
                 hint = f"with: {{{name}: ...}}" if keys else "give it a default, or make this a template"
-                found.append(
-                    Diagnostic("E0307", f"argument `{name}` has no value", span, help=hint, notes=notes)
-                )
+                code, message = "E0307", f"argument `{name}` has no value"
+                range = self.env.spec.given.get(name) or decl.default
+                if range is not None:
+                    code, message = "E0322", f"`{name}` is a range here, and a network gives it a value"
+                    notes = (Note("the range stands", range.span),)
+                found.append(Diagnostic(code, message, span, help=hint, notes=notes))
         return found
 
+    def folded(self, input_shape: InputShape | None) -> FoldedExpansion | None:
+        """The nodes, without names. Raises all mistakes, but for those of names."""
+        self.walk.folds = {}
+        _, outputs = self._walked(input_shape, lambda root: ())
+        if self.walk.shares:
+            return None
+        return FoldedExpansion(tuple(self.walk.drafts), outputs, self.env.spec.values)
+
     def run(self, input_shape: InputShape | None) -> Expansion:
-        assert self.spec.graph is not None  # `expand` has refused it
+        """The typed graph. Raises all mistakes."""
         walk = self.walk
-        outputs: dict[str, Tensor] = {}
-        inputs: dict[str, Tensor] = {}
-        try:
-            walk.count(self.spec.graph.span, 1 + len(self.spec.args) + len(walk.blocks))
-            walk.note(self._missing())
-            walk.note(self.env.spec.settle())
-            inputs = self.inputs = self._inputs(input_shape)
-            single = None if isinstance(self.spec.input, dict) else inputs["input"]
-            root = NameScope("graph", None, None)
-            walk.places.append(ScopeDraft("graph", True, None, None, root, single))
-            env = Env(self.env.budget, single, single, {}, {} if single else dict(inputs), spec=self.env.spec)
-            x = walk.body(self.spec.graph, single, env, At(root, 0))
-            walk.places[0].output = x
-            outputs = self._outputs(x, env)
-            walk.warnings += unshared(assign_names(root))
-        except (DiagnosticError, LimitError) as error:
-            walk.note(error.diagnostics)
-        except RecursionError:
-            walk.note([Diagnostic("E0317", "steps are nested too deeply", self.spec.graph.span)])
-        walk.settle()
-        fail_all(self._with_batch_note(walk.found.values()))
+        inputs, outputs = self._walked(input_shape, lambda root: unshared(assign_names(root)))
         graph = assemble(
             self.spec.name, inputs, outputs, walk.drafts, walk.places, has_dotted=walk.has_dotted
         )
@@ -236,6 +264,35 @@ class _Expander:
             self.env.budget,
             (*walk.warnings, *self._unread(graph)),
         )
+
+    def _walked(
+        self, input_shape: InputShape | None, name: Callable[[NameScope], Iterable[Diagnostic]]
+    ) -> tuple[Mapping[str, Tensor], Mapping[str, Tensor]]:
+        """Inputs and outputs, the walk done. `name` gives the nodes their names, and returns warnings."""
+        assert self.spec.graph is not None  # who calls has refused it
+        walk = self.walk
+        outputs: dict[str, Tensor] = {}
+        inputs: dict[str, Tensor] = {}
+        try:
+            walk.count(self.spec.graph.span, 1 + len(self.spec.args) + len(walk.blocks))
+            walk.note(self._missing())
+            walk.note(self.env.spec.settle())
+            inputs = self.inputs = self._inputs(input_shape)
+            single = None if isinstance(self.spec.input, dict) else inputs["input"]
+            root = NameScope("graph", None, None)
+            walk.places.append(ScopeDraft("graph", True, None, None, root, single))
+            env = Env(self.env.budget, single, single, {}, {} if single else dict(inputs), spec=self.env.spec)
+            x = walk.body(self.spec.graph, single, env, At(root, 0))
+            walk.places[0].output = x
+            outputs = self._outputs(x, env)
+            walk.warnings += name(root)
+        except (DiagnosticError, LimitError) as error:
+            walk.note(error.diagnostics)
+        except RecursionError:
+            walk.note([Diagnostic("E0317", "steps are nested too deeply", self.spec.graph.span)])
+        walk.settle()
+        fail_all(self._with_batch_note(walk.found.values()))
+        return inputs, outputs
 
     def _unread(self, graph: TypedGraph) -> Iterable[Diagnostic]:
         """Warnings of values that nothing reads, where steps or outputs may leave one."""

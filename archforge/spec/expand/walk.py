@@ -19,7 +19,7 @@ from archforge.spec import limits
 from archforge.spec.binding.calls import OpCall, bind_block, shape_mistake, unknown_target
 from archforge.spec.binding.environment import Env, Steps
 from archforge.spec.binding.modifier_checks import check_count, check_label, check_tensor, check_truth
-from archforge.spec.binding.tensors import POISON, Draft, Tensor
+from archforge.spec.binding.tensors import POISON, Draft, FoldedDraft, FoldedSection, Tensor
 from archforge.spec.expand.assemble import ScopeDraft
 from archforge.spec.expand.for_rows import rows_of
 from archforge.spec.expand.graph_warnings import said_twice
@@ -29,6 +29,7 @@ from archforge.spec.formulas.formula import Formula, Template, describe
 from archforge.spec.syntax.inner_steps import names_set
 from archforge.spec.syntax.reserved_names import check_name
 from archforge.spec.syntax.syntax_tree import (
+    CONSTANTS,
     Arguments,
     BlockDecl,
     Body,
@@ -96,6 +97,11 @@ class Walk:
         self.steps_left = self.budget.steps
         self.nodes_left = min(self.budget.nodes, limits.NODES.most)
         self.bodies = 0  # in each other, where the walk is
+        # Where nobody asks for names: the first call of each block, by arguments and the type of its input.
+        self.folds: dict[tuple[Any, ...], FoldedSection] | None = None
+        self.shares = False  # a step shares its parameters
+        self.steps_run = 0  # arguments that are steps
+        self.folded_nodes = 0
         self.mistakes_made = 0
         self.set_by: dict[int, list[Template | str]] = {}  # names by the `id` of the step that sets them
 
@@ -246,6 +252,7 @@ class Walk:
         own = modifiers.name or modifiers.share
         if own is None:
             return at
+        self.shares |= modifiers.share is not None
         name = self._label(own, env)
         if at.given is not None:
             message = f"one step has two names, `{at.given}` and `{name}`"
@@ -304,6 +311,7 @@ class Walk:
             self.leaves_values = True
             return value
         if isinstance(value, Steps):
+            self.steps_run += 1
             return self.body(value.body, x, value.env.at(x), at)
         if isinstance(value, list) and all(isinstance(v, str) for v in value):
             self.count(call.span, len(value))
@@ -341,6 +349,42 @@ class Walk:
         inner_env = bind_block(block, call, env, self.spec, self.defaults, is_first=is_first)
         if self.untaken:
             self._take(block.name, block.args, inner_env.args.given)
+        key = None if self.folds is None else _fold_key(block, inner_env.args.values, x)
+        if key is None:
+            return self._block_body(block, call, x, inner_env, at)
+        return self._folded(key, block, call, x, inner_env, at)
+
+    def _folded(
+        self, key: tuple[Any, ...], block: BlockDecl, call: Call, x: Flow, inner_env: Env, at: At
+    ) -> Flow:
+        """A call of a block whose nodes are walked the first time only. A body sees its arguments and the
+        spec's, so that nothing else can make a difference."""
+        assert self.folds is not None
+        section = self.folds.get(key)
+        if section is not None:
+            self.folded_nodes += section.nodes - 1
+            return self._again(section, x, call.span, at)
+        before = len(self.drafts), self.folded_nodes, self.steps_run, self.mistakes_made
+        result = self._block_body(block, call, x, inner_env, at)
+        start, folded, *others = before
+        made = self.drafts[start:]
+        is_own = result is not None and any(result.draft is draft for draft in reversed(made))
+        if is_own and others == [self.steps_run, self.mistakes_made]:
+            nodes = len(made) + self.folded_nodes - folded
+            self.folds[key] = FoldedSection(start, len(self.drafts), nodes, cast("Tensor", result))
+        return result
+
+    def _again(self, section: FoldedSection, x: Flow, span: Span, at: At) -> Tensor:
+        """The value behind the nodes of a section, once more."""
+        self._refuse_more_nodes(span)
+        output = section.output
+        assert output.draft is not None  # else it were no section
+        inputs = (cast("Tensor", x),)
+        draft = FoldedDraft(output.draft.op, inputs, output.type, span, at.place, section=section)
+        self.drafts.append(draft)
+        return Tensor(output.type, draft)
+
+    def _block_body(self, block: BlockDecl, call: Call, x: Flow, inner_env: Env, at: At) -> Flow:
         transparent = block.naming == "none"
         style: Style = "position" if block.naming == "position" else "kind"
         names = at.names
@@ -439,8 +483,7 @@ class Walk:
         output = self.inferred.get(known)
         if output is None:
             output = self._inferred(op, values, span, env, call)
-        if len(self.drafts) >= self.nodes_left:
-            self.stop(limits.NODES if self.nodes_left == limits.NODES.most else limits.ALL_NODES, span)
+        self._refuse_more_nodes(span)
         before = values[0].draft
         if before is not None and before.op is op and op.is_idempotent and before.frame == at.place:
             self.warnings.append(said_twice(op, span, before.span))
@@ -449,6 +492,10 @@ class Walk:
         self.drafts.append(draft)  # which holds the op, so that its id is no other's
         self.inferred[known] = output
         return Tensor(output, draft)
+
+    def _refuse_more_nodes(self, span: Span) -> None:
+        if len(self.drafts) + self.folded_nodes >= self.nodes_left:
+            self.stop(limits.NODES if self.nodes_left == limits.NODES.most else limits.ALL_NODES, span)
 
     def _inferred(
         self, op: Op, values: tuple[Tensor, ...], span: Span, env: Env, call: OpCall | None
@@ -464,3 +511,22 @@ class Walk:
             what = f"`{op.kind}` gives {output}, and an axis has at most {limits.AXIS.most:,}"
             fail(limits.AXIS.code, what, span, help=hint)
         return output
+
+
+def _fold_key(block: BlockDecl, arguments: Mapping[str, Any], x: Flow) -> tuple[Any, ...] | None:
+    """All that the body of a block depends on besides the spec's own arguments; None where it is handed
+    steps or values of the graph."""
+    if x is None or x is POISON:
+        return None
+    values = tuple(map(_key_of, arguments.values()))
+    return None if None in values else (id(block), x.type, values)
+
+
+def _key_of(value: Any) -> Any:
+    """A plain value with its type, so that 1, 1.0 and true are three; None for another."""
+    if value.__class__ in CONSTANTS:
+        return value.__class__, value
+    if not isinstance(value, list):
+        return None
+    items = tuple(map(_key_of, value))
+    return None if None in items else items

@@ -87,6 +87,11 @@ class Library:
             self._documents[real] = document
         return document
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that were read."""
+        return tuple(self._documents)
+
     def read_text(self, text: str, name: str = "<text>") -> SpecDocument:
         """A document from text; `extends` and `imports` reach the shipped zoo only."""
         return self._keep(parse_document(SourceFile(name, text)), None)

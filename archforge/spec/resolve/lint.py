@@ -117,7 +117,10 @@ class _Linter:
         given = self._given()
         steps = self._with_names(args.plus(("x",)), (a for d, a in given if d and self._is_steps(a, (d,))))
         for decl, argument in given:
-            self._argument(argument, (decl,) if decl else (), args, steps, f"`{spec.name}`")
+            if not argument.is_range:  # whose parts are constants, held against the kind as they are drawn
+                self._argument(argument, (decl,) if decl else (), args, steps, f"`{spec.name}`")
+        for formula in (*spec.constraints, *(c for p in spec.profiles.values() for c in p.constraints)):
+            self._formula(formula, args)
         inputs = spec.input if isinstance(spec.input, dict) else {"input": spec.input}
         for value in inputs.values():
             if value is not None:

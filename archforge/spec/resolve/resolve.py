@@ -11,6 +11,7 @@ from archforge.errors import Diagnostic, Span, did_you_mean, fail, fail_all
 from archforge.ops import all_ops
 from archforge.spec import limits
 from archforge.spec.binding.calls import unknown_target
+from archforge.spec.formulas.formula import Formula
 from archforge.spec.resolve.defaults import merge_defaults
 from archforge.spec.resolve.library import Library
 from archforge.spec.resolve.lint import lint
@@ -54,6 +55,7 @@ def resolve(document: SpecDocument, library: Library, name: str) -> Spec:
         input=next((d.input for d in reversed(chain) if d.input is not None), None),
         args=merged.args,
         values=merged.values,
+        constraints=merged.constraints,
         defaults=merged.defaults,
         profiles=merged.profiles,
         blocks=merged.blocks,
@@ -63,7 +65,7 @@ def resolve(document: SpecDocument, library: Library, name: str) -> Spec:
         expect=document.expect,
         train=merged.train,
     )
-    fail_all([*_check_keys(spec, chain), *lint(spec)])
+    fail_all([*_check_keys(spec, chain), *_idle_ranges(chain), *lint(spec)])
     return replace(spec, warnings=warnings_of(document, chain, merged.imported))
 
 
@@ -113,6 +115,7 @@ class _MergedDocuments:
         self.files = files
         self.args: dict[str, ArgDecl] = {}
         self.values: dict[str, Argument] = {}
+        self.constraints: tuple[Formula, ...] = ()
         self.defaults: Defaults = {}
         self.profiles: dict[str, ProfileDecl] = {}
         self.blocks: dict[str, BlockDecl] = {}
@@ -138,6 +141,7 @@ class _MergedDocuments:
     def document(self, document: SpecDocument) -> None:
         self.args |= document.args
         self.values |= document.values
+        self.constraints += document.constraints
         self._add_blocks(document.blocks)
         self.rules |= document.rules
         self.defaults = merge_defaults(self.defaults, document.defaults)
@@ -183,6 +187,7 @@ def _merge_profiles(base: ProfileDecl, over: ProfileDecl) -> ProfileDecl:
         over.labels or base.labels,
         base.preprocess | over.preprocess,
         base.train | over.train,
+        base.constraints + over.constraints,
     )
 
 
@@ -236,6 +241,25 @@ def _check_keys(spec: Spec, chain: list[SpecDocument]) -> list[Diagnostic]:
         span = spec.document.tree.entries["recommended"].value.span
         need(recommended, span, dict.fromkeys(spec.profile_names), "E0315", "profile", "`recommended`")
     return found.found
+
+
+_DRAWN = "`archforge sample` draws from a spec of `kind: space`"
+
+
+def _idle_ranges(chain: list[SpecDocument]) -> Iterator[Diagnostic]:
+    """E0322: ranges and constraints in the documents of a chain that are no spaces."""
+    for document in chain:
+        if document.header.kind == "space":
+            continue
+        decls = (decl.default for decl in document.args.values())
+        profiles = (a for profile in document.profiles.values() for a in profile.values.values())
+        for argument in (*decls, *document.values.values(), *profiles):
+            if argument is not None and argument.is_range:
+                message = f"`{argument.key}` is a range, in a file of `kind: {document.header.kind}`"
+                yield Diagnostic("E0322", message, argument.span, help=_DRAWN)
+        for formula in document.every_constraint:
+            message = f"a constraint in a file of `kind: {document.header.kind}`"
+            yield Diagnostic("E0322", message, formula.span, help=_DRAWN)
 
 
 def _default_targets(document: SpecDocument) -> Iterator[Entry]:

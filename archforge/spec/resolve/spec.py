@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from archforge.errors import Diagnostic, did_you_mean, fail
 from archforge.python_values import text_or_none
+from archforge.spec.formulas.formula import Formula
 from archforge.spec.syntax.syntax_tree import (
     ArgDecl,
     Argument,
@@ -39,6 +40,7 @@ class Spec:
     input: dict[str, Value] | Value | None
     args: dict[str, ArgDecl]
     values: dict[str, Argument]
+    constraints: tuple[Formula, ...]
     defaults: Defaults
     profiles: dict[str, ProfileDecl]
     blocks: dict[str, BlockDecl]

@@ -30,6 +30,7 @@ class Import(NamedTuple):
 _TOLD = ("expect", "departs", "repaired", "recommended")
 _IDLE_KEYS = {
     "network": (),
+    "space": ("expect",),
     "template": _TOLD,
     "blocks": (
         "input",
@@ -51,7 +52,7 @@ def warnings_of(
 ) -> tuple[Diagnostic, ...]:
     """The warnings of a document's own text. `chain` is what it extends and itself, `imports` are theirs."""
     found = [*uses_of(document).warnings, *_idle_keys(document), *_idle_constants(document)]
-    if document.header.kind == "network":
+    if document.header.kind in ("network", "space"):
         used = _Used(chain, imports)
         found += _unread_arguments(document, used)
         found += _uncalled(document, used)
@@ -94,7 +95,7 @@ def _idle_keys(document: SpecDocument) -> Iterator[Diagnostic]:
             yield Diagnostic("W0201", f"nothing stands behind `{key}`", entry.key_span, help="remove it")
         elif key in idle:
             message = f"`{key}` means nothing in a file of `kind: {header.kind}`"
-            hint = f"who {'extends' if header.kind == 'template' else 'imports'} it does not get that"
+            hint = f"who {'imports' if header.kind == 'blocks' else 'extends'} it does not get that"
             yield Diagnostic("W0201", message, entry.key_span, help=hint)
         elif key == "with" and header.extends is None:
             message = "`with` is for the arguments of a spec that is extended"
@@ -102,11 +103,15 @@ def _idle_keys(document: SpecDocument) -> Iterator[Diagnostic]:
 
 
 def _unread_arguments(document: SpecDocument, used: _Used) -> Iterator[Diagnostic]:
-    """W0301: an argument of the spec that no formula reads, and values for one."""
-    places = {
-        name: argument.key_span for owner in _owners(document) for name, argument in owner.values.items()
-    }
+    """W0301: an argument of the spec that no formula reads, and values for one. In a space, a range: what
+    follows from drawn values is told of each sample."""
+    given = [a for owner in _owners(document) for a in owner.values.values()]
+    places = {a.key: a.key_span for a in given}
     places |= {name: decl.span for name, decl in document.args.items()}
+    if document.header.kind == "space":
+        given += [decl.default for decl in document.args.values() if decl.default]
+        ranges = {a.key for a in given if a.is_range}
+        places = {name: span for name, span in places.items() if name in ranges}
     for name, span in places.items():
         if name not in used.reads and name not in used.figures:
             yield idle_name("reads the argument", name, span)

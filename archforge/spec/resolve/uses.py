@@ -112,6 +112,8 @@ class _UsesWalk:
         for value in inputs:
             if value is not None:
                 self.value(value)
+        for formula in document.every_constraint:
+            self.formula(formula)
         for rule in document.rules.values():
             self.formula(rule.count)
         self.made, self.unread = [], {}  # taps of arguments are for whoever runs them

@@ -6,14 +6,15 @@ from typing import Any
 
 from archforge.data.class_names import CLASS_NAMES
 from archforge.data.preprocessing import INTERPOLATIONS, PIXEL_VALUES, SHARE
-from archforge.spec.schema.values import NUMERAL, Json, flag, formula, number
+from archforge.spec.schema.values import NUMERAL, Json, flag, formula, number, numeral
 from archforge.spec.syntax.parse_preprocess import ORDERS, RESIZES
-from archforge.spec.syntax.syntax_tree import CELLS, KINDS, RANGE
+from archforge.spec.syntax.syntax_tree import CELLS, DOCUMENT_KINDS, KINDS, RANGE, RANGES
 from archforge.spec.yaml.tree import GROUPED
 
 __all__ = [
     "ARGS",
     "BLOCK",
+    "CONSTRAINTS",
     "HEADER",
     "INPUT",
     "LABELS",
@@ -24,6 +25,7 @@ __all__ = [
     "STRUCTURE",
     "case",
     "cells",
+    "drawn",
     "figure",
     "mapping",
     "record",
@@ -56,8 +58,9 @@ _TEXT = {"type": "string"}
 HEADER: Json = {
     "archforge": {"description": "Version of the language.", "const": 1},
     "kind": {
-        "description": "network (the default), template (to extend) or blocks (to import).",
-        "enum": ["network", "template", "blocks"],
+        "description": "network (the default), template (to extend), blocks (to import) or space (to draw "
+        "networks from).",
+        "enum": list(DOCUMENT_KINDS),
     },
     "title": {"description": "The network's name as people write it.", **_TEXT},
     "paper": {"description": "Where it was published: arXiv:1512.03385, doi:...", **_TEXT},
@@ -122,12 +125,35 @@ INPUT = {
     "additionalProperties": DIMS,
 }
 
+_BOUNDS = {"type": "array", "minItems": 2, "maxItems": 2}
+_RANGE = record(
+    int={"description": "The first and the last of whole numbers.", **_BOUNDS, "items": numeral()},
+    float={"description": "The first and the last of numbers.", **_BOUNDS, "items": numeral("number")},
+    choice={"description": "Values, one of which is drawn.", "type": "array", "minItems": 1},
+    step={"description": "Between neighbouring numbers. Default: 1 for whole ones.", **numeral("number")},
+    log={"description": "Draw on a logarithmic scale. Default: false.", "type": "boolean"},
+    count={"description": "Draw a list of so many.", **numeral(minimum=1)},
+)
+
+
+def drawn(values: Json) -> Json:
+    """Schema of what an argument of a spec may be given: `values`, or a range to draw from, in a space."""
+    is_range = {"type": "object", "anyOf": [{"required": [key]} for key in RANGES]}
+    return {"description": values.get("description", ""), "if": is_range, "then": _RANGE, "else": values}
+
+
 ARGS = mapping(
     "Arguments: a default, or a kind alone for one that must be given: "
-    "int, float, bool, str, list, tensor, steps.",
-    {"anyOf": [{"enum": list(KINDS)}, ref("argument")]},
+    "int, float, bool, str, list, tensor, steps. In a space also a range to draw from.",
+    drawn({"anyOf": [{"enum": list(KINDS)}, ref("argument")]}),
     propertyNames={"pattern": "^[^0-9\\W]\\w*$"},
 )
+
+CONSTRAINTS: Json = {
+    "description": "Conditions that every draw of a space must meet: formulas over its arguments.",
+    "type": ["array", "null"],
+    "items": formula(),
+}
 
 _BLOCK = record(
     naming={

@@ -18,6 +18,7 @@ from archforge.spec.resolve.spec import Spec
 from archforge.spec.schema.fixed_parts import (
     ARGS,
     BLOCK,
+    CONSTRAINTS,
     HEADER,
     INPUT,
     LABELS,
@@ -28,6 +29,7 @@ from archforge.spec.schema.fixed_parts import (
     STRUCTURE,
     case,
     cells,
+    drawn,
     figure,
     mapping,
     record,
@@ -67,6 +69,11 @@ class _Vocabulary:
         return False if self.closed else ref("argument")
 
     @property
+    def given(self) -> Any:
+        """Schema of a value for an argument of the spec that the schema does not know."""
+        return False if self.closed else drawn(ref("argument"))
+
+    @property
     def calls(self) -> dict[str, Json]:
         """Schema behind each op and block, by its name."""
         ops = {word: ref(f"op-{word}") for word in all_ops() if word not in MERGES}
@@ -90,7 +97,7 @@ def spec_schema(spec: Spec) -> Json:
     known = _Vocabulary(
         closed=True,
         blocks={name: _block_call([b[name] for b in scopes if name in b]) for name in names},
-        args={name: argument_of(decl, f"`{spec.name}`") for name, decl in spec.args.items()},
+        args={name: drawn(argument_of(decl, f"`{spec.name}`")) for name, decl in spec.args.items()},
         profiles=list(spec.profiles) or spec.profile_names,
         rules=list(spec.rules),
     )
@@ -121,7 +128,8 @@ def _sections(known: _Vocabulary) -> Json:
     return {
         "input": INPUT,
         "args": ARGS,
-        "with": mapping("Values for arguments of the template.", known.other, properties=dict(known.args)),
+        "with": mapping("Values for arguments of the template.", known.given, properties=dict(known.args)),
+        "constraints": CONSTRAINTS,
         "defaults": ref("defaults"),
         "profiles": mapping(
             "Variants, each by name: values of arguments, defaults, blocks, and the library's model.",
@@ -165,8 +173,9 @@ def _definitions(known: _Vocabulary) -> Json:
         "operation": _operation(known),
         **_branches(),
         "profile": {
-            **mapping("", known.other),
+            **mapping("", known.given),
             "properties": {
+                "constraints": CONSTRAINTS,
                 "model": {
                     "description": "The library's name for it: torchvision.resnet50.",
                     "type": "string",

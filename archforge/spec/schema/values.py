@@ -27,6 +27,7 @@ __all__ = [
     "flag",
     "formula",
     "number",
+    "numeral",
     "op_of",
     "plain_text",
 ]
@@ -51,6 +52,17 @@ def number(kind: str = "integer", **limits: Any) -> Json:
         "type": ["string", kind],
         "pattern": NUMERAL,
         "patternErrorMessage": f"{told}, or a formula such as =4*width",
+        **limits,
+    }
+
+
+def numeral(kind: str = "integer", **limits: Any) -> Json:
+    """A number of that type, grouped if it is long, where no formula may stand."""
+    told = "a number" if kind == "number" else "a whole number"
+    return {
+        "type": ["string", kind],
+        "pattern": f"^{GROUPED.pattern}",
+        "patternErrorMessage": told,
         **limits,
     }
 

@@ -24,6 +24,7 @@ from archforge.errors import (
 from archforge.ops import all_ops
 from archforge.spec import limits
 from archforge.spec.formulas.compiler import parse_formula
+from archforge.spec.formulas.formula import Formula
 from archforge.spec.syntax.foreign_words import BLOCK_KEYS, KEYS, TYPES
 from archforge.spec.syntax.form_checks import (
     Mistakes,
@@ -38,6 +39,7 @@ from archforge.spec.syntax.parse_preprocess import parse_preprocess
 from archforge.spec.syntax.parse_steps import parse_argument, parse_body
 from archforge.spec.syntax.reserved_names import check_name
 from archforge.spec.syntax.syntax_tree import (
+    DOCUMENT_KINDS,
     KINDS,
     ArgDecl,
     Argument,
@@ -75,6 +77,7 @@ SECTIONS = (
         "input",
         "args",
         "with",
+        "constraints",
         "defaults",
         "profiles",
         "blocks",
@@ -99,6 +102,10 @@ _EXAMPLES = {
     "rules": "{leaves: {says: every op, count: =layers}}",
 }
 _BLOCK_KEYS = ("naming", "args", "body", "expect")
+# Keys of a profile that give no value of an argument.
+_OF_PROFILES = frozenset(
+    ("defaults", "blocks", "model", "weights", "labels", "preprocess", "train", "constraints")
+)
 
 
 # What others say of an argument.
@@ -150,7 +157,8 @@ def parse_document(source: SourceFile) -> SpecDocument:
         tree=tree,
         input=mistakes.attempt(lambda: _input(tree.get("input")), None),
         args=_few(section("args", _spec_arg), tree.entries.get("args"), mistakes),
-        values=section("with", parse_argument),
+        values=section("with", _given),
+        constraints=mistakes.attempt(lambda: _constraints(tree.entries.get("constraints")), ()),
         defaults=section("defaults", _default),
         profiles=section("profiles", _profile),
         blocks=section("blocks", _spec_block),
@@ -212,14 +220,15 @@ def _header_mistake(tree: Mapping, error: dict[str, Any]) -> Diagnostic:
     if key == "imports" and isinstance(value, Sequence):
         value = value.items[error["loc"][1]]
         return Diagnostic("E0203", f"`imports` is a list of words, found {shown(value)}", value.span)
-    expected = {"kind": "`network`, `template` or `blocks`", "imports": "a list of words"}.get(key, "a text")
+    kinds = f"one of {listed(DOCUMENT_KINDS)}"
+    expected = {"kind": kinds, "imports": "a list of words"}.get(key, "a text")
     hint = ""
     if isinstance(value, Scalar) and value.value is not None:
         hint = f'quote it: "{value.span.text}"'
         if key == "imports":
             hint = f"[{value.span.text}]"
         elif key == "kind":
-            near = misspelt(str(value.value), ("network", "template", "blocks"))
+            near = misspelt(str(value.value), DOCUMENT_KINDS)
             hint = f"did you mean `{near}`?" if near else "leave it out: a network has none"
     elif key == "extends":
         hint = "extends: NAME; one spec, which may extend another"
@@ -258,7 +267,7 @@ def _dims(tree: Tree) -> Value:
 
 
 def _spec_arg(entry: Entry) -> ArgDecl:
-    if entry.key in ("defaults", "blocks", "model", "weights", "labels", "preprocess", "train"):
+    if entry.key in _OF_PROFILES:
         message = f"`{entry.key}` cannot name an argument: it is a key of profiles"
         fail("E0310", message, entry.key_span, help="give it another name")
     return _arg(entry)
@@ -286,7 +295,7 @@ def _declared(entry: Entry) -> ArgDecl:
         hint = f"{entry.key}: {meant.span.text if isinstance(meant, Scalar) else 'int'}"
         message = f"`{entry.key}` is declared by its default, or by its kind alone"
         fail("E0203", message, tree.span, help=hint)
-    argument = parse_argument(entry)
+    argument = _given(entry)
     kind = "bool" if isinstance(tree, Scalar) and isinstance(tree.value, bool) else None
     if argument.looks_like_steps:
         kind = "steps"
@@ -318,6 +327,7 @@ def _profile(entry: Entry) -> ProfileDecl:
     labels = ""
     preprocess: dict[str, Any] = {}
     train: dict[str, Entry] = {}
+    constraints: tuple[Formula, ...] = ()
     weights: tuple[str, ...] = ()
     model = None
     for item in mapping_of(entry.value, f"profile `{entry.key}`"):
@@ -335,12 +345,59 @@ def _profile(entry: Entry) -> ProfileDecl:
             preprocess = mistakes.attempt(lambda i=item: parse_preprocess(i), {})  # type: ignore[misc]
         elif item.key == "train":
             train = mistakes.attempt(lambda i=item: _train(i, entry.key), {})  # type: ignore[misc]
-        else:
-            values[item.key] = parse_argument(item)
+        elif item.key == "constraints":
+            constraints = mistakes.attempt(lambda i=item: _constraints(i), ())  # type: ignore[misc]
+        elif (argument := mistakes.attempt(lambda i=item: _given(i), None)) is not None:  # type: ignore[misc]
+            values[item.key] = argument
     mistakes.close()
     return ProfileDecl(
-        entry.key, entry.key_span, values, defaults, blocks, model, weights, labels, preprocess, train
+        entry.key,
+        entry.key_span,
+        values,
+        defaults,
+        blocks,
+        model,
+        weights,
+        labels,
+        preprocess,
+        train,
+        constraints,
     )
+
+
+def _given(entry: Entry) -> Argument:
+    """A value of an argument. Raises what is wrong with a range."""
+    argument = parse_argument(entry)
+    if argument.is_range:
+        from archforge.spec.syntax.ranges import parse_range
+
+        parse_range(mapping_of(argument.tree, "a range"))
+    return argument
+
+
+def _constraints(entry: Entry | None) -> tuple[Formula, ...]:
+    """The conditions that a draw of a space must meet. Raises E0203."""
+    if entry is None or is_null(entry.value):
+        return ()
+    tree, example = entry.value, "constraints: [=depth < 20]"
+    if not isinstance(tree, Sequence):
+        hint = example
+        if isinstance(tree, Scalar) and tree.formula_span:
+            hint = f"a list of one: [{tree.span.text}]"
+        fail("E0203", f"`constraints` is a list of formulas, found {shown(tree)}", tree.span, help=hint)
+    limits.CONSTRAINTS.check(len(tree.items), entry.key_span)
+    mistakes = Mistakes()
+    found = [mistakes.attempt(lambda i=item: _constraint(i), None) for item in tree.items]  # type: ignore[misc]
+    mistakes.close()
+    return tuple(formula for formula in found if formula is not None)
+
+
+def _constraint(tree: Tree) -> Formula:
+    span = tree.formula_span if isinstance(tree, Scalar) else None
+    if not (isinstance(tree, Scalar) and span):
+        hint = f"={tree.value}" if isinstance(tree, Scalar) and isinstance(tree.value, str) else ""
+        fail("E0203", f"a constraint is a formula, found {shown(tree)}", tree.span, help=hint)
+    return parse_formula(tree.value[1:], span)
 
 
 def _weights(entry: Entry) -> tuple[str, ...]:

@@ -19,10 +19,12 @@ from archforge.spec.yaml.tree import Entry, Mapping, Scalar, Sequence, Tree
 
 __all__ = [
     "CELLS",
+    "DOCUMENT_KINDS",
     "KINDS",
     "MERGES",
     "MODIFIERS",
     "RANGE",
+    "RANGES",
     "REACHES",
     "STRUCTURES",
     "ArgDecl",
@@ -68,6 +70,8 @@ REACHES = "reaches"  # the one key of `train` that is no setting of a run: what 
 # A documented count that is a range: `2~3`, or `7~` without an end.
 RANGE = re.compile(r"([0-9]{1,18})~([0-9]{1,18})?$")
 KINDS = ("int", "float", "bool", "str", "list", "tensor", "steps")
+DOCUMENT_KINDS = ("network", "template", "blocks", "space")
+RANGES = ("int", "float", "choice")  # the key that makes a mapping a range of values to draw from
 # The types of values that are written out, lists and mappings aside.
 CONSTANTS = frozenset((int, str, bool, float, type(None)))
 
@@ -145,6 +149,11 @@ class Argument:
         """True for a list that holds a mapping, which can only be steps: values are scalars and lists of
         them."""
         return isinstance(self.tree, Sequence) and any(isinstance(i, Mapping) for i in self.tree.items)
+
+    @cached_property
+    def is_range(self) -> bool:
+        """True for values to draw from, as arguments of a space have them: `ranges.parse_range` parses it."""
+        return isinstance(self.tree, Mapping) and not self.tree.entries.keys().isdisjoint(RANGES)
 
 
 class Arguments(NamedTuple):
@@ -303,6 +312,7 @@ class ProfileDecl:
     labels: str = ""
     preprocess: dict[str, Any] = field(default_factory=dict)
     train: dict[str, Entry] = field(default_factory=dict)  # keys of its own, over those of the spec
+    constraints: tuple[Formula, ...] = ()  # besides those of the spec
     is_dropped: bool = False  # null, where one is inherited that means nothing here
 
     def changes(self) -> str:
@@ -334,7 +344,7 @@ class RuleDecl:
 class Header:
     """The plain words at the top of a document."""
 
-    kind: Literal["network", "template", "blocks"] = "network"
+    kind: Literal["network", "template", "blocks", "space"] = "network"
     title: str | None = None
     paper: str | None = None
     departs: str | None = None
@@ -354,6 +364,7 @@ class SpecDocument:
     input: dict[str, Value] | Value | None
     args: dict[str, ArgDecl]
     values: dict[str, Argument]  # `with`
+    constraints: tuple[Formula, ...]
     defaults: Defaults
     profiles: dict[str, ProfileDecl]
     blocks: dict[str, BlockDecl]
@@ -362,6 +373,11 @@ class SpecDocument:
     rules: dict[str, RuleDecl]
     expect: Mapping | None
     train: dict[str, Entry]  # each key as it is written, checked by itself
+
+    @property
+    def every_constraint(self) -> tuple[Formula, ...]:
+        """The constraints of the document and of its profiles."""
+        return (*self.constraints, *(c for p in self.profiles.values() for c in p.constraints))
 
     def span_of(self, key: str) -> Span:
         """Span of the top-level `key`, or of the first key if there is no such one."""
