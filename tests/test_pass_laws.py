@@ -157,7 +157,8 @@ class _Rolled:
 def _plain_attributes(tested: Pass, examples: Iterable[TypedGraph]) -> Iterator[str]:
     """Attributes of ops that a pass replaces which no example sets, or only so that their order is hidden.
 
-    An attribute that a pass takes at its default alone is set in a node that it leaves.
+    An attribute that a pass takes at its default alone, or never as a list, is so set in a node that it
+    leaves.
     """
     replaced: dict[tuple[str, str], list[object]] = {}
     left: dict[tuple[str, str], list[object]] = {}
@@ -172,7 +173,9 @@ def _plain_attributes(tested: Pass, examples: Iterable[TypedGraph]) -> Iterator[
         if all(value == field.default for value in values):
             if all(value == field.default for value in left.get((kind, name), ())):
                 yield f"no example sets {kind}.{name}"
-        elif _may_be_list(field.annotation) and not any(_is_uneven(value) for value in values):
+        elif _may_be_list(field.annotation) and not any(
+            map(_is_uneven, [*values, *left.get((kind, name), ())])
+        ):
             yield f"no example has different numbers in {kind}.{name}"
 
 

@@ -14,8 +14,9 @@ from archforge.errors import DiagnosticError, InternalError
 from archforge.ir import Graph, TypedGraph
 from archforge.ops.base import Array
 from archforge.passes import Pass, Rewrite, all_passes, optimise
+from archforge.passes.channel_factors import OutputWeight
 from archforge.passes.fold_batch_norm import FoldBatchNorm
-from archforge.plan import GraphCompiler, Results, load
+from archforge.plan import GraphCompiler, Plan, Results, load
 from archforge.weights import rule_weights
 from tests.graphs import CONV, GRAPHS, WEIGHTS, evaluate, graph, inputs_of, node
 from tests.small import each_network, small_network
@@ -42,8 +43,8 @@ def test_outputs_and_all_surviving_values_stay(name: str, enabled: tuple[str, ..
     assert after.outputs.keys() == before.outputs.keys()
     for output, value in after.outputs.items():
         assert_equal(values[value], expected[before.outputs[output]])
-    for value, array in values.items():
-        assert_equal(array, expected[value])
+    for value in values.keys() & expected.keys():
+        assert_equal(values[value], expected[value])
 
 
 @pytest.mark.parametrize("name", GRAPHS)
@@ -55,20 +56,29 @@ def test_each_tapped_value_stays(name: str) -> None:
         assert_equal(values[tap], expected[tap])
 
 
+def _content(plan: Plan) -> tuple[object, ...]:
+    return tuple((n.name, n.op, n.inputs, n.params_of) for n in plan.graph.nodes)
+
+
 @each_network
 def test_networks_keep_their_outputs_and_taps(name: str, profile: str) -> None:
     typed = small_network(name, profile)
     weights, inputs = rule_weights(typed.params()), inputs_of(typed, batch=1)
     taps = {s.name: s.output for s in typed.scopes if s.name and s.output}
 
-    def results(enabled: tuple[str, ...], asked: dict[str, str]) -> Results:
+    def planned(enabled: tuple[str, ...], asked: dict[str, str]) -> Plan:
         without = frozenset(all_passes()) - set(enabled)
-        compiler = GraphCompiler(get("numpy"), "float64", tuple(asked), without=without)
-        return load(compiler.plan(typed), weights).run(inputs)
+        return GraphCompiler(get("numpy"), "float64", tuple(asked), without=without).plan(typed)
+
+    def results(enabled: tuple[str, ...], asked: dict[str, str]) -> Results:
+        return load(planned(enabled, asked), weights).run(inputs)
 
     expected = results((), taps)
-    for enabled in EACH[1:]:
-        for key, y in results(enabled, {}).outputs.items():
+    # Passes that leave a network as it is, or as others do, need not compute it again.
+    plans = {_content(plan): plan for plan in (planned(enabled, {}) for enabled in EACH)}
+    del plans[_content(planned((), {}))]
+    for plan in plans.values():
+        for key, y in load(plan, weights).run(inputs).outputs.items():
             assert_equal(y, expected.outputs[key], 1e-11)
     found = results(tuple(all_passes()), taps)
     for key, y in expected.taps.items():
@@ -136,7 +146,9 @@ def test_folding_is_exact_in_double_precision_whatever_the_weights_come_in() -> 
         "c.weight": [[[[0.1]]], [[[3.0]]]], "c.bias": [0.2, -1.0], "n.weight": [1.5, 0.7],
         "n.bias": [0.0, 4.0], "n.running_mean": [0.3, 2.0], "n.running_var": [1e-4, 2.0],
     }  # fmt: skip
-    fold = FoldBatchNorm("c", "n", "c+n", tuple(arrays), (2, 1, 1, 1), 2, eps=1e-5, groups=0)
+    fold = FoldBatchNorm(
+        "c", "n", "c+n", tuple(arrays), OutputWeight("c.weight", (2, 1, 1, 1), 0), 2, eps=1e-5
+    )
     single = {name: np.array(values, np.float32) for name, values in arrays.items()}
     made = fold.apply(single)
     wide = {name: array.astype(np.float64) for name, array in single.items()}

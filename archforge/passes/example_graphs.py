@@ -9,8 +9,12 @@ from typing import Any
 from archforge.ir import Graph, Node, Scope, TensorType, TypedGraph, infer
 from archforge.ops import op_class
 
-__all__ = ["graph", "node"]
+__all__ = ["UNEVEN_WINDOW", "graph", "node"]
 
+# Attributes of a convolution of which no number of a list equals another.
+UNEVEN_WINDOW: Mapping[str, Any] = MappingProxyType(
+    {"kernel": (2, 3), "stride": (1, 2), "padding": ((0, 2), (3, 1)), "dilation": (2, 1)}
+)
 IMAGE = MappingProxyType({"input": (4, 6, 6)})
 
 
