@@ -640,7 +640,7 @@ def build(
     networks = _every_profile(spec, settings, input_shape, chosen)
     compiler = GraphCompiler(backends.get(backend, "float32"), strict=strict)
     planned = compiler.plan(chosen.graph)
-    made = Build(chosen, networks, planned.backend.name, len(planned.steps), planned.fallback_kinds)
+    made = Build(chosen, networks, planned.backend.name, len(planned.steps), planned.slow_kinds)
     fail_all(made.warnings if refuse_warnings else ())
     if not made.ok and not keep_going:
         return made

@@ -11,12 +11,14 @@ from hypothesis import given, settings
 from archforge.backends import get
 from archforge.backends.numpy import winograd
 from archforge.backends.numpy.call_memory import ArenaLayout, Scratch
+from archforge.backends.numpy.lowerings import MOVING
 from archforge.ir import TensorType, TypedGraph
 from archforge.ops.conv import Conv
-from archforge.plan import load, plan
+from archforge.plan import kinds_on_reference, load, plan
 from tests.deviation import deviation
 from tests.graphs import GRAPHS, WEIGHTS, graph, inputs_of, node
 from tests.kernels import TOLERANCE, WINOGRAD_TOLERANCE, convolutions, pools, tiled
+from tests.op_examples import EXAMPLES, OpExample
 
 FOLDER = "archforge.backends.numpy"
 
@@ -25,7 +27,10 @@ FOLDER = "archforge.backends.numpy"
 @given(case=convolutions() | pools())
 @settings(max_examples=40)
 def test_bands_of_any_height_compute_the_same(rows: int, case: tuple[TypedGraph, int]) -> None:
-    with mock.patch(f"{FOLDER}.bands.rows_within", return_value=rows):
+    with (
+        mock.patch(f"{FOLDER}.bands.rows_within", return_value=rows),
+        mock.patch(f"{FOLDER}.channel_windows.LONG", 8 * rows),  # several stretches of narrow maps
+    ):
         assert deviation(*case, backend="numpy", without=("winograd",))[0] < TOLERANCE
 
 
@@ -68,6 +73,28 @@ def test_linear_layers_over_maps_of_any_width_equal_the_reference(
     )
     with mock.patch(f"{FOLDER}.bands.rows_within", return_value=rows):
         assert deviation(typed, 2, backend="numpy")[0] < TOLERANCE
+
+
+def test_ops_that_run_on_slow_reference_kernels_are_named() -> None:
+    typed = graph(
+        node("up", "conv_transpose", "input", out=4, kernel=2),
+        node("wide", "linear", "up", out=3, axis=1),
+        node("tall", "linear", "wide", out=3, axis=0),
+        node("flat", "flatten", "tall"),
+        inputs={"input": (3, 4, 4)},
+    )
+    assert plan(typed, get("numpy"), "float32", strict=True).slow_kinds == ("conv_transpose", "linear")
+    assert plan(typed, get("numpy"), "float64").slow_kinds == ()  # where all is reference by intent
+    kinds = kinds_on_reference(get("numpy"), "float32")
+    assert {"conv_transpose", "softmax"} <= {*kinds}
+    assert not {"conv", "linear", "flatten", "dropout"} & {*kinds}
+
+
+@pytest.mark.parametrize("example", [e for e in EXAMPLES if e.op.kind in MOVING], ids=str)
+def test_reference_kernels_that_are_not_called_slow_only_copy(example: OpExample) -> None:
+    given = np.concatenate([x.ravel() for x in example.inputs("float64")])
+    kept = np.isin(example.reference("float64"), [*given, example.op.attributes().get("value", 0)])
+    assert kept.all()
 
 
 def test_columns_of_a_convolution_are_never_whole() -> None:

@@ -67,7 +67,7 @@ def compare(
         row["left_out"] = unexported | left_out
         row["versions"] = {c.label: c.facts["version"] for c in running}
         ours = {c.label: c.entrant.kind for c in running if c.entrant.kind not in PEERS}
-        row["fallbacks"] = {label: _planned(network, kind).fallback_kinds for label, kind in ours.items()}
+        row["fallbacks"] = {label: _planned(network, kind).slow_kinds for label, kind in ours.items()}
         row["deviation"] = deviations(running, task.folder)
         if running and not wrong_outputs(row):
             inexact = {label: _far(error) for label, error in row["deviation"].items() if _is_far(error)}

@@ -13,7 +13,7 @@ from archforge.cli.options import JsonOption
 from archforge.cli.output import paint, print_json
 from archforge.errors import DiagnosticError
 from archforge.hardware import cache_bytes, cpu_name, physical_cores, short_bytes, threads
-from archforge.plan import Backend
+from archforge.plan import Backend, kinds_on_reference
 
 __all__ = ["info"]
 
@@ -68,6 +68,8 @@ def _backend(name: str, backend: Backend) -> dict[str, Any]:
         return about | {"runs": False, "reason": reason.message, "help": reason.help}
     try:
         facts = dict(backend.facts())
+        slow = kinds_on_reference(backend, backend.dtypes[0])
+        facts["on reference"] = f"{', '.join(slow) or 'nothing'} in {backend.dtypes[0]}"
     except DiagnosticError as error:  # the environment does not fit
         facts = {"problem": error.diagnostics[0].message}
     return about | {"runs": True, "preference": backend.preference(), "facts": facts}

@@ -208,7 +208,7 @@ def run(
             **compile_options(low_memory, no_winograd, accuracy),
         )
         plan = executable.plan
-        computing = with_fallbacks(plan.backend.name, plan.fallback_kinds)
+        computing = with_fallbacks(plan.backend.name, plan.slow_kinds)
         heading = [
             f"{network.name}, profile {network.profile}, on {computing} in {dtype}",
             f"weights {origin(weights, seed)}, "

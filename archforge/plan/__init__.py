@@ -32,6 +32,7 @@ from archforge.plan.planner import (
     plan,
     resolve_taps,
 )
+from archforge.plan.reference_kinds import kinds_on_reference
 
 __all__ = [
     "ACCURACY_FOR_SPEED",
@@ -55,6 +56,7 @@ __all__ = [
     "Step",
     "Tunable",
     "Watcher",
+    "kinds_on_reference",
     "load",
     "named_values",
     "plan",

@@ -67,7 +67,8 @@ class Kernel:
     equally, whatever the size of their inputs; None promises nothing. tile_error: 0 where the rounding error
     of an output depends on its own inputs alone; else that error, in float32 and in deviations of the output,
     for a number nearby that is as large as its inputs: one that is 1000 times larger makes 1000 times of it.
-    growth: bytes of packed parameters for each byte of the op's own, about.
+    growth: bytes of packed parameters for each byte of the op's own, about. is_slow: True for the reference
+    kernel of an op that the backend has no faster one for, where it is the backend's own.
     """
 
     run: Callable[..., Any]
@@ -76,6 +77,7 @@ class Kernel:
     packing: Hashable = None
     tile_error: float = 0.0
     growth: float = 1.0
+    is_slow: bool = False
 
     def packs_like(self, other: Kernel) -> bool:
         """True if parameters that one of the two has packed serve the other."""
@@ -239,6 +241,12 @@ class Plan:
     def fallback_kinds(self) -> tuple[str, ...]:
         """The kinds of their ops, each once."""
         return tuple(dict.fromkeys(node.op.kind for node in self.fallbacks))
+
+    @property
+    def slow_kinds(self) -> tuple[str, ...]:
+        """The kinds of the ops that run on reference kernels, whether or not these are the backend's own."""
+        slow = (s.node.op.kind for s in self.steps if s.is_fallback or s.kernel.is_slow)
+        return tuple(dict.fromkeys(slow))
 
 
 class Watcher:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
-from archforge.backends.numpy.bands import BandReader, bands
+from archforge.backends.numpy.bands import BandReader, bands, windows
 from archforge.backends.numpy.call_memory import Scratch
 from archforge.backends.numpy.epilogues import Part, in_parts
 from archforge.ir import TensorType
@@ -20,44 +22,68 @@ from archforge.plan import Kernel
 
 __all__ = ["avg_pool", "depthwise", "global_avg_pool", "max_pool"]
 
-BAND_BYTES = 1 << 17  # of results, which are read again for each place of the kernel
+LONG = 1024  # floats of a vector that outlast the time between two of them
+# Of results: of depthwise convolutions, and of pools, which read them again for each place of the kernel.
+DEPTHWISE_BYTES, POOL_BYTES = 1 << 19, 1 << 17
 # Numbers that are added one after the other in float32, and those of one matrix product. Sums of more would
 # lose more than 1e-6, that of a million equal numbers 1e-2.
 MOST_IN_FLOAT32, MOST_IN_PRODUCT = 8, 16
 
 
 def depthwise(op: Conv, x: TensorType) -> Kernel:
-    """A depthwise convolution: one product of a band for each place of the kernel."""
+    """A depthwise convolution: for each stretch of an image's row, all places of the kernel one after the
+    other, while the stretch is in the cache."""
     window, sizes = op.window(x), x.spatial
     reader = BandReader(window, sizes)
     per_row = 4 * math.prod((*window.output[1:], x.channels))
+    stretch = _stretch(window, x.channels)
 
     def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
-        # For a whole row of windows: products of short arrays take twice as long.
         weight = params["weight"].reshape(op.out, -1).T
-        row = (len(weight), *window.output[1:], op.out)
-        along = weight.reshape(len(weight), *(1,) * (len(row) - 2), op.out)
-        return {**params, "weight": np.ascontiguousarray(np.broadcast_to(along, row))}
+        return {**params, "weight": np.ascontiguousarray(np.tile(weight, stretch))}
 
     def parts(params: Mapping[str, Array], x: Array, out: Array, scratch: Scratch) -> Iterator[Part]:
-        for band in bands(len(x), window.output[0], per_row, BAND_BYTES):
+        for band in bands(len(x), window.output[0], per_row, DEPTHWISE_BYTES):
             y = out[band]
-            memory, product = scratch(reader.shape(band, sizes, x.shape[-1]), y.shape)
-            seen = reader.read(x, band, memory)
-            taps = (seen[(slice(None), *s)] for s in _taps(window, y.shape[1]))
-            for i, (tap, weight) in enumerate(zip(taps, params["weight"], strict=True)):
-                np.multiply(tap, weight, out=product if i else y)
-                if i:
-                    np.add(y, product, out=y)
+            (memory,) = scratch(reader.shape(band, sizes, x.shape[-1]))
+            seen = windows(reader.read(x, band, memory), window, y.shape[1])
+            _sum_of_products(seen, params["weight"], y)
             yield band
 
-    return in_parts(parts, pack, ("rows", *window.output[1:]))
+    return in_parts(parts, pack, ("stretches", stretch))
 
 
-def _taps(window: Window, rows: int) -> list[Part]:
-    """Slices of the elements under each place of the kernel, for windows in `rows` rows of results."""
-    stop = (rows - 1) * window.stride[0] + 1
-    return [(slice(s[0].start, s[0].start + stop, s[0].step), *s[1:]) for _, s in window.taps()]
+def _stretch(window: Window, channels: int) -> int:
+    """Pixels of a row whose channels are taken as one vector: as few as reach `LONG`, of which rows are made
+    up. 1 where they do not lie side by side in the source."""
+    if len(window.output) < 2 or window.stride[-1] > 1:
+        return 1
+    width = window.output[-1]
+    return next(n for n in range(1, width + 1) if width % n == 0 and (n == width or n * channels >= LONG))
+
+
+def _sum_of_products(seen: Array, weight: Array, out: Array) -> None:
+    """Write the sums over the kernel of windows [N, *pixels, *kernel, C], times weights
+    [kernel, stretch * C], to `out` [N, *pixels, C]."""
+    axes, channels = out.ndim, out.shape[-1]
+    stretch = weight.shape[1] // channels
+    steps, item = seen.strides, seen.itemsize
+    pixels, kernel = seen.shape[: axes - 1], seen.shape[axes - 1 : -1]
+    if stretch > 1 and {steps[axes - 2], out.strides[-2]} == {item * channels}:
+        *rows, width = pixels
+        seen = as_strided(
+            seen,
+            (*rows, width // stretch, *kernel, stretch * channels),
+            (*steps[: axes - 2], stretch * steps[axes - 2], *steps[axes - 1 :]),
+            writeable=False,
+        )
+        out = out.reshape(*rows, width // stretch, stretch * channels, copy=False)
+    else:  # pixels that are parts of others, in a concatenation
+        weight = weight[:, :channels]
+    places, last = range(axes - 1), 2 * axes
+    inner = range(axes, axes + len(kernel))
+    terms: list[Any] = [seen, [*places, *inner, last], weight.reshape(*kernel, -1), [*inner, last]]
+    np.einsum(*terms, [*places, last], out=out)
 
 
 def max_pool(op: MaxPool, x: TensorType) -> Kernel:
@@ -81,7 +107,7 @@ def _pool(
     per_row = 4 * math.prod((*sizes[1:], x.channels))
 
     def parts(params: Mapping[str, Array], x: Array, out: Array, scratch: Scratch) -> Iterator[Part]:
-        for band in bands(len(x), window.output[0], per_row, BAND_BYTES):
+        for band in bands(len(x), window.output[0], per_row, POOL_BYTES):
             y = out[band]
             padded = [n + sum(m) for n, m in zip(sizes, reader.margins, strict=True)]
             shapes = [(*y.shape[: axis + 1], *padded[axis:], y.shape[-1]) for axis in range(1, len(padded))]

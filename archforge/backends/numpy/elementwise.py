@@ -6,18 +6,21 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from archforge.backends.numpy.bands import bands
+from archforge.backends.numpy.bands import bands, pixels
 from archforge.backends.numpy.call_memory import Scratch
 from archforge.backends.numpy.epilogues import ABSORBED, Part, activate, finish, in_parts
 from archforge.ir import TensorType
 from archforge.ops.base import Array, Op, resolve_axis
 from archforge.ops.batch_norm import BatchNorm
 from archforge.ops.concat import Concat
+from archforge.ops.layer_norm import LayerNorm
 from archforge.ops.scale import LayerScale, Scale
 from archforge.plan import Epilogue, Kernel, Lowering
 from archforge.plan.contract import Pack
 
-__all__ = ["activation", "batch_norm", "concat", "layer_scale", "merge", "scale"]
+__all__ = ["activation", "batch_norm", "concat", "layer_norm", "layer_scale", "merge", "scale"]
+
+NORM_BYTES = 1 << 18  # of results, over which a norm passes several times
 
 
 def _parts(out: Array) -> Iterator[Part]:
@@ -102,6 +105,30 @@ def batch_norm(op: BatchNorm, x: TensorType) -> Kernel:
         return {"factor": factor.astype(np.float32), "bias": shift.astype(np.float32)}
 
     return _affine(pack)
+
+
+def layer_norm(op: LayerNorm, x: TensorType) -> Kernel | None:
+    """A layer norm over the channels of a map; None over other axes."""
+    if len(x.shape) < 2 or op.axes(x) != (0,):
+        return None
+
+    def parts(params: Mapping[str, Array], x: Array, out: Array, scratch: Scratch) -> Iterator[Part]:
+        channels = x.shape[-1]
+        share = np.full(channels, 1 / channels, np.float32)
+        for _, rows in bands(1, len(x), channels * x.itemsize, NORM_BYTES):
+            y = out[rows]
+            np.subtract(x[rows], (x[rows] @ share)[:, None], out=y)
+            # The mean was rounded, which shows where it is large beside the deviations.
+            np.subtract(y, (y @ share)[:, None], out=y)
+            deviation = np.einsum("rc,rc->r", y, y)
+            deviation /= channels
+            deviation += op.eps
+            np.divide(y, np.sqrt(deviation, out=deviation)[:, None], out=y)
+            if op.affine:
+                np.multiply(y, params["weight"], out=y)
+            yield (rows,)
+
+    return in_parts(parts, view=pixels)
 
 
 def concat(op: Concat, *inputs: TensorType) -> Kernel:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Hashable, Iterator, Mapping
 
 import numpy as np
@@ -10,13 +9,14 @@ import numpy as np
 from archforge.backends.numpy.call_memory import Scratch
 from archforge.ops.activations import ACTIVATIONS, CLAMPS, Gelu
 from archforge.ops.base import Array, Op
-from archforge.ops.erf import TAIL, TAIL_SLOPE
+from archforge.ops.erf import NORMAL_END, NORMAL_LOGIT
 from archforge.plan import Epilogue, Kernel
 from archforge.plan.contract import Pack, unpacked
 
 __all__ = ["ABSORBED", "ACTIVATION_KINDS", "Part", "activate", "finish", "in_parts"]
 
 ACTIVATION_KINDS = frozenset(("clip", "elu", "gelu", "leaky_relu", *(cls.op for cls in ACTIVATIONS)))
+PIECE = 1 << 15  # floats
 ABSORBED = ACTIVATION_KINDS | {"add"}
 
 Part = tuple[slice, ...]  # of any axes from the first on
@@ -68,27 +68,44 @@ def activate(op: Op, y: Array) -> None:
     """Apply an activation in place."""
     if op.kind in CLAMPS:
         y.clip(*CLAMPS[op.kind], out=y)
+    elif op.kind == "silu":
+        _by_pieces(y, _silu)
     elif isinstance(op, Gelu) and op.approximate == "none":
-        _gelu(y)
+        _by_pieces(y, _gelu)
     else:
         np.copyto(y, op.reference({}, y))
 
 
+def _by_pieces(y: Array, function: Callable[[Array], None]) -> None:
+    """Apply a function of elements in place, to as many at a time as stay in the cache with its arrays."""
+    pieces = [y]
+    if y.flags.c_contiguous:
+        flat = y.reshape(-1)
+        pieces = [flat[start : start + PIECE] for start in range(0, flat.size, PIECE)]
+    # An exponential that overflows is a share of 0.
+    with np.errstate(over="ignore"):
+        for piece in pieces:
+            function(piece)
+
+
+def _silu(y: Array) -> None:
+    _divide_by_odds(y, np.negative(y))
+
+
 def _gelu(y: Array) -> None:
-    """Apply gelu in place: max(y, 0) - |y| times the part of the normal distribution beyond |y|."""
-    size = np.abs(y)
-    x = np.minimum(size, 20)  # the part beyond is 0 in float32
-    x *= math.sqrt(0.5)
-    t = x * TAIL_SLOPE
-    t += 1
-    np.divide(1, t, out=t)
-    tail = t * TAIL[0]
-    for coefficient in TAIL[1:]:
-        tail += coefficient
-        tail *= t
-    x *= x
-    np.exp(np.negative(x, out=x), out=x)
-    tail *= x
-    tail *= 0.5
-    tail *= size
-    np.subtract(np.maximum(y, 0), tail, out=y)
+    square = np.square(y)
+    np.minimum(square, NORMAL_END, out=square)
+    logit = square * NORMAL_LOGIT[0]
+    for coefficient in NORMAL_LOGIT[1:-1]:
+        logit += coefficient
+        logit *= square
+    logit += NORMAL_LOGIT[-1]
+    logit *= y
+    _divide_by_odds(y, logit)
+
+
+def _divide_by_odds(y: Array, logit: Array) -> None:
+    """y / (1 + exp(logit)) in place of y; of the logit nothing is left."""
+    np.exp(logit, out=logit)
+    logit += 1
+    np.divide(y, logit, out=y)

@@ -54,8 +54,13 @@ def reference(op: Op, *inputs: TensorType) -> Kernel | None:
         y = op.reference(params, *(np.moveaxis(x, -1, 1) for x in given))
         np.copyto(out, np.moveaxis(y, 1, -1))
 
-    return Kernel(run)
+    return Kernel(run, is_slow=op.kind not in MOVING and not op.is_identity)
 
+
+# Ops whose reference kernels only copy, which no other would do faster.
+MOVING = frozenset(
+    ("flatten", "pad", "permute", "pixel_shuffle", "pixel_unshuffle", "reshape", "shuffle", "slice")
+)
 
 LOWERINGS: Mapping[str, Lowering] = {
     **dict.fromkeys(ACTIVATION_KINDS, elementwise.activation),
@@ -65,6 +70,7 @@ LOWERINGS: Mapping[str, Lowering] = {
     "concat": elementwise.concat,
     "conv": convolution,
     "global_avg_pool": channel_windows.global_avg_pool,
+    "layer_norm": elementwise.layer_norm,
     "layer_scale": elementwise.layer_scale,
     "linear": conv.linear,
     "max_pool": channel_windows.max_pool,

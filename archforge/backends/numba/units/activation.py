@@ -9,7 +9,7 @@ import numpy as np
 
 from archforge.backends.numba.units.intrinsics import bits_of, device, exp2_of, float_of, floats, scaled
 from archforge.ops.activations import SELU_ALPHA, SELU_SCALE
-from archforge.ops.erf import TAIL, TAIL_SLOPE
+from archforge.ops.erf import NORMAL_END, NORMAL_LOGIT
 
 # Names are those of the ops; `gelu_tanh` is `gelu` with `approximate: tanh`.
 __all__ = [
@@ -36,9 +36,9 @@ F = np.float32
 LOG2_E, LN2_HIGH, LN2_LOW = F(1.44269504), F(0.693359375), F(-2.12194440e-4)
 SELU_SCALE32, SELU_ALPHA32 = F(SELU_SCALE), F(SELU_ALPHA)
 HALF_ROOT_BITS = np.int32(0x3F3504F3)  # of sqrt(1/2)
-ROOT_HALF, TWICE_ROOT_2_PI = F(math.sqrt(0.5)), F(2 * math.sqrt(2 / math.pi))
-SLOPE = F(TAIL_SLOPE)
-TAIL_0, TAIL_1, TAIL_2, TAIL_3, TAIL_4 = map(F, TAIL)
+TWICE_ROOT_2_PI = F(2 * math.sqrt(2 / math.pi))
+END = F(NORMAL_END)
+LOGIT_0, LOGIT_1, LOGIT_2, LOGIT_3, LOGIT_4, LOGIT_5, LOGIT_6 = map(F, NORMAL_LOGIT)
 SIGN = np.int32(-(2**31))
 
 
@@ -123,16 +123,18 @@ def sigmoid32(x):
 
 
 @device
-def normal_tail(x):
-    """The part of the normal distribution beyond |x|: half of erfc(|x| / sqrt(2)) within 1e-7."""
-    a = abs(x) * ROOT_HALF
-    t = F(1) / (F(1) + SLOPE * a)
-    p = TAIL_0
-    p = p * t + TAIL_1
-    p = p * t + TAIL_2
-    p = p * t + TAIL_3
-    p = p * t + TAIL_4
-    return F(0.5) * p * t * exp32(-a * a)
+def normal_logit(x):
+    """The logit of the normal distribution's cumulative function at -x: the share of x in gelu is
+    1 / (1 + exp(it))."""
+    square = min(x * x, END)
+    p = LOGIT_0
+    p = p * square + LOGIT_1
+    p = p * square + LOGIT_2
+    p = p * square + LOGIT_3
+    p = p * square + LOGIT_4
+    p = p * square + LOGIT_5
+    p = p * square + LOGIT_6
+    return p * x
 
 
 @device
@@ -187,7 +189,7 @@ def sigmoid(address: int, count: int, parameter: int) -> None:
 def silu(address: int, count: int, parameter: int) -> None:
     x = floats(address, count)
     for i in range(count):
-        x[i] *= sigmoid32(x[i])
+        x[i] /= F(1) + exp32(-x[i])
 
 
 def leaky_relu(address: int, count: int, parameter: int) -> None:
@@ -223,8 +225,7 @@ def selu(address: int, count: int, parameter: int) -> None:
 def gelu(address: int, count: int, parameter: int) -> None:
     x = floats(address, count)
     for i in range(count):
-        tail = x[i] * normal_tail(x[i])
-        x[i] = tail if x[i] < F(0) else x[i] - tail
+        x[i] /= F(1) + exp32(normal_logit(x[i]))
 
 
 def gelu_tanh(address: int, count: int, parameter: int) -> None:

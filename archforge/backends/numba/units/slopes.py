@@ -14,7 +14,7 @@ from archforge.backends.numba.units.activation import (
     TWICE_ROOT_2_PI,
     exp32,
     log1p32,
-    normal_tail,
+    normal_logit,
     sigmoid32,
     tanh32,
 )
@@ -121,8 +121,7 @@ def gelu_slope(values: int, gradients: int, count: int, parameter: int) -> None:
     x, d = floats(values, count), floats(gradients, count)
     for i in range(count):
         v = min(max(x[i], F(-40)), F(40))  # the slope is 0 or 1 beyond
-        tail = normal_tail(v)
-        part = tail if v < F(0) else F(1) - tail
+        part = F(1) / (F(1) + exp32(normal_logit(v)))
         d[i] *= part + v * DENSITY * exp32(F(-0.5) * v * v)
 
 
