@@ -227,13 +227,14 @@ def _absorbing(order: Callable[[tuple[int, ...]], tuple[int, ...]]) -> Callable[
 
 
 def _padded(sides: tuple[int, ...], padding: Any, value: float = 1.0, **attributes: Any) -> TypedGraph:
-    """Zeros before a convolution, and more of some `value` before another one."""
+    """Zeros before a convolution, some `value` before another one, and a mirrored border before none."""
     conv = {"out": 4, "kernel": (3, 2), "padding": padding, "stride": (1, 2), "dilation": (2, 1), "groups": 2}
     return graph(
         node("pad", "pad", "input", sides=sides, value=0.0),
         node("conv", "conv", "pad", **{**conv, "bias": False, **attributes}),
         node("frame", "pad", "conv", sides=(1, 0, 0, 1), value=value),
         node("last", "conv", "frame", out=2, padding=((0, 0), (0, 0))),
+        node("mirror", "pad", "last", sides=(0, 1, 0, 0), mode="reflect"),
         inputs={"input": (4, 6, 5)},
     )
 
