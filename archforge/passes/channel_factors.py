@@ -1,4 +1,4 @@
-"""What passes share that fold a factor for each channel into the weights of the op before."""
+"""Factors for each channel that go into the weights of the op before, for the passes that find them."""
 
 from __future__ import annotations
 

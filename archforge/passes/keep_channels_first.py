@@ -45,7 +45,7 @@ def keep_channels_first(typed: TypedGraph, taps: frozenset[str]) -> Rewrite:
 
 
 @dataclass(eq=False)
-class _Region:
+class _LastChannels:
     """Nodes whose values have their channels last, with the ops that they are with channels first, and the
     permutes at the borders; all by their names."""
 
@@ -53,20 +53,20 @@ class _Region:
     inside: dict[str, tuple[Node, Op]] = field(default_factory=dict)
     ends: dict[str, Node] = field(default_factory=dict)
 
-    def take(self, other: _Region) -> None:
+    def take(self, other: _LastChannels) -> None:
         for name in ("starts", "inside", "ends"):
             getattr(self, name).update(getattr(other, name))
 
 
-def _regions(typed: TypedGraph) -> list[_Region]:
+def _regions(typed: TypedGraph) -> list[_LastChannels]:
     """The regions of a graph, joined where an op reads values of two."""
-    of: dict[str, _Region] = {}
+    of: dict[str, _LastChannels] = {}
     for n in typed.nodes:
         inner = [of[value] for value in n.inputs if value in of]
         if isinstance(n.op, Permute) and _is_first(n.op.order) and inner:
             inner[0].ends[n.name] = n
         elif isinstance(n.op, Permute) and _is_last(n.op.order) and not inner:
-            of[n.name] = _Region(starts={n.name: n})
+            of[n.name] = _LastChannels(starts={n.name: n})
         elif inner and len(inner) == len(n.inputs) and (op := _with_channels_first(n, typed)):
             region, *others = dict.fromkeys(inner)
             for other in others:

@@ -1,4 +1,4 @@
-"""Which ops a backend leaves to their reference kernels, whatever the network."""
+"""Kinds of ops that a backend leaves to their reference kernels, whatever the network."""
 
 from __future__ import annotations
 
