@@ -31,7 +31,7 @@ TEST = OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 # Figures of `make bench`; `make bench ARGS="resnet_50 --batch 1"` measures less, `ARGS=--resume` goes on.
 BENCH_OUT ?= build/bench
 
-.PHONY: demo test test-slow test-torch test-interchange test-wheel test-newest test-lowest check lint format lock generated \
+.PHONY: demo test test-slow test-torch test-interchange test-browser test-wheel test-newest test-lowest check lint format lock generated \
   golden gradients bench bench-training bench-compiler clean
 
 demo: $(RUN)
@@ -62,6 +62,11 @@ test-interchange: $(BENCH)
 	  tests/test_tflite_import.py tests/test_torchscript_import.py \
 	  tests/test_keras_import.py tests/test_verified_weights.py tests/test_torch_writing.py \
 	  tests/test_keras_export.py tests/test_drawings.py tests/test_torch_source_runs.py $(ARGS)
+
+# Pages and pictures in an installed Chromium.
+test-browser: $(DEV)
+	$(BIN)/python $(PIP) --editable '.[browser]'
+	$(TEST) tests/test_browser.py $(ARGS)
 
 # The wheel in an empty environment, which takes the network.
 test-wheel: $(DEV)

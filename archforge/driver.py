@@ -110,10 +110,10 @@ class Together:
         self.twins = {(id(n.spec), n.spec.profile(n.profile).changes()): n for n in known}
 
 
-def _every_profile(
+def every_profile(
     spec: Spec,
-    settings: Mapping[str, Argument] | None,
-    input_shape: InputShape | None,
+    settings: Mapping[str, Argument] | None = None,
+    input_shape: InputShape | None = None,
     *known: Network,
 ) -> tuple[Network, ...]:
     """The networks of all profiles. Those with the same changes, the `known` ones included, share a graph."""
@@ -440,7 +440,7 @@ def fitting_profile(
     """The one profile whose parameters have the names and shapes of `given`. Raises E0606."""
     from archforge.analysis.fitting_profile import fitting
 
-    return fitting(_every_profile(spec, settings, input_shape), given)
+    return fitting(every_profile(spec, settings, input_shape), given)
 
 
 def _bound(network: Network, given: Mapping[str, Any] | None) -> LazyArrays | None:
@@ -546,7 +546,7 @@ def convert_weights(
         return converted(network, Path(path), given, choices)
     found: list[ConvertedWeights] = []
     mistakes: list[tuple[int, DiagnosticError]] = []
-    for network in _every_profile(spec, settings, input_shape):
+    for network in every_profile(spec, settings, input_shape):
         try:
             made = converted(network, Path(path), given, choices)
         except DiagnosticError as error:
@@ -637,7 +637,7 @@ def build(
     from archforge.plan import GraphCompiler
 
     chosen = analyse(spec, profile, settings=settings, input_shape=input_shape)
-    networks = _every_profile(spec, settings, input_shape, chosen)
+    networks = every_profile(spec, settings, input_shape, chosen)
     compiler = GraphCompiler(backends.get(backend, "float32"), strict=strict)
     planned = compiler.plan(chosen.graph)
     made = Build(chosen, networks, planned.backend.name, len(planned.steps), planned.slow_kinds)
@@ -705,7 +705,7 @@ def export(
 
     given = given_weights(weights, prefix)
     network = _profile_for(spec, profile, given, settings, input_shape)
-    networks = _every_profile(spec, settings, input_shape, network)
+    networks = every_profile(spec, settings, input_shape, network)
     bound = _bound(network, given)
     arrays = None if bound is None else {name: np.asarray(array) for name, array in bound.items()}
     files = files_of(all_targets().values())

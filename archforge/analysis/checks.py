@@ -50,6 +50,14 @@ class Cell:
     because: Mapping[str, int | str] | None = None
     problem: Diagnostic | None = None
 
+    @property
+    def notes(self) -> list[str]:
+        """The rule by which its figure is counted, and the reasons of a difference with their shares, in
+        words."""
+        because = (self.because or {}).items()
+        shares = [f"{share:+,} {reason}" if isinstance(share, int) else reason for reason, share in because]
+        return [*([f"by rule: {self.says}"] if self.rule else []), *shares]
+
     def to_json(self) -> dict[str, Any]:
         """The cell as plain data."""
         return {

@@ -8,7 +8,7 @@ from pathlib import PurePath
 from typing import Any
 
 from archforge.analysis.counts import Counts, count
-from archforge.ir import Node, TypedGraph
+from archforge.ir import Node, Scope, TypedGraph
 from archforge.scopes import scope_path
 
 __all__ = ["Ledger", "LedgerRow", "ledger", "source_line"]
@@ -78,8 +78,9 @@ def _row(typed: TypedGraph, index: int, node: Node, counted: set[str]) -> Ledger
     )
 
 
-def source_line(node: Node) -> str:
-    """`FILE:LINE` of the step, without the folder: the same on every machine. Empty if unknown."""
-    if node.span is None:
+def source_line(at: Node | Scope) -> str:
+    """`FILE:LINE` of the step of a node or a scope, without the folder: the same on every machine. Empty if
+    unknown."""
+    if at.span is None:
         return ""
-    return f"{PurePath(node.span.source.name).name}:{node.span.line + 1}"
+    return f"{PurePath(at.span.source.name).name}:{at.span.line + 1}"

@@ -25,6 +25,7 @@ COMMANDS = {
     "show": "show.show",
     "list": "listing.list_zoo",
     "draw": "draw.draw",
+    "report": "report.report",
     "sample": "sample.sample",
     "info": "info.info",
     "run": "run.run",

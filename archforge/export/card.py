@@ -108,15 +108,12 @@ def _sources(network: Network) -> Iterator[dict[str, Any]]:
 
 
 def _cell(cell: Cell) -> dict[str, str]:
-    because = [f"{share:+,} {reason}" if isinstance(share, int) else reason
-               for reason, share in (cell.because or {}).items()]  # fmt: skip
-    notes = [f"by rule: {cell.says}" if cell.rule else "", *because]
     return {
         "cell": cell.cell,
         "documented": _figure(cell.documented),
         "computed": _figure(cell.computed),
         "mark": MARKS[cell.status],
-        "note": _words("; ".join(filter(None, notes))),
+        "note": _words("; ".join(cell.notes)),
     }
 
 

@@ -66,7 +66,7 @@ def _parts(box: PlacedBox) -> Iterator[dict[str, Any]]:
         edge = line.edge
         yield {
             "kind": "edge",
-            "look": " tap" if edge.is_tap else " shortcut" if edge.is_shortcut else "",
+            "look": f" {edge.kind}".rstrip(),
             "d": path_text(line.points),
             "head": line.has_head,
             "says": printable(f"{edge.value}: {edge.shape}"),

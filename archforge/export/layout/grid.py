@@ -68,6 +68,11 @@ class Edge:
     is_shortcut: bool
     is_tap: bool
 
+    @property
+    def kind(self) -> str:
+        """The word for its look: `tap`, `shortcut` or nothing."""
+        return "tap" if self.is_tap else "shortcut" if self.is_shortcut else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Grid:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
-from archforge.analysis.ledger import LedgerRow
+from archforge.analysis.ledger import LedgerRow, source_line
 from archforge.analysis.network import Network
 from archforge.export.architecture_table import layer_text
 from archforge.export.drawing.pieces import OPENED_SHARE
@@ -45,6 +45,7 @@ class NestedBox:
     name: the full name of the first call. says: what it is, in words. rows: those of all `repeats`, which are
     equal calls in a row; `items` and `wires` are those of the first. reads, gives: values that come from
     outside and that are read there, the most important first; gives_first: the same of the first call.
+    line: `FILE:LINE` of the call.
     """
 
     name: str
@@ -59,7 +60,8 @@ class NestedBox:
     reads: tuple[str, ...] = ()
     gives: tuple[str, ...] = ()
     gives_first: tuple[str, ...] = ()
-    is_open: bool = field(default=False)  # at level `block`
+    line: str = ""
+    is_open: bool = False  # at level `block`
 
     @property
     def sign(self) -> str:
@@ -180,7 +182,7 @@ class _Nesting:
             scope.name, _within(inside, scope.name) if scope.name != inside else "",
             "block" if scope.is_block else "sequence", says, rows, names=(scope.name,), items=tuple(items),
             wires=self._wires(items, reads, gives), reads=reads, gives=gives, gives_first=gives,
-            is_open=not scope.is_block or len(rows) * OPENED_SHARE > len(self.rows),
+            line=source_line(scope), is_open=not scope.is_block or len(rows) * OPENED_SHARE > len(self.rows),
         )  # fmt: skip
 
     def _is_read_beyond(self, value: str, names: set[str]) -> bool:

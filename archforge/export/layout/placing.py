@@ -87,7 +87,7 @@ def _face(box: NestedBox, own: Ports, *, counts: bool) -> Face:
     if box.look == "value":
         lines = [box.label]
     elif box.label not in ("", title):
-        name = ".".join(box.name.split(".")[-2:]) if box.label.isdigit() else box.label
+        name = _name(box)
         lines.append(f"{name} \u2026 {box.names[-1].rpartition('.')[2]}" if box.repeats > 1 else name)
     if counts and box.look != "value":
         lines += [
@@ -98,6 +98,11 @@ def _face(box: NestedBox, own: Ports, *, counts: bool) -> Face:
     widest = 2 * max(map(abs, (*own.reads.values(), *own.gives.values())), default=0.0)
     height = LINE * len(lines) + 11 + (STACK if box.repeats > 1 else 0.0)
     return Face(tuple(lines), _whole(max(width + 20, widest + 20, 64)), height)
+
+
+def _name(box: NestedBox) -> str:
+    """The name of a box within the box around; with that one's name where it is but a number."""
+    return ".".join(box.name.split(".")[-2:]) if box.label.isdigit() else box.label
 
 
 def with_signs(text: str) -> str:
@@ -148,7 +153,7 @@ def _planned(box: NestedBox, own: Ports, counts: bool, depth: int) -> Planned:
         _planned(item, _in_order(item, ports), counts, depth + 1)
         for item, ports in zip(box.items, grid.ports, strict=True)
     )
-    words = dict.fromkeys([box.label, box.says, f"\u00d7 {box.repeats}" if box.repeats > 1 else ""])
+    words = dict.fromkeys([_name(box), box.says, f"\u00d7 {box.repeats}" if box.repeats > 1 else ""])
     title = fitted("  ".join(filter(None, words)), SMALL) if depth else ""
     return Planned(box, face, title, items, grid)
 
