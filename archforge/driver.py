@@ -63,6 +63,7 @@ __all__ = [
     "given_weights",
     "load",
     "open_spec",
+    "report",
     "sample",
     "warm",
     "zoo_paths",
@@ -178,11 +179,13 @@ def check(
     """
     library, profile = Library(), text_or_none("profile", profile)
     for path in zoo_paths(paths):
-        yield _report(path, library, profile, require_expect=require_expect)
+        yield report(path, library, profile, require_expect=require_expect)
 
 
-def _report(path: Path, library: Library, profile: str | None, *, require_expect: bool) -> Report:
-    """A report on one file."""
+def report(
+    path: Path, library: Library, profile: str | None = None, *, require_expect: bool = False
+) -> Report:
+    """A report on one file, as `check` has it."""
     shown = path.as_posix()
     try:
         spec = open_spec(path, library)

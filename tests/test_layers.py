@@ -21,7 +21,7 @@ PACKAGE = Path(archforge.__file__).parent
 LAYERS = (
     ("__main__", "pytest_plugin"),
     ("cli", "__init__"),  # `__init__` holds the Python API
-    ("bench",),
+    ("bench", "lsp"),
     ("comparison", "difference", "training"),
     ("driver",),
     ("export", "backends"),
@@ -50,9 +50,11 @@ HEAVY = {
     "llvmlite": tuple(
         f"backends.numba.{name}" for name in ("toolchain.compiler", "microkernels.vectors", "units", "limits")
     ),
+    "lsprotocol": ("lsp",),
     "mlx": ("backends.mlx",),
     "numba": ("backends.numba.units",),
     "numpy": ("backends", "plan", "data", "training", "weights"),
+    "pygls": ("lsp.server",),
     "pytest": ("pytest_plugin",),
     "rich": ("cli",),
 }

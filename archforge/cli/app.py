@@ -43,6 +43,7 @@ COMMANDS = {
     "new": "new.new",
     "fold": "fold.fold",
     "schema": "schema.schema",
+    "lsp": "lsp.lsp",
 }
 GROUPS = {"weights": "Files of weights."}
 # The base of the mistakes in a command line, by a way that all versions of typer have.

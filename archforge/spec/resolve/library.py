@@ -7,6 +7,7 @@ import stat
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PureWindowsPath
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -69,9 +70,11 @@ def _is_there(path: Path) -> bool:
 
 
 class Library:
-    """Reader of documents, which reads each file once."""
+    """Reader of documents, which reads each file once. `unsaved` are texts that stand for files, by paths
+    without links."""
 
-    def __init__(self) -> None:
+    def __init__(self, unsaved: Mapping[Path, str] = MappingProxyType({})) -> None:
+        self._unsaved = unsaved
         self._documents: dict[Path, SpecDocument] = {}
         self._folders: dict[int, Path | None] = {}
 
@@ -83,7 +86,8 @@ class Library:
             fail("E0106", f"{path.as_posix()} cannot be read: {reason_of(error)}")
         document = self._documents.get(real)
         if document is None:
-            document = self._keep(parse_document(SourceFile(_shown(path), _read_text(path))), real.parent)
+            text = self._unsaved[real] if real in self._unsaved else _read_text(path)
+            document = self._keep(parse_document(SourceFile(_shown(path), text)), real.parent)
             self._documents[real] = document
         return document
 
