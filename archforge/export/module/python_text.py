@@ -142,7 +142,7 @@ def bracketed(opening: str, items: Sequence[str], closing: str, depth: int) -> I
         yield flat
         return
     yield opening
-    if opening[-2:-1].isidentifier() and len(inner + ", ".join(items)) <= WIDTH:
+    if opening[-2:-1].replace("_", "a").isalnum() and len(inner + ", ".join(items)) <= WIDTH:
         yield inner + ", ".join(items)
     else:
         yield from (f"{inner}{item}," for item in items)
