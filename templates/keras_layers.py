@@ -476,6 +476,12 @@ def stochastic_depth(x, *, rate=0.5):
 # Along an axis
 
 
+def l2_normalize(x, *, axis=-1, eps=1e-12):
+    """The elements along an axis over their L2 norm."""
+    norm = keras.ops.sqrt(keras.ops.sum(x**2, place(axis, x), keepdims=True))
+    return x / keras.ops.maximum(norm, eps)
+
+
 def softmax(x, *, axis=0):
     """Exponentials over their sum."""
     return keras.ops.softmax(x, place(axis, x))
@@ -508,6 +514,15 @@ def multiply(*factors):
     y, *others = [stretched(f, ndim) for f in factors]
     for other in others:
         y = y * other
+    return y
+
+
+def maximum(*branches):
+    """The largest at each place, of branches aligned at the channels."""
+    ndim = max(b.ndim for b in branches)
+    y, *others = [stretched(b, ndim) for b in branches]
+    for other in others:
+        y = keras.ops.maximum(y, other)
     return y
 
 
@@ -551,6 +566,11 @@ def reshape(x, *, shape):
 def permute(x, *, order):
     """Axes in another order."""
     return last(keras.ops.transpose(first(x), (0, *(axis + 1 for axis in order))))
+
+
+def roll(x, *, shift, axis):
+    """Entries of an axis moved round."""
+    return keras.ops.roll(x, shift, place(axis, x))
 
 
 def pad(x, *, sides, value=0.0, mode="constant"):

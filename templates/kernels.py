@@ -129,6 +129,15 @@ def parameter(p, name, x, *, shape):
     return np.broadcast_to(p[name].reshape(1, *shape), (len(x), *shape))
 
 
+def rms_norm(p, name, x, *, axis=-1, eps=1e-6):
+    """The elements along `axis` over their root mean square, times weight."""
+    axis = behind_batch(axis, x)
+    y = x / np.sqrt((x**2).mean(axis, keepdims=True) + eps)
+    if f"{name}.weight" not in p:
+        return y
+    return y * p[f"{name}.weight"].reshape(-1, *(1,) * (x.ndim - 1 - axis))
+
+
 def layer_scale(p, name, x):
     """Each channel times its factor."""
     return x * along_channels(p[name], x)
@@ -399,6 +408,12 @@ def scale(x, *, factor):
 # Along an axis, which is counted without the batch
 
 
+def l2_normalize(x, *, axis=-1, eps=1e-12):
+    """The elements along `axis` over their L2 norm."""
+    norm = np.sqrt((x**2).sum(behind_batch(axis, x), keepdims=True))
+    return x / np.maximum(norm, eps)
+
+
 def softmax(x, *, axis=0):
     """Exponentials over their sum, of x less its maximum lest they overflow."""
     axis = behind_batch(axis, x)
@@ -432,6 +447,15 @@ def multiply(*factors):
     return math.prod(f.reshape(f.shape + (1,) * (axes - f.ndim)) for f in factors)
 
 
+def maximum(*branches):
+    """The largest at each place, of branches aligned at the channels."""
+    ndim = max(b.ndim for b in branches)
+    y, *others = [b.reshape(*b.shape, *(1,) * (ndim - b.ndim)) for b in branches]
+    for other in others:
+        y = np.maximum(y, other)
+    return y
+
+
 def matmul(first, second, *, transpose_first=False, transpose_second=False):
     """Matrix products over the last two axes."""
     first = np.swapaxes(first, -1, -2) if transpose_first else first
@@ -463,6 +487,11 @@ def reshape(x, *, shape):
 def permute(x, *, order):
     """Axes in another order, counted without the batch."""
     return x.transpose(0, *(axis + 1 for axis in order))
+
+
+def roll(x, *, shift, axis):
+    """Entries of an axis moved round."""
+    return np.roll(x, shift, behind_batch(axis, x))
 
 
 def pad(x, *, sides, value=0.0, mode="constant"):

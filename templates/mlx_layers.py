@@ -422,6 +422,12 @@ def pixel_unshuffle(x, factor, order="channels_first"):
     return blocks.transpose(axes).flatten(3)
 
 
+def l2_normalize(x, axis=-1, eps=1e-12):
+    """Vectors along an axis over their L2 norm."""
+    norm = mx.linalg.norm(x, axis=axis, keepdims=True)
+    return x / mx.maximum(norm, eps)
+
+
 def hard_sigmoid(x):
     """A sigmoid in straight pieces."""
     return mx.clip(x / 6 + 0.5, 0, 1)

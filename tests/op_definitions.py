@@ -415,6 +415,7 @@ DEFINITIONS: dict[str, Callable[..., Array]] = {
     "lp_pool": lp_pool,
     "lrn": lrn,
     "max_pool": max_pool,
+    "maximum": merged(max),
     "multiply": merged(lambda a, b: a * b),
     "pad": pad,
     "permute": permute,

@@ -64,10 +64,44 @@ def matmul(op: Any, params: Params, first: Array, second: Array) -> Array:
     return y
 
 
+def along_axis(op: Any, x: Array, index: tuple[int, ...]) -> tuple[int, list[float]]:
+    """The axis of an op, from 0, and all elements of x along it through `index`."""
+    axis = op.axis % x.ndim
+    return axis, [float(x[(*index[:axis], j, *index[axis + 1 :])]) for j in range(x.shape[axis])]
+
+
+def rms_norm(op: Any, params: Params, x: Array) -> Array:
+    y = np.empty(x.shape)
+    for index in indices(x.shape):
+        axis, line = along_axis(op, x, index)
+        y[index] = x[index] / math.sqrt(math.fsum(v * v for v in line) / len(line) + op.eps)
+        y[index] *= params["weight"][index[axis]] if op.affine else 1
+    return y
+
+
+def l2_normalize(op: Any, params: Params, x: Array) -> Array:
+    y = np.empty(x.shape)
+    for index in indices(x.shape):
+        y[index] = x[index] / max(math.hypot(*along_axis(op, x, index)[1]), op.eps)
+    return y
+
+
+def roll(op: Any, params: Params, x: Array) -> Array:
+    y = np.empty(x.shape)
+    axis = op.axis % x.ndim
+    for index in indices(x.shape):
+        place = (index[axis] + op.shift) % x.shape[axis]
+        y[(*index[:axis], place, *index[axis + 1 :])] = x[index]
+    return y
+
+
 TOKENS: Mapping[str, Callable[..., Array]] = {
     "attention": attention,
     "matmul": matmul,
+    "l2_normalize": l2_normalize,
     "parameter": parameter,
+    "rms_norm": rms_norm,
+    "roll": roll,
 }
 
 

@@ -183,8 +183,9 @@ def _lacks(node: Node, types: Sequence[TensorType]) -> str:
         return "`layer_norm` along several axes with parameters"
     if kind == "upsample" and given["mode"] != "nearest":
         return _lacks_interpolation(given, types)
-    if kind == "multiply" and any(len(t.shape) == 2 for t in types):
-        return "`multiply` of values of two axes and of more"
+    ranks = {len(t.shape) for t in types}
+    if kind in ("multiply", "maximum") and 2 in ranks and len(ranks) > 1:
+        return f"`{kind}` of values of two axes and of more"
     return ""
 
 

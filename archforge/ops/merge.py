@@ -1,16 +1,18 @@
-"""Merges element by element: add, subtract and multiply, a table of operators."""
+"""Merges element by element: add, subtract, multiply and maximum, a table of operators."""
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
 from functools import reduce
+from itertools import accumulate
 from typing import ClassVar
 
 from archforge.ir import ShapeError, TensorType
 from archforge.ops.base import INPUTS, Array, Backward, Example, Gradients, Op, mended_by
+from archforge.ops.lazy_numpy import np
 
-__all__ = ["MERGES", "Multiply"]
+__all__ = ["MERGES", "Largest", "Multiply"]
 
 _EQUAL = (
     Example({}, ((3, 4, 5), (3, 4, 5))),
@@ -62,14 +64,11 @@ class Subtract(_MergeOp):
         return Gradients((back.dy, *(-back.dy for _ in back.inputs[1:])))
 
 
-class Multiply(_MergeOp):
-    """x * y * ...; factors are aligned at the channels, and one is repeated along the axes that
-    it lacks or where its extent is 1: that is how a gate of (C,) or (C, 1, 1) weighs a map."""
+class _Stretching(_MergeOp):
+    """A merge of branches that are aligned at the channels, of which one is repeated along the axes that it
+    lacks or where its extent is 1."""
 
-    op = "multiply"
     gradient_reads = INPUTS
-    operator: ClassVar[Callable[[Array, Array], Array]] = operator.mul
-
     examples = (
         *_EQUAL,
         Example({}, ((3, 4, 5), (3, 1, 1)), "gate"),
@@ -83,8 +82,9 @@ class Multiply(_MergeOp):
         joint = tuple(max(extents) for extents in zip(*shapes, strict=True))
         for shape in shapes:
             if any(n not in (1, m) for n, m in zip(shape, joint, strict=True)):
+                found = " and ".join(map(str, inputs))
                 raise ShapeError(
-                    f"the factors of `multiply` do not fit together, found {' and '.join(map(str, inputs))}",
+                    f"the factors of `{self.kind}` do not fit together, found {found}",
                     help="equal shapes, or a factor of fewer axes or with extents of 1",
                     code="E0405",
                     mended_by=mended_by(inputs),
@@ -96,19 +96,60 @@ class Multiply(_MergeOp):
         return super().reference(params, *(x.reshape(_stretched(x.shape, axes)) for x in inputs))
 
     def gradient(self, back: Backward) -> Gradients:
-        """The product of the other factors, summed where a factor is repeated."""
+        """The gradients of the branches as they are merged, summed where one is repeated."""
         dy = back.dy
-        factors = [x.reshape(_stretched(x.shape, dy.ndim)) for x in back.inputs]
+        branches = [x.reshape(_stretched(x.shape, dy.ndim)) for x in back.inputs]
         found = []
-        for i, (x, factor) in enumerate(zip(back.inputs, factors, strict=True)):
-            product = reduce(operator.mul, (f for j, f in enumerate(factors) if j != i), dy)
-            repeated = tuple(a for a in range(dy.ndim) if factor.shape[a] < dy.shape[a])
-            found.append(product.sum(repeated, keepdims=True).reshape(x.shape))
+        for x, branch, d in zip(back.inputs, branches, self.of_branches(branches, dy), strict=True):
+            repeated = tuple(a for a in range(dy.ndim) if branch.shape[a] < dy.shape[a])
+            found.append(d.sum(repeated, keepdims=True).reshape(x.shape))
         return Gradients(tuple(found))
+
+    def of_branches(self, branches: list[Array], dy: Array) -> list[Array]:
+        """The gradient of each branch in the shape of `dy`; branches have as many axes as that."""
+        raise NotImplementedError
+
+
+class Multiply(_Stretching):
+    """x * y * ...; factors are aligned at the channels, and one is repeated along the axes that
+    it lacks or where its extent is 1: that is how a gate of (C,) or (C, 1, 1) weighs a map."""
+
+    op = "multiply"
+    operator: ClassVar[Callable[[Array, Array], Array]] = operator.mul
+
+    def of_branches(self, branches: list[Array], dy: Array) -> list[Array]:
+        """The product of the other factors."""
+        return [
+            reduce(operator.mul, (f for j, f in enumerate(branches) if j != i), dy)
+            for i in range(len(branches))
+        ]
+
+
+def _larger(x: Array, y: Array) -> Array:
+    found: Array = np.maximum(x, y)
+    return found
+
+
+class Largest(_Stretching):
+    """The largest of x, y, ... at each place; branches are aligned at the channels, and one is repeated along
+    the axes that it lacks or where its extent is 1. Source: torch.maximum, one after the other."""
+
+    op = "maximum"
+    operator: ClassVar[Callable[[Array, Array], Array]] = _larger
+
+    def of_branches(self, branches: list[Array], dy: Array) -> list[Array]:
+        """`dy` where a branch is the largest, shared equally where the largest so far is as large."""
+        largest = [*accumulate(branches, _larger)]
+        found: list[Array] = []
+        for branch, before in zip(branches[:0:-1], largest[-2::-1], strict=True):
+            share = (branch > before) + (branch == before) * dy.dtype.type(0.5)
+            found.insert(0, dy * share)
+            dy = dy * (1 - share)
+        return [dy, *found]
 
 
 def _stretched(shape: tuple[int, ...], axes: int) -> tuple[int, ...]:
     return (*shape, *(1,) * (axes - len(shape)))
 
 
-MERGES: tuple[type[Op], ...] = (Add, Subtract, Multiply)
+MERGES: tuple[type[Op], ...] = (Add, Subtract, Multiply, Largest)

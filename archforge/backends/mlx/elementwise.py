@@ -13,10 +13,9 @@ from functools import reduce
 import mlx.core as mx
 
 from archforge.backends.mlx.channels_last import Params
-from archforge.ir import TensorType
+from archforge.ir import Op, TensorType
 from archforge.ops.activations import SELU_ALPHA, SELU_SCALE, Elu, Gelu, LeakyRelu
 from archforge.ops.clip import Clamp
-from archforge.ops.merge import Multiply
 from archforge.ops.prelu import Prelu
 from archforge.ops.scale import LayerScale, Scale
 from archforge.plan import Kernel, Lowering
@@ -29,9 +28,9 @@ __all__ = [
     "layer_scale",
     "leaky_relu",
     "merge",
-    "multiply",
     "prelu",
     "scale",
+    "stretching",
 ]
 
 
@@ -109,15 +108,20 @@ def merge(function: Callable[[mx.array, mx.array], mx.array]) -> Lowering:
     return lambda op, *inputs: kernel
 
 
-def multiply(op: Multiply, *inputs: TensorType) -> Kernel:
-    """A product of values with their channels aligned: axes that a value lacks come before its last one."""
-    axes = max(len(x.shape) for x in inputs)
-    ones = [(1,) * (axes - len(x.shape)) for x in inputs]
+def stretching(function: Callable[[mx.array, mx.array], mx.array]) -> Lowering:
+    """A lowering that applies one operator to values with their channels aligned: axes that a value lacks
+    come before its last one."""
 
-    def run(params: Params, *inputs: mx.array) -> mx.array:
-        aligned = (
-            x.reshape(*x.shape[:-1], *extra, x.shape[-1]) for x, extra in zip(inputs, ones, strict=True)
-        )
-        return reduce(mx.multiply, aligned)
+    def lowered(op: Op, *inputs: TensorType) -> Kernel:
+        axes = max(len(x.shape) for x in inputs)
+        ones = [(1,) * (axes - len(x.shape)) for x in inputs]
 
-    return Kernel(run)
+        def run(params: Params, *inputs: mx.array) -> mx.array:
+            aligned = (
+                x.reshape(*x.shape[:-1], *extra, x.shape[-1]) for x, extra in zip(inputs, ones, strict=True)
+            )
+            return reduce(function, aligned)
+
+        return Kernel(run)
+
+    return lowered

@@ -23,6 +23,7 @@ from archforge.ops.global_response_norm import GlobalResponseNorm
 from archforge.ops.group_norm import GroupNorm
 from archforge.ops.instance_norm import InstanceNorm
 from archforge.ops.interpolation import TAPS
+from archforge.ops.l2_normalize import L2Normalize
 from archforge.ops.layer_norm import LayerNorm
 from archforge.ops.lazy_numpy import np
 from archforge.ops.linear import Linear
@@ -32,6 +33,8 @@ from archforge.ops.pad import Pad
 from archforge.ops.parameter import FreeParameter
 from archforge.ops.permute import Permute
 from archforge.ops.resize import Resize
+from archforge.ops.rms_norm import RmsNorm
+from archforge.ops.roll import Roll
 from archforge.ops.shuffle import Shuffle
 from archforge.ops.slice import Slice
 from archforge.ops.softmax import LogSoftmax, Softmax
@@ -49,6 +52,37 @@ def linear(op: Linear, x: TensorType) -> Kernel:
         return mx.moveaxis(y + params["bias"] if op.bias else y, -1, axis)
 
     return Kernel(run, lambda params: {**params, "weight": params["weight"].T}, packing=op.kind)
+
+
+def rms_norm(op: RmsNorm, x: TensorType) -> Kernel:
+    number = resolve_axis(op.axis, x)
+    axis = axis_of(number, x)
+    along = tuple(n if a == number else 1 for a, n in enumerate(x.shape))
+
+    def run(params: Params, x: mx.array) -> mx.array:
+        wide = x.astype(mx.float32)
+        y = wide * mx.rsqrt(mean(mx.square(wide), [axis]) + op.eps)
+        return (y * params["weight"] if op.affine else y).astype(x.dtype)
+
+    def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
+        return {name: moved(array.reshape(along), 0, -1) for name, array in params.items()}
+
+    return Kernel(run, pack)
+
+
+def l2_normalize(op: L2Normalize, x: TensorType) -> Kernel:
+    axis = axis_of(resolve_axis(op.axis, x), x)
+
+    def run(params: Params, x: mx.array) -> mx.array:
+        wide = x.astype(mx.float32)
+        return (wide / mx.maximum(mx.sqrt(total(mx.square(wide), [axis])), op.eps)).astype(x.dtype)
+
+    return Kernel(run)
+
+
+def roll(op: Roll, x: TensorType) -> Kernel:
+    axis = axis_of(resolve_axis(op.axis, x), x)
+    return Kernel(lambda params, x: mx.roll(x, op.shift, axis))
 
 
 def attention(op: Attention, x: TensorType) -> Kernel:
@@ -262,6 +296,7 @@ LOWERINGS: Mapping[str, Lowering] = {
     "group_norm": group_norm,
     "gru": recurrent.gru,
     "instance_norm": instance_norm,
+    "l2_normalize": l2_normalize,
     "layer_norm": layer_norm,
     "layer_scale": elementwise.layer_scale,
     "leaky_relu": elementwise.leaky_relu,
@@ -272,14 +307,17 @@ LOWERINGS: Mapping[str, Lowering] = {
     "lstm": recurrent.lstm,
     "matmul": matmul,
     "max_pool": conv_and_pool.max_pool,
-    "multiply": elementwise.multiply,
+    "maximum": elementwise.stretching(mx.maximum),
+    "multiply": elementwise.stretching(mx.multiply),
     "pad": pad,
     "parameter": parameter,
     "permute": permute,
     "prelu": elementwise.prelu,
     "reshape": reshape,
     "resize": resize,
+    "rms_norm": rms_norm,
     "rnn": recurrent.rnn,
+    "roll": roll,
     "scale": elementwise.scale,
     "shuffle": shuffle,
     "slice": slice_,

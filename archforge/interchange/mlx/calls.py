@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
 from typing import Any
 
 from archforge.interchange.decompile.values import REQUIRED
@@ -145,6 +146,30 @@ def _layer_norm(node: LayerNode) -> LayerText:
         raise Unsupported("`layer_norm` along several axes")
     args = {"dims": x.shape[axes[0]], "eps": op.eps, "affine": op.affine}
     return LayerText("nn.LayerNorm", args, owns=True, use=_along(_place(axes[0], rank), rank))
+
+
+def _rms_norm(node: LayerNode) -> LayerText:
+    op, rank = node.op, _rank(node)
+    if not op.affine:
+        raise Unsupported("`rms_norm` without weight")
+    axis = resolve_axis(op.axis, node.types[0])
+    args = {"dims": node.types[0].shape[axis], "eps": op.eps}
+    return LayerText("nn.RMSNorm", args, owns=True, use=_along(_place(axis, rank), rank))
+
+
+def _l2_normalize(node: LayerNode) -> LayerText:
+    args = {"axis": _from_end(_place(node.op.axis, _rank(node)), _rank(node)), "eps": node.op.eps}
+    return LayerText("l2_normalize", args)
+
+
+def _roll(node: LayerNode) -> LayerText:
+    return LayerText("mx.roll", {"shift": node.op.shift, "axis": _place(node.op.axis, _rank(node))})
+
+
+def _maximum(node: LayerNode) -> LayerText:
+    rank = max(len(t.shape) for t in node.types)
+    each = [f"{{{i}}}" + _stretched(len(t.shape), rank, node) for i, t in enumerate(node.types)]
+    return LayerText(reduce("mx.maximum({}, {})".format, each))
 
 
 def _group_norm(node: LayerNode) -> LayerText:
@@ -442,6 +467,7 @@ CALLS: Mapping[str, Writer] = {
     "hard_sigmoid": activation("hard_sigmoid", "HardSigmoid"),
     "hard_swish": activation("nn.hardswish", "nn.Hardswish"),
     "instance_norm": _group_norm,
+    "l2_normalize": _l2_normalize,
     "layer_norm": _layer_norm,
     "layer_scale": _layer_scale,
     "leaky_relu": activation("nn.leaky_relu", "nn.LeakyReLU", ("negative_slope", "slope")),
@@ -451,6 +477,7 @@ CALLS: Mapping[str, Writer] = {
     "lrn": _lrn,
     "lstm": _recurrent,
     "matmul": _matmul,
+    "maximum": _maximum,
     "max_pool": _max_pool,
     "mish": activation("nn.mish", "nn.Mish"),
     "multiply": _merge("*"),
@@ -464,6 +491,8 @@ CALLS: Mapping[str, Writer] = {
     "relu6": activation("nn.relu6", "nn.ReLU6"),
     "reshape": _reshape,
     "resize": _resize,
+    "rms_norm": _rms_norm,
+    "roll": _roll,
     "rnn": _recurrent,
     "scale": lambda node: LayerText("{0} * {factor}", {"factor": node.op.factor}),
     "selu": activation("nn.selu", "nn.SELU"),
@@ -507,6 +536,8 @@ SIGNATURES: Mapping[str, Mapping[str, Any]] = {
     **{f"nn.{kind}Pool{axes}d": _POOL for kind in ("Max", "Avg") for axes in (1, 2, 3)},
     "nn.BatchNorm": {"num_features": REQUIRED, "eps": 1e-5, "momentum": 0.1, "affine": True},
     "nn.InstanceNorm": {"dims": REQUIRED, "eps": 1e-5, "affine": False},
+    "nn.RMSNorm": {"dims": REQUIRED, "eps": 1e-5},
+    "mx.roll": {"shift": REQUIRED, "axis": None},
     "nn.GroupNorm": {
         "num_groups": REQUIRED, "dims": REQUIRED, "eps": 1e-5, "affine": True, "pytorch_compatible": False,
     },

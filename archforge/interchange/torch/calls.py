@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 from archforge.interchange.decompile.values import REQUIRED
@@ -117,6 +118,30 @@ def _layer_norm(node: LayerNode) -> LayerText:
     if len(axes) > 1:
         raise Unsupported("`layer_norm` along several axes that are not the last ones")
     return LayerText("nn.LayerNorm", args, owns=True, use=_along(axes[0] + 1))
+
+
+def _rms_norm(node: LayerNode) -> LayerText:
+    op, dim = node.op, node.dim(node.op.axis)
+    extent = node.types[0].shape[dim - 1]
+    args = {"normalized_shape": extent, "eps": op.eps, "elementwise_affine": op.affine}
+    use = APPLY if dim == len(node.types[0].shape) else _along(dim)
+    return LayerText("nn.RMSNorm", args, owns=True, use=use)
+
+
+def _l2_normalize(node: LayerNode) -> LayerText:
+    args = {"dim": node.dim(node.op.axis), "eps": node.op.eps}
+    return LayerText("F.normalize", args)
+
+
+def _roll(node: LayerNode) -> LayerText:
+    args = {"shifts": node.op.shift, "dims": node.dim(node.op.axis)}
+    return LayerText("{0}.roll({shifts}, {dims})", args)
+
+
+def _maximum(node: LayerNode) -> LayerText:
+    rank = max(len(t.shape) for t in node.types)
+    each = [f"{{{i}}}" + _new_axes(rank - len(t.shape)) for i, t in enumerate(node.types)]
+    return LayerText(reduce("torch.maximum({}, {})".format, each))
 
 
 def _along(axis: int) -> str:
@@ -442,6 +467,7 @@ CALLS: Mapping[str, Writer] = {
     "hard_sigmoid": activation("F.hardsigmoid", "nn.Hardsigmoid"),
     "hard_swish": activation("F.hardswish", "nn.Hardswish"),
     "instance_norm": _group_norm,
+    "l2_normalize": _l2_normalize,
     "layer_norm": _layer_norm,
     "layer_scale": _layer_scale,
     "leaky_relu": activation("F.leaky_relu", "nn.LeakyReLU", ("negative_slope", "slope")),
@@ -451,6 +477,7 @@ CALLS: Mapping[str, Writer] = {
     "lrn": _lrn,
     "lstm": _recurrent,
     "matmul": _matmul,
+    "maximum": _maximum,
     "max_pool": _max_pool,
     "mish": activation("F.mish", "nn.Mish"),
     "multiply": _merge("*"),
@@ -464,7 +491,9 @@ CALLS: Mapping[str, Writer] = {
     "relu6": activation("F.relu6", "nn.ReLU6"),
     "reshape": _reshape,
     "resize": _resize,
+    "rms_norm": _rms_norm,
     "rnn": _recurrent,
+    "roll": _roll,
     "scale": lambda node: LayerText("{0} * {factor}", {"factor": node.op.factor}),
     "selu": activation("F.selu", "nn.SELU"),
     "shuffle": _shuffle,
@@ -551,6 +580,8 @@ SIGNATURES: Mapping[str, Mapping[str, Any]] = {
     "nn.LeakyReLU": {"negative_slope": 0.01},
     "nn.Linear": {"in_features": REQUIRED, "out_features": REQUIRED, "bias": True},
     "nn.LayerNorm": {"normalized_shape": REQUIRED, "eps": 1e-5, "elementwise_affine": True},
+    "nn.RMSNorm": {"normalized_shape": REQUIRED, "eps": None, "elementwise_affine": True},
+    "F.normalize": {"p": 2.0, "dim": 1, "eps": 1e-12},
     "nn.GroupNorm": {"num_groups": REQUIRED, "num_channels": REQUIRED, "eps": 1e-5, "affine": True},
     "nn.PReLU": {"num_parameters": 1},
     "nn.RNN": {**_RNN, "nonlinearity": "tanh"},

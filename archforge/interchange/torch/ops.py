@@ -17,7 +17,7 @@ from typing import Any
 from archforge.interchange.unsupported import Unsupported
 from archforge.ir import TensorType
 from archforge.ops.attention import ATTENTION_NAMES
-from archforge.ops.base import per_axis
+from archforge.ops.base import per_axis, resolve_axis
 from archforge.ops.resize import Resize
 from archforge.ops.window import Window
 
@@ -211,19 +211,32 @@ def _global_pool(use: TorchUse) -> TorchFunction:
 
 
 def _multiply(use: TorchUse) -> TorchFunction:
+    stretched = _aligned(use)
+    return lambda *factors: reduce(operator.mul, stretched(factors))
+
+
+def _aligned(use: TorchUse) -> Callable[[Iterable[Any]], Iterable[Any]]:
+    """The function that gives each of the values that are merged the axes that it lacks, behind its own."""
     rank = len(use.output.shape)
     ones = [(1,) * (rank - len(t.shape)) for t in use.types]
-
-    def run(*factors: Any) -> Any:
-        aligned = (x.reshape(*x.shape, *more) if more else x for x, more in zip(factors, ones, strict=True))
-        return reduce(operator.mul, aligned)
-
-    return run
+    return lambda xs: (x.reshape(*x.shape, *more) if more else x for x, more in zip(xs, ones, strict=True))
 
 
 def _merge(function: TorchFunction) -> Translation:
     """A function of two tensors over any number of them."""
     return lambda use: lambda *xs: reduce(function, xs)
+
+
+def _rms_norm(use: TorchUse) -> TorchFunction:
+    op, (x,) = use.op, use.types
+    axis, weight = resolve_axis(op.axis, x) + 1, use.params.get("weight")
+    function, extent = use.functional.rms_norm, (x.shape[axis - 1],)
+    return lambda x: function(x.movedim(axis, -1), extent, weight, op.eps).movedim(-1, axis)
+
+
+def _maximum(use: TorchUse) -> TorchFunction:
+    function, stretched = import_module("torch").maximum, _aligned(use)
+    return lambda *xs: reduce(function, stretched(xs))
 
 
 def _attention(use: TorchUse) -> TorchFunction:
@@ -392,6 +405,7 @@ TORCH_OPS: Mapping[str, Translation] = {
     "hard_sigmoid": _hard_sigmoid,
     "hard_swish": _functional("hardswish"),
     "instance_norm": _group_norm,
+    "l2_normalize": lambda use: partial(use.functional.normalize, dim=_axis(use.op.axis), eps=use.op.eps),
     "layer_norm": _layer_norm,
     "layer_scale": _layer_scale,
     "leaky_relu": lambda use: partial(use.functional.leaky_relu, negative_slope=use.op.slope),
@@ -401,6 +415,7 @@ TORCH_OPS: Mapping[str, Translation] = {
     "log_softmax": lambda use: partial(use.functional.log_softmax, dim=_axis(use.op.axis)),
     "lrn": _lrn,
     "matmul": _matmul,
+    "maximum": _maximum,
     "max_pool": _max_pool,
     "mish": _functional("mish"),
     "multiply": _multiply,
@@ -414,7 +429,9 @@ TORCH_OPS: Mapping[str, Translation] = {
     "relu6": _functional("relu6"),
     "reshape": lambda use: lambda x: x.reshape(-1, *use.output.shape),
     "resize": _resize,
+    "rms_norm": _rms_norm,
     "rnn": _recurrent,
+    "roll": lambda use: lambda x: x.roll(use.op.shift, _axis(use.op.axis)),
     "scale": lambda use: lambda x: x * use.op.factor,
     "selu": _functional("selu"),
     "shuffle": _shuffle,

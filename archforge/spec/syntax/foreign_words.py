@@ -68,9 +68,11 @@ OPS = _by_word(
         "leaky_relu": "leaky lrelu leaky_rectify",
         "let": "set var variable assign define",
         "linear": "dense fc fully_connected gemm affine inner_product",
+        "l2_normalize": "l2_norm unit_norm",
         "lrn": "local_response_norm local_response_normalization",
         "matmul": "mat_mul bmm batch_matmul batch_dot",
         "max_pool": "max_pooling",
+        "maximum": "max",
         "multiply": "mul prod product gate",
         "pad": "zero_pad zero_padding constant_pad zeropad padding reflection_pad replication_pad",
         "parameter": "class_token cls_token pos_embed pos_embedding position_embedding",
@@ -125,7 +127,17 @@ WAYS = _by_word(
 # The ops by kind, each in one; of a kind without any there is none here.
 KINDS = {
     "convolutions": ("conv", "conv_transpose", "linear"),
-    "norms": ("bn", "group_norm", "instance_norm", "layer_norm", "grn", "global_response_norm", "lrn"),
+    "norms": (
+        "bn",
+        "group_norm",
+        "instance_norm",
+        "layer_norm",
+        "grn",
+        "global_response_norm",
+        "lrn",
+        "rms_norm",
+        "l2_normalize",
+    ),
     "pools": (
         *("max_pool", "avg_pool", "lp_pool", "adaptive_avg_pool", "adaptive_max_pool"),
         *("global_avg_pool", "global_max_pool"),
@@ -147,10 +159,10 @@ KINDS = {
         ),
         *("hard_sigmoid", "hard_swish", "tanh", "softplus", "softsign", "softmax", "log_softmax", "abs"),
     ),
-    "merges": ("add", "subtract", "multiply", "concat", "matmul"),
+    "merges": ("add", "subtract", "multiply", "concat", "matmul", "maximum"),
     "ops that move elements": (
         *("flatten", "reshape", "permute", "slice", "pad", "shuffle", "pixel_shuffle", "pixel_unshuffle"),
-        *("unfold", "upsample", "resize", "identity"),
+        *("unfold", "upsample", "resize", "roll", "identity"),
     ),
     "dropouts": ("dropout", "channel_dropout", "stochastic_depth"),
     "scales": ("scale", "layer_scale"),
@@ -168,8 +180,8 @@ KIND_OF = {
     "dropouts": "drop",
     "convolutions": "conv|einsum",
     "activations": "activation|nonlinearity|^act$|elu$|sigmoid|tanh|swish|softm|maxout|shrink|threshold|erf$",
-    "merges": "element|eltwise|merge|join|fuse|^dot$|^max$|^min$|^maximum$|^minimum$",
-    "ops that move elements": "shuffle|pad|shape|fold$|roll$|tile$|repeat|gather|index|flip|scatter|shift",
+    "merges": "element|eltwise|merge|join|fuse|^dot$|^min$|^minimum$",
+    "ops that move elements": "shuffle|pad|shape|fold$|tile$|repeat|gather|index|flip|scatter|shift",
     "recurrent ops": "rnn|lstm|gru|recurrent",
 }
 

@@ -128,6 +128,7 @@ PARTS: Mapping[str, Translate] = {"Div": _div, "Max": _max}
 WRITTEN: Mapping[str, Write] = {
     "add": _chain("Add", variadic="Sum"),
     "concat": _concat_written,
+    "maximum": _chain("Max", variadic="Max"),
     "multiply": _chain("Mul"),
     "subtract": _chain("Sub"),
 }

@@ -195,6 +195,21 @@ def _parameter_written(use: OnnxUse) -> str:
     return use.node("Expand", whole, use.node("Concat", samples, use.whole("shape", use.op.shape), axis=0))
 
 
+def _roll_written(use: OnnxUse) -> str:
+    """The last entries, then the others."""
+    (x,) = use.types
+    axis = use.op.axis % len(x.shape)
+    first = -use.op.shift % x.shape[axis]
+    if not first:
+        return use.node("Identity", use.x)
+    along = use.whole("axis", [axis + 1])
+    parts = (
+        use.node("Slice", use.x, use.whole("start", [start]), use.whole("end", [end]), along)
+        for start, end in ((first, x.shape[axis]), (0, first))
+    )
+    return use.node("Concat", *parts, axis=axis + 1)
+
+
 def _slice_written(use: OnnxUse) -> str:
     axis, stretch = use.op.stretch(use.types[0])
     parts = (("start", stretch.start), ("end", stretch.stop), ("axis", axis + 1))
@@ -284,6 +299,7 @@ WRITTEN: Mapping[str, Write] = {
     "permute": lambda use: use.transposed(use.x, (0, *(axis + 1 for axis in use.op.order))),
     "reshape": lambda use: use.shaped(use.x, use.output.shape),
     "resize": _resize_written,
+    "roll": _roll_written,
     "shuffle": _shuffle_written,
     "slice": _slice_written,
     "unfold": _unfold_written,

@@ -121,6 +121,23 @@ def _linear_written(use: OnnxUse) -> str:
     return use.transposed(y, _back(order))
 
 
+def _rms_norm_written(use: OnnxUse) -> str:
+    axis = use.op.axis % (use.rank - 1) + 1
+    squares = use.node("ReduceMean", use.node("Mul", use.x, use.x), use.whole("axis", [axis]), keepdims=1)
+    root = use.node("Sqrt", use.node("Add", squares, use.numbers("eps", use.op.eps)))
+    y = use.node("Div", use.x, root)
+    if not use.own:
+        return y
+    along = [-1 if a == axis else 1 for a in range(use.rank)]
+    return use.node("Mul", y, use.shaped(use.own[0], along, batch=None))
+
+
+def _l2_normalize_written(use: OnnxUse) -> str:
+    axis = use.op.axis % (use.rank - 1) + 1
+    norm = use.node("ReduceL2", use.x, use.whole("axis", [axis]), keepdims=1)
+    return use.node("Div", use.x, use.node("Max", norm, use.numbers("eps", use.op.eps)))
+
+
 def _attention_written(use: OnnxUse) -> str:
     """Nodes of two linear layers and of what is between them. Heads are an axis in front of the tokens."""
     op, shape = use.op, use.types[0].shape
@@ -241,10 +258,12 @@ WRITTEN: Mapping[str, Write] = {
     "global_response_norm": _response_norm_written,
     "group_norm": _group_norm_written,
     "instance_norm": _group_norm_written,
+    "l2_normalize": _l2_normalize_written,
     "layer_norm": _layer_norm_written,
     "linear": _linear_written,
     "log_softmax": _softmax_written("LogSoftmax"),
     "lrn": _lrn_written,
     "matmul": _matmul_written,
+    "rms_norm": _rms_norm_written,
     "softmax": _softmax_written("Softmax"),
 }
