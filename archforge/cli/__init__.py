@@ -76,13 +76,9 @@ def main() -> None:
 
 
 def _run() -> None:
-    from archforge.cli.app import app_for
-    from archforge.cli.output import adapt_streams
-
-    adapt_streams()
     try:
         try:
-            app_for(sys.argv[1:])()
+            _command()
         finally:
             sys.stdout.flush()  # here, where what goes wrong can still be told
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
@@ -106,6 +102,19 @@ def _run() -> None:
         traceback.print_exc()
         print("this is a bug of archforge: please report it with the spec that shows it", file=sys.stderr)
         sys.exit(INTERNAL_ERROR)
+
+
+def _command() -> None:
+    if sys.argv[1:3] == ["completion", "words"]:  # at each press of a key: without what a command loads
+        from archforge.cli.completed_words import print_words
+
+        print_words(sys.argv[3:])
+        return
+    from archforge.cli.app import app_for
+    from archforge.cli.output import adapt_streams
+
+    adapt_streams()
+    app_for(sys.argv[1:])()
 
 
 def _drop(stream: TextIO) -> None:

@@ -10,42 +10,13 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from archforge import __version__
+from archforge.cli.commands import COMMANDS, GROUPS
 from archforge.cli.exit_codes import USER_ERROR
 from archforge.cli.output import print_diagnostics
 from archforge.errors import Diagnostic, DiagnosticError, InternalError
 
-__all__ = ["app_for"]
+__all__ = ["COMMANDS", "GROUPS", "app_for"]
 
-# Where the function of each command is; the help lists them in this order. One of two words is in a group.
-COMMANDS = {
-    "build": "build.build",
-    "export": "export.export",
-    "import": "import_file.import_file",
-    "check": "check.check",
-    "show": "show.show",
-    "list": "listing.list_zoo",
-    "draw": "draw.draw",
-    "report": "report.report",
-    "sample": "sample.sample",
-    "info": "info.info",
-    "run": "run.run",
-    "verify": "verify.verify",
-    "compare": "compare.compare",
-    "diff": "diff.diff",
-    "explain": "explain.explain",
-    "weights convert": "weights_convert.convert",
-    "train": "train.train",
-    "evaluate": "evaluate.evaluate",
-    "bench": "bench.bench",
-    "profile": "profile.profile",
-    "warm": "warm.warm",
-    "tune": "tune.tune",
-    "new": "new.new",
-    "fold": "fold.fold",
-    "schema": "schema.schema",
-    "lsp": "lsp.lsp",
-}
-GROUPS = {"weights": "Files of weights."}
 # The base of the mistakes in a command line, by a way that all versions of typer have.
 USAGE_ERROR: Any = typer.BadParameter.__base__
 

@@ -1,0 +1,37 @@
+"""Commands by their names. Nothing is imported here, so that completion in a shell is quick."""
+
+from __future__ import annotations
+
+__all__ = ["COMMANDS", "GROUPS"]
+
+# Where the function of each command is; the help lists them in this order. One of two words is in a group.
+COMMANDS = {
+    "build": "build.build",
+    "export": "export.export",
+    "import": "import_file.import_file",
+    "check": "check.check",
+    "show": "show.show",
+    "list": "listing.list_zoo",
+    "draw": "draw.draw",
+    "report": "report.report",
+    "sample": "sample.sample",
+    "info": "info.info",
+    "run": "run.run",
+    "verify": "verify.verify",
+    "compare": "compare.compare",
+    "diff": "diff.diff",
+    "explain": "explain.explain",
+    "weights convert": "weights_convert.convert",
+    "train": "train.train",
+    "evaluate": "evaluate.evaluate",
+    "bench": "bench.bench",
+    "profile": "profile.profile",
+    "warm": "warm.warm",
+    "tune": "tune.tune",
+    "new": "new.new",
+    "fold": "fold.fold",
+    "schema": "schema.schema",
+    "lsp": "lsp.lsp",
+    "completion": "completion.completion",
+}
+GROUPS = {"weights": "Files of weights."}
