@@ -336,6 +336,8 @@ class Graph:
     def replace_uses(self, renamed: Mapping[str, str]) -> Graph:
         """A graph in which each use of a value in `renamed` reads its replacement, following
         chains, and the nodes so replaced are gone."""
+        if not renamed:
+            return self
 
         def final(value: str) -> str:
             while value in renamed:

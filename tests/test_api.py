@@ -178,6 +178,25 @@ def test_importing_archforge_loads_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
 
 
+FIRST_OUTPUT = """
+import sys, numpy, archforge
+run = archforge.compile("lenet_5", backend="numpy", weights=sys.argv[1])
+run(numpy.zeros((1, *run.plan.inputs["input"].shape), "float32"))
+idle = {"numpy.ma", "numpy.random", "archforge.recipe", "archforge.data.frameworks.torch"}
+print(sorted(idle & set(sys.modules)))
+"""
+
+
+def test_a_first_output_loads_only_what_it_needs(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    network = archforge.load("lenet_5")
+    write_arrays(path, rule_weights(network.graph.params()))
+    done = subprocess.run(
+        [sys.executable, "-c", FIRST_OUTPUT, str(path)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
 TWINS = """
 archforge: 1
 args: {width: 4, bias: true}

@@ -9,17 +9,12 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from archforge.atomic_files import written_beside
-from archforge.data.frameworks.caffe import read_caffe
-from archforge.data.frameworks.keras import read_hdf5, read_keras
-from archforge.data.frameworks.onnx import read_onnx
-from archforge.data.frameworks.tfjs import read_tfjs
-from archforge.data.frameworks.torch import read_torch
-from archforge.data.frameworks.torch_writing import write_torch
 from archforge.data.npy import read_npy, read_npz
 from archforge.data.opened_files import endings, opened, refuse_name
 from archforge.data.safetensors import read_metadata, read_safetensors, write_safetensors
@@ -55,17 +50,26 @@ class FileFormat(NamedTuple):
     channels_last: bool = False
 
 
+def _of_framework(module: str, function: str) -> Callable[..., Any]:
+    """A function of a module of `frameworks`, which is imported when a file of it is read or written."""
+
+    def call(*given: Any) -> Any:
+        return getattr(import_module(f"archforge.data.frameworks.{module}"), function)(*given)
+
+    return call
+
+
 # Formats of weights.
 WEIGHTS = (
     FileFormat((".safetensors",), read_safetensors, in_order=False),  # its library sorts them
     FileFormat((".npz",), read_npz),
     FileFormat((INDEX,), read_sharded, in_order=False),
-    FileFormat((".pth", ".pt", ".pth.tar", ".ckpt", ".bin"), read_torch),
-    FileFormat((".h5", ".hdf5"), read_hdf5, channels_last=True),
-    FileFormat((".keras",), read_keras, channels_last=True),
-    FileFormat((".json",), read_tfjs, channels_last=True),
-    FileFormat((".caffemodel",), read_caffe),
-    FileFormat((".onnx",), read_onnx),
+    FileFormat((".pth", ".pt", ".pth.tar", ".ckpt", ".bin"), _of_framework("torch", "read_torch")),
+    FileFormat((".h5", ".hdf5"), _of_framework("keras", "read_hdf5"), channels_last=True),
+    FileFormat((".keras",), _of_framework("keras", "read_keras"), channels_last=True),
+    FileFormat((".json",), _of_framework("tfjs", "read_tfjs"), channels_last=True),
+    FileFormat((".caffemodel",), _of_framework("caffe", "read_caffe")),
+    FileFormat((".onnx",), _of_framework("onnx", "read_onnx")),
 )
 
 
@@ -137,7 +141,7 @@ def write_arrays(
     writers: dict[str, Callable[[BinaryIO, LazyArrays], None]] = {
         ".safetensors": partial(write_safetensors, texts=texts),
         ".npz": _write_npz,
-        **dict.fromkeys((".pth", ".pt"), write_torch),
+        **dict.fromkeys((".pth", ".pt"), _of_framework("torch_writing", "write_torch")),
     }
     writer = writers.get(path.suffix)
     if writer is None:

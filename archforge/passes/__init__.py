@@ -46,6 +46,8 @@ def optimise(typed: TypedGraph, taps: Collection[str] = (), without: Collection[
     for step in all_passes().values():
         if step.name not in without:
             rewrite = step.run(done.graph, frozenset(taps))
+            if rewrite.graph is done.graph.graph:
+                continue
             after = _verified(step.name, done.graph, rewrite, taps)
             done = Optimised(after, done.transforms + rewrite.transforms)
     return done

@@ -81,6 +81,8 @@ def fold_into_weights(typed: TypedGraph, taps: frozenset[str], folds: Folds) -> 
             transforms[into], op = found  # nodes that share all their parameters share these too
             nodes[node.name] = replace(source, name=node.name, op=op, params_of=into)
             gone[source.name] = node.name
+    if not gone:
+        return Rewrite(graph)
     graph = replace(graph, nodes=tuple(nodes.values())).replace_uses(gone)
     return Rewrite(graph, tuple(transforms.values()))
 

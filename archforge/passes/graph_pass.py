@@ -33,8 +33,8 @@ class ParamTransform(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Rewrite:
-    """The result of a pass: a graph, whose types `optimise` infers and verifies, and how its new parameters
-    are made."""
+    """The result of a pass: a graph, whose types `optimise` infers and verifies unless it is the one that was
+    given, and how its new parameters are made."""
 
     graph: Graph
     transforms: tuple[ParamTransform, ...] = ()

@@ -40,6 +40,8 @@ def keep_channels_first(typed: TypedGraph, taps: frozenset[str]) -> Rewrite:
             twin = f"{n.name}.channels_first"
             moved[n.name] = replace(n, name=twin, op=op)
             gone[n.name] = twin
+    if not gone:
+        return Rewrite(typed.graph)
     graph = replace(typed.graph, nodes=tuple(moved.get(n.name, n) for n in typed.nodes))
     return Rewrite(graph.replace_uses(gone))
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
-
-from numpy.random import Generator
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from archforge.ir import Array
 from archforge.plan.backward import TrainingPlan
 from archforge.plan.contract import Backend
+
+if TYPE_CHECKING:
+    from numpy.random import Generator
 
 __all__ = ["Completed", "Learned", "Learner", "Learning", "OutputGradients", "ReferenceLearner"]
 

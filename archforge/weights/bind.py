@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
@@ -74,7 +75,9 @@ def as_array(value: Any, what: str, code: str) -> Any:
     otherwise."""
     if isinstance(value, StoredArray):
         return value
-    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+    # Where nothing has imported them, there are no masked arrays.
+    masked = sys.modules.get("numpy.ma")
+    if masked and isinstance(value, masked.MaskedArray) and masked.is_masked(value):
         fail(code, f"{what} has elements that are masked", help="fill them first: `array.filled(0)`")
     try:
         array = np.asarray(value)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from archforge.draws import generator
 from archforge.hardware import require_memory
 from archforge.ir import ParamDecl
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
-from archforge.recipe.base import Initialiser
-from archforge.recipe.drawn_by import drawn_by
+
+if TYPE_CHECKING:
+    from archforge.recipe.base import Initialiser
 
 __all__ = ["fresh_weights"]
 
@@ -30,7 +32,11 @@ def fresh_weights(
     E0906 for a pattern that is for nothing.
     """
     require_memory(sum(d.size for d in decls.values()) * np.dtype(dtype).itemsize, "the weights")
-    chosen = drawn_by(decls, initialisers or {})
+    chosen: Mapping[str, Initialiser] = {}
+    if initialisers:
+        from archforge.recipe.drawn_by import drawn_by
+
+        chosen = drawn_by(decls, initialisers)
     return {
         name: _fresh(name, decl, seed, chosen.get(name)).astype(dtype, copy=False)
         for name, decl in decls.items()

@@ -9,15 +9,16 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import re
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import Distribution, version
 
 from archforge.backends.numba.toolchain.code_cache import read_code, write_code
 from archforge.errors import fail
 from archforge.hardware import cache_bytes, cpu_identity, threads
 
-__all__ = ["FLOAT", "Machine", "host", "machine"]
+__all__ = ["FLOAT", "Machine", "host", "installed_version", "machine"]
 
 FLOAT = 4  # bytes
 
@@ -88,13 +89,21 @@ def machine() -> Machine:
     )
 
 
+def installed_version(distribution: str) -> str:
+    """The version of an installed library, by the one line of its metadata: to parse all of it takes ten
+    times as long. Raises `PackageNotFoundError`."""
+    text = Distribution.from_name(distribution).read_text("METADATA") or ""
+    found = re.search(r"^Version: (.+)$", text, re.MULTILINE)
+    return found[1].strip() if found else version(distribution)
+
+
 def host() -> tuple[str, str]:
     """LLVM's name for this CPU, and all features that it knows: `+avx2,-sse4a,...`.
 
     LLVM's answer is kept beside the machine code, since its library alone takes 40 MiB.
     """
     identity = cpu_identity()
-    made_from = f"{identity}\0{version('llvmlite')}"
+    made_from = f"{identity}\0{installed_version('llvmlite')}"
     file = f"cpu-{hashlib.sha256(made_from.encode()).hexdigest()[:20]}"
     kept = read_code(file).decode() if identity else ""
     if kept:

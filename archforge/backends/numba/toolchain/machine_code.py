@@ -12,7 +12,6 @@ import logging
 import os
 import sys
 from functools import cache, cached_property
-from importlib.metadata import version
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Protocol
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 from archforge import __version__
 from archforge.backends.numba.toolchain.code_cache import read_code, write_code
 from archforge.backends.numba.toolchain.linker import CodeRefused, Linker
-from archforge.backends.numba.toolchain.machine import Machine, machine
+from archforge.backends.numba.toolchain.machine import Machine, installed_version, machine
 from archforge.errors import InternalError, fail
 from archforge.hardware import refuse_for_memory
 
@@ -125,7 +124,7 @@ def _key(made_for: Machine) -> str:
     compile them all again takes seconds, and a dependence forgotten would run wrong code.
     """
     parts = [made_for.cpu, made_for.features, str(made_for.lanes), str(made_for.registers)]
-    parts += [__version__, sys.version, version("llvmlite"), version("numba")]
+    parts += [__version__, sys.version, installed_version("llvmlite"), installed_version("numba")]
     folder = Path(__file__).parents[1]
     for path in (*sorted(folder.rglob("*.py")), folder.parent / "winograd_forms.py"):
         parts.append(path.read_text())
