@@ -264,6 +264,10 @@ def test_the_sizes_of_spaces_are_those_of_the_paper() -> None:
     # In order, equal neighbours among them, as the constraints of D and E have it.
     depths, widths = math.comb(16 + 3, 4), math.comb(128 + 3, 4)
     assert [f"{n * widths * 18:.1e}" for n in (16**4, depths)] == ["1.4e+13", "8.2e+11"]
+    # RegNet has 64 values for each of four arguments there; here steps are finer, and the ratio is 1.
+    assert f"{64**4 * 6 * 3:.1e}" == "3.0e+08"
+    for name in ("regnet_x", "regnet_y"):
+        assert Space(SPACES[name], "paper").combinations == 63 * 31 * 2550 * 1501 * 6
 
 
 # Conditions
@@ -344,6 +348,16 @@ def test_rows_are_those_of_python(form: str, run: Run) -> None:
     read = list(csv.DictReader(io.StringIO(out)))
     assert [list(row) for row in read] == [list(row) for row in rows]
     assert [{k: json.loads(v) for k, v in row.items()} for row in read] == rows
+
+
+def test_steps_that_follow_from_what_is_drawn_are_a_word(run: Run, tmp_path: Path) -> None:
+    args = SMALL["args"] | {"one": [{"conv": 8}], "two": ["relu"], "tail": "=one if depth == 1 else two"}
+    (tmp_path / "mine.yaml").write_text(json.dumps(SMALL | {"args": args, "graph": ["=tail"]}), "utf-8")
+    code, out, _ = run("sample", "mine.yaml", "-n", "20", "--format", "jsonl", "-p", "plain")
+    assert code == 0
+    tails = [json.loads(line)["tail"] for line in out.splitlines()]
+    assert all(tail in ("steps", ["relu"]) for tail in tails)
+    assert "steps" in tails
 
 
 @profiles

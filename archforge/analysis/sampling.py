@@ -11,7 +11,7 @@ from archforge.analysis.checks import MACS_NOT_FLOPS
 from archforge.analysis.counts import Counts, count, count_folded
 from archforge.analysis.network import Network, SpaceFacts
 from archforge.errors import Diagnostic, DiagnosticError, SourceFile, Span, fail, fail_all
-from archforge.spec.binding.environment import Budget, KnownNames
+from archforge.spec.binding.environment import Budget, KnownNames, Steps
 from archforge.spec.binding.modifier_checks import check_truth
 from archforge.spec.expand.expand import expand
 from archforge.spec.expand.space import Draw, Space
@@ -110,7 +110,8 @@ class Sampling:
         return DrawnNetwork(self.space, draw, self._told(expansion.args), count_folded(expansion))
 
     def _told(self, args: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: args[name] for name in self.space.told}
+        given = ((name, args[name]) for name in self.space.told)
+        return {name: str(value) if isinstance(value, Steps) else value for name, value in given}
 
     def _condition(self, text: str) -> Formula:
         source = SourceFile("<where>", text)

@@ -8,7 +8,7 @@ from typing import Any
 
 from archforge.analysis.activation_memory import BYTES_PER_ELEMENT, activation_peak
 from archforge.analysis.checks import MARKS, Cell
-from archforge.analysis.network import Network, Report
+from archforge.analysis.network import Network, Report, SpaceFacts
 from archforge.export.render import render
 
 __all__ = ["zoo_page"]
@@ -17,8 +17,11 @@ MEBIBYTE = 2**20
 
 
 def zoo_page(reports: Iterable[Report]) -> str:
-    """Markdown for `docs/zoo.md`. Broken specs and what is no network are left out."""
-    counted = [r for r in reports if r.networks]
+    """Markdown for `docs/zoo.md`. Broken specs, and what is neither a network nor a space, are left out."""
+    counted, spaces = [], []
+    for report in reports:
+        counted += [report] if report.networks else []
+        spaces += [_space(report, facts) for facts in report.spaces]
     networks = [r for r in counted if r.is_network]
     everything = [n for r in counted for n in r.networks]
     profiles = [n for n in everything if not n.spec.block]
@@ -35,6 +38,7 @@ def zoo_page(reports: Iterable[Report]) -> str:
         mismatches=sum(c.status == "mismatch" for c in cells),
         rows=[_row(n, first=n.profile == n.spec.profile_names[0]) for n in profiles],
         blocks=[_row(n, first=n.profile == n.spec.profile_names[0]) for n in blocks],
+        spaces=spaces,
         errata=[_erratum(n, c) for n in everything for c in n.cells if c.because and not _is_library(n)],
         countings=[_erratum(n, c) for n in everything for c in n.cells if c.because and _is_library(n)],
         rules=[_rule(n, c) for n in everything for c in n.cells if c.rule],
@@ -61,6 +65,16 @@ def _row(network: Network, *, first: bool) -> dict[str, str]:
         "peak": f"{peak:.3g}",
         "marks": _marks(network),
         "sources": "; ".join(dict.fromkeys(c.source for c in network.cells)),
+    }
+
+
+def _space(report: Report, facts: SpaceFacts) -> dict[str, str]:
+    """One line of the table of spaces; the space's name stands on its first profile only."""
+    return {
+        "name": report.name if facts is report.spaces[0] else "",
+        "profile": facts.profile,
+        "input": facts.input,
+        "size": facts.size,
     }
 
 

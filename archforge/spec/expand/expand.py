@@ -109,8 +109,6 @@ def expand_folded(
 
     Raises the mistakes of `expand`, but for those of names.
     """
-    if spec.graph is None:
-        fail("E0202", f"{spec.name} has no `graph`", help="add `graph:`, or `extends:` a template")
     return _Expander(spec, profile, settings, Budget(), drawn=drawn).folded(input_shape)
 
 

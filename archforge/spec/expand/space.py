@@ -37,7 +37,7 @@ class Draw(NamedTuple):
 class Space:
     """One profile of a spec of `kind: space`, as a caller has set it. `drawn` counts the draws so far.
 
-    Raises E0001 for another kind of spec, and E0321 for a space without a range.
+    Raises E0001 for another kind of spec, E0202 for a space without a graph, E0321 for one without a range.
     """
 
     def __init__(
@@ -50,6 +50,9 @@ class Space:
         if spec.header.kind != "space":
             help = "a space has ranges and says `kind: space`; `archforge list` shows those of the zoo"
             fail("E0001", f"{spec.name} is no space: nothing is drawn of it", help=help)
+        if spec.graph is None:
+            help = "add `graph:`, or `extends:` a template"
+            fail("E0202", f"{spec.name} has no `graph`", spec.document.span_of("kind"), help=help)
         self.spec, self.profile = spec, spec.profile(profile)
         self.settings, self.input_shape = settings or {}, input_shape
         self.constraints = spec.constraints + self.profile.constraints

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from archforge.errors import misspelt
+from archforge.spec.syntax.syntax_tree import RANGES
 
 __all__ = ["value_hint"]
 
@@ -16,6 +17,8 @@ def value_hint(value: Any, expected: str, names: Iterable[str] = (), written: st
     """Suggestion for a value that is not what was `expected`, in the words of a description; perhaps empty.
     `names` are those that a formula could have used here, `written` is the text that gave the value."""
     number = "number" in expected
+    if isinstance(value, dict) and not value.keys().isdisjoint(RANGES):
+        return "a range stands in `args` of a spec of `kind: space`, and its name here: =width"
     if expected == "a text" and written.startswith("="):
         return f"`str` makes a text of a number: =str({written[1:]})"
     if expected == "a text":
