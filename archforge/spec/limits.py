@@ -35,11 +35,11 @@ class Limit(NamedTuple):
 # Files
 CHARACTERS = Limit(1_000_000, "characters in a file", "E0107")
 SLOW_CHARACTERS = Limit(100_000, "characters in a file that only PyYAML's own parser can read", "E0107")
-ALL_BYTES = Limit(1_000_000, "bytes in a spec and all that it extends and imports", "E0316")
+ALL_BYTES = Limit(1_000_000, "bytes in a spec and all that it extends, imports and has as networks", "E0316")
 LEVELS = Limit(60, "levels of nesting in a file", "E0107")
 VALUES = Limit(100_000, "values in a file", "E0107")
 KEYS = Limit(1_000, "keys in a mapping", "E0107")
-CHAIN = Limit(16, "specs that extend or import each other", "E0316")
+CHAIN = Limit(16, "specs that extend or import each other, or are networks in each other", "E0316")
 IMPORTS = Limit(200, "files that imports bring, repeated ones again", "E0316")
 ARGUMENTS = Limit(100, "arguments of a block or a spec", "E0107")
 PROFILES = Limit(100, "profiles of a spec", "E0107")

@@ -14,7 +14,6 @@ from archforge.ir import ShapeError
 from archforge.ops import all_ops
 from archforge.ops.base import Op
 from archforge.spec.binding.environment import (
-    NO_ARGS,
     NOTHING,
     ArgFrame,
     Env,
@@ -36,6 +35,7 @@ from archforge.spec.syntax.syntax_tree import (
     Value,
 )
 from archforge.spec.syntax.value_hints import value_hint
+from archforge.spec.yaml.tree import Scalar
 
 __all__ = [
     "OpCall",
@@ -47,6 +47,7 @@ __all__ = [
     "refuse_bare",
     "shape_mistake",
     "unknown_argument",
+    "unknown_output",
     "unknown_target",
 ]
 
@@ -71,6 +72,19 @@ def unknown_argument(
     else:
         hint = argument_hint(key, known) if block or known else f"it takes none: {target}"
     return Diagnostic("E0306" if block else "E0406", message, span, help=hint, notes=notes)
+
+
+def unknown_output(target: str, output: Scalar, known: Iterable[str], block: BlockDecl | None) -> Diagnostic:
+    """The diagnostic for an output to keep that an op or block does not have."""
+    notes = (Note(f"`{target}` is defined", block.span),) if block else ()
+    names = sorted(known)
+    hint = did_you_mean(output.value, names, what="it has")
+    if not names:
+        hint = "`as: NAME` keeps its value" + ("; `outputs` of the block name others" if block else "")
+        if block and block.network:
+            hint = f"taps of the network: {{network: ..., taps: {{{output.value}: STEP}}}}"
+    message = f"{f'`{target}`' if target else 'this step'} has no output `{output.value}`"
+    return Diagnostic("E0324", message, output.span, help=hint, notes=notes)
 
 
 def missing_argument(name: str, target: str, span: Span, block: BlockDecl | None) -> Diagnostic:
@@ -136,8 +150,8 @@ def bind_block(
 ) -> Env:
     """The environment of a block's body: all arguments bound. Raises what does not fit, together.
 
-    spec: the spec's own scope. `defaults` see it behind the block's arguments; so does the block,
-    unless it is imported.
+    spec: the spec's own scope, without `args`. `defaults` see it behind the block's arguments; so does the
+    block, unless it is imported. A network sees its own arguments as those of a spec.
     """
     formula = _bare_formula(call)
     bare = Evaluated(formula.value.evaluate(env), formula.span) if formula else call.arguments.bare
@@ -149,7 +163,9 @@ def bind_block(
     pending: dict[str, Callable[[], Any]] = {}
     frame = ArgFrame(values, pending, block.args, given)
     outer = Env(env.budget, env.x, env.x, {}, {}, frame, spec.spec)
-    inner = Env(env.budget, env.x, env.x, {}, {}, frame, NO_ARGS) if block.imported else outer
+    inner = Env(env.budget, env.x, env.x, {}, {}, frame, spec.args) if block.imported else outer
+    if block.network is not None:
+        inner = Env(env.budget, spec=frame)
     for name, decl in block.args.items():
         argument = given.get(name)
         default = fallback.get(name)

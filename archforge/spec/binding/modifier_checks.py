@@ -13,7 +13,7 @@ from archforge.spec.formulas.failures import Poisoned
 from archforge.spec.formulas.formula import describe
 from archforge.spec.syntax.value_hints import value_hint
 
-__all__ = ["check_count", "check_label", "check_tensor", "check_truth"]
+__all__ = ["check_count", "check_label", "check_output", "check_tensor", "check_truth"]
 
 Names = Callable[[], Iterable[str]]  # gives the names that a formula could have used instead
 
@@ -49,6 +49,17 @@ def check_tensor(value: Any, span: Span, what: str, names: Names = tuple) -> Ten
     if isinstance(value, list) and any(isinstance(v, Tensor) for v in value):
         hint = "take one of the list: name[0]"
     fail("E0308", f"{what} is a value such as a tap, found {describe(value)}", span, help=hint)
+
+
+def check_output(value: Any, span: Span, what: str, names: Names = tuple) -> Tensor | list[Tensor]:
+    """Return what an output is: a value of the graph, or a list of them. Raises E0308, or `Poisoned`."""
+    if not isinstance(value, list):
+        return check_tensor(value, span, what, names)
+    other = next((v for v in value if not isinstance(v, Tensor)), None)
+    if not value or other is not None:
+        found = "with nothing in it" if not value else f"that holds {describe(other)}"
+        fail("E0308", f"{what} is a value such as a tap, or a list of them, found a list {found}", span)
+    return [check_tensor(v, span, what, names) for v in value]
 
 
 @lru_cache(maxsize=4096)  # blocks are called over and over

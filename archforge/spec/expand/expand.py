@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from operator import index
 from types import MappingProxyType
-from typing import Any, NamedTuple, NoReturn, SupportsIndex
+from typing import Any, NamedTuple, SupportsIndex
 
 from archforge.errors import Diagnostic, DiagnosticError, Note, Span, did_you_mean, fail, fail_all
 from archforge.ir import TensorType, TypedGraph, by_x
+from archforge.ops import all_ops
 from archforge.spec import limits
 from archforge.spec.binding.environment import ArgFrame, Budget, Env, Evaluated, evaluate_argument
-from archforge.spec.binding.modifier_checks import check_tensor, check_truth
 from archforge.spec.binding.tensors import POISON, Draft, Tensor
 from archforge.spec.expand.assemble import ScopeDraft, assemble
 from archforge.spec.expand.graph_warnings import foreign_axes, unread_values, unshared, untaken_defaults
@@ -25,6 +25,7 @@ from archforge.spec.expand.walk import At, Walk
 from archforge.spec.formulas.failures import MISTAKES, LimitError, mistakes_in
 from archforge.spec.formulas.formula import describe
 from archforge.spec.resolve.defaults import merge_defaults
+from archforge.spec.resolve.network_blocks import refuse_part
 from archforge.spec.resolve.spec import Spec
 from archforge.spec.syntax.syntax_tree import Argument, ProfileDecl, Value
 
@@ -78,7 +79,7 @@ def expand(
     Raises all mistakes that can be found, in the order of their places.
     """
     if spec.graph is None or spec.header.kind != "network":
-        _refuse_part(spec)
+        raise DiagnosticError((refuse_part(spec),))
     expander = _Expander(spec, spec.profile(profile), settings or {}, budget or Budget(), walk)
     try:
         return expander.run(input_shape)
@@ -176,17 +177,6 @@ def _in_words(shapes: Mapping[str, tuple[int, ...]]) -> str:
     return words.get("input") or ",".join(f"{name}={shape}" for name, shape in words.items())
 
 
-def _refuse_part(spec: Spec) -> NoReturn:
-    what, hint = {
-        "template": ("is a template", "name a network that extends it"),
-        "blocks": ("holds blocks", "name a network that imports it"),
-        "space": ("is a space", f"archforge sample {spec.name} -n 10 -o FOLDER draws networks of it"),
-        "network": ("has no `graph`", "add `graph:`, or `extends:` a template"),
-    }[spec.header.kind]
-    message = f"{spec.name} {what}: it cannot be built by itself"
-    fail("E0319", message, spec.document.span_of("kind"), help=hint)
-
-
 class _Expander:
     """One expansion: the environment of the spec, and the walk that collects nodes and mistakes."""
 
@@ -208,6 +198,7 @@ class _Expander:
         own = merge_defaults({}, set_defaults(settings, spec)) if settings else {}
         defaults = merge_defaults(defaults, own)
         self.walk = walk(spec.blocks | profile.blocks, defaults, self.env)
+        self.walk.set_ops = {target: values for target, values in own.items() if target in all_ops()}
         declared = None if spec.block else spec.document.profiles.get(profile.name)
         self.walk.untaken |= {
             (target, name): argument.key_span
@@ -343,14 +334,14 @@ class _Expander:
                 fail("E0312", "the graph leaves no value", self.spec.document.span_of("graph"))
             return {"output": x}
         out: dict[str, Tensor] = {}
-        env = env.at(x)
-        for name, decl in self.spec.outputs.items():
-            try:
-                if decl.when is None or check_truth(decl.when.evaluate(env), decl.when.span, env.names):
-                    what = f"output `{name}`"
-                    out[name] = check_tensor(decl.value.evaluate(env), decl.value.span, what, env.names)
-            except MISTAKES as error:
-                self.walk.note(mistakes_in(error))
+        for name, value in self.walk.outputs(self.spec.outputs, env.at(x)).items():
+            named = (
+                {f"{name}.{i}": v for i, v in enumerate(value)} if isinstance(value, list) else {name: value}
+            )
+            for twice in out.keys() & named.keys():
+                span = self.spec.outputs[name].value.span
+                self.walk.note([Diagnostic("E0309", f"two outputs are named `{twice}`", span)])
+            out |= named
         if not out and not self.walk.found:
             fail("E0312", "every output is left out by its `when`", self.spec.document.span_of("outputs"))
         return out

@@ -10,7 +10,7 @@ from archforge.errors import Diagnostic, DiagnosticError, Note, Span, fail_all
 from archforge.spec import limits
 from archforge.spec.binding.tensors import Draft, Tensor
 
-__all__ = ["NameScope", "assign_names", "check_full_names"]
+__all__ = ["NameScope", "assign_names", "check_full_names", "fix_names"]
 
 LONGEST = limits.NAME.most  # looked up at every name
 Style = Literal["kind", "position"]
@@ -73,6 +73,14 @@ def _assign(
         else:
             item.params_of = params_path + name
     alone += (item for name, item in taken.items() if item.shared and name not in copies)
+
+
+def fix_names(scope: NameScope) -> None:
+    """Give every draft and scope below `scope` the name that it has now, whatever is left out beside it."""
+    for name, item in [*_named(scope)]:
+        item.given = name
+        if isinstance(item, NameScope):
+            fix_names(item)
 
 
 def _named(scope: NameScope) -> Iterator[tuple[str, Draft | NameScope]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn, cast
 
@@ -16,16 +17,24 @@ from archforge.ir import ShapeError, TensorType
 from archforge.ops import all_ops
 from archforge.ops.base import Op
 from archforge.spec import limits
-from archforge.spec.binding.calls import OpCall, bind_block, shape_mistake, unknown_target
+from archforge.spec.binding.calls import OpCall, bind_block, shape_mistake, unknown_output, unknown_target
 from archforge.spec.binding.environment import Env, Steps
-from archforge.spec.binding.modifier_checks import check_count, check_label, check_tensor, check_truth
+from archforge.spec.binding.modifier_checks import (
+    check_count,
+    check_label,
+    check_output,
+    check_tensor,
+    check_truth,
+)
 from archforge.spec.binding.tensors import POISON, Draft, FoldedDraft, FoldedSection, Tensor
 from archforge.spec.expand.assemble import ScopeDraft
 from archforge.spec.expand.for_rows import rows_of
 from archforge.spec.expand.graph_warnings import said_twice
 from archforge.spec.expand.naming import NameScope, Style
+from archforge.spec.expand.networks import NetworkSurroundings, surrounded, walk_network
 from archforge.spec.formulas.failures import MISTAKES, LimitError, Poisoned, mistakes_in
 from archforge.spec.formulas.formula import Formula, Template, describe
+from archforge.spec.resolve.spec import NetworkBlock
 from archforge.spec.syntax.inner_steps import names_set
 from archforge.spec.syntax.reserved_names import check_name
 from archforge.spec.syntax.syntax_tree import (
@@ -41,6 +50,7 @@ from archforge.spec.syntax.syntax_tree import (
     Let,
     Merge,
     Modifiers,
+    OutputDecl,
     Step,
     Tap,
     Value,
@@ -93,6 +103,8 @@ class Walk:
         self.warnings: list[Diagnostic] = []
         # Defaults of the caller, and of the profile with their places, until a call takes them.
         self.untaken: dict[tuple[str, str], Span | None] = {}
+        self.set_ops: Defaults = {}  # defaults of ops that the caller sets
+        self.left_out: list[Draft] = []
         self.budget = spec.budget
         self.steps_left = self.budget.steps
         self.nodes_left = min(self.budget.nodes, limits.NODES.most)
@@ -103,6 +115,10 @@ class Walk:
         self.steps_run = 0  # arguments that are steps
         self.folded_nodes = 0
         self.mistakes_made = 0
+        self.left: Mapping[str, Any] | None = None  # outputs of the block that was called last
+        # Of networks that are blocks, by the `id` of these: their blocks, defaults, and calls of ops.
+        self.networks: dict[int, tuple[Mapping[str, BlockDecl], Defaults, dict[Any, OpCall]]] = {}
+        self.homes: dict[int, NetworkSurroundings] = {}  # by the `id` of the arguments that steps see there
         self.set_by: dict[int, list[Template | str]] = {}  # names by the `id` of the step that sets them
 
     def note(self, diagnostics: Iterable[Diagnostic]) -> None:
@@ -178,7 +194,8 @@ class Walk:
         self.count(step.span, len(names))
         for name in names:
             text = name.text if isinstance(name, Template) else name
-            if text is not None and (name in own or text not in env.body):
+            is_own = name in own or name in step.modifiers.kept
+            if text is not None and (is_own or text not in env.body):
                 env.body[text] = POISON
 
     def _step(self, step: Step, x: Flow, env: Env, at: At) -> Flow:
@@ -198,6 +215,7 @@ class Walk:
         if isinstance(step, For):
             result = self._for(step, x, env, at)
         else:
+            self.left = None
             at = self._named(modifiers, env, at)
             if modifiers.repeat is None:
                 result = self._once(step, x, env, at, is_first=False)
@@ -205,6 +223,8 @@ class Walk:
                 result = self._repeat(modifiers.repeat, step, x, env, at)
         if modifiers.tap is not None:
             env.body[self._tap(modifiers.tap, env)] = result
+        if modifiers.kept:
+            self._keep(step, result, env)
         if modifiers.append is not None:
             self._append(modifiers.append, result, env)
         if isinstance(step, Group) and step.kind == "side":
@@ -214,6 +234,16 @@ class Walk:
 
     def _holds(self, when: Value, env: Env) -> bool:
         return check_truth(when.evaluate(env), when.span, env.names)
+
+    def _keep(self, step: Step, result: Flow, env: Env) -> None:
+        """Keep outputs of the block that the step has called. Raises E0324 for one that it does not leave."""
+        left = {} if self.left is None else self.left
+        for name, output in step.modifiers.kept.items():
+            if result is not POISON and output.value not in left:
+                target = step.target if isinstance(step, Call) and isinstance(step.target, str) else ""
+                block = self.blocks.get(target)
+                raise DiagnosticError((unknown_output(target, output, left, block),))
+            env.body[name] = POISON if result is POISON else left[output.value]
 
     def _append(self, template: Template, result: Flow, env: Env) -> None:
         key = self._tap(template, env)
@@ -312,11 +342,17 @@ class Walk:
             return value
         if isinstance(value, Steps):
             self.steps_run += 1
-            return self.body(value.body, x, value.env.at(x), at)
+            home = self.homes.get(id(value.env.spec)) if self.homes else None
+            with nullcontext() if home is None else surrounded(self, home):
+                x = self.body(value.body, x, value.env.at(x), at)
+            self.left = None  # which blocks in it have set
+            return x
         if isinstance(value, list) and all(isinstance(v, str) for v in value):
             self.count(call.span, len(value))
             steps = tuple(Call(call.span, Modifiers(), v, Arguments(call.span, {})) for v in value)
-            return self.body(Body(steps, call.span), x, env, at)
+            x = self.body(Body(steps, call.span), x, env, at)
+            self.left = None
+            return x
         message = f"a step is a tap, steps or the name of an op or block, found {describe(value)}"
         fail("E0314", message, call.span)
 
@@ -349,7 +385,8 @@ class Walk:
         inner_env = bind_block(block, call, env, self.spec, self.defaults, is_first=is_first)
         if self.untaken:
             self._take(block.name, block.args, inner_env.args.given)
-        key = None if self.folds is None else _fold_key(block, inner_env.args.values, x)
+        has_outputs = block.outputs or block.network is not None
+        key = None if self.folds is None or has_outputs else _fold_key(block, inner_env.args.values, x)
         if key is None:
             return self._block_body(block, call, x, inner_env, at)
         return self._folded(key, block, call, x, inner_env, at)
@@ -395,7 +432,11 @@ class Walk:
         before = len(self.drafts)
         self.calls.append(Frame(block.name, call.span))
         try:
-            result = self.body(block.body, x, inner_env, inner)
+            if isinstance(block, NetworkBlock):
+                result, left = walk_network(self, block, call, x, inner_env, inner)
+            else:
+                result = self.body(block.body, x, inner_env, inner)
+                left = self.outputs(block.outputs, inner_env.at(result)) if block.outputs else {}
         except LimitError as error:
             if any(d.trace for d in error.diagnostics):
                 raise
@@ -404,7 +445,21 @@ class Walk:
             self.calls.pop()
         self.places[inner.place].output = result
         self.uses[block.name] += len(self.drafts) > before
+        self.left = left
         return result
+
+    def outputs(self, declared: Mapping[str, OutputDecl], env: Env) -> dict[str, Tensor | list[Tensor]]:
+        """The outputs of a block or the graph, but those that their `when` leaves out. Notes E0308."""
+        found: dict[str, Tensor | list[Tensor]] = {}
+        for name, decl in declared.items():
+            try:
+                if decl.when is None or self._holds(decl.when, env):
+                    what = f"output `{name}`"
+                    found[name] = check_output(decl.value.evaluate(env), decl.value.span, what, env.names)
+            except MISTAKES as error:
+                self.note(mistakes_in(error))
+                found[name] = POISON
+        return found
 
     def _take(self, target: str, names: Iterable[str], given: Container[str]) -> None:
         """Note the defaults that a call of an op or block takes: those that it does not give itself."""

@@ -21,6 +21,7 @@ from archforge.spec.binding.calls import (
     missing_argument,
     refuse_bare,
     unknown_argument,
+    unknown_output,
     unknown_target,
 )
 from archforge.spec.binding.environment import NOTHING, check_kind
@@ -43,6 +44,7 @@ from archforge.spec.syntax.syntax_tree import (
     Group,
     Let,
     Merge,
+    OutputDecl,
     ProfileDecl,
     Step,
     Tap,
@@ -153,6 +155,8 @@ class _Linter:
             self._arguments(target, values, None, scope)
 
     def _block(self, block: BlockDecl, args: _VisibleNames) -> None:
+        if block.network is not None:  # whose spec was checked by itself
+            return
         own = frozenset((*block.args, "x", "input"))
         scope = _VisibleNames((own,), hidden=args.names()) if block.imported else args.plus(own)
         scope = replace(scope, is_block=True)
@@ -161,12 +165,16 @@ class _Linter:
         for decl, argument in defaults:
             self._argument(argument, (decl,), scope, scope, f"`{block.name}`")
         self._body(block.body, scope)
+        self._outputs(block.outputs, scope)
 
     def _graph(self, scope: _VisibleNames) -> None:
         if self.spec.graph is not None:
             scope = self._with_names(scope, (), self.spec.graph)
             self._body(self.spec.graph, scope)
-        for output in self.spec.outputs.values():
+        self._outputs(self.spec.outputs, scope)
+
+    def _outputs(self, outputs: Mapping[str, OutputDecl], scope: _VisibleNames) -> None:
+        for output in outputs.values():
             self._value(output.value, scope)
             if output.when:
                 self._value(output.when, scope, check_truth)
@@ -226,6 +234,16 @@ class _Linter:
                     self._value(argument.value, inner)
             case Call():
                 self._call(step, inner)
+                if modifiers.kept and isinstance(step.target, str):
+                    self._kept(step.target, modifiers.kept)
+
+    def _kept(self, target: str, kept: Mapping[str, Scalar]) -> None:
+        """Check the outputs that a call keeps: some block of that name must have them."""
+        blocks = self.blocks.get(target)
+        known = {name for block in blocks or () for name in block.output_names}
+        for output in kept.values() if blocks or target in self.ops else ():
+            if output.value not in known:
+                self.mistakes.add(unknown_output(target, output, known, blocks[0] if blocks else None))
 
     def _for(self, step: For, scope: _VisibleNames) -> None:
         for value in (*step.values.values(), *((step.rows,) if step.rows else ())):

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from archforge.errors import Diagnostic, Span, did_you_mean, fail, fail_all
+from archforge.errors import Diagnostic, DiagnosticError, Note, Span, did_you_mean, fail, fail_all
 from archforge.ops import all_ops
 from archforge.spec import limits
 from archforge.spec.binding.calls import unknown_target
@@ -15,7 +15,8 @@ from archforge.spec.formulas.formula import Formula
 from archforge.spec.resolve.defaults import merge_defaults
 from archforge.spec.resolve.library import Library
 from archforge.spec.resolve.lint import lint
-from archforge.spec.resolve.spec import NO_PROFILE, Spec
+from archforge.spec.resolve.network_blocks import network_block
+from archforge.spec.resolve.spec import NO_PROFILE, NetworkBlock, Spec
 from archforge.spec.resolve.spec_warnings import Import, warnings_of
 from archforge.spec.syntax.form_checks import Mistakes
 from archforge.spec.syntax.syntax_tree import (
@@ -25,6 +26,7 @@ from archforge.spec.syntax.syntax_tree import (
     Argument,
     BlockDecl,
     Defaults,
+    NetworkUse,
     ProfileDecl,
     RuleDecl,
     SpecDocument,
@@ -38,7 +40,10 @@ __all__ = ["resolve"]
 def resolve(document: SpecDocument, library: Library, name: str) -> Spec:
     """The whole spec. Raises E0316 for what it cannot extend or import, else all mistakes that show
     without running it: see `lint`."""
-    files = _Files(document, library)
+    return _resolved(document, _Files(document, library), name)
+
+
+def _resolved(document: SpecDocument, files: _Files, name: str) -> Spec:
     chain = _chain(document, files)
     merged = _MergedDocuments(files)
     for link in chain:
@@ -76,6 +81,8 @@ class _Files:
         self.library = library
         self.bytes = len(document.source.text)
         self.seen: set[Path] = set()
+        self.trail = [document]  # the specs whose networks are parts of each other, the outermost first
+        self.networks: dict[int, Spec] = {}  # by the `id` of their documents, which the library keeps
 
     def document(self, name: str, by: SpecDocument, span: Span) -> SpecDocument:
         """The document that `by` calls `name`. Raises E0316."""
@@ -85,6 +92,42 @@ class _Files:
             self.bytes += self.library.size(path)
             limits.ALL_BYTES.check(self.bytes, span)
         return self.library.read(path)
+
+    def network(self, block: BlockDecl, use: NetworkUse, by: SpecDocument) -> NetworkBlock:
+        """The block that is the network of a spec that `by` names. Raises E0316, E0319 and E0315, and what is
+        wrong with that spec."""
+        name, span = use.spec.value, use.spec.span
+        document = self.document(name, by, span)
+        if document in self.trail:
+            circle = [d.source.name for d in self.trail[self.trail.index(document) :]]
+            message = f"`{name}` is a network within itself: {' -> '.join([*circle, circle[0]])}"
+            fail("E0316", message, span)
+        limits.CHAIN.check(len(self.trail) + 1, span)
+        spec = self.networks.get(id(document))
+        if spec is None:
+            self.trail.append(document)
+            try:
+                spec = _resolved(document, self, Path(name).stem)
+            except DiagnosticError as error:
+                note = Note(f"it is the network of block `{block.name}`", block.span)
+                raise DiagnosticError(
+                    tuple(replace(d, notes=(*d.notes, note)) for d in error.diagnostics)
+                ) from None
+            finally:
+                self.trail.pop()
+            self.networks[id(document)] = spec
+        return network_block(block, use, spec)
+
+    def with_networks(self, blocks: dict[str, BlockDecl], by: SpecDocument) -> dict[str, BlockDecl]:
+        """The blocks of a document, those that are networks with what they are."""
+        uses = {name: block.network for name, block in blocks.items() if block.network is not None}
+        mistakes = Mistakes()
+        found: dict[str, BlockDecl] = {}
+        for name, use in uses.items():
+            block = blocks[name]
+            found[name] = mistakes.attempt(lambda b=block, u=use: self.network(b, u, by), block)  # type: ignore[misc]
+        mistakes.close()
+        return blocks | found if found else blocks
 
 
 def _check_numbers(document: SpecDocument, merged: _MergedDocuments) -> None:
@@ -135,14 +178,15 @@ class _MergedDocuments:
             limits.CHAIN.check(len(trail) + 2, span)
             self.imported.append(Import(document, span, other))
             self.imports(other, (*trail, document))
-            self._add_blocks({key: replace(block, imported=True) for key, block in other.blocks.items()})
+            blocks = self.files.with_networks(other.blocks, other)
+            self._add_blocks({key: replace(block, imported=True) for key, block in blocks.items()})
             self.rules |= other.rules
 
     def document(self, document: SpecDocument) -> None:
         self.args |= document.args
         self.values |= document.values
         self.constraints += document.constraints
-        self._add_blocks(document.blocks)
+        self._add_blocks(self.files.with_networks(document.blocks, document))
         self.rules |= document.rules
         self.defaults = merge_defaults(self.defaults, document.defaults)
         # What is documented to be reached is of the document's own network, as in `expect`.
@@ -157,6 +201,8 @@ class _MergedDocuments:
         for name, profile in document.profiles.items():
             base = inherited.pop(name, None)
             if not profile.is_dropped:
+                blocks = self.files.with_networks(profile.blocks, document)
+                profile = profile if blocks is profile.blocks else replace(profile, blocks=blocks)
                 own[name] = _merge_profiles(base, profile) if base else profile
             elif base is None:
                 message = f"`{name}: null` drops an inherited profile, and there is none of that name"

@@ -23,7 +23,7 @@ from archforge.spec.syntax.syntax_tree import (
 from archforge.spec.yaml.tree import Entry
 from archforge.spec.yaml.tree import Mapping as MappingTree
 
-__all__ = ["NO_PROFILE", "Spec"]
+__all__ = ["NO_PROFILE", "NetworkBlock", "Spec"]
 
 NO_PROFILE = "default"
 
@@ -87,3 +87,17 @@ class Spec:
             f"{self.name} has no profile `{name}`",
             help=did_you_mean(name, known, what="profiles"),
         )
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class NetworkBlock(BlockDecl):
+    """A block that is a network: of that spec, in that profile. Its arguments are those of the spec, and its
+    inputs where it has several."""
+
+    spec: Spec
+    version: ProfileDecl
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """The taps; of a whole network the outputs that it names."""
+        return tuple((self.network and self.network.taps) or self.spec.outputs)

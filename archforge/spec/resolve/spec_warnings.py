@@ -12,7 +12,7 @@ from typing import NamedTuple
 from archforge.errors import Diagnostic, Span
 from archforge.spec.resolve.step_warnings import idle_name
 from archforge.spec.resolve.uses import uses_of
-from archforge.spec.syntax.syntax_tree import ProfileDecl, SpecDocument
+from archforge.spec.syntax.syntax_tree import BlockDecl, ProfileDecl, SpecDocument
 from archforge.spec.yaml.tree import Mapping, Scalar, Tree
 
 __all__ = ["Import", "warnings_of"]
@@ -132,16 +132,29 @@ def _texts(tree: Tree) -> Iterator[str]:
 
 
 def _uncalled(document: SpecDocument, used: _Used) -> Iterator[Diagnostic]:
-    """W0301: a block without figures of its own that nothing calls, and defaults of what nothing calls."""
+    """W0301: a block without figures of its own that nothing calls, an output of one that nothing keeps, and
+    defaults of what nothing calls."""
     for owner in _owners(document):
         for name, block in owner.blocks.items():
             if block.expect is None and not used.calls(name):
                 yield idle_name("calls the block", name, block.span)
+            else:
+                yield from _unkept(block, used)
         for name, defaults in owner.defaults.items():
             if not used.calls(name):
                 for argument in defaults.values():
                     yield idle_name("takes defaults of", name, argument.key_span)
                     break
+
+
+def _unkept(block: BlockDecl, used: _Used) -> Iterator[Diagnostic]:
+    """W0301: outputs of a block that no call keeps. With the last tap of a network a call goes on."""
+    outputs = {name: decl.value.span for name, decl in block.outputs.items()}
+    if block.network is not None:
+        outputs = {name: step.span for name, step in [*block.network.taps.items()][:-1]}
+    for name, span in outputs.items():
+        if name not in used.words:
+            yield idle_name("keeps the output", name, span)
 
 
 def _idle_imports(document: SpecDocument, used: _Used, imports: Sequence[Import]) -> Iterator[Diagnostic]:

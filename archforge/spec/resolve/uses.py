@@ -5,7 +5,7 @@ however many specs extend or import it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple, cast
 from weakref import WeakKeyDictionary
 
@@ -34,6 +34,7 @@ from archforge.spec.syntax.syntax_tree import (
     Group,
     Let,
     Merge,
+    OutputDecl,
     ProfileDecl,
     SpecDocument,
     Step,
@@ -119,10 +120,7 @@ class _UsesWalk:
         self.made, self.unread = [], {}  # taps of arguments are for whoever runs them
         if document.graph:
             self.body(document.graph)
-        for output in document.outputs.values():
-            self.value(output.value)
-            if output.when:
-                self.value(output.when)
+        self.outputs(document.outputs)
         if document.header.kind == "network" and (document.outputs or document.header.extends is None):
             self.idle_names(self.made)
 
@@ -137,6 +135,7 @@ class _UsesWalk:
             if name not in self.reads:
                 self.unread[name] = _Unread(block.body, "argument", decl.span)
         self.body(block.body)
+        self.outputs(block.outputs)
         self.idle_names(("argument", name, decl.span) for name, decl in block.args.items())
         self.idle_names(self.made)
         inner, words = self.reads.difference(block.args), self.words
@@ -144,6 +143,12 @@ class _UsesWalk:
         self.reads, self.words, self.made, self.unread = outer
         self.reads |= inner
         self.words |= words
+
+    def outputs(self, outputs: Mapping[str, OutputDecl]) -> None:
+        for output in outputs.values():
+            self.value(output.value)
+            if output.when:
+                self.value(output.when)
 
     def idle_names(self, names: Iterable[tuple[str, str, Span]]) -> None:
         for what, name, span in names:
@@ -163,6 +168,8 @@ class _UsesWalk:
             tap = step.modifiers.tap
             if tap is not None and tap.text is not None:
                 self.sets(step, tap.text, _Unread(body, "tap", tap.span))
+            for name, output in step.modifiers.kept.items():
+                self.sets(step, name, _Unread(body, "output", output.span))
 
     def sets(self, step: Step, name: str, now: _Unread) -> None:
         """Take a name that a step sets. One that the same list of steps has set before, unread, is idle."""
@@ -209,6 +216,9 @@ class _UsesWalk:
         for made in (modifiers.tap, modifiers.append):
             if made is not None and made.text is not None:
                 self.made.append(("tap", made.text, made.span))
+        for name, output in modifiers.kept.items():
+            self.made.append(("output", name, output.span))
+            self.words.add(output.value)
 
     def call(self, call: Call) -> None:
         if isinstance(call.target, str):

@@ -55,6 +55,16 @@ def record(required: tuple[str, ...] = (), **properties: Json) -> Json:
 _NAME = ["string", "integer"]
 _TEXT = {"type": "string"}
 
+# Names of taps and outputs, in a list or under other names.
+_NAMES: Json = {
+    "items": _TEXT,
+    "minItems": 1,
+    "uniqueItems": True,
+    "minProperties": 1,
+    "propertyNames": {"pattern": "^[^0-9\\W]\\w*$"},
+    "additionalProperties": _TEXT,
+}
+
 HEADER: Json = {
     "archforge": {"description": "Version of the language.", "const": 1},
     "kind": {
@@ -81,7 +91,12 @@ MODIFIER: Json = {
         "On a list of steps it makes a scope, whose children are numbered from 0.",
         "type": _NAME,
     },
-    "as": {"description": "Keep the result under this name, for later formulas.", "type": "string"},
+    "as": {
+        "description": "Keep the result under this name, for later formulas; or outputs of a block: "
+        "[OUTPUT], {NAME: OUTPUT}.",
+        "type": ["string", "array", "object"],
+        **_NAMES,
+    },
     "append": {"description": "Append the result to the list of this name.", "type": "string"},
     "from": {"description": "Start from this value, not from the current one: =tap.", **formula()},
     "when": {
@@ -155,7 +170,13 @@ CONSTRAINTS: Json = {
     "items": formula(),
 }
 
-_BLOCK = record(
+OUTPUTS: Json = mapping(
+    "What the network gives; the first is the main one. Default: the last value, as output.",
+    {**record(("value",), value=formula(), when=MODIFIER["when"]), **formula("object")},
+)
+
+_CASES = mapping("Figures of the block by itself, case by case.", ref("case"), empty=False)
+_STEPS = record(
     naming={
         "description": "How unnamed children are called: by kind (conv1, conv2), by position (0, 1), "
         "or, with none, as if the call were not there.",
@@ -163,15 +184,26 @@ _BLOCK = record(
     },
     args=ARGS,
     body=ref("body", "The steps; `input` is what they receive."),
-    expect=mapping("Figures of the block by itself, case by case.", ref("case"), empty=False),
+    outputs={**OUTPUTS, "description": "Values that a call can keep beside the last one: as: [OUTPUT]."},
+    expect=_CASES,
+)
+_NETWORK = record(
+    network={"description": "The spec whose network this is.", **_TEXT},
+    profile={"description": "Its profile; the first by default.", **_TEXT},
+    taps={
+        "description": "Steps of the network whose values a call can keep. It goes on with the last; what "
+        "none of them needs is left out.",
+        "type": ["array", "object"],
+        **_NAMES,
+    },
+    expect=_CASES,
 )
 # Without a body it adds figures to the block that is inherited or imported.
-BLOCK: Json = {**_BLOCK, "anyOf": [{"required": ["body"]}, {"required": ["expect"]}]}
-
-OUTPUTS = mapping(
-    "What the network gives; the first is the main one. Default: the last value, as output.",
-    {**record(("value",), value=formula(), when=MODIFIER["when"]), **formula("object")},
-)
+BLOCK: Json = {
+    "if": {"required": ["network"]},
+    "then": _NETWORK,
+    "else": {**_STEPS, "anyOf": [{"required": ["body"]}, {"required": ["expect"]}]},
+}
 
 RULES = mapping(
     "Ways in which somebody counted layers.",

@@ -18,6 +18,7 @@ __all__ = [
     "KEYS",
     "KINDS",
     "KIND_OF",
+    "NETWORK_KEYS",
     "NO_ATTRIBUTES",
     "OPS",
     "OP_KEYS",
@@ -274,6 +275,14 @@ BLOCK_KEYS = _by_word(
         "args": "parameters params arguments variables inputs with",
         "body": "graph steps layers do seq modules forward",
         "naming": "names name",
+        "network": "spec model backbone encoder",
+        "outputs": "output returns gives",
+    }
+)
+NETWORK_KEYS = _by_word(
+    {
+        "profile": "weights variant pretrained version",
+        "taps": "out_indices outputs return_layers return_nodes features out_features layers stages",
     }
 )
 TYPES = _by_word(

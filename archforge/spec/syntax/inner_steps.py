@@ -50,6 +50,7 @@ def names_set(step: Step) -> Iterator[Template | str]:
     """The taps and lets of `step` and of the bodies inside it."""
     modifiers = step.modifiers
     yield from (template for template in (modifiers.tap, modifiers.append) if template)
+    yield from modifiers.kept
     if isinstance(step, Let):
         yield from step.values
     for body in bodies_in(step):

@@ -25,7 +25,7 @@ from archforge.ops import all_ops
 from archforge.spec import limits
 from archforge.spec.formulas.compiler import parse_formula
 from archforge.spec.formulas.formula import Formula
-from archforge.spec.syntax.foreign_words import BLOCK_KEYS, KEYS, TYPES
+from archforge.spec.syntax.foreign_words import BLOCK_KEYS, KEYS, NETWORK_KEYS, TYPES
 from archforge.spec.syntax.form_checks import (
     Mistakes,
     mapping_of,
@@ -36,7 +36,7 @@ from archforge.spec.syntax.form_checks import (
 )
 from archforge.spec.syntax.inner_steps import steps_of
 from archforge.spec.syntax.parse_preprocess import parse_preprocess
-from archforge.spec.syntax.parse_steps import parse_argument, parse_body
+from archforge.spec.syntax.parse_steps import constant_word, named_words, parse_argument, parse_body
 from archforge.spec.syntax.reserved_names import check_name
 from archforge.spec.syntax.syntax_tree import (
     DOCUMENT_KINDS,
@@ -47,6 +47,7 @@ from archforge.spec.syntax.syntax_tree import (
     Body,
     Defaults,
     Header,
+    NetworkUse,
     OutputDecl,
     ProfileDecl,
     RuleDecl,
@@ -101,7 +102,8 @@ _EXAMPLES = {
     "constants": "{flatten: 1}",
     "rules": "{leaves: {says: every op, count: =layers}}",
 }
-_BLOCK_KEYS = ("naming", "args", "body", "expect")
+_BLOCK_KEYS = ("naming", "args", "body", "outputs", "expect")
+_NETWORK_KEYS = ("network", "profile", "taps", "expect")
 # Keys of a profile that give no value of an argument.
 _OF_PROFILES = frozenset(
     ("defaults", "blocks", "model", "weights", "labels", "preprocess", "train", "constraints")
@@ -451,8 +453,10 @@ def _block(entry: Entry) -> BlockDecl:
     tree = mapping_of(entry.value, f"block `{entry.key}`", f"{entry.key}: {{body: [...]}}")
     mistakes = Mistakes()
     mistakes.attempt(lambda: check_name(entry.key, entry.key_span, "a block"), None)
-    mistakes.attempt(lambda: refuse_unknown(tree, _BLOCK_KEYS, BLOCK_KEYS), None)
-    args = tree.entries.get("args")
+    if "network" in tree.entries:
+        return _network_block(entry, tree, mistakes)
+    mistakes.attempt(lambda: refuse_unknown(tree, (*_BLOCK_KEYS, "network"), BLOCK_KEYS), None)
+    args, outputs = tree.entries.get("args"), tree.entries.get("outputs")
     block = BlockDecl(
         entry.key,
         entry.key_span,
@@ -460,9 +464,48 @@ def _block(entry: Entry) -> BlockDecl:
         _few(mistakes.attempt(lambda: _entries(args, _arg) if args else {}, {}), args, mistakes),
         mistakes.attempt(lambda: _block_body(entry, tree), Body((), entry.key_span)),
         mistakes.attempt(lambda: _expect(tree), None),
+        outputs=mistakes.attempt(lambda: _entries(outputs, _output) if outputs else {}, {}),
     )
     mistakes.close()
     return block
+
+
+def _network_block(entry: Entry, tree: Mapping, mistakes: Mistakes) -> BlockDecl:
+    """A block that is the network of a spec."""
+    beside = [tree.entries[key] for key in _BLOCK_KEYS if key in tree.entries and key != "expect"]
+    for other in beside:
+        message = f"`{other.key}` beside `network`: the block is what that spec says"
+        hint = {"args": f"its arguments are given where it is called: {{{entry.key}: {{ARG: value}}}}"}
+        hint |= {"outputs": "taps: {NAME: STEP}", "naming": "its steps have the names that they have there"}
+        help = hint.get(other.key, "leave out one of the two")
+        mistakes.add(Diagnostic("E0201", message, other.key_span, help=help))
+    known = (*_NETWORK_KEYS, *(other.key for other in beside))
+    mistakes.attempt(lambda: refuse_unknown(tree, known, NETWORK_KEYS), None)
+    block = BlockDecl(
+        entry.key,
+        entry.key_span,
+        "kind",
+        {},
+        Body((), tree.span),
+        mistakes.attempt(lambda: _expect(tree), None),
+        network=mistakes.attempt(lambda: _network(tree), None),
+    )
+    mistakes.close()
+    return block
+
+
+def _network(tree: Mapping) -> NetworkUse:
+    """The network that a block is. Raises E0203 for what is no word, E0309 and E0310 for names of taps."""
+    spec, profile, taps = (tree.get(key) for key in ("network", "profile", "taps"))
+    if taps is not None and not isinstance(taps, Mapping | Sequence):
+        help = "taps: {skip: layer1, deep: layer4}"
+        fail("E0203", f"`taps` is a list or a mapping, found {shown(taps)}", taps.span, help=help)
+    assert spec is not None  # it is what makes a block a network
+    return NetworkUse(
+        constant_word(spec, "`network`"),
+        None if profile is None else constant_word(profile, "`profile`"),
+        {} if taps is None else named_words(taps, "the name of a step", "taps"),
+    )
 
 
 def _expect(tree: Mapping) -> Mapping | None:
@@ -483,7 +526,7 @@ def _naming(tree: Tree | None) -> str:
 
 def _block_body(entry: Entry, tree: Mapping) -> Body:
     body = tree.get("body")
-    if body is None and any(BLOCK_KEYS.get(key) == "body" for key in tree.entries):
+    if body is None and any(BLOCK_KEYS.get(key) in ("body", "network") for key in tree.entries):
         return Body((), tree.span)  # under another word, which is reported already
     if body is None:
         hint = "body: [{conv: 64}, relu]"

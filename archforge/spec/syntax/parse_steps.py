@@ -18,7 +18,7 @@ from archforge.spec.syntax.form_checks import (
     torn_text,
     word_of,
 )
-from archforge.spec.syntax.reserved_names import check_name
+from archforge.spec.syntax.reserved_names import can_be_named, check_name
 from archforge.spec.syntax.syntax_tree import (
     MERGES,
     MODIFIERS,
@@ -40,7 +40,7 @@ from archforge.spec.syntax.syntax_tree import (
 )
 from archforge.spec.yaml.tree import Entry, Mapping, Scalar, Sequence, Tree
 
-__all__ = ["NONE", "parse_argument", "parse_body"]
+__all__ = ["NONE", "constant_word", "named_words", "parse_argument", "parse_body"]
 
 _OF_CALLS = ("name", "as", "append", "from", "when", "repeat", "first", "share")
 _TAKEN = {
@@ -190,6 +190,9 @@ def _operation(tree: Mapping, operator: Entry) -> Step:
                 hint = f"a `seq` around it takes it: {{seq: [{{for: ..., do: ...}}], {entry.key}: ...}}"
             mistakes.add(Diagnostic("E0205", message, entry.key_span, help=hint))
     modifiers = mistakes.attempt(lambda: _modifiers(tree), NONE)
+    if modifiers.kept and (kind in STRUCTURES or kind in MERGES):
+        message = f"`{kind}` has no outputs to keep: it leaves one value"
+        mistakes.add(Diagnostic("E0205", message, tree.entries["as"].value.span, help="as: NAME"))
     otherwise: Step = Call(span, modifiers, kind, Arguments(span, {}))
     step = mistakes.attempt(lambda: _by_kind(tree, operator, modifiers), otherwise)
     mistakes.close()
@@ -233,6 +236,10 @@ def _modifiers(tree: Mapping) -> Modifiers:
         node = tree.get(key)
         return None if node is None else mistakes.attempt(lambda: value_of(node), None)
 
+    listed = tree.get("as")
+    kept: dict[str, Scalar] = {}
+    if isinstance(listed, Sequence | Mapping):
+        kept = mistakes.attempt(lambda: named_words(listed, "an output", "as"), {})
     first = tree.entries.get("first")
     entries: dict[str, Argument] = {}
     if first and "repeat" not in tree.entries:
@@ -250,7 +257,8 @@ def _modifiers(tree: Mapping) -> Modifiers:
         )
     modifiers = Modifiers(
         name=text("name"),
-        tap=text("as", names_value=True),
+        tap=None if isinstance(listed, Sequence | Mapping) else text("as", names_value=True),
+        kept=kept,
         append=text("append", names_value=True),
         source=value("from"),
         when=value("when"),
@@ -260,6 +268,44 @@ def _modifiers(tree: Mapping) -> Modifiers:
     )
     mistakes.close()
     return modifiers
+
+
+def named_words(tree: Sequence | Mapping, what: str, key: str) -> dict[str, Scalar]:
+    """The words of a list by themselves, or those of a mapping by its keys: names of taps. `what`: what each
+    of them is; `key`: what is in front of them. Raises E0203, E0309 and E0310."""
+    mistakes = Mistakes()
+    found: dict[str, Scalar] = {}
+    spans: dict[str, Span] = {}
+    named = [(e.key, e.key_span, e.value) for e in tree] if isinstance(tree, Mapping) else []
+    listed = [(None, item.span, item) for item in tree.items] if isinstance(tree, Sequence) else []
+    for given, span, item in (*named, *listed):
+        word = mistakes.attempt(lambda i=item: constant_word(i, what), None)  # type: ignore[misc]
+        if word is None:
+            continue
+        name = word.value if given is None else given
+        if given is None and not can_be_named(name, "a tap"):
+            mistakes.add(
+                Diagnostic("E0310", f"`{name}` cannot name a tap", span, help=f"{key}: {{NAME: {name}}}")
+            )
+        else:
+            mistakes.attempt(lambda n=name, s=span: check_name(n, s, "a tap"), None)  # type: ignore[misc]
+        if name in found:
+            notes = (Note("the other is", spans[name]),)
+            mistakes.add(Diagnostic("E0309", f"`{key}` has two of the name `{name}`", span, notes=notes))
+        found[name], spans[name] = word, span
+    if not tree.plain():
+        fail("E0203", f"`{key}` is empty", tree.span, help=f"{key}: [NAME], or leave it out")
+    mistakes.close()
+    return found
+
+
+def constant_word(tree: Tree, what: str) -> Scalar:
+    """The text that `tree` is, which no formula gives. Raises E0203."""
+    word = word_of(tree, what)
+    if word.startswith("="):
+        fail("E0203", f"{what} is a word, found a formula", tree.span, help=f"without `=`: {word[1:]}")
+    assert isinstance(tree, Scalar)  # a word is one
+    return tree
 
 
 def _template(node: Tree, key: str, names_value: bool) -> Template:

@@ -40,6 +40,7 @@ __all__ = [
     "Let",
     "Merge",
     "Modifiers",
+    "NetworkUse",
     "OutputDecl",
     "ProfileDecl",
     "RuleDecl",
@@ -165,10 +166,12 @@ class Arguments(NamedTuple):
 
 
 class Modifiers(NamedTuple):
-    """Modifiers that stand beside the operator of a step; `tap` is `as`, `source` is `from`."""
+    """Modifiers that stand beside the operator of a step; `tap` is `as` with one name, `kept` with the
+    outputs of a block, `source` is `from`."""
 
     name: Template | None = None
-    tap: Template | None = None  # `as`
+    tap: Template | None = None  # `as: NAME`
+    kept: dict[str, Scalar] = {}  # noqa: RUF012  `as: [OUTPUT]` or `as: {NAME: OUTPUT}`
     append: Template | None = None
     source: Value | None = None  # `from`
     when: Value | None = None
@@ -279,10 +282,26 @@ class ArgDecl(NamedTuple):
         return self.kind == "steps" or (self.default is not None and self.default.looks_like_steps)
 
 
+class OutputDecl(NamedTuple):
+    """A named output of the graph or of a block, left out if `when` is false."""
+
+    value: Value
+    when: Value | None
+
+
+class NetworkUse(NamedTuple):
+    """The network of a spec as a block: the profile, its first by default, and by the names of the block's
+    outputs the steps of the network that compute them. Without `taps` it is the whole network."""
+
+    spec: Scalar
+    profile: Scalar | None
+    taps: dict[str, Scalar]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class BlockDecl:
-    """A block. One that came by `imports` sees its own arguments only. `adds_expect`: it has no body,
-    but figures for the block of its name that a template or an import has."""
+    """A block: steps, or the `network` of a spec. One that came by `imports` sees its own arguments only.
+    `adds_expect`: it has no body, but figures for the block of its name that a template or an import has."""
 
     name: str
     span: Span
@@ -292,6 +311,13 @@ class BlockDecl:
     expect: Mapping | None = None
     imported: bool = False
     adds_expect: bool = False
+    outputs: dict[str, OutputDecl] = field(default_factory=dict)
+    network: NetworkUse | None = None
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """The outputs that a call can keep beside its value."""
+        return tuple(self.network.taps if self.network else self.outputs)
 
 
 Defaults = dict[str, dict[str, Argument]]
@@ -320,13 +346,6 @@ class ProfileDecl:
         values = {k: a.tree.plain() for k, a in self.values.items()}
         defaults = {t: {k: a.tree.plain() for k, a in v.items()} for t, v in self.defaults.items()}
         return repr((values, defaults, list(map(id, self.blocks.values()))))
-
-
-class OutputDecl(NamedTuple):
-    """A named output of the graph, left out if `when` is false."""
-
-    value: Value
-    when: Value | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
