@@ -428,6 +428,27 @@ def test_ops_of_any_version_are_read(tmp_path: Path, opset: int) -> None:
     checked(path, made)
 
 
+def test_each_second_element_of_a_map_is_taken(tmp_path: Path) -> None:
+    """The stem of YOLOv5 deals pixels to channels so; bounds may stand in front."""
+    path = stored(
+        tmp_path,
+        HEAD.format(opset=13)
+        + """model (float[n, 3, 6, 8] x) => (float[n, 6, 3, 4] y, float[n, 3, 2, 7] z) <
+            int64[2] even = {0, 0}, int64[2] odd = {1, 1}, int64[2] far = {9223372036854775807, 8},
+            int64[2] axes = {2, 3}, int64[2] twice = {2, 2}, int64[2] last = {5, -1}, int64[2] some = {3, 1}
+        > {
+            a = Slice(x, even, far, axes, twice)
+            b = Slice(x, odd, far, axes, twice)
+            y = Concat<axis = 1>(a, b)
+            c = Slice(x, even, last, axes, some)
+            z = Relu(c)
+        }""",
+    )
+    made = imported(path)
+    assert kinds(made).count("max_pool") == 3
+    checked(path, made)
+
+
 def test_several_inputs_outputs_and_shared_weights_survive(tmp_path: Path) -> None:
     typed = graph(
         node("left", "conv", "a", out=3, kernel=3, params_of="twin"),

@@ -57,9 +57,16 @@ def _pad(node: OnnxNode) -> list[OnnxTranslation]:
 
 
 def _slice(node: OnnxNode) -> list[OnnxTranslation]:
+    """Stretches of axes; each so many-th element of a map is what a pool over single elements takes."""
     starts, ends, given, steps = node.weight(1), node.weight(2), node.constant(3), node.constant(4)
     axes = range(len(starts)) if given is None else given
-    require(steps is None or {*steps} == {1}, "steps other than 1")
+    stride = [1] * len(node.x)
+    for axis, step in zip(axes, () if steps is None else steps, strict=steps is not None):
+        stride[axis] = int(step)
+    require(min(stride) > 0, "steps backwards")
+    has_steps = max(stride) > 1
+    is_map = 2 < len(stride) < 6 and stride[0] == stride[1] == 1
+    require(not has_steps or is_map, "steps other than 1, along no axis of a map")
     ops = []
     for start, end, axis in zip(map(int, starts), map(int, ends), map(int, axes), strict=True):
         size = node.x[axis]
@@ -68,8 +75,12 @@ def _slice(node: OnnxNode) -> list[OnnxTranslation]:
             continue
         inside = -size <= start < size and -size <= (end if node.axes is None else whole) <= size
         require(inside, "bounds outside the array, which ours refuses")
-        ops.append(bound_op("slice", start=start, end=end if end <= size else None, axis=node.axis(axis)))
-    return [OnnxTranslation(tuple(ops) or (bound_op("identity"),))]
+        require(not has_steps or axis % len(node.x) > 0, "a part of the batch")
+        ours = axis % len(node.x) - 1 if has_steps else node.axis(axis)
+        ops.append(bound_op("slice", start=start, end=end if end <= size else None, axis=ours))
+    if has_steps:
+        ops.append(bound_op("max_pool", kernel=1, stride=tuple(stride[2:])))
+    return [OnnxTranslation(tuple(ops) or (bound_op("identity"),), is_batched=has_steps)]
 
 
 def _split(node: OnnxNode) -> list[OnnxTranslation]:
