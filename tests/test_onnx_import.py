@@ -33,7 +33,7 @@ from tests.imported_ops import kinds
 from tests.onnx_files import model_of, stand_in
 from tests.op_examples import EXAMPLES, OpExample
 from tests.small import each_network, small_network
-from tests.zoo import networks
+from tests.zoo import family, networks
 
 onnx = pytest.importorskip("onnx", reason="onnx is an extra")
 helper, parser = onnx.helper, onnx.parser
@@ -79,6 +79,11 @@ def mistakes(path: Path, **shapes: tuple[int, ...]) -> list[str]:
 NOT_IN_ONNX = {
     "adaptive_avg_pool": "products with shares, or a global pool",
     "adaptive_max_pool": "a pool over windows, or the largest of each stretch",
+    "attention": "two linear layers, and products of values between them",
+    "l2_normalize": "a norm and a quotient",
+    "parameter": "a stored array that is spread over the batch",
+    "rms_norm": "a mean of squares, a root and a quotient",
+    "roll": "two slices and a concatenation",
     "unfold": "a convolution that copies, and a reshape",
 }
 NOT_SAID: Mapping[str, str] = {
@@ -92,6 +97,10 @@ NOT_SAID: Mapping[str, str] = {
     "lrn-2-6x2x2": "an even window",
     "lrn-3-3x4": "no image",
     "lrn-4-3x2x2x2": "no image",
+    "matmul-1-2x3x4+2x5x4": "a transposition in front, and the product",
+    "matmul-2-2x4x3+1x4x5": "as that",
+    "matmul-3-1x2x4x3+3x1x2x4": "as that",
+    "maximum-2-2x3": "a Max of one value, which is that value",
     "multiply-1-6+6+6": "ONNX multiplies two",
     "subtract-1-6+6+6": "ONNX subtracts two",
     "pad-7-2x3x4": "more of a map, which is cut off again",
@@ -165,6 +174,15 @@ OTHERWISE = {
     **dict.fromkeys(
         ((f"convnext_v2_{size}", profile) for size in ("base", "tiny") for profile in ("timm", "paper")),
         "norms of responses between layers that are turned are refused",
+    ),
+    **dict.fromkeys(
+        (
+            (name, profile)
+            for name, spec in networks().items()
+            for profile in spec.profile_names
+            if family(name) == "vit"
+        ),
+        "attention comes back as linear layers and products, and stored tokens are refused",
     ),
 }
 

@@ -19,7 +19,6 @@ __all__ = [
     "Difference",
     "Erf",
     "ForeignOp",
-    "Maximum",
     "MeanAlong",
     "MultiplyAlong",
     "NormAlong",
@@ -141,15 +140,6 @@ class Quotient(_OfTwo):
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         return inputs[0] / inputs[1]
-
-
-class Maximum(_OfTwo):
-    """The larger one of x and y."""
-
-    says: ClassVar[str] = "the larger one of two values"
-
-    def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
-        return np.maximum(inputs[0], inputs[1])
 
 
 class Power(ForeignOp):

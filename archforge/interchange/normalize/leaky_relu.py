@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from archforge.interchange.foreign import Maximum
 from archforge.interchange.normalize.rule import ForeignGraph, Replacement, Rule, Sight, draft, step
 from archforge.ir import Node
 from archforge.ops.activations import LeakyRelu
@@ -13,7 +12,7 @@ __all__ = ["RULE"]
 
 
 def _apply(node: Node, sight: Sight) -> Replacement | None:
-    if not isinstance(node.op, Maximum):
+    if node.op.kind != "maximum" or len(node.inputs) != 2:
         return None
     for x, part in (node.inputs, node.inputs[::-1]):
         scaled = sight.maker(part, "scale")
@@ -24,7 +23,7 @@ def _apply(node: Node, sight: Sight) -> Replacement | None:
 
 def _examples() -> Iterator[ForeignGraph]:
     for inputs in (("x", "part"), ("part", "x")):
-        yield draft(step("part", "scale", "x", factor=0.1), step("larger", Maximum(), *inputs))
+        yield draft(step("part", "scale", "x", factor=0.1), step("larger", "maximum", *inputs))
 
 
 RULE = Rule("leaky_relu", 0, _apply, _examples)

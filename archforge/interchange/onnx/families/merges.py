@@ -9,7 +9,6 @@ from archforge.interchange.foreign import (
     AddAlong,
     AddNumber,
     Difference,
-    Maximum,
     MultiplyAlong,
     Quotient,
 )
@@ -46,8 +45,9 @@ def _div(node: OnnxNode) -> list[OnnxTranslation]:
 
 def _max(node: OnnxNode) -> list[OnnxTranslation]:
     if not node.constants:
-        require(len(node.inputs) == 2, "more than two values")
-        return [OnnxTranslation((Maximum(),), (0, 1))]
+        positions = tuple(range(len(node.inputs)))
+        require(len({len(node.shape(p)) for p in positions}) == 1, "values of other numbers of axes")
+        return [OnnxTranslation((bound_op("maximum"),), positions)]
     require(len(node.inputs) == 2 and len(node.constants) == 1, "more than two values")
     ((position, bound),) = node.constants.items()
     require(bound.size == 1, "bounds of single elements")
