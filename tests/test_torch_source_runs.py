@@ -50,7 +50,7 @@ def outputs(module: Any, typed: TypedGraph, inputs: Mapping[str, Array]) -> dict
     with torch.inference_mode():
         found = module(*(torch.from_numpy(x) for x in inputs.values()))
     found = found if isinstance(found, dict) else dict.fromkeys(typed.outputs, found)
-    return {name: y.numpy() for name, y in found.items()}
+    return {name: y.detach().numpy() for name, y in found.items()}
 
 
 def assert_equal_to_reference(typed: TypedGraph, params: Mapping[str, Array], tolerance: float) -> None:
