@@ -46,6 +46,7 @@ REFUSED = {
     "layer_norm-4-2x3x4": "`layer_norm` along several axes",
     "layer_norm-5-2x3x4": "`layer_norm` along several axes",
     "lrn-3-3x4": "`lrn` over maps of one axis",
+    "rms_norm-3-2x3x4": "`rms_norm` without weight",
     "shuffle-1-6x4": "`shuffle` over maps of one axis",
 }
 
