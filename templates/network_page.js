@@ -178,6 +178,7 @@ function show(index) {
 }
 
 function openOnly(wanted) {
+  if (!view) return;  // a spec that was never right
   opened = new Set(view.boxes.filter(wanted).map(box => box.id));
   opened.add(0);
   if (selected && !visible(selected)) selected = visibleAround(selected);
@@ -562,6 +563,7 @@ function table() {
 // Search
 
 function search() {
+  if (!view) return;
   const words = $("search").value.toLowerCase().split(/\s+/).filter(Boolean);
   matches = [];
   atMatch = -1;
@@ -615,15 +617,19 @@ function scale(factor) {
   sized();
 }
 
-function start() {
-  const choice = $("view");
-  const groups = new Map();
+function choices() {
+  const choice = $("view"), groups = new Map();
+  choice.replaceChildren();
   DATA.views.forEach((one, i) => {
     if (!groups.has(one.name)) groups.set(one.name, Object.assign(html("optgroup", undefined, choice), {label: one.name}));
     html("option", one.choice, groups.get(one.name)).value = i;
   });
   $("choice").hidden = DATA.views.length < 2;
-  choice.onchange = () => show(Number(choice.value));
+}
+
+function start() {
+  choices();
+  $("view").onchange = () => show(Number($("view").value));
   $("search").oninput = search;
   $("search").onkeydown = event => {
     if (event.key === "Enter") { event.preventDefault(); next(event.shiftKey ? -1 : 1); }
@@ -673,7 +679,55 @@ function start() {
     if (event.key === "-") scale(zoom / 1.25);
     if (event.key === "0") scale(1);
   });
-  show(0);
+  if (DATA.views.length) show(0);
+  if (DATA.live) follow(DATA.live);
+}
+
+// What is edited
+
+function told(state) {
+  const at = $("mistakes");
+  at.textContent = state.mistakes;
+  at.classList.toggle("mistakes", state.mistakes !== "");
+}
+
+function replaced(views) {
+  const names = view ? new Set(view.boxes.map(box => box.name)) : null;
+  const before = view ? new Set([...opened].map(id => view.boxes[id].name)) : null;
+  const chosen = selected?.name, {scrollLeft, scrollTop} = $("pane");
+  const index = view ? Math.max(0, views.findIndex(one => one.choice === view.choice)) : 0;
+  DATA.views = views;
+  choices();
+  $("view").value = index;
+  show(index);
+  if (!before) return;
+  opened = new Set(view.boxes.filter(box => box.items && (names.has(box.name) ? before.has(box.name) : box.open)).map(box => box.id));
+  opened.add(0);
+  selected = view.boxes.find(box => box.parent && box.name === chosen && visible(box)) ?? null;
+  draw();
+  details();
+  Object.assign($("pane"), {scrollLeft, scrollTop});
+}
+
+async function follow(state) {
+  told(state);
+  for (;;) {
+    await new Promise(done => setTimeout(done, 300));
+    try {
+      const answer = await fetch(`/changes?have=${state.version}`);
+      if (answer.status !== 200) {
+        if (state.isLost) told(state);
+        state.isLost = false;
+        continue;
+      }
+      const changes = await answer.json();
+      if (changes.views.length) replaced(changes.views);
+      told(state = changes);
+    } catch {
+      state.isLost = true;
+      told({mistakes: "archforge serve does not answer any more: what stands here is as it was."});
+    }
+  }
 }
 
 function hint(box, event) {

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 
 from archforge import driver
+from archforge.cli.live_page import LivePage, PageServer
 from archforge.export.browser import browser
 from archforge.export.layout.nested import nested_boxes
 from archforge.export.layout.placing import PlacedBox, path_text, placed, planned
@@ -19,6 +21,7 @@ from archforge.export.network_page import network_page
 from archforge.export.svg import drawn
 from archforge.export.target import DrawingOptions, Level
 from tests.test_drawings import hostile
+from tests.test_serve import SPEC, save
 from tests.zoo import networks
 
 playwright: Any = pytest.importorskip("playwright.sync_api", reason="`make test-browser` installs Playwright")
@@ -258,6 +261,37 @@ def test_print_shows_picture_and_tables_without_what_answers(opened: Any) -> Non
         False, False, False, True,
     ]  # fmt: skip
     assert shown.pdf(format="A4").startswith(b"%PDF")
+
+
+def test_the_live_page_follows_its_file_and_stays_as_it_is_open(
+    chromium: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    spec = tmp_path / "net.yaml"
+    spec.write_text(SPEC)
+    with PageServer(LivePage("net.yaml"), 0) as server:
+        Thread(target=server.serve_forever).start()
+        follow(chromium, spec, server.port)
+        server.shutdown()
+
+
+def follow(chromium: Any, spec: Path, port: int) -> None:
+    page = chromium.new_context().new_page()
+    said: list[str] = []
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto(f"http://127.0.0.1:{port}/")
+    page.locator("[role=treeitem] rect").nth(1).click()
+    save(spec, SPEC.replace("out: 4", "out: 8"))
+    playwright.expect(page.locator("#facts")).to_contain_text("224")
+    assert "first" in page.locator("#details h3").inner_text()
+    save(spec, SPEC.replace("kernel: 3", "kernel: 30"))
+    playwright.expect(page.locator("#mistakes")).to_contain_text("net.yaml:5:")
+    assert page.locator("[role=treeitem]").count() == 3
+    save(spec, SPEC)
+    playwright.expect(page.locator("#mistakes")).to_be_empty()
+    playwright.expect(page.locator("#facts")).to_contain_text("112")
+    assert said == []
+    page.context.close()
 
 
 @pytest.mark.parametrize("level", Level)

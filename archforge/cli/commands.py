@@ -14,6 +14,7 @@ COMMANDS = {
     "list": "listing.list_zoo",
     "draw": "draw.draw",
     "report": "report.report",
+    "serve": "serve.serve",
     "sample": "sample.sample",
     "info": "info.info",
     "run": "run.run",

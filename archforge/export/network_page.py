@@ -42,15 +42,20 @@ SIZES = {
 }
 
 
-def network_page(networks: Sequence[Network], *, live: bool = False) -> str:
-    """The page of these networks, of which the first shows; live: it asks the server that it came from for
-    changes."""
+def network_page(
+    networks: Sequence[Network], *, title: str = "", live: Mapping[str, Any] | None = None
+) -> str:
+    """The page of these networks, of which the first shows.
+
+    title: of a page that shows none yet. live: the version and the mistakes of a page that asks the server
+    that it came from for changes.
+    """
     return render(
         "network_page.html.j2",
-        title=printable(title_of(networks[0])),
-        data=_in_html(page_data(networks)),
+        title=printable(title_of(networks[0]) if networks else title),
+        data=_in_html(page_data(networks) | ({} if live is None else {"live": live})),
         script=(templates_folder() / "network_page.js").read_text("utf-8"),
-        live=live,
+        is_live=live is not None,
     )
 
 

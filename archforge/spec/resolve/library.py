@@ -77,6 +77,7 @@ class Library:
         self._unsaved = unsaved
         self._documents: dict[Path, SpecDocument] = {}
         self._folders: dict[int, Path | None] = {}
+        self._asked: dict[Path, None] = {}
 
     def read(self, path: Path) -> SpecDocument:
         """The document of a file. Raises its mistakes, or E0106 and E0107."""
@@ -84,6 +85,7 @@ class Library:
             real = resolved(path)
         except (OSError, ValueError) as error:
             fail("E0106", f"{path.as_posix()} cannot be read: {reason_of(error)}")
+        self._asked[real] = None
         document = self._documents.get(real)
         if document is None:
             text = self._unsaved[real] if real in self._unsaved else _read_text(path)
@@ -93,8 +95,8 @@ class Library:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The files that were read."""
-        return tuple(self._documents)
+        """The files that were asked for, also those that have mistakes or could not be read."""
+        return tuple(self._asked)
 
     def read_text(self, text: str, name: str = "<text>") -> SpecDocument:
         """A document from text; `extends` and `imports` reach the shipped zoo only."""
