@@ -30,6 +30,7 @@ COMMANDS = {
     "warm": "warm.warm",
     "tune": "tune.tune",
     "new": "new.new",
+    "fmt": "fmt.fmt",
     "fold": "fold.fold",
     "schema": "schema.schema",
     "lsp": "lsp.lsp",

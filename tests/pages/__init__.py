@@ -75,6 +75,7 @@ IN_PART = (
     "docs/data.md",
     "docs/diff.md",
     "docs/distributed.md",
+    "docs/formatting.md",
     "docs/interchange.md",
     "docs/language.md",
     "docs/life_of_a_network.md",

@@ -23,15 +23,18 @@ __all__ = ["append_section", "print_document"]
 MAX_KEY = 1_000  # characters; YAML looks little further for the colon behind a key
 
 
-def print_document(tree: Tree) -> str:
+def print_document(tree: Tree, *, as_written: bool = False) -> str:
     """The text of a document, with the line ends and the byte order mark of the text that it was read from.
+
+    as_written: quotes stay where they are, be they needed or not, and long lists of scalars in brackets stay
+    in them, over several lines.
 
     Raises E0203 for what is no mapping, and E0705 where a comment or a key cannot be kept.
     """
     tree = mapping_of(tree, "a document")
     source = tree.span.source
     comments = read_comments(tree)
-    text = "\n".join(_Printer(comments).document(tree)) + "\n"
+    text = "\n".join(_Printer(comments, as_written=as_written).document(tree)) + "\n"
     _prove(tree, comments, text)
     mark = "\ufeff" if source.text.startswith("\ufeff") else ""
     return mark + (text.replace("\n", "\r\n") if "\r\n" in source.text else text)
@@ -105,8 +108,9 @@ def _remarks(
 class _Printer:
     """Makes the parts of a layout from trees and the comments around them."""
 
-    def __init__(self, comments: dict[int, Surroundings]) -> None:
+    def __init__(self, comments: dict[int, Surroundings], *, as_written: bool) -> None:
         self.comments = comments
+        self.as_written = as_written
 
     def document(self, tree: Mapping) -> list[str]:
         around = self.comments.get(id(tree), Surroundings())
@@ -117,14 +121,17 @@ class _Printer:
     def part(self, tree: Tree, *, flow: bool) -> Part:
         """A value, inside brackets if `flow`."""
         if isinstance(tree, Scalar):
-            return _atom(tree)
+            return _atom(tree, as_written=self.as_written)
         return self.collection(tree, flow=flow or is_flow(tree))
 
     def collection(self, tree: Sequence | Mapping, *, flow: bool) -> Collection:
         if isinstance(tree, Sequence):
             items = (self.child(None, item, self.comments.get(id(item)), flow=flow) for item in tree.items)
-            return Collection(tuple(items), is_list=True, flow=flow)
-        entries = (self.child(_key(e), e.value, self.comments.get(id(e)), flow=flow) for e in tree)
+            return Collection(tuple(items), is_list=True, flow=flow, fills=flow and self.as_written)
+        entries = (
+            self.child(_key(e, as_written=self.as_written), e.value, self.comments.get(id(e)), flow=flow)
+            for e in tree
+        )
         return Collection(tuple(entries), is_list=False, flow=flow)
 
     def child(self, key: Atom | None, value: Tree, around: Surroundings | None, *, flow: bool) -> Child:
@@ -139,9 +146,12 @@ class _Printer:
         return Child(key, part, Surroundings(above, around.behind[-1:], below, around.after_blank))
 
 
-def _key(entry: Entry) -> Atom:
+def _key(entry: Entry, *, as_written: bool) -> Atom:
     if len(entry.key) > MAX_KEY:
         fail("E0705", f"a key of more than {MAX_KEY:,} characters", entry.key_span)
+    if entry.quoted and as_written:
+        raw = _raw(entry.key_span)
+        return Atom(raw, raw)
     if entry.quoted:
         return _unquoted(entry.key, _raw(entry.key_span))
     return Atom(entry.key, entry.key) if entry.key else Atom("''", "''")
@@ -159,7 +169,7 @@ def _unquoted(text: str, raw: str) -> Atom:
     return Atom(flow, block)
 
 
-def _atom(scalar: Scalar) -> Atom:
+def _atom(scalar: Scalar, *, as_written: bool) -> Atom:
     if is_unwritten(scalar):
         return Atom("null", "")
     raw = _raw(scalar.span)
@@ -167,7 +177,7 @@ def _atom(scalar: Scalar) -> Atom:
         if not isinstance(scalar.value, str):
             return written(scalar.value)
         return _text(scalar.value, must_quote=scalar.quoted and scalar.value in KINDS)
-    return _unquoted(scalar.value, raw) if scalar.quoted else Atom(raw, raw)
+    return _unquoted(scalar.value, raw) if scalar.quoted and not as_written else Atom(raw, raw)
 
 
 def _text(text: str, *, must_quote: bool) -> Atom:

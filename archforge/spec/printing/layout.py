@@ -46,11 +46,13 @@ class Child:
 
 @dataclass(frozen=True, eq=False)
 class Collection:
-    """A list or mapping. `flow`: it may stand in brackets."""
+    """A list or mapping. `flow`: it may stand in brackets; `fills`: over several lines, if it is a list of
+    scalars."""
 
     children: tuple[Child, ...]
     is_list: bool
     flow: bool = True
+    fills: bool = False
 
     @cached_property
     def inline(self) -> str | None:
@@ -108,6 +110,8 @@ def _child_lines(child: Child, indent: str) -> list[str]:
     inline = None if child.around.below else child.part.inline
     if inline is not None and (not child.part.children or len(head) + 1 + len(inline) <= WIDTH):
         return [_with_comment(f"{head} {inline}", behind)]
+    if inline is not None and child.part.fills and not behind and _are_scalars(child.part):
+        return _filled(head, child.part, indent + INDENT)
     nested = lines_of(child.part, indent + INDENT, child.around.below)
     if child.key is not None:
         return [_with_comment(head, behind), *nested]
@@ -117,6 +121,23 @@ def _child_lines(child: Child, indent: str) -> list[str]:
     if len(nested) == 1 or _is_one_step(child.part):
         return [_with_comment(nested[0], behind), *nested[1:]]
     return [*_above(behind, indent), *nested]
+
+
+def _are_scalars(part: Collection) -> bool:
+    return part.is_list and all(isinstance(child.part, Atom) for child in part.children)
+
+
+def _filled(head: str, part: Collection, indent: str) -> list[str]:
+    """A list in brackets, as many of its scalars on each line as fit."""
+    texts = [child.part.flow for child in part.children if isinstance(child.part, Atom)]
+    words = [f"{text}," for text in texts[:-1]] + [f"{texts[-1]}]"]
+    lines = [f"{head} [{words[0]}"]
+    for word in words[1:]:
+        if len(lines[-1]) + 1 + len(word) <= WIDTH:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(indent + word)
+    return lines
 
 
 def _above(comments: list[Comment], indent: str) -> list[str]:
