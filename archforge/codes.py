@@ -4,7 +4,7 @@ E is a mistake, W a warning: what may stand, but is probably not meant. The digi
 
 E00: the command. E01: reading and YAML. E02: the document's form. E03: names, formulas, expansion.
 E04: attributes and shapes. E05: checks. E06: weights and data. E07: backends and export. E08: files of
-other formats. E09: training.
+other formats. E09: training. W05: practices, which `archforge lint` holds.
 """
 
 CODES: dict[str, str] = {
@@ -104,6 +104,11 @@ CODES: dict[str, str] = {
     "W0308": "a default of a profile that no call takes",
     "W0401": "an input whose axes are probably those of another library",
     "W0402": "a padding or dilation whose kernel was probably forgotten",
+    "W0501": "figures whose source is the computation itself",
+    "W0502": "steps that are written out several times in a row",
+    "W0503": "a bias in front of a norm that takes it away",
+    "W0504": "a stride that leaves the last rows or columns of a map unread",
+    "W0505": "channels that fill no vector of a machine",
     "W0607": "an input so wide in range that the fast kernels lose accuracy",
     "W0901": "a run that goes on under other conditions",
     "W0902": "a setting of training without effect",

@@ -7,6 +7,7 @@ import json
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,8 +18,10 @@ import yaml
 
 import archforge
 from archforge import driver
+from archforge.analysis.lint import all_rules, lint
 from archforge.backends.numpy import NumpyBackend
 from archforge.cli.options import input_shape
+from archforge.code_pages import code_pages, example
 from archforge.data.arrays import write_arrays
 from archforge.datasets.opening import open_data
 from archforge.datasets.splits import split
@@ -174,7 +177,15 @@ def _need_much_memory() -> None:
         archforge.compile(SPEC | {"graph": [{"upsample": 10**5}]})
 
 
+def of_lint(code: str) -> None:
+    """Raise what a rule of `archforge lint` finds in the wrong example of its page."""
+    spec = driver.open_spec(example(code_pages()[code].wrong))
+    networks = [driver.analyse(spec, name) for name in spec.profile_names]
+    raise DiagnosticError(lint(spec, networks, [code]))
+
+
 OTHERS: dict[str, Callable[[], object]] = {
+    **{code: partial(of_lint, code) for code in all_rules()},
     "E0001": lambda: input_shape("3x224x"),
     "E0002": lambda: find_spec("resnet_51"),
     "E0506": _check_without_expect,

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from archforge import driver
+from archforge.analysis.lint import lint
 from archforge.code_pages import code_page, code_pages, example
 from archforge.codes import CODES
 from archforge.errors import Diagnostic
@@ -17,11 +18,12 @@ PAGES = code_pages()
 WITH_EXAMPLES = [code for code, page in PAGES.items() if page.wrong]
 
 
-def found(text: str, folder: Path) -> tuple[Diagnostic, ...]:
+def found(text: str, folder: Path, code: str) -> tuple[Diagnostic, ...]:
     path = folder / "spec.yaml"
     path.write_text(example(text))
     (report,) = driver.check([path])
-    return (*report.diagnostics, *report.failures, *report.warnings)
+    told = (*report.diagnostics, *report.failures, *report.warnings)
+    return told if report.spec is None else (*told, *lint(report.spec, report.networks, [code]))
 
 
 def test_every_code_has_a_page_in_order() -> None:
@@ -31,8 +33,8 @@ def test_every_code_has_a_page_in_order() -> None:
 @pytest.mark.parametrize("code", WITH_EXAMPLES)
 def test_the_wrong_example_has_the_code_and_the_right_one_nothing(code: str, tmp_path: Path) -> None:
     page = PAGES[code]
-    assert [d.code for d in found(page.wrong, tmp_path)][:1] == [code]
-    assert [d.render() for d in found(page.right, tmp_path)] == []
+    assert [d.code for d in found(page.wrong, tmp_path, code)][:1] == [code]
+    assert [d.render() for d in found(page.right, tmp_path, code)] == []
 
 
 @pytest.mark.parametrize("code", CODES)

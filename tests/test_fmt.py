@@ -33,7 +33,7 @@ def made(text: str) -> str:
 
 
 def messy(text: str, draw: random.Random) -> str:
-    """The same document in another layout: blanks in brackets, further indentation, empty lines."""
+    """A document in another layout: blanks in brackets, further indentation, empty lines."""
     lines = []
     for line in text.splitlines():
         code, comment = line, ""

@@ -31,6 +31,7 @@ COMMANDS = {
     "tune": "tune.tune",
     "new": "new.new",
     "fmt": "fmt.fmt",
+    "lint": "lint.lint_specs",
     "fold": "fold.fold",
     "schema": "schema.schema",
     "lsp": "lsp.lsp",

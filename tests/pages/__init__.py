@@ -15,6 +15,7 @@ from tests.pages.api import API_PARTS
 from tests.pages.coverage import coverage
 from tests.pages.exports import EXPORT_PARTS
 from tests.pages.libraries import libraries_page
+from tests.pages.lint import LINT_PARTS
 from tests.pages.markdown import with_parts
 from tests.pages.pictures import PICTURES
 from tests.pages.recipes import DATA_PARTS, recipes_page
@@ -39,6 +40,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     **RESULTS_PARTS,
     **EXPORT_PARTS,
     **SOURCE_PARTS,
+    **LINT_PARTS,
     "coverage": coverage,
 }
 
@@ -79,6 +81,7 @@ IN_PART = (
     "docs/interchange.md",
     "docs/language.md",
     "docs/life_of_a_network.md",
+    "docs/lint.md",
     "docs/pictures.md",
     "docs/python_api.md",
     "docs/results.md",

@@ -45,6 +45,8 @@ _GROUPS = {
     "W": "Warnings",
 }
 _WARNINGS = """\
+W05 are practices that `archforge lint` holds ([lint.md](lint.md)), and no other command tells of.
+
 A warning is told of what is allowed, but probably not meant. It changes no count and no exit code; with
 `--warnings error` the exit code is 2. A comment at the end of the line says that it is meant, and perhaps
 why: `# meant: W0401 the volumes are flat`."""

@@ -15,6 +15,7 @@ from archforge.errors import Diagnostic, SourceFile, Span, did_you_mean, in_orde
 __all__ = ["idle_comments", "unmeant"]
 
 WORD = "# meant:"
+PRACTICES = "W05"  # what `archforge lint` finds, which a check does not look for
 _COMMENT = rf"(?<!\S){WORD}[ \t]*([^\s,#]+(?:[ \t]*,[ \t]*[^\s,#]+)*)?"  # compiled where one is read
 
 
@@ -48,11 +49,15 @@ def idle_comments(source: SourceFile, found: Sequence[Diagnostic]) -> list[Diagn
     warned = {(w.code, w.span.line) for w in found if w.span and w.span.source is source}
     lines = [index for index, text in enumerate(source.lines) if WORD in text]
     named = (named for line in lines for named in _meant(source, line))
-    return [_idle(code, span) for code, span in named if (code, span.line) not in warned]
+    return [
+        _idle(code, span)
+        for code, span in named
+        if (code, span.line) not in warned and not (code in CODES and code.startswith(PRACTICES))
+    ]
 
 
 def _idle(code: str, span: Span) -> Diagnostic:
-    warnings = [c for c in CODES if "W" <= c < "W06"]  # those of specs, not of inputs
+    warnings = [c for c in CODES if "W" <= c < PRACTICES]  # those of specs, not of inputs
     if not code:
         return Diagnostic("W0101", "the comment names no warning", span, help="# meant: W0401")
     if code not in warnings:
