@@ -7,7 +7,6 @@ pytest loads it by itself wherever archforge is installed; the compiler is loade
 from __future__ import annotations
 
 import os
-import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["assert_counts", "network"]
 
 _SUFFIX = ".yaml"
-_VERSION = re.compile(rb"^archforge[ \t]*:", re.MULTILINE)
-_HEAD = 1 << 16  # bytes of a file in which its first key is looked for
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -57,16 +54,9 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 
 @lru_cache
 def _has_specs(folder: Path) -> bool:
-    """True if a file of the folder says that it is a spec: one that mistypes the word is none by itself."""
-    return any(_is_spec(path) for path in folder.glob(f"*{_SUFFIX}"))
+    from archforge.spec.resolve.library import is_among_specs
 
-
-def _is_spec(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return bool(_VERSION.search(file.read(_HEAD)))
-    except OSError:
-        return False
+    return is_among_specs(folder / "any.yaml")
 
 
 class SpecFile(pytest.File):

@@ -255,6 +255,26 @@ def test_a_template_shows_a_network_that_extends_it_and_its_mistakes_stand_in_it
     session(conversation)
 
 
+def test_yaml_of_others_is_left_alone(session: Session) -> None:
+    async def conversation(client: Any, path: Path) -> None:
+        other = path.parent / "others" / "compose.yaml"
+        other.parent.mkdir()
+        other.write_text("services: {a: 1}\n")
+        item = types.TextDocumentItem(other.as_uri(), "yaml", 1, "services: {a: 1}\n")
+        client.text_document_did_open(types.DidOpenTextDocumentParams(item))
+        items = await client.text_document_completion_async(
+            types.CompletionParams(types.TextDocumentIdentifier(other.as_uri()), types.Position(1, 0))
+        )
+        assert not items
+        await client.opened(path)
+        assert list(client.told) == [path.as_uri()]
+        mistyped = path.with_name("mistyped.yaml")
+        await client.opened(mistyped, "archforg: 1\n")
+        assert client.told[mistyped.as_uri()][0].code == "E0201"
+
+    session(conversation)
+
+
 # Of what is still being written
 
 

@@ -30,6 +30,7 @@ from archforge.lsp.marks import inlay_hints, lenses
 from archforge.lsp.open_specs import Analysis, OpenSpecs, file_of
 from archforge.lsp.symbols import Symbol, new_name, references, symbol_at
 from archforge.paths import resolved
+from archforge.spec.resolve.library import is_among_specs
 
 __all__ = ["serve"]
 
@@ -59,9 +60,10 @@ class SpecServer(LanguageServer):
 
     def changed(self, uri: str) -> None:
         """Take the text of an open file, and analyse it once nothing changes for a moment."""
-        path = path_of(uri)
-        self.specs.open(path, self.workspace.get_text_document(uri).source)
-        self._later(path)
+        path, text = path_of(uri), self.workspace.get_text_document(uri).source
+        if path in self.specs.open_files or is_among_specs(path, text):
+            self.specs.open(path, text)
+            self._later(path)
 
     def closed(self, uri: str) -> None:
         path = path_of(uri)
@@ -212,6 +214,8 @@ def _closed(ls: SpecServer, params: types.DidCloseTextDocumentParams) -> None:
 def _completion(ls: SpecServer, params: types.CompletionParams) -> list[types.CompletionItem]:
     document, line, column = ls.at(params)
     path = path_of(document.uri)
+    if path not in ls.specs.open_files:
+        return []
     return completions(ls.specs.last(path), path, document.source, line, column)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import sys
 from collections.abc import Iterable, Mapping
@@ -21,10 +22,12 @@ from archforge.spec.syntax.parse_document import parse_document
 from archforge.spec.syntax.syntax_tree import SpecDocument
 from archforge.spec.yaml.tree import span_at
 
-__all__ = ["SUFFIX", "Library", "find_spec", "spec_files"]
+__all__ = ["SUFFIX", "Library", "find_spec", "is_among_specs", "spec_files"]
 
 SUFFIX = ".yaml"
 MAX_BYTES = 4 * limits.CHARACTERS.most  # in UTF-8
+HEAD_BYTES = 1 << 16  # of a file, in which the key is looked for that says it is a spec
+_VERSION = re.compile(rb"^archforge[ \t]*:", re.MULTILINE)
 OTHER_SUFFIX = ".yml"  # read where it is named in full or lies in a folder, and never added to a name
 
 
@@ -33,6 +36,25 @@ def spec_files(folder: Path) -> list[Path]:
     endings = (SUFFIX, OTHER_SUFFIX)
     found = (p for p in folder.rglob("*") if p.suffix.lower() in endings and is_file(p))
     return sorted(p for p in found if not any(q.startswith(".") for q in p.relative_to(folder).parts))
+
+
+def is_among_specs(path: Path, text: str | None = None) -> bool:
+    """True if a file of YAML is meant as a spec: it, or another of its folder, has the key `archforge`. One
+    that mistypes the word is a spec by its neighbours.
+
+    text: what is in the file, if it is not what is on the disk.
+    """
+    if text is not None and _VERSION.search(text.encode()):
+        return True
+    return any(_has_version(other) for other in _beside(path.parent))
+
+
+def _has_version(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return bool(_VERSION.search(file.read(HEAD_BYTES)))
+    except OSError:
+        return False
 
 
 def find_spec(name: str) -> Path:
