@@ -72,7 +72,16 @@ def test_files_and_folders_that_a_page_names_are_there(page: Path) -> None:
 
 def _files() -> Iterator[Path]:
     """Every file of the repository that is not made by a tool."""
-    for folder in ("archforge", "benchmarks", "docs", "requirements", "templates", "tests", "zoo_specs"):
+    for folder in (
+        "archforge",
+        "benchmarks",
+        "docs",
+        "editors",
+        "requirements",
+        "templates",
+        "tests",
+        "zoo_specs",
+    ):
         yield from (ROOT / folder).rglob("*")
 
 

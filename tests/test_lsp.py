@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
+import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -374,6 +377,21 @@ def test_names_of_the_shipped_zoo_stay() -> None:
     assert references(symbol, {})
     with pytest.raises(DiagnosticError, match="shipped zoo"):
         new_name(symbol, "x", {})
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="Node is not installed")
+def test_the_extension_of_vs_code_passes_its_tests() -> None:
+    command = f"{sys.executable} -m archforge lsp"
+    done = subprocess.run(
+        ["node", "--test"],
+        cwd=ROOT / "editors" / "vscode",
+        env=os.environ | {"ARCHFORGE_LSP": command, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "pass 3" in done.stdout
 
 
 def test_without_the_extra_the_way_out_is_told(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
