@@ -47,6 +47,7 @@ CODES: dict[str, str] = {
     "E0322": "a range or a constraint where nothing is drawn",
     "E0323": "conditions that no draw satisfies",
     "E0324": "an output of a block, or a step of a network, that does not exist",
+    "E0325": "an edit of a step that is not there, or more than once",
     "E0401": "an input shape that the op cannot take",
     "E0402": "groups must divide the channels",
     "E0403": "a window that does not fit its input",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from archforge.errors import Diagnostic, DiagnosticError, Note, Span, did_you_mean, fail, fail_all
 from archforge.ops import all_ops
@@ -13,6 +13,7 @@ from archforge.spec import limits
 from archforge.spec.binding.calls import unknown_target
 from archforge.spec.formulas.formula import Formula
 from archforge.spec.resolve.defaults import merge_defaults
+from archforge.spec.resolve.edits import edited
 from archforge.spec.resolve.library import Library
 from archforge.spec.resolve.lint import lint
 from archforge.spec.resolve.network_blocks import network_block
@@ -25,7 +26,9 @@ from archforge.spec.syntax.syntax_tree import (
     ArgDecl,
     Argument,
     BlockDecl,
+    Body,
     Defaults,
+    Edit,
     NetworkUse,
     ProfileDecl,
     RuleDecl,
@@ -35,6 +38,8 @@ from archforge.spec.yaml.tree import Entry
 from archforge.spec.yaml.tree import Mapping as MappingTree
 
 __all__ = ["resolve"]
+
+GRAPH = "graph"  # the part that is no block
 
 
 def resolve(document: SpecDocument, library: Library, name: str) -> Spec:
@@ -64,7 +69,7 @@ def _resolved(document: SpecDocument, files: _Files, name: str) -> Spec:
         defaults=merged.defaults,
         profiles=merged.profiles,
         blocks=merged.blocks,
-        graph=next((d.graph for d in reversed(chain) if d.graph is not None), None),
+        graph=merged.graph,
         outputs=next((d.outputs for d in reversed(chain) if d.outputs), {}),
         rules=merged.rules,
         expect=document.expect,
@@ -164,6 +169,7 @@ class _MergedDocuments:
         self.blocks: dict[str, BlockDecl] = {}
         self.rules: dict[str, RuleDecl] = {}
         self.train: dict[str, Entry] = {}
+        self.graph: Body | None = None
         self.imported: list[Import] = []
 
     def imports(self, document: SpecDocument, trail: tuple[SpecDocument, ...]) -> None:
@@ -192,6 +198,41 @@ class _MergedDocuments:
         # What is documented to be reached is of the document's own network, as in `expect`.
         self.train = {k: e for k, e in self.train.items() if k != REACHES} | document.train
         self._add_profiles(document)
+        self.graph = document.graph or self.graph
+        if document.edits:
+            self._edit(document)
+
+    def _edit(self, document: SpecDocument) -> None:
+        """Edit the inherited graph and blocks as a document says. Raises E0301 and E0325, and E0202 where
+        there is nothing to edit."""
+        mistakes = Mistakes()
+        for name, edits in document.edits.items():
+            mistakes.attempt(lambda n=name, e=edits: self._edit_part(document, n, e), None)  # type: ignore[misc]
+        mistakes.close()
+
+    def _edit_part(self, document: SpecDocument, name: str, edits: Sequence[Edit]) -> None:
+        span = cast("MappingTree", document.tree.get("edits")).entries[name].key_span
+        own = document.graph if name == GRAPH else document.blocks.get(name)
+        if own is not None and not (isinstance(own, BlockDecl) and own.adds_expect):
+            fail(
+                "E0202",
+                f"`{name}` is of this file, and not inherited",
+                span,
+                help="change its steps where they stand",
+            )
+        if name == GRAPH:
+            if self.graph is None:
+                fail("E0202", "there is no inherited `graph` to edit", span, help="extends: TEMPLATE")
+            self.graph = edited(self.graph, edits, "the graph")
+            return
+        block = self.blocks.get(name)
+        if block is None:
+            hint = did_you_mean(name, (GRAPH, *self.blocks), what="parts")
+            fail("E0301", f"there is no block `{name}` to edit", span, help=hint)
+        if block.network is not None:
+            hint = "its steps are those of that spec; a copy of its own extends it"
+            fail("E0202", f"block `{name}` is a network", span, help=hint)
+        self.blocks[name] = replace(block, body=edited(block.body, edits, f"block `{name}`"))
 
     def _add_profiles(self, document: SpecDocument) -> None:
         """Add a document's profiles in front of inherited ones, so that its first is the default. Raises

@@ -117,7 +117,10 @@ class _UsesWalk:
             self.formula(formula)
         for rule in document.rules.values():
             self.formula(rule.count)
-        self.made, self.unread = [], {}  # taps of arguments are for whoever runs them
+        for edits in document.edits.values():
+            for edit in edits:
+                self.body(edit.body)
+        self.made, self.unread = [], {}  # taps of arguments and edits are for whoever runs them
         if document.graph:
             self.body(document.graph)
         self.outputs(document.outputs)

@@ -8,13 +8,14 @@ from archforge.data.class_names import CLASS_NAMES
 from archforge.data.preprocessing import INTERPOLATIONS, PIXEL_VALUES, SHARE
 from archforge.spec.schema.values import NUMERAL, Json, flag, formula, number, numeral
 from archforge.spec.syntax.parse_preprocess import ORDERS, RESIZES
-from archforge.spec.syntax.syntax_tree import CELLS, DOCUMENT_KINDS, KINDS, RANGE, RANGES
+from archforge.spec.syntax.syntax_tree import CELLS, DOCUMENT_KINDS, EDITS, KINDS, RANGE, RANGES
 from archforge.spec.yaml.tree import GROUPED
 
 __all__ = [
     "ARGS",
     "BLOCK",
     "CONSTRAINTS",
+    "EDITS_OF_PARTS",
     "HEADER",
     "INPUT",
     "LABELS",
@@ -204,6 +205,17 @@ BLOCK: Json = {
     "then": _NETWORK,
     "else": {**_STEPS, "anyOf": [{"required": ["body"]}, {"required": ["expect"]}]},
 }
+
+_PLACES = dict(zip(EDITS, ("in place of a step", "in front of a step", "behind a step"), strict=True))
+EDITS_OF_PARTS = mapping(
+    "Changes of inherited steps: of the graph, or of a block.",
+    {
+        **record(),
+        "properties": {
+            how: mapping(f"Steps {at}, by its name.", ref("body"), empty=False) for how, at in _PLACES.items()
+        },
+    },
+)
 
 RULES = mapping(
     "Ways in which somebody counted layers.",

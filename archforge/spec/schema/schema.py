@@ -19,6 +19,7 @@ from archforge.spec.schema.fixed_parts import (
     ARGS,
     BLOCK,
     CONSTRAINTS,
+    EDITS_OF_PARTS,
     HEADER,
     INPUT,
     LABELS,
@@ -138,6 +139,7 @@ def _sections(known: _Vocabulary) -> Json:
         ),
         "blocks": ref("blocks"),
         "graph": ref("body", "The steps of the network."),
+        "edits": EDITS_OF_PARTS,
         "outputs": OUTPUTS,
         "rules": RULES,
         "expect": mapping(

@@ -15,6 +15,7 @@ __all__ = [
     "BESIDE",
     "BLOCK_KEYS",
     "CELLS",
+    "EDIT_KEYS",
     "KEYS",
     "KINDS",
     "KIND_OF",
@@ -261,6 +262,7 @@ KEYS = _by_word(
         "archforge": "version",
         "args": "parameters params arguments variables",
         "blocks": "modules functions definitions",
+        "edits": "patch patches changes modify overrides override edit",
         "extends": "base inherits parent",
         "graph": "layers backbone model network net architecture steps body head forward",
         "imports": "import include",
@@ -277,6 +279,13 @@ BLOCK_KEYS = _by_word(
         "naming": "names name",
         "network": "spec model backbone encoder",
         "outputs": "output returns gives",
+    }
+)
+EDIT_KEYS = _by_word(
+    {
+        "after": "append insert_after then behind",
+        "before": "prepend insert insert_before",
+        "replace": "change override set remove delete drop with",
     }
 )
 NETWORK_KEYS = _by_word(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import fields
+from functools import partial
 from typing import Any, Literal, TypeVar, get_type_hints
 
 from pydantic import ConfigDict, ValidationError, create_model
@@ -25,7 +26,7 @@ from archforge.ops import all_ops
 from archforge.spec import limits
 from archforge.spec.formulas.compiler import parse_formula
 from archforge.spec.formulas.formula import Formula
-from archforge.spec.syntax.foreign_words import BLOCK_KEYS, KEYS, NETWORK_KEYS, TYPES
+from archforge.spec.syntax.foreign_words import BLOCK_KEYS, EDIT_KEYS, KEYS, NETWORK_KEYS, TYPES
 from archforge.spec.syntax.form_checks import (
     Mistakes,
     mapping_of,
@@ -40,12 +41,14 @@ from archforge.spec.syntax.parse_steps import constant_word, named_words, parse_
 from archforge.spec.syntax.reserved_names import check_name
 from archforge.spec.syntax.syntax_tree import (
     DOCUMENT_KINDS,
+    EDITS,
     KINDS,
     ArgDecl,
     Argument,
     BlockDecl,
     Body,
     Defaults,
+    Edit,
     Header,
     NetworkUse,
     OutputDecl,
@@ -83,6 +86,7 @@ SECTIONS = (
         "profiles",
         "blocks",
         "graph",
+        "edits",
         "outputs",
         "rules",
         "expect",
@@ -98,7 +102,9 @@ _EXAMPLES = {
     "defaults": "{conv: {bias: false}}",
     "profiles": "{documented: {}, paper: {width: 32}}",
     "blocks": "{unit: {args: {out: int}, body: [{conv: =out}, relu]}}",
+    "edits": "{graph: {replace: {fc: {linear: 10}}}}",
     "outputs": "{main: =x}",
+    **dict.fromkeys(EDITS, "{STEP: [...]}"),
     "constants": "{flatten: 1}",
     "rules": "{leaves: {says: every op, count: =layers}}",
 }
@@ -165,6 +171,7 @@ def parse_document(source: SourceFile) -> SpecDocument:
         profiles=section("profiles", _profile),
         blocks=section("blocks", _spec_block),
         graph=mistakes.attempt(lambda: _graph(tree.entries.get("graph")), None),
+        edits=section("edits", _edits),
         outputs=section("outputs", _output),
         rules=section("rules", _rule),
         expect=mistakes.attempt(lambda: _expect(tree), None),
@@ -172,6 +179,30 @@ def parse_document(source: SourceFile) -> SpecDocument:
     )
     mistakes.close()
     return document
+
+
+def _edits(entry: Entry) -> tuple[Edit, ...]:
+    """The edits of the graph or of one block."""
+    example = f"edits: {{{entry.key}: {{replace: {{STEP: [...]}}, before: {{...}}, after: {{...}}}}}}"
+    tree = mapping_of(entry.value, f"`{entry.key}`", example)
+    refuse_unknown(tree, EDITS, EDIT_KEYS)
+    mistakes = Mistakes()
+    found: list[Edit] = []
+    none: dict[str, Body] = {}
+    for part in tree:
+        bodies = mistakes.attempt(partial(_entries, part, _edited), none)
+        places = part.value if isinstance(part.value, Mapping) else ()
+        spans = {place.key: place.key_span for place in places}
+        found += (Edit(part.key, step, spans[step], body) for step, body in bodies.items())
+    mistakes.close()
+    return tuple(found)
+
+
+def _edited(entry: Entry) -> Body:
+    if is_null(entry.value):
+        help = f"{entry.key}: [] leaves it out"
+        fail("E0203", f"`{entry.key}` is followed by steps, found nothing", entry.key_span, help=help)
+    return parse_body(entry.value)
 
 
 def _train(entry: Entry | None, profile: str = "") -> dict[str, Entry]:

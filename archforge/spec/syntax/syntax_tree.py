@@ -20,6 +20,7 @@ from archforge.spec.yaml.tree import Entry, Mapping, Scalar, Sequence, Tree
 __all__ = [
     "CELLS",
     "DOCUMENT_KINDS",
+    "EDITS",
     "KINDS",
     "MERGES",
     "MODIFIERS",
@@ -34,6 +35,7 @@ __all__ = [
     "Body",
     "Branch",
     "Call",
+    "Edit",
     "For",
     "Group",
     "Header",
@@ -67,6 +69,7 @@ CELLS = {
     "buffers": "stored, not trained: running statistics",
     "macs": "multiply-accumulates of convolutions and matrix products, one image, up to the first output",
 }
+EDITS = ("replace", "before", "after")
 REACHES = "reaches"  # the one key of `train` that is no setting of a run: what it is documented to reach
 # A documented count that is a range: `2~3`, or `7~` without an end.
 RANGE = re.compile(r"([0-9]{1,18})~([0-9]{1,18})?$")
@@ -348,6 +351,16 @@ class ProfileDecl:
         return repr((values, defaults, list(map(id, self.blocks.values()))))
 
 
+class Edit(NamedTuple):
+    """Steps that `replace` an inherited one, or stand `before` or `after` it. `step` is its name as it is
+    written, or its op or block with a number where there are several."""
+
+    how: str
+    step: str
+    span: Span
+    body: Body
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class RuleDecl:
     """A way in which somebody counted layers: `says` in words, `count` as a formula over named constants."""
@@ -392,6 +405,7 @@ class SpecDocument:
     rules: dict[str, RuleDecl]
     expect: Mapping | None
     train: dict[str, Entry]  # each key as it is written, checked by itself
+    edits: dict[str, tuple[Edit, ...]] = field(default_factory=dict)  # of `graph` and of blocks
 
     @property
     def every_constraint(self) -> tuple[Formula, ...]:
