@@ -126,7 +126,8 @@ def test_the_state_dict_lists_arrays_as_the_library_does() -> None:
         if [n for n, _ in in_torchs_order(typed)] != names:
             differ.append(model)
     # In these the projection of a block is listed first, and computed second.
-    assert sorted({*differ}) == [f"timm.resnetv2_{depth}" for depth in (101, 152, 18, 34, 50)]
+    fasternets = [f"timm.fasternet_{size}" for size in ("l", "m", "s", "t0", "t1", "t2")]
+    assert sorted({*differ}) == fasternets + [f"timm.resnetv2_{depth}" for depth in (101, 152, 18, 34, 50)]
 
 
 # Outputs
