@@ -258,6 +258,21 @@ def test_a_template_shows_a_network_that_extends_it_and_its_mistakes_stand_in_it
     session(conversation)
 
 
+def test_an_editor_lays_out_a_spec(session: Session) -> None:
+    async def conversation(client: Any, path: Path) -> None:
+        untidy = SPEC.replace("- relu", "-   relu")
+        document = await client.opened(path, untidy)
+        asked = types.DocumentFormattingParams(document, types.FormattingOptions(2, insert_spaces=True))
+        (edit,) = await client.text_document_formatting_async(asked)
+        assert "-   relu" not in edit.new_text
+        await client.changed(path, edit.new_text)
+        assert not await client.text_document_formatting_async(asked)
+        await client.changed(path, "graph: [")
+        assert not await client.text_document_formatting_async(asked)
+
+    session(conversation)
+
+
 def test_yaml_of_others_is_left_alone(session: Session) -> None:
     async def conversation(client: Any, path: Path) -> None:
         other = path.parent / "others" / "compose.yaml"

@@ -21,7 +21,7 @@ from pygls.lsp.server import LanguageServer
 from pygls.workspace import TextDocument
 
 from archforge import __version__
-from archforge.errors import Diagnostic, DiagnosticError, Span
+from archforge.errors import Diagnostic, DiagnosticError, SourceFile, Span
 from archforge.lsp.completion import completions
 from archforge.lsp.definition import definition
 from archforge.lsp.fixes import Fix, fixes
@@ -30,6 +30,7 @@ from archforge.lsp.marks import inlay_hints, lenses
 from archforge.lsp.open_specs import Analysis, OpenSpecs, file_of
 from archforge.lsp.symbols import Symbol, new_name, references, symbol_at
 from archforge.paths import resolved
+from archforge.spec.printing.formatted import formatted
 from archforge.spec.resolve.library import is_among_specs
 
 __all__ = ["serve"]
@@ -258,6 +259,20 @@ def _rename(ls: SpecServer, params: types.RenameParams) -> types.WorkspaceEdit |
         for path, spans in places.items()
     }
     return types.WorkspaceEdit(edits)
+
+
+@server.feature(types.TEXT_DOCUMENT_FORMATTING)
+def _formatting(ls: SpecServer, params: types.DocumentFormattingParams) -> list[types.TextEdit]:
+    document = ls.workspace.get_text_document(params.text_document.uri)
+    path, text = path_of(document.uri), document.source
+    if path not in ls.specs.open_files:
+        return []
+    try:
+        laid_out = formatted(SourceFile(path.name, text))
+    except DiagnosticError:  # its diagnostics are shown already
+        return []
+    whole = types.Range(START, types.Position(len(document.lines) + 1, 0))
+    return [types.TextEdit(whole, laid_out)] if laid_out != text else []
 
 
 @server.feature(types.TEXT_DOCUMENT_INLAY_HINT)
