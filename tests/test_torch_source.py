@@ -94,7 +94,15 @@ def test_all_that_is_called_is_torchs_or_in_our_file() -> None:
             called |= {text.callee, text.layer}
     words = {w for text in called for w in re.findall(r"(?<![\w.}\])])[A-Za-z_][\w.]*(?=\()", text)}
     words |= {text for text in called if text and "{" not in text}
-    within = {"F.pad", "nn.Parameter", "torch.cat", "torch.full", "torch.randn", "float"}  # expressions
+    within = {
+        "F.pad",
+        "torch.maximum",
+        "nn.Parameter",
+        "torch.cat",
+        "torch.full",
+        "torch.randn",
+        "float",
+    }  # expressions
     within |= {f"F.{kind}_pool{rank}d" for kind in ("max", "avg") for rank in "123"}
     within |= {"F.dropout", *(f"F.dropout{rank}d" for rank in "123")}
     assert words - within <= SIGNATURES.keys() | file.layers.keys()

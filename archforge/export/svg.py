@@ -16,6 +16,8 @@ from archforge.export.target import DrawingOptions, Level
 __all__ = ["Picture", "drawn", "picture_of"]
 
 MARGIN = 12.0
+# A part of a drawing is one of these.
+_NONE: dict[str, list[Any]] = {"frames": [], "edges": [], "shapes": [], "boxes": []}
 
 
 def picture_of(network: Network, options: DrawingOptions) -> PlacedBox:
@@ -56,27 +58,25 @@ def _parts(box: PlacedBox) -> Iterator[dict[str, Any]]:
         yield _closed(box)
         return
     if plan.title:
-        yield {
-            "kind": "frame", "x": _number(box.x), "y": _number(box.y), "width": _number(box.width),
+        yield {**_NONE, "frames": [{
+            "x": _number(box.x), "y": _number(box.y), "width": _number(box.width),
             "height": _number(box.height), "look": plan.box.look, "name": printable(plan.box.name),
             "title": printable(plan.title), "title_x": _number(box.title_x),
             "title_y": _number(box.y + LINE + 2),
-        }  # fmt: skip
+        }]}  # fmt: skip
     for line in box.lines:
         edge = line.edge
-        yield {
-            "kind": "edge",
-            "look": f" {edge.kind}".rstrip(),
-            "d": path_text(line.points),
-            "head": line.has_head,
+        yield {**_NONE, "edges": [{
+            "look": f" {edge.kind}".rstrip(), "d": path_text(line.points), "head": line.has_head,
             "says": printable(f"{edge.value}: {edge.shape}"),
-        }
+        }]}  # fmt: skip
     for item in box.items:
         yield from _parts(item)
     for line in box.lines:
         if line.label:
             x, y = line.label
-            yield {"kind": "shape", "x": _number(x), "y": _number(y), "text": with_signs(line.edge.shape)}
+            shape = {"x": _number(x), "y": _number(y), "text": with_signs(line.edge.shape)}
+            yield {**_NONE, "shapes": [shape]}
 
 
 def _closed(box: PlacedBox) -> dict[str, Any]:
@@ -87,11 +87,12 @@ def _closed(box: PlacedBox) -> dict[str, Any]:
         {"x": _number(middle), "y": _number(top + LINE * (n + 0.77)), "text": printable(text), "first": not n}
         for n, text in enumerate(face.lines)
     ]
-    return {
-        "kind": "box", "x": _number(box.x), "y": _number(box.y), "width": _number(box.width),
-        "height": _number(box.height - stack), "stack": _number(stack), "look": box.planned.box.look,
-        "is_round": face.is_round, "name": printable(box.planned.box.name), "lines": lines,
-    }  # fmt: skip
+    height = _number(box.height - stack)
+    return {**_NONE, "boxes": [{
+        "x": _number(box.x), "y": _number(box.y), "width": _number(box.width), "height": height,
+        "stack": _number(stack) if stack else "", "look": box.planned.box.look,
+        "radius": height if face.is_round else "4", "name": printable(box.planned.box.name), "lines": lines,
+    }]}  # fmt: skip
 
 
 def _number(number: float) -> str:
