@@ -245,7 +245,8 @@ class _ClassWriter:
         lines = [*self._head(function), f"{INDENT * 2}super().__init__()"]
         if kept:
             left, right = (", ".join(f"{before}{n}" for n in kept) for before in ("self.", ""))
-            lines.append(f"{INDENT * 2}{left} = {right}")
+            together = f"{INDENT * 2}{left} = {right}"
+            lines += [together] if len(together) <= WIDTH else [f"{INDENT * 2}self.{n} = {n}" for n in kept]
         for name, level in root.below.items():
             lines += self._level_lines("self", name, level)
         return lines
