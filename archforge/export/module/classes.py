@@ -283,7 +283,11 @@ class _ClassWriter:
             yield from expression.lines(2, f"{owner}.{name} = ")
         else:
             before, after = (text.format(owner=owner, name=literal(name)) for text in self.dialect.sets_odd)
-            yield from expression.lines(2, before, after)
+            if after:  # a call, whose items are the name and the layer
+                head, _, word = before.removesuffix(", ").partition("(")
+                yield from _CallText(f"{head}(", (word, expression), after).lines(2)
+            else:
+                yield from expression.lines(2, before)
         yield from self._inside(self._member(owner, name), level)
 
     def _inside(self, owner: str, level: _NameLevel) -> Iterator[str]:
