@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from itertools import product
 
 import mlx.core as mx
 
 from archforge.backends.mlx.channels_last import Params, moved, padded
 from archforge.backends.mlx.sums import mean, pairwise
 from archforge.ir import TensorType
-from archforge.ops.adaptive_pool import AdaptiveAvgPool, windows
+from archforge.ops.adaptive_pool import AdaptiveAvgPool, AdaptiveMaxPool, windows
 from archforge.ops.base import Array
 from archforge.ops.conv import Conv
 from archforge.ops.conv_transpose import ConvTranspose
 from archforge.ops.global_pool import GlobalAvgPool, GlobalMaxPool
 from archforge.ops.pool import AvgPool, LpPool, MaxPool, window_counts
+from archforge.ops.unfold import Unfold
 from archforge.ops.window import Window
 from archforge.plan import Kernel
 
 __all__ = [
     "adaptive_avg_pool",
+    "adaptive_max_pool",
     "avg_pool",
     "conv",
     "conv_transpose",
@@ -28,6 +31,7 @@ __all__ = [
     "global_max_pool",
     "lp_pool",
     "max_pool",
+    "unfold",
 ]
 
 
@@ -165,14 +169,41 @@ def global_max_pool(op: GlobalMaxPool, x: TensorType) -> Kernel:
 
 def adaptive_avg_pool(op: AdaptiveAvgPool, x: TensorType) -> Kernel:
     """Means over parts of a map, axis by axis."""
-    sizes, counts = x.spatial, op.infer(x).spatial
+    return _over_parts(mean, x.spatial, op.infer(x).spatial)
+
+
+def adaptive_max_pool(op: AdaptiveMaxPool, x: TensorType) -> Kernel:
+    """The largest of parts of a map, axis by axis."""
+    return _over_parts(lambda part, axes: mx.max(part, axes, keepdims=True), x.spatial, op.infer(x).spatial)
+
+
+def _over_parts(
+    reduce: Callable[[mx.array, list[int]], mx.array], sizes: tuple[int, ...], counts: tuple[int, ...]
+) -> Kernel:
+    """One number for each of `counts` parts along each axis."""
 
     def run(params: Params, x: mx.array) -> mx.array:
         dtype = x.dtype
         for axis, (size, count) in enumerate(zip(sizes, counts, strict=True), start=1):
             before = (slice(None),) * axis
             parts = (x[(*before, window)] for window in windows(size, count))
-            x = mx.concatenate([mean(part, [axis]) for part in parts], axis)
+            x = mx.concatenate([reduce(part, [axis]) for part in parts], axis)
         return x.astype(dtype)
+
+    return Kernel(run)
+
+
+def unfold(op: Unfold, x: TensorType) -> Kernel:
+    """The elements under each position of a window, one tap after the other."""
+    window = op.window(x)
+    along = list(zip(window.stride, window.dilation, window.output, strict=True))
+
+    def run(params: Params, x: mx.array) -> mx.array:
+        x = padded(x, window.padding)
+        taps = []
+        for places in product(*map(range, window.kernel)):
+            starts = ((place * d, s, n) for place, (s, d, n) in zip(places, along, strict=True))
+            taps.append(x[(slice(None), *(slice(a, a + (n - 1) * s + 1, s) for a, s, n in starts))])
+        return mx.stack(taps, -1).reshape(len(x), -1, x.shape[-1] * len(taps))
 
     return Kernel(run)

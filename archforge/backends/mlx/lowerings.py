@@ -32,6 +32,7 @@ from archforge.ops.matmul import Matmul
 from archforge.ops.pad import Pad
 from archforge.ops.parameter import FreeParameter
 from archforge.ops.permute import Permute
+from archforge.ops.pixel_shuffle import PixelShuffle, PixelUnshuffle
 from archforge.ops.resize import Resize
 from archforge.ops.rms_norm import RmsNorm
 from archforge.ops.roll import Roll
@@ -216,6 +217,28 @@ def shuffle(op: Shuffle, x: TensorType) -> Kernel:
     return Kernel(run)
 
 
+def pixel_shuffle(op: PixelShuffle, x: TensorType) -> Kernel:
+    (height, width), f = x.spatial, op.factor
+    blocks_first = op.order == "blocks_first"
+    split = (height, width, f, f, -1) if blocks_first else (height, width, -1, f, f)
+    order = (0, 1, 3, 2, 4, 5) if blocks_first else (0, 1, 4, 2, 5, 3)
+
+    def run(params: Params, x: mx.array) -> mx.array:
+        return x.reshape(len(x), *split).transpose(order).reshape(len(x), height * f, width * f, -1)
+
+    return Kernel(run)
+
+
+def pixel_unshuffle(op: PixelUnshuffle, x: TensorType) -> Kernel:
+    (height, width), f = op.infer(x).spatial, op.factor
+    order = (0, 1, 3, 2, 4, 5) if op.order == "blocks_first" else (0, 1, 3, 5, 2, 4)
+
+    def run(params: Params, x: mx.array) -> mx.array:
+        return x.reshape(len(x), height, f, width, f, -1).transpose(order).reshape(len(x), height, width, -1)
+
+    return Kernel(run)
+
+
 def slice_(op: Slice, x: TensorType) -> Kernel:
     axis, part = op.stretch(x)
     index = (slice(None),) * axis_of(axis, x) + (part,)
@@ -277,6 +300,7 @@ def instance_norm(op: InstanceNorm, x: TensorType) -> Kernel:
 LOWERINGS: Mapping[str, Lowering] = {
     **elementwise.ACTIVATIONS,
     "adaptive_avg_pool": conv_and_pool.adaptive_avg_pool,
+    "adaptive_max_pool": conv_and_pool.adaptive_max_pool,
     "add": elementwise.merge(mx.add),
     "attention": attention,
     "avg_pool": conv_and_pool.avg_pool,
@@ -312,6 +336,8 @@ LOWERINGS: Mapping[str, Lowering] = {
     "pad": pad,
     "parameter": parameter,
     "permute": permute,
+    "pixel_shuffle": pixel_shuffle,
+    "pixel_unshuffle": pixel_unshuffle,
     "prelu": elementwise.prelu,
     "reshape": reshape,
     "resize": resize,
@@ -324,5 +350,6 @@ LOWERINGS: Mapping[str, Lowering] = {
     "softmax": softmax,
     "stochastic_depth": elementwise.ACTIVATIONS["identity"],
     "subtract": elementwise.merge(mx.subtract),
+    "unfold": conv_and_pool.unfold,
     "upsample": upsample,
 }
