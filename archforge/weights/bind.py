@@ -75,9 +75,9 @@ def as_array(value: Any, what: str, code: str) -> Any:
     otherwise."""
     if isinstance(value, StoredArray):
         return value
-    # Where nothing has imported them, there are no masked arrays.
-    masked = sys.modules.get("numpy.ma")
-    if masked and isinstance(value, masked.MaskedArray) and masked.is_masked(value):
+    # Where nothing has imported them, or another thread has not done so yet, there are no masked arrays.
+    masked: Any = sys.modules.get("numpy.ma")
+    if isinstance(value, getattr(masked, "MaskedArray", ())) and masked.is_masked(value):
         fail(code, f"{what} has elements that are masked", help="fill them first: `array.filled(0)`")
     try:
         array = np.asarray(value)
