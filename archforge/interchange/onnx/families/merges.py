@@ -48,7 +48,7 @@ def _max(node: OnnxNode) -> list[OnnxTranslation]:
         positions = tuple(range(len(node.inputs)))
         require(len({len(node.shape(p)) for p in positions}) == 1, "values of other numbers of axes")
         return [OnnxTranslation((bound_op("maximum"),), positions)]
-    require(len(node.inputs) == 2 and len(node.constants) == 1, "more than two values")
+    require(len(node.inputs) == 2 and len(node.constants) == 1, "a constant among more than two values")
     ((position, bound),) = node.constants.items()
     require(bound.size == 1, "bounds of single elements")
     low = number(bound)
