@@ -47,7 +47,8 @@ TOLERANCE = 2e-6
 # groups of a transposed convolution, windows over maps that are no images, an LRN of few channels, cropping
 # by `Pad`, a plain recurrent layer with ReLU, and interpolation by three.
 BEYOND_EVALUATOR = {
-    *("conv_transpose-2-6x3x4", "transposed", "fold_batch_norm_example_1"),
+    *("conv_transpose-2-6x3x4", "transposed"),
+    *("fold_batch_norm_example_1", "fold_layer_scale_example_1"),
     *("global_max_pool-2-2x6", "global_max_pool-3-2x3x2x4", "max_pool-7-3x6"),
     *("lrn-0-7x3x2", "lrn-1-4x2x3", "norms"),
     *("pad-1-2x4x5", "pad-3-2x4x3", "pad-4-3x5", "pad-5-2x3x2x2"),
