@@ -43,6 +43,9 @@ _LARGE_INPUTS = {case.id for case in CASES if math.prod(golden(str(case.values[2
 
 # One dtype tells whether the graph is the library's. float32 is here for the kernels of its own, which the
 # laws of backends hold in every network: one network of each family stands for the others.
+# StarNet is left to float64: under weights by rule it amplifies the roundings of float32 beyond its output
+# (`AMPLIFYING` in small.py).
+_ONLY_WIDE = {"starnet"}
 _FIRST = {family(str(case.values[0])): case.id for case in reversed(CASES)}
 CASES_BY_DTYPE = [
     pytest.param(
@@ -55,6 +58,7 @@ CASES_BY_DTYPE = [
     )
     for dtype in ("float64", "float32")
     for case in CASES
+    if dtype == "float64" or family(str(case.values[0])) not in _ONLY_WIDE
 ]
 
 MERGES = ("add", "multiply", "concat")
