@@ -208,5 +208,14 @@ def assert_close(found: dict[str, Any], wanted: dict[str, Any]) -> None:
             assert found[part][name] == pytest.approx(values, rel=1e-8, abs=1e-8), name
 
 
+# Families that have none stored, and what holds their gradients in its place.
+WITHOUT_STORED = {
+    "mambaout": "its linear layers go along the channels of a map, which the writer for torch refuses; "
+    "`test_gradients.py` holds that way back by differences, on the op's examples",
+}
+
+
 def test_every_family_of_the_zoo_has_a_network_with_stored_gradients() -> None:
-    assert {family(case.name) for case in CASES} == set(map(family, networks()))
+    stored = {family(case.name) for case in CASES}
+    assert not stored & WITHOUT_STORED.keys()
+    assert stored | WITHOUT_STORED.keys() == set(map(family, networks()))
