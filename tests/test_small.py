@@ -13,16 +13,19 @@ from tests.zoo import networks
 
 
 def moved(name: str) -> float:
-    """How far a last bit of each input moves the output of a network, in its standard deviations."""
+    """The way that a last bit of each input moves the output of a network, in its standard deviations."""
     typed = small_network(name, networks()[name].profile_names[0])
     weights, inputs = rule_weights(typed.params()), inputs_of(typed)
-    near = {key: np.nextafter(x, np.where(_is_even(x), np.inf, -np.inf)) for key, x in inputs.items()}
+    near = {key: _last_bit_off(x) for key, x in inputs.items()}
     before, after = evaluate(typed, weights, inputs), evaluate(typed, weights, near)
     return max(float(np.abs(before[v] - after[v]).max() / before[v].std()) for v in typed.outputs.values())
 
 
-def _is_even(x: Array) -> Array:
-    return np.arange(x.size).reshape(x.shape) % 2 == 0
+def _last_bit_off(x: Array) -> Array:
+    """Every other number the next above, and the others the next below."""
+    is_even = np.arange(x.size).reshape(x.shape) % 2 == 0
+    near: Array = np.nextafter(x, np.where(is_even, np.inf, -np.inf))
+    return near
 
 
 @pytest.mark.parametrize("name", AMPLIFYING)
