@@ -134,6 +134,15 @@ GRAPHS: dict[str, TypedGraph] = {
     "linear_over_time": graph(
         node("fc", "linear", "input", out=4), node("bn", "bn", "fc"), inputs={"input": (4, 6)}
     ),
+    # An op that tells axes apart, where a permute has made others of them.
+    "pad_between_permutes": graph(
+        node("relu", "relu", "input"),
+        node("last", "permute", "relu", order=(1, 2, 0)),
+        node("wide", "pad", "last", sides=(1, 0, 2, 1)),
+        node("first", "permute", "wide", order=(2, 0, 1)),
+        node("conv", "conv", "first", **CONV),
+        inputs={"input": (4, 6, 5)},
+    ),
     "identities": graph(
         node("conv", "conv", "input", **CONV),
         node("drop1", "dropout", "conv"),

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from archforge.backends import available, get
-from archforge.ir import ELEMENTWISE, TensorType
-from archforge.ops.base import Array, Op
+from archforge.ir import TensorType
+from archforge.ops.base import Array, Op, is_pointwise
 from archforge.ops.interpolation import TAPS
 from archforge.plan import load, plan
 from tests.graphs import graph, node
@@ -59,8 +59,7 @@ def rounded(x: Array, dtype: str) -> Array:
 
 def is_activation(op: Op, x: TensorType) -> bool:
     """True for a function of each element alone, without parameters."""
-    is_pointwise = op.infer(x) == x and {*op.reach(x)} == {ELEMENTWISE}
-    return is_pointwise and not op.params(x) and not op.passes_through(x)
+    return is_pointwise(op, x) and not op.passes_through(x)
 
 
 ACTIVATIONS = {

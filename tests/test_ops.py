@@ -17,7 +17,7 @@ from archforge.codes import CODES
 from archforge.ir import ShapeError, TensorType
 from archforge.meanings import attribute_meanings, text_of
 from archforge.ops import all_ops, op_class
-from archforge.ops.base import Op
+from archforge.ops.base import Op, is_pointwise
 from archforge.ops.erf import erf
 from archforge.ops.pool import AvgPool, MaxPool
 from tests.op_examples import EXAMPLES, OpExample, bind
@@ -238,6 +238,19 @@ def test_erf_is_accurate() -> None:
     exact = [math.erf(v) for v in x]
     np.testing.assert_allclose(erf(x), exact, rtol=1e-15, atol=0)
     np.testing.assert_allclose(erf(x[:-2].astype("float32")), exact[:-2], rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("example", [e for e in EXAMPLES if is_pointwise(e.op, *e.types)], ids=str)
+def test_pointwise_ops_do_the_same_wherever_an_axis_is(example: OpExample) -> None:
+    inputs = example.inputs("float64")
+    turned = example.op.reference({}, *(np.moveaxis(x, 1, -1) for x in inputs))
+    np.testing.assert_array_equal(turned, np.moveaxis(example.op.reference({}, *inputs), 1, -1))
+
+
+def test_what_tells_axes_apart_is_not_pointwise() -> None:
+    found = {e.op.kind for e in EXAMPLES if is_pointwise(e.op, *e.types)}
+    assert {"add", "dropout", "elu", "maximum", "relu", "scale"} <= found
+    assert not {"channel_dropout", "layer_scale", "pad", "permute", "prelu", "resize", "softmax"} & found
 
 
 # Any input at all ----------------------------------------------------------------------------------

@@ -56,6 +56,19 @@ def test_each_tapped_value_stays(name: str) -> None:
         assert_equal(values[tap], expected[tap])
 
 
+def test_a_pad_that_keeps_the_shape_stays_between_permutes() -> None:
+    before = graph(
+        node("last", "permute", "input", order=(1, 2, 0)),
+        node("shifted", "pad", "last", sides=(1, -1, -2, 2)),
+        node("first", "permute", "shifted", order=(2, 0, 1)),
+        node("relu", "relu", "first"),
+        inputs={"input": (4, 6, 5)},
+    )
+    after = optimise(before).graph
+    inputs = inputs_of(before)
+    assert_equal(evaluate(after, {}, inputs)["relu"], evaluate(before, {}, inputs)["relu"])
+
+
 def _content(plan: Plan) -> tuple[object, ...]:
     return tuple((n.name, n.op, n.inputs, n.params_of) for n in plan.graph.nodes)
 

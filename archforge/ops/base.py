@@ -42,6 +42,7 @@ __all__ = [
     "Rate",
     "Real",
     "along_channels",
+    "is_pointwise",
     "mended_by",
     "other_axes",
     "per_axis",
@@ -92,6 +93,18 @@ def other_axes(x: Array, *axes: int) -> tuple[int, ...]:
 def whole_along(axes: Collection[int], x: TensorType) -> tuple[Reach, ...]:
     """The reach of an op that mixes all elements along `axes` of `x`, from 0, and none along the others."""
     return tuple(WHOLE if axis in axes else ELEMENTWISE for axis in range(len(x.shape)))
+
+
+def is_pointwise(op: Op, *inputs: TensorType) -> bool:
+    """True for activations and for merges of values of one type: they do the same at every place, wherever it
+    is, without parameters."""
+    if op.params(*inputs) or len({*inputs}) > 1:
+        return False
+    vectors = [TensorType((x.size,)) for x in inputs]
+    try:  # what tells axes apart, as `pad` does, takes no vector
+        return op.infer(*vectors) == vectors[0] and op.reach(*vectors) == (ELEMENTWISE,)
+    except ShapeError:
+        return False
 
 
 def mended_by(inputs: Sequence[TensorType], joined: int | None = None) -> str:

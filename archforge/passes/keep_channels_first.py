@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from archforge.ir import ELEMENTWISE, Node, TensorType, TypedGraph
-from archforge.ops.base import Op
+from archforge.ir import Node, TypedGraph
+from archforge.ops.base import Op, is_pointwise
 from archforge.ops.layer_norm import LayerNorm
 from archforge.ops.linear import Linear
 from archforge.ops.permute import Permute
@@ -96,14 +96,7 @@ def _with_channels_first(n: Node, typed: TypedGraph) -> Op | None:
         return n.op.model_copy(update={"axis": (n.op.axes(types[0])[0] + 1) % axes})
     if isinstance(n.op, Linear):
         return n.op.model_copy(update={"axis": (n.op.feature_axis(types[0]) + 1) % axes})
-    return n.op if _is_elementwise(n.op, types) else None
-
-
-def _is_elementwise(op: Op, types: tuple[TensorType, ...]) -> bool:
-    """True for activations and for merges of values of one type, which have no parameters."""
-    if op.params(*types) or len({*types}) > 1:
-        return False
-    return op.infer(*types) == types[0] and {*op.reach(*types)} == {ELEMENTWISE}
+    return n.op if is_pointwise(n.op, *types) else None
 
 
 def _examples() -> Iterator[TypedGraph]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from archforge.ir import ELEMENTWISE, Graph, Node, Op, TypedGraph, infer
+from archforge.ir import Graph, Node, Op, TypedGraph, infer
 from archforge.ops import all_ops
+from archforge.ops.base import is_pointwise
 
 __all__ = ["without_turns"]
 
@@ -69,5 +70,4 @@ class _Turns:
         if "axis" in attributes:
             axis = -1 if attributes["axis"] is None else attributes["axis"]
             return node.op.model_copy(update={"axis": order[axis]}) if isinstance(axis, int) else None
-        is_plain = all(reach == ELEMENTWISE for reach in node.op.reach(*types))
-        return node.op if is_plain and not node.op.params(*types) else None
+        return node.op if is_pointwise(node.op, *types) else None
