@@ -20,8 +20,7 @@ from archforge.ops.base import (
     require_groups,
     require_rank,
 )
-from archforge.ops.lazy_numpy import np
-from archforge.ops.sums import mean_along
+from archforge.ops.sums import before_standardised, standardised
 
 __all__ = ["GroupNorm"]
 
@@ -83,13 +82,9 @@ class GroupNorm(Op):
 
     def _normal(self, x: Array) -> tuple[Array, Array]:
         """Each group normalised, float[N, groups, elements], and its deviation, float[N, groups, 1]."""
-        grouped = x.reshape(len(x), self.groups, -1)
-        centred = grouped - mean_along(grouped, 2)
-        deviation: Array = np.sqrt(mean_along(np.square(centred), 2) + self.eps)
-        return centred / deviation, deviation
+        return standardised(x.reshape(len(x), self.groups, -1), 2, self.eps)
 
     def gradient(self, back: Backward) -> Gradients:
-        """Through mean and deviation, which depend on every element of a group."""
         (x,), dy = back.inputs, back.dy
         normal, deviation = self._normal(x)
         params = {}
@@ -97,6 +92,5 @@ class GroupNorm(Op):
             others = other_axes(x, 1)
             params = {"weight": (dy * normal.reshape(x.shape)).sum(others), "bias": dy.sum(others)}
             dy = dy * along_channels(back.params["weight"], x)
-        dy = dy.reshape(normal.shape)
-        dx = (dy - mean_along(dy, 2) - normal * mean_along(dy * normal, 2)) / deviation
+        dx = before_standardised(dy.reshape(normal.shape), normal, deviation, 2)
         return Gradients((dx.reshape(x.shape),), params)

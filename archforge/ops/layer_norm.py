@@ -21,8 +21,7 @@ from archforge.ops.base import (
     resolve_axis,
     whole_along,
 )
-from archforge.ops.lazy_numpy import np
-from archforge.ops.sums import mean_along
+from archforge.ops.sums import before_standardised, standardised
 
 __all__ = ["LayerNorm"]
 
@@ -100,12 +99,9 @@ class LayerNorm(Op):
     def _normal(self, x: Array) -> tuple[tuple[int, ...], Array, Array]:
         """The axes, `x` normalised along them, and its deviation along them."""
         axes = tuple(a + 1 for a in self.axes(TensorType(x.shape[1:])))
-        centred = x - mean_along(x, axes)
-        deviation: Array = np.sqrt(mean_along(np.square(centred), axes) + self.eps)
-        return axes, centred / deviation, deviation
+        return axes, *standardised(x, axes, self.eps)
 
     def gradient(self, back: Backward) -> Gradients:
-        """Through mean and deviation, which depend on every element along the axes."""
         (x,), dy = back.inputs, back.dy
         axes, normal, deviation = self._normal(x)
         params = {}
@@ -114,5 +110,4 @@ class LayerNorm(Op):
             params = {"weight": (dy * normal).sum(others), "bias": dy.sum(others)}
             along = tuple(n if a in axes else 1 for a, n in enumerate(x.shape))
             dy = dy * back.params["weight"].reshape(along)
-        dx = (dy - mean_along(dy, axes) - normal * mean_along(dy * normal, axes)) / deviation
-        return Gradients((dx,), params)
+        return Gradients((before_standardised(dy, normal, deviation, axes),), params)

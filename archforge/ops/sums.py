@@ -6,7 +6,7 @@ from __future__ import annotations
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 
-__all__ = ["mean_along", "sum_along"]
+__all__ = ["before_standardised", "mean_along", "standardised", "sum_along"]
 
 
 def sum_along(x: Array, axes: int | tuple[int, ...]) -> Array:
@@ -19,3 +19,18 @@ def mean_along(x: Array, axes: int | tuple[int, ...]) -> Array:
     """Mean along axes, which stay with extent 1, in the dtype of `x`."""
     made: Array = x.mean(axes, dtype=np.promote_types(x.dtype, np.float64), keepdims=True)
     return made.astype(x.dtype)
+
+
+def standardised(x: Array, axes: int | tuple[int, ...], eps: float) -> tuple[Array, Array]:
+    """`x` less its mean along axes over its deviation, and that deviation along them, the root of the biased
+    variance plus `eps`."""
+    centred = x - mean_along(x, axes)
+    deviation: Array = np.sqrt(mean_along(np.square(centred), axes) + eps)
+    return centred / deviation, deviation
+
+
+def before_standardised(dy: Array, y: Array, deviation: Array, axes: int | tuple[int, ...]) -> Array:
+    """The gradient before `standardised`, from `dy` behind it and what it made: through mean and deviation,
+    which depend on every element along the axes."""
+    dx: Array = (dy - mean_along(dy, axes) - y * mean_along(dy * y, axes)) / deviation
+    return dx
