@@ -42,6 +42,7 @@ __all__ = [
     "Rate",
     "Real",
     "along_channels",
+    "array_axis",
     "is_pointwise",
     "mended_by",
     "other_axes",
@@ -150,6 +151,11 @@ def resolve_axis(axis: int, x: TensorType, attribute: str = "axis") -> int:
             code="E0404",
         )
     return axis % axes
+
+
+def array_axis(axis: int, x: Array) -> int:
+    """The axis of an array, whose batch axis is 0, that is `axis` of its type."""
+    return resolve_axis(axis, TensorType(x.shape[1:])) + 1
 
 
 def require_groups(groups: int, attribute: str = "groups", /, **channels: int) -> None:

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from archforge.ir import ShapeError, TensorType
-from archforge.ops.base import Array, Axis, Backward, Example, Gradients, Op, mended_by, resolve_axis
+from archforge.ops.base import (
+    Array,
+    Axis,
+    Backward,
+    Example,
+    Gradients,
+    Op,
+    array_axis,
+    mended_by,
+    resolve_axis,
+)
 from archforge.ops.lazy_numpy import np
 
 __all__ = ["Concat"]
@@ -45,11 +55,10 @@ class Concat(Op):
         return TensorType((*first.shape[:axis], total, *first.shape[axis + 1 :]))
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
-        axis = resolve_axis(self.axis, TensorType(inputs[0].shape[1:]))
-        return np.concatenate(inputs, axis + 1)
+        return np.concatenate(inputs, array_axis(self.axis, inputs[0]))
 
     def gradient(self, back: Backward) -> Gradients:
-        axis = resolve_axis(self.axis, TensorType(back.dy.shape[1:])) + 1
+        axis = array_axis(self.axis, back.dy)
         ends = np.cumsum([x.shape[axis] for x in back.inputs])
         return Gradients(tuple(np.split(back.dy, ends[:-1], axis)))
 

@@ -14,6 +14,7 @@ from archforge.ops.base import (
     Example,
     Gradients,
     Op,
+    array_axis,
     other_axes,
     require_rank,
     resolve_axis,
@@ -67,13 +68,10 @@ class GlobalResponseNorm(Op):
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         (x,) = inputs
-        norms, mean = self._norms(x, self._channel_axis(x))
+        norms, mean = self._norms(x, array_axis(self.axis, x))
         weight, bias = (params[name].reshape(norms.shape[1:]) for name in ("weight", "bias"))
         y: Array = x * (1 + weight * (norms / mean)) + bias
         return y
-
-    def _channel_axis(self, x: Array) -> int:
-        return resolve_axis(self.axis, TensorType(x.shape[1:])) + 1
 
     def _norms(self, x: Array, axis: int) -> tuple[Array, Array]:
         """The norm of each channel's map, and their mean plus eps, with extents of 1 along the other axes."""
@@ -82,7 +80,7 @@ class GlobalResponseNorm(Op):
 
     def gradient(self, back: Backward) -> Gradients:
         """The norm of a map of zeros has gradient 0."""
-        (x,), dy, axis = back.inputs, back.dy, self._channel_axis(back.inputs[0])
+        (x,), dy, axis = back.inputs, back.dy, array_axis(self.axis, back.dy)
         norms, mean = self._norms(x, axis)
         weight, response = back.params["weight"].reshape(norms.shape[1:]), norms / mean
         dresponse = sum_along(dy * x * weight, other_axes(x, 0, axis))

@@ -14,6 +14,7 @@ from archforge.ops.base import (
     Example,
     Gradients,
     Op,
+    array_axis,
     resolve_axis,
     whole_along,
 )
@@ -61,7 +62,7 @@ class L2Normalize(Op):
 
     def _norm(self, x: Array) -> tuple[int, Array]:
         """The axis, and the norm along it."""
-        axis = resolve_axis(self.axis, TensorType(x.shape[1:])) + 1
+        axis = array_axis(self.axis, x)
         return axis, np.sqrt(sum_along(np.square(x), axis))
 
     def gradient(self, back: Backward) -> Gradients:

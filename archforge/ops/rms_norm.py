@@ -15,6 +15,7 @@ from archforge.ops.base import (
     Flag,
     Gradients,
     Op,
+    array_axis,
     other_axes,
     resolve_axis,
     whole_along,
@@ -69,7 +70,7 @@ class RmsNorm(Op):
 
     def _normal(self, x: Array) -> tuple[int, Array, Array]:
         """The axis, `x` normalised along it, and its root mean square there."""
-        axis = resolve_axis(self.axis, TensorType(x.shape[1:])) + 1
+        axis = array_axis(self.axis, x)
         root: Array = np.sqrt(mean_along(np.square(x), axis) + self.eps)
         return axis, x / root, root
 

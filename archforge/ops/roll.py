@@ -8,7 +8,17 @@ from typing import Annotated
 from pydantic import Field
 
 from archforge.ir import Reach, TensorType
-from archforge.ops.base import Array, Axis, Backward, Example, Gradients, Op, resolve_axis, whole_along
+from archforge.ops.base import (
+    Array,
+    Axis,
+    Backward,
+    Example,
+    Gradients,
+    Op,
+    array_axis,
+    resolve_axis,
+    whole_along,
+)
 from archforge.ops.lazy_numpy import np
 
 __all__ = ["Roll"]
@@ -44,11 +54,9 @@ class Roll(Op):
         return whole_along({resolve_axis(self.axis, x)}, x)
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
-        return self._rolled(inputs[0], self.shift)
-
-    def _rolled(self, x: Array, shift: int) -> Array:
-        axis = resolve_axis(self.axis, TensorType(x.shape[1:])) + 1
-        return np.roll(x, shift, axis)
+        (x,) = inputs
+        return np.roll(x, self.shift, array_axis(self.axis, x))
 
     def gradient(self, back: Backward) -> Gradients:
-        return Gradients((self._rolled(back.dy, -self.shift),))
+        dy = back.dy
+        return Gradients((np.roll(dy, -self.shift, array_axis(self.axis, dy)),))

@@ -13,6 +13,7 @@ from archforge.ops.base import (
     Example,
     Gradients,
     Op,
+    array_axis,
     resolve_axis,
     whole_along,
 )
@@ -56,15 +57,11 @@ class Softmax(Op):
 
     def gradient(self, back: Backward) -> Gradients:
         y, dy = back.output, back.dy
-        return Gradients((y * (dy - (dy * y).sum(self._array_axis(y), keepdims=True)),))
-
-    def _array_axis(self, x: Array) -> int:
-        """The axis of an array that has a batch axis."""
-        return resolve_axis(self.axis, TensorType(x.shape[1:])) + 1
+        return Gradients((y * (dy - (dy * y).sum(array_axis(self.axis, y), keepdims=True)),))
 
     def _shifted(self, x: Array) -> tuple[Array, Array]:
         """`x` less its maximum, so that no exponential overflows, and the sum of exponentials."""
-        axis = self._array_axis(x)
+        axis = array_axis(self.axis, x)
         shifted = x - x.max(axis, keepdims=True)
         return shifted, sum_along(np.exp(shifted), axis)
 
@@ -81,4 +78,4 @@ class LogSoftmax(Softmax):
 
     def gradient(self, back: Backward) -> Gradients:
         y, dy = back.output, back.dy
-        return Gradients((dy - np.exp(y) * dy.sum(self._array_axis(y), keepdims=True),))
+        return Gradients((dy - np.exp(y) * dy.sum(array_axis(self.axis, y), keepdims=True),))
