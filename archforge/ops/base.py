@@ -47,6 +47,7 @@ __all__ = [
     "mended_by",
     "other_axes",
     "per_axis",
+    "repeats_summed",
     "require_groups",
     "require_rank",
     "resolve_axis",
@@ -89,6 +90,12 @@ def along_channels(values: Array, x: Array) -> Array:
 def other_axes(x: Array, *axes: int) -> tuple[int, ...]:
     """The axes of `x`, the batch's among them, without `axes`, which count from 0."""
     return tuple(axis for axis in range(x.ndim) if axis not in axes)
+
+
+def repeats_summed(dx: Array, x: Array) -> Array:
+    """A gradient summed along the axes where `x`, of equally many axes, was repeated."""
+    repeated = tuple(a for a, (n, m) in enumerate(zip(x.shape, dx.shape, strict=True)) if n < m)
+    return dx.sum(repeated, keepdims=True) if repeated else dx
 
 
 def whole_along(axes: Collection[int], x: TensorType) -> tuple[Reach, ...]:

@@ -5,9 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from archforge.ir import WHOLE, Reach, ShapeError, TensorType
-from archforge.ops.base import INPUTS, Array, Backward, Example, Flag, Gradients, Op, mended_by
+from archforge.ops.base import (
+    INPUTS,
+    Array,
+    Backward,
+    Example,
+    Flag,
+    Gradients,
+    Op,
+    mended_by,
+    repeats_summed,
+)
 
-__all__ = ["Matmul", "repeats_summed"]
+__all__ = ["Matmul"]
 
 
 class Matmul(Op):
@@ -97,18 +107,6 @@ class Matmul(Op):
 
     def gradient(self, back: Backward) -> Gradients:
         first, second = self._matrices(back.inputs)
-        dfirst, dsecond = back.dy @ second.swapaxes(-1, -2), first.swapaxes(-1, -2) @ back.dy
-        return Gradients(
-            (
-                repeats_summed(dfirst.swapaxes(-1, -2) if self.transpose_first else dfirst, back.inputs[0]),
-                repeats_summed(
-                    dsecond.swapaxes(-1, -2) if self.transpose_second else dsecond, back.inputs[1]
-                ),
-            )
-        )
-
-
-def repeats_summed(dx: Array, x: Array) -> Array:
-    """A gradient summed along the axes where `x`, of equally many axes, was repeated."""
-    repeated = tuple(a for a, (n, m) in enumerate(zip(x.shape, dx.shape, strict=True)) if n < m)
-    return dx.sum(repeated, keepdims=True) if repeated else dx
+        multiplied = back.dy @ second.swapaxes(-1, -2), first.swapaxes(-1, -2) @ back.dy
+        gradients = self._matrices(multiplied)  # what is exchanged twice is as it was
+        return Gradients(tuple(map(repeats_summed, gradients, back.inputs)))

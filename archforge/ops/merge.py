@@ -9,7 +9,7 @@ from itertools import accumulate
 from typing import ClassVar
 
 from archforge.ir import ShapeError, TensorType
-from archforge.ops.base import INPUTS, Array, Backward, Example, Gradients, Op, mended_by
+from archforge.ops.base import INPUTS, Array, Backward, Example, Gradients, Op, mended_by, repeats_summed
 from archforge.ops.lazy_numpy import np
 
 __all__ = ["MERGES", "Largest", "Multiply"]
@@ -99,11 +99,8 @@ class _Stretching(_MergeOp):
         """The gradients of the branches as they are merged, summed where one is repeated."""
         dy = back.dy
         branches = [x.reshape(_stretched(x.shape, dy.ndim)) for x in back.inputs]
-        found = []
-        for x, branch, d in zip(back.inputs, branches, self.of_branches(branches, dy), strict=True):
-            repeated = tuple(a for a in range(dy.ndim) if branch.shape[a] < dy.shape[a])
-            found.append(d.sum(repeated, keepdims=True).reshape(x.shape))
-        return Gradients(tuple(found))
+        found = map(repeats_summed, self.of_branches(branches, dy), branches)
+        return Gradients(tuple(d.reshape(x.shape) for d, x in zip(found, back.inputs, strict=True)))
 
     def of_branches(self, branches: list[Array], dy: Array) -> list[Array]:
         """The gradient of each branch in the shape of `dy`; branches have as many axes as that."""
