@@ -10,7 +10,7 @@ from archforge.ops.lazy_numpy import np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["TAPS", "Corners", "Method", "Taps", "mixed", "spread", "taps"]
+__all__ = ["TAPS", "Corners", "Method", "Taps", "copies", "mixed", "spread", "taps"]
 
 Method = Literal["nearest", "nearest_exact", "linear", "cubic"]
 Corners = Literal["half_pixel", "align_corners", "asymmetric"]
@@ -36,9 +36,9 @@ def taps(method: Method, corners: Corners, size: int, outputs: int) -> Taps:
     """
     index = np.arange(outputs)
     if method == "nearest":
-        return Taps((index * size // outputs)[None], np.ones((1, outputs)))
+        return copies(index * size // outputs)
     if method == "nearest_exact":
-        return Taps(((2 * index + 1) * size // (2 * outputs))[None], np.ones((1, outputs)))
+        return copies((2 * index + 1) * size // (2 * outputs))
     position = _positions(corners, size, outputs)
     if method == "linear":
         position = np.clip(position, 0, size - 1)
@@ -49,6 +49,11 @@ def taps(method: Method, corners: Corners, size: int, outputs: int) -> Taps:
     offset = position - low
     near = np.clip(low + np.arange(-1, 3)[:, None], 0, size - 1)
     return Taps(near, np.stack([_cubic(abs(offset - place)) for place in range(-1, 3)]))
+
+
+def copies(indices: NDArray[np.intp]) -> Taps:
+    """The taps of outputs that are one element each."""
+    return Taps(indices[None], np.ones((1, len(indices))))
 
 
 def _positions(corners: Corners, size: int, outputs: int) -> Array:

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from archforge.ir import ShapeError, TensorType
 from archforge.ops.base import Array, Backward, Example, Gradients, Op, Real, require_rank
+from archforge.ops.interpolation import copies, spread
 from archforge.ops.lazy_numpy import np
 
 if TYPE_CHECKING:
@@ -136,7 +137,5 @@ class Pad(Op):
             turned = tuple(-n for sides in self.widths(x) for n in sides)
             return Gradients((Pad(sides=turned).reference({}, dx),))
         for axis, (source, n) in enumerate(zip(self.sources(x), x.spatial, strict=True), start=2):
-            sums = np.zeros((n, *np.moveaxis(dx, axis, 0).shape[1:]), dx.dtype)
-            np.add.at(sums, source, np.moveaxis(dx, axis, 0))
-            dx = np.moveaxis(sums, 0, axis)
+            dx = spread(dx, axis, copies(source), n)
         return Gradients((dx,))
