@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import product
 from typing import ClassVar
 
@@ -63,6 +63,14 @@ class _AdaptivePool(Op):
         )
         return (ELEMENTWISE, *windows)
 
+    def reduced(self, x: Array, reduce: Callable[[Array], Array]) -> Array:
+        """Axis by axis: what `reduce` makes of the elements of each window along axis 0, which stays."""
+        for axis, count in enumerate(per_axis(self.size, x.ndim - 2, "size"), start=2):
+            parts = np.moveaxis(x, axis, 0)
+            made = [reduce(parts[window]) for window in windows(len(parts), count)]
+            x = np.moveaxis(np.concatenate(made), 0, axis)
+        return x
+
 
 class AdaptiveAvgPool(_AdaptivePool):
     """Mean of each of `size` windows per axis. Source: torch.nn.AdaptiveAvgPool2d."""
@@ -70,13 +78,8 @@ class AdaptiveAvgPool(_AdaptivePool):
     op = "adaptive_avg_pool"
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
-        """Axis by axis: the mean of means is the mean."""
-        (y,) = inputs
-        for axis, count in enumerate(per_axis(self.size, y.ndim - 2, "size"), start=2):
-            parts = np.moveaxis(y, axis, 0)
-            means = [mean_along(parts[window], 0) for window in windows(len(parts), count)]
-            y = np.moveaxis(np.concatenate(means), 0, axis)
-        return y
+        """The windows are boxes, so the mean of means is the mean."""
+        return self.reduced(inputs[0], lambda part: mean_along(part, 0))
 
     def gradient(self, back: Backward) -> Gradients:
         dx, sizes = back.dy, back.inputs[0].shape
@@ -103,11 +106,7 @@ class AdaptiveMaxPool(_AdaptivePool):
             yield place, tuple(found[i] for found, i in zip(along, place, strict=True))
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
-        (y,) = inputs
-        for axis, count in enumerate(per_axis(self.size, y.ndim - 2, "size"), start=2):
-            parts = np.moveaxis(y, axis, 0)
-            y = np.moveaxis(np.stack([parts[w].max(0) for w in windows(len(parts), count)]), 0, axis)
-        return y
+        return self.reduced(inputs[0], lambda part: part.max(0, keepdims=True))
 
     def gradient(self, back: Backward) -> Gradients:
         (x,), dy = back.inputs, back.dy
