@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from itertools import product
 
 import mlx.core as mx
 
@@ -196,14 +195,10 @@ def _over_parts(
 def unfold(op: Unfold, x: TensorType) -> Kernel:
     """The elements under each position of a window, one tap after the other."""
     window = op.window(x)
-    along = list(zip(window.stride, window.dilation, window.output, strict=True))
 
     def run(params: Params, x: mx.array) -> mx.array:
         x = padded(x, window.padding)
-        taps = []
-        for places in product(*map(range, window.kernel)):
-            starts = ((place * d, s, n) for place, (s, d, n) in zip(places, along, strict=True))
-            taps.append(x[(slice(None), *(slice(a, a + (n - 1) * s + 1, s) for a, s, n in starts))])
+        taps = [x[(slice(None), *under)] for _, under in window.taps()]
         return mx.stack(taps, -1).reshape(len(x), -1, x.shape[-1] * len(taps))
 
     return Kernel(run)

@@ -6,7 +6,7 @@ Values are mlx.core.array [N, *spatial, C].
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import mlx.core as mx
 from numpy.typing import NDArray
@@ -41,6 +41,7 @@ from archforge.ops.slice import Slice
 from archforge.ops.softmax import LogSoftmax, Softmax
 from archforge.ops.upsample import Upsample
 from archforge.plan import Kernel, Lowering
+from archforge.plan.contract import Pack
 
 __all__ = ["LOWERINGS"]
 
@@ -58,17 +59,19 @@ def linear(op: Linear, x: TensorType) -> Kernel:
 def rms_norm(op: RmsNorm, x: TensorType) -> Kernel:
     number = resolve_axis(op.axis, x)
     axis = axis_of(number, x)
-    along = tuple(n if a == number else 1 for a, n in enumerate(x.shape))
 
     def run(params: Params, x: mx.array) -> mx.array:
         wide = x.astype(mx.float32)
         y = wide * mx.rsqrt(mean(mx.square(wide), [axis]) + op.eps)
         return (y * params["weight"] if op.affine else y).astype(x.dtype)
 
-    def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
-        return {name: moved(array.reshape(along), 0, -1) for name, array in params.items()}
+    return Kernel(run, _spread_along((number,), x))
 
-    return Kernel(run, pack)
+
+def _spread_along(axes: Collection[int], x: TensorType) -> Pack:
+    """Parameters of these axes of `x` in a shape that spreads them over its values."""
+    along = tuple(n if a in axes else 1 for a, n in enumerate(x.shape))
+    return lambda params: {name: moved(array.reshape(along), 0, -1) for name, array in params.items()}
 
 
 def l2_normalize(op: L2Normalize, x: TensorType) -> Kernel:
@@ -134,35 +137,32 @@ def batch_norm(op: BatchNorm, x: TensorType) -> Kernel:
 def layer_norm(op: LayerNorm, x: TensorType) -> Kernel:
     normalised = op.axes(x)
     axes = [axis_of(a, x) for a in normalised]
-    along = tuple(n if a in normalised else 1 for a, n in enumerate(x.shape))
 
     def run(params: Params, x: mx.array) -> mx.array:
-        centred = x.astype(mx.float32) - mean(x, axes)
-        centred = centred - mean(centred, axes)  # what the mean was rounded by: all there is of equal numbers
-        y = centred * mx.rsqrt(mean(mx.square(centred), axes) + op.eps)
+        y = _standardised(x, axes, op.eps)
         return (y * params["weight"] + params["bias"] if op.affine else y).astype(x.dtype)
 
-    def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
-        return {name: moved(array.reshape(along), 0, -1) for name, array in params.items()}
+    return Kernel(run, _spread_along(normalised, x))
 
-    return Kernel(run, pack)
+
+def _standardised(x: mx.array, axes: Sequence[int], eps: float) -> mx.array:
+    """`x` less its mean along axes over its deviation along them, in float32."""
+    centred = x.astype(mx.float32) - mean(x, axes)
+    centred = centred - mean(centred, axes)  # what the mean was rounded by: all there is of equal numbers
+    return centred * mx.rsqrt(mean(mx.square(centred), axes) + eps)
 
 
 def global_response_norm(op: GlobalResponseNorm, x: TensorType) -> Kernel:
     number = resolve_axis(op.axis, x)
     axis = axis_of(number, x)
     others = [axis_of(a, x) for a in range(len(x.shape)) if a != number]
-    along = tuple(n if a == number else 1 for a, n in enumerate(x.shape))
 
     def run(params: Params, x: mx.array) -> mx.array:
         norms = mx.sqrt(total(mx.square(x.astype(mx.float32)), others))
         response = norms / (mean(norms, [axis]) + op.eps)
         return (x * (1 + params["weight"] * response) + params["bias"]).astype(x.dtype)
 
-    def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
-        return {name: moved(array.reshape(along), 0, -1) for name, array in params.items()}
-
-    return Kernel(run, pack)
+    return Kernel(run, _spread_along((number,), x))
 
 
 def lrn(op: Lrn, x: TensorType) -> Kernel:
@@ -284,10 +284,8 @@ def upsample(op: Upsample, x: TensorType) -> Kernel:
 
 def group_norm(op: GroupNorm, x: TensorType) -> Kernel:
     def run(params: Params, x: mx.array) -> mx.array:
-        wide = x.astype(mx.float32).reshape(len(x), -1, op.groups, x.shape[-1] // op.groups)
-        centred = wide - mean(wide, [1, 3])
-        centred = centred - mean(centred, [1, 3])
-        y = (centred * mx.rsqrt(mean(mx.square(centred), [1, 3]) + op.eps)).reshape(x.shape)
+        grouped = x.reshape(len(x), -1, op.groups, x.shape[-1] // op.groups)
+        y = _standardised(grouped, [1, 3], op.eps).reshape(x.shape)
         return (y * params["weight"] + params["bias"] if op.affine else y).astype(x.dtype)
 
     return Kernel(run)
