@@ -9,11 +9,14 @@ from typing import Any
 from archforge.ir import Graph, Node, Scope, TensorType, TypedGraph, infer
 from archforge.ops import op_class
 
-__all__ = ["UNEVEN_WINDOW", "graph", "node"]
+__all__ = ["UNEVEN_TRANSPOSED", "UNEVEN_WINDOW", "graph", "node"]
 
-# Attributes of a convolution of which no number of a list equals another.
+# Attributes of a convolution, and of a transposed one, of which no number of a list equals another.
 UNEVEN_WINDOW: Mapping[str, Any] = MappingProxyType(
     {"kernel": (2, 3), "stride": (1, 2), "padding": ((0, 2), (3, 1)), "dilation": (2, 1)}
+)
+UNEVEN_TRANSPOSED: Mapping[str, Any] = MappingProxyType(
+    {"out": 6, **UNEVEN_WINDOW, "output_padding": (0, 1), "groups": 2, "bias": False}
 )
 IMAGE = MappingProxyType({"input": (4, 6, 6)})
 

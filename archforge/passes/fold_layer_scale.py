@@ -10,7 +10,7 @@ from archforge.ops.base import Array, Op
 from archforge.ops.lazy_numpy import np
 from archforge.ops.scale import LayerScale
 from archforge.passes.channel_factors import OutputWeight, fold_into_weights
-from archforge.passes.example_graphs import UNEVEN_WINDOW, graph, node
+from archforge.passes.example_graphs import UNEVEN_TRANSPOSED, UNEVEN_WINDOW, graph, node
 from archforge.passes.graph_pass import ParamTransform, Pass, Rewrite
 
 __all__ = ["PASS"]
@@ -76,16 +76,7 @@ def _examples() -> Iterator[TypedGraph]:
         node("fourth", "layer_scale", "features"),  # of channels, which are not the features
     )
     yield graph(
-        node(
-            "up",
-            "conv_transpose",
-            "input",
-            out=6,
-            **UNEVEN_WINDOW,
-            output_padding=(0, 1),
-            groups=2,
-            bias=False,
-        ),
+        node("up", "conv_transpose", "input", **UNEVEN_TRANSPOSED),
         node("scaled", "layer_scale", "up"),
     )
 
