@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from archforge.ir import TensorType
 from archforge.ops.base import Array
 from tests.recurrent_definitions import RECURRENT
 from tests.token_definitions import TOKENS
@@ -27,6 +26,7 @@ from tests.window_definitions import (
     max_pool,
     on_axis,
     summed,
+    windows,
 )
 
 __all__ = ["DEFINITIONS"]
@@ -330,18 +330,12 @@ def pixel_unshuffle(op: Any, params: Params, x: Array) -> Array:
 
 
 def unfold(op: Any, params: Params, x: Array) -> Array:
-    window = op.window(TensorType(x.shape))
-    taps, places = [*indices(window.kernel)], [*indices(window.output)]
-    y = np.zeros((len(x) * len(taps), len(places)))
-    for c, (t, tap), (p, place) in product(range(len(x)), enumerate(taps), enumerate(places)):
-        source = tuple(
-            i * s + k * d - before
-            for i, s, k, d, (before, _) in zip(
-                place, window.stride, tap, window.dilation, window.padding, strict=True
-            )
-        )
-        if inside(source, x.shape[1:]):
-            y[c * len(taps) + t, p] = x[(c, *source)]
+    found = [positions for _, positions in windows(op, x.shape[1:])]
+    y = np.zeros((len(x) * len(found[0]), len(found)))
+    for c, (place, positions) in product(range(len(x)), enumerate(found)):
+        for tap, position in enumerate(positions):
+            if inside(position, x.shape[1:]):
+                y[c * len(positions) + tap, place] = x[(c, *position)]
     return y
 
 

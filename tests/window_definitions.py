@@ -23,6 +23,7 @@ __all__ = [
     "max_pool",
     "on_axis",
     "summed",
+    "windows",
 ]
 
 Index = tuple[int, ...]
