@@ -15,7 +15,7 @@ from archforge import driver
 from archforge.errors import DiagnosticError
 from archforge.export import Subject
 from archforge.export.module.layer_file import layer_file
-from archforge.export.torch import LAYERS, torch_module
+from archforge.export.torch import LAYERS, torch_module, torch_source
 from archforge.interchange.torch import calls
 from archforge.interchange.torch.calls import CALLS, SIGNATURES, torch_text
 from archforge.interchange.unsupported import Unsupported
@@ -68,6 +68,19 @@ def first_of_each_family() -> list[tuple[str, str]]:
 
 def test_source_is_as_the_formatter_would_have_it(tmp_path: Path) -> None:
     assert_well_formed(tmp_path, source_of, first_of_each_family())
+
+
+def test_a_layer_under_two_odd_names_is_so_too(tmp_path: Path) -> None:
+    long: dict[str, Any] = {
+        "out": 4,
+        "kernel": (3, 5),
+        "stride": (1, 2),
+        "padding": (1, 2),
+        "groups": 2,
+        "bias": False,
+    }
+    typed = graph(node("a-b.a-name-of-some-length", "conv", "input", **long), inputs={"input": (4, 8, 8)})
+    assert_well_formed(tmp_path, lambda *_: torch_source(typed, "Net", "A test."), [("odd", "names")])
 
 
 @pytest.mark.slow

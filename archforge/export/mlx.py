@@ -27,7 +27,7 @@ class MlxDialect(TableDialect):
     library, layers = "MLX", LAYERS
     base, sequence, named_sequence = "nn.Module", "nn.Sequential", ""
     nothing, layer_list = "nn.Identity", ("", "")
-    sets_odd, gets_odd = ("{owner}[{name}] = ", ""), "{owner}[{name}]"
+    gets_odd, adds_odd = "{owner}[{name}]", ""
     imports: tuple[Mapping[str, str], Mapping[str, str]] = (
         {"math": "import math", "reduce": "from functools import reduce"},
         {"mx": "import mlx.core as mx", "nn": "from mlx import nn"},

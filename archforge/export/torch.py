@@ -24,7 +24,7 @@ class TorchDialect(TableDialect):
     library, layers = "torch", LAYERS
     base, sequence, named_sequence = "nn.Module", "nn.Sequential", "OrderedDict"
     nothing, layer_list = "nn.Identity", ("nn.ModuleList(", ")")
-    sets_odd, gets_odd = ("{owner}.add_module({name}, ", ")"), "getattr({owner}, {name})"
+    gets_odd, adds_odd = "getattr({owner}, {name})", "add_module"
     imports: tuple[Mapping[str, str], Mapping[str, str]] = (
         {"math": "import math", "OrderedDict": "from collections import OrderedDict"},
         {

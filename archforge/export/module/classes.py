@@ -37,8 +37,8 @@ class ClassDialect(Dialect, Protocol):
     called. forward: what the function that computes is called. base, sequence, nothing: the classes of
     layers, of layers one after the other, and of a layer that does nothing. named_sequence: what gives the
     layers of a sequence names, if anything does. layer_list: what stands around the layers of a list.
-    sets_odd: what stands around a layer to set it under a name that is no word of Python; gets_odd: the
-    layer of that name.
+    gets_odd: the layer under a name that is no word of Python. adds_odd: the method that sets one, of its
+    name and the layer; empty where one can be assigned.
     """
 
     library: str
@@ -53,8 +53,8 @@ class ClassDialect(Dialect, Protocol):
     named_sequence: str
     nothing: str
     layer_list: tuple[str, str]
-    sets_odd: tuple[str, str]
     gets_odd: str
+    adds_odd: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,16 +279,12 @@ class _ClassWriter:
         if made is None:
             made = self._container(level)
         expression = _CallText(made, (), "") if isinstance(made, str) else made
-        if is_word(name):
-            yield from expression.lines(2, f"{owner}.{name} = ")
+        member = self._member(owner, name)
+        if is_word(name) or not self.dialect.adds_odd:
+            yield from expression.lines(2, f"{member} = ")
         else:
-            before, after = (text.format(owner=owner, name=literal(name)) for text in self.dialect.sets_odd)
-            if after:  # a call, whose items are the name and the layer
-                head, _, word = before.removesuffix(", ").partition("(")
-                yield from _CallText(f"{head}(", (word, expression), after).lines(2)
-            else:
-                yield from expression.lines(2, before)
-        yield from self._inside(self._member(owner, name), level)
+            yield from _CallText(f"{owner}.{self.dialect.adds_odd}(", (literal(name), expression)).lines(2)
+        yield from self._inside(member, level)
 
     def _inside(self, owner: str, level: _NameLevel) -> Iterator[str]:
         """The lines that set what the expression of a level does not make."""
@@ -300,8 +296,9 @@ class _ClassWriter:
 
     def _member(self, owner: str, name: str) -> str:
         """The expression for a layer of a layer."""
-        odd = self.dialect.gets_odd.format(owner=owner, name=literal(name))
-        return f"{owner}.{name}" if is_word(name) else odd
+        if is_word(name):
+            return f"{owner}.{name}"
+        return self.dialect.gets_odd.format(owner=owner, name=literal(name))
 
     def _container(self, level: _NameLevel) -> str | _CallText:
         if not level.is_list:
