@@ -398,8 +398,7 @@ def adaptive_max_pool(x, *, size=1):
 
 def over_stretches(x, size, function):
     """A function of each of `size` parts of an axis, which cover it, axis by axis."""
-    sizes = [size] * len(spatial(x)) if isinstance(size, int) else size
-    for axis, count in zip(spatial(x), sizes):
+    for axis, count in zip(spatial(x), per_axis(size, x)):
         n = x.shape[axis]
         ends = [(i * n // count, -(-(i + 1) * n // count)) for i in range(count)]
         before = (slice(None),) * axis
@@ -618,10 +617,7 @@ def unfold(x, *, kernel, stride=1, padding=0, dilation=1):
     """The elements under each position of a window as a column."""
     x = first(padded(x, padding))
     axes = range(x.ndim - 2)
-    kernel, stride, dilation = (
-        (v,) * len(axes) if isinstance(v, int) else v
-        for v in (kernel, stride, dilation)
-    )
+    kernel, stride, dilation = (per_axis(v, x) for v in (kernel, stride, dilation))
     found = []
     for tap in np.ndindex(*kernel):
         under = (
@@ -647,7 +643,7 @@ def shuffle(x, *, groups):
 
 def upsample(x, *, factor=2, mode="nearest"):
     """Each spatial axis `factor` times as long, by repetition or interpolation."""
-    factors = [factor] * len(spatial(x)) if isinstance(factor, int) else factor
+    factors = per_axis(factor, x)
     if mode == "bilinear":
         return keras.layers.UpSampling2D(factors, interpolation="bilinear")(x)
     for axis, times in zip(spatial(x), factors):
@@ -657,8 +653,7 @@ def upsample(x, *, factor=2, mode="nearest"):
 
 def resize(x, *, size, mode="nearest", corners="half_pixel"):
     """Each spatial axis brought to `size` elements."""
-    sizes = [size] * len(spatial(x)) if isinstance(size, int) else size
-    for axis, count in zip(spatial(x), sizes):
+    for axis, count in zip(spatial(x), per_axis(size, x)):
         n, i = x.shape[axis], np.arange(count)
         if mode == "nearest":
             x = keras.ops.take(x, i * n // count, axis)

@@ -261,13 +261,15 @@ class Pad(nn.Module):
         return padded(x, self.sides, self.value)
 
 
+def per_axis(value, x):
+    """`value` for each axis between batch and channels."""
+    return (value,) * (x.ndim - 2) if isinstance(value, int) else value
+
+
 def over_windows(combine, x, kernel_size, stride=None, dilation=1):
     """The elements of each window combined, axis by axis."""
-    for axis in range(1, x.ndim - 1):
-        k, s, d = (
-            value[axis - 1] if isinstance(value, tuple) else value
-            for value in (kernel_size, stride or kernel_size, dilation)
-        )
+    each = (per_axis(v, x) for v in (kernel_size, stride or kernel_size, dilation))
+    for axis, (k, s, d) in enumerate(zip(*each), start=1):
         count = (x.shape[axis] - d * (k - 1) - 1) // s + 1
         before = (slice(None),) * axis
         starts = range(0, k * d, d)
@@ -297,17 +299,13 @@ def avg_pool(
 def lp_pool(x, norm, kernel_size, stride=None, padding=0, overhang=0):
     """The root of the sum of powers of each window; an overhang is made up for."""
     mean = avg_pool(mx.abs(x) ** norm, kernel_size, stride, padding, True, overhang)
-    axes = x.ndim - 2
-    size = kernel_size**axes if isinstance(kernel_size, int) else math.prod(kernel_size)
-    return (mean * size) ** (1 / norm)
+    return (mean * math.prod(per_axis(kernel_size, x))) ** (1 / norm)
 
 
 def over_parts(combine, x, output_size):
     """So many stretches of each axis combined, which overlap where they must."""
-    for axis in range(1, x.ndim - 1):
-        is_one = isinstance(output_size, int)
-        count, n = output_size if is_one else output_size[axis - 1], x.shape[axis]
-        before = (slice(None),) * axis
+    for axis, count in enumerate(per_axis(output_size, x), start=1):
+        n, before = x.shape[axis], (slice(None),) * axis
         ends = ((i * n // count, -(-(i + 1) * n // count)) for i in range(count))
         parts = [combine(x[(*before, slice(a, b))], axis, True) for a, b in ends]
         x = mx.concatenate(parts, axis)
@@ -356,9 +354,8 @@ def upsample(x, scale_factor, mode="nearest", align_corners=False):
 
 def resize(x, size, mode="nearest", corners="half_pixel"):
     """Maps of another size: of nearest elements, or mixed of 2 or 4 along each axis."""
-    for axis in range(1, x.ndim - 1):
-        n, count = x.shape[axis], size if isinstance(size, int) else size[axis - 1]
-        places, shares = taps(n, count, mode, corners)
+    for axis, count in enumerate(per_axis(size, x), start=1):
+        places, shares = taps(x.shape[axis], count, mode, corners)
         shape = (-1, *(1,) * (x.ndim - 1 - axis))
         x = reduce(
             mx.add,
