@@ -25,6 +25,7 @@ class MlxDialect(TableDialect):
     file = "model_mlx.py"
     forward = "__call__"
     library, layers = "MLX", LAYERS
+    always: tuple[str, ...] = ("load", "save")
     base, sequence, named_sequence = "nn.Module", "nn.Sequential", ""
     nothing, layer_list = "nn.Identity", ("", "")
     gets_odd, adds_odd = "{owner}[{name}]", ""
@@ -75,12 +76,12 @@ def mlx_module(subject: Subject) -> str:
         '    load(model, "weights.safetensors")  # of the spec: names and axes are turned',
         "    model.eval()",
     ]
-    return class_module(subject, MLX, "\n".join(usage), ("load", "save"))
+    return class_module(subject, MLX, "\n".join(usage))
 
 
 def mlx_source(typed: TypedGraph, name: str, heading: str) -> str:
     """A graph as a module of MLX, with this name of its class. Raises E0704."""
-    return class_source(typed, MLX, name, heading, ("load", "save"))
+    return class_source(typed, MLX, name, heading)
 
 
 TARGETS = (

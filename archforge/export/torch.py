@@ -22,6 +22,7 @@ class TorchDialect(TableDialect):
     file = "model_torch.py"
     forward = "forward"
     library, layers = "torch", LAYERS
+    always: tuple[str, ...] = ()
     base, sequence, named_sequence = "nn.Module", "nn.Sequential", "OrderedDict"
     nothing, layer_list = "nn.Identity", ("nn.ModuleList(", ")")
     gets_odd, adds_odd = "getattr({owner}, {name})", "add_module"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from string import Formatter
@@ -83,7 +83,7 @@ class TableDialect:
         return None if is_operator else dict.fromkeys(fields, REQUIRED)
 
 
-def class_module(subject: Subject, dialect: ClassDialect, usage: str, always: Sequence[str] = ()) -> str:
+def class_module(subject: Subject, dialect: ClassDialect, usage: str) -> str:
     """The module of the chosen profile, named as its title. Raises E0704 for all that the library lacks.
 
     usage: the example of the docstring, with `{name}` for the class.
@@ -93,24 +93,19 @@ def class_module(subject: Subject, dialect: ClassDialect, usage: str, always: Se
     digest = sha256(graph_json(subject).encode()).hexdigest()
     told = f"SHA-256 of its graph.json:\n{digest}"
     heading = [title_text(network, dialect.library), told, usage.format(name=name)]
-    return class_source(network.graph, dialect, name, "\n\n".join(heading) + "\n", always)
+    return class_source(network.graph, dialect, name, "\n\n".join(heading) + "\n")
 
 
-def class_source(
-    typed: TypedGraph, dialect: ClassDialect, name: str, heading: str, always: Iterable[str] = ()
-) -> str:
-    """A graph as a module, with this name of its class and this docstring. Raises E0704.
-
-    always: what it needs of the library's file besides the layers.
-    """
+def class_source(typed: TypedGraph, dialect: ClassDialect, name: str, heading: str) -> str:
+    """A graph as a module, with this name of its class and this docstring. Raises E0704."""
     file = layer_file(dialect.layers)
     inputs = input_names(typed.inputs, file.layers)
     taken = {*file.layers, *(word for words in dialect.imports for word in words)}
     classes = classes_of(typed, dialect, name, taken, inputs)
-    lines = [line for c in classes for line in (c.head, *c.lines)]
-    used = {word for word in file.layers if re.search(rf"(?<![\w.]){word}\b(?! )", "\n".join(lines))}
-    layers = [layer.text for layer in file.closure({*used, *always})]
-    body = "\n".join([*lines, *layers])
+    text = "\n".join(line for c in classes for line in (c.head, *c.lines))
+    used = {word for word in file.layers if re.search(rf"(?<![\w.]){word}\b(?! )", text)}
+    layers = [layer.text for layer in file.closure({*used, *dialect.always})]
+    body = "\n".join([text, *layers])
     own, imports = (
         [text for word, text in words.items() if re.search(rf"(?<![\w.]){word}\b", body)]
         for words in dialect.imports

@@ -31,18 +31,19 @@ _IS_PLACE = re.compile(r"0|[1-9][0-9]{0,3}")
 class ClassDialect(Dialect, Protocol):
     """A library whose networks are made of classes of layers.
 
-    library, layers: its name, and the file of `templates/` with what it lacks. imports: the statements that
-    the source may need, of Python's own and then of the library, by the word that asks for each. taken: names
-    that every layer has already. hides: the start of names that a layer does not show. apply: how a layer is
-    called. forward: what the function that computes is called. base, sequence, nothing: the classes of
-    layers, of layers one after the other, and of a layer that does nothing. named_sequence: what gives the
-    layers of a sequence names, if anything does. layer_list: what stands around the layers of a list.
-    gets_odd: the layer under a name that is no word of Python. adds_odd: the method that sets one, of its
-    name and the layer; empty where one can be assigned.
+    library, layers: its name, and the file of `templates/` with what it lacks. always: what the source has of
+    that file in any case. imports: the statements that the source may need, of Python's own and then of the
+    library, by the word that asks for each. taken: names that every layer has already. hides: the start of
+    names that a layer does not show. apply: how a layer is called. forward: what the function that computes
+    is called. base, sequence, nothing: the classes of layers, of layers one after the other, and of a layer
+    that does nothing. named_sequence: what gives the layers of a sequence names, if anything does.
+    layer_list: what stands around the layers of a list. gets_odd: the layer under a name that is no word of
+    Python. adds_odd: the method that sets one, of its name and the layer; empty where one can be assigned.
     """
 
     library: str
     layers: str
+    always: tuple[str, ...]
     imports: tuple[Mapping[str, str], Mapping[str, str]]
     taken: frozenset[str]
     hides: str
