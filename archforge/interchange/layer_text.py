@@ -10,7 +10,18 @@ from archforge.interchange.unsupported import Unsupported
 from archforge.ir import Op, TensorType
 from archforge.ops.window import Window
 
-__all__ = ["APPLY", "LayerNode", "LayerText", "Writer", "activation", "is_even", "layer_text", "plain"]
+__all__ = [
+    "APPLY",
+    "LayerNode",
+    "LayerText",
+    "Writer",
+    "activation",
+    "free_extent",
+    "is_even",
+    "layer_text",
+    "plain",
+    "plain_sides",
+]
 
 APPLY = "{self}({0})"
 
@@ -83,6 +94,18 @@ def activation(function: str, layer: str, *attributes: tuple[str, str]) -> Write
 def plain(values: Sequence[Any]) -> Any:
     """A value for each axis as libraries take it: one for all, where they are alike."""
     return values[0] if len({*values}) == 1 else tuple(values)
+
+
+def plain_sides(sides: Sequence[tuple[int, int]]) -> int | tuple[tuple[int, int], ...]:
+    """(before, after) for each axis, or one number where they are all alike."""
+    numbers = {n for pair in sides for n in pair}
+    return numbers.pop() if len(numbers) == 1 else tuple(sides)
+
+
+def free_extent(shape: Sequence[int]) -> tuple[int, ...]:
+    """A shape with -1 for its largest extent."""
+    largest = shape.index(max(shape))
+    return (*shape[:largest], -1, *shape[largest + 1 :])
 
 
 def is_even(window: Window) -> bool:

@@ -64,6 +64,11 @@ class Window:
             for (before, after), end, size in zip(self.padding, ends, sizes, strict=True)
         )
 
+    def overhang(self, sizes: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+        """(0, elements) of each axis of `sizes`: those that a last, partial window has behind the padding."""
+        margins = zip(self.margins(sizes), self.padding, strict=True)
+        return tuple((0, far - after) for (_, far), (_, after) in margins)
+
     def taps(self) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
         """Each position inside the kernel with the strided slices of the padded input under it."""
         for index in product(*map(range, self.kernel)):

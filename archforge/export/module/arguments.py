@@ -12,6 +12,7 @@ from typing import Any
 from archforge.errors import InternalError
 from archforge.export.module.dialect import WrittenOp
 from archforge.export.module.kernels import ModuleKernel
+from archforge.interchange.layer_text import free_extent, plain, plain_sides
 from archforge.ir import Node, TensorType
 from archforge.ops.reshape import Reshape
 from archforge.ops.slice import Slice
@@ -35,7 +36,7 @@ def _arguments(node: Node, types: Sequence[TensorType], kernel: ModuleKernel, **
     if isinstance(node.op, Slice):
         known |= _part(node.op, types[0])
     if isinstance(node.op, Reshape):
-        known |= {"shape": _with_free_extent(node.op.infer(*types).shape)}
+        known |= {"shape": free_extent(node.op.infer(*types).shape)}
     missing = [name for name in kernel.keywords if name not in known]
     if missing:
         raise InternalError(
@@ -49,24 +50,13 @@ def _window(node: Node, types: Sequence[TensorType]) -> dict[str, Any]:
     if not hasattr(node.op, "window"):
         return {}
     window: Window = node.op.window(*types)
-    margins = window.margins(types[0].spatial)
-    beyond = [(0, far - after) for (_, far), (_, after) in zip(margins, window.padding, strict=True)]
     return {
-        "kernel": _plain(window.kernel),
-        "stride": _plain(window.stride),
-        "dilation": _plain(window.dilation),
-        "padding": _plain_sides(window.padding),
-        "overhang": _plain_sides(beyond),
+        "kernel": plain(window.kernel),
+        "stride": plain(window.stride),
+        "dilation": plain(window.dilation),
+        "padding": plain_sides(window.padding),
+        "overhang": plain_sides(window.overhang(types[0].spatial)),
     }
-
-
-def _plain(values: tuple[int, ...]) -> int | tuple[int, ...]:
-    return values[0] if len({*values}) == 1 else values
-
-
-def _plain_sides(sides: Sequence[tuple[int, int]]) -> int | tuple[tuple[int, int], ...]:
-    numbers = {n for pair in sides for n in pair}
-    return numbers.pop() if len(numbers) == 1 else tuple(sides)
 
 
 def _part(op: Slice, x: TensorType) -> dict[str, Any]:
@@ -74,9 +64,3 @@ def _part(op: Slice, x: TensorType) -> dict[str, Any]:
     no such part."""
     part = op.part(x)
     return {"part": part, "start": 0, "end": None} if part else {"part": None}
-
-
-def _with_free_extent(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """A shape with -1 for its largest extent."""
-    largest = shape.index(max(shape))
-    return (*shape[:largest], -1, *shape[largest + 1 :])

@@ -20,9 +20,11 @@ from archforge.interchange.layer_text import (
     LayerText,
     Writer,
     activation,
+    free_extent,
     is_even,
     layer_text,
     plain,
+    plain_sides,
 )
 from archforge.interchange.unsupported import Unsupported
 from archforge.ir import Op, TensorType
@@ -61,12 +63,6 @@ def _along(place: int, rank: int) -> str:
 def _of_channels(node: LayerNode) -> str:
     """The use of a layer of channels, which are the first of two axes and else the last one."""
     return _along(_place(0, _rank(node)), _rank(node))
-
-
-def _pairs(sides: Sequence[tuple[int, int]]) -> Any:
-    """(before, after) for each axis, or one number where they are alike."""
-    numbers = {n for pair in sides for n in pair}
-    return numbers.pop() if len(numbers) == 1 else tuple(sides)
 
 
 def _conv(node: LayerNode) -> LayerText:
@@ -245,15 +241,14 @@ def _recurrent(node: LayerNode) -> LayerText:
 def _windows(node: LayerNode, more: Mapping[str, Any]) -> dict[str, Any]:
     """The geometry of a pool; overhang: what the last windows reach beyond the padding."""
     window = node.window
-    margins = window.margins(node.types[0].spatial)
-    over = [(0, far - after) for (_, far), (_, after) in zip(margins, window.padding, strict=True)]
+    over = window.overhang(node.types[0].spatial)
     args = {
         "kernel_size": plain(window.kernel),
         "stride": None if window.stride == window.kernel else plain(window.stride),
         "padding": node.padding if is_even(window) else tuple(window.padding),
     }
     args |= {n: v for n, v in more.items() if v is not None}
-    return args | ({"overhang": tuple(over)} if any(n for _, n in over) else {})
+    return args | ({"overhang": over} if any(map(any, over)) else {})
 
 
 def _pool(function: str, layer: str, args: Mapping[str, Any], node: LayerNode) -> LayerText:
@@ -353,7 +348,7 @@ def _softmax(node: LayerNode) -> LayerText:
 
 
 def _pad(node: LayerNode) -> LayerText:
-    args: dict[str, Any] = {"sides": _pairs(node.op.widths(node.types[0]))}
+    args: dict[str, Any] = {"sides": plain_sides(node.op.widths(node.types[0]))}
     if node.op.mode != "constant":
         return _pool("continued", "", args | {"mode": node.op.mode}, node)
     args |= {"value": node.op.value} if node.op.value else {}
@@ -389,10 +384,10 @@ def _reshape(node: LayerNode) -> LayerText:
     shape, rank = node.op.infer(*node.types).shape, _rank(node)
     if len(shape) == 1:
         return _flatten(node)
-    largest = shape.index(max(shape))
-    free = (*shape[:largest], -1, *shape[largest + 1 :])
     flat = "{0}" if rank == 1 else f"{_channels_first('{0}', rank)}.flatten(1)"
-    return LayerText(_channels_last(f"mx.unflatten({flat}, 1, {{shape}})", len(shape)), {"shape": free})
+    return LayerText(
+        _channels_last(f"mx.unflatten({flat}, 1, {{shape}})", len(shape)), {"shape": free_extent(shape)}
+    )
 
 
 def _slice(node: LayerNode) -> LayerText:

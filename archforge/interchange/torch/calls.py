@@ -19,6 +19,7 @@ from archforge.interchange.layer_text import (
     LayerText,
     Writer,
     activation,
+    free_extent,
     is_even,
     layer_text,
     plain,
@@ -399,9 +400,7 @@ def _reshape(node: LayerNode) -> LayerText:
     flat = "{0}" if len(node.types[0].shape) == 1 else "{0}.flatten(1)"
     if len(shape) == 1:
         return LayerText("{0}.flatten(1)", layer="nn.Flatten")
-    largest = shape.index(max(shape))
-    free = (*shape[:largest], -1, *shape[largest + 1 :])
-    return LayerText(f"{flat}.unflatten(1, {{shape}})", {"shape": free})
+    return LayerText(f"{flat}.unflatten(1, {{shape}})", {"shape": free_extent(shape)})
 
 
 def _slice(node: LayerNode) -> LayerText:
