@@ -66,9 +66,14 @@ class LayerNode:
     def channels(self) -> int:
         return self.types[0].channels
 
+    @property
+    def rank(self) -> int:
+        """The number of axes of the first input, the batch left out."""
+        return len(self.types[0].shape)
+
     def dim(self, axis: int) -> int:
         """An axis of the first input by its number with the batch, which ours leave out."""
-        return axis % len(self.types[0].shape) + 1
+        return axis % self.rank + 1
 
 
 Writer = Callable[[LayerNode], LayerText]

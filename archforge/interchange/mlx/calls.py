@@ -28,7 +28,7 @@ from archforge.interchange.layer_text import (
 )
 from archforge.interchange.unsupported import Unsupported
 from archforge.ir import Op, TensorType
-from archforge.ops.base import per_axis, resolve_axis
+from archforge.ops.base import per_axis
 
 __all__ = ["CALLS", "SIGNATURES", "mlx_text"]
 
@@ -44,25 +44,23 @@ def _place(axis: int, rank: int) -> int:
     return axis + 1 if rank < 3 else axis or rank
 
 
-def _from_end(place: int, rank: int) -> int:
-    """A place as people write it: -1 for the last."""
-    return -1 if place == rank else place
+def _axis(node: LayerNode) -> int:
+    """The place of the axis that an op names, as people write it: -1 for the last."""
+    place = _place(node.op.axis, node.rank)
+    return -1 if place == node.rank else place
 
 
-def _rank(node: LayerNode) -> int:
-    return len(node.types[0].shape)
-
-
-def _along(place: int, rank: int) -> str:
-    """The use of a layer of the last axis along another one."""
-    if place == rank:
+def _along(node: LayerNode, axis: int) -> str:
+    """The use of a layer of MLX's last axis along an axis of the spec's values."""
+    place = _place(axis, node.rank)
+    if place == node.rank:
         return APPLY
     return f"{{self}}({{0}}.swapaxes({place}, -1)).swapaxes({place}, -1)"
 
 
 def _of_channels(node: LayerNode) -> str:
     """The use of a layer of channels, which are the first of two axes and else the last one."""
-    return _along(_place(0, _rank(node)), _rank(node))
+    return _along(node, 0)
 
 
 def _conv(node: LayerNode) -> LayerText:
@@ -116,9 +114,9 @@ def _conv_transpose(node: LayerNode) -> LayerText:
 
 def _linear(node: LayerNode) -> LayerText:
     op, (x,) = node.op, node.types
-    axis, rank = op.feature_axis(x), len(x.shape)
+    axis = op.feature_axis(x)
     args = {"input_dims": x.shape[axis], "output_dims": op.out, "bias": op.bias}
-    return LayerText("nn.Linear", args, owns=True, use=_along(_place(axis, rank), rank))
+    return LayerText("nn.Linear", args, owns=True, use=_along(node, axis))
 
 
 def _batch_norm(node: LayerNode) -> LayerText:
@@ -137,35 +135,31 @@ def _batch_norm(node: LayerNode) -> LayerText:
 
 def _layer_norm(node: LayerNode) -> LayerText:
     op, (x,) = node.op, node.types
-    axes, rank = op.axes(x), len(x.shape)
+    axes = op.axes(x)
     if len(axes) > 1:
         raise Unsupported("`layer_norm` along several axes")
     args = {"dims": x.shape[axes[0]], "eps": op.eps, "affine": op.affine}
-    return LayerText("nn.LayerNorm", args, owns=True, use=_along(_place(axes[0], rank), rank))
+    return LayerText("nn.LayerNorm", args, owns=True, use=_along(node, axes[0]))
 
 
 def _rms_norm(node: LayerNode) -> LayerText:
-    op, rank = node.op, _rank(node)
+    op = node.op
     if not op.affine:
         raise Unsupported("`rms_norm` without weight")
-    axis = resolve_axis(op.axis, node.types[0])
-    args = {"dims": node.types[0].shape[axis], "eps": op.eps}
-    return LayerText("nn.RMSNorm", args, owns=True, use=_along(_place(axis, rank), rank))
+    args = {"dims": node.types[0].shape[op.axis], "eps": op.eps}
+    return LayerText("nn.RMSNorm", args, owns=True, use=_along(node, op.axis))
 
 
 def _l2_normalize(node: LayerNode) -> LayerText:
-    args = {"axis": _from_end(_place(node.op.axis, _rank(node)), _rank(node)), "eps": node.op.eps}
-    return LayerText("l2_normalize", args)
+    return LayerText("l2_normalize", {"axis": _axis(node), "eps": node.op.eps})
 
 
 def _roll(node: LayerNode) -> LayerText:
-    return LayerText("mx.roll", {"shift": node.op.shift, "axis": _place(node.op.axis, _rank(node))})
+    return LayerText("mx.roll", {"shift": node.op.shift, "axis": _place(node.op.axis, node.rank)})
 
 
 def _maximum(node: LayerNode) -> LayerText:
-    rank = max(len(t.shape) for t in node.types)
-    each = [f"{{{i}}}" + _stretched(len(t.shape), rank, node) for i, t in enumerate(node.types)]
-    return LayerText(reduce("mx.maximum({}, {})".format, each))
+    return LayerText(reduce("mx.maximum({}, {})".format, _aligned(node)))
 
 
 def _group_norm(node: LayerNode) -> LayerText:
@@ -197,18 +191,16 @@ def _parameter(node: LayerNode) -> LayerText:
 
 def _matmul(node: LayerNode) -> LayerText:
     first, second = (
-        _channels_first(f"{{{i}}}", _rank(node)) + (".swapaxes(-1, -2)" if turns else "")
+        _channels_first(f"{{{i}}}", node.rank) + (".swapaxes(-1, -2)" if turns else "")
         for i, turns in enumerate((node.op.transpose_first, node.op.transpose_second))
     )
-    return LayerText(_channels_last(f"{first} @ {second}", _rank(node)))
+    return LayerText(_channels_last(f"{first} @ {second}", node.rank))
 
 
 def _response_norm(node: LayerNode) -> LayerText:
-    shape, rank = node.types[0].shape, _rank(node)
-    axis = resolve_axis(node.op.axis, node.types[0])
-    place = _place(axis, rank)
-    args = {"channels": shape[axis], "eps": node.op.eps}
-    return LayerText("GlobalResponseNorm", args, owns=True, use=_along(place, rank))
+    op = node.op
+    args = {"channels": node.types[0].shape[op.axis], "eps": op.eps}
+    return LayerText("GlobalResponseNorm", args, owns=True, use=_along(node, op.axis))
 
 
 def _prelu(node: LayerNode) -> LayerText:
@@ -217,7 +209,7 @@ def _prelu(node: LayerNode) -> LayerText:
 
 
 def _layer_scale(node: LayerNode) -> LayerText:
-    op, rank = node.op, _rank(node)
+    op, rank = node.op, node.rank
     shape, use = "{channels}", "{0} * {self}"
     if op.keep and rank > 1:
         shape = f"({{channels}}{', 1' * (rank - 1)})"
@@ -253,7 +245,7 @@ def _windows(node: LayerNode, more: Mapping[str, Any]) -> dict[str, Any]:
 
 def _pool(function: str, layer: str, args: Mapping[str, Any], node: LayerNode) -> LayerText:
     """A pool, along the axes between batch and channels."""
-    if _rank(node) > 2:
+    if node.rank > 2:
         is_plain = {*args} <= {"kernel_size", "stride", "padding"} and node.axes < 4 and is_even(node.window)
         return LayerText(function, args, layer=f"nn.{layer}{node.axes}d" if layer and is_plain else "")
     given = "".join(f", {name}={{{name}}}" for name in args)
@@ -281,13 +273,13 @@ def _lp_pool(node: LayerNode) -> LayerText:
 def _adaptive_pool(node: LayerNode) -> LayerText:
     args = {"output_size": plain(node.op.infer(*node.types).spatial)}
     text = _pool(node.op.kind, "", args, node)
-    if _rank(node) < 3 or node.op.kind == "adaptive_max_pool":
+    if node.rank < 3 or node.op.kind == "adaptive_max_pool":
         return text
     return replace(text, layer="AdaptiveAvgPool")
 
 
 def _global_pool(node: LayerNode) -> LayerText:
-    is_mean, rank = node.op.kind == "global_avg_pool", _rank(node)
+    is_mean, rank = node.op.kind == "global_avg_pool", node.rank
     places = [_place(axis, rank) for axis in range(1, rank)]
     axes = f"({', '.join(map(str, places))})" if len(places) > 1 else f"{places[0]}"
     keeps = ", keepdims=True" if node.op.keep else ""
@@ -297,12 +289,13 @@ def _global_pool(node: LayerNode) -> LayerText:
 
 
 def _merge(sign: str) -> Writer:
-    def write(node: LayerNode) -> LayerText:
-        rank = max(len(t.shape) for t in node.types)
-        each = [f"{{{i}}}" + _stretched(len(t.shape), rank, node) for i, t in enumerate(node.types)]
-        return LayerText(f" {sign} ".join(each))
+    return lambda node: LayerText(f" {sign} ".join(_aligned(node)))
 
-    return write
+
+def _aligned(node: LayerNode) -> list[str]:
+    """All values, each with the axes of the one that has most."""
+    rank = max(len(t.shape) for t in node.types)
+    return [f"{{{i}}}" + _stretched(len(t.shape), rank, node) for i, t in enumerate(node.types)]
 
 
 def _stretched(own: int, rank: int, node: LayerNode) -> str:
@@ -318,15 +311,14 @@ def _stretched(own: int, rank: int, node: LayerNode) -> str:
 
 def _concat(node: LayerNode) -> LayerText:
     each = ", ".join(f"{{{i}}}" for i in range(len(node.types)))
-    place = _place(node.op.axis, _rank(node))
-    return LayerText(f"mx.concatenate([{each}], {{axis}})", {"axis": _from_end(place, _rank(node))})
+    return LayerText(f"mx.concatenate([{each}], {{axis}})", {"axis": _axis(node)})
 
 
 def _dropout(node: LayerNode) -> LayerText:
     args = {"p": node.op.rate}
     if node.op.kind == "dropout" or not node.axes:
         return LayerText("dropout({0}, {p}, self.training)", args, layer="nn.Dropout")
-    if _rank(node) == 2:
+    if node.rank == 2:
         raise Unsupported("`channel_dropout` over maps of one axis")
     layer = "nn.Dropout2d" if node.axes == 2 else ""
     return LayerText("channel_dropout({0}, {p}, self.training)", args, layer=layer)
@@ -342,7 +334,7 @@ def _clip(node: LayerNode) -> LayerText:
 
 
 def _softmax(node: LayerNode) -> LayerText:
-    axis = _from_end(_place(node.op.axis, _rank(node)), _rank(node))
+    axis = _axis(node)
     layer = {"softmax": "nn.Softmax", "log_softmax": "nn.LogSoftmax"}[node.op.kind]
     return LayerText(f"nn.{node.op.kind}", {"axis": axis}, layer=layer if axis == -1 else "")
 
@@ -352,13 +344,13 @@ def _pad(node: LayerNode) -> LayerText:
     if node.op.mode != "constant":
         return _pool("continued", "", args | {"mode": node.op.mode}, node)
     args |= {"value": node.op.value} if node.op.value else {}
-    if _rank(node) > 2:
+    if node.rank > 2:
         return LayerText("padded", args, layer="Pad")
     return _pool("padded", "", args, node)
 
 
 def _permute(node: LayerNode) -> LayerText:
-    rank, order = _rank(node), node.op.order
+    rank, order = node.rank, node.op.order
     dims = [0] * (rank + 1)
     for axis, source in enumerate(order):
         dims[_place(axis, rank)] = _place(source, rank)
@@ -374,14 +366,14 @@ def _channels_last(text: str, rank: int) -> str:
 
 
 def _flatten(node: LayerNode) -> LayerText:
-    rank = _rank(node)
+    rank = node.rank
     is_point = rank < 3 or math.prod(node.types[0].shape[1:]) == 1
     text = "{0}" if is_point else _channels_first("{0}", rank)
     return LayerText(f"{text}.flatten(1)", layer="Flatten")
 
 
 def _reshape(node: LayerNode) -> LayerText:
-    shape, rank = node.op.infer(*node.types).shape, _rank(node)
+    shape, rank = node.op.infer(*node.types).shape, node.rank
     if len(shape) == 1:
         return _flatten(node)
     flat = "{0}" if rank == 1 else f"{_channels_first('{0}', rank)}.flatten(1)"
@@ -391,18 +383,17 @@ def _reshape(node: LayerNode) -> LayerText:
 
 
 def _slice(node: LayerNode) -> LayerText:
-    (x,), rank = node.types, _rank(node)
-    axis, stretch = node.op.stretch(x)
-    place = _place(axis, rank)
+    (x,), axis = node.types, _axis(node)
     if part := node.op.part(x):
-        args = {"parts": part[1], "axis": _from_end(place, rank), "part": part[0]}
+        args = {"parts": part[1], "axis": axis, "part": part[0]}
         return LayerText("mx.split({0}, {parts}, {axis})[{part}]", args)
-    before = "..." if place == rank else ", ".join(":" * place)
+    _, stretch = node.op.stretch(x)
+    before = "..." if axis == -1 else ", ".join(":" * axis)
     return LayerText(f"{{0}}[{before}, {{start}}:{{end}}]", {"start": stretch.start, "end": stretch.stop})
 
 
 def _shuffle(node: LayerNode) -> LayerText:
-    if _rank(node) == 2:
+    if node.rank == 2:
         raise Unsupported("`shuffle` over maps of one axis")
     return LayerText("channel_shuffle", {"groups": node.op.groups}, layer="ChannelShuffle")
 
@@ -425,7 +416,7 @@ def _pixel_move(node: LayerNode) -> LayerText:
 
 
 def _lrn(node: LayerNode) -> LayerText:
-    if _rank(node) == 2:
+    if node.rank == 2:
         raise Unsupported("`lrn` over maps of one axis")
     args = {name: getattr(node.op, name) for name in ("size", "alpha", "beta", "k")}
     return LayerText("local_response_norm", args, layer="LocalResponseNorm")

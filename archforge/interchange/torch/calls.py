@@ -92,11 +92,9 @@ def _conv_transpose(node: LayerNode) -> LayerText:
 
 def _linear(node: LayerNode) -> LayerText:
     op, (x,) = node.op, node.types
-    last = len(x.shape) - 1
     axis = op.feature_axis(x)
     args = {"in_features": x.shape[axis], "out_features": op.out, "bias": op.bias}
-    use = APPLY if axis == last else _along(axis + 1)
-    return LayerText("nn.Linear", args, owns=True, use=use)
+    return LayerText("nn.Linear", args, owns=True, use=_along(node, axis))
 
 
 def _batch_norm(node: LayerNode) -> LayerText:
@@ -109,7 +107,7 @@ def _batch_norm(node: LayerNode) -> LayerText:
 
 def _layer_norm(node: LayerNode) -> LayerText:
     op, (x,) = node.op, node.types
-    axes, rank = op.axes(x), len(x.shape)
+    axes, rank = op.axes(x), node.rank
     shape = _single([x.shape[a] for a in axes])
     args = {"normalized_shape": shape, "eps": op.eps, "elementwise_affine": op.affine}
     if tuple(axes) == tuple(range(rank - len(axes), rank)):
@@ -118,15 +116,14 @@ def _layer_norm(node: LayerNode) -> LayerText:
         return LayerText("ChannelLayerNorm", args, owns=True)
     if len(axes) > 1:
         raise Unsupported("`layer_norm` along several axes that are not the last ones")
-    return LayerText("nn.LayerNorm", args, owns=True, use=_along(axes[0] + 1))
+    return LayerText("nn.LayerNorm", args, owns=True, use=_along(node, axes[0]))
 
 
 def _rms_norm(node: LayerNode) -> LayerText:
-    op, dim = node.op, node.dim(node.op.axis)
-    extent = node.types[0].shape[dim - 1]
+    op = node.op
+    extent = node.types[0].shape[op.axis]
     args = {"normalized_shape": extent, "eps": op.eps, "elementwise_affine": op.affine}
-    use = APPLY if dim == len(node.types[0].shape) else _along(dim)
-    return LayerText("nn.RMSNorm", args, owns=True, use=use)
+    return LayerText("nn.RMSNorm", args, owns=True, use=_along(node, op.axis))
 
 
 def _l2_normalize(node: LayerNode) -> LayerText:
@@ -140,14 +137,13 @@ def _roll(node: LayerNode) -> LayerText:
 
 
 def _maximum(node: LayerNode) -> LayerText:
-    rank = max(len(t.shape) for t in node.types)
-    each = [f"{{{i}}}" + _new_axes(rank - len(t.shape)) for i, t in enumerate(node.types)]
-    return LayerText(reduce("torch.maximum({}, {})".format, each))
+    return LayerText(reduce("torch.maximum({}, {})".format, _aligned(node)))
 
 
-def _along(axis: int) -> str:
-    """A layer of the last axis, along another one."""
-    return f"{{self}}({{0}}.movedim({axis}, -1)).movedim(-1, {axis})"
+def _along(node: LayerNode, axis: int) -> str:
+    """The use of a layer of the last axis along any one."""
+    dim = node.dim(axis)
+    return APPLY if dim == node.rank else f"{{self}}({{0}}.movedim({dim}, -1)).movedim(-1, {dim})"
 
 
 def _single(values: Sequence[int]) -> Any:
@@ -304,16 +300,14 @@ def _global_pool(node: LayerNode) -> LayerText:
 
 
 def _merge(sign: str) -> Writer:
-    def write(node: LayerNode) -> LayerText:
-        rank = max(len(t.shape) for t in node.types)
-        each = [f"{{{i}}}" + _new_axes(rank - len(t.shape)) for i, t in enumerate(node.types)]
-        return LayerText(f" {sign} ".join(each))
-
-    return write
+    return lambda node: LayerText(f" {sign} ".join(_aligned(node)))
 
 
-def _new_axes(count: int) -> str:
-    return f"[...{', None' * count}]" if count else ""
+def _aligned(node: LayerNode) -> list[str]:
+    """All values, each with the axes of the one that has most."""
+    rank = max(len(t.shape) for t in node.types)
+    lacks = [rank - len(t.shape) for t in node.types]
+    return [f"{{{i}}}" + (f"[...{', None' * n}]" if n else "") for i, n in enumerate(lacks)]
 
 
 def _concat(node: LayerNode) -> LayerText:
@@ -397,7 +391,7 @@ def _permute(node: LayerNode) -> LayerText:
 
 def _reshape(node: LayerNode) -> LayerText:
     shape = node.op.infer(*node.types).shape
-    flat = "{0}" if len(node.types[0].shape) == 1 else "{0}.flatten(1)"
+    flat = "{0}" if node.rank == 1 else "{0}.flatten(1)"
     if len(shape) == 1:
         return LayerText("{0}.flatten(1)", layer="nn.Flatten")
     return LayerText(f"{flat}.unflatten(1, {{shape}})", {"shape": free_extent(shape)})
