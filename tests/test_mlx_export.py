@@ -19,6 +19,7 @@ from archforge.errors import DiagnosticError
 from archforge.export import Subject, mlx
 from archforge.export.mlx import LAYERS, MlxDialect, mlx_module, mlx_source
 from archforge.export.module.layer_file import layer_file
+from archforge.interchange import layer_text
 from archforge.interchange.decompile.values import REQUIRED
 from archforge.interchange.mlx import calls
 from archforge.interchange.mlx.calls import CALLS, SIGNATURES
@@ -325,7 +326,7 @@ def test_no_layer_is_there_for_nothing() -> None:
     """Each class and function of mlx_layers.py is called by the table, or by one that is."""
     file = layer_file(LAYERS)
     written = [mlx_source(one_op(e.op, tuple(t.shape for t in e.types)), "Net", "") for e in _written()]
-    table = inspect.getsource(calls) + inspect.getsource(mlx)
+    table = "".join(map(inspect.getsource, (calls, layer_text, mlx)))
     named = {name for name in file.layers if f'"{name}"' in table or any(name in s for s in written)}
     ranks = {f"{name[:-2]}{rank}d" for name in named for rank in "123" if name.endswith("d")}
     assert {layer.name for layer in file.closure((named | ranks) & file.layers.keys())} == {*file.layers}

@@ -16,11 +16,14 @@ __all__ = [
     "LayerText",
     "Writer",
     "activation",
+    "attention",
+    "conv_args",
     "free_extent",
     "is_even",
     "layer_text",
     "plain",
     "plain_sides",
+    "stochastic_depth",
 ]
 
 APPLY = "{self}({0})"
@@ -94,6 +97,34 @@ def activation(function: str, layer: str, *attributes: tuple[str, str]) -> Write
         return LayerText(function, args, layer=layer)
 
     return write
+
+
+def attention(node: LayerNode) -> LayerText:
+    """A layer whose parameters have the names of the library that the op says."""
+    op = node.op
+    layer = {"torch": "SelfAttention", "timm": "FusedAttention"}[op.names]
+    args = {"features": node.types[0].shape[-1], "heads": op.heads, "bias": op.bias}
+    return LayerText(layer, args, owns=True)
+
+
+def stochastic_depth(node: LayerNode) -> LayerText:
+    args = {"p": node.op.rate}
+    return LayerText("stochastic_depth({0}, {p}, self.training)", args, layer="StochasticDepth")
+
+
+def conv_args(node: LayerNode) -> dict[str, Any]:
+    """The arguments of a convolution that pads both sides alike."""
+    op, window = node.op, node.window
+    return {
+        "in_channels": node.channels,
+        "out_channels": op.out,
+        "kernel_size": plain(window.kernel),
+        "stride": plain(window.stride),
+        "padding": node.padding,
+        "dilation": plain(window.dilation),
+        "groups": op.groups,
+        "bias": op.bias,
+    }
 
 
 def plain(values: Sequence[Any]) -> Any:

@@ -20,11 +20,14 @@ from archforge.interchange.layer_text import (
     LayerText,
     Writer,
     activation,
+    attention,
+    conv_args,
     free_extent,
     is_even,
     layer_text,
     plain,
     plain_sides,
+    stochastic_depth,
 )
 from archforge.interchange.unsupported import Unsupported
 from archforge.ir import Op, TensorType
@@ -69,16 +72,7 @@ def _conv(node: LayerNode) -> LayerText:
         raise Unsupported(f"`conv` over maps of {node.axes} axes")
     if op.groups > 1 and node.axes == 3:
         raise Unsupported("`conv` in groups over maps of three axes")
-    args = {
-        "in_channels": node.channels,
-        "out_channels": op.out,
-        "kernel_size": plain(window.kernel),
-        "stride": plain(window.stride),
-        "padding": node.padding,
-        "dilation": plain(window.dilation),
-        "groups": op.groups,
-        "bias": op.bias,
-    }
+    args = conv_args(node)
     if node.axes == 3:
         del args["groups"]
     if is_even(window):
@@ -173,11 +167,8 @@ def _group_norm(node: LayerNode) -> LayerText:
 
 
 def _attention(node: LayerNode) -> LayerText:
-    op, (x,) = node.op, node.types
-    layer = {"torch": "SelfAttention", "timm": "FusedAttention"}[op.names]
-    use = APPLY.replace("{0}", _channels_first("{0}", len(x.shape)))
-    args = {"features": x.shape[-1], "heads": op.heads, "bias": op.bias}
-    return LayerText(layer, args, owns=True, use=_channels_last(use, len(x.shape)))
+    use = APPLY.replace("{0}", _channels_first("{0}", node.rank))
+    return replace(attention(node), use=_channels_last(use, node.rank))
 
 
 def _parameter(node: LayerNode) -> LayerText:
@@ -322,11 +313,6 @@ def _dropout(node: LayerNode) -> LayerText:
         raise Unsupported("`channel_dropout` over maps of one axis")
     layer = "nn.Dropout2d" if node.axes == 2 else ""
     return LayerText("channel_dropout({0}, {p}, self.training)", args, layer=layer)
-
-
-def _stochastic_depth(node: LayerNode) -> LayerText:
-    args = {"p": node.op.rate}
-    return LayerText("stochastic_depth({0}, {p}, self.training)", args, layer="StochasticDepth")
 
 
 def _clip(node: LayerNode) -> LayerText:
@@ -489,7 +475,7 @@ CALLS: Mapping[str, Writer] = {
     "softmax": _softmax,
     "softplus": activation("nn.softplus", "nn.Softplus"),
     "softsign": activation("nn.softsign", "nn.Softsign"),
-    "stochastic_depth": _stochastic_depth,
+    "stochastic_depth": stochastic_depth,
     "subtract": _merge("-"),
     "tanh": activation("mx.tanh", "nn.Tanh"),
     "upsample": _upsample,

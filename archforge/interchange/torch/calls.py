@@ -19,10 +19,13 @@ from archforge.interchange.layer_text import (
     LayerText,
     Writer,
     activation,
+    attention,
+    conv_args,
     free_extent,
     is_even,
     layer_text,
     plain,
+    stochastic_depth,
 )
 from archforge.interchange.torch.ops import interpolation_mode
 from archforge.interchange.unsupported import Unsupported
@@ -48,17 +51,7 @@ def _same(node: LayerNode) -> bool:
 
 
 def _conv(node: LayerNode) -> LayerText:
-    op, window = node.op, node.window
-    args = {
-        "in_channels": node.channels,
-        "out_channels": op.out,
-        "kernel_size": plain(window.kernel),
-        "stride": plain(window.stride),
-        "padding": node.padding,
-        "dilation": plain(window.dilation),
-        "groups": op.groups,
-        "bias": op.bias,
-    }
+    window, args = node.window, conv_args(node)
     if _same(node):
         return LayerText(f"SameConv{node.axes}d", args | {"padding": 0}, owns=True)
     if not is_even(window):
@@ -155,12 +148,6 @@ def _response_norm(node: LayerNode) -> LayerText:
     others = tuple(d for d in range(1, len(shape) + 1) if d != dim)
     args = {"channels": shape[dim - 1], "dim": dim, "others": others, "eps": node.op.eps}
     return LayerText("GlobalResponseNorm", args, owns=True)
-
-
-def _attention(node: LayerNode) -> LayerText:
-    op, (x,) = node.op, node.types
-    args = {"features": x.shape[-1], "heads": op.heads, "bias": op.bias}
-    return LayerText({"torch": "SelfAttention", "timm": "FusedAttention"}[op.names], args, owns=True)
 
 
 def _parameter(node: LayerNode) -> LayerText:
@@ -325,11 +312,6 @@ def _dropout(node: LayerNode) -> LayerText:
     return LayerText(f"F.dropout{end}({{0}}, {{p}}, self.training)", args, layer=f"nn.Dropout{end}")
 
 
-def _stochastic_depth(node: LayerNode) -> LayerText:
-    args = {"p": node.op.rate}
-    return LayerText("stochastic_depth({0}, {p}, self.training)", args, layer="StochasticDepth")
-
-
 def _clip(node: LayerNode) -> LayerText:
     return LayerText("{0}.clamp({min}, {max})", {"min": node.op.min, "max": node.op.max})
 
@@ -440,7 +422,7 @@ CALLS: Mapping[str, Writer] = {
     "adaptive_avg_pool": _adaptive_pool,
     "adaptive_max_pool": _adaptive_pool,
     "add": _merge("+"),
-    "attention": _attention,
+    "attention": attention,
     "avg_pool": _avg_pool,
     "bn": _batch_norm,
     "channel_dropout": _dropout,
@@ -496,7 +478,7 @@ CALLS: Mapping[str, Writer] = {
     "softmax": _softmax,
     "softplus": activation("F.softplus", "nn.Softplus"),
     "softsign": activation("F.softsign", "nn.Softsign"),
-    "stochastic_depth": _stochastic_depth,
+    "stochastic_depth": stochastic_depth,
     "subtract": _merge("-"),
     "tanh": activation("torch.tanh", "nn.Tanh"),
     "unfold": _unfold,
