@@ -27,7 +27,7 @@ from archforge.interchange.layer_text import (
     plain,
     stochastic_depth,
 )
-from archforge.interchange.torch.ops import interpolation_mode
+from archforge.interchange.torch.ops import interpolation_mode, pixel_factor
 from archforge.interchange.unsupported import Unsupported
 from archforge.ir import Op, TensorType
 from archforge.ops.base import per_axis
@@ -341,17 +341,8 @@ def _pad(node: LayerNode) -> LayerText:
 
 
 def _pixel_move(node: LayerNode) -> LayerText:
-    op = node.op
-    if op.order != "channels_first":
-        raise Unsupported(f"`{op.kind}` with `order: blocks_first`")
-    layer, factor = _PIXEL_MOVES[op.kind]
-    return LayerText(f"F.{op.kind}", {factor: op.factor}, layer=f"nn.{layer}")
-
-
-_PIXEL_MOVES = {
-    "pixel_shuffle": ("PixelShuffle", "upscale_factor"),
-    "pixel_unshuffle": ("PixelUnshuffle", "downscale_factor"),
-}
+    layer = {"pixel_shuffle": "nn.PixelShuffle", "pixel_unshuffle": "nn.PixelUnshuffle"}[node.op.kind]
+    return LayerText(f"F.{node.op.kind}", pixel_factor(node.op), layer=layer)
 
 
 def _unfold(node: LayerNode) -> LayerText:

@@ -18,10 +18,11 @@ from archforge.interchange.unsupported import Unsupported
 from archforge.ir import TensorType
 from archforge.ops.attention import ATTENTION_NAMES
 from archforge.ops.base import per_axis, resolve_axis
+from archforge.ops.pixel_shuffle import PixelShuffle, PixelUnshuffle
 from archforge.ops.resize import Resize
 from archforge.ops.window import Window
 
-__all__ = ["TORCH_OPS", "TorchFunction", "TorchUse", "interpolation_mode", "unchanged"]
+__all__ = ["TORCH_OPS", "TorchFunction", "TorchUse", "interpolation_mode", "pixel_factor", "unchanged"]
 
 TorchFunction = Callable[..., Any]  # of the tensors that a node reads
 
@@ -307,12 +308,14 @@ def _group_norm(use: TorchUse) -> TorchFunction:
 
 
 def _pixel_move(use: TorchUse) -> TorchFunction:
-    if use.op.order != "channels_first":
-        raise Unsupported(f"`{use.op.kind}` with `order: blocks_first`")
-    return partial(getattr(use.functional, use.op.kind), **{_FACTORS[use.op.kind]: use.op.factor})
+    return partial(getattr(use.functional, use.op.kind), **pixel_factor(use.op))
 
 
-_FACTORS = {"pixel_shuffle": "upscale_factor", "pixel_unshuffle": "downscale_factor"}
+def pixel_factor(op: PixelShuffle | PixelUnshuffle) -> dict[str, int]:
+    """The argument of torch's move of pixels. Raises `Unsupported`."""
+    if op.order != "channels_first":
+        raise Unsupported(f"`{op.kind}` with `order: blocks_first`")
+    return {"upscale_factor" if op.kind == "pixel_shuffle" else "downscale_factor": op.factor}
 
 
 def _unfold(use: TorchUse) -> TorchFunction:
