@@ -63,6 +63,11 @@ class OnnxUse:
         return len(self.types[0].shape) + 1
 
     @property
+    def axis(self) -> int:
+        """The axis that the op names, the batch counted."""
+        return int(self.op.axis) % (self.rank - 1) + 1
+
+    @property
     def own(self) -> tuple[str, ...]:
         """The names of all parameters in the file, in the op's order."""
         return tuple(self.params.values())

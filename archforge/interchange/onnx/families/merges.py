@@ -112,7 +112,7 @@ def _chain(onnx_op: str, variadic: str = "") -> Write:
 
 
 def _concat_written(use: OnnxUse) -> str:
-    return use.node("Concat", *use.inputs, axis=use.op.axis % (use.rank - 1) + 1)
+    return use.node("Concat", *use.inputs, axis=use.axis)
 
 
 READ: Mapping[str, OnnxOp] = {

@@ -208,17 +208,16 @@ def _parameter_written(use: OnnxUse) -> str:
 
 def _roll_written(use: OnnxUse) -> str:
     """The last entries, then the others."""
-    (x,) = use.types
-    axis = use.op.axis % len(x.shape)
-    first = -use.op.shift % x.shape[axis]
+    extent = use.types[0].shape[use.op.axis]
+    first = -use.op.shift % extent
     if not first:
         return use.node("Identity", use.x)
-    along = use.whole("axis", [axis + 1])
+    along = use.whole("axis", [use.axis])
     parts = (
         use.node("Slice", use.x, use.whole("start", [start]), use.whole("end", [end]), along)
-        for start, end in ((first, x.shape[axis]), (0, first))
+        for start, end in ((first, extent), (0, first))
     )
-    return use.node("Concat", *parts, axis=axis + 1)
+    return use.node("Concat", *parts, axis=use.axis)
 
 
 def _slice_written(use: OnnxUse) -> str:

@@ -122,19 +122,20 @@ def _linear_written(use: OnnxUse) -> str:
 
 
 def _rms_norm_written(use: OnnxUse) -> str:
-    axis = use.op.axis % (use.rank - 1) + 1
-    squares = use.node("ReduceMean", use.node("Mul", use.x, use.x), use.whole("axis", [axis]), keepdims=1)
+    squares = use.node("ReduceMean", use.node("Mul", use.x, use.x), use.whole("axis", [use.axis]), keepdims=1)
     root = use.node("Sqrt", use.node("Add", squares, use.numbers("eps", use.op.eps)))
     y = use.node("Div", use.x, root)
-    if not use.own:
-        return y
-    along = [-1 if a == axis else 1 for a in range(use.rank)]
-    return use.node("Mul", y, use.shaped(use.own[0], along, batch=None))
+    return use.node("Mul", y, *_along_axis(use)) if use.own else y
+
+
+def _along_axis(use: OnnxUse) -> list[str]:
+    """The parameters in the shape that values along the op's axis have."""
+    shape = [-1 if axis == use.axis else 1 for axis in range(use.rank)]
+    return [use.shaped(array, shape, batch=None) for array in use.own]
 
 
 def _l2_normalize_written(use: OnnxUse) -> str:
-    axis = use.op.axis % (use.rank - 1) + 1
-    norm = use.node("ReduceL2", use.x, use.whole("axis", [axis]), keepdims=1)
+    norm = use.node("ReduceL2", use.x, use.whole("axis", [use.axis]), keepdims=1)
     return use.node("Div", use.x, use.node("Max", norm, use.numbers("eps", use.op.eps)))
 
 
@@ -209,12 +210,10 @@ def _layer_norm_written(use: OnnxUse) -> str:
 
 def _response_norm_written(use: OnnxUse) -> str:
     """x + (x * norms / (mean of norms + eps) * weight + bias)."""
-    axis = use.op.axis % (use.rank - 1) + 1
-    spatial = [a for a in range(1, use.rank) if a != axis]
-    along = [-1 if a == axis else 1 for a in range(use.rank)]
-    weight, bias = (use.shaped(p, along, batch=None) for p in use.own)
+    spatial = [axis for axis in range(1, use.rank) if axis != use.axis]
+    weight, bias = _along_axis(use)
     norms = use.node("ReduceL2", use.x, use.whole("map", spatial), keepdims=1)
-    mean = use.node("ReduceMean", norms, use.whole("channels", [axis]), keepdims=1)
+    mean = use.node("ReduceMean", norms, use.whole("channels", [use.axis]), keepdims=1)
     response = use.node("Div", norms, use.node("Add", mean, use.numbers("eps", use.op.eps)))
     scaled = use.node("Mul", use.node("Mul", use.x, response), weight)
     return use.node("Add", use.x, use.node("Add", scaled, bias))
@@ -237,7 +236,7 @@ def _lrn_written(use: OnnxUse) -> str:
 
 
 def _softmax_written(onnx_op: str) -> Write:
-    return lambda use: use.node(onnx_op, use.x, axis=use.op.axis % (use.rank - 1) + 1)
+    return lambda use: use.node(onnx_op, use.x, axis=use.axis)
 
 
 READ: Mapping[str, OnnxOp] = {
