@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from archforge.interchange.foreign import MeanAlong, NormAlong
@@ -179,42 +179,42 @@ def _global_pool_written(onnx_op: str, reduction: str) -> Write:
     return write
 
 
-def _adaptive_written(use: OnnxUse) -> str:
-    """A pool where all windows are alike; where they are not, a product with their shares, axis by axis."""
-    sizes, counts = use.types[0].spatial, use.output.spatial
-    if {*counts} == {1}:
-        return use.node("GlobalAveragePool", use.x)
-    if not any(size % count for size, count in zip(sizes, counts, strict=True)):
-        kernel = [size // count for size, count in zip(sizes, counts, strict=True)]
-        return use.node("AveragePool", use.x, kernel_shape=kernel, strides=kernel)
-    x, last = use.x, use.rank - 1
-    for axis, (size, count) in enumerate(zip(sizes, counts, strict=True), start=2):
-        shares = np.zeros((size, count))
-        for column, window in enumerate(windows(size, count)):
-            shares[window, column] = 1 / (window.stop - window.start)
-        order = [{axis: last, last: axis}.get(a, a) for a in range(use.rank)]
-        product = use.node("MatMul", use.transposed(x, order), use.numbers("shares", shares))
-        x = use.transposed(product, order)
-    return x
+def _adaptive_written(kind: str, combined: Callable[[OnnxUse, str, int, list[slice]], str]) -> Write:
+    """A pool where all windows are alike; where they are not, those of each axis `combined` in turn."""
+
+    def write(use: OnnxUse) -> str:
+        sizes, counts = use.types[0].spatial, use.output.spatial
+        if {*counts} == {1}:
+            return use.node(f"Global{kind}Pool", use.x)
+        if not any(size % count for size, count in zip(sizes, counts, strict=True)):
+            kernel = [size // count for size, count in zip(sizes, counts, strict=True)]
+            return use.node(f"{kind}Pool", use.x, kernel_shape=kernel, strides=kernel)
+        x = use.x
+        for axis, (size, count) in enumerate(zip(sizes, counts, strict=True), start=2):
+            x = combined(use, x, axis, windows(size, count))
+        return x
+
+    return write
 
 
-def _adaptive_max_written(use: OnnxUse) -> str:
-    """A pool where all windows are alike; where they are not, the largest of each stretch, axis by axis."""
-    sizes, counts = use.types[0].spatial, use.output.spatial
-    if {*counts} == {1}:
-        return use.node("GlobalMaxPool", use.x)
-    if not any(size % count for size, count in zip(sizes, counts, strict=True)):
-        kernel = [size // count for size, count in zip(sizes, counts, strict=True)]
-        return use.node("MaxPool", use.x, kernel_shape=kernel, strides=kernel)
-    x = use.x
-    for axis, (size, count) in enumerate(zip(sizes, counts, strict=True), start=2):
-        along = use.whole("axis", [axis])
-        parts = [
-            use.node("Slice", x, use.whole("start", [w.start]), use.whole("end", [w.stop]), along)
-            for w in windows(size, count)
-        ]
-        x = use.node("Concat", *(use.node("ReduceMax", part, along) for part in parts), axis=axis)
-    return x
+def _means(use: OnnxUse, x: str, axis: int, parts: list[slice]) -> str:
+    """A product with the shares that elements have in the means."""
+    shares, last = np.zeros((parts[-1].stop, len(parts))), use.rank - 1
+    for column, window in enumerate(parts):
+        shares[window, column] = 1 / (window.stop - window.start)
+    order = [{axis: last, last: axis}.get(a, a) for a in range(use.rank)]
+    product = use.node("MatMul", use.transposed(x, order), use.numbers("shares", shares))
+    return use.transposed(product, order)
+
+
+def _largest(use: OnnxUse, x: str, axis: int, parts: list[slice]) -> str:
+    """The largest elements of each part side by side."""
+    along = use.whole("axis", [axis])
+    cut = [
+        use.node("Slice", x, use.whole("start", [part.start]), use.whole("end", [part.stop]), along)
+        for part in parts
+    ]
+    return use.node("Concat", *(use.node("ReduceMax", part, along) for part in cut), axis=axis)
 
 
 READ: Mapping[str, OnnxOp] = {
@@ -232,8 +232,8 @@ READ: Mapping[str, OnnxOp] = {
 PARTS: Mapping[str, Translate] = {"ReduceL2": _norm}
 
 WRITTEN: Mapping[str, Write] = {
-    "adaptive_avg_pool": _adaptive_written,
-    "adaptive_max_pool": _adaptive_max_written,
+    "adaptive_avg_pool": _adaptive_written("Average", _means),
+    "adaptive_max_pool": _adaptive_written("Max", _largest),
     "avg_pool": _avg_pool_written,
     "conv": _conv_written,
     "conv_transpose": _conv_transpose_written,
