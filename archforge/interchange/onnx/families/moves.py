@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from archforge.interchange.onnx.nodes import OnnxNode, OnnxOp, OnnxTranslation, Translate, reshaped
-from archforge.interchange.onnx.writing import OnnxUse, Write, around_map, sides_of
+from archforge.interchange.onnx.writing import OnnxUse, Write, around_map
 from archforge.interchange.translation import bound_op, number, require
 from archforge.interchange.unsupported import Unsupported
 from archforge.ops.base import per_axis
@@ -276,17 +276,6 @@ def _pixel_unshuffle_written(use: OnnxUse) -> str:
     return use.shaped(use.transposed(split, (0, 1, 3, 5, 2, 4)), use.output.shape)
 
 
-def _unfold_written(use: OnnxUse) -> str:
-    """A convolution that copies: one output for each tap of each channel."""
-    (x,), window = use.types, use.op.window(use.types[0])
-    taps = math.prod(window.kernel)
-    copies = np.tile(np.eye(taps).reshape(taps, 1, *window.kernel), (x.channels, *(1,) * (use.rank - 1)))
-    attributes = {"kernel_shape": window.kernel, "strides": window.stride, "dilations": window.dilation}
-    attributes |= {"pads": sides_of(window.padding), "group": x.channels}
-    found = use.node("Conv", use.x, use.numbers("taps", copies), **attributes)
-    return use.shaped(found, use.output.shape)
-
-
 READ: Mapping[str, OnnxOp] = {
     "DepthToSpace": OnnxOp("pixel_shuffle", _pixel_move("pixel_shuffle")),
     "Flatten": OnnxOp("flatten", _flatten),
@@ -312,6 +301,5 @@ WRITTEN: Mapping[str, Write] = {
     "roll": _roll_written,
     "shuffle": _shuffle_written,
     "slice": _slice_written,
-    "unfold": _unfold_written,
     "upsample": _upsample_written,
 }

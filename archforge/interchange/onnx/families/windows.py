@@ -136,6 +136,16 @@ def _conv_transpose_written(use: OnnxUse) -> str:
     return use.node("ConvTranspose", use.x, *use.own, output_padding=excess, **attributes)
 
 
+def _unfold_written(use: OnnxUse) -> str:
+    """A convolution that copies: one output for each tap of each channel."""
+    (x,), window = use.types, use.op.window(use.types[0])
+    taps = math.prod(window.kernel)
+    copies = np.tile(np.eye(taps).reshape(taps, 1, *window.kernel), (x.channels, *(1,) * (use.rank - 1)))
+    attributes = _window_written(window) | {"group": x.channels}
+    found = use.node("Conv", use.x, use.numbers("taps", copies), **attributes)
+    return use.shaped(found, use.output.shape)
+
+
 def _max_pool_written(use: OnnxUse) -> str:
     attributes = _window_written(use.op.window(use.types[0]))
     return use.node("MaxPool", use.x, ceil_mode=int(use.op.ceil), **attributes)
@@ -241,4 +251,5 @@ WRITTEN: Mapping[str, Write] = {
     "global_max_pool": _global_pool_written("GlobalMaxPool", "ReduceMax"),
     "lp_pool": _lp_pool_written,
     "max_pool": _max_pool_written,
+    "unfold": _unfold_written,
 }
