@@ -8,7 +8,7 @@ its inputs and arguments. `SIGNATURES` has the arguments of torch's own; what to
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from typing import Any
 
@@ -27,7 +27,7 @@ from archforge.interchange.layer_text import (
     plain,
     stochastic_depth,
 )
-from archforge.interchange.torch.ops import interpolation_mode, pixel_factor
+from archforge.interchange.torch.ops import interpolation_mode, pad_sides, pixel_factor
 from archforge.interchange.unsupported import Unsupported
 from archforge.ir import Op, TensorType
 from archforge.ops.base import per_axis
@@ -41,11 +41,6 @@ def torch_text(op: Op, types: Sequence[TensorType]) -> LayerText:
     return layer_text(CALLS, op, types)
 
 
-def _sides(pairs: Iterable[tuple[int, int]]) -> tuple[int, ...]:
-    """Pairs (before, after) of each axis in the order of `F.pad`: the last axis first."""
-    return tuple(side for pair in reversed(list(pairs)) for side in pair)
-
-
 def _same(node: LayerNode) -> bool:
     return bool(node.op.padding == "same_upper")
 
@@ -55,7 +50,7 @@ def _conv(node: LayerNode) -> LayerText:
     if _same(node):
         return LayerText(f"SameConv{node.axes}d", args | {"padding": 0}, owns=True)
     if not is_even(window):
-        padded = args | {"padding": 0, "sides": _sides(window.padding)}
+        padded = args | {"padding": 0, "sides": pad_sides(window.padding)}
         return LayerText(f"PaddedConv{node.axes}d", padded, owns=True)
     return LayerText(f"nn.Conv{node.axes}d", args, owns=True)
 
@@ -76,7 +71,7 @@ def _conv_transpose(node: LayerNode) -> LayerText:
     }
     if is_even(window):
         return LayerText(f"nn.ConvTranspose{node.axes}d", args, owns=True)
-    cut = _sides(
+    cut = pad_sides(
         (least_ - before, least_ - after)
         for least_, (before, after) in zip(least, window.padding, strict=True)
     )
@@ -220,7 +215,7 @@ def _same_pool(which: str, window: Window, **more: Any) -> LayerText:
 
 def _padded_pool(function: str, node: LayerNode, args: dict[str, Any], value: float) -> LayerText:
     """A pool after `F.pad`, with all that the last windows reach beyond the input."""
-    sides = _sides(node.window.margins(node.types[0].spatial))
+    sides = pad_sides(node.window.margins(node.types[0].spatial))
     named = {} if args["stride"] is None else {"stride": args["stride"]}
     named |= {"dilation": args["dilation"]} if args.get("dilation", 1) != 1 else {}
     rest = "".join(f", {name}={{{name}}}" for name in named)
@@ -249,7 +244,7 @@ def _avg_pool(node: LayerNode) -> LayerText:
     given = {
         "kernel_size": args["kernel_size"],
         "stride": plain(window.stride),
-        "sides": _sides(window.padding),
+        "sides": pad_sides(window.padding),
     }
     return LayerText("padded_avg_pool", given)
 
@@ -266,7 +261,7 @@ def _lp_pool(node: LayerNode) -> LayerText:
     if is_even(window):
         args |= {"padding": node.padding, "ceil_mode": op.ceil}
     else:
-        args["sides"] = _sides(window.padding)
+        args["sides"] = pad_sides(window.padding)
     return LayerText("lp_pool", args)
 
 
@@ -332,7 +327,7 @@ def _group_norm(node: LayerNode) -> LayerText:
 
 def _pad(node: LayerNode) -> LayerText:
     op = node.op
-    args = {"padding": _sides(op.widths(node.types[0]))}
+    args = {"padding": pad_sides(op.widths(node.types[0]))}
     if op.mode == "constant":
         return LayerText("F.pad", args | {"value": op.value}, layer=f"nn.ConstantPad{node.axes}d")
     if min(args["padding"]) < 0:
@@ -354,7 +349,7 @@ def _unfold(node: LayerNode) -> LayerText:
         args |= {"padding": node.padding, "stride": plain(window.stride)}
         return LayerText("F.unfold", args, layer="nn.Unfold")
     text = "F.unfold(F.pad({0}, {sides}), {kernel_size}, {dilation}, 0, {stride})"
-    return LayerText(text, args | {"stride": plain(window.stride), "sides": _sides(window.padding)})
+    return LayerText(text, args | {"stride": plain(window.stride), "sides": pad_sides(window.padding)})
 
 
 def _permute(node: LayerNode) -> LayerText:

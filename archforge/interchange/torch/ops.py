@@ -22,7 +22,15 @@ from archforge.ops.pixel_shuffle import PixelShuffle, PixelUnshuffle
 from archforge.ops.resize import Resize
 from archforge.ops.window import Window
 
-__all__ = ["TORCH_OPS", "TorchFunction", "TorchUse", "interpolation_mode", "pixel_factor", "unchanged"]
+__all__ = [
+    "TORCH_OPS",
+    "TorchFunction",
+    "TorchUse",
+    "interpolation_mode",
+    "pad_sides",
+    "pixel_factor",
+    "unchanged",
+]
 
 TorchFunction = Callable[..., Any]  # of the tensors that a node reads
 
@@ -65,7 +73,7 @@ class TorchUse:
         window: Window = self.op.window(self.types[0])
         if all(before == after for before, after in window.padding):
             return window, unchanged, tuple(before for before, _ in window.padding)
-        padded = partial(self.functional.pad, pad=_reversed(window.padding), value=fill)
+        padded = partial(self.functional.pad, pad=pad_sides(window.padding), value=fill)
         return window, padded, (0,) * self.axes
 
 
@@ -77,9 +85,9 @@ def unchanged(x: Any) -> Any:
     return x
 
 
-def _reversed(pairs: Iterable[tuple[int, int]]) -> list[int]:
+def pad_sides(pairs: Iterable[tuple[int, int]]) -> tuple[int, ...]:
     """Pairs (before, after) for each axis in the order of torch's `pad`, the last axis first."""
-    return [side for pair in reversed(list(pairs)) for side in pair]
+    return tuple(side for pair in reversed(list(pairs)) for side in pair)
 
 
 def _axis(axis: int) -> int:
@@ -193,7 +201,7 @@ def _lp_pool(use: TorchUse) -> TorchFunction:
         raise Unsupported("`lp_pool` over 3 axes")
     if op.ceil and any(map(any, window.padding)):
         raise Unsupported("`lp_pool` with partial windows over padding")
-    padded = partial(use.functional.pad, pad=_reversed(window.padding))
+    padded = partial(use.functional.pad, pad=pad_sides(window.padding))
     function = use.by_rank("lp_pool")
     kernel, stride = (n[0] if use.axes == 1 else n for n in (window.kernel, window.stride))
     return lambda x: function(padded(x.abs()), op.norm, kernel, stride, op.ceil)
@@ -294,9 +302,9 @@ def interpolation_mode(op: Resize, axes: int) -> str:
 def _pad(use: TorchUse) -> TorchFunction:
     sides, mode = use.op.widths(use.types[0]), use.op.mode
     if mode == "constant":
-        return partial(use.functional.pad, pad=_reversed(sides), value=use.op.value)
-    around = _reversed((max(a, 0), max(b, 0)) for a, b in sides)
-    cut = _reversed((min(a, 0), min(b, 0)) for a, b in sides)
+        return partial(use.functional.pad, pad=pad_sides(sides), value=use.op.value)
+    around = pad_sides((max(a, 0), max(b, 0)) for a, b in sides)
+    cut = pad_sides((min(a, 0), min(b, 0)) for a, b in sides)
     function = use.functional.pad
     return lambda x: function(function(x, around, mode), cut)
 
