@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from archforge.ir import Op, TensorType, TypedGraph
 from archforge.spec.binding.tensors import Draft, FoldedDraft, FoldedSection, Tensor
@@ -65,38 +64,27 @@ def _shapes(types: Iterable[TensorType]) -> str:
 
 def count(typed: TypedGraph) -> Counts:
     """Totals over the whole graph; arrays that several nodes share count once."""
-    totals, tallies = _NodeTotals(), _Tallies()
+    totals, of_nodes = _NodeTotals(), _NodeCounts()
     counted: set[str] = set()
     needed = typed.needed_by(list(typed.outputs.values())[:1])
     for node in typed.nodes:
-        tally = tallies.of(node.op, typed.input_types(node), typed.types[node.name])
+        added = of_nodes.of(node.op, typed.input_types(node), typed.types[node.name])
         is_owner = node.params_of not in counted
         counted.add(node.params_of)
-        totals.add(tally, is_needed=node.name in needed, is_owner=is_owner)
-    return Counts(*totals.tally())
+        totals.add(added, is_needed=node.name in needed, is_owner=is_owner)
+    return totals.counts()
 
 
 def count_folded(expansion: FoldedExpansion) -> Counts:
     """Totals over the nodes of an expansion, those that are folded too."""
     output = next(iter(expansion.outputs.values()))
     counter = _FoldedCounter(expansion.drafts)
-    return Counts(*counter.totals(0, len(expansion.drafts), output)[0])
-
-
-class _Tally(NamedTuple):
-    """The counts that one node adds, or several: the fields of `Counts`."""
-
-    layers: int
-    weights: int
-    biases: int
-    buffers: int
-    macs: int
-    activations: int
+    return counter.totals(0, len(expansion.drafts), output)[0]
 
 
 @dataclass(slots=True)
 class _NodeTotals:
-    """Sums of tallies."""
+    """Sums of the counts of nodes."""
 
     layers: int = 0
     weights: int = 0
@@ -105,43 +93,43 @@ class _NodeTotals:
     macs: int = 0
     activations: int = 0
 
-    def add(self, tally: _Tally, *, is_needed: bool, is_owner: bool = True) -> None:
+    def add(self, added: Counts, *, is_needed: bool, is_owner: bool = True) -> None:
         """Add a node. is_needed: by the first output. is_owner: of its parameters, which it shares with no
         node before it."""
-        self.layers += tally.layers
+        self.layers += added.layers
         if is_needed:
-            self.macs += tally.macs
-            self.activations += tally.activations
+            self.macs += added.macs
+            self.activations += added.activations
         if is_owner:
-            self.weights += tally.weights
-            self.biases += tally.biases
-            self.buffers += tally.buffers
+            self.weights += added.weights
+            self.biases += added.biases
+            self.buffers += added.buffers
 
-    def tally(self) -> _Tally:
-        return _Tally(self.layers, self.weights, self.biases, self.buffers, self.macs, self.activations)
+    def counts(self) -> Counts:
+        return Counts(self.layers, self.weights, self.biases, self.buffers, self.macs, self.activations)
 
 
-class _Tallies:
-    """Tallies of nodes by op and types, of which many are equal."""
+class _NodeCounts:
+    """Counts of single nodes by op and types, of which many are equal."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[int, tuple[TensorType, ...]], _Tally] = {}
+        self._known: dict[tuple[int, tuple[TensorType, ...]], Counts] = {}
 
-    def of(self, op: Op, types: tuple[TensorType, ...], output: TensorType) -> _Tally:
+    def of(self, op: Op, types: tuple[TensorType, ...], output: TensorType) -> Counts:
         key = (id(op), types)
-        tally = self._known.get(key)
-        if tally is None:
-            tally = self._known[key] = _tally(op, types, output)
-        return tally
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = _of_node(op, types, output)
+        return found
 
 
-def _tally(op: Op, types: tuple[TensorType, ...], output: TensorType) -> _Tally:
+def _of_node(op: Op, types: tuple[TensorType, ...], output: TensorType) -> Counts:
     sizes = {"weight": 0, "bias": 0, "buffer": 0}
     for decl in op.params(*types).values():
         sizes[decl.role] += decl.size
     macs = op.macs(*types)
     activations = output.size if macs else 0
-    return _Tally(op.counts_as_layer, sizes["weight"], sizes["bias"], sizes["buffer"], macs, activations)
+    return Counts(op.counts_as_layer, sizes["weight"], sizes["bias"], sizes["buffer"], macs, activations)
 
 
 class _FoldedCounter:
@@ -149,27 +137,27 @@ class _FoldedCounter:
 
     def __init__(self, drafts: Sequence[Draft]) -> None:
         self._drafts = drafts
-        self._tallies = _Tallies()
-        self._sections: dict[int, tuple[_Tally, bool]] = {}
+        self._of_nodes = _NodeCounts()
+        self._sections: dict[int, tuple[Counts, bool]] = {}
 
-    def totals(self, start: int, stop: int, output: Tensor) -> tuple[_Tally, bool]:
+    def totals(self, start: int, stop: int, output: Tensor) -> tuple[Counts, bool]:
         """Totals of some drafts, and whether their output depends on a value from outside."""
         totals = _NodeTotals()
         needed = {id(output.draft)}
         for draft in reversed(self._drafts[start:stop]):
             is_needed, reads = id(draft) in needed, True
             if isinstance(draft, FoldedDraft):
-                tally, reads = self._section(draft.section)
+                added, reads = self._section(draft.section)
             else:
                 types = tuple([value.type for value in draft.inputs])
-                tally = self._tallies.of(draft.op, types, draft.type)
-            totals.add(tally, is_needed=is_needed)
+                added = self._of_nodes.of(draft.op, types, draft.type)
+            totals.add(added, is_needed=is_needed)
             if is_needed and reads:
                 needed.update([id(value.draft) for value in draft.inputs])
         needed.difference_update(map(id, self._drafts[start:stop]))
-        return totals.tally(), bool(needed)
+        return totals.counts(), bool(needed)
 
-    def _section(self, section: FoldedSection) -> tuple[_Tally, bool]:
+    def _section(self, section: FoldedSection) -> tuple[Counts, bool]:
         found = self._sections.get(id(section))
         if found is None:
             found = self.totals(section.start, section.stop, section.output)
