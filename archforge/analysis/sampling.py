@@ -65,7 +65,7 @@ def space_facts(spec: Spec, profile: str) -> SpaceFacts:
     space = Space(spec, profile)
     sampling = Sampling(space)
     networks = [sample.network() for sample in islice(sampling, CHECKED)]
-    shape = ", ".join(map(str, networks[0].graph.inputs.values()))
+    shape = str(networks[0].figures["input"])
     return SpaceFacts(profile, space.combinations, shape, space.drawn, sampling.kept)
 
 

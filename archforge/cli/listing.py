@@ -79,12 +79,11 @@ def _row(report: Report) -> tuple[str, ...]:
     held = sum(c.problem is None for c in cells)
     counts = network.counts
     star = "*" if report.spec and report.spec.header.recommended else ""
-    shape = ", ".join(map(str, network.graph.inputs.values()))
     checked = f"{held} of {len(cells)}" if cells else "unchecked"
     return (
         report.name,
         network.profile + star,
-        shape,
+        str(network.figures["input"]),
         f"{counts.layers:,}",
         f"{counts.params:,}",
         f"{counts.macs:,}",

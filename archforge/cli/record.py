@@ -56,8 +56,7 @@ def _append(path: Path, expect: Collection) -> None:
 
 def _cells(network: Network) -> Child:
     """The figures of one profile, as `expect` has them."""
-    shapes = ", ".join(map(str, network.graph.inputs.values()))
     counts = {cell: f"{count:_}" for cell, count in network.counts.by_cell().items()}
-    texts = {"source": "computed", "input": shapes, **counts}
+    texts = {"source": "computed", "input": str(network.figures["input"]), **counts}
     cells = (Child(written(cell), Atom(text, text)) for cell, text in texts.items())
     return Child(written(network.profile), Collection(tuple(cells), is_list=False, flow=False))

@@ -50,13 +50,13 @@ def zoo_page(reports: Iterable[Report]) -> str:
 
 def _row(network: Network, *, first: bool) -> dict[str, str]:
     """One line of the table; the network's name stands on its first profile only."""
-    counts = network.counts
+    counts, figures = network.counts, network.figures
     peak = activation_peak(network.graph) * BYTES_PER_ELEMENT / MEBIBYTE
     return {
         "name": network.name if first else "",
         "profile": network.profile,
-        "input": ", ".join(map(str, network.graph.inputs.values())),
-        "output": ", ".join(str(network.graph.types[v]) for v in network.graph.outputs.values()),
+        "input": str(figures["input"]),
+        "output": str(figures["output"]),
         "layers": f"{counts.layers:,}",
         "weights": f"{counts.weights:,}",
         "biases": f"{counts.biases:,}",
