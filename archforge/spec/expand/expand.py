@@ -14,7 +14,7 @@ from archforge.errors import Diagnostic, DiagnosticError, Note, Span, did_you_me
 from archforge.ir import TensorType, TypedGraph, by_x
 from archforge.ops import all_ops
 from archforge.spec import limits
-from archforge.spec.binding.environment import ArgFrame, Budget, Env, Evaluated, evaluate_argument
+from archforge.spec.binding.environment import ArgFrame, Budget, Env, Evaluated, Given, evaluate_argument
 from archforge.spec.binding.tensors import POISON, Draft, Tensor
 from archforge.spec.expand.assemble import ScopeDraft, assemble
 from archforge.spec.expand.graph_warnings import foreign_axes, unread_values, unshared, untaken_defaults
@@ -116,19 +116,19 @@ def expand_folded(
 def arguments_of(
     spec: Spec,
     profile: ProfileDecl,
-    given: dict[str, Argument],
+    set: Mapping[str, Argument],
     budget: Budget,
     drawn: Mapping[str, Evaluated],
 ) -> Env:
-    """The environment of a spec's arguments, none of them evaluated: the `drawn` ones win over those `given`
-    by a caller, these over the profile's. A range that is not drawn has no value."""
+    """The environment of a spec's arguments, none of them evaluated: the `drawn` ones win over those that a
+    caller has `set`, these over the profile's. A range that is not drawn has no value."""
     values: dict[str, Any] = {}
     pending: dict[str, Callable[[], Any]] = {}
-    written = spec.values | profile.values | given
-    env = Env(budget, spec=ArgFrame(values, pending, spec.args, {**written, **drawn}))
+    given: dict[str, Given] = {**spec.values, **profile.values, **set, **drawn}
+    env = Env(budget, spec=ArgFrame(values, pending, spec.args, given))
     owner = f"`{spec.name}`"
     for name, decl in spec.args.items():
-        argument = drawn.get(name) or written.get(name) or decl.default
+        argument = given.get(name) or decl.default
         if argument is None:
             values[name] = POISON if decl.required else None
         elif isinstance(argument, Argument) and argument.is_range:
@@ -228,7 +228,7 @@ class _Expander:
     def folded(self, input_shape: InputShape | None) -> FoldedExpansion | None:
         """The nodes, without names. Raises all mistakes, but for those of names."""
         self.walk.folds = {}
-        _, outputs = self._walked(input_shape, lambda root: ())
+        _, outputs = self._walked(input_shape)
         if self.walk.shares:
             return None
         return FoldedExpansion(tuple(self.walk.drafts), outputs, self.env.spec.values)
@@ -236,7 +236,7 @@ class _Expander:
     def run(self, input_shape: InputShape | None) -> Expansion:
         """The typed graph. Raises all mistakes."""
         walk = self.walk
-        inputs, outputs = self._walked(input_shape, lambda root: unshared(assign_names(root)))
+        inputs, outputs = self._walked(input_shape)
         graph = assemble(
             self.spec.name, inputs, outputs, walk.drafts, walk.places, has_dotted=walk.has_dotted
         )
@@ -254,10 +254,8 @@ class _Expander:
             (*walk.warnings, *self._unread(graph)),
         )
 
-    def _walked(
-        self, input_shape: InputShape | None, name: Callable[[NameScope], Iterable[Diagnostic]]
-    ) -> tuple[Mapping[str, Tensor], Mapping[str, Tensor]]:
-        """Inputs and outputs, the walk done. `name` gives the nodes their names, and returns warnings."""
+    def _walked(self, input_shape: InputShape | None) -> tuple[Mapping[str, Tensor], Mapping[str, Tensor]]:
+        """Inputs and outputs, the walk done, and the nodes named where none of them are folded."""
         assert self.spec.graph is not None  # who calls has refused it
         walk = self.walk
         outputs: dict[str, Tensor] = {}
@@ -274,7 +272,8 @@ class _Expander:
             x = walk.body(self.spec.graph, single, env, At(root, 0))
             walk.places[0].output = x
             outputs = self._outputs(x, env)
-            walk.warnings += name(root)
+            if walk.folds is None:
+                walk.warnings += unshared(assign_names(root))
         except (DiagnosticError, LimitError) as error:
             walk.note(error.diagnostics)
         except RecursionError:

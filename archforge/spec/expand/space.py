@@ -57,7 +57,8 @@ class Space:
         self.settings, self.input_shape = settings or {}, input_shape
         self.constraints = spec.constraints + self.profile.constraints
         self.drawn = 0
-        given = spec.values | self.profile.values | set_arguments(self.settings, spec)
+        self._set = set_arguments(self.settings, spec)
+        given = spec.values | self.profile.values | self._set
         self._written = {name: given.get(name) or decl.default for name, decl in spec.args.items()}
         self.ranges: dict[str, Range] = {
             name: parse_range(mapping_of(argument.tree, "a range"))
@@ -123,8 +124,7 @@ class Space:
 
     def environment(self, draw: Draw) -> Env:
         """The arguments of a draw, none of them evaluated."""
-        given = set_arguments(self.settings, self.spec)
-        return arguments_of(self.spec, self.profile, given, Budget(), self._evaluated(draw))
+        return arguments_of(self.spec, self.profile, self._set, Budget(), self._evaluated(draw))
 
     def _evaluated(self, draw: Draw) -> dict[str, Evaluated]:
         return {name: Evaluated(value, self.ranges[name].span) for name, value in draw.values.items()}
