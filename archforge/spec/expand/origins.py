@@ -116,10 +116,10 @@ class _Search:
             return None
         if name in env.loop:
             return self._of_loop(name, value, around)
-        if name in env.body:
-            return self._of_body(name, value, env, around)
         if isinstance(value, Tensor):
             return _of_tensor(name, value)
+        if name in env.body:
+            return self._of_body(name, value, env, around)
         if name in env.args:
             return self._of_argument(name, value, env, around)
         return self._of_spec(name, value, env)
@@ -142,12 +142,8 @@ class _Search:
 
     def _of_body(self, name: str, value: Any, env: Env, around: Sequence[Around]) -> ValueOrigin:
         argument = self.found.lets.get((body_id(env), name))
-        if isinstance(value, Tensor) or argument is None:
-            return (
-                _of_tensor(name, value)
-                if isinstance(value, Tensor)
-                else ValueOrigin(name, _shown(value), "a tap")
-            )
+        if argument is None:
+            return ValueOrigin(name, _shown(value), "a tap")
         return self.of_given(name, value, argument, env, around, "`let`")
 
     def _of_argument(self, name: str, value: Any, env: Env, around: Sequence[Around]) -> ValueOrigin:
