@@ -187,22 +187,16 @@ def _edits(entry: Entry) -> tuple[Edit, ...]:
     tree = mapping_of(entry.value, f"`{entry.key}`", example)
     refuse_unknown(tree, EDITS, EDIT_KEYS)
     mistakes = Mistakes()
-    found: list[Edit] = []
-    none: dict[str, Body] = {}
-    for part in tree:
-        bodies = mistakes.attempt(partial(_entries, part, _edited), none)
-        places = part.value if isinstance(part.value, Mapping) else ()
-        spans = {place.key: place.key_span for place in places}
-        found += (Edit(part.key, step, spans[step], body) for step, body in bodies.items())
+    found = mistakes.each(tree, lambda part: _entries(part, partial(_edit, part.key)))
     mistakes.close()
-    return tuple(found)
+    return tuple(edit for edits in found.values() for edit in edits.values())
 
 
-def _edited(entry: Entry) -> Body:
+def _edit(how: str, entry: Entry) -> Edit:
     if is_null(entry.value):
         help = f"{entry.key}: [] leaves it out"
         fail("E0203", f"`{entry.key}` is followed by steps, found nothing", entry.key_span, help=help)
-    return parse_body(entry.value)
+    return Edit(how, entry.key, entry.key_span, parse_body(entry.value))
 
 
 def _train(entry: Entry | None, profile: str = "") -> dict[str, Entry]:
