@@ -43,7 +43,7 @@ class DrawnNetwork:
     @property
     def name(self) -> str:
         """The name of the space, its profile and the number of the draw."""
-        return f"{self.space.spec.name}_{self.space.profile.name}_{self.draw.number}"
+        return _name(self.space, self.draw)
 
     def row(self) -> dict[str, Any]:
         """The number of the draw, arguments and counts, by name."""
@@ -51,12 +51,20 @@ class DrawnNetwork:
 
     def network(self) -> Network:
         """The sample as a network that can be compiled, trained and built. Raises its mistakes."""
-        space = self.space
-        header = replace(space.spec.header, kind="network")
-        spec = replace(space.spec, name=self.name, header=header, expect=None)
-        settings = {**space.settings, **settings_of(self.draw.values)}
-        expansion = expand(spec, space.profile.name, settings, space.input_shape)
-        return Network(expansion, count(expansion.graph), ())
+        return _network(self.space, self.draw)
+
+
+def _name(space: Space, draw: Draw) -> str:
+    return f"{space.spec.name}_{space.profile.name}_{draw.number}"
+
+
+def _network(space: Space, draw: Draw) -> Network:
+    """The network of a draw, its nodes with their names."""
+    header = replace(space.spec.header, kind="network")
+    spec = replace(space.spec, name=_name(space, draw), header=header, expect=None)
+    settings = {**space.settings, **settings_of(draw.values)}
+    expansion = expand(spec, space.profile.name, settings, space.input_shape)
+    return Network(expansion, count(expansion.graph), ())
 
 
 def space_facts(spec: Spec, profile: str) -> SpaceFacts:
@@ -101,13 +109,12 @@ class Sampling:
                 self._refuse(self.where)
 
     def _sample(self, draw: Draw) -> DrawnNetwork:
-        expansion = self.space.expanded(draw)
+        folded = self.space.expanded(draw)
         self.counted += 1
-        if expansion is None:
-            sample = DrawnNetwork(self.space, draw, {}, Counts(0, 0, 0, 0, 0, 0))
-            network = sample.network()
-            return replace(sample, arguments=self._told(network.expansion.args), counts=network.counts)
-        return DrawnNetwork(self.space, draw, self._told(expansion.args), count_folded(expansion))
+        if folded is not None:
+            return DrawnNetwork(self.space, draw, self._told(folded.args), count_folded(folded))
+        network = _network(self.space, draw)
+        return DrawnNetwork(self.space, draw, self._told(network.expansion.args), network.counts)
 
     def _told(self, args: Mapping[str, Any]) -> dict[str, Any]:
         given = ((name, args[name]) for name in self.space.told)
