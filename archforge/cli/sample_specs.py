@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,11 @@ from archforge.atomic_files import made_folder, written_beside
 from archforge.errors import fail
 from archforge.paths import resolved
 from archforge.resources import zoo_folder
+from archforge.spec.expand.settings import set_arguments, set_defaults
 from archforge.spec.printing.layout import Child, Collection, Part, lines_of, written
 from archforge.spec.resolve.library import SUFFIX, Library
 from archforge.spec.resolve.spec import NO_PROFILE
+from archforge.spec.syntax.syntax_tree import Argument
 
 __all__ = ["write_specs"]
 
@@ -67,12 +69,13 @@ def _text(sample: DrawnNetwork, space: str, sampling: Sampling) -> str:
 
 def _settings(sample: DrawnNetwork) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """Values of arguments that a caller has set, and defaults by op or block."""
-    values: dict[str, Any] = {}
-    defaults: dict[str, dict[str, Any]] = {}
-    for name, argument in sample.space.settings.items():
-        target, mark, key = name.rpartition(".")
-        (defaults.setdefault(target, {}) if mark else values)[key] = argument.tree.plain()
-    return values, defaults
+    settings, spec = sample.space.settings, sample.space.spec
+    defaults = set_defaults(settings, spec)
+    return _plain(set_arguments(settings, spec)), {name: _plain(own) for name, own in defaults.items()}
+
+
+def _plain(given: Mapping[str, Argument]) -> dict[str, Any]:
+    return {name: argument.tree.plain() for name, argument in given.items()}
 
 
 def _part(value: Any, *, flow: bool = True) -> Part:
