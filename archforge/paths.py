@@ -4,16 +4,22 @@ holds a NUL, or a folder that may not be entered, the answer is that nothing is 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any, TypeGuard
 
-__all__ = ["as_text", "is_file", "is_folder", "is_name", "is_there", "resolved", "within"]
+__all__ = ["as_text", "has_drive", "is_file", "is_folder", "is_name", "is_there", "resolved", "within"]
 
 
 def as_text(path: str | Path) -> str:
     """The path as text that any file can hold: its bytes are taken as UTF-8, whatever the locale has made of
     them."""
     return os.fsencode(path).decode("utf-8", "replace")
+
+
+def has_drive(path: str) -> bool:
+    """True for a path that begins with a drive of Windows, whose colon parts nothing."""
+    return re.match(r"[A-Za-z]:[\\/]", path) is not None
 
 
 def is_name(value: Any) -> TypeGuard[str]:

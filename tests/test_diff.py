@@ -356,6 +356,15 @@ def test_mistakes_in_a_revision_are_at_its_lines(run: Run, repository: Path) -> 
     assert err.startswith(":specs/net.yaml:4:1: E0201")
 
 
+def test_bytes_of_a_revision_that_are_no_text_are_at_their_place(run: Run, repository: Path) -> None:
+    net = repository / "specs/net.yaml"
+    net.write_bytes(net.read_bytes() + b"# \xfc\n")
+    subprocess.run(["git", "add", "."], cwd=repository, check=True)
+    code, _, err = run("diff", ":specs/net.yaml", "HEAD:specs/net.yaml")
+    assert code == 2
+    assert err.startswith(":specs/net.yaml:4:3: E0106: byte 0xFC is not UTF-8 text")
+
+
 def test_no_repository_and_no_git(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     code, _, err = run("diff", "HEAD:net.yaml", "resnet_18")

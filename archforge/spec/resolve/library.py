@@ -22,7 +22,16 @@ from archforge.spec.syntax.parse_document import parse_document
 from archforge.spec.syntax.syntax_tree import SpecDocument
 from archforge.spec.yaml.tree import span_at
 
-__all__ = ["SUFFIX", "Library", "find_spec", "is_among_specs", "spec_files"]
+__all__ = [
+    "OTHER_SUFFIX",
+    "SUFFIX",
+    "Library",
+    "check_size",
+    "decoded",
+    "find_spec",
+    "is_among_specs",
+    "spec_files",
+]
 
 SUFFIX = ".yaml"
 MAX_BYTES = 4 * limits.CHARACTERS.most  # in UTF-8
@@ -110,8 +119,9 @@ class Library:
         self._asked[real] = None
         document = self._documents.get(real)
         if document is None:
-            text = self._unsaved[real] if real in self._unsaved else _read_text(path)
-            document = self._keep(parse_document(SourceFile(_shown(path), text)), real.parent)
+            name = _shown(path)
+            text = self._unsaved[real] if real in self._unsaved else _read_text(path, name)
+            document = self._keep(parse_document(SourceFile(name, text)), real.parent)
             self._documents[real] = document
         return document
 
@@ -199,20 +209,30 @@ def _shown(path: Path) -> str:
         return as_text(path.as_posix())
 
 
-def _read_text(path: Path) -> str:
+def _read_text(path: Path, name: str) -> str:
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             # A device or pipe has no size, and perhaps no end.
             data = b"" if size > MAX_BYTES else file.read(MAX_BYTES + 1)
     except OSError as error:
-        fail("E0106", f"{_shown(path)} cannot be read: {reason_of(error)}")
-    if max(size, len(data)) > MAX_BYTES:
-        fail(limits.CHARACTERS.code, f"{_shown(path)}: {limits.CHARACTERS.told()}")
+        fail("E0106", f"{name} cannot be read: {reason_of(error)}")
+    check_size(max(size, len(data)), name)
+    return decoded(data, name)
+
+
+def check_size(size: int, name: str) -> None:
+    """Raise E0107 for a file of too many bytes."""
+    if size > MAX_BYTES:
+        fail(limits.CHARACTERS.code, f"{name}: {limits.CHARACTERS.told()}")
+
+
+def decoded(data: bytes, name: str) -> str:
+    """The text of a file of that name. Raises E0106."""
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        source = SourceFile(_shown(path), data.decode("utf-8", "replace"))
+        source = SourceFile(name, data.decode("utf-8", "replace"))
         span = span_at(source, len(data[: error.start].decode("utf-8")))
         message = f"byte 0x{data[error.start]:02X} is not UTF-8 text"
         fail("E0106", message, span, help="save the file as UTF-8")

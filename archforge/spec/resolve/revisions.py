@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import os
 import posixpath
-import re
 import subprocess
 from pathlib import Path
 from typing import NoReturn
 
 from archforge.errors import SourceFile, fail, printable
-from archforge.paths import is_there
-from archforge.spec import limits
-from archforge.spec.resolve.library import MAX_BYTES, OTHER_SUFFIX, SUFFIX, Library
+from archforge.paths import has_drive, is_there
+from archforge.spec.resolve.library import OTHER_SUFFIX, SUFFIX, Library, check_size, decoded
 from archforge.spec.resolve.resolve import resolve
 from archforge.spec.resolve.spec import Spec
 from archforge.spec.syntax.parse_document import parse_document
@@ -24,7 +22,6 @@ from archforge.spec.syntax.syntax_tree import SpecDocument
 
 __all__ = ["names_revision", "open_revision"]
 
-DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 TIMEOUT_S = 60
 # Git asks nobody, fetches nothing, locks nothing, and says what is wrong in the words that are looked for.
 _QUIET = {
@@ -41,9 +38,7 @@ def names_revision(source: str) -> bool:
     begins with a drive of Windows; a block behind a colon, `resnet:bottleneck`, has no such ending."""
     _, path = _parted(source)
     is_spec = path.lower().endswith((SUFFIX, OTHER_SUFFIX))
-    return (
-        is_spec and ":" in source and not DRIVE.match(source) and not is_there(source) and "\n" not in source
-    )
+    return is_spec and ":" in source and not (has_drive(source) or is_there(source) or "\n" in source)
 
 
 def _parted(source: str) -> tuple[str, str]:
@@ -80,7 +75,6 @@ class _RevisionLibrary(Library):
         self.revision = revision
         self._sizes: dict[Path, int | None] = {}
         self._paths: dict[int, Path] = {}
-        self._read: dict[Path, SpecDocument] = {}
 
     def beside(self, file: str, document: SpecDocument) -> Path | None:
         of = self._paths.get(id(document))
@@ -107,22 +101,18 @@ class _RevisionLibrary(Library):
     def read(self, path: Path) -> SpecDocument:
         if path.is_absolute() and self._sizes.get(path) is None:  # of the shipped zoo
             return super().read(path)
-        known = self._read.get(path)
+        known = self._documents.get(path)
         if known is not None:
             return known
         name = self._name(path)
         size = self._size(path)
-        if size is not None and size > MAX_BYTES:
-            fail(limits.CHARACTERS.code, f"{name}: {limits.CHARACTERS.told()}")
+        if size is not None:
+            check_size(size, name)
         code, out, error = _git("cat-file", "blob", name)
         if code != 0:
             _refuse(self.revision, path, error)
-        try:
-            text = out.decode("utf-8")
-        except UnicodeDecodeError as wrong:
-            fail("E0106", f"{name}: byte 0x{out[wrong.start]:02X} is not UTF-8 text")
-        document = self._keep(parse_document(SourceFile(name, text)), None)
-        self._read[path], self._paths[id(document)] = document, path
+        document = self._keep(parse_document(SourceFile(name, decoded(out, name))), None)
+        self._documents[path], self._paths[id(document)] = document, path
         return document
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import yaml
 
 from archforge.atomic_files import reason_of
 from archforge.errors import SourceFile, Span, fail, type_in_words
-from archforge.paths import as_text, is_folder, is_there
+from archforge.paths import as_text, has_drive, is_folder, is_there
 from archforge.resources import zoo_folder
 from archforge.spec.normal_form import normal_form
 from archforge.spec.resolve.block_spec import BLOCK_MARK, block_spec
@@ -74,9 +73,7 @@ def zoo_paths(paths: str | Path | Iterable[str | Path] = ()) -> list[Path]:
 def _parts(source: str) -> tuple[str, str]:
     """The name or path, and the block behind a colon, if there is one: a path may hold colons itself."""
     name, _, block = source.partition(BLOCK_MARK)
-    if re.match(r"[A-Za-z]:[\\/]", source):  # the drive of a Windows path
-        return source, ""
-    if block and not is_there(source):
+    if block and not (has_drive(source) or is_there(source)):
         return name, block
     return source, ""
 
