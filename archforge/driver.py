@@ -200,7 +200,7 @@ def report(
     if spec.header.kind == "space":
         from archforge.analysis.sampling import space_facts
 
-        for name in spec.profile_names if profile is None else _profile(spec, profile):
+        for name in _profiles(spec, profile):
             try:
                 spaces.append(space_facts(spec, name))
             except DiagnosticError as error:
@@ -238,7 +238,7 @@ def _checkable(spec: Spec, profile: str | None, broken: list[Diagnostic]) -> Ite
     """The parts of a file that have counts: profiles of a network, cases of its own blocks or of a named one.
     Mistakes of blocks go to `broken`."""
     if spec.header.kind == "network":
-        for name in spec.profile_names if profile is None else _profile(spec, profile):
+        for name in _profiles(spec, profile):
             yield spec, name
     if spec.block or profile is not None:
         return
@@ -252,8 +252,10 @@ def _checkable(spec: Spec, profile: str | None, broken: list[Diagnostic]) -> Ite
                 yield from ((part, case) for case in part.profile_names)
 
 
-def _profile(spec: Spec, name: str) -> list[str]:
-    """The profile of that name or model id, if the spec has it."""
+def _profiles(spec: Spec, name: str | None) -> list[str]:
+    """Every profile, or the one of that name or model id, if the spec has it."""
+    if name is None:
+        return spec.profile_names
     try:
         return [spec.profile(name).name]
     except DiagnosticError:
