@@ -125,6 +125,39 @@ def test_lets_taps_shapes_and_rows(run: Run, tmp_path: Path) -> None:
     assert "  x is 6x6x6, the value of u1.conv, net.yaml:5:46" in out.splitlines()
 
 
+def test_arguments_of_a_network_and_of_steps_are_those_of_the_call_that_gives_them(
+    run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "small.yaml").write_text(
+        "archforge: 1\ninput: [3, 8, 8]\nargs: {width: 4, deep: '=2 * width'}\nblocks:\n"
+        "  unit: {args: {out: 1}, body: {conv: =out}}\ndefaults: {unit: {out: =deep}}\n"
+        "graph: [{conv: =width}, unit]\n"
+    )
+    (tmp_path / "net.yaml").write_text(
+        "archforge: 1\ninput: [3, 8, 8]\nargs: {width: 6}\nblocks:\n  small: {network: small}\n"
+        "  runs: {args: {n: 2, to: steps}, body: [=to]}\n"
+        "  gives: {args: {n: 5}, body: [{runs: {to: [{conv: =n}]}}]}\n"
+        "graph: [{small: {width: =width + 2}, name: enc}, gives]\n"
+    )
+    shown = [
+        re.sub(r":\d+:\d+", "", "\n".join(run("explain", "net.yaml", name, *given)[1].splitlines()[1:]))
+        for name, *given in (
+            ("enc.unit.conv.out",),
+            ("gives.runs.conv.out",),
+            ("gives.runs.conv.out", "--set", "gives.n=7"),
+        )
+    ]
+    assert shown[0].splitlines() == [
+        "out is 16, the call of `conv`, small.yaml: `=out`",
+        "  out is 16, defaults of the spec, small.yaml: `=deep`",
+        "    deep is 16, default of `small`, small.yaml: `=2 * width`",
+        "      width is 8, the call of `small`, net.yaml: `=width + 2`",
+        "        width is 6, default of the spec, net.yaml",
+    ]
+    assert shown[1].endswith("  n is 5, default of `gives`, net.yaml")
+    assert shown[2].endswith("  n is 7, --set, --set gives.n")
+
+
 def test_a_layer_a_parameter_and_a_scope(run: Run) -> None:
     code, out, err = run("explain", "resnet_50", "layer3.0.conv2")
     assert (code, err) == (0, "")

@@ -12,7 +12,7 @@ from archforge.spec.binding.environment import ArgFrame, Env, Evaluated, Given
 from archforge.spec.binding.tensors import Tensor
 from archforge.spec.expand.trace import Around, NodeTrace, TracedExpansion, blocks_around, body_id
 from archforge.spec.formulas.formula import describe
-from archforge.spec.syntax.syntax_tree import Argument, Call, For, Value, formulas_in
+from archforge.spec.syntax.syntax_tree import Argument, For, Value, formulas_in
 
 __all__ = ["ValueOrigin", "attribute_origin", "origin_lines"]
 
@@ -53,12 +53,11 @@ def attribute_origin(found: TracedExpansion, trace: NodeTrace, name: str) -> Val
         return _of_row(search, trace, call.formula, name, value)
     own = name in call.written.given
     env = trace.env if own else Env(trace.env.budget, spec=trace.env.spec)
-    around = trace.around if own else ()
     said_by = search.defaults_owner(op.op, name, argument)
     if own:
         is_first = call.is_first and name in call.call.modifiers.first
         said_by = f"`first` of the call of `{op.kind}`" if is_first else f"the call of `{op.kind}`"
-    return search.of_given(name, value, argument, env, around, said_by)
+    return search.of_given(name, value, argument, env, trace.around, said_by)
 
 
 def _of_row(
@@ -120,8 +119,10 @@ class _Search:
             return _of_tensor(name, value)
         if name in env.body:
             return self._of_body(name, value, env, around)
-        if name in env.args:
-            return self._of_argument(name, value, env, around)
+        frame = env.args if name in env.args else env.spec
+        place = next((place for place, outer in enumerate(around) if outer.frame is frame), None)
+        if place is not None:
+            return self._of_argument(name, value, frame, around, place)
         return self._of_spec(name, value, env)
 
     def _of_loop(self, name: str, value: Any, around: Sequence[Around]) -> ValueOrigin:
@@ -146,27 +147,27 @@ class _Search:
             return ValueOrigin(name, _shown(value), "a tap")
         return self.of_given(name, value, argument, env, around, "`let`")
 
-    def _of_argument(self, name: str, value: Any, env: Env, around: Sequence[Around]) -> ValueOrigin:
-        """The origin of a block's argument: its call, the defaults, or its declaration."""
-        place = blocks_around(around)
-        call = around[place] if place >= 0 else None
-        if call is None or call.block is None or not isinstance(call.step, Call):
-            return ValueOrigin(name, _shown(value), "an argument")
-        block, frame = call.block, env.args
-        inside = Env(env.budget, args=frame, spec=env.spec)
+    def _of_argument(
+        self, name: str, value: Any, frame: ArgFrame, around: Sequence[Around], place: int
+    ) -> ValueOrigin:
+        """The origin of an argument of the block that is called at a place: its call, the defaults, or its
+        declaration."""
+        call = around[place]
+        assert call.block is not None  # only a call of one has a frame
+        assert call.inside is not None
+        block, budget = call.block, call.env.budget
         if argument := frame.given.get(name):
             is_first = call.is_first and name in call.step.modifiers.first
             said_by = f"`first` of the call of `{block.name}`" if is_first else f"the call of `{block.name}`"
             return self.of_given(name, value, argument, call.env, around[:place], said_by)
-        default = self.profile.defaults.get(block.name, {}).get(name) or self.spec.defaults.get(
-            block.name, {}
-        ).get(name)
-        if default is not None:
-            owner = self.defaults_owner(block.name, name, default)
-            return self.of_given(name, value, default, inside, around[: place + 1], owner)
-        return self._of_declared(
-            name, value, frame, inside, around[: place + 1], f"default of `{block.name}`"
-        )
+        within = around[: place + 1]
+        if default := call.defaults.get(name):
+            env = Env(budget, args=frame, spec=call.env.spec)
+            return self.of_given(
+                name, value, default, env, within, self.defaults_owner(block.name, name, default)
+            )
+        env = Env(budget, args=call.inside.args, spec=call.inside.spec)
+        return self._of_declared(name, value, frame, env, within, f"default of `{block.name}`")
 
     def _of_spec(self, name: str, value: Any, env: Env) -> ValueOrigin:
         """The origin of the spec's argument: `--set`, the profile, `with`, or its declaration."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from archforge.errors import Span
 from archforge.ops.base import Op
 from archforge.spec.binding.calls import OpCall
-from archforge.spec.binding.environment import Env
+from archforge.spec.binding.environment import ArgFrame, Env
 from archforge.spec.binding.tensors import Draft, Tensor
 from archforge.spec.expand.expand import Expansion, InputShape, expand
 from archforge.spec.expand.walk import At, Flow, Walk
@@ -22,12 +23,22 @@ __all__ = ["Around", "NodeTrace", "TracedExpansion", "traced"]
 
 class Around(NamedTuple):
     """A call of a block, or a loop, around a node. env: the names where it is written. is_first: the call is
-    the first of its repeats."""
+    the first of its repeats. inside: the names that the block begins with. defaults: of its arguments, which
+    the call saw."""
 
     step: Call | For
     env: Env
     block: BlockDecl | None = None
     is_first: bool = False
+    inside: Env | None = None
+    defaults: Mapping[str, Argument] = MappingProxyType({})
+
+    @property
+    def frame(self) -> ArgFrame | None:
+        """The arguments of the call. Those of a network are what its steps see as arguments of their spec."""
+        if self.inside is None or self.block is None:
+            return None
+        return self.inside.args if self.block.network is None else self.inside.spec
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,6 +77,11 @@ class _TracingWalk(Walk):
             return super()._call_block(block, call, x, env, at, is_first=is_first)
         finally:
             self.around.pop()
+
+    def _block_body(self, block: BlockDecl, call: Call, x: Flow, inner_env: Env, at: At) -> Flow:
+        defaults = self.defaults.get(block.name, {})
+        self.around[-1] = self.around[-1]._replace(inside=inner_env, defaults=defaults)
+        return super()._block_body(block, call, x, inner_env, at)
 
     def _for(self, step: For, x: Flow, env: Env, at: At) -> Flow:
         self.around.append(Around(step, _kept(env)))
