@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from fnmatch import fnmatchcase
+from typing import TypeVar
 
 from archforge.ir import Node, Scope
 
-__all__ = ["inner_scopes", "scope_names", "scope_path", "scopes_that_fit"]
+__all__ = ["in_scopes", "inner_scopes", "name_within", "scope_names", "scope_path", "scopes_that_fit"]
+
+T = TypeVar("T")
 
 
 def scope_path(scopes: Sequence[Scope], index: int) -> list[Scope]:
@@ -18,6 +21,26 @@ def scope_path(scopes: Sequence[Scope], index: int) -> list[Scope]:
         path.append(scopes[at])
         at = scopes[at].parent
     return path[::-1]
+
+
+def in_scopes(scopes: Sequence[Scope], items: Iterable[tuple[int, T]]) -> dict[int, list[T | Scope]]:
+    """What each scope that is not empty has directly in it, by its index: items, which are given with the
+    index of their scope, and scopes, in the order of the items. 0 is the graph itself."""
+    inside: dict[int, list[T | Scope]] = {0: []}
+    for index, item in items:
+        around = 0
+        for scope in scope_path(scopes, index):
+            if scope.index not in inside:
+                inside[scope.index] = []
+                inside[around].append(scope)
+            around = scope.index
+        inside[around].append(item)
+    return inside
+
+
+def name_within(around: str, name: str) -> str:
+    """A name as it is said within a scope that is called `around`: without that scope's own."""
+    return name.removeprefix(f"{around}.") if around else name
 
 
 def scope_names(scopes: Sequence[Scope]) -> list[str]:

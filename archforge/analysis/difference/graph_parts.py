@@ -6,10 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 
-from archforge.ir import Node, TypedGraph
-from archforge.scopes import scope_path
+from archforge.ir import Node, Scope, TypedGraph
+from archforge.scopes import in_scopes, name_within
 
 __all__ = ["GraphPart", "has_scopes", "tree"]
 
@@ -53,7 +52,7 @@ class GraphPart:
 
     def leaves(self) -> list[GraphPart]:
         """The nodes within as parts of this one."""
-        return [GraphPart(n.name, _label(n.name, self.name), n.op.kind, n) for n in self.nodes()]
+        return [GraphPart(n.name, name_within(self.name, n.name), n.op.kind, n) for n in self.nodes()]
 
 
 def has_scopes(typed: TypedGraph) -> bool:
@@ -64,28 +63,15 @@ def has_scopes(typed: TypedGraph) -> bool:
 def tree(typed: TypedGraph, *, flat: bool = False) -> GraphPart:
     """The whole graph as one part. flat: its nodes alone, without the scopes. Scopes that hold nothing are
     left out."""
-    inside: dict[int, list[Node | int]] = {0: []}
-    for node in typed.nodes:
-        path = [0] if flat else [0, *(scope.index for scope in scope_path(typed.scopes, node.scope))]
-        for outer, inner in pairwise(path):
-            if inner not in inside:
-                inside[inner] = []
-                inside[outer].append(inner)
-        inside[path[-1]].append(node)
+    inside = in_scopes(typed.scopes, ((0 if flat else node.scope, node) for node in typed.nodes))
 
-    def part(item: Node | int, around: str) -> GraphPart:
+    def part(item: Node | Scope, around: str) -> GraphPart:
+        label = name_within(around, item.name)
         if isinstance(item, Node):
-            return GraphPart(item.name, _label(item.name, around), item.op.kind, item)
-        scope = typed.scopes[item]
-        return GraphPart(
-            scope.name, _label(scope.name, around), scope.kind, None, _parts(inside[item], scope.name)
-        )
+            return GraphPart(item.name, label, item.op.kind, item)
+        return GraphPart(item.name, label, item.kind, None, _parts(inside[item.index], item.name))
 
-    def _parts(items: Sequence[Node | int], around: str) -> tuple[GraphPart, ...]:
+    def _parts(items: Sequence[Node | Scope], around: str) -> tuple[GraphPart, ...]:
         return tuple(part(item, around) for item in items)
 
     return GraphPart("", "", "graph", None, _parts(inside[0], ""))
-
-
-def _label(name: str, around: str) -> str:
-    return name.removeprefix(f"{around}.") if around else name

@@ -14,7 +14,7 @@ from archforge.analysis.network import Network
 from archforge.export.drawing.pieces import BoxedLayers, pieces_of
 from archforge.export.target import DrawingOptions
 from archforge.ir import Scope, shape_text
-from archforge.scopes import scope_path
+from archforge.scopes import in_scopes, name_within
 
 __all__ = ["Arrow", "Box", "BoxFrame", "Drawing", "drawing_of", "printable", "title_of"]
 
@@ -76,7 +76,7 @@ def drawing_of(network: Network, options: DrawingOptions) -> Drawing:
         for value, end in reads
         if starts[value] != end
     )
-    items = _Frames(network, options.counts).framed(pieces)
+    items = _Frames(network, options.counts, pieces).items(0, "")
     return Drawing(
         title_of(network),
         (*(Box(id, "value", (n,)) for n, id in inputs.items()),
@@ -97,52 +97,33 @@ def title_of(network: Network) -> str:
     return ", ".join((network.spec.header.title or network.name, f"profile {network.profile}", *settings))
 
 
-@dataclass(slots=True, eq=False)
-class _Tree:
-    """A scope with the boxes and scopes in it."""
-
-    scope: Scope | None
-    items: list[tuple[int, BoxedLayers] | _Tree]
-
-
 class _Frames:
     """The frames of a network: scopes with more than one box or frame in them."""
 
-    def __init__(self, network: Network, counts: bool) -> None:
+    def __init__(self, network: Network, counts: bool, pieces: Sequence[BoxedLayers]) -> None:
         self.graph = network.graph
         self.counts = counts
+        numbered = ((piece.scope, (number, piece)) for number, piece in enumerate(pieces))
+        self.inside = in_scopes(self.graph.scopes, numbered)
 
-    def framed(self, pieces: Sequence[BoxedLayers]) -> tuple[Box | BoxFrame, ...]:
-        root = _Tree(None, [])
-        trees: dict[int, _Tree] = {}
-        for number, piece in enumerate(pieces):
-            above = root
-            for scope in scope_path(self.graph.scopes, piece.scope):
-                if scope.index not in trees:
-                    trees[scope.index] = _Tree(scope, [])
-                    above.items.append(trees[scope.index])
-                above = trees[scope.index]
-            above.items.append((number, piece))
-        return self._items(root, "")
-
-    def _items(self, tree: _Tree, inside: str) -> tuple[Box | BoxFrame, ...]:
-        """The boxes and frames in a frame whose scope is called `inside`."""
+    def items(self, index: int, inside: str) -> tuple[Box | BoxFrame, ...]:
+        """The boxes and frames of scope `index`, in a frame whose scope is called `inside`."""
         out: list[Box | BoxFrame] = []
-        for item in tree.items:
-            if isinstance(item, tuple):
+        for item in self.inside[index]:
+            if not isinstance(item, Scope):
                 out.append(self._box(*item, inside))
-            elif len(item.items) == 1 or item.scope is None:
-                out += self._items(item, inside)
+            elif len(self.inside[item.index]) == 1:
+                out += self.items(item.index, inside)
             else:
-                title = _frame_title(item.scope, inside)
-                out.append(BoxFrame(f"frame{item.scope.index}", title, self._items(item, item.scope.name)))
+                title = _frame_title(item, inside)
+                out.append(BoxFrame(f"frame{item.index}", title, self.items(item.index, item.name)))
         return tuple(out)
 
     def _box(self, number: int, piece: BoxedLayers, inside: str) -> Box:
         is_merge = self.graph.nodes[piece.rows[0].index].op.arity is None
         kind: Kind = "block" if piece.block else "merge" if is_merge and not piece.rows[1:] else "layer"
         says = f"{piece.repeats} x {piece.says}" if piece.repeats > 1 else piece.says
-        first, last = _within(inside, piece.names[0]), _within(inside, piece.names[-1])
+        first, last = (name_within(inside, piece.names[at]) for at in (0, -1))
         name = first if first == last else f"{first} ... {last}"
         lines = [says] if name == says else [says, name]
         for count, unit in ((piece.params, "params"), (piece.macs, "MACs")):
@@ -152,12 +133,7 @@ class _Frames:
 
 def _frame_title(scope: Scope, inside: str) -> str:
     """The name of a scope and its block: `layer1.0 (basic)`; one of them where the other says no more."""
-    name = "" if scope.name == inside else _within(inside, scope.name)
+    name = "" if scope.name == inside else name_within(inside, scope.name)
     if not scope.is_block or scope.kind == name:
         return name
     return f"{name} ({scope.kind})" if name else scope.kind
-
-
-def _within(scope: str, name: str) -> str:
-    """A name as it is said within a scope: without that scope's own."""
-    return name.removeprefix(f"{scope}.") if scope else name

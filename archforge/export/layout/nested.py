@@ -12,7 +12,7 @@ from archforge.analysis.network import Network
 from archforge.export.architecture_table import layer_text
 from archforge.export.drawing.pieces import OPENED_SHARE
 from archforge.ir import Node, Scope, by_x
-from archforge.scopes import scope_path
+from archforge.scopes import in_scopes, name_within
 
 __all__ = ["INPUT", "OUTPUT", "Look", "NestedBox", "Wire", "nested_boxes"]
 
@@ -91,21 +91,6 @@ def nested_boxes(network: Network, *, joined: bool = False) -> NestedBox:
     return _Nesting(network, joined=joined).whole()
 
 
-@dataclass(slots=True, eq=False)
-class _ScopeTree:
-    """A scope with the numbers of nodes, and the scopes, in it."""
-
-    scope: Scope | None
-    items: list[int | _ScopeTree]
-
-    def numbers(self) -> Iterator[int]:
-        for item in self.items:
-            if isinstance(item, _ScopeTree):
-                yield from item.numbers()
-            else:
-                yield item
-
-
 class _Nesting:
     def __init__(self, network: Network, *, joined: bool) -> None:
         self.joined = joined
@@ -119,13 +104,15 @@ class _Nesting:
             for value in dict.fromkeys(node.inputs):
                 self.readers.setdefault(value, []).append(i)
         self.outputs = frozenset(self.graph.outputs.values())
+        numbers = ((node.scope, i) for i, node in enumerate(self.graph.nodes))
+        self.inside = in_scopes(self.graph.scopes, numbers)
 
     def whole(self) -> NestedBox:
         items = [
             NestedBox(name, name, "value", "input", gives=(name,), gives_first=(name,))
             for name in self.graph.inputs
         ]
-        items += self._folded(self._items(self._tree(), ""))
+        items += self._folded(self._items(0, ""))
         items += [
             NestedBox(name, name, "value", "output", reads=(value,))
             for name, value in self.graph.outputs.items()
@@ -136,50 +123,46 @@ class _Nesting:
             "", title, "block", "network", self.rows, items=tuple(items), wires=wires, is_open=True
         )
 
-    def _tree(self) -> _ScopeTree:
-        root = _ScopeTree(None, [])
-        trees: dict[int, _ScopeTree] = {}
-        for number, node in enumerate(self.graph.nodes):
-            above = root
-            for scope in scope_path(self.graph.scopes, node.scope):
-                if scope.index not in trees:
-                    trees[scope.index] = _ScopeTree(scope, [])
-                    above.items.append(trees[scope.index])
-                above = trees[scope.index]
-            above.items.append(number)
-        return root
+    def _numbers(self, index: int) -> Iterator[int]:
+        """The numbers of the nodes in scope `index` and those in it."""
+        for item in self.inside[index]:
+            if isinstance(item, Scope):
+                yield from self._numbers(item.index)
+            else:
+                yield item
 
-    def _items(self, tree: _ScopeTree, inside: str) -> Iterator[NestedBox]:
-        """The boxes in a scope that is called `inside`, calls in a row not yet folded."""
-        for item in tree.items:
-            if not isinstance(item, _ScopeTree):
+    def _items(self, index: int, inside: str) -> Iterator[NestedBox]:
+        """The boxes of scope `index`, calls in a row not yet folded, in a box whose scope is called
+        `inside`."""
+        for item in self.inside[index]:
+            if not isinstance(item, Scope):
                 yield self._layer(item, inside)
-            elif len(item.items) == 1:
-                yield from self._items(item, inside)
-            elif item.scope is not None:
-                yield self._group(item, item.scope, inside)
+            elif len(self.inside[item.index]) == 1:
+                yield from self._items(item.index, inside)
+            else:
+                yield self._group(item, inside)
 
     def _layer(self, number: int, inside: str) -> NestedBox:
         node, row = self.graph.nodes[number], self.rows[number]
         read = node.name in self.readers or node.name in self.outputs
         gives = (node.name,) if read else ()
         return NestedBox(
-            node.name, _within(inside, node.name), self._look(node), layer_text(row), (row,),
+            node.name, name_within(inside, node.name), self._look(node), layer_text(row), (row,),
             reads=tuple(dict.fromkeys(node.inputs)), gives=gives, gives_first=gives,
         )  # fmt: skip
 
-    def _group(self, tree: _ScopeTree, scope: Scope, inside: str) -> NestedBox:
-        numbers = [*tree.numbers()]
+    def _group(self, scope: Scope, inside: str) -> NestedBox:
+        numbers = [*self._numbers(scope.index)]
         nodes = [self.graph.nodes[i] for i in numbers]
         names = {node.name for node in nodes}
         read = dict.fromkeys(value for node in nodes for value in node.inputs if value not in names)
         reads = _first_of(scope.inputs, read)
         gives = _first_of((scope.output,), [n.name for n in nodes if self._is_read_beyond(n.name, names)])
-        items = self._folded(self._items(tree, scope.name))
+        items = self._folded(self._items(scope.index, scope.name))
         rows = tuple(self.rows[i] for i in numbers)
         says = scope.kind if scope.is_block else ""
         return NestedBox(
-            scope.name, _within(inside, scope.name) if scope.name != inside else "",
+            scope.name, name_within(inside, scope.name) if scope.name != inside else "",
             "block" if scope.is_block else "sequence", says, rows, names=(scope.name,), items=tuple(items),
             wires=self._wires(items, reads, gives), reads=reads, gives=gives, gives_first=gives,
             line=source_line(scope), is_open=not scope.is_block or len(rows) * OPENED_SHARE > len(self.rows),
@@ -290,8 +273,3 @@ def _first_of(first: Iterable[str], values: Iterable[str]) -> tuple[str, ...]:
     """The values, those that are named first in front."""
     known = dict.fromkeys(values)
     return tuple(dict.fromkeys([*(value for value in first if value in known), *known]))
-
-
-def _within(scope: str, name: str) -> str:
-    """A name as it is said within a scope: without that scope's own."""
-    return name.removeprefix(f"{scope}.") if scope else name

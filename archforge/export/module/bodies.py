@@ -15,6 +15,7 @@ from typing import Any
 from archforge.errors import Diagnostic, DiagnosticError
 from archforge.export.module.dialect import Dialect
 from archforge.ir import Node, Scope, TypedGraph
+from archforge.scopes import name_within
 
 __all__ = [
     "BodyLine",
@@ -297,7 +298,7 @@ def _op_line(tree: RegionTree, scope: Scope, node: Node, values: tuple[int, ...]
         inputs=values,
         outputs=1,
         args=call.args,
-        label=_relative(scope, node.name),
+        label=name_within(scope.name, node.name),
         kind=node.op.kind,
         shape=_shape(tree, node.name),
         is_activation=call.is_activation,
@@ -315,7 +316,7 @@ def _call_line(
         inputs=values,
         outputs=len(region.writes),
         args=call.args,
-        label=_relative(scope, region.scope.name),
+        label=name_within(scope.name, region.scope.name),
         kind=region.kind,
         shape=", ".join(_shape(tree, v) for v in region.writes),
     )
@@ -330,10 +331,6 @@ def _prefix(scope: Scope, full: str) -> Prefix:
     if own and (full == own or full.startswith(f"{own}.")):
         return Prefix(full[len(own) :], relative=True)
     return Prefix(full, relative=False)
-
-
-def _relative(scope: Scope, name: str) -> str:
-    return name.removeprefix(f"{scope.name}.") if scope.name else name
 
 
 def _refuse_lacking(typed: TypedGraph, nodes: Sequence[Node], dialect: Dialect) -> None:
