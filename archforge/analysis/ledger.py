@@ -38,6 +38,10 @@ class LedgerRow:
     blocks: tuple[tuple[str, str], ...]
     line: str
 
+    @property
+    def params(self) -> int:
+        return self.weights + self.biases
+
 
 @dataclass(frozen=True, slots=True)
 class Ledger:

@@ -98,7 +98,7 @@ def _row(pieces: list[_BlockOrLayer]) -> ArchitectureRow:
         name = first.name if first is last else f"{first.name} ... {last.name}"
     else:
         says, name = ", ".join(map(layer_text, rows)), first.name
-    params = sum(row.weights + row.biases for row in rows)
+    params = sum(row.params for row in rows)
     return ArchitectureRow(name, says, last.output, params, sum(row.macs for row in rows))
 
 

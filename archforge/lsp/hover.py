@@ -97,7 +97,7 @@ def _of_scope(scope: Scope, analysis: Analysis, rows: dict[str, LedgerRow]) -> s
 
 
 def _told(name: str, shape: Iterable[int], rows: Sequence[LedgerRow]) -> str:
-    params, macs = sum(r.weights + r.biases for r in rows), sum(r.macs for r in rows)
+    params, macs = sum(r.params for r in rows), sum(r.macs for r in rows)
     costs = [f"{params:,} params"] if params else []
     costs += [f"{macs:,} MACs"] if macs else []
     return ", ".join([f"`{name}`: {by_x(shape) or 'a scalar'}", *costs])

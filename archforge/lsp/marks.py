@@ -72,7 +72,7 @@ def _costs(analysis: Analysis) -> Iterator[tuple[str, tuple[int, int, int]]]:
     macs: dict[str, int] = defaultdict(int)
     for node, row in zip(graph.nodes, rows, strict=True):
         for kind in {scope.kind for scope in scope_path(graph.scopes, node.scope) if scope.is_block}:
-            params[kind] += row.weights + row.biases
+            params[kind] += row.params
             macs[kind] += row.macs
     for name in params:
         yield name, (analysis.network.expansion.uses[name], params[name], macs[name])

@@ -70,7 +70,7 @@ class NestedBox:
 
     @property
     def params(self) -> int:
-        return sum(row.weights + row.biases for row in self.rows)
+        return sum(row.params for row in self.rows)
 
     @property
     def macs(self) -> int:
