@@ -296,6 +296,16 @@ def test_a_png_has_the_pixels_of_the_svg(run: Run) -> None:
     assert size == (3 * ceil(picture.width), 3 * ceil(picture.height))
 
 
+@pytest.mark.skipif(browser() is None, reason="no Chromium is installed")
+def test_a_png_has_the_picture_alone_within_its_margins(run: Run) -> None:
+    pillow = pytest.importorskip("PIL.Image")
+    assert run("draw", "lenet_5", "-o", "a.png", "--scale", "1")[0] == 0
+    image = pillow.open("a.png").convert("L")
+    assert image.getextrema() != (255, 255)
+    for top in (0, image.height - 10):
+        assert image.crop((0, top, image.width, top + 10)).getextrema() == (255, 255)
+
+
 def test_a_picture_that_no_browser_draws_is_refused(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("archforge.export.browser.browser", lambda: "chromium")
     code, _, err = run("draw", "nasnet_a_large", "--level", "layer", "-o", "a.png")

@@ -41,7 +41,7 @@ def png_of(svg: str, width: float, height: float, scale: int) -> bytes:
         fail("E0705", message, help="an .svg has no such limit; --scale 1 and --level block make it smaller")
     with TemporaryDirectory() as folder:
         page, picture = Path(folder) / "picture.html", Path(folder) / "picture.png"
-        style = "<style>*{margin:0;display:block}</style>"
+        style = "<style>body{margin:0}svg{display:block}</style>"
         page.write_text(f"<!doctype html><meta charset=utf-8>{style}{svg}", "utf-8")
         command = [
             found, "--headless", "--disable-gpu", "--hide-scrollbars", "--no-first-run",
