@@ -32,7 +32,7 @@ from tests.small import each_network
 from tests.test_drawings import hostile
 from tests.zoo import networks
 
-SOME = ["unet", "inception_v1", "densenet_121", "nasnet_a_large", "mobilenet_v3_small", "skresnet_18"]
+SOME = ["unet", "unet_resnet_34", "inception_v1", "densenet_121", "nasnet_a_large", "mobilenet_v3_small", "skresnet_18"]
 Point = tuple[float, float]
 
 
@@ -249,6 +249,14 @@ def test_a_shortcut_is_told_from_a_branch_and_a_tap_from_an_output() -> None:
     assert looks("vgg_16") == {(False, False)}
     assert looks("unet") == {(False, False), (True, False)}
     assert looks("inception_v1") == {(False, False)}
+
+
+def test_what_a_block_leaves_is_on_its_spine_though_values_before_are_read_too() -> None:
+    (encoder,) = (box for box in opened(whole("unet_resnet_34")).all() if box.planned.box.name == "encoder")
+    grid = encoder.planned.grid
+    assert grid is not None
+    assert {place.lane for place in grid.places} == {0}
+    assert [line.edge.is_shortcut for line in encoder.lines if line.edge.end == OUTPUT].count(False) == 1
 
 
 def test_names_and_titles_that_mean_something_to_xml_are_text() -> None:

@@ -149,6 +149,7 @@ class _GridMaker:
             self.out_of[wire.start].append(wire)
             for end in wire.ends:
                 self.into[end].append(wire)
+        self.into[OUTPUT].sort(key=lambda wire: box.gives_first.index(wire.value))
         self.rows = self._rows()
         self.end_row = max(self.rows, default=-1) + 1
         self.runs = self._runs()
