@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, pairwise
 from typing import NamedTuple
 
 from archforge.export.layout.nested import INPUT, OUTPUT, NestedBox, Wire
@@ -154,7 +154,9 @@ class _GridMaker:
         self.end_row = max(self.rows, default=-1) + 1
         self.runs = self._runs()
         self.run_of = {i: run for run in self.runs for i in run.boxes}
-        self.runs += self._skips()
+        self.after = {i: after for run in self.runs for i, after in pairwise(run.boxes)}
+        self.skip_of = self._skips()
+        self.runs += self.skip_of.values()
         self._give_lanes()
 
     def made(self) -> Grid:
@@ -196,10 +198,8 @@ class _GridMaker:
     def _place(self, i: int, gaps: Sequence[Mapping[str, _Crossing]]) -> GridPlace:
         """The place of a box, which has rows for itself up to the next box of its run, or the end of it, as
         far as no edge turns across its lane."""
-        run = self.run_of[i]
-        after = run.boxes.index(i) + 1
-        end = self.rows[run.boxes[after]] if after < len(run.boxes) else run.last_gap
-        row = self.rows[i]
+        run, row = self.run_of[i], self.rows[i]
+        end = self.rows[self.after[i]] if i in self.after else run.last_gap
         last = row + 1
         while last < end and not any(c.is_across(run.lane) for c in gaps[last].values()):
             last += 1
@@ -229,14 +229,14 @@ class _GridMaker:
             if i in taken:
                 continue
             boxes = [i]
-            while (after := self._after(boxes[-1], taken)) is not None:
+            while (after := self._goes_on(boxes[-1], taken)) is not None:
                 boxes.append(after)
                 taken.add(after)
             taken.add(i)
             runs.append(_LaneRun(boxes))
         return runs
 
-    def _after(self, i: int, taken: set[int]) -> int | None:
+    def _goes_on(self, i: int, taken: set[int]) -> int | None:
         """The box that goes on a run behind box i, if one does."""
         found = [e for wire in self.out_of[i] for e in wire.ends if e != OUTPUT and e not in taken]
         return min(found, key=lambda e: (self.rows[e], e), default=None)
@@ -266,17 +266,13 @@ class _GridMaker:
             return is_main and (end == spine[0] if spine else end == OUTPUT)
         if end == OUTPUT:
             return wire is self.into[OUTPUT][0] and bool(spine) and wire.start == spine[-1]
-        boxes = self.run_of[wire.start].boxes
-        at = boxes.index(wire.start) + 1
-        return wire is self._main(wire.start) and at < len(boxes) and boxes[at] == end
+        return wire is self._main(wire.start) and self.after.get(wire.start) == end
 
     def _main(self, i: int) -> Wire | None:
         """The wire that leaves a box in the middle: that to the next box of its run, or its first."""
         if i == INPUT:
             return self.out_of[INPUT][0]
-        boxes = self.run_of[i].boxes
-        at = boxes.index(i) + 1
-        after = boxes[at] if at < len(boxes) else OUTPUT if i in self.runs[0].boxes else None
+        after = self.after.get(i, OUTPUT if self.run_of[i] is self.runs[0] else None)
         wires = self.out_of[i]
         if after == OUTPUT and self.into[OUTPUT]:
             return self.into[OUTPUT][0] if self.into[OUTPUT][0].start == i else next(iter(wires), None)
@@ -291,21 +287,21 @@ class _GridMaker:
         if wire.start == INPUT:
             return False
         run = self.run_of[wire.start]
-        return run is not self.runs[0] and run.boxes[-1] == wire.start and wire is self._main(wire.start)
+        return run is not self.runs[0] and wire.start not in self.after and wire is self._main(wire.start)
 
-    def _skips(self) -> list[_LaneRun]:
-        """Sets the gaps of the runs; the runs of values that skip boxes in lanes of their own."""
+    def _skips(self) -> dict[str, _LaneRun]:
+        """Sets the gaps of the runs; the runs of values that skip boxes in lanes of their own, by value."""
         for run in self.runs[1:]:
             enters = self._enters(run)
             run.first_gap = self._row(enters.start) + 1 if enters else self.rows[run.boxes[0]]
             last = run.boxes[-1]
             ends = [self._row(e) for f in self.out_of[last] if self._goes_down(f) for e in f.ends]
             run.last_gap = max(ends, default=self.rows[last] + 1)
-        skips: list[_LaneRun] = []
+        skips: dict[str, _LaneRun] = {}
         for wire in self.wires:
             ends = [self._row(e) for e in wire.ends if self._kind(wire, e) == "skips"]
             if ends:
-                skips.append(_LaneRun([], wire, self._row(wire.start) + 1, max(ends)))
+                skips[wire.value] = _LaneRun([], wire, self._row(wire.start) + 1, max(ends))
         return skips
 
     def _kind(self, wire: Wire, end: int) -> str:
@@ -388,16 +384,15 @@ class _GridMaker:
 
     def _lane_towards(self, wire: Wire, end: int) -> int:
         """The lane by which a wire leaves its start for an end."""
-        skip = next((run for run in self.runs if run.wire is wire), None)
-        if skip and self._kind(wire, end) == "skips":
-            return skip.lane
+        if self._kind(wire, end) == "skips":
+            return self.skip_of[wire.value].lane
         return 0 if end == OUTPUT else self.run_of[end].lane
 
     def _side(self, wire: Wire, end: int, lane: int, give_offs: Mapping[str, float]) -> float:
         """The distance to the right of its lane from which a wire comes to a box."""
         kind = self._kind(wire, end)
         if kind == "skips":
-            return next(run.lane for run in self.runs if run.wire is wire) - lane
+            return self.skip_of[wire.value].lane - lane
         if kind == "across":
             return 0.0
         start = 0 if wire.start == INPUT else self.run_of[wire.start].lane
@@ -419,7 +414,7 @@ class _GridMaker:
         elif kind in ("across", "straight"):
             middle = _Pin(end_lane, 0.0)
         elif kind == "skips":
-            middle = _Pin(next(run.lane for run in self.runs if run.wire is wire), 0.0)
+            middle = _Pin(self.skip_of[wire.value].lane, 0.0)
         else:
             middle = leaves
         if first == last:
