@@ -125,6 +125,19 @@ def every_profile(
     )
 
 
+def networks_of(
+    spec: Spec,
+    profile: str | None = None,
+    *,
+    settings: Mapping[str, Argument] | None = None,
+    input_shape: InputShape | None = None,
+) -> tuple[Network, ...]:
+    """The networks of all profiles, or of the one that is named."""
+    if profile is None:
+        return every_profile(spec, settings, input_shape)
+    return (analyse(spec, profile, settings=settings, input_shape=input_shape),)
+
+
 def load(
     source: Source,
     profile: str | None = None,

@@ -82,9 +82,7 @@ class LivePage:
 
     def _read(self, library: Library) -> tuple[Network, ...]:
         spec = driver.open_spec(self.spec, library)
-        if self.profile is None:
-            return driver.every_profile(spec, self.settings, self.shape)
-        return (driver.analyse(spec, self.profile, settings=self.settings, input_shape=self.shape),)
+        return driver.networks_of(spec, self.profile, settings=self.settings, input_shape=self.shape)
 
     def _signature(self) -> _Signature:
         """The files with when they were last written and their sizes; 0 for what is not there."""

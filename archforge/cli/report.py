@@ -21,7 +21,7 @@ from archforge.cli.options import (
 from archforge.cli.progress import Progress
 from archforge.errors import in_order
 
-__all__ = ["networks_of", "report"]
+__all__ = ["report"]
 
 
 def report(
@@ -48,7 +48,7 @@ def report(
 
     path = output_file(output, "report", (".html",))
     with Progress("reading specs") as progress:
-        networks = [network for spec in specs for network in networks_of(spec, profile, input, set)]
+        networks = [network for spec in specs for network in _networks(spec, profile, input, set)]
         with progress.paused():
             heed(in_order(w for network in networks for w in network.warnings), warnings)
         content = network_page(networks).encode()
@@ -57,11 +57,8 @@ def report(
     print(f"wrote {path.as_posix()}")
 
 
-def networks_of(
+def _networks(
     spec: str, profile: str | None, input: str | None, set: list[str] | None
 ) -> tuple[Network, ...]:
-    """The networks of all profiles of a spec, or of one. Raises `DiagnosticError`."""
-    opened, given, shape = driver.open_spec(spec), settings(set), input_shape(input)
-    if profile is None:
-        return driver.every_profile(opened, given, shape)
-    return (driver.analyse(opened, profile, settings=given, input_shape=shape),)
+    opened = driver.open_spec(spec)
+    return driver.networks_of(opened, profile, settings=settings(set), input_shape=input_shape(input))
