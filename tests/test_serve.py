@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from archforge import driver
+from archforge.analysis.network import Network
 from archforge.cli.live_page import LivePage, PageServer
 from archforge.errors import DiagnosticError
 from tests.conftest import Run
@@ -65,6 +67,23 @@ def test_mistakes_stand_at_their_lines_and_the_last_right_network_stays(spec: Pa
         assert page.networks[0].counts.params == 112
     save(spec, SPEC)
     assert refreshed(page).state()["mistakes"] == ""
+
+
+def test_a_spec_that_is_saved_while_it_is_read_is_read_again(
+    spec: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, networks_of = refreshed(LivePage("net.yaml")), driver.networks_of
+    save(spec, SPEC.replace("out: 4", "out: 8"))
+
+    def saved_meanwhile(*given: Any, **options: Any) -> tuple[Network, ...]:
+        save(spec, SPEC.replace("out: 4", "out: 16"))
+        return networks_of(*given, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(driver, "networks_of", saved_meanwhile)
+        assert refreshed(page).networks[0].counts.params == 224
+    assert refreshed(page).networks[0].counts.params == 448
+    assert refreshed(page).version == 3
 
 
 def test_a_template_is_watched_too(spec: Path) -> None:

@@ -33,7 +33,7 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
-_Signature = tuple[tuple[Path, int, int], ...]
+_Signature = dict[Path, tuple[int, int]]
 
 
 class LivePage:
@@ -56,7 +56,7 @@ class LivePage:
         self.networks: tuple[Network, ...] = ()
         self.mistakes: tuple[Diagnostic, ...] = ()
         self._files: set[Path] = set()
-        self._seen: _Signature | None = None
+        self._seen: _Signature | None = None  # as the files were before they were read
         self._lock = Lock()
 
     def refresh(self) -> None:
@@ -77,7 +77,7 @@ class LivePage:
                 if not self._files:
                     raise
                 self.mistakes = error.diagnostics
-            self._seen = self._signature()
+            self._seen = {path: now.get(path, state) for path, state in self._signature().items()}
             self.version += 1
 
     def _read(self, library: Library) -> tuple[Network, ...]:
@@ -86,18 +86,19 @@ class LivePage:
 
     def _signature(self) -> _Signature:
         """The files with when they were last written and their sizes; 0 for what is not there."""
-        found = []
-        for path in sorted(self._files):
+        found = {}
+        for path in self._files:
             try:
                 status = path.stat()
             except OSError:
-                found.append((path, 0, 0))
+                found[path] = 0, 0
             else:
-                found.append((path, status.st_mtime_ns, status.st_size))
-        return tuple(found)
+                found[path] = status.st_mtime_ns, status.st_size
+        return found
 
     def html(self) -> str:
-        return network_page(self.networks, title=self.spec, live=self.state())
+        state = self.state()  # first: a version that is too old is asked for again, and one too new is not
+        return network_page(self.networks, title=self.spec, live=state)
 
     def state(self) -> dict[str, Any]:
         """The version and the mistakes as they are printed."""
