@@ -144,7 +144,7 @@ function prepare(one) {
     const all = one.attributes[attributes];
     const says = all.filter(([, , isGiven]) => isGiven).map(([key, value]) => `${key}=${value}`).join(" ");
     const row = {
-      name, op: texts[op], attributes: all, says, inputs: inputs.map(from => typeof from === "number" ? one.rows[from].name : from),
+      index: i, name, op: texts[op], attributes: all, says, inputs: inputs.map(from => typeof from === "number" ? one.rows[from].name : from),
       output: texts[output], weights, biases, buffers, macs, bytes, alive, params: weights + biases,
       field: texts[field], stride: texts[stride], blocks: texts[blocks], line: texts[line],
     };
@@ -156,9 +156,9 @@ function prepare(one) {
   const visit = (box, parent, level) => {
     Object.assign(box, {parent, level, id: one.boxes.length});
     one.boxes.push(box);
-    const rows = box.count ? one.rows.slice(box.first, box.first + box.count) : [];
-    box.output ??= rows.at(-1)?.output;
-    box.params = rows.reduce((sum, row) => sum + row.params, 0);
+    box.rows = box.count ? one.rows.slice(box.first, box.first + box.count) : [];
+    box.output ??= box.rows.at(-1)?.output;
+    box.params = total(box.rows, "params");
     (box.items ?? []).forEach(item => visit(item, box, level + 1));
   };
   visit(one.whole, null, 0);
@@ -352,7 +352,6 @@ function turn(box) {
 // What is written beside it
 
 const number = n => n.toLocaleString("en-US");
-const rowsOf = box => box.count ? view.rows.slice(box.first, box.first + box.count) : [];
 const total = (rows, key) => rows.reduce((sum, row) => sum + row[key], 0);
 
 function big(n) {
@@ -385,7 +384,7 @@ function details(row) {
     html("p", selected ? `${selected.says} ${selected.label}: ${selected.output}` : "Choose a box: its attributes, parameters and costs stand here.", panel, "quiet");
     return;
   }
-  const rows = rowsOf(selected), c = view.counts;
+  const {rows} = selected, c = view.counts;
   if (row || rows.length === 1) {
     const one = row ?? rows[0];
     html("h3", one.name, panel);
@@ -411,16 +410,16 @@ function details(row) {
   const n = selected.repeats, each = rows.slice(0, rows.length / n);
   html("h3", `${n > 1 ? `${n} \u00d7 ` : ""}${selected.says || selected.label}`, panel);
   const per = (key) => {
-    const all = rows.reduce((s, r) => s + r[key], 0), first = each.reduce((s, r) => s + r[key], 0);
-    return all ? number(all) + share(all, c[key]) + (n > 1 ? `, the first ${number(first)}` : "") : "";
+    const all = total(rows, key);
+    return all ? number(all) + share(all, c[key]) + (n > 1 ? `, the first ${number(total(each, key))}` : "") : "";
   };
   list(panel, [
     ["name", selected.names],
     ["layers", number(rows.length) + (n > 1 ? `, ${number(each.length)} in each` : "")],
-    ["output", rows[rows.length - 1].output],
+    ["output", selected.output],
     ["params", per("params")],
     ["MACs", per("macs")],
-    ["receptive field", rows[rows.length - 1].field],
+    ["receptive field", rows.at(-1).field],
     ["written at", selected.where],
   ]);
   const button = html("button", isOpen(selected) ? "close" : "open", panel);
@@ -484,27 +483,14 @@ function bars() {
   }
 }
 
+// The innermost box of a layer; of one in a later repeat, that of the same layer in the first, which is drawn.
 function boxOf(row) {
-  const at = view.rows.indexOf(row);
-  let box = view.whole;
-  for (;;) {
-    const inside = (box.items ?? []).find(item => item.count && item.first <= at && at < item.first + item.count);
-    if (!inside) return box;
-    const size = inside.count / inside.repeats;
-    if (at - inside.first >= size) return hiddenIn(inside, (at - inside.first) % size);
-    box = inside;
-  }
-}
-
-function hiddenIn(box, offset) {
-  const at = box.first + offset;
+  let at = row.index, box = view.whole;
   for (;;) {
     const inside = (box.items ?? []).find(item => item.count && item.first <= at && at < item.first + item.count);
     if (!inside) return box;
     box = inside;
-    if (box.repeats > 1 && at - box.first >= box.count / box.repeats) {
-      return hiddenIn(box, (at - box.first) % (box.count / box.repeats));
-    }
+    at = box.first + (at - box.first) % (box.count / box.repeats);
   }
 }
 
@@ -734,12 +720,11 @@ function hint(box, event) {
   const at = $("hint");
   at.hidden = !box;
   if (!box) return;
-  const rows = rowsOf(box);
   const parts = [box.repeats > 1 ? `${box.repeats} \u00d7 ${box.says}` : box.says, box.name, box.output];
-  const params = total(rows, "params"), macs = total(rows, "macs");
-  if (params) parts.push(`${number(params)} params`);
+  const macs = total(box.rows, "macs"), field = box.rows.at(-1)?.field;
+  if (box.params) parts.push(`${number(box.params)} params`);
   if (macs) parts.push(`${number(macs)} MACs`);
-  if (rows.length && rows[rows.length - 1].field) parts.push(`sees ${rows[rows.length - 1].field}`);
+  if (field) parts.push(`sees ${field}`);
   at.textContent = parts.filter(Boolean).join("\n");
   at.style.left = `${Math.min(event.clientX + 14, innerWidth - at.offsetWidth - 8)}px`;
   at.style.top = `${Math.min(event.clientY + 14, innerHeight - at.offsetHeight - 8)}px`;
