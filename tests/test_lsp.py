@@ -364,6 +364,22 @@ def test_hostile_texts_are_mistakes_and_no_more(text: str, tmp_path: Path) -> No
 # Names
 
 
+@pytest.mark.parametrize("kept", ["as: start", "as: {start: side}", "as: [start]", "append: start"])
+def test_a_formula_is_proposed_what_steps_name_however_it_is_written(kept: str, tmp_path: Path) -> None:
+    text = (
+        "archforge: 1\ninput: [3, 8, 8]\n"
+        "blocks: {own: {body: [{relu: , as: inner}], outputs: {side: =x, start: =x}}}\n"
+        "graph:\n  - let:\n      half: 4\n      whole: 8\n"
+        f"  - {{own: , {kept}}}\n  - for:\n      wide: [4, 8]\n    do: {{conv: =wide}}\n"
+        "  - {conv: =half}\noutputs: {it: =x}\n"
+    )
+    found = analysed(tmp_path / "net.yaml", text)
+    for written, before in ((text, "{conv: ="), (text, "outputs: {it: ="), (text + "more: {", "{conv: =")):
+        items = completions(found, found.path, written, *place(text, before))
+        assert {"half", "whole", "start", "wide"} <= {item.label for item in items}
+        assert "inner" not in {item.label for item in items}
+
+
 def test_a_new_name_reaches_every_spec_that_uses_it(tmp_path: Path) -> None:
     for source in (ROOT / "zoo_specs").glob("lenet*.yaml"):
         (tmp_path / source.name).write_bytes(source.read_bytes())

@@ -35,7 +35,7 @@ def completions(
     """Everything that may stand at a place; the client keeps what begins with the word there."""
     cursor = cursor_at(text, line, column)
     if cursor.formula is not None:
-        names = names_at(analysis, text, cursor).values()
+        names = names_at(analysis, cursor).values()
         return [_named(name.name, name.kind, name.meaning) for name in names]
     schema = analysis.schema if analysis else general_schema()
     if cursor.path and cursor.path[0] in _SPECS:

@@ -24,7 +24,7 @@ def definition(analysis: Analysis, line: int, column: int) -> Span | None:
     if not word or analysis.spec is None:
         return None
     if cursor.formula is not None:
-        found = names_at(analysis, analysis.text, cursor).get(word)
+        found = names_at(analysis, cursor).get(word)
         return found.span if found and found.span else _span_of(called(analysis, word))
     for key in (*reversed(path), ""):
         block = called(analysis, key)

@@ -48,7 +48,7 @@ def hover(analysis: Analysis, line: int, column: int) -> types.Hover | None:
 def _meaning(analysis: Analysis, cursor: Cursor, word: str) -> str:
     """The meaning of a name in a formula, of a key, or of an op that is named without arguments."""
     if cursor.formula is not None:
-        name = names_at(analysis, analysis.text, cursor).get(word)
+        name = names_at(analysis, cursor).get(word)
         return f"`{word}`: {name.meaning}" if name else ""
     told = described(fragments(analysis.schema, (*cursor.path, word)))
     return f"`{word}`: {told}" if told else ""

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
-from archforge.errors import Span
+from archforge.errors import DiagnosticError, Span
 from archforge.lsp.cursor import Cursor
 from archforge.lsp.open_specs import Analysis
-from archforge.spec.formulas.formula import describe
+from archforge.spec.formulas.formula import Template, describe
 from archforge.spec.formulas.functions import CONSTANTS, FUNCTIONS
 from archforge.spec.schema.values import plain_text
-from archforge.spec.syntax.syntax_tree import ArgDecl, BlockDecl
+from archforge.spec.syntax.inner_steps import columns_in, names_set
+from archforge.spec.syntax.syntax_tree import ArgDecl, BlockDecl, Body
 
 __all__ = ["Name", "block_around", "called", "names_at"]
 
-# What a step gives a name: a tap, names of a `let`, the columns of a `for`.
-_TAP = re.compile(r"\b(?:as|append):\s*([^\W\d]\w*)")
-_LET = re.compile(r"\blet:\s*\{([^{}]*)\}")
-_COLUMNS = re.compile(r"\bfor:\s*(?:\{((?:[^{}\[\]]|\[[^\[\]]*\])*)\}|\[([^\[\]]*)\])")
-_FIRST_WORD = re.compile(r"(?:^|,)\s*([^\W\d]\w*)")
-_LISTS = re.compile(r"\[[^\[\]]*\]")
+_OF_GRAPH = (("graph",), ("outputs",))  # keys whose formulas see what the graph's steps name
 _OF_LOOPS = {"i": "the number of the iteration, from 0", "key": "the key of a row", "row": "the row"}
 
 
@@ -55,17 +51,18 @@ def called(analysis: Analysis, name: str) -> BlockDecl | None:
     return next((blocks[name] for blocks in (analysis.spec.blocks, *profiles) if name in blocks), None)
 
 
-def names_at(analysis: Analysis | None, text: str, cursor: Cursor) -> dict[str, Name]:
-    """Every name that a formula at a cursor can use: functions, arguments, and what steps near it name."""
+def names_at(analysis: Analysis | None, cursor: Cursor) -> dict[str, Name]:
+    """Every name that a formula at a cursor can use: functions, arguments, and what steps around it name."""
     found = {name: Name(name, "function", function.says) for name, function in FUNCTIONS.items()}
     found |= {name: Name(name, "constant", str(value)) for name, value in CONSTANTS.items()}
     found |= {name: Name(name, "loop", told) for name, told in _OF_LOOPS.items()}
     found["input"] = Name(
         "input", "value", "the value that the steps begin with: input.channels, input.height"
     )
-    found |= {name: Name(name, "local", "named by a step") for name in _local(_section(text, cursor))}
     if analysis and analysis.spec:
         block = block_around(analysis, cursor)
+        body = block.body if block else analysis.spec.graph if cursor.path[:1] in _OF_GRAPH else None
+        found |= {name: Name(name, "local", "named by a step", span) for name, span in _local(body)}
         values = analysis.network.expansion.args if analysis.network else {}
         if block is None or not block.imported:
             found |= dict(_arguments(analysis.spec.args, f"argument of {analysis.spec.name}", values))
@@ -88,26 +85,13 @@ def _arguments(
         yield name, Name(name, "argument", told, decl.span)
 
 
-def _section(text: str, cursor: Cursor) -> str:
-    """The text of the block, or else of the top-level key, that a cursor is in."""
-    lines = text.split("\n")
-    if not cursor.around:
-        return text
-    depth = 1 if cursor.path[0] == "blocks" and len(cursor.around) > 1 else 0
-    key = cursor.around[depth]
-    end = key.line + 1
-    while end < len(lines) and (not lines[end].strip() or _indentation(lines[end]) > key.column):
-        end += 1
-    return "\n".join(lines[key.line : end])
-
-
-def _indentation(line: str) -> int:
-    return len(line) - len(line.lstrip(" "))
-
-
-def _local(text: str) -> Iterator[str]:
-    yield from _TAP.findall(text)
-    for inside in _LET.findall(text):
-        yield from _FIRST_WORD.findall(_LISTS.sub("", inside))
-    for named, listed in _COLUMNS.findall(text):
-        yield from _FIRST_WORD.findall(_LISTS.sub("", named) or listed)
+def _local(body: Body | None) -> Iterator[tuple[str, Span | None]]:
+    """The taps, lets and columns of a body and of those within it, with the places of taps."""
+    for step in body.steps if body else ():
+        with suppress(DiagnosticError):  # steps in an argument that do not parse
+            for name in names_set(step):
+                if not isinstance(name, Template):
+                    yield name, None
+                elif name.text is not None:
+                    yield name.text, name.span
+    yield from ((name, None) for name in (columns_in(body) if body else ()))
