@@ -376,7 +376,7 @@ def test_a_formula_is_proposed_what_steps_name_however_it_is_written(kept: str, 
     found = analysed(tmp_path / "net.yaml", text)
     for written, before in ((text, "{conv: ="), (text, "outputs: {it: ="), (text + "more: {", "{conv: =")):
         items = completions(found, found.path, written, *place(text, before))
-        assert {"half", "whole", "start", "wide"} <= {item.label for item in items}
+        assert {"half", "whole", "start", "wide", "x", "input", "i"} <= {item.label for item in items}
         assert "inner" not in {item.label for item in items}
 
 

@@ -13,12 +13,12 @@ from archforge.spec.formulas.formula import Template, describe
 from archforge.spec.formulas.functions import CONSTANTS, FUNCTIONS
 from archforge.spec.schema.values import plain_text
 from archforge.spec.syntax.inner_steps import columns_in, names_set
+from archforge.spec.syntax.reserved_names import VALUES
 from archforge.spec.syntax.syntax_tree import ArgDecl, BlockDecl, Body
 
 __all__ = ["Name", "block_around", "called", "names_at"]
 
 _OF_GRAPH = (("graph",), ("outputs",))  # keys whose formulas see what the graph's steps name
-_OF_LOOPS = {"i": "the number of the iteration, from 0", "key": "the key of a row", "row": "the row"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +55,7 @@ def names_at(analysis: Analysis | None, cursor: Cursor) -> dict[str, Name]:
     """Every name that a formula at a cursor can use: functions, arguments, and what steps around it name."""
     found = {name: Name(name, "function", function.says) for name, function in FUNCTIONS.items()}
     found |= {name: Name(name, "constant", str(value)) for name, value in CONSTANTS.items()}
-    found |= {name: Name(name, "loop", told) for name, told in _OF_LOOPS.items()}
-    found["input"] = Name(
-        "input", "value", "the value that the steps begin with: input.channels, input.height"
-    )
+    found |= {name: Name(name, "value", told) for name, told in VALUES.items()}
     if analysis and analysis.spec:
         block = block_around(analysis, cursor)
         body = block.body if block else analysis.spec.graph if cursor.path[:1] in _OF_GRAPH else None

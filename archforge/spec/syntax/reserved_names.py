@@ -10,9 +10,10 @@ from archforge.spec import limits
 from archforge.spec.formulas.functions import CONSTANTS, FUNCTIONS
 from archforge.spec.syntax.syntax_tree import MERGES, MODIFIERS, STRUCTURES
 
-__all__ = ["can_be_named", "check_name"]
+__all__ = ["VALUES", "can_be_named", "check_name"]
 
-_VALUES = {
+# What the language gives formulas to read.
+VALUES = {
     "x": "the value at a step",
     "input": "what a block or the graph receives",
     "i": "the number of an iteration",
@@ -44,4 +45,4 @@ def _meaning(name: str, what: str) -> str:
         return "an op"
     if what == "a block":
         return "a word of steps" if name in (*STRUCTURES, *MODIFIERS, "branch") else ""
-    return "a function" if name in FUNCTIONS else _VALUES.get(name, "")
+    return "a function" if name in FUNCTIONS else VALUES.get(name, "")
