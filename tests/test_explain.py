@@ -48,7 +48,7 @@ def test_every_attribute_parameter_and_figure_has_an_origin(name: str) -> None:
         for attribute in node.op.attribute_names():
             origin = attribute_origin(found, found.traces[node.name], attribute)
             value = getattr(node.op, attribute)
-            assert origin.value == describe(list(value) if isinstance(value, tuple) else value)
+            assert origin.value == describe(value)
             for part in parts(origin):
                 assert bool(part.span) or part.said_by.startswith(("default of `", "the input"))
                 assert not part.text or part.span is not None

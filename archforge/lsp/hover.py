@@ -70,14 +70,10 @@ def _figures(analysis: Analysis, cursor: Cursor, word: str, line: int, start: in
         known = found[0].op.attribute_names() if found else ()
         name = next((name for name in (word, cursor.path[-1]) if name in known), "")
         if name:
-            values = [describe(_plain(getattr(node.op, name))) for node in found]
+            values = [describe(getattr(node.op, name)) for node in found]
             told = [f"{name} = {value}" for value in dict.fromkeys(values)]
             yield _listed(network.name, network.profile, told)
             return
-
-
-def _plain(value: object) -> object:
-    return list(value) if isinstance(value, tuple) else value
 
 
 def _listed(name: str, profile: str, lines: Sequence[str]) -> str:

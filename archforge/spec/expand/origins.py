@@ -93,7 +93,7 @@ class _Search:
     ) -> ValueOrigin:
         """The origin of what an argument gives, in the scope where that is written."""
         if isinstance(argument, Evaluated):
-            return ValueOrigin(name, _shown(value), said_by, argument.span)
+            return ValueOrigin(name, describe(value), said_by, argument.span)
         if argument.looks_like_steps:
             return ValueOrigin(name, "steps", said_by, argument.span)
         return self._of_value(name, value, argument.value, env, around, said_by)
@@ -105,7 +105,7 @@ class _Search:
         names = dict.fromkeys(n for formula in formulas for n, _ in formula.names)
         parts = tuple(part for n in names if (part := self.of_name(n, env, around)) is not None)
         text = str(written.content) if formulas and written.is_formula else ""
-        return ValueOrigin(name, _shown(value), said_by, written.span, text, parts)
+        return ValueOrigin(name, describe(value), said_by, written.span, text, parts)
 
     def of_name(self, name: str, env: Env, around: Sequence[Around]) -> ValueOrigin | None:
         """The origin of a name in a formula; None for one that is nobody's, as that of a function."""
@@ -136,15 +136,15 @@ class _Search:
                     break
                 parts = self._of_value(name, value, column, inner[place].env, outer, "").parts
                 text = str(column.content) if column.is_formula else ""
-                return ValueOrigin(name, _shown(value), "this pass of the loop", column.span, text, parts)
+                return ValueOrigin(name, describe(value), "this pass of the loop", column.span, text, parts)
         loop = next((a.step for a in reversed(inner) if isinstance(a.step, For)), None)
         said_by = "this pass of the loop or repeat, from 0" if name == "i" else "this pass of the loop"
-        return ValueOrigin(name, _shown(value), said_by, loop.span if loop else None)
+        return ValueOrigin(name, describe(value), said_by, loop.span if loop else None)
 
     def _of_body(self, name: str, value: Any, env: Env, around: Sequence[Around]) -> ValueOrigin:
         argument = self.found.lets.get((body_id(env), name))
         if argument is None:
-            return ValueOrigin(name, _shown(value), "a tap")
+            return ValueOrigin(name, describe(value), "a tap")
         return self.of_given(name, value, argument, env, around, "`let`")
 
     def _of_argument(
@@ -187,7 +187,7 @@ class _Search:
     ) -> ValueOrigin:
         decl = frame.decls[name]
         if decl.default is None:
-            return ValueOrigin(name, _shown(value), said_by, decl.span)
+            return ValueOrigin(name, describe(value), said_by, decl.span)
         return self.of_given(name, value, decl.default, env, around, said_by)
 
 
@@ -195,10 +195,6 @@ def _of_tensor(name: str, value: Tensor) -> ValueOrigin:
     draft = value.draft
     said_by = f"the value of {draft.name}" if draft else f"the input `{value.input_name}`"
     return ValueOrigin(name, str(value.type), said_by, draft.span if draft else None)
-
-
-def _shown(value: Any) -> str:
-    return describe(list(value) if isinstance(value, tuple) else value)
 
 
 def origin_lines(origin: ValueOrigin, depth: int = 0) -> Iterator[str]:
