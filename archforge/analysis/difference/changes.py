@@ -3,6 +3,7 @@ multiply-accumulates."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ from archforge.analysis.difference.graph_parts import GraphPart, has_scopes, tre
 from archforge.analysis.ledger import source_line
 from archforge.ir import Node, Op, ShapeError, TypedGraph, by_x
 
-__all__ = ["Change", "Effect", "GraphDifference", "KnockOn", "compare_graphs"]
+__all__ = ["Change", "Effect", "GraphDifference", "KnockOn", "around", "compare_graphs"]
 
 
 class Effect(NamedTuple):
@@ -306,10 +307,7 @@ class _GraphComparison:
     def _names(self) -> Iterator[Change]:
         """Other names of what belongs together, each once: what lies in a scope follows its name."""
         shifted = {around(p.name) for p in (*self.found.removed, *self.found.added)}
-        renamed: dict[tuple[str, str], int] = {}
-        for a, b in self.pairs.items():
-            for names in _renamed_parts(a, b):
-                renamed[names] = renamed.get(names, 0) + 1
+        renamed = Counter(names for pair in self.pairs.items() for names in _renamed_parts(*pair))
         for (a, b), layers in renamed.items():
             counted = _stem(a) == _stem(b) and {around(a), around(b)} & shifted
             yield Change("renumbered" if counted else "renamed", (a, b), self._kinds(a, b), layers=layers)

@@ -3,6 +3,7 @@ side, names that moved on."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -60,10 +61,9 @@ def _joined(changes: Iterable[Change], key: Callable[[Change], Key]) -> list[Cha
 
 
 def _group(changes: Sequence[Change]) -> ChangeGroup:
-    details: dict[str, dict[tuple[Any, Any], int]] = {}
+    details: dict[str, Counter[tuple[Any, Any]]] = {}
     for change in changes:
-        pairs = details.setdefault(change.attribute, {})
-        pairs[_frozen(change.values)] = pairs.get(_frozen(change.values), 0) + 1
+        details.setdefault(change.attribute, Counter())[_frozen(change.values)] += 1
     return ChangeGroup(changes[0].what, tuple(changes), details)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from archforge.analysis.difference.changes import Change, Effect, KnockOn
+from archforge.analysis.difference.changes import Change, Effect, KnockOn, around
 from archforge.analysis.difference.grouped import ChangeGroup, grouped
 from archforge.analysis.difference.networks import UNITS, NetworkDifference, Total
 from archforge.errors import listed
@@ -159,26 +160,17 @@ def _stated(group: ChangeGroup, counts: Mapping[str, int]) -> str:
 def _whole(group: ChangeGroup, counts: Mapping[str, int]) -> str:
     """Layers or blocks that one side alone has."""
     names = [name or twin or group.kinds[0][0] or group.kinds[0][1] for name, twin in group.names]
-    kinds: dict[str, int] = {}
-    for change in group.changes:
-        kind = change.kind[0] or change.kind[1]
-        kinds[kind] = kinds.get(kind, 0) + 1
+    kinds = Counter(change.kind[0] or change.kind[1] for change in group.changes)
     many = ", ".join(f"{number:,} {kind}" if len(names) > 1 else kind for kind, number in kinds.items())
     within = f", {group.layers:,} layers" if group.layers > len(names) else ""
     if len(names) == 1:
         return f"{names[0]} ({many}{within})"
-    span = f"{names[0]} ... {names[-1]}" if len({around_of(n) for n in names}) == 1 else _named(names)
+    span = f"{names[0]} ... {names[-1]}" if len({around(n) for n in names}) == 1 else _named(names)
     return f"{many}{within} ({span})"
 
 
-def around_of(name: str) -> str:
-    return name.rpartition(".")[0]
-
-
 def _replaced(group: ChangeGroup, counts: Mapping[str, int]) -> str:
-    pairs: dict[tuple[str, str], int] = {}
-    for change in group.changes:
-        pairs[change.kind] = pairs.get(change.kind, 0) + 1
+    pairs = Counter(change.kind for change in group.changes)
     if len(group.names) == 1:
         (name, _), ((a, b), *_) = group.names[0], pairs
         return f"{name}: {a} -> {b}"

@@ -3,6 +3,7 @@ besides."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
@@ -127,11 +128,7 @@ def joined_totals(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str,
 
 def kinds_of(typed: TypedGraph, pairs: Mapping[str, str]) -> dict[str, int]:
     """Numbers of nodes with a counterpart, by their op."""
-    kinds: dict[str, int] = {}
-    for node in typed.nodes:
-        if node.name in pairs:
-            kinds[node.op.kind] = kinds.get(node.op.kind, 0) + 1
-    return kinds
+    return Counter(node.op.kind for node in typed.nodes if node.name in pairs)
 
 
 def _stated(one: Network, other: Network) -> Iterator[Change]:
