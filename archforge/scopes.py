@@ -8,7 +8,15 @@ from typing import TypeVar
 
 from archforge.ir import Node, Scope
 
-__all__ = ["in_scopes", "inner_scopes", "name_within", "scope_names", "scope_path", "scopes_that_fit"]
+__all__ = [
+    "in_scopes",
+    "inner_scopes",
+    "name_within",
+    "nodes_within",
+    "scope_names",
+    "scope_path",
+    "scopes_that_fit",
+]
 
 T = TypeVar("T")
 
@@ -41,6 +49,15 @@ def in_scopes(scopes: Sequence[Scope], items: Iterable[tuple[int, T]]) -> dict[i
 def name_within(around: str, name: str) -> str:
     """A name as it is said within a scope that is called `around`: without that scope's own."""
     return name.removeprefix(f"{around}.") if around else name
+
+
+def nodes_within(scope: Scope, nodes: Iterable[Node], scopes: Sequence[Scope]) -> list[Node]:
+    """The nodes that lie in a scope or in one within it."""
+    inside = {scope.index}
+    for other in scopes[scope.index + 1 :]:  # one comes before what lies in it
+        if other.parent in inside:
+            inside.add(other.index)
+    return [node for node in nodes if node.scope in inside]
 
 
 def scope_names(scopes: Sequence[Scope]) -> list[str]:

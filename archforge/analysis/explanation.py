@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from archforge.errors import did_you_mean, fail
 from archforge.ir import Node, ParamDecl, Scope, TypedGraph, by_x, shape_text
 from archforge.meanings import attribute_meanings, text_of
-from archforge.scopes import scope_path
+from archforge.scopes import nodes_within, scope_path
 from archforge.spec.expand.origins import ValueOrigin, attribute_origin, origin_lines
 from archforge.spec.expand.trace import TracedExpansion
 
@@ -208,7 +208,7 @@ def _shape_rule(node: Node, name: str) -> str:
 
 
 def _of_scope(typed: TypedGraph, scope: Scope) -> Explanation:
-    within = [*_within(typed, scope)]
+    within = nodes_within(scope, typed.nodes, typed.scopes)
     kind = f"a call of block `{scope.kind}`" if scope.is_block else "a named sequence"
     params, macs = _sums(typed, within)
     reads = ", ".join(f"{value} {typed.types[value]}" for value in scope.inputs)
@@ -228,12 +228,6 @@ def _scope_json(scope: Scope) -> dict[str, Any]:
     return {"name": scope.name, "kind": scope.kind, "at": str(scope.span) if scope.span else None}
 
 
-def _within(typed: TypedGraph, scope: Scope | None) -> Iterator[Node]:
-    for node in typed.nodes:
-        if scope is None or scope in scope_path(typed.scopes, node.scope):
-            yield node
-
-
 def _sums(typed: TypedGraph, nodes: list[Node]) -> tuple[int, int]:
     """Parameters, buffers left out and shared ones once, and MACs, of nodes together."""
     sizes: dict[str, int] = {}
@@ -251,7 +245,7 @@ def _figure(typed: TypedGraph, name: str, scope: Scope | None, figure: str) -> E
         shape = by_x(typed.types[value].shape)
         words = f"{name or 'the network'} gives {shape}, the value of {value}"
         return Explanation({"": (words,)}, {"output": shape, "of": value})
-    nodes = [*_within(typed, scope)]
+    nodes = nodes_within(scope, typed.nodes, typed.scopes) if scope else [*typed.nodes]
     needed = typed.needed_by([*typed.outputs.values()][:1])
     if figure == "macs":
         nodes = [node for node in nodes if node.name in needed]

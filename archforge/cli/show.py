@@ -22,7 +22,7 @@ from archforge.cli.options import (
 from archforge.cli.output import print_json
 from archforge.errors import did_you_mean, fail
 from archforge.ir import Node, TypedGraph
-from archforge.scopes import scope_names
+from archforge.scopes import nodes_within, scope_names
 from archforge.spec.printing.scalars import value_text
 
 if TYPE_CHECKING:
@@ -157,8 +157,4 @@ def _of_block(typed: TypedGraph, block: str) -> list[Node]:
     if found is None:
         help = did_you_mean(block, scope_names(scopes), what="blocks and scopes")
         fail("E0001", f"there is no block or scope `{block}`", help=help)
-    inside = {found.index}
-    for scope in scopes[found.index + 1 :]:
-        if scope.parent in inside:
-            inside.add(scope.index)
-    return [n for n in typed.nodes if n.scope in inside]
+    return nodes_within(found, typed.nodes, scopes)

@@ -13,7 +13,7 @@ from archforge.lsp.cursor import Cursor, cursor_at
 from archforge.lsp.names import names_at
 from archforge.lsp.open_specs import Analysis
 from archforge.lsp.schema_walk import described, fragments
-from archforge.scopes import scope_path
+from archforge.scopes import nodes_within
 from archforge.spec.formulas.formula import describe
 
 __all__ = ["hover", "word_at"]
@@ -88,7 +88,7 @@ def _of_node(node: Node, rows: dict[str, LedgerRow]) -> str:
 def _of_scope(scope: Scope, analysis: Analysis, rows: dict[str, LedgerRow]) -> str:
     assert analysis.network
     graph = analysis.network.graph
-    inside = [n for n in graph.nodes if scope in scope_path(graph.scopes, n.scope)]
+    inside = nodes_within(scope, graph.nodes, graph.scopes)
     return _told(scope.name, graph.types[scope.output].shape, [rows[n.name] for n in inside])
 
 
