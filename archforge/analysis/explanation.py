@@ -258,17 +258,14 @@ def _figure(typed: TypedGraph, name: str, scope: Scope | None, figure: str) -> E
         by_child.setdefault(".".join(node.name.split(".")[: depth + 1]), []).append(node)
     total = _sums(typed, nodes)[which]
     unit = "params, buffers left out" if figure == "params" else "MACs of the first output, one image"
+    sums = {
+        key: {word: _sums(typed, part)[which] for word, part in groups.items()}
+        for key, groups in (("by_op", by_op), ("by_name", by_child))
+    }
     parts = {
-        f"by {what}": tuple(
-            f"{number:>15,}  {word}" for word, part in groups.items() if (number := _sums(typed, part)[which])
-        )
-        for what, groups in (("op", by_op), ("layer or block", by_child))
+        title: tuple(f"{number:>15,}  {word}" for word, number in sums[key].items() if number)
+        for key, title in (("by_op", "by op"), ("by_name", "by layer or block"))
     }
-    data = {
-        figure: total,
-        **{
-            key: {word: _sums(typed, part)[which] for word, part in groups.items()}
-            for key, groups in (("by_op", by_op), ("by_name", by_child))
-        },
-    }
-    return Explanation({"": (f"{name or 'the network'}: {total:,} {unit}",), **parts}, data)
+    return Explanation(
+        {"": (f"{name or 'the network'}: {total:,} {unit}",), **parts}, {figure: total, **sums}
+    )
