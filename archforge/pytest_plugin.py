@@ -105,12 +105,7 @@ class SpecTest(pytest.Item):
     """A test that holds if no mistake was found; warnings are warnings of pytest."""
 
     def __init__(
-        self,
-        *,
-        mistakes: Iterable[Diagnostic],
-        warnings: Iterable[Diagnostic] = (),
-        line: int = 0,
-        **rest: Any,
+        self, *, mistakes: Iterable[Diagnostic], warnings: Iterable[Diagnostic] = (), **rest: Any
     ) -> None:
         super().__init__(**rest)
         self.mistakes, self.warnings = tuple(mistakes), tuple(warnings)
