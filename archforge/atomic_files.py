@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -16,9 +17,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from archforge.errors import fail
-from archforge.paths import is_file, is_folder, is_there
+from archforge.paths import is_file, is_folder, is_there, resolved
 
-__all__ = ["made_folder", "one_writer", "reason_of", "sole_writer", "written_beside"]
+__all__ = ["made_folder", "one_writer", "reason_of", "rewrite", "sole_writer", "written_beside"]
 
 UNFINISHED = re.compile(r"\.archforge-[0-9a-f]{16}")
 
@@ -68,6 +69,14 @@ def written_beside(path: Path, *, synced: bool = True) -> Iterator[BinaryIO]:
     finally:
         with suppress(OSError):
             beside.unlink()
+
+
+def rewrite(path: Path, text: str) -> None:
+    """Give a file that is there another text; its permissions stay, and a link stays one. Raises E0705."""
+    path = resolved(path)
+    with written_beside(path) as file:
+        Path(file.name).chmod(stat.S_IMODE(path.stat().st_mode))
+        file.write(text.encode())
 
 
 def _opened(path: Path) -> BinaryIO:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,11 +10,11 @@ from typing import Annotated
 
 import typer
 
-from archforge.atomic_files import reason_of, written_beside
+from archforge.atomic_files import reason_of, rewrite
 from archforge.cli.exit_codes import CHECK_FAILED, USER_ERROR
 from archforge.cli.output import counted, print_diagnostics
 from archforge.errors import DiagnosticError, SourceFile, fail
-from archforge.paths import is_file, is_folder, resolved
+from archforge.paths import is_file, is_folder
 from archforge.spec.printing.formatted import formatted
 from archforge.spec.resolve.library import spec_files
 from archforge.spec.resolve.sources import STDIN
@@ -64,7 +63,7 @@ def fmt(
         else:
             print(f"{'would reformat' if check else 'reformatted'} {path.as_posix()}")
         if not (check or diff):
-            _write(path, after)
+            rewrite(path, after)
     told = (
         [f"{counted(changed, 'file')} {'to reformat' if check or diff else 'reformatted'}"] if changed else []
     )
@@ -114,13 +113,6 @@ def _both(path: Path) -> tuple[str, str]:
     except UnicodeDecodeError:
         fail("E0106", f"{path.as_posix()} is not UTF-8 text", help="save the file as UTF-8")
     return before, formatted(SourceFile(path.as_posix(), before))
-
-
-def _write(path: Path, text: str) -> None:
-    path = resolved(path)  # a link stays one
-    with written_beside(path) as file:
-        shutil.copymode(path, file.name)
-        file.write(text.encode())
 
 
 def _difference(name: str, before: str, after: str) -> str:

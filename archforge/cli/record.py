@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from archforge import driver
 from archforge.analysis.network import Network
-from archforge.atomic_files import written_beside
+from archforge.atomic_files import rewrite
 from archforge.errors import DiagnosticError, SourceFile, fail
-from archforge.paths import resolved
 from archforge.spec.printing.document import append_section
 from archforge.spec.printing.layout import Atom, Child, Collection, written
 from archforge.spec.resolve.sources import STDIN
@@ -46,12 +44,8 @@ def record_all(paths: Sequence[str], *, quiet: bool) -> None:
 
 
 def _append(path: Path, expect: Collection) -> None:
-    """Write the file anew with `expect` at its end, with its own line ends and permissions."""
-    path = resolved(path)  # a link stays one
-    text = append_section(SourceFile(path.name, path.read_bytes().decode()), "expect", expect)
-    with written_beside(path) as file:
-        shutil.copymode(path, file.name)
-        file.write(text.encode())
+    """Write the file anew with `expect` at its end, with its own line ends."""
+    rewrite(path, append_section(SourceFile(path.name, path.read_bytes().decode()), "expect", expect))
 
 
 def _cells(network: Network) -> Child:
