@@ -74,6 +74,13 @@ def test_a_wrong_choice_is_a_mistake(run: Run, tmp_path: Path, table: str, says:
     assert says in err
 
 
+@pytest.mark.parametrize("text", ["", "tool = 3\n", "[tool]\narchforge = 3\n", "[tool.other]\nselect = 3\n"])
+def test_a_project_that_chooses_nothing_has_the_default_rules(run: Run, tmp_path: Path, text: str) -> None:
+    (tmp_path / "pyproject.toml").write_text(text)
+    code, out, _ = run("lint", "lenet_5", "--json")
+    assert (code, json.loads(out)["rules"]) == (0, [*DEFAULT])
+
+
 def test_mistakes_and_warnings_of_a_check_are_told_too(run: Run, tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(example("graph: [rellu]\n"))
     (tmp_path / "b.yaml").write_text(example("args: {width: 8}\ngraph: [{conv: 8}]\n"))

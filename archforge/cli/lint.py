@@ -101,19 +101,21 @@ def _settings() -> dict[str, list[str]]:
             table: Any = tomllib.loads(path.read_text("utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
             fail("E0001", f"{path} cannot be read: {error}")
-        found = table.get("tool", {}).get("archforge", {}).get("lint")
+        found = table
+        for key in ("tool", "archforge", "lint"):
+            found = found.get(key) if isinstance(found, dict) else None
         if found is None:
             continue
-        return {key: _listed(found, key, path) for key in KEYS} if _is_table(found, path) else {}
+        _require_table(found, path)
+        return {key: _listed(found, key, path) for key in KEYS}
     return {key: [] for key in KEYS}
 
 
-def _is_table(found: Any, path: Path) -> bool:
+def _require_table(found: Any, path: Path) -> None:
     unknown = [key for key in found if key not in KEYS] if isinstance(found, dict) else [str(found)]
     if unknown:
         help = did_you_mean(unknown[0], KEYS, what="it takes")
         fail("E0001", f"[tool.archforge.lint] of {path} has no `{unknown[0]}`", help=help)
-    return True
 
 
 def _listed(found: dict[str, Any], key: str, path: Path) -> list[str]:
