@@ -145,6 +145,13 @@ def test_a_mistake_of_the_command_line_is_whole_in_every_form(form: CheckFormat,
         ElementTree.fromstring(out)
 
 
+@pytest.mark.parametrize("form", CheckFormat)
+def test_a_record_without_a_spec_is_a_mistake_in_every_form(form: CheckFormat, run: Run) -> None:
+    code, out, err = run("check", "--record", "--format", form)
+    assert (code, err.count("E0001")) == (2, 1)
+    assert ("`--record` writes into specs" in out) == (form is not CheckFormat.TEXT)
+
+
 def test_a_file_elsewhere_has_an_absolute_place(
     specs: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -57,12 +57,12 @@ def check(
     Exit code 1 if one differs, 2 if a spec is broken.
     """
     format = CheckFormat.JSON if as_json else format
-    if record:
-        from archforge.cli.record import record_all
-
-        record_all(paths or [], quiet=format is not CheckFormat.TEXT)
     totals, out = Totals(), writer(format, refuses_warnings=warnings is Warnings.ERROR)
     try:
+        if record:
+            from archforge.cli.record import record_all
+
+            record_all(paths or [], quiet=format is not CheckFormat.TEXT)
         with Progress("reading specs") as progress:
             for report in reports_on(paths or [], progress, profile, require_expect=require_expect):
                 totals.add(report)
