@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -15,7 +15,7 @@ from archforge.cli.exit_codes import USER_ERROR
 from archforge.cli.output import print_diagnostics
 from archforge.errors import Diagnostic, DiagnosticError, InternalError
 
-__all__ = ["COMMANDS", "GROUPS", "app_for"]
+__all__ = ["COMMANDS", "GROUPS", "app_for", "function_of"]
 
 # The base of the mistakes in a command line, by a way that all versions of typer have.
 USAGE_ERROR: Any = typer.BadParameter.__base__
@@ -139,10 +139,16 @@ def app_for(arguments: Sequence[str]) -> typer.Typer:
             groups[group] = typer.Typer(cls=CommandGroup, no_args_is_help=True)
             groups[group].callback()(_nothing)  # without which a group of one command would be that command
             app.add_typer(groups[group], name=group, help=GROUPS[group])
-        module, _, function = COMMANDS[command].partition(".")
-        called = getattr(import_module(f"archforge.cli.{module}"), function)
+        called = function_of(command)
         groups[group].command(word, cls=Command, help=_paragraphs(called.__doc__ or ""))(called)
     return app
+
+
+def function_of(command: str) -> Callable[..., None]:
+    """The function of a command, whose file is loaded for it."""
+    module, _, name = COMMANDS[command].partition(".")
+    function: Callable[..., None] = getattr(import_module(f"archforge.cli.{module}"), name)
+    return function
 
 
 def _nothing() -> None:

@@ -9,7 +9,6 @@ import contextlib
 import os
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
-from importlib import import_module
 from itertools import pairwise
 from typing import Any, get_args, get_type_hints
 
@@ -139,7 +138,8 @@ def _values(command: str, option: str) -> list[str] | None:
         from archforge.export import all_targets
 
         return [*all_targets()]
-    module, _, function = COMMANDS[command].partition(".")
-    hint = get_type_hints(getattr(import_module(f"archforge.cli.{module}"), function)).get(parameter.name)
+    from archforge.cli.app import function_of
+
+    hint = get_type_hints(function_of(command)).get(parameter.name)
     kinds = [kind for kind in (hint, *get_args(hint)) if isinstance(kind, type) and issubclass(kind, StrEnum)]
     return [str(word) for kind in kinds for word in kind]
