@@ -12,6 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 from archforge import driver
 from archforge.analysis.network import Network
 from archforge.data.arrays import WEIGHTS, read_weights, weights_format
+from archforge.data.opened_files import is_named_as
 from archforge.data.stored_arrays import LazyArrays
 from archforge.errors import DiagnosticError, fail
 from archforge.interchange.converted_weights import ConvertedWeights
@@ -93,7 +94,7 @@ def counterpart(what: str, profile: str | None = None, input_shape: InputShape |
     """The counterpart that a text names: `torchvision.NAME`, `timm.NAME`, `package.module:factory`, a file
     of weights, a model of ONNX, or a spec. input_shape: of the other spec's network. Raises E0001 for a
     profile of what has none, and what each of them raises."""
-    is_file = what.lower().endswith(tuple(e for each in WEIGHTS for e in each.endings))
+    is_file = is_named_as(what, WEIGHTS)
     is_library = not is_file and what.partition(".")[0] in LIBRARIES and ":" not in what
     is_factory = not is_file and ":" in what and not _names_spec(what.partition(":")[0])
     if not (is_file or is_library or is_factory):

@@ -72,10 +72,10 @@ class Side:
     def is_foreign(self) -> bool:
         """True for a file that is no spec: of weights, or of another format."""
         from archforge.data.arrays import WEIGHTS
+        from archforge.data.opened_files import is_named_as
         from archforge.interchange.formats import FORMATS
 
-        endings = tuple(e for each in (*WEIGHTS, *FORMATS) for e in each.endings)
-        return self.name.lower().endswith(endings)
+        return is_named_as(self.name, (*WEIGHTS, *FORMATS))
 
 
 def difference(one: Side, other: Side) -> NetworkDifference:
@@ -105,15 +105,15 @@ def _with_file(side: Side, file: Side) -> NetworkDifference:
 def _opened(path: Path, side: Side) -> Callable[[Network, tuple[str, str]], NetworkDifference]:
     """Comparison of a network with a file: with the network in it, or the weights that it holds alone."""
     from archforge.data.arrays import WEIGHTS
-    from archforge.interchange.source_outputs import holds_network
+    from archforge.data.opened_files import is_named_as
+    from archforge.interchange.formats import FORMATS
 
-    has_weights = path.name.lower().endswith(tuple(e for each in WEIGHTS for e in each.endings))
-    if not holds_network(path):
+    if not is_named_as(path.name, FORMATS):
         return partial(_with_weights, path)
     try:
         return partial(_with_foreign, _foreign_graph(path, side))
     except DiagnosticError:
-        if not has_weights:
+        if not is_named_as(path.name, WEIGHTS):
             raise
         return partial(_with_weights, path)
 

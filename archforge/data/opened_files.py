@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, NoReturn
+from typing import BinaryIO, NamedTuple, NoReturn, Protocol
 
 from archforge.atomic_files import reason_of
 from archforge.errors import fail
@@ -29,7 +29,9 @@ __all__ = [
     "MALFORMED",
     "TORCHSCRIPT",
     "FileKind",
+    "NamedFormat",
     "endings",
+    "is_named_as",
     "kind_of",
     "opened",
     "reason_in",
@@ -208,6 +210,18 @@ def refuse_name(path: Path, known: Collection[str]) -> NoReturn:
         more = f": it holds what {ending} files do"
         help = _renamed(path, ending, known) or help
     fail("E0601", f"cannot tell the format of {path} from its name{more}", help=help)
+
+
+class NamedFormat(Protocol):
+    """A format whose files have names that end so, in small letters or capitals."""
+
+    @property
+    def endings(self) -> tuple[str, ...]: ...
+
+
+def is_named_as(path: str | Path, formats: Iterable[NamedFormat]) -> bool:
+    """True if a file's name ends as those of one of the formats do."""
+    return str(path).lower().endswith(tuple(ending for each in formats for ending in each.endings))
 
 
 def endings(known: Iterable[str]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from archforge.analysis.network import Network
+from archforge.data.opened_files import is_named_as
 from archforge.data.stored_arrays import LazyArrays
 from archforge.errors import fail, listed
 from archforge.interchange.formats import FORMATS, open_file
@@ -46,7 +47,7 @@ class SourceRun(NamedTuple):
 
 def holds_network(path: Path) -> bool:
     """True for a file whose name says that it holds a network, not weights alone."""
-    return path.name.lower().endswith(tuple(e for each in FORMATS for e in each.endings))
+    return is_named_as(path.name, FORMATS)
 
 
 def outputs_of_file(path: Path, inputs: Sequence[Array]) -> SourceRun:
