@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from archforge import driver
 from archforge.analysis.difference.changes import Change, compare_graphs
@@ -25,6 +26,9 @@ from archforge.paths import is_there
 from archforge.spec.expand.expand import InputShape
 from archforge.spec.resolve.revisions import names_revision, open_revision
 from archforge.spec.syntax.syntax_tree import Argument
+
+if TYPE_CHECKING:
+    from archforge.interchange.counterparts import WeightsCounterpart
 
 __all__ = ["Side", "difference"]
 
@@ -104,18 +108,19 @@ def _with_file(side: Side, file: Side) -> NetworkDifference:
 
 def _opened(path: Path, side: Side) -> Callable[[Network, tuple[str, str]], NetworkDifference]:
     """Comparison of a network with a file: with the network in it, or the weights that it holds alone."""
-    from archforge.data.arrays import WEIGHTS
+    from archforge.data.arrays import WEIGHTS, read_weights, weights_format
     from archforge.data.opened_files import is_named_as
+    from archforge.interchange.counterparts import WeightsCounterpart
     from archforge.interchange.formats import FORMATS
 
-    if not is_named_as(path.name, FORMATS):
-        return partial(_with_weights, path)
-    try:
-        return partial(_with_foreign, _foreign_graph(path, side))
-    except DiagnosticError:
-        if not is_named_as(path.name, WEIGHTS):
-            raise
-        return partial(_with_weights, path)
+    if is_named_as(path.name, FORMATS):
+        try:
+            return partial(_with_foreign, _foreign_graph(path, side))
+        except DiagnosticError:
+            if not is_named_as(path.name, WEIGHTS):
+                raise
+    file = WeightsCounterpart(str(path), read_weights(path), weights_format(path).in_order)
+    return partial(_with_weights, file)
 
 
 def _foreign_graph(path: Path, side: Side) -> TypedGraph:
@@ -141,13 +146,12 @@ def _with_foreign(graph: TypedGraph, network: Network, titles: tuple[str, str]) 
     return NetworkDifference(titles, kept, kinds_of(here, found.pairs), found.changes, found.knock_on)
 
 
-def _with_weights(path: Path, network: Network, titles: tuple[str, str]) -> NetworkDifference:
+def _with_weights(file: WeightsCounterpart, network: Network, titles: tuple[str, str]) -> NetworkDifference:
     """The arrays of a network beside those of a file, by names and shapes."""
-    from archforge.data.arrays import read_weights, weights_format
-    from archforge.interchange.counterparts import WeightsCounterpart, compared_params
+    from archforge.interchange.counterparts import compared_params
 
-    file = WeightsCounterpart(str(path), read_weights(path), weights_format(path).in_order)
-    found = compared_params(network.graph, file.shapes, in_order=file.in_order)
+    shapes = file.shapes
+    found = compared_params(network.graph, shapes, in_order=file.in_order)
     here = {name: decl.shape for name, decl in network.params.items()}
     changes = [
         Change("changed", (name, name), ("array", "array"), "shape", (by_x(a), by_x(b)))
@@ -161,7 +165,7 @@ def _with_weights(path: Path, network: Network, titles: tuple[str, str]) -> Netw
     )
     known = {*found.names.values()}
     changes += (Change("added", ("", n), ("", "array")) for n in found.extra if found.prefix + n not in known)
-    totals = joined_totals(_sizes(here.values()), _sizes(file.shapes.values()))
+    totals = joined_totals(_sizes(here.values()), _sizes(shapes.values()))
     return NetworkDifference(titles, totals, {"array": len(here)}, tuple(changes))
 
 
