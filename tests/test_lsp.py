@@ -400,6 +400,18 @@ def test_a_new_name_reaches_every_spec_that_uses_it(tmp_path: Path) -> None:
         new_name(symbol, "in ner", {})
 
 
+@pytest.mark.parametrize("imports", ["imports: [parts]", "imports:\n  - parts", "imports:\n- parts"])
+def test_an_import_is_found_however_it_is_written(imports: str, tmp_path: Path) -> None:
+    path, user = tmp_path / "parts.yaml", tmp_path / "net.yaml"
+    path.write_text("archforge: 1\nkind: blocks\nblocks:\n  unit: {body: [relu]}\n")
+    user.write_text(f"archforge: 1\n{imports}\ninput: [3, 8, 8]\ngraph: [unit]\n")
+    found = analysed(path)
+    assert found.network
+    symbol = symbol_at(found, *place(found.text, "\n  ", "unit:"))
+    assert symbol
+    assert {*new_name(symbol, "other", {})} == {path, user}
+
+
 def test_names_of_the_shipped_zoo_stay() -> None:
     found = analysed(zoo("resnet_18"))
     line, column = place(found.text, "with: {", "")

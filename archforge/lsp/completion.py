@@ -10,7 +10,7 @@ from lsprotocol import types
 
 from archforge.lsp.cursor import ITEM, Cursor, cursor_at
 from archforge.lsp.names import names_at
-from archforge.lsp.open_specs import Analysis
+from archforge.lsp.open_specs import REFERRING, Analysis
 from archforge.lsp.schema_walk import constants, described, entries, fragments
 from archforge.resources import zoo_folder
 from archforge.spec.resolve.library import SUFFIX
@@ -26,7 +26,6 @@ _KINDS = {
     "argument": types.CompletionItemKind.Variable,
 }
 _NEEDS = re.compile(r"Required\.")
-_SPECS = ("extends", "imports")
 
 
 def completions(
@@ -38,7 +37,7 @@ def completions(
         names = names_at(analysis, cursor).values()
         return [_named(name.name, name.kind, name.meaning) for name in names]
     schema = analysis.schema if analysis else general_schema()
-    if cursor.path and cursor.path[0] in _SPECS:
+    if cursor.path and cursor.path[0] in REFERRING:
         return list(_specs(path))
     parts = fragments(schema, cursor.path)
     if cursor.is_key:

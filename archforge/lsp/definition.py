@@ -6,12 +6,10 @@ from archforge.errors import DiagnosticError, SourceFile, Span
 from archforge.lsp.cursor import cursor_at
 from archforge.lsp.hover import word_at
 from archforge.lsp.names import called, names_at
-from archforge.lsp.open_specs import Analysis
+from archforge.lsp.open_specs import REFERRING, Analysis
 from archforge.spec.resolve.library import Library
 
 __all__ = ["definition"]
-
-_SPECS = ("extends", "imports")
 
 
 def definition(analysis: Analysis, line: int, column: int) -> Span | None:
@@ -19,7 +17,7 @@ def definition(analysis: Analysis, line: int, column: int) -> Span | None:
     word, start = word_at(analysis.text, line, column)
     cursor = cursor_at(analysis.text, line, start + len(word))
     path = cursor.path
-    if path and path[0] in _SPECS:
+    if path and path[0] in REFERRING:
         return _file(analysis, analysis.text.split("\n")[line], column)
     if not word or analysis.spec is None:
         return None

@@ -13,7 +13,7 @@ from archforge.errors import DiagnosticError, SourceFile, Span, fail
 from archforge.lsp.cursor import ITEM, cursor_at
 from archforge.lsp.hover import word_at
 from archforge.lsp.names import block_around, called
-from archforge.lsp.open_specs import Analysis, file_of
+from archforge.lsp.open_specs import Analysis, file_of, refers_to, text_of
 from archforge.resources import zoo_folder
 from archforge.spec.formulas.compiler import parse_formula
 from archforge.spec.resolve.library import SUFFIX, Library
@@ -80,21 +80,12 @@ def references(symbol: Symbol, texts: Mapping[Path, str]) -> dict[Path, list[Spa
 def _family(home: Path, texts: Mapping[Path, str]) -> dict[Path, str]:
     """The text of a file and of those in its folder that extend or import it, or one that does."""
     beside = dict.fromkeys((home, *sorted(home.parent.glob(f"*{SUFFIX}"))))
-    every = {path: texts[path] if path in texts else _read(path) for path in beside}
+    every = {path: text_of(path, texts) for path in beside}
     family = {home: every.pop(home)}
     known: set[str] = set()
     while known != (known := {path.stem for path in family}):
-        names = "|".join(map(re.escape, sorted(known)))
-        uses = re.compile(rf"^(?:extends|imports):.*\b(?:{names})\b", re.MULTILINE)
-        family |= {path: text for path, text in every.items() if uses.search(text)}
+        family |= {path: text for path, text in every.items() if refers_to(text, sorted(known))}
     return family
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError):
-        return ""
 
 
 def _entries(tree: Tree, key: str) -> Iterator[Entry]:
