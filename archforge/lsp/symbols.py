@@ -63,9 +63,14 @@ def symbol_at(analysis: Analysis, line: int, column: int) -> Symbol | None:
 def references(symbol: Symbol, texts: Mapping[Path, str]) -> dict[Path, list[Span]]:
     """Every place that means a symbol, by file: in the one that declares it, and in those beside it that
     extend or import that. texts: of files that are open, over those on the disk."""
+    return _places(symbol, _family(file_of(symbol.declared), texts))
+
+
+def _places(symbol: Symbol, family: Mapping[Path, str]) -> dict[Path, list[Span]]:
+    """Every place in a family of files that means a symbol."""
     home = file_of(symbol.declared)
     found: dict[Path, list[Span]] = defaultdict(list)
-    for path, text in _family(home, texts).items():
+    for path, text in family.items():
         try:
             tree = parse_yaml(SourceFile(str(path), text))
         except DiagnosticError:
@@ -154,10 +159,11 @@ def new_name(symbol: Symbol, name: str, texts: Mapping[Path, str]) -> dict[Path,
     home = file_of(symbol.declared)
     if home.parent == zoo_folder() and home not in texts:
         fail("E0309", f"`{symbol.name}` is declared in the shipped zoo, {home.name}")
-    places = references(symbol, texts)
-    before = dict(_family(home, texts))
-    after = before | {path: _renamed(before[path], spans, name) for path, spans in places.items()}
-    for path in before:
+    family = _family(home, texts)
+    places = _places(symbol, family)
+    renamed = {path: _renamed(family[path], spans, name) for path, spans in places.items()}
+    before, after = Library(family), Library(family | renamed)
+    for path in family:
         if _structure(path, before) != _structure(path, after):
             fail("E0309", f"`{name}` would change {path.stem}, where it may mean something already")
     return places
@@ -171,9 +177,9 @@ def _renamed(text: str, spans: list[Span], name: str) -> str:
     return "\n".join(lines)
 
 
-def _structure(path: Path, texts: Mapping[Path, str]) -> object:
+def _structure(path: Path, library: Library) -> object:
     """The ops that a file builds and their wiring, by profile, without names of steps; and its mistakes."""
-    report = driver.report(path, Library(texts))
+    report = driver.report(path, library)
     graphs = []
     for network in report.networks:
         number = {name: index for index, name in enumerate((*network.graph.inputs, *network.graph.types))}
