@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from pygls.lsp.client import LanguageClient
 from archforge.errors import DiagnosticError, SourceFile
 from archforge.lsp.completion import completions
 from archforge.lsp.cursor import cursor_at
+from archforge.lsp.definition import definition
 from archforge.lsp.open_specs import Analysis, OpenSpecs
 from archforge.lsp.schema_walk import entries, fragments
 from archforge.lsp.symbols import new_name, references, symbol_at
@@ -398,6 +400,29 @@ def test_a_new_name_reaches_every_spec_that_uses_it(tmp_path: Path) -> None:
         new_name(symbol, "classes", {})
     with pytest.raises(DiagnosticError, match="no name"):
         new_name(symbol, "in ner", {})
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("args: {", "width: 4"),
+        ("args: {", "out: int"),
+        ("out: int, ", "stride: 1"),
+        ("{linear: =", "classes"),
+        ("stride: =", "stride"),
+        ("- {", "unit: =2"),
+        ("\n  ", "unit:"),
+    ],
+)
+def test_what_can_be_renamed_has_its_declaration_as_definition(
+    before: str, after: str, tmp_path: Path
+) -> None:
+    found = analysed(tmp_path / "net.yaml", SPEC)
+    at = place(SPEC, before, after)
+    symbol = symbol_at(found, *at)
+    assert symbol
+    assert symbol.declared.text == symbol.name == re.match(r"\w+", after)[0]  # type: ignore[index]
+    assert definition(found, *at) == symbol.declared
 
 
 @pytest.mark.parametrize("imports", ["imports: [parts]", "imports:\n  - parts", "imports:\n- parts"])

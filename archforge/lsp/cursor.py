@@ -10,11 +10,12 @@ import re
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-__all__ = ["ITEM", "Cursor", "Key", "cursor_at"]
+__all__ = ["ITEM", "Cursor", "Key", "cursor_at", "word_at"]
 
 ITEM = "-"  # in a path: some item of a list
 _KEY = re.compile(r"""("[^"]*"|'[^']*'|[^\s#:{}\[\],"'][^#:{}\[\],]*?)\s*:(?=\s|$)""")
-_WORD = re.compile(r"[^\W\d]\w*$")
+_WORD = re.compile(r"[^\W\d]\w*")
+_LAST_WORD = re.compile(rf"{_WORD.pattern}$")
 
 
 class Key(NamedTuple):
@@ -172,8 +173,17 @@ def cursor_at(text: str, line: int, column: int) -> Cursor:
     is_key = not bare.startswith("=") and (not levels or levels[-1].key is None)
     return Cursor(
         around=tuple(level.key for level in levels if level.key),
-        word=found[0] if (found := _WORD.search(written)) else "",
+        word=found[0] if (found := _LAST_WORD.search(written)) else "",
         is_key=is_key,
         in_flow=reader._in_flow,
         formula=bare[1:] if bare.startswith("=") else None,
     )
+
+
+def word_at(text: str, line: int, column: int) -> tuple[str, int, Cursor]:
+    """The word at a place, empty between words, the column where it starts, and the cursor at its end."""
+    lines = text.split("\n")
+    for found in _WORD.finditer(lines[line] if line < len(lines) else ""):
+        if found.start() <= column <= found.end():
+            return found[0], found.start(), cursor_at(text, line, found.end())
+    return "", column, cursor_at(text, line, column)

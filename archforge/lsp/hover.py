@@ -2,41 +2,29 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from lsprotocol import types
 
 from archforge.analysis.ledger import LedgerRow
 from archforge.ir import Node, Scope, by_x
-from archforge.lsp.cursor import Cursor, cursor_at
+from archforge.lsp.cursor import Cursor, word_at
 from archforge.lsp.names import names_at
 from archforge.lsp.open_specs import Analysis
 from archforge.lsp.schema_walk import described, fragments
 from archforge.scopes import nodes_within
 from archforge.spec.formulas.formula import describe
 
-__all__ = ["hover", "word_at"]
+__all__ = ["hover"]
 
-_WORD = re.compile(r"[^\W\d]\w*")
 MOST = 6  # places of one step that are told apart
-
-
-def word_at(text: str, line: int, column: int) -> tuple[str, int]:
-    """The word at a place and the column where it starts; an empty one between words."""
-    lines = text.split("\n")
-    for found in _WORD.finditer(lines[line] if line < len(lines) else ""):
-        if found.start() <= column <= found.end():
-            return found[0], found.start()
-    return "", column
 
 
 def hover(analysis: Analysis, line: int, column: int) -> types.Hover | None:
     """Text on the word at a place; None where there is nothing to say."""
-    word, start = word_at(analysis.text, line, column)
+    word, start, cursor = word_at(analysis.text, line, column)
     if not word:
         return None
-    cursor = cursor_at(analysis.text, line, start + len(word))
     paragraphs = [_meaning(analysis, cursor, word), *_figures(analysis, cursor, word, line, start)]
     told = "\n\n".join(filter(None, paragraphs))
     if not told:

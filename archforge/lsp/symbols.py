@@ -10,8 +10,7 @@ from pathlib import Path
 
 from archforge import driver
 from archforge.errors import DiagnosticError, SourceFile, Span, fail
-from archforge.lsp.cursor import ITEM, cursor_at
-from archforge.lsp.hover import word_at
+from archforge.lsp.cursor import ITEM, word_at
 from archforge.lsp.names import block_around, called
 from archforge.lsp.open_specs import Analysis, file_of, refers_to, text_of
 from archforge.resources import zoo_folder
@@ -39,10 +38,9 @@ class Symbol:
 
 def symbol_at(analysis: Analysis, line: int, column: int) -> Symbol | None:
     """The symbol that the word at a place means."""
-    word, start = word_at(analysis.text, line, column)
+    word, _, cursor = word_at(analysis.text, line, column)
     if not word or analysis.spec is None:
         return None
-    cursor = cursor_at(analysis.text, line, start + len(word))
     block, spec = block_around(analysis, cursor), analysis.spec
     if cursor.formula is not None:
         if block and word in block.args:
