@@ -113,10 +113,6 @@ class OpenSpecs:
     def open_files(self) -> tuple[Path, ...]:
         return tuple(self._texts)
 
-    def text(self, path: Path) -> str:
-        """The text of a file that is open; empty for another."""
-        return self._texts.get(path, "")
-
     def last(self, path: Path) -> Analysis | None:
         """The last analysis, perhaps of an earlier text."""
         return self._found.get(path)
