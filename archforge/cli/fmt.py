@@ -16,8 +16,7 @@ from archforge.cli.output import counted, print_diagnostics
 from archforge.errors import DiagnosticError, SourceFile, fail
 from archforge.paths import is_file, is_folder
 from archforge.spec.printing.formatted import formatted
-from archforge.spec.resolve.library import spec_files
-from archforge.spec.resolve.sources import STDIN
+from archforge.spec.resolve.sources import STDIN, specs_in
 
 __all__ = ["fmt"]
 
@@ -86,14 +85,12 @@ def _of_stdin(*, check: bool, diff: bool) -> None:
 
 
 def _files(paths: list[str]) -> Iterator[Path]:
-    """The files that are named, and those of folders. Raises E0002 for what is neither."""
+    """The files that are named, and those of folders. Raises E0002 for what is neither, and what
+    `specs_in` raises."""
     for name in paths:
         path = Path(name)
         if is_folder(path):
-            files = spec_files(path)
-            if not files:
-                fail("E0002", f"there is no spec in the folder `{name}`")
-            yield from files
+            yield from specs_in(path)
         elif is_file(path):
             yield path
         else:

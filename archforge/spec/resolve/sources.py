@@ -20,7 +20,7 @@ from archforge.spec.resolve.spec import Spec
 from archforge.spec.syntax.syntax_tree import Argument
 from archforge.spec.yaml.tree import parse_yaml
 
-__all__ = ["STDIN", "Source", "open_spec", "setting", "settings_of", "zoo_paths"]
+__all__ = ["STDIN", "Source", "open_spec", "setting", "settings_of", "specs_in", "zoo_paths"]
 
 STDIN = "-"
 DEFAULTS = '{"bn": {"eps": 1e-3}}'
@@ -63,7 +63,7 @@ def zoo_paths(paths: str | Path | Iterable[str | Path] = ()) -> list[Path]:
         if str(path) == STDIN:
             found.append(Path(STDIN))
         elif path != "" and is_folder(path):
-            found += _specs_in(Path(path))
+            found += specs_in(Path(path))
         else:
             name, block = _parts(str(path))
             found.append(Path(f"{find_spec(name)}{BLOCK_MARK}{block}") if block else find_spec(name))
@@ -78,7 +78,8 @@ def _parts(source: str) -> tuple[str, str]:
     return source, ""
 
 
-def _specs_in(folder: Path) -> list[Path]:
+def specs_in(folder: Path) -> list[Path]:
+    """The spec files in a folder and below. Raises E0002 where there are none, E0106 if it cannot be read."""
     files = spec_files(folder)
     if not files:
         try:
