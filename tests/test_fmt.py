@@ -158,7 +158,7 @@ def test_what_is_no_yaml_is_told_and_the_others_go_on(run: Run, tmp_path: Path) 
     assert (tmp_path / "a.yaml").read_text() == "graph: [{conv: 3}\n"
 
 
-@pytest.mark.parametrize("arguments", [["resnet_18"], ["gone.yaml"], ["-", "net.yaml"], ["empty"], []])
+@pytest.mark.parametrize("arguments", [["resnet_18"], ["gone.yaml"], ["-", "net.yaml"], ["empty"], [""], []])
 def test_what_cannot_be_formatted_is_a_mistake(run: Run, tmp_path: Path, arguments: list[str]) -> None:
     (tmp_path / "empty").mkdir()
     code, out, err = run("fmt", *arguments)

@@ -89,9 +89,9 @@ def _files(paths: list[str]) -> Iterator[Path]:
     `specs_in` raises."""
     for name in paths:
         path = Path(name)
-        if is_folder(path):
+        if is_folder(name):  # which an empty name is not
             yield from specs_in(path)
-        elif is_file(path):
+        elif is_file(name):
             yield path
         else:
             fail(
