@@ -32,7 +32,15 @@ from tests.small import each_network
 from tests.test_drawings import hostile
 from tests.zoo import networks
 
-SOME = ["unet", "unet_resnet_34", "inception_v1", "densenet_121", "nasnet_a_large", "mobilenet_v3_small", "skresnet_18"]
+SOME = [
+    "unet",
+    "unet_resnet_34",
+    "inception_v1",
+    "densenet_121",
+    "nasnet_a_large",
+    "mobilenet_v3_small",
+    "skresnet_18",
+]
 Point = tuple[float, float]
 
 
