@@ -32,8 +32,8 @@ def scope_path(scopes: Sequence[Scope], index: int) -> list[Scope]:
 
 
 def in_scopes(scopes: Sequence[Scope], items: Iterable[tuple[int, T]]) -> dict[int, list[T | Scope]]:
-    """What each scope that is not empty has directly in it, by its index: items, which are given with the
-    index of their scope, and scopes, in the order of the items. 0 is the graph itself."""
+    """Items and scopes that lie directly in each scope, by its index, in the order of the items, which are
+    given with the index of their scope; a scope without items is left out. 0 is the graph itself."""
     inside: dict[int, list[T | Scope]] = {0: []}
     for index, item in items:
         around = 0
