@@ -63,9 +63,9 @@ test-interchange: $(BENCH)
 	  tests/test_keras_import.py tests/test_verified_weights.py tests/test_torch_writing.py \
 	  tests/test_keras_export.py tests/test_drawings.py tests/test_torch_source_runs.py $(ARGS)
 
-# Pages and pictures in an installed Chromium.
+# Pages and pictures in an installed Chromium; without one these tests are skipped.
 test-browser: $(DEV)
-	$(BIN)/python $(PIP) --editable '.[browser]'
+	$(INSTALL) --only-binary :all: -r $(LOCK)/run.txt -r $(LOCK)/dev.txt -r $(LOCK)/browser.txt
 	$(TEST) tests/test_browser.py $(ARGS)
 
 # The wheel in an empty environment, which takes the network.

@@ -2,7 +2,7 @@
 
     python requirements/resolve.py UV FOLDER PYTHON [OPTION ...]
 
-FOLDER gets run.txt, dev.txt, fast.txt and mlx.txt for that PYTHON (3.11, ...) and every platform; a package
+FOLDER gets run.txt and a file for each of `EXTRAS`, for that PYTHON (3.11, ...) and every platform; a package
 stands in the first file that needs it. The versions are the newest that pyproject.toml allows, or what an
 OPTION of `uv pip compile` asks for.
 """
@@ -16,7 +16,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 # Each file, and the extras of pyproject.toml that it adds to those above it.
-EXTRAS = {"run": [], "dev": ["dev"], "fast": ["fast"], "mlx": ["mlx"]}
+EXTRAS = {
+    "run": [],
+    "dev": ["dev"],
+    "fast": ["fast"],
+    "mlx": ["mlx"],
+    "browser": ["browser"],
+}
 
 
 def main(uv: str, folder: str, python: str, *options: str) -> None:

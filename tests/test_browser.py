@@ -24,16 +24,19 @@ from tests.test_drawings import hostile
 from tests.test_serve import SPEC, save
 from tests.zoo import networks
 
-playwright: Any = pytest.importorskip("playwright.sync_api", reason="`make test-browser` installs Playwright")
-if browser() is None:
-    pytest.skip("no Chromium is installed", allow_module_level=True)
-
 # `ResourceWarning` of Playwright's own pipes
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
+def playwright() -> Any:
+    if browser() is None:
+        pytest.skip("no Chromium is installed")
+    return pytest.importorskip("playwright.sync_api", reason="`make test-browser` installs Playwright")
+
+
+@pytest.fixture(scope="module")
+def chromium(playwright: Any) -> Iterator[Any]:
     with playwright.sync_playwright() as driven:
         opened = driven.chromium.launch(executable_path=browser(), args=["--no-sandbox"])
         yield opened
@@ -264,32 +267,32 @@ def test_print_shows_picture_and_tables_without_what_answers(opened: Any) -> Non
 
 
 def test_the_live_page_follows_its_file_and_stays_as_it_is_open(
-    chromium: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    chromium: Any, playwright: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     spec = tmp_path / "net.yaml"
     spec.write_text(SPEC)
     with PageServer(LivePage("net.yaml"), 0) as server:
         Thread(target=server.serve_forever).start()
-        follow(chromium, spec, server.port)
+        follow(chromium, playwright.expect, spec, server.port)
         server.shutdown()
 
 
-def follow(chromium: Any, spec: Path, port: int) -> None:
+def follow(chromium: Any, expect: Any, spec: Path, port: int) -> None:
     page = chromium.new_context().new_page()
     said: list[str] = []
     page.on("pageerror", lambda error: said.append(str(error)))
     page.goto(f"http://127.0.0.1:{port}/")
     page.locator("[role=treeitem] rect").nth(1).click()
     save(spec, SPEC.replace("out: 4", "out: 8"))
-    playwright.expect(page.locator("#facts")).to_contain_text("224")
+    expect(page.locator("#facts")).to_contain_text("224")
     assert "first" in page.locator("#details h3").inner_text()
     save(spec, SPEC.replace("kernel: 3", "kernel: 30"))
-    playwright.expect(page.locator("#mistakes")).to_contain_text("net.yaml:5:")
+    expect(page.locator("#mistakes")).to_contain_text("net.yaml:5:")
     assert page.locator("[role=treeitem]").count() == 3
     save(spec, SPEC)
-    playwright.expect(page.locator("#mistakes")).to_be_empty()
-    playwright.expect(page.locator("#facts")).to_contain_text("112")
+    expect(page.locator("#mistakes")).to_be_empty()
+    expect(page.locator("#facts")).to_contain_text("112")
     assert said == []
     page.context.close()
 

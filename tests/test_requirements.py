@@ -14,8 +14,8 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 FOLDERS = sorted(path for path in (ROOT / "requirements").iterdir() if path.name.startswith("3."))
-# What `make bench` measures archforge beside, and what needs an MPI or a browser of the system.
-NOT_LOCKED = ("bench", "browser", "mpi", "references")
+# What `make bench` measures archforge beside, and what needs an MPI.
+NOT_LOCKED = ("bench", "mpi", "references")
 
 
 def entries(folder: Path) -> list[str]:
