@@ -55,15 +55,14 @@ class Side:
         """True if the name says the profile."""
         return PROFILE_MARK in self.name.rpartition(":")[2] and not is_there(self.name)
 
-    def networks(self, *, every: bool = False) -> list[Network]:
+    def networks(self, *, every: bool = False) -> tuple[Network, ...]:
         """The network of a spec; those of all its profiles, if `every` and none is named. Raises its
         mistakes."""
         profile = self.name.rpartition(PROFILE_MARK)[2] if self.is_marked else self.profile
         spec = open_revision(self.spec) if names_revision(self.spec) else driver.open_spec(self.spec)
-        names = spec.profile_names if every and profile is None else [profile]
-        return [
-            driver.analyse(spec, name, settings=self.settings, input_shape=self.input_shape) for name in names
-        ]
+        if every:
+            return driver.networks_of(spec, profile, settings=self.settings, input_shape=self.input_shape)
+        return (driver.analyse(spec, profile, settings=self.settings, input_shape=self.input_shape),)
 
     def title(self, network: Network) -> str:
         """The words for its network: spec, profile, and what else the side says."""

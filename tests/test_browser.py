@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -13,11 +14,12 @@ from typing import Any
 import pytest
 
 from archforge import driver
+from archforge.analysis.difference.networks import compare_networks
 from archforge.cli.live_page import LivePage, PageServer
 from archforge.export.browser import browser
 from archforge.export.layout.nested import nested_boxes
 from archforge.export.layout.placing import PlacedBox, path_text, placed, planned
-from archforge.export.network_page import network_page
+from archforge.export.network_page import difference_page, network_page
 from archforge.export.svg import drawn
 from archforge.export.target import DrawingOptions, Level
 from tests.test_drawings import hostile
@@ -295,6 +297,90 @@ def follow(chromium: Any, expect: Any, spec: Path, port: int) -> None:
     expect(page.locator("#facts")).to_contain_text("112")
     assert said == []
     page.context.close()
+
+
+# Two networks
+
+
+def beside(one: str, other: str) -> str:
+    sides = [networks()[side.partition("@")[0]] for side in (one, other)]
+    found = [driver.analyse(s, n.partition("@")[2]) for s, n in zip(sides, (one, other), strict=True)]
+    return difference_page(compare_networks(found[0], found[1], (one, other)))
+
+
+LOOKS = "which => [...document.querySelectorAll(`#${which} .node`)].map(n => [...n.classList].join(' '))"
+
+
+def test_two_networks_are_marked_in_both_pictures(opened: Any) -> None:
+    shown = opened(text=beside("resnet_50@torchvision", "resnet_101@torchvision")).page
+    assert {*shown.evaluate(LOOKS, "picture")} == {"node same"}
+    assert {*shown.evaluate(LOOKS, "other_picture")} == {"node same", "node changed"}
+    repeats = shown.locator("#other_picture .node.changed[aria-label*='22 times']")
+    assert repeats.get_attribute("aria-label").startswith("changed inside: 22 times bottleneck")
+    assert "18,992,128" in shown.locator("#facts").inner_text()
+    folded = shown.locator("#table button[aria-expanded]").filter(has_text="170 layers")
+    before = shown.locator("#table tbody tr").count()
+    folded.click()
+    assert shown.locator("#table tbody tr").count() == before + 170
+    folded.click()
+    assert shown.locator("#table tbody tr").count() == before
+
+
+def test_keys_and_clicks_lead_to_changes_in_both_pictures(opened: Any) -> None:
+    shown = opened(text=beside("resnet_50@torchvision", "resnet_50@keras")).page
+    for key in "nnn":
+        shown.keyboard.press(key)
+    assert "stride 1 -> 2" in shown.locator("#changes .chosen").inner_text()
+    assert shown.locator(".selected").count() == 2
+    row = shown.locator("#details tr.changed", has_text="stride")
+    assert row.inner_text().split() == ["stride", "1", "2"]
+    shown.keyboard.press("p")
+    assert "eps" in shown.locator("#changes .chosen").inner_text()
+    shown.locator("#changes button").nth(3).click()
+    assert "layer2.0.conv2" in shown.locator("#details h3").inner_text()
+
+
+def test_a_block_opens_in_both_pictures(opened: Any) -> None:
+    shown = opened(text=beside("resnet_50@torchvision", "resnet_50@keras")).page
+    before = [shown.locator(f"#{each} [role=treeitem]").count() for each in ("picture", "other_picture")]
+    shown.locator("#other_picture .toggle").filter(has_text="+").first.click()
+    after = [shown.locator(f"#{each} [role=treeitem]").count() for each in ("picture", "other_picture")]
+    assert after[0] > before[0]
+    assert after[1] > before[1]
+    shown.keyboard.press("ArrowDown")
+    assert "layer1.0.conv1" in shown.locator("#details h3").inner_text()
+    assert shown.locator(".selected").count() == 2
+
+
+def test_search_finds_in_both_pictures_and_each_network_shows_alone(opened: Any) -> None:
+    shown = opened(text=beside("resnet_50@torchvision", "resnet_101@torchvision")).page
+    shown.fill("#search", "layer3 conv2")
+    assert shown.locator("#found").inner_text() == "29 of 520"
+    shown.keyboard.press("Enter")
+    assert shown.locator("#picture .selected").count() == 1
+    shown.select_option("#view", index=2)
+    assert shown.title().startswith("ResNet-101")
+    assert shown.locator("#other_picture").is_hidden()
+    assert {*shown.evaluate(LOOKS, "picture")} >= {"node"}
+    shown.select_option("#view", index=0)
+    assert shown.locator("#other_picture").is_visible()
+
+
+def test_two_networks_fit_on_a_phone(opened: Any) -> None:
+    made = beside("mobilenet_v2@torchvision", "mobilenet_v3_large@torchvision")
+    shown = opened(text=made, viewport={"width": 360, "height": 740}).page
+    assert shown.evaluate("document.documentElement.scrollWidth") <= 360
+    assert shown.evaluate("scrollY") == 0
+
+
+def test_a_file_beside_a_spec_has_totals_and_changes_alone(opened: Any) -> None:
+    network = driver.load("lenet_5")
+    found = replace(compare_networks(network, network, ("a", "b")), networks=None)
+    shown = opened(text=difference_page(found)).page
+    assert shown.locator("#facts").is_visible()
+    assert shown.locator("#picture").is_hidden()
+    shown.keyboard.press("n")
+    shown.keyboard.press("+")
 
 
 @pytest.mark.parametrize("level", Level)

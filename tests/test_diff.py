@@ -254,6 +254,29 @@ def test_a_recipe_and_a_preprocessing_are_compared(run: Run, tmp_path: Path) -> 
     assert "~ train: " in out
 
 
+def test_a_page_is_written_with_exit_codes_as_diff(run: Run) -> None:
+    assert run("diff", "lenet_5", "lenet_5", "-o", "a.html") == (0, "wrote a.html\n", "")
+    arguments = ("diff", "resnet_18", "resnet_34", "--format", "html", "-o", "b.html")
+    assert run(*arguments) == (1, "wrote b.html\n", "")
+    assert "resnet_18@documented \u2192 resnet_34@documented" in Path("b.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--format", "html"], "`--format html` needs a file"),
+        (["--format", "json", "-o", "a.html"], "`--output` is for html; json is printed"),
+        (["-o", "a.txt"], "`a.txt` is no name of a .html file"),
+        (["-o", "there/a.html"], "there is no folder there"),
+        (["-o", "a.html", "--all"], "`--all` changes nothing"),
+    ],
+)
+def test_a_page_that_cannot_be_is_refused(run: Run, arguments: list[str], says: str) -> None:
+    code, out, err = run("diff", "resnet_18", "resnet_34", *arguments)
+    assert (code, out, says in out + err) == (2, out if "json" in arguments else "", True)
+    assert not [*Path().glob("**/a.*")]
+
+
 # Weights and files of other formats -------------------------------------------------------------------------
 
 
@@ -278,6 +301,8 @@ def test_weights_are_compared_by_name_and_shape(run: Run) -> None:
     assert code == 1
     assert "~ fc.bias (array): shape 1000 -> 10" in out
     assert "- bn1.bias (array)" in out
+    assert run("diff", "resnet_18", "other.npz", "-o", "page.html")[0] == 1
+    assert "- bn1.bias (array)" in Path("page.html").read_text("utf-8").replace('","', " ")
 
 
 # Git -------------------------------------------------------------------------------------------------------

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from archforge import driver
-from archforge.export.network_page import network_page
+from archforge.analysis.difference.networks import NetworkDifference, compare_networks
+from archforge.export.network_page import difference_page, network_page
 from tests.conftest import Run
 from tests.test_drawings import hostile
 from tests.zoo import networks
@@ -43,8 +44,13 @@ class Tags(HTMLParser):
         self.json += data if self.in_json else ""
 
 
+def data(text: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(Tags(text).json)
+    return found
+
+
 def views(text: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(Tags(text).json)["views"]
+    found: list[dict[str, Any]] = data(text)["views"]
     return found
 
 
@@ -120,6 +126,76 @@ def test_names_and_titles_that_mean_something_to_html_stay_text() -> None:
     assert views(text)[0]["name"] == spec["title"]
 
 
+# Two networks
+
+
+def between(one: str, other: str) -> NetworkDifference:
+    """The difference of two networks, each as NAME@PROFILE."""
+    (name, profile), (twin, of_twin) = one.split("@"), other.split("@")
+    sides = driver.analyse(networks()[name], profile), driver.analyse(networks()[twin], of_twin)
+    return compare_networks(*sides, (one, other))
+
+
+PAIRS = [
+    ("resnet_50@torchvision", "resnet_101@torchvision"),
+    ("resnet_50@torchvision", "resnet_50@keras"),
+    ("mobilenet_v2@torchvision", "mobilenet_v3_large@torchvision"),
+    pytest.param("resnet_1001@documented", "resnet_1202_cifar@paper", marks=pytest.mark.slow),
+    ("unet@listing", "lenet_5@paper"),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), PAIRS)
+def test_a_page_of_two_networks_has_each_layer_once_beside_its_own(one: str, other: str) -> None:
+    found = between(one, other)
+    shown = data(difference_page(found))
+    told, sides = shown["difference"], shown["views"]
+    names = [[row[0] for row in view["rows"]] for view in sides]
+    for side in (0, 1):
+        numbers = [pair[side] for pair in told["rows"] if pair[side] >= 0]
+        assert sorted(numbers) == [*range(len(names[side]))]
+        assert [*told["states"][side]].count("ra"[side]) == len(names[side]) - len(found.pairs)
+    assert {(names[0][a], names[1][b]) for a, b in told["rows"] if a >= 0 and b >= 0} == {
+        *found.pairs.items()
+    }
+    assert [a for a, _ in told["rows"] if a >= 0] == [*range(len(names[0]))]
+    assert [told["back"][b] for b in told["pairs"] if b >= 0] == [
+        a for a, b in enumerate(told["pairs"]) if b >= 0
+    ]
+
+
+@pytest.mark.parametrize(("one", "other"), PAIRS)
+def test_layers_that_are_called_the_same_are_the_same_and_changed_ones_say_what(one: str, other: str) -> None:
+    told, (here, there) = (found := data(difference_page(between(one, other))))["difference"], found["views"]
+    for index, (state, twin) in enumerate(zip(told["states"][0], told["pairs"], strict=True)):
+        assert (state == "c") == (str(index) in told["notes"])
+        if state in "sf":
+            sides = ((here, here["rows"][index]), (there, there["rows"][twin]))
+            one_row, other_row = ((view["texts"][row[4]], *row[5:7], row[8]) for view, row in sides)
+            assert (one_row == other_row) == (state == "s")
+    for _, words, *numbers in told["lines"]:
+        assert words
+        assert all(
+            0 <= i < len(view["rows"])
+            for view, side in zip((here, there), numbers, strict=True)
+            for i in side
+        )
+
+
+def test_a_page_of_a_network_beside_itself_says_so() -> None:
+    told = data(difference_page(between("lenet_5@paper", "lenet_5@paper")))["difference"]
+    assert (told["lines"], {*told["states"][0]}, {*told["states"][1]}) == ([], {"s"}, {"s"})
+    assert [row[0] for row in told["totals"]][:2] == ["params", "MACs"]
+
+
+def test_names_of_two_hostile_networks_stay_text() -> None:
+    network = hostile()
+    titles = ("</script><script>alert(1)</script>", "<b>")
+    text = difference_page(compare_networks(network, driver.load("lenet_5"), titles))
+    assert {tag for tag, _ in Tags(text).tags} == {tag for tag, _ in Tags(page("lenet_5")).tags}
+    assert data(text)["difference"]["titles"] == [*titles]
+
+
 # The command
 
 
@@ -127,6 +203,15 @@ def test_the_command_writes_the_page(run: Run) -> None:
     assert run("report", "unet", "lenet_5", "-o", "a.html") == (0, "wrote a.html\n", "")
     shown = views(Path("a.html").read_text("utf-8"))
     assert [view["name"] for view in shown] == ["U-Net", *["LeNet-5"] * (len(shown) - 1)]
+
+
+def test_of_two_specs_the_page_shows_what_changed(run: Run) -> None:
+    assert run("report", "resnet_50@torchvision", "resnet_50@keras", "-o", "a.html")[0] == 0
+    shown = data(Path("a.html").read_text("utf-8"))
+    assert shown["difference"]["titles"] == ["resnet_50@torchvision", "resnet_50@keras"]
+    assert [view["choice"] for view in shown["views"]] == ["torchvision", "keras"]
+    assert run("report", "resnet_50", "resnet_101", "lenet_5", "-o", "a.html")[0] == 0
+    assert "difference" not in data(Path("a.html").read_text("utf-8"))
 
 
 def test_the_command_takes_a_profile_and_settings(run: Run) -> None:
@@ -142,6 +227,11 @@ def test_the_command_takes_a_profile_and_settings(run: Run) -> None:
         (["unet", "no_such", "-o", "a.html"], "there is no spec `no_such`"),
         (["unet", "-p", "keras", "-o", "a.html"], "keras"),
         (["unet", "-o", "there/a.html"], "there is no folder there"),
+        (
+            ["resnet_50@keras", "-p", "timm", "-o", "a.html"],
+            "`--profile timm` changes nothing for `resnet_50@keras`",
+        ),
+        (["unet@keras", "-o", "a.html"], "keras"),
     ],
 )
 def test_mistakes_leave_no_file(run: Run, arguments: list[str], says: str) -> None:

@@ -1,7 +1,8 @@
 """Networks as one page of HTML that needs nothing beside it: a picture to work with, bars, figures, a table.
 
-The page holds its data as JSON, from which `templates/network_page.js` makes all that shows. What is the same
-in many rows, such as attributes and shapes, is there once.
+The page holds its data as JSON, from which its scripts make all that shows: `picture.js` one picture,
+`network_page.js` what is around it, `difference.js` two pictures beside each other. What is the same in many
+rows, such as attributes and shapes, is there once.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from typing import Any
 
 from archforge.analysis.activation_memory import BYTES_PER_ELEMENT, activations_alive
 from archforge.analysis.checks import MARKS, Cell
+from archforge.analysis.difference.networks import NetworkDifference
 from archforge.analysis.ledger import LedgerRow
 from archforge.analysis.network import Network
 from archforge.errors import DiagnosticError
+from archforge.export.difference_data import difference_data
 from archforge.export.drawing import printable, title_of
 from archforge.export.layout import placing
 from archforge.export.layout.grid import Edge
@@ -25,7 +28,9 @@ from archforge.ir import Node, by_x
 from archforge.resources import templates_folder
 from archforge.spec.printing.scalars import value_text
 
-__all__ = ["network_page", "page_data"]
+__all__ = ["difference_page", "network_page", "page_data"]
+
+SCRIPTS = ("picture", "network_page", "difference")
 
 # What the script reads of the sizes of `placing`, by the names that it has for them.
 SIZES = {
@@ -50,18 +55,35 @@ def network_page(
     title: of a page that shows none yet. live: the version and the mistakes of a page that asks the server
     that it came from for changes.
     """
-    return render(
-        "network_page.html.j2",
-        title=printable(title_of(networks[0]) if networks else title),
-        data=_in_html(page_data(networks) | ({} if live is None else {"live": live})),
-        script=(templates_folder() / "network_page.js").read_text("utf-8"),
-        is_live=live is not None,
-    )
+    extra = {} if live is None else {"live": live}
+    return _page(title_of(networks[0]) if networks else title, page_data(networks) | extra, live is not None)
+
+
+def difference_page(found: NetworkDifference, networks: Sequence[Network] = ()) -> str:
+    """The page of a difference: totals and changes, and where both sides are specs the two networks beside
+    each other and layer by layer.
+
+    networks: others that the page can show besides, each alone.
+    """
+    others = [network for network in networks if network not in (found.networks or ())]
+    data = page_data([*(found.networks or ()), *others]) | {"difference": difference_data(found)}
+    return _page(" \u2192 ".join(found.titles), data)
 
 
 def page_data(networks: Sequence[Network]) -> dict[str, Any]:
-    """The data that the script of the page reads."""
+    """The data that the scripts of the page read."""
     return {"sizes": SIZES, "views": [_View(network).data() for network in networks]}
+
+
+def _page(title: str, data: Mapping[str, Any], is_live: bool = False) -> str:
+    scripts = [(templates_folder() / f"{name}.js").read_text("utf-8") for name in SCRIPTS]
+    return render(
+        "network_page.html.j2",
+        title=printable(title),
+        data=_in_html(data),
+        script="\n".join(scripts),
+        is_live=is_live,
+    )
 
 
 def _in_html(data: Mapping[str, Any]) -> str:

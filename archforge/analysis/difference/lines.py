@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from archforge.analysis.difference.changes import Change, Effect, KnockOn, around
 from archforge.analysis.difference.grouped import ChangeGroup, grouped
@@ -12,7 +12,7 @@ from archforge.analysis.difference.networks import UNITS, NetworkDifference, Tot
 from archforge.errors import listed
 from archforge.spec.printing.scalars import value_text
 
-__all__ = ["MARKS", "change_lines", "markdown", "text", "total_rows"]
+__all__ = ["MARKS", "ChangeLine", "change_lines", "layer_words", "markdown", "text", "total_rows"]
 
 SHORT = 9  # lines, unless all are asked for
 LEAST_SHARE = 0.1  # percent that are told with one digit behind the point
@@ -23,6 +23,15 @@ MARKS = {"added": "+", "removed": "-", "renamed": ">", "renumbered": ">"}
 OTHER_MARK = "~"
 
 
+class ChangeLine(NamedTuple):
+    """A line of a difference: its mark, its words, and the changes that it tells of; none where it tells of
+    what they lead to, or of what is left out."""
+
+    mark: str
+    words: str
+    changes: tuple[Change, ...] = ()
+
+
 def text(found: NetworkDifference, *, every: bool = False) -> str:
     """The difference for a terminal; `every`: with as many lines as it takes."""
     one, other = found.titles
@@ -31,7 +40,7 @@ def text(found: NetworkDifference, *, every: bool = False) -> str:
         return f"{one} and {other} are the same: {total}"
     lines = [f"{one} -> {other}", *_total_lines(found.totals)]
     most = None if every else SHORT - len(lines)
-    return "\n".join([*lines, *(f"{mark} {words}" for mark, words in change_lines(found, most))])
+    return "\n".join([*lines, *(f"{line.mark} {line.words}" for line in change_lines(found, most))])
 
 
 _BRIEF = ("params", "macs", "arrays", "elements")
@@ -48,7 +57,7 @@ def markdown(found: NetworkDifference, *, every: bool = False) -> str:
     # GitHub paints the lines of such a block by how they begin.
     most = None if every else SHORT
     signs = {OTHER_MARK: "!", ">": "!"}
-    body = [f"{signs.get(mark, mark)} {words}" for mark, words in change_lines(found, most)]
+    body = [f"{signs.get(mark, mark)} {words}" for mark, words, _ in change_lines(found, most)]
     return "\n".join([f"**`{one}`** → **`{other}`**", "", *table, "", "```diff", *body, "```"])
 
 
@@ -56,12 +65,13 @@ def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def total_rows(totals: Mapping[str, Total]) -> list[list[str]]:
-    """A row for each total that differs: its unit, before, after, and what is more, in percent too."""
+def total_rows(totals: Mapping[str, Total], *, every: bool = False) -> list[list[str]]:
+    """A row for each total that differs, or for every one: its unit, before, after, and what is more, in
+    percent too."""
     return [
-        [UNITS[name], f"{total.before:,}", f"{total.after:,}", _more(total)]
+        [UNITS[name], f"{total.before:,}", f"{total.after:,}", _more(total) if total.more else ""]
         for name, total in totals.items()
-        if total.more
+        if total.more or every
     ]
 
 
@@ -85,18 +95,18 @@ def _total_lines(totals: Mapping[str, Total]) -> Iterator[str]:
         yield f"  the totals are equal: {equal}"
 
 
-def change_lines(found: NetworkDifference, most: int | None = None) -> list[tuple[str, str]]:
-    """A mark and words for each group of changes, and for what they lead to elsewhere: in `most` lines at
+def change_lines(found: NetworkDifference, most: int | None = None) -> list[ChangeLine]:
+    """A line for each group of changes, and for what they lead to elsewhere: in `most` lines at
     most, the last of which then says how many groups are left out."""
     knock_on = _knock_on(found.knock_on)
     room = None if most is None else most - bool(knock_on)
     groups = grouped(found.changes, room)
     shown = groups if room is None or len(groups) <= room else _weightiest(groups, room - 1)
-    lines = [(MARKS.get(g.what, OTHER_MARK), _words(g, found.counts)) for g in shown]
+    lines = [ChangeLine(MARKS.get(g.what, OTHER_MARK), _words(g, found.counts), g.changes) for g in shown]
     if left := [group for group in groups if group not in shown]:
         short = (_words(group, found.counts).partition(": ")[0] for group in left)
-        lines.append((" ", f"also, with --all: {listed(short, LEFT, between='; ')}"))
-    return [*lines, *([(" ", knock_on)] if knock_on else [])]
+        lines.append(ChangeLine(" ", f"also, with --all: {listed(short, LEFT, between='; ')}"))
+    return [*lines, *([ChangeLine(" ", knock_on)] if knock_on else [])]
 
 
 def _weightiest(groups: Sequence[ChangeGroup], most: int) -> list[ChangeGroup]:
@@ -189,17 +199,32 @@ def _renamed(group: ChangeGroup, counts: Mapping[str, int]) -> str:
 def _rewired(group: ChangeGroup, counts: Mapping[str, int]) -> str:
     if len(group.names) > 1:
         return f"{_layers(group, counts)} read other values"
-    change = group.changes[0]
-    here, there = (", ".join(values) for values in change.values)
-    return f"{change.name[0]} ({change.kind[0]}) reads {there}, not {here}"
+    return _of_one(group.changes[0])
 
 
 def _shared(group: ChangeGroup, counts: Mapping[str, int]) -> str:
     if len(group.names) > 1:
         return f"{_layers(group, counts)} have the parameters of other layers"
-    change = group.changes[0]
-    here, there = (f"those of {value}" if value else "its own" for value in change.values)
-    return f"{change.name[0]} ({change.kind[0]}) has {there}, not {here}, as parameters"
+    return _of_one(group.changes[0])
+
+
+def _of_one(change: Change) -> str:
+    return f"{change.name[0]} ({change.kind[0]}) {layer_words(change)}"
+
+
+def layer_words(change: Change) -> str:
+    """The words for a change of one layer that both sides have, without its name; else empty."""
+    if change.what == "changed":
+        return f"{change.attribute} {_value(change.values[0])} -> {_value(change.values[1])}"
+    if change.what == "replaced":
+        return " -> ".join(change.kind)
+    if change.what == "rewired":
+        here, there = (", ".join(values) for values in change.values)
+        return f"reads {there}, not {here}"
+    if change.what == "shared":
+        here, there = (f"those of {value}" if value else "its own" for value in change.values)
+        return f"has {there}, not {here}, as parameters"
+    return ""
 
 
 def _end(group: ChangeGroup, counts: Mapping[str, int]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -54,13 +54,16 @@ class Total(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class NetworkDifference:
     """Two things that were compared, by their `titles`. totals: by name, those that differ and those that do
-    not. counts: how many layers of each op belong together, by the op. changes: each once, in order."""
+    not. counts: how many layers of each op belong together, by the op. changes: each once, in order.
+    networks: the two, if both are specs; pairs: the names of their layers that belong together."""
 
     titles: tuple[str, str]
     totals: Mapping[str, Total]
     counts: Mapping[str, int]
     changes: tuple[Change, ...]
     knock_on: KnockOn = NOWHERE
+    networks: tuple[Network, Network] | None = None
+    pairs: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_empty(self) -> bool:
@@ -75,6 +78,8 @@ class NetworkDifference:
             totals={name: Total(*total[::-1]) for name, total in self.totals.items()},
             changes=tuple(change.mirrored() for change in self.changes),
             knock_on=self.knock_on.mirrored(),
+            networks=self.networks and self.networks[::-1],
+            pairs={other: one for one, other in self.pairs.items()},
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -118,7 +123,8 @@ def compare_networks(one: Network, other: Network, titles: tuple[str, str]) -> N
     found = compare_graphs(one.graph, other.graph)
     totals = joined_totals(totals_of(one.graph), totals_of(other.graph))
     changes = (*found.changes, *_stated(one, other))
-    return NetworkDifference(titles, totals, kinds_of(one.graph, found.pairs), changes, found.knock_on)
+    kinds = kinds_of(one.graph, found.pairs)
+    return NetworkDifference(titles, totals, kinds, changes, found.knock_on, (one, other), found.pairs)
 
 
 def joined_totals(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, Total]:

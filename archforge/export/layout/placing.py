@@ -1,7 +1,7 @@
 """Coordinates of the boxes and edges of a network, in CSS pixels, for boxes that are open or closed.
 
 A lane is as wide as its widest box, a row as high as its highest, a gap as its tracks and the shapes that are
-written in it. `templates/network_page.js` does the same for the boxes that a reader opens; a test holds the
+written in it. `templates/picture.js` does the same for the boxes that a reader opens; a test holds the
 two together.
 """
 
