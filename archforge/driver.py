@@ -28,7 +28,6 @@ from archforge.analysis.checks import check_cells
 from archforge.analysis.counts import count
 from archforge.analysis.network import Network, Report, SpaceFacts
 from archforge.errors import MAX_REPORTED, Diagnostic, DiagnosticError, fail, fail_all, in_order
-from archforge.hardware import require_memory
 from archforge.ir import TypedGraph, by_x
 from archforge.python_values import text_or_none, texts, truth, whole_number
 from archforge.spec.binding.environment import Budget
@@ -497,6 +496,7 @@ def warm(
     import numpy as np
 
     from archforge import backends
+    from archforge.hardware import require_memory
 
     chosen = backend or backends.get_compiling()
     zero = np.zeros((), np.float32)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import ast
 from collections import defaultdict
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 
 import pytest
 
 import archforge
+from archforge import ops
+from archforge.ops.base import Op
 
 PACKAGE = Path(archforge.__file__).parent
 ROOT = Path(__file__).parents[1]
@@ -53,6 +57,23 @@ def test_docstrings_begin_with_their_subject() -> None:
     texts = sources(PACKAGE, *(ROOT / name for name in ("tests", "benchmarks", "requirements")))
     found = [f"{path}: {fault}" for path, source in texts for fault in faults(source)]
     assert not found, "\n".join(found)
+
+
+def test_the_registry_names_every_op_and_its_file() -> None:
+    """The line that `_WORDS` of archforge/ops/__init__.py lacks or has too much is in the message."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for module in iter_modules(ops.__path__):
+        import_module(f"{ops.__name__}.{module.name}")
+    pending = [Op]
+    while pending:
+        cls = pending.pop()
+        pending += cls.__subclasses__()
+        if "op" in cls.__dict__ and cls.__module__.startswith(f"{ops.__name__}."):
+            found[cls.__module__.rpartition(".")[2]] += [cls.op, *cls.aliases]
+    named: dict[str, list[str]] = defaultdict(list)
+    for word, file in ops.OP_WORDS.items():
+        named[file].append(word)
+    assert {file: sorted(words) for file, words in found.items()} == named
 
 
 def test_modules_say_what_they_are() -> None:

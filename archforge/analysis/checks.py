@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from archforge.analysis.counts import Counts, figures
 from archforge.errors import MAX_REPORTED, Diagnostic, DiagnosticError, Span, did_you_mean, fail
-from archforge.ops import all_ops
+from archforge.ops import OP_WORDS
 from archforge.spec.binding.environment import KnownNames
 from archforge.spec.expand.expand import Expansion
 from archforge.spec.formulas.failures import LimitError
@@ -139,7 +139,7 @@ class _Known(KnownNames):
         values = {
             **expansion.args,
             **computed,
-            "ops": _Set(kinds, all_ops()),
+            "ops": _Set(kinds, OP_WORDS),
             "uses": _Set(expansion.uses, expansion.blocks),
         }
         return cls(values, expansion.budget, expansion, computed)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from archforge.analysis.checks import Cell
 from archforge.analysis.counts import Counts, figures
-from archforge.analysis.ledger import Ledger, ledger
 from archforge.data.class_names import class_names
 from archforge.data.preprocessing import Preprocessing
 from archforge.errors import Diagnostic
@@ -19,6 +18,7 @@ from archforge.spec.resolve.spec import Spec
 from archforge.spec.yaml.meant_comments import unmeant
 
 if TYPE_CHECKING:
+    from archforge.analysis.ledger import Ledger
     from archforge.spec.resolve.recipe import BoundRecipe
 
 __all__ = ["KERAS_NOTE", "Network", "Report", "SpaceFacts"]
@@ -109,6 +109,8 @@ class Network:
     @cached_property
     def ledger(self) -> Ledger:
         """Every node with what it owns and what it costs."""
+        from archforge.analysis.ledger import ledger
+
         return ledger(self.graph)
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
@@ -106,6 +105,8 @@ def print_json_line(data: Any) -> None:
 
 
 def _print_json(data: Any, indent: int | None) -> None:
+    import json
+
     text = json.dumps(data, indent=indent, ensure_ascii=False)
     print(text if can_show(text) else json.dumps(data, indent=indent))
 

@@ -7,12 +7,13 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from logging import INFO, Handler, LogRecord, getLogger
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Line
+
+    from archforge.cli.log_lines import LogLines
 
 __all__ = ["Progress"]
 
@@ -34,20 +35,24 @@ class Progress:
         self._line: Line | None = None
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
-        self._listener = _Listener(self)
+        self._log: LogLines | None = None
 
     def __enter__(self) -> Self:
         if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
             self._timer = threading.Timer(PATIENCE_S, self._show)
             self._timer.daemon = True
             self._timer.start()
-            self._listener.attach()
+            from archforge.cli.log_lines import LogLines
+
+            self._log = LogLines(self.tell)
+            self._log.attach()
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         if self._timer:
             self._timer.cancel()
-            self._listener.detach()
+        if self._log:
+            self._log.detach()
         with self._lock:
             self._timer = None
             self._hide()
@@ -94,24 +99,3 @@ class Progress:
         if self._line:
             self._line.stop()
             self._line = None
-
-
-class _Listener(Handler):
-    """A handler that shows what archforge logs."""
-
-    def __init__(self, progress: Progress) -> None:
-        super().__init__(INFO)
-        self._progress = progress
-        self._logger = getLogger("archforge")
-
-    def attach(self) -> None:
-        self._level = self._logger.level
-        self._logger.setLevel(INFO)
-        self._logger.addHandler(self)
-
-    def detach(self) -> None:
-        self._logger.removeHandler(self)
-        self._logger.setLevel(self._level)
-
-    def emit(self, record: LogRecord) -> None:
-        self._progress.tell(record.getMessage())

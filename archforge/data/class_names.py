@@ -1,9 +1,10 @@
 """Names of classes: those that come along, by the word for them in a profile's `labels` and in `--labels`,
-and those of a file of weights, in a text of its header."""
+and those of a file of weights, in a text of its header.
+
+JSON is imported where it is used: checking a spec does without."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -24,6 +25,8 @@ def class_names(word: str) -> tuple[str, ...]:
 
 def class_texts(names: Iterable[str]) -> dict[str, str]:
     """The texts of a header that say what a network's classes are called; of no names, that nobody knows."""
+    import json
+
     return {TEXT: json.dumps([*names])}
 
 
@@ -31,6 +34,8 @@ def classes_in(texts: Mapping[str, str]) -> tuple[str, ...] | None:
     """The names that texts of a header say; None where they say nothing. Raises ValueError if malformed."""
     if TEXT not in texts:
         return None
+    import json
+
     names = json.loads(texts[TEXT])
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError(f"`{TEXT}` of its header is no list of names")

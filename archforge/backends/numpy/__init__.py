@@ -14,7 +14,7 @@ from typing import Any
 
 from archforge.hardware import require_addresses
 from archforge.ir import TensorType
-from archforge.ops import all_ops
+from archforge.ops import OP_WORDS
 from archforge.ops.base import Array, Op
 from archforge.ops.lazy_numpy import np
 from archforge.plan import Interpreter, Kernel, Lowering, Plan, Program
@@ -48,7 +48,7 @@ class NumpyBackend:
 
     def lowerings(self, dtype: str, without: frozenset[str] = frozenset()) -> Mapping[str, Lowering]:
         if dtype == "float64":
-            return dict.fromkeys(all_ops(), _reference)
+            return dict.fromkeys(OP_WORDS, _reference)
         table: Mapping[str, Lowering] = import_module(f"{__name__}.lowerings").lowerings(without)
         return table
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from archforge.ir import Graph, Node, Op, TypedGraph, infer
-from archforge.ops import all_ops
+from archforge.ops import op_class
 from archforge.ops.base import is_pointwise
 
 __all__ = ["without_turns"]
@@ -57,7 +57,7 @@ class _Turns:
             return holder
         scope = next((node.scope for node in self.nodes if node.name == holder), 0)
         name = f"{value}@turned"
-        op = all_ops()["permute"].model_validate({"order": order})
+        op = op_class("permute").model_validate({"order": order})
         self.nodes.append(Node(name, op, (holder,), scope, None, name))
         self.held[value] = (name, ())
         return name

@@ -14,7 +14,7 @@ from archforge.errors import MAX_REPORTED, Diagnostic, Note, did_you_mean, fail_
 from archforge.interchange.graph_json.document import Steps, found, read_document, wrong
 from archforge.interchange.graph_json.form import GraphDocument, NodeEntry, StoredNetwork
 from archforge.ir import Graph, Node, ParamDecl, Scope, ShapeError, TensorType, TypedGraph, by_x
-from archforge.ops import all_ops
+from archforge.ops import all_ops, find_op
 from archforge.ops.base import Op
 
 __all__ = ["read_graph_json"]
@@ -132,7 +132,7 @@ class _GraphReader:
 
     def _op(self, steps: Steps, entry: NodeEntry) -> Op | None:
         """The op of a node with its attributes; equal ones are one object. None, with a note, if wrong."""
-        cls = all_ops().get(entry.op)
+        cls = find_op(entry.op)
         if cls is None or cls.op != entry.op:
             kinds = sorted({cls.op for cls in all_ops().values()})
             help = f"it is called `{cls.op}` here" if cls else did_you_mean(entry.op, kinds, what="ops")

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from archforge.errors import Diagnostic, DiagnosticError, Note, Span, did_you_mean, fail
 from archforge.ir import ShapeError
-from archforge.ops import all_ops
+from archforge.ops import OP_WORDS, op_class
 from archforge.ops.base import Op
 from archforge.spec.binding.environment import (
     NOTHING,
@@ -57,7 +57,7 @@ def unknown_target(
 ) -> Diagnostic:
     """The diagnostic for an op or block that does not exist. `values` are the names of formulas here, `given`
     the keys behind it."""
-    hint = target_hint(name, [*all_ops(), *blocks], values, given)
+    hint = target_hint(name, [*OP_WORDS, *blocks], values, given)
     return Diagnostic("E0301", f"unknown op or block `{name}`", span, help=hint)
 
 
@@ -226,7 +226,7 @@ class OpCall:
     stands for one attribute; where that gives a row, the call is read anew with the row."""
 
     def __init__(self, kind: str, call: Call, defaults: Defaults, *, is_first: bool) -> None:
-        self.kind, self.op = kind, all_ops()[kind]
+        self.kind, self.op = kind, op_class(kind)
         self.call, self.is_first = call, is_first
         self.defaults = defaults.get(self.op.op, {})
         self.formula = _bare_formula(call)

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable
 
 from archforge.errors import did_you_mean, listed, misspelt
-from archforge.ops import all_ops
+from archforge.ops import OP_WORDS
 from archforge.spec.syntax.foreign_words import (
     ATTRIBUTES,
     KIND_OF,
@@ -89,7 +89,7 @@ def _of_its_kind(word: str, names: list[str]) -> str:
     kind = next((kind for kind, pattern in KIND_OF.items() if re.search(pattern, word)), None)
     if kind and not KINDS[kind]:
         return f"there is no op for {kind}; CONTRIBUTING.md says how to add one"
-    own = [name for name in names if name not in all_ops()]
+    own = [name for name in names if name not in OP_WORDS]
     there = f"{kind} here: {listed(KINDS[kind])}" if kind else "docs/ops.md lists the ops"
     there += f"; blocks: {listed(own)}" if own else ""
     return there + (
@@ -136,8 +136,8 @@ def argument_hint(word: str, known: Iterable[str]) -> str:
     axis = re.fullmatch(r"(\w+)_[hwxy]", word_here)
     if axis and _attribute_of(axis[1]) in names:
         return f"one value for each axis: {_attribute_of(axis[1])}: [3, 3]"
-    if word_here in ("activation", "act", "nonlinearity") or word_here in all_ops():
-        return f"a step of its own: - {word_here if word_here in all_ops() else 'relu'}"
+    if word_here in ("activation", "act", "nonlinearity") or word_here in OP_WORDS:
+        return f"a step of its own: - {word_here if word_here in OP_WORDS else 'relu'}"
     if word.endswith(")"):
         return "a list is written [3, 3]"
     return _misread(word) or did_you_mean(word, names, what="it has")

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, SupportsIndex
 
 from archforge.errors import Diagnostic, DiagnosticError, Note, Span, did_you_mean, fail, fail_all
 from archforge.ir import TensorType, TypedGraph, by_x
-from archforge.ops import all_ops
+from archforge.ops import OP_WORDS
 from archforge.spec import limits
 from archforge.spec.binding.environment import ArgFrame, Budget, Env, Evaluated, Given, evaluate_argument
 from archforge.spec.binding.tensors import POISON, Draft, Tensor
@@ -198,7 +198,7 @@ class _Expander:
         own = merge_defaults({}, set_defaults(settings, spec)) if settings else {}
         defaults = merge_defaults(defaults, own)
         self.walk = walk(spec.blocks | profile.blocks, defaults, self.env)
-        self.walk.set_ops = {target: values for target, values in own.items() if target in all_ops()}
+        self.walk.set_ops = {target: values for target, values in own.items() if target in OP_WORDS}
         declared = None if spec.block else spec.document.profiles.get(profile.name)
         self.walk.untaken |= {
             (target, name): argument.key_span

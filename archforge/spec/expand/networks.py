@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol, cast
 
 from archforge.errors import Note, Span, fail
-from archforge.ops.base import Op
+from archforge.ops import OP_WORDS
 from archforge.spec.binding.calls import OpCall
 from archforge.spec.binding.environment import ArgFrame, Env
 from archforge.spec.binding.tensors import POISON, Draft, FoldedSection, Tensor
@@ -50,7 +50,6 @@ class Walker(Protocol):
     op_calls: dict[tuple[str, int, bool], OpCall]
     uses: Counter[str]
     untaken: dict[tuple[str, str], Span | None]
-    ops: dict[str, type[Op]]
     networks: dict[int, tuple[Mapping[str, BlockDecl], Defaults, dict[Any, OpCall]]]
     homes: dict[int, NetworkSurroundings]
     set_ops: Defaults
@@ -131,7 +130,7 @@ def _surroundings(walk: Walker, block: NetworkBlock, env: Env) -> NetworkSurroun
     blocks, defaults, op_calls = known
     spec = Env(env.budget, args=ArgFrame({}, {}, {}), spec=env.spec)
     untaken: dict[tuple[str, str], Span | None]
-    untaken = {key: span for key, span in walk.untaken.items() if span is None and key[0] in walk.ops}
+    untaken = {key: span for key, span in walk.untaken.items() if span is None and key[0] in OP_WORDS}
     return NetworkSurroundings(blocks, defaults, spec, op_calls, Counter(), untaken)
 
 

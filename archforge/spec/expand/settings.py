@@ -10,7 +10,7 @@ from itertools import chain
 from pydantic import ValidationError
 
 from archforge.errors import did_you_mean, fail, fail_all
-from archforge.ops import all_ops
+from archforge.ops import OP_WORDS, find_op
 from archforge.ops.base import Op
 from archforge.spec.binding.calls import as_attribute, attribute_mistakes
 from archforge.spec.binding.environment import NOTHING
@@ -52,13 +52,13 @@ def set_defaults(settings: Mapping[str, Argument], spec: Spec) -> Defaults:
 def _check(target: str, key: str, argument: Argument, spec: Spec) -> None:
     named = [spec.blocks, *(profile.blocks for profile in spec.profiles.values())]
     blocks = [known[target] for known in named if target in known]
-    op = all_ops().get(target)
+    op = find_op(target)
     if blocks:
         _check_argument(key, argument, blocks)
     elif op is not None:
         _check_attribute(target, op, key, argument)
     else:
-        hint = target_hint(target, dict.fromkeys([*all_ops(), *chain(*named)]), ())
+        hint = target_hint(target, dict.fromkeys([*OP_WORDS, *chain(*named)]), ())
         fail("E0301", f"{spec.name} has no op or block `{target}`", help=hint)
 
 

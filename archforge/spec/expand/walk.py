@@ -14,7 +14,7 @@ from typing import Any, NoReturn, cast
 
 from archforge.errors import Diagnostic, DiagnosticError, Frame, Note, Span, fail
 from archforge.ir import ShapeError, TensorType
-from archforge.ops import all_ops
+from archforge.ops import OP_WORDS
 from archforge.ops.base import Op
 from archforge.spec import limits
 from archforge.spec.binding.calls import OpCall, bind_block, shape_mistake, unknown_output, unknown_target
@@ -90,7 +90,6 @@ class Walk:
         self.blocks = blocks
         self.defaults = defaults
         self.spec = spec
-        self.ops = all_ops()
         self.drafts: list[Draft] = []
         self.places: list[ScopeDraft] = []
         self.uses: Counter[str] = Counter()
@@ -316,16 +315,16 @@ class Walk:
         return x
 
     def _once(self, step: Tap | Call | Merge | Group, x: Flow, env: Env, at: At, *, is_first: bool) -> Flow:
+        if isinstance(step, Call):
+            if isinstance(step.target, Formula):
+                return self._run(step.target.evaluate(env), step, x, env, at, is_first=is_first)
+            return self._call(step.target, step, x, env, at, is_first=is_first)
         if isinstance(step, Merge):
             return self._merge(step, x, env, at)
         if isinstance(step, Group):
             return self.body(step.body, x, env, at)
-        if isinstance(step, Tap):
-            call = Call(step.span, step.modifiers, step.formula, Arguments(step.span, {}))
-            return self._run(step.formula.evaluate(env), call, x, env, at, is_first=is_first)
-        if isinstance(step.target, Formula):
-            return self._run(step.target.evaluate(env), step, x, env, at, is_first=is_first)
-        return self._call(step.target, step, x, env, at, is_first=is_first)
+        call = Call(step.span, step.modifiers, step.formula, Arguments(step.span, {}))
+        return self._run(step.formula.evaluate(env), call, x, env, at, is_first=is_first)
 
     # Calls
 
@@ -361,7 +360,7 @@ class Walk:
         self.count(call.span, len(block.args if block else call.arguments.entries))
         if block is not None:
             return self._call_block(block, call, x, env, at, is_first=is_first)
-        if target not in self.ops:
+        if target not in OP_WORDS:
             found = unknown_target(target, call.span, self.blocks, env.names())
             if isinstance(call.target, Formula):
                 found = replace(found, notes=tuple(env.origins(call.target)))

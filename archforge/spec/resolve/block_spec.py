@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 from archforge.errors import DiagnosticError, Span, did_you_mean, fail
-from archforge.ops import all_ops
+from archforge.ops import OP_WORDS
 from archforge.spec.binding.calls import unknown_target
 from archforge.spec.formulas.compiler import parse_formula
 from archforge.spec.resolve.defaults import merge_defaults
@@ -135,7 +135,7 @@ def _defaults(section: Entry, spec: Spec) -> Defaults:
     """A case's defaults, of ops and blocks that there are. Raises E0301."""
     defaults = parse_defaults(section)
     for target, values in defaults.items():
-        if target not in spec.blocks and target not in all_ops():
+        if target not in spec.blocks and target not in OP_WORDS:
             span = next((a.key_span for a in values.values()), section.key_span)
             raise DiagnosticError((unknown_target(target, span, spec.blocks, ()),))
     return defaults

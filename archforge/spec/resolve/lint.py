@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from archforge.errors import Diagnostic, DiagnosticError, Span
-from archforge.ops import all_ops
+from archforge.ops import OP_WORDS, op_class
 from archforge.spec import limits
 from archforge.spec.binding.calls import (
     as_attribute,
@@ -96,7 +96,6 @@ class _Linter:
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
         self.mistakes = Mistakes()
-        self.ops = all_ops()
         self.blocks: dict[str, list[BlockDecl]] = {}  # a profile may have its own block of a name
         self.defaults: dict[str, set[str]] = {}  # what the defaults of some profile give
         self.known_names: dict[str, list[str]] = {}  # arguments or attributes, by block or op
@@ -147,7 +146,7 @@ class _Linter:
     def _defaults(self, defaults: Defaults, args: _VisibleNames) -> None:
         for target, values in defaults.items():
             blocks = self.blocks.get(target, [])
-            if not blocks and target not in self.ops:  # the resolver knows where it stands
+            if not blocks and target not in OP_WORDS:  # the resolver knows where it stands
                 continue
             scope = args.plus(("x",))
             if blocks:
@@ -241,7 +240,7 @@ class _Linter:
         """Check the outputs that a call keeps: some block of that name must have them."""
         blocks = self.blocks.get(target)
         known = {name for block in blocks or () for name in block.output_names}
-        for output in kept.values() if blocks or target in self.ops else ():
+        for output in kept.values() if blocks or target in OP_WORDS else ():
             if output.value not in known:
                 self.mistakes.add(unknown_output(target, output, known, blocks[0] if blocks else None))
 
@@ -275,7 +274,7 @@ class _Linter:
             self._formula(call.target, scope)
             for argument in (*given.values(), *((bare,) if bare else ())):
                 self._argument(argument, (), scope, scope, "")
-        elif call.target not in self.blocks and call.target not in self.ops:
+        elif call.target not in self.blocks and call.target not in OP_WORDS:
             self.mistakes.add(unknown_target(call.target, call.span, self.blocks, scope.names(), given))
         elif bare is not None and self._is_formula(bare):  # perhaps a row: what it gives is not known
             self._value_of(bare, scope)
@@ -294,7 +293,7 @@ class _Linter:
         if names is None:
             blocks = self.blocks.get(target)
             found = (name for block in blocks or () for name in block.args)
-            names = list(self.ops[target].model_fields) if blocks is None else list(dict.fromkeys(found))
+            names = list(op_class(target).model_fields) if blocks is None else list(dict.fromkeys(found))
             self.known_names[target] = names
         return names
 
@@ -326,7 +325,7 @@ class _Linter:
         self, target: str, given: Mapping[str, Argument], call: Span | None, scope: _VisibleNames
     ) -> None:
         """Check the constant attributes of an op."""
-        cls = self.ops[target]
+        cls = op_class(target)
         values: dict[str, Any] = {}
         spans: dict[str, Span] = {}
         for key, argument in given.items():

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from archforge.errors import Diagnostic, DiagnosticError, Note, Span, did_you_mean, fail, fail_all
-from archforge.ops import all_ops
+from archforge.ops import OP_WORDS
 from archforge.spec import limits
 from archforge.spec.binding.calls import unknown_target
 from archforge.spec.formulas.formula import Formula
@@ -309,7 +309,7 @@ def _check_keys(spec: Spec, chain: list[SpecDocument]) -> list[Diagnostic]:
     blocks = spec.blocks | {k: b for p in spec.profiles.values() for k, b in p.blocks.items()}
     for document in chain:
         for target in _default_targets(document):
-            if target.key not in blocks and target.key not in all_ops():
+            if target.key not in blocks and target.key not in OP_WORDS:
                 found.add(unknown_target(target.key, target.key_span, blocks, ()))
     profiles: Mapping[str, Any] = spec.profiles or {NO_PROFILE: None}
     if spec.expect and not any(e.key in profiles for e in spec.expect):

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from archforge.errors import Diagnostic, Note, Span
 from archforge.ir import Op
-from archforge.ops import all_ops
+from archforge.ops import find_op
 from archforge.ops.identity import Identity
 from archforge.spec.formulas.formula import Formula
 from archforge.spec.syntax.parse_steps import NONE
@@ -68,7 +68,7 @@ def _alone(branch: Branch) -> Call | None:
 
 
 def _is_elementwise(call: Call) -> bool:
-    op = all_ops().get(str(call.target))
+    op = find_op(call.target)
     return op is not None and op.reach is Op.reach and op is not Identity
 
 
@@ -134,7 +134,7 @@ def no_kernel(call: Call) -> Iterator[Diagnostic]:
     entries = call.arguments.entries
     if "kernel" in entries or not ("padding" in entries or "dilation" in entries):
         return
-    op = all_ops().get(str(call.target))
+    op = find_op(call.target)
     kernel = op.model_fields.get("kernel") if op is not None else None
     if kernel is None or kernel.is_required():
         return

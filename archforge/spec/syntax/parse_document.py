@@ -22,7 +22,7 @@ from archforge.errors import (
     listed,
     misspelt,
 )
-from archforge.ops import all_ops
+from archforge.ops import OP_WORDS
 from archforge.spec import limits
 from archforge.spec.formulas.compiler import parse_formula
 from archforge.spec.formulas.formula import Formula
@@ -339,7 +339,7 @@ def parse_defaults(entry: Entry) -> Defaults:
 
 def _default(entry: Entry) -> dict[str, Argument]:
     example = f"defaults: {{conv: {{{entry.key}: {shown(entry.value)}}}}}"
-    if entry.key in all_ops():
+    if entry.key in OP_WORDS:
         example = f"defaults: {{{entry.key}: {{ATTRIBUTE: ...}}}}"
     return {e.key: parse_argument(e) for e in mapping_of(entry.value, f"`{entry.key}`", example)}
 

@@ -6,7 +6,7 @@ import re
 from typing import NamedTuple, NoReturn
 
 from archforge.errors import Diagnostic, DiagnosticError, Note, Span, fail, misspelt
-from archforge.ops import all_ops
+from archforge.ops import OP_WORDS, op_class
 from archforge.spec.formulas.compiler import parse_formula, parse_template
 from archforge.spec.formulas.formula import Formula, Template
 from archforge.spec.syntax.foreign_words import BESIDE, OP_KEYS, plain
@@ -112,10 +112,9 @@ def _operator(tree: Mapping) -> Entry:
 
 def _several_operators(tree: Mapping, operators: list[Entry]) -> NoReturn:
     """Refuse a step with two ops: attributes beside their op, a missing `- `, or a misspelled modifier."""
-    ops = all_ops()
-    first = next((e for e in operators if e.key in ops), operators[0])
+    first = next((e for e in operators if e.key in OP_WORDS), operators[0])
     second = next(e for e in operators if e is not first)
-    attributes = ops[first.key].model_fields if first.key in ops else {}
+    attributes = op_class(first.key).model_fields if first.key in OP_WORDS else {}
     beside = [e for e in operators if e.key in attributes and e is not first]
     if beside:
         _beside(first, beside, next(iter(attributes)))
@@ -127,7 +126,7 @@ def _several_operators(tree: Mapping, operators: list[Entry]) -> NoReturn:
 
 def _no_operator(tree: Mapping, first: Entry, second: Entry) -> str:
     """Suggestion for the `second` key of a step whose op is probably the `first` one."""
-    steps = (*all_ops(), *MERGES, *STRUCTURES)
+    steps = (*OP_WORDS, *MERGES, *STRUCTURES)
     if second.key in steps:
         return "each step starts with `- `"
     if second.key in ("else", "otherwise", "elif", "unless"):
@@ -347,7 +346,7 @@ def _merge(operator: Entry, modifiers: Modifiers) -> Merge:
 def _refuse_bare_attributes(kind: str, tree: Mapping) -> None:
     """Raise E0202 for attributes without branches: what has the name of one, and is no branch."""
     for entry in tree:
-        if entry.key in all_ops()[kind].model_fields and isinstance(entry.value, Scalar):
+        if entry.key in op_class(kind).model_fields and isinstance(entry.value, Scalar):
             message = f"`{entry.key}` is an attribute of `{kind}`, and there are no `{BRANCHES}`"
             hint = f"{kind}: {{{BRANCHES}: [...], {entry.key}: {_short(entry.value)}}}"
             fail("E0202", message, entry.key_span, help=hint)

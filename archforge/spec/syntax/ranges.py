@@ -73,7 +73,7 @@ class Range:
             return self._between(share)
         if not self.is_log:
             return self._number(int(share * (self._steps + 1)))
-        return self._number(bisect_left(self._chances, share))
+        return self._number(bisect_left(range(self._steps), share, key=self._chance))
 
     def _number(self, index: int) -> int | float:
         assert self.step is not None
@@ -81,14 +81,19 @@ class Range:
         return int(number) if self.is_whole else float(number)
 
     @cached_property
-    def _chances(self) -> list[float]:
-        """The chance of each number or a smaller one. Logarithms are decimal, which unlike those of C are the
-        same everywhere."""
-        assert self.step is not None
-        start = self.low - min(self.step, self.low / 2)
-        whole = _EXACT.ln(self.high / start)
-        numbers = (self.low + i * self.step for i in range(self._steps + 1))
-        return [float(_EXACT.ln(number / start) / whole) for number in numbers]
+    def _chances(self) -> dict[int, float]:
+        """Chances by index, as far as a draw has asked for them."""
+        return {}
+
+    def _chance(self, index: int) -> float:
+        """The chance of the number of an index or a smaller one. Logarithms are decimal, which are the same
+        everywhere, unlike those of C."""
+        if index not in self._chances:
+            assert self.step is not None
+            start = self.low - min(self.step, self.low / 2)
+            number = self.low + index * self.step
+            self._chances[index] = float(_EXACT.ln(number / start) / _EXACT.ln(self.high / start))
+        return self._chances[index]
 
     def _between(self, share: float) -> float:
         """A number of a continuum."""

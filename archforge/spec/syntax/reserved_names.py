@@ -5,7 +5,7 @@ from __future__ import annotations
 from keyword import iskeyword
 
 from archforge.errors import Span, fail
-from archforge.ops import all_ops
+from archforge.ops import OP_WORDS
 from archforge.spec import limits
 from archforge.spec.formulas.functions import CONSTANTS, FUNCTIONS
 from archforge.spec.syntax.syntax_tree import MERGES, MODIFIERS, STRUCTURES
@@ -41,7 +41,7 @@ def _meaning(name: str, what: str) -> str:
     """Meaning of `name` in the language itself; empty if it has none."""
     if name in CONSTANTS or iskeyword(name):
         return "a word of formulas"
-    if name in all_ops() or name in MERGES:
+    if name in OP_WORDS or name in MERGES:
         return "an op"
     if what == "a block":
         return "a word of steps" if name in (*STRUCTURES, *MODIFIERS, "branch") else ""
