@@ -99,13 +99,13 @@ def linear(name, x, *, out, bias=True, axis=None):
     return keras.ops.moveaxis(dense(keras.ops.moveaxis(x, axis, -1)), -1, axis)
 
 
-def bn(name, x, *, eps=1e-5, momentum=0.1, affine=True, scale=True):
+def bn(name, x, *, eps=1e-5, momentum=0.1, affine=True, scale=True, center=True):
     """Batch norm of each channel; `momentum` is the weight of the new statistics."""
     return keras.layers.BatchNormalization(
         place(0, x),
         momentum=1 - momentum,
         epsilon=eps,
-        center=affine,
+        center=affine and center,
         scale=affine and scale,
         name=layer_name(name),
     )(x)
@@ -448,6 +448,11 @@ def abs_(x):
     return keras.ops.abs(x)
 
 
+def offset(x, *, number):
+    """x plus a constant."""
+    return x + number
+
+
 def scale(x, *, factor):
     """x times a constant."""
     return x * factor
@@ -507,22 +512,29 @@ def concat(*parts, axis=0):
     return keras.ops.concatenate(parts, place(axis, parts[0]))
 
 
+def add(*branches):
+    """Sum of branches aligned at the channels; one stretches over axes it lacks."""
+    return merged(keras.ops.add, branches)
+
+
+def subtract(*branches):
+    """The first branch less the others, aligned at the channels."""
+    return merged(keras.ops.subtract, branches)
+
+
 def multiply(*factors):
     """Product of factors aligned at the channels; one stretches over axes it lacks."""
-    ndim = max(f.ndim for f in factors)
-    y, *others = [stretched(f, ndim) for f in factors]
-    for other in others:
-        y = y * other
-    return y
+    return merged(keras.ops.multiply, factors)
+
+
+def divide(*branches):
+    """The first branch over the others, aligned at the channels."""
+    return merged(keras.ops.divide, branches)
 
 
 def maximum(*branches):
     """The largest at each place, of branches aligned at the channels."""
-    ndim = max(b.ndim for b in branches)
-    y, *others = [stretched(b, ndim) for b in branches]
-    for other in others:
-        y = keras.ops.maximum(y, other)
-    return y
+    return merged(keras.ops.maximum, branches)
 
 
 def matmul(left, right, *, transpose_first=False, transpose_second=False):
@@ -533,10 +545,19 @@ def matmul(left, right, *, transpose_first=False, transpose_second=False):
     return last(keras.ops.matmul(left, right))
 
 
-def stretched(x, ndim):
-    """x with as many axes; those that it lacks are in front of the channels."""
+def merged(function, branches):
+    """A function of two arrays over branches aligned at the channels."""
+    ndim = max(b.ndim for b in branches)
+    y, *others = [with_axes(b, ndim) if b.ndim < ndim else b for b in branches]
+    for other in others:
+        y = function(y, other)
+    return y
+
+
+def with_axes(x, ndim):
+    """x with so many axes, those that it lacks in front of the channels."""
     shape = (*x.shape[1:-1], *(1,) * (ndim - x.ndim), x.shape[-1])
-    return keras.layers.Reshape(shape)(x) if x.ndim < ndim else x
+    return keras.layers.Reshape(shape)(x)
 
 
 def slice_(x, *, start=0, end=None, axis=0, part=None):

@@ -400,6 +400,11 @@ def abs_(x):
     return np.abs(x)
 
 
+def offset(x, *, number):
+    """x plus a constant."""
+    return x + number
+
+
 def scale(x, *, factor):
     """x times a constant."""
     return x * factor
@@ -441,18 +446,37 @@ def concat(*parts, axis=0):
     return np.concatenate(parts, behind_batch(axis, parts[0]))
 
 
+def add(*branches):
+    """Sum of branches aligned at the channels; one stretches over axes it lacks."""
+    return merged(np.add, branches)
+
+
+def subtract(*branches):
+    """The first branch less the others, aligned at the channels."""
+    return merged(np.subtract, branches)
+
+
 def multiply(*factors):
     """Product of factors aligned at the channels; one stretches over axes it lacks."""
-    axes = max(f.ndim for f in factors)
-    return math.prod(f.reshape(f.shape + (1,) * (axes - f.ndim)) for f in factors)
+    return merged(np.multiply, factors)
+
+
+def divide(*branches):
+    """The first branch over the others, aligned at the channels."""
+    return merged(np.divide, branches)
 
 
 def maximum(*branches):
     """The largest at each place, of branches aligned at the channels."""
+    return merged(np.maximum, branches)
+
+
+def merged(function, branches):
+    """A function of two arrays over branches aligned at the channels."""
     ndim = max(b.ndim for b in branches)
     y, *others = [b.reshape(*b.shape, *(1,) * (ndim - b.ndim)) for b in branches]
     for other in others:
-        y = np.maximum(y, other)
+        y = function(y, other)
     return y
 
 

@@ -87,6 +87,16 @@ class CenteredBatchNorm(nn.BatchNorm):
         return super().__call__(x) + self.bias
 
 
+class ScaledBatchNorm(nn.BatchNorm):
+    """A batch normalisation that has a weight and no bias."""
+
+    bias = 0
+
+    def __init__(self, num_features, eps=1e-5, momentum=0.1):
+        super().__init__(num_features, eps, momentum, affine=False)
+        self.weight = mx.ones(num_features)
+
+
 class MapBatchNorm(nn.BatchNorm):
     """A batch normalisation of maps of any number of axes."""
 

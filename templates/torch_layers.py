@@ -137,6 +137,30 @@ class CenteredBatchNorm3d(nn.BatchNorm3d):
         self.weight = None
 
 
+class ScaledBatchNorm1d(nn.BatchNorm1d):
+    """A batch normalisation that has a weight and no bias."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.bias = None
+
+
+class ScaledBatchNorm2d(nn.BatchNorm2d):
+    """A batch normalisation that has a weight and no bias."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.bias = None
+
+
+class ScaledBatchNorm3d(nn.BatchNorm3d):
+    """A batch normalisation that has a weight and no bias."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.bias = None
+
+
 class ChannelLayerNorm(nn.LayerNorm):
     """Layer normalisation along the channels, the first axis behind the batch."""
 

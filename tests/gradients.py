@@ -60,10 +60,14 @@ def backward(
 
 
 def edge_inputs(example: OpExample) -> tuple[Array, ...]:
-    """Whole numbers, which tie and lie on the kinks of activations; the first of the batch is all zeros."""
+    """Whole numbers, which tie and lie on the kinks of activations; the first of the batch is all zeros. A
+    divisor is 1 where it would be 0."""
     inputs = tuple(np.rint(x) for x in example.inputs("float64", BATCH))
     for x in inputs:
         x[0] = 0
+    if example.op.kind == "divide":
+        for x in inputs[1:]:
+            x[x == 0] = 1
     return inputs
 
 

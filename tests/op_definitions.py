@@ -73,6 +73,7 @@ ELEMENTWISE: dict[str, Callable[[Any, float], float]] = {
     "mish": lambda op, v: v * math.tanh(softplus(v)),
     "relu": lambda op, v: v if v > 0 else 0,
     "relu6": lambda op, v: 0 if v < 0 else 6 if v > 6 else v,
+    "offset": lambda op, v: v + op.number,
     "scale": lambda op, v: v * op.factor,
     "selu": selu,
     "sigmoid": lambda op, v: sigmoid(v),
@@ -120,7 +121,7 @@ def bn(op: Any, params: Params, x: Array) -> Array:
         y[index] = (x[index] - params["running_mean"][c]) / math.sqrt(params["running_var"][c] + op.eps)
         if op.affine and op.scale:
             y[index] *= params["weight"][c]
-        if op.affine:
+        if op.affine and op.center:
             y[index] += params["bias"][c]
     return y
 
@@ -397,6 +398,7 @@ DEFINITIONS: dict[str, Callable[..., Array]] = {
     "avg_pool": avg_pool,
     "bn": bn,
     "concat": concat,
+    "divide": merged(lambda a, b: a / b),
     "flatten": reshaped(lambda op, x: (x.size,)),
     "global_avg_pool": global_pool(lambda values: math.fsum(values) / len(values)),
     "global_max_pool": global_pool(max),

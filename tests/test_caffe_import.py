@@ -141,9 +141,9 @@ CASES: dict[str, tuple[str, dict[str, list[Array]], list[str]]] = {
         ["lrn size=3 alpha=0.5 beta=0.7 k=2.0"],
     ),
     "a power": (
-        chain("Power power_param { scale: 0.5 }", "Power power_param { power: 2 }"),
+        chain("Power power_param { scale: 0.5 shift: 1 }", "Power power_param { power: 2 }"),
         {},
-        ["scale factor=0.5", "multiply"],
+        ["scale factor=0.5", "offset number=1.0", "multiply"],
     ),
     "sums with coefficients": (
         INPUT
@@ -336,7 +336,6 @@ REFUSED = {
     "Softmax softmax_param { axis: 7 }": "`Softmax`, axis 7 of an array of 4",
     "BatchNorm batch_norm_param { use_global_stats: false }": "`BatchNorm`, statistics of the batch",
     "Slice slice_param { slice_point: 2 slice_point: 3 }": "`Slice`, 2 points for 1 parts",
-    "Power power_param { shift: 1 }": "`an added number`",
 }  # fmt: skip
 
 

@@ -89,6 +89,8 @@ NOT_IN_ONNX = {
 NOT_SAID: Mapping[str, str] = {
     "bn-2-4x2x2": "a norm without weight or bias: ONNX's has both",
     "bn-3-3x2x4": "a norm without weight: ONNX's has one",
+    "bn-4-3x2x4": "a norm without bias: ONNX's has one",
+    "divide-1-6+6+6": "ONNX divides two",
     "layer_norm-4-2x3x4": "axes that are not the last, which are turned there and back",
     "linear-4-4x2x3": "a product along the first axis, which is turned there and back",
     "lp_pool-2-2x6x8": "a partial window",

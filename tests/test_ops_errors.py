@@ -326,7 +326,8 @@ REFUSALS = (
         {},
         ((8, 5, 5), (8, 5, 5), (8, 4, 4)),
         "E0405",
-        "the branches of `add` must have equal shapes, found 8x5x5 and 8x4x4",
+        "the branches of `add` do not fit together, found 8x5x5 and 8x5x5 and 8x4x4",
+        help="equal shapes, or a branch of fewer axes or with extents of 1",
     ),
     Refusal(
         "attention",
@@ -375,8 +376,8 @@ REFUSALS = (
         {},
         ((8, 5, 5), (4,)),
         "E0405",
-        "the factors of `multiply` do not fit together, found 8x5x5 and 4",
-        help="equal shapes, or a factor of fewer axes or with extents of 1",
+        "the branches of `multiply` do not fit together, found 8x5x5 and 4",
+        help="equal shapes, or a branch of fewer axes or with extents of 1",
     ),
     Refusal(
         "concat",

@@ -19,7 +19,7 @@ from archforge.export.module.functions import BlockFunction, functions_of
 from archforge.export.module.kernels import ModuleKernel, kernel_file, kernel_name
 from archforge.export.module.loops import roll
 from archforge.export.module.names import NameSupply, input_names
-from archforge.export.module.numpy_dialect import operator_of
+from archforge.export.module.numpy_dialect import INFIX, operator_of
 from archforge.export.module.python_text import INDENT, bracketed, literal, loop_lines, statement_lines
 from archforge.export.module.statements import statements_of
 from archforge.export.module.turned_axes import without_turns
@@ -184,7 +184,7 @@ def _lacks(node: Node, types: Sequence[TensorType]) -> str:
     if kind == "upsample" and given["mode"] != "nearest":
         return _lacks_interpolation(given, types)
     ranks = {len(t.shape) for t in types}
-    if kind in ("multiply", "maximum") and 2 in ranks and len(ranks) > 1:
+    if kind in (*INFIX, "maximum") and 2 in ranks and len(ranks) > 1:
         return f"`{kind}` of values of two axes and of more"
     return ""
 

@@ -8,22 +8,19 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from archforge.class_vars import read_once
-from archforge.ir import Op, ParamDecl, ShapeError, TensorType
+from archforge.ir import Op, ParamDecl, TensorType
 from archforge.ops.base import Array
 from archforge.ops.erf import erf
 from archforge.ops.lazy_numpy import np
 
 __all__ = [
     "AddAlong",
-    "AddNumber",
-    "Difference",
     "Erf",
     "ForeignOp",
     "MeanAlong",
     "MultiplyAlong",
     "NormAlong",
     "Power",
-    "Quotient",
 ]
 
 
@@ -36,17 +33,6 @@ class ForeignOp(Op):
     @property
     def kind(self) -> str:
         return type(self).says
-
-
-class AddNumber(ForeignOp):
-    """x + number."""
-
-    says: ClassVar[str] = "an added number"
-
-    number: float
-
-    def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
-        return inputs[0] + self.number
 
 
 class _Along(ForeignOp):
@@ -108,38 +94,6 @@ class NormAlong(_Over):
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         return np.asarray(np.sqrt(np.square(inputs[0]).sum(self._in_array(), keepdims=True)))
-
-
-class _OfTwo(ForeignOp):
-    """An op of two values, of which the second is repeated along axes where its extent is 1."""
-
-    arity = 2
-
-    def infer(self, *inputs: TensorType) -> TensorType:
-        x, y = inputs
-        if len(x.shape) != len(y.shape) or any(
-            m not in (1, n) for n, m in zip(x.shape, y.shape, strict=True)
-        ):
-            raise ShapeError(f"{self.says}, of {x} and {y}")
-        return x
-
-
-class Difference(_OfTwo):
-    """x - y."""
-
-    says: ClassVar[str] = "a difference of values of other extents"
-
-    def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
-        return inputs[0] - inputs[1]
-
-
-class Quotient(_OfTwo):
-    """x / y."""
-
-    says: ClassVar[str] = "a quotient of two values"
-
-    def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
-        return inputs[0] / inputs[1]
 
 
 class Power(ForeignOp):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from archforge.interchange.flows import Flow
-from archforge.interchange.foreign import AddAlong, AddNumber, MultiplyAlong
+from archforge.interchange.foreign import AddAlong, MultiplyAlong
 from archforge.interchange.translation import bound_op, number, require
 from archforge.interchange.unsupported import Unsupported
 from archforge.ops.base import Array, Op
@@ -40,7 +40,7 @@ def with_constants(add: Callable[..., Flow], x: Flow, constants: Array, *, is_pr
     found = along(x, constants)
     if found is None:
         value = number(constants)
-        op: Op = bound_op("scale", factor=value) if is_product else AddNumber(number=value)
+        op: Op = bound_op("scale", factor=value) if is_product else bound_op("offset", number=value)
         return add(op, x)
     axis, numbers = found
     require(len(numbers) == x.type.shape[axis], "constants of another extent")

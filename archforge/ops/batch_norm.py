@@ -29,8 +29,8 @@ class BatchNorm(Op):
 
     x: float[N, C, *spatial] with 0 to 3 spatial axes; all parameters: float[C]. At inference the
     running statistics stand for the batch's. `momentum` is the weight of the *new* batch statistic,
-    as in torch. Without `scale` there is no weight, as in keras's `scale=False`; without `affine`
-    there is no bias either. Source: arXiv:1502.03167.
+    as in torch. Without `scale` there is no weight and without `center` no bias, as in keras;
+    without `affine` there is neither. Source: arXiv:1502.03167.
 
     Attributes:
         eps: added to the variance before its square root is taken, so that nothing is divided by 0
@@ -38,6 +38,7 @@ class BatchNorm(Op):
             depend on it
         affine: adds a trained factor and a trained bias for each channel
         scale: has the trained factor; without it `affine` adds the bias alone
+        center: has the trained bias; without it `affine` is the factor alone
     """
 
     op = "bn"
@@ -46,16 +47,25 @@ class BatchNorm(Op):
     momentum: Rate = 0.1
     affine: Flag = True
     scale: Flag = True
+    center: Flag = True
 
     examples = (
         Example({}, ((3, 4, 5),)),
         Example({"eps": 1e-3, "momentum": 0.01}, ((2, 3, 3),)),
         Example({"affine": False}, ((4, 2, 2),)),
         Example({"scale": False}, ((3, 2, 4),), "bias alone"),
+        Example({"center": False}, ((3, 2, 4),), "factor alone"),
         Example({}, ((6,),), "features"),
         Example({}, ((3, 7),), "1-D"),
         Example({}, ((2, 3, 2, 4),), "3-D"),
     )
+
+    @property
+    def only_parameter(self) -> str:
+        """`weight` or `bias`, where one is trained without the other; else empty."""
+        if not self.affine or self.scale == self.center:
+            return ""
+        return "weight" if self.scale else "bias"
 
     def infer(self, *inputs: TensorType) -> TensorType:
         (x,) = inputs
@@ -66,7 +76,7 @@ class BatchNorm(Op):
         shape = (inputs[0].channels,)
         ones, zeros = Init("constant", 1.0), Init("constant", 0.0)
         weight = {"weight": ParamDecl(shape, "weight", ones)} if self.affine and self.scale else {}
-        bias = {"bias": ParamDecl(shape, "weight", zeros)} if self.affine else {}
+        bias = {"bias": ParamDecl(shape, "weight", zeros)} if self.affine and self.center else {}
         running = {
             "running_mean": ParamDecl(shape, "buffer", zeros),
             "running_var": ParamDecl(shape, "buffer", ones),
@@ -80,7 +90,7 @@ class BatchNorm(Op):
         y: Array = (x - params["running_mean"].reshape(along)) / deviation.reshape(along)
         if self.affine and self.scale:
             y = y * params["weight"].reshape(along)
-        return y + params["bias"].reshape(along) if self.affine else y
+        return y + params["bias"].reshape(along) if self.affine and self.center else y
 
     def train(self, params: Mapping[str, Array], *inputs: Array, draw: np.random.Generator) -> Forward:
         """The batch's own statistics normalise it. The running variance is of the unbiased one, over the

@@ -1,4 +1,4 @@
-"""Multiplication by a constant, or by one trained factor per channel."""
+"""A constant that each element is multiplied by or that is added, or one trained factor per channel."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from archforge.ops.base import (
     other_axes,
 )
 
-__all__ = ["LayerScale", "Scale"]
+__all__ = ["LayerScale", "Offset", "Scale"]
 
 
 class Scale(Op):
@@ -39,6 +39,26 @@ class Scale(Op):
 
     def gradient(self, back: Backward) -> Gradients:
         return Gradients((back.dy * self.factor,))
+
+
+class Offset(Op):
+    """x + number.
+
+    Attributes:
+        number: what is added to each element
+    """
+
+    op = "offset"
+
+    number: Real
+
+    examples = (Example({"number": 1.0}, ((3, 4, 5),)), Example({"number": -0.5}, ((6,),)))
+
+    def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
+        return inputs[0] + self.number
+
+    def gradient(self, back: Backward) -> Gradients:
+        return Gradients((back.dy,))
 
 
 class LayerScale(Op):

@@ -17,7 +17,7 @@ from archforge.ir import Op, TensorType
 from archforge.ops.activations import SELU_ALPHA, SELU_SCALE, Elu, Gelu, LeakyRelu
 from archforge.ops.clip import Clamp
 from archforge.ops.prelu import Prelu
-from archforge.ops.scale import LayerScale, Scale
+from archforge.ops.scale import LayerScale, Offset, Scale
 from archforge.plan import Kernel, Lowering
 
 __all__ = [
@@ -28,9 +28,9 @@ __all__ = [
     "layer_scale",
     "leaky_relu",
     "merge",
+    "offset",
     "prelu",
     "scale",
-    "stretching",
 ]
 
 
@@ -98,17 +98,15 @@ def scale(op: Scale, x: TensorType) -> Kernel:
     return Kernel(lambda params, x: x * op.factor)
 
 
+def offset(op: Offset, x: TensorType) -> Kernel:
+    return Kernel(lambda params, x: x + op.number)
+
+
 def layer_scale(op: LayerScale, x: TensorType) -> Kernel:
     return Kernel(lambda params, x: x * params["factor"], lambda params: {"factor": params[""].reshape(-1)})
 
 
 def merge(function: Callable[[mx.array, mx.array], mx.array]) -> Lowering:
-    """A lowering that applies one operator to values of equal shapes, one after the other."""
-    kernel = Kernel(lambda params, *inputs: reduce(function, inputs))
-    return lambda op, *inputs: kernel
-
-
-def stretching(function: Callable[[mx.array, mx.array], mx.array]) -> Lowering:
     """A lowering that applies one operator to values with their channels aligned: axes that a value lacks
     come before its last one."""
 

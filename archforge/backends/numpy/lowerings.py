@@ -74,6 +74,7 @@ LOWERINGS: Mapping[str, Lowering] = {
     "layer_scale": elementwise.layer_scale,
     "linear": conv.linear,
     "max_pool": channel_windows.max_pool,
+    "divide": elementwise.merge(np.divide),
     "multiply": elementwise.merge(np.multiply),
     "scale": elementwise.scale,
     "subtract": elementwise.merge(np.subtract),

@@ -18,7 +18,7 @@ __all__ = ["INPUT", "OUTPUT", "Look", "NestedBox", "Wire", "nested_boxes"]
 
 Look = Literal["value", "weights", "norm", "merge", "window", "function", "reshape", "block", "sequence"]
 
-SIGNS = {"add": "+", "subtract": "\u2212", "multiply": "\u00d7"}
+SIGNS = {"add": "+", "subtract": "\u2212", "multiply": "\u00d7", "divide": "\u00f7"}
 
 INPUT, OUTPUT = -1, -2  # the box around, as the start and as the end of a wire
 

@@ -15,7 +15,7 @@ from archforge.passes.drop_identities import drop_identities
 __all__ = ["INFIX", "NUMPY", "NumpyDialect", "operator_of"]
 
 # Merges that Python has an operator for.
-INFIX = {"add": "+", "subtract": "-", "multiply": "*"}
+INFIX = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
 
 
 class NumpyDialect:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from archforge.interchange.caffe.messages import CaffeMessage
 from archforge.interchange.caffe.network import CaffeLayer
 from archforge.interchange.flows import Flow
-from archforge.interchange.foreign import AddAlong, AddNumber, MultiplyAlong
+from archforge.interchange.foreign import AddAlong, MultiplyAlong
 from archforge.interchange.translation import bound_op, require
 from archforge.ops.base import Array, Op
 
@@ -248,7 +248,7 @@ def _power(use: CaffeUse) -> Sequence[Flow]:
     power, scale, shift = (settings.one(n, d) for n, d in (("power", 1.0), ("scale", 1.0), ("shift", 0.0)))
     require(power in (1, 2), f"a power of {power}")
     x = x if scale == 1 else use.add(bound_op("scale", factor=scale), x)
-    x = x if shift == 0 else use.add(AddNumber(number=shift), x)
+    x = x if shift == 0 else use.add(bound_op("offset", number=shift), x)
     return [use.add(bound_op("multiply"), x, x) if power == 2 else x]
 
 

@@ -119,10 +119,10 @@ def _batch_norm(node: LayerNode) -> LayerText:
     layer = "nn.BatchNorm"
     if node.axes > 2:
         layer = "MapBatchNorm"
-        if op.affine and not op.scale:
-            raise Unsupported(f"`bn` without a scale over maps of {node.axes} axes")
-    elif op.affine and not op.scale:
-        layer = "CenteredBatchNorm"
+        if op.only_parameter:
+            raise Unsupported(f"`bn` with a {op.only_parameter} alone over maps of {node.axes} axes")
+    elif op.only_parameter:
+        layer = "CenteredBatchNorm" if op.only_parameter == "bias" else "ScaledBatchNorm"
         del args["affine"]
     return LayerText(layer, args, owns=True, use=_of_channels(node))
 
@@ -428,6 +428,7 @@ CALLS: Mapping[str, Writer] = {
     "conv": _conv,
     "conv_transpose": _conv_transpose,
     "dropout": _dropout,
+    "divide": _merge("/"),
     "elu": activation("nn.elu", "nn.ELU", ("alpha", "alpha")),
     "flatten": _flatten,
     "gelu": _gelu,
@@ -453,6 +454,7 @@ CALLS: Mapping[str, Writer] = {
     "max_pool": _max_pool,
     "mish": activation("nn.mish", "nn.Mish"),
     "multiply": _merge("*"),
+    "offset": lambda node: LayerText("{0} + {number}", {"number": node.op.number}),
     "pad": _pad,
     "parameter": _parameter,
     "permute": _permute,

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from archforge.interchange.foreign import AddAlong, AddNumber
+from archforge.interchange.foreign import AddAlong
 from archforge.interchange.normalize.rule import ForeignGraph, Replacement, Rule, Sight, draft, step
 from archforge.ir import Node
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
+from archforge.ops.scale import Offset
 
 __all__ = ["RULE"]
 
@@ -17,7 +18,7 @@ LAYERS = ("conv", "conv_transpose", "linear")
 
 
 def _apply(node: Node, sight: Sight) -> Replacement | None:
-    if not isinstance(node.op, AddAlong | AddNumber):
+    if not isinstance(node.op, AddAlong | Offset):
         return None
     layer = sight.only(node.inputs[0], *LAYERS)
     if layer is None or sight.is_shared(layer) or layer.op.attributes()["bias"]:
@@ -25,7 +26,7 @@ def _apply(node: Node, sight: Sight) -> Replacement | None:
     params = sight.params(layer)
     out = layer.op.attributes()["out"]
     bias: Array
-    if isinstance(node.op, AddNumber):
+    if isinstance(node.op, Offset):
         if out != 1:
             return None  # one number for several channels is no bias that anybody trained
         bias = np.full(out, node.op.number, params["weight"].dtype)
@@ -47,7 +48,7 @@ def _channels(layer: Node, sight: Sight) -> int:
 
 def _examples() -> Iterator[ForeignGraph]:
     yield draft(step("conv", "conv", "x", out=3, kernel=3, bias=False), step("sum", AddAlong(axis=0), "conv"))
-    yield draft(step("one", "conv", "x", out=1, bias=False), step("sum", AddNumber(number=0.5), "one"))
+    yield draft(step("one", "conv", "x", out=1, bias=False), step("sum", "offset", "one", number=0.5))
     yield draft(
         step("fc", "linear", "x", out=3, bias=False), step("sum", AddAlong(axis=1), "fc"), shape=(4, 5)
     )

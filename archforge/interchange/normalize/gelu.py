@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from archforge.interchange.foreign import AddNumber, Erf
+from archforge.interchange.foreign import Erf
 from archforge.interchange.normalize.rule import ForeignGraph, Replacement, Rule, Sight, draft, step
 from archforge.ir import Node
 from archforge.ops import op_class
@@ -17,7 +17,7 @@ TOLERANCE = 1e-6
 
 def _bell(value: str, sight: Sight) -> str | None:
     """x where the value is 1 + erf(x / sqrt(2))."""
-    added = sight.maker(value, AddNumber.says)
+    added = sight.maker(value, "offset")
     if added is None or added.op.attributes()["number"] != 1:
         return None
     erf = sight.maker(added.inputs[0], Erf.says)
@@ -51,7 +51,7 @@ def _examples() -> Iterator[ForeignGraph]:
     bell = (
         step("scaled", "scale", "x", factor=math.sqrt(0.5)),
         step("erf", Erf(), "scaled"),
-        step("bell", AddNumber(number=1), "erf"),
+        step("bell", "offset", "erf", number=1.0),
     )
     yield draft(*bell, step("product", "multiply", "x", "bell"), step("half", "scale", "product", factor=0.5))
     yield draft(*bell, step("half", "scale", "x", factor=0.5), step("product", "multiply", "half", "bell"))

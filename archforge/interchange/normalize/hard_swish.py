@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from archforge.interchange.foreign import AddNumber
 from archforge.interchange.normalize.rule import ForeignGraph, Replacement, Rule, Sight, draft, step
 from archforge.ir import Node, Op
 from archforge.ops import op_class
@@ -21,7 +20,7 @@ def _is_sixth(op: Op) -> bool:
 def _shifted(value: str, sight: Sight) -> str | None:
     """x where the value is relu6(x + 3)."""
     clipped = sight.maker(value, "relu6")
-    added = sight.maker(clipped.inputs[0], AddNumber.says) if clipped else None
+    added = sight.maker(clipped.inputs[0], "offset") if clipped else None
     return added.inputs[0] if added and added.op.attributes()["number"] == 3 else None
 
 
@@ -41,7 +40,7 @@ def _apply(node: Node, sight: Sight) -> Replacement | None:
 
 
 def _examples() -> Iterator[ForeignGraph]:
-    shifted = (step("shifted", AddNumber(number=3), "x"), step("clipped", "relu6", "shifted"))
+    shifted = (step("shifted", "offset", "x", number=3.0), step("clipped", "relu6", "shifted"))
     yield draft(*shifted, step("share", "scale", "clipped", factor=1 / 6))
     for inputs in (("x", "clipped"), ("clipped", "x")):
         yield draft(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from archforge.interchange.foreign import AddNumber, Difference, MeanAlong, Power, Quotient
+from archforge.interchange.foreign import MeanAlong, Power
 from archforge.interchange.normalize.rule import ForeignGraph, Replacement, Rule, Sight, draft, step
 from archforge.ir import Node
 from archforge.ops.layer_norm import LayerNorm
@@ -15,10 +15,10 @@ Mean = tuple[str, tuple[int, ...]]  # the value, and the axes along which it is 
 
 
 def _apply(node: Node, sight: Sight) -> Replacement | None:
-    if not isinstance(node.op, Quotient):
+    if node.op.kind != "divide" or len(node.inputs) != 2:
         return None
     root = sight.maker(node.inputs[1], Power.says)
-    sum_ = sight.maker(root.inputs[0], AddNumber.says) if root else None
+    sum_ = sight.maker(root.inputs[0], "offset") if root else None
     if root is None or sum_ is None or root.op.attributes()["exponent"] != 0.5:
         return None
     eps, variance = sum_.op.attributes()["number"], _mean(sum_.inputs[0], sight)
@@ -44,8 +44,8 @@ def _mean(value: str, sight: Sight) -> Mean | None:
 
 def _centred(value: str, sight: Sight) -> Mean | None:
     """Value and axes whose mean is taken from the value to make this."""
-    difference = sight.maker(value, Difference.says)
-    mean = _mean(difference.inputs[1], sight) if difference else None
+    difference = sight.maker(value, "subtract")
+    mean = _mean(difference.inputs[1], sight) if difference and len(difference.inputs) == 2 else None
     return mean if difference and mean and mean[0] == difference.inputs[0] else None
 
 
@@ -68,12 +68,12 @@ def _examples() -> Iterator[ForeignGraph]:
             squared = ("centred",) * (2 if isinstance(square, str) else 1)
             yield draft(
                 step("mean", mean, "x", **keep),
-                step("centred", Difference(), "x", "mean"),
+                step("centred", "subtract", "x", "mean"),
                 step("square", square, *squared),
                 step("variance", mean, "square", **keep),
-                step("sum", AddNumber(number=0.1), "variance"),
+                step("sum", "offset", "variance", number=0.1),
                 step("root", Power(exponent=0.5), "sum"),
-                step("normal", Quotient(), "centred", "root"),
+                step("normal", "divide", "centred", "root"),
             )
 
 

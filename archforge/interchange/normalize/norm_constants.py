@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from archforge.interchange.foreign import AddAlong, MultiplyAlong
 from archforge.interchange.normalize.rule import ForeignGraph, Replacement, Rule, Sight, draft, step
 from archforge.ir import Node
-from archforge.ops.lazy_numpy import np
 
 __all__ = ["RULE"]
 
@@ -20,15 +19,13 @@ def _apply(node: Node, sight: Sight) -> Replacement | None:
     if norm is None or sight.is_shared(norm):
         return None
     constants, params = sight.params(node)[""], sight.params(norm)
-    bias = params.get("bias", np.zeros_like(constants))
     if isinstance(node.op, AddAlong):
-        params["bias"] = bias + constants
+        params["bias"] = params["bias"] + constants if "bias" in params else constants
     else:
-        params |= {
-            "weight": params.get("weight", np.ones_like(constants)) * constants,
-            "bias": bias * constants,
-        }
-    op = norm.op.model_copy(update={"affine": True, "scale": "weight" in params})
+        params["weight"] = params["weight"] * constants if "weight" in params else constants
+        if "bias" in params:
+            params["bias"] = params["bias"] * constants
+    op = norm.op.model_copy(update={"affine": True, "scale": "weight" in params, "center": "bias" in params})
     return Replacement(op, norm.inputs, params)
 
 

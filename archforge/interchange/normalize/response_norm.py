@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from archforge.interchange.foreign import AddAlong, AddNumber, MeanAlong, MultiplyAlong, NormAlong, Quotient
+from archforge.interchange.foreign import AddAlong, MeanAlong, MultiplyAlong, NormAlong
 from archforge.interchange.normalize.rule import ForeignGraph, Replacement, Rule, Sight, draft, step
 from archforge.ir import Node
 from archforge.ops.global_response_norm import GlobalResponseNorm
@@ -41,8 +41,8 @@ def _apply(node: Node, sight: Sight) -> Replacement | None:
 def _response(value: str, x: str, sight: Sight) -> tuple[int, float] | None:
     """The axis of the channels and the small number, where the value is the norms of the channels of x over
     their mean."""
-    quotient = sight.maker(value, Quotient.says)
-    sum_ = sight.maker(quotient.inputs[1], AddNumber.says) if quotient else None
+    quotient = sight.maker(value, "divide")
+    sum_ = sight.maker(quotient.inputs[1], "offset") if quotient else None
     mean = sight.maker(sum_.inputs[0], MeanAlong.says) if sum_ else None
     norms = sight.maker(quotient.inputs[0], NormAlong.says) if quotient else None
     if sum_ is None or mean is None or norms is None or mean.inputs != (norms.name,) or norms.inputs != (x,):
@@ -61,8 +61,8 @@ def _examples() -> Iterator[ForeignGraph]:
             yield draft(
                 step("norms", NormAlong(axes=others), "x"),
                 step("mean", MeanAlong(axes=(axis,)), "norms"),
-                step("more", AddNumber(number=0.1), "mean"),
-                step("response", Quotient(), "norms", "more"),
+                step("more", "offset", "mean", number=0.1),
+                step("response", "divide", "norms", "more"),
                 step("weighed", "multiply", "x", "response"),
                 step("product", MultiplyAlong(axis=axis), "weighed"),
                 step("sum", AddAlong(axis=axis), "product"),

@@ -14,7 +14,7 @@ from dataclasses import replace
 from archforge.data.opened_files import MALFORMED, reason_in
 from archforge.interchange.draft import GraphDraft
 from archforge.interchange.flows import FixedValue, Flow, Lost, channels_last, common_axes
-from archforge.interchange.foreign import AddAlong, Difference, MultiplyAlong, Quotient
+from archforge.interchange.foreign import AddAlong, MultiplyAlong
 from archforge.interchange.imported import Imported, Origin
 from archforge.interchange.names import name_in_spec
 from archforge.interchange.onnx.constants import constant_array, evaluated
@@ -260,7 +260,7 @@ class _OnnxGraphReader(GraphDraft):
 
 
 # Ops whose inputs may have other shapes.
-_OF_OTHER_TYPES = {"multiply", "concat", "maximum", Difference.says, Quotient.says}
+_OF_OTHER_TYPES = {"add", "concat", "divide", "maximum", "multiply", "subtract"}
 
 # Ops that are read, where their inputs are known.
 _KNOWN = {*ONNX_OPS, *ONNX_PARTS, *MOVES, *_SAME, "Constant", "If", "Shape"}

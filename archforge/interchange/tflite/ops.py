@@ -244,8 +244,9 @@ def _arithmetic(use: TfliteUse) -> Sequence[Flow]:
 
 
 def _merged(use: TfliteUse, flows: list[Flow]) -> Flow:
-    kinds = {"ADD": "add", "SUB": "subtract", "MUL": "multiply"}
-    require(use.op in kinds, "of two values")
+    kinds = {"ADD": "add", "SUB": "subtract", "MUL": "multiply", "DIV": "divide"}
+    same_rank = len({len(flow.type.shape) for flow in flows}) == 1
+    require(same_rank or use.op == "MUL", "values of other numbers of axes")
     axes = common_axes(flows)
     if axes is None or (use.op != "MUL" and len({flow.type for flow in flows}) > 1):
         flows = [use.ours(flow) for flow in flows]

@@ -88,9 +88,8 @@ def _linear(node: LayerNode) -> LayerText:
 def _batch_norm(node: LayerNode) -> LayerText:
     op = node.op
     args = {"num_features": node.channels, "eps": op.eps, "momentum": op.momentum, "affine": op.affine}
-    if op.affine and not op.scale:
-        return LayerText(f"CenteredBatchNorm{max(node.axes, 1)}d", args, owns=True)
-    return LayerText(f"nn.BatchNorm{max(node.axes, 1)}d", args, owns=True)
+    layer = {"bias": "CenteredBatchNorm", "weight": "ScaledBatchNorm"}.get(op.only_parameter, "nn.BatchNorm")
+    return LayerText(f"{layer}{max(node.axes, 1)}d", args, owns=True)
 
 
 def _layer_norm(node: LayerNode) -> LayerText:
@@ -417,6 +416,7 @@ CALLS: Mapping[str, Writer] = {
     "conv": _conv,
     "conv_transpose": _conv_transpose,
     "dropout": _dropout,
+    "divide": _merge("/"),
     "elu": activation("F.elu", "nn.ELU", ("alpha", "alpha")),
     "flatten": lambda node: LayerText("{0}.flatten(1)", layer="nn.Flatten"),
     "gelu": activation("F.gelu", "nn.GELU", ("approximate", "approximate")),
@@ -442,6 +442,7 @@ CALLS: Mapping[str, Writer] = {
     "max_pool": _max_pool,
     "mish": activation("F.mish", "nn.Mish"),
     "multiply": _merge("*"),
+    "offset": lambda node: LayerText("{0} + {number}", {"number": node.op.number}),
     "pad": _pad,
     "parameter": _parameter,
     "permute": _permute,

@@ -219,11 +219,6 @@ def _global_pool(use: TorchUse) -> TorchFunction:
     return lambda x: pool(x).reshape(-1, *shape)
 
 
-def _multiply(use: TorchUse) -> TorchFunction:
-    stretched = _aligned(use)
-    return lambda *factors: reduce(operator.mul, stretched(factors))
-
-
 def _aligned(use: TorchUse) -> Callable[[Iterable[Any]], Iterable[Any]]:
     """The function that gives each of the values that are merged the axes that it lacks, behind its own."""
     rank = len(use.output.shape)
@@ -233,7 +228,12 @@ def _aligned(use: TorchUse) -> Callable[[Iterable[Any]], Iterable[Any]]:
 
 def _merge(function: TorchFunction) -> Translation:
     """A function of two tensors over any number of them."""
-    return lambda use: lambda *xs: reduce(function, xs)
+
+    def translated(use: TorchUse) -> TorchFunction:
+        stretched = _aligned(use)
+        return lambda *xs: reduce(function, stretched(xs))
+
+    return translated
 
 
 def _rms_norm(use: TorchUse) -> TorchFunction:
@@ -241,11 +241,6 @@ def _rms_norm(use: TorchUse) -> TorchFunction:
     axis, weight = resolve_axis(op.axis, x) + 1, use.params.get("weight")
     function, extent = use.functional.rms_norm, (x.shape[axis - 1],)
     return lambda x: function(x.movedim(axis, -1), extent, weight, op.eps).movedim(-1, axis)
-
-
-def _maximum(use: TorchUse) -> TorchFunction:
-    function, stretched = import_module("torch").maximum, _aligned(use)
-    return lambda *xs: reduce(function, stretched(xs))
 
 
 def _attention(use: TorchUse) -> TorchFunction:
@@ -405,6 +400,7 @@ TORCH_OPS: Mapping[str, Translation] = {
     "conv": _conv,
     "conv_transpose": _conv_transpose,
     "dropout": _dropout,
+    "divide": _merge(operator.truediv),
     "elu": lambda use: partial(use.functional.elu, alpha=use.op.alpha),
     "flatten": lambda use: lambda x: x.flatten(1),
     "gelu": lambda use: partial(use.functional.gelu, approximate=use.op.approximate),
@@ -426,10 +422,11 @@ TORCH_OPS: Mapping[str, Translation] = {
     "log_softmax": lambda use: partial(use.functional.log_softmax, dim=_axis(use.op.axis)),
     "lrn": _lrn,
     "matmul": _matmul,
-    "maximum": _maximum,
+    "maximum": lambda use: _merge(import_module("torch").maximum)(use),
     "max_pool": _max_pool,
     "mish": _functional("mish"),
-    "multiply": _multiply,
+    "multiply": _merge(operator.mul),
+    "offset": lambda use: lambda x: x + use.op.number,
     "pad": _pad,
     "parameter": _parameter,
     "permute": lambda use: lambda x: x.permute(0, *(axis + 1 for axis in use.op.order)),

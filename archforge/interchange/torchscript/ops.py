@@ -280,8 +280,9 @@ def _calculated(kind: str, first: Any, second: Any, factor: Any) -> Any:
 
 def _merged(use: AtenUse, kind: str, first: Flow, second: Flow, factor: Any) -> Flow:
     require(factor == 1 or kind in ("multiply", "divide"), f"a factor of {factor}")
-    require(kind != "divide", "of two values")
     flows = [first, second]
+    same_rank = len(first.type.shape) == len(second.type.shape)
+    require(same_rank or kind == "multiply", "values of other numbers of axes")
     axes = common_axes(flows)
     if axes is None or (kind != "multiply" and first.type != second.type):
         flows = [use.ours(flow) for flow in flows]

@@ -54,7 +54,7 @@ __all__ = [
     "value_of",
 ]
 
-MERGES = ("add", "subtract", "multiply", "concat", "matmul", "maximum")
+MERGES = ("add", "subtract", "multiply", "divide", "concat", "matmul", "maximum")
 STRUCTURES = ("seq", "side", "for", "let")
 MODIFIERS = ("name", "as", "append", "from", "when", "repeat", "first", "share", "in", "do")
 # The figures that `expect` may hold, and what each counts.

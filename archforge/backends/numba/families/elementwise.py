@@ -63,8 +63,15 @@ def activation(op: Op, x: TensorType) -> Kernel:
 
 
 def merge(kind: int) -> Lowering:
-    """A lowering that applies one operator to values of equal shapes, one after the other."""
-    return lambda op, *inputs: AnyAxis(partial(_merged, kind), absorbs=ACTIVATIONS)
+    """A lowering that applies one operator to values, each repeated over the axes that it lacks."""
+    return lambda op, *inputs: _joined(kind, op, *inputs)
+
+
+def _joined(kind: int, op: Op, *inputs: TensorType) -> Kernel:
+    joint = op.infer(*inputs)
+    if all(t == joint for t in inputs):
+        return AnyAxis(partial(_merged, kind), absorbs=ACTIVATIONS)
+    return Kernel(partial(_broadcast, kind, joint.shape), absorbs=ACTIVATIONS)
 
 
 def _merged(kind: int, params: Params, *inputs: TapeValue, epilogue: Epilogue | None = None) -> TapeValue:
@@ -77,14 +84,12 @@ def multiply(op: Op, *inputs: TensorType) -> Kernel:
     A map times one factor for each of its channels, as behind squeeze and excitation, absorbs a sum too.
     """
     joint = op.infer(*inputs)
-    if all(t == joint for t in inputs):
-        return AnyAxis(partial(_merged, MULTIPLY), absorbs=ACTIVATIONS)
     gates = {(joint.channels,), (joint.channels, *(1,) * len(joint.spatial))}
-    if len(inputs) == 2 and joint in inputs:
+    if len(inputs) == 2 and inputs[0] != inputs[1] and joint in inputs:
         which = inputs.index(joint)
         if inputs[1 - which].shape in gates:
             return Kernel(partial(_weighed, which), absorbs=ABSORBED)
-    return Kernel(partial(_broadcast, joint.shape), absorbs=ACTIVATIONS)
+    return _joined(MULTIPLY, op, *inputs)
 
 
 def _weighed(which: int, params: Params, *inputs: TapeValue, epilogue: Epilogue | None = None) -> TapeValue:
@@ -95,9 +100,9 @@ def _weighed(which: int, params: Params, *inputs: TapeValue, epilogue: Epilogue 
 
 
 def _broadcast(
-    shape: tuple[int, ...], params: Params, *inputs: TapeValue, epilogue: Epilogue | None = None
+    kind: int, shape: tuple[int, ...], params: Params, *inputs: TapeValue, epilogue: Epilogue | None = None
 ) -> TapeValue:
-    return _chain(MULTIPLY, [broadcast(x, shape) for x in inputs], epilogue)
+    return _chain(kind, [broadcast(x, shape) for x in inputs], epilogue)
 
 
 def _chain(kind: int, inputs: Sequence[TapeValue], epilogue: Epilogue | None) -> TapeValue:

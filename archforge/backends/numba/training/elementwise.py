@@ -91,8 +91,10 @@ def activation(op: Op, x: TensorType) -> TrainingKernel:
     return TrainingKernel(as_inferred(elementwise.activation(op, x)), backward)
 
 
-def merge(op: Op, *inputs: TensorType) -> TrainingKernel:
+def merge(op: Op, *inputs: TensorType) -> TrainingKernel | None:
     """A sum or a difference of values of equal shapes."""
+    if len({*inputs}) > 1:
+        return None
     kernel = elementwise.MERGES[op.kind](op, *inputs)
     assert kernel is not None
     minus = lanes_of(np.full(inputs[0].channels, -1.0))

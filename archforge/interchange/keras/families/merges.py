@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from archforge.interchange.flows import Flow, common_axes
-from archforge.interchange.foreign import AddNumber
 from archforge.interchange.keras.description import KerasConstant
 from archforge.interchange.keras.use import KerasUse, Translate
 from archforge.interchange.translation import bound_op, require
@@ -20,11 +19,9 @@ def _merge(kind: str) -> Translate:
 
     def read(use: KerasUse) -> Flow:
         flows = use.together()
-        equal = len({flow.type for flow in flows}) == 1
-        if not equal and kind != "multiply":
+        if len({flow.type for flow in flows}) > 1 and kind != "multiply":
             flows = [use.draft.ours(flow) for flow in flows]
-            equal = len({flow.type for flow in flows}) == 1
-            require(equal, "broadcasting, which ours leaves to `multiply`")
+            require(len({len(flow.type.shape) for flow in flows}) == 1, "values of other numbers of axes")
         y = use.add(bound_op(kind), flows, gives=common_axes(flows))
         return use.same_order(flows[0], y)
 
@@ -65,13 +62,9 @@ def _arithmetic(merge: Translate, with_number: Callable[[float], Op]) -> Transla
     return read
 
 
-def _quotient(use: KerasUse) -> Flow:
-    raise Unsupported("a quotient of two values")
-
-
 _add, _multiply, _subtract = (_merge(kind) for kind in ("add", "multiply", "subtract"))
 _SYMMETRIC = (_add, _multiply)
-_divide = _arithmetic(_quotient, lambda n: bound_op("scale", factor=1 / n if n else 0.0))
+_divide = _arithmetic(_merge("divide"), lambda n: bound_op("scale", factor=1 / n if n else 0.0))
 
 READ: Mapping[str, Translate] = {
     "Add": _add,
@@ -79,10 +72,10 @@ READ: Mapping[str, Translate] = {
     "Concatenate": _concat,
     "Multiply": _multiply,
     "Subtract": _subtract,
-    "ops.Add": _arithmetic(_add, lambda n: AddNumber(number=n)),
+    "ops.Add": _arithmetic(_add, lambda n: bound_op("offset", number=n)),
     "ops.Concatenate": _concat,
     "ops.Divide": _divide,
     "ops.Multiply": _arithmetic(_multiply, lambda n: bound_op("scale", factor=n)),
-    "ops.Subtract": _arithmetic(_subtract, lambda n: AddNumber(number=-n)),
+    "ops.Subtract": _arithmetic(_subtract, lambda n: bound_op("offset", number=-n)),
     "ops.TrueDivide": _divide,
 }

@@ -43,9 +43,6 @@ def _batch_norm(use: KerasUse) -> Flow:
     x = use.x if flattened else use.with_channels(_only_axis(use, len(use.x.axes)))
     scale, center = use.flag("scale", True), use.flag("center", True)
     params = use.params("weight", "bias", "running_mean", "running_var")
-    if scale and not center:
-        params["bias"] = np.zeros_like(use.array("weight"))
-        use.draft.note("a norm without center has got a bias of zeros", use.name)
     params = {name: turned_columns(array, flattened) for name, array in params.items()}
     op = bound_op(
         "bn",
@@ -53,6 +50,7 @@ def _batch_norm(use: KerasUse) -> Flow:
         momentum=number(1 - use.real("momentum", 0.99)),
         affine=scale or center,
         scale=scale or not center,
+        center=center or not scale,
     )
     return use.same_order(x, use.add(op, x, params=params))
 

@@ -110,6 +110,10 @@ def _scale_written(use: OnnxUse) -> str:
     return use.node("Mul", use.x, use.numbers("factor", use.op.factor))
 
 
+def _offset_written(use: OnnxUse) -> str:
+    return use.node("Add", use.x, use.numbers("number", use.op.number))
+
+
 def _layer_scale_written(use: OnnxUse) -> str:
     """ONNX aligns at the last axis, and ours at the channels."""
     (factors,) = use.own
@@ -169,6 +173,7 @@ WRITTEN: Mapping[str, Write] = {
     "dropout": _dropout_written,
     "hard_sigmoid": lambda use: use.node("HardSigmoid", use.x, alpha=1 / 6, beta=0.5),
     "layer_scale": _layer_scale_written,
+    "offset": _offset_written,
     "prelu": _prelu_written,
     "relu6": _clip_written,
     "scale": _scale_written,

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from archforge.interchange.foreign import (
-    AddAlong,
-    AddNumber,
-    Difference,
-    MultiplyAlong,
-    Quotient,
-)
+from archforge.interchange.foreign import AddAlong, MultiplyAlong
 from archforge.interchange.onnx.nodes import OnnxNode, OnnxOp, OnnxTranslation, Translate
 from archforge.interchange.onnx.writing import OnnxUse, Write
 from archforge.interchange.translation import bound_op, number, require
@@ -28,25 +22,28 @@ def _merge(kind: str) -> Translate:
         if 0 < len(node.constants) < len(node.inputs) == 2:
             return [_with_constant(kind, node)]
         positions = tuple(range(len(node.inputs)))
-        equal = all(node.shape(p) == node.x for p in positions)
-        if kind == "subtract" and len(positions) == 2 and not equal and node.axes is not None:
-            return [OnnxTranslation((Difference(),), positions)]
-        require(equal or kind == "multiply", "broadcasting, which ours leaves to `multiply`")
+        require(kind == "multiply" or _of_one_rank(node, positions), "values of other numbers of axes")
         return [OnnxTranslation((bound_op(kind),), positions)]
 
     return translate
 
 
+def _of_one_rank(node: OnnxNode, positions: Sequence[int]) -> bool:
+    """True if ONNX, which aligns values at their last axes, repeats them as our merges do."""
+    return len({len(node.shape(p)) for p in positions}) == 1
+
+
 def _div(node: OnnxNode) -> list[OnnxTranslation]:
     if not node.constants:
-        return [OnnxTranslation((Quotient(),), (0, 1))]
+        require(_of_one_rank(node, (0, 1)), "values of other numbers of axes")
+        return [OnnxTranslation((bound_op("divide"),), (0, 1))]
     return [_with_constant("divide", node)]
 
 
 def _max(node: OnnxNode) -> list[OnnxTranslation]:
     if not node.constants:
         positions = tuple(range(len(node.inputs)))
-        require(len({len(node.shape(p)) for p in positions}) == 1, "values of other numbers of axes")
+        require(_of_one_rank(node, positions), "values of other numbers of axes")
         return [OnnxTranslation((bound_op("maximum"),), positions)]
     require(len(node.inputs) == 2 and len(node.constants) == 1, "a constant among more than two values")
     ((position, bound),) = node.constants.items()
@@ -70,7 +67,7 @@ def _with_constant(kind: str, node: OnnxNode) -> OnnxTranslation:
     if along is None:
         given = number(array)
         if is_sum:
-            return OnnxTranslation((AddNumber(number=given if kind == "add" else -given),), (value,))
+            return OnnxTranslation((bound_op("offset", number=given if kind == "add" else -given),), (value,))
         return OnnxTranslation(
             (bound_op("scale", factor=given if kind == "multiply" else 1 / given),), (value,)
         )
@@ -128,6 +125,7 @@ PARTS: Mapping[str, Translate] = {"Div": _div, "Max": _max}
 WRITTEN: Mapping[str, Write] = {
     "add": _chain("Add", variadic="Sum"),
     "concat": _concat_written,
+    "divide": _chain("Div"),
     "maximum": _chain("Max", variadic="Max"),
     "multiply": _chain("Mul"),
     "subtract": _chain("Sub"),
