@@ -15,6 +15,7 @@ __all__ = [
     "convolutions",
     "pools",
     "tiled",
+    "transposed",
     "with_epilogue",
 ]
 
@@ -78,6 +79,32 @@ def pools(draw: st.DrawFn) -> tuple[TypedGraph, int]:
         attributes["count_include_pad"] = draw(st.booleans())
     shape = (draw(st.sampled_from([1, 5, 16, 18])), *(k + draw(st.integers(0, 9)) for k in kernel))
     return graph(node("pool", kind, "input", **attributes), inputs={"input": shape}), draw(st.integers(1, 3))
+
+
+@st.composite
+def transposed(draw: st.DrawFn) -> tuple[TypedGraph, int]:
+    """A transposed convolution of any geometry, gaps between its kernels included."""
+    groups = draw(st.sampled_from([1, 1, 2, 5]))
+    channels = groups * draw(st.sampled_from([1, 3, 16, 17]))
+    pair = st.tuples(st.integers(1, 3), st.integers(1, 3))
+    size, kernel, stride, dilation = (draw(pair) for _ in range(4))
+    full = [(n - 1) * s + d * (k - 1) + 1 for n, s, d, k in zip(size, stride, dilation, kernel, strict=True)]
+    up = node(
+        "up",
+        "conv_transpose",
+        "input",
+        out=groups * draw(st.sampled_from([1, 4, 16, 18])),
+        kernel=kernel,
+        stride=stride,
+        dilation=dilation,
+        padding=tuple((draw(st.integers(0, (n - 1) // 2)), draw(st.integers(0, n // 2))) for n in full),
+        output_padding=tuple(
+            draw(st.integers(0, max(both) - 1)) for both in zip(stride, dilation, strict=True)
+        ),
+        groups=groups,
+        bias=draw(st.booleans()),
+    )
+    return with_epilogue(draw, up, (channels, *size)), draw(st.integers(1, 3))
 
 
 @st.composite

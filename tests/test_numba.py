@@ -236,6 +236,19 @@ except DiagnosticError as error: print(error)
     assert "ARCHFORGE_THREADS=none is no number" in python(code, ARCHFORGE_THREADS="none")
 
 
+def test_a_machine_without_bfloat16_says_what_is_lacking() -> None:
+    code = """
+import archforge
+from archforge.errors import DiagnosticError
+try: archforge.compile("lenet_5", backend="numba", dtype="bfloat16")
+except DiagnosticError as error: print(error)
+"""
+    said = python(code, ARCHFORGE_SIMD="generic")
+    assert "E0703: the backend numba cannot compute in bfloat16" in said
+    assert "bfloat16 takes AVX-512 with avx512_bf16, which ARCHFORGE_SIMD=generic leaves out" in said
+    assert "dtypes of numba: float32" in said
+
+
 def test_a_forked_process_computes_the_same() -> None:
     if not hasattr(os, "fork"):
         pytest.skip("this system does not fork")

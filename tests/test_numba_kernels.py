@@ -16,37 +16,11 @@ from archforge.ir import Node, TensorType, TypedGraph
 from archforge.ops.conv import Conv
 from tests.deviation import deviation
 from tests.graphs import graph, node
-from tests.kernels import TOLERANCE, WINOGRAD_TOLERANCE, tiled, with_epilogue
+from tests.kernels import TOLERANCE, WINOGRAD_TOLERANCE, tiled, transposed, with_epilogue
 
 pytestmark = pytest.mark.skipif("numba" not in available(), reason="numba is not installed")
 cost = pytest.importorskip("archforge.backends.numba.families.winograd_cost")
 moves = pytest.importorskip("archforge.backends.numba.families.moves")
-
-
-@st.composite
-def transposed(draw: st.DrawFn) -> tuple[TypedGraph, int]:
-    """A transposed convolution of any geometry, gaps between its kernels included."""
-    groups = draw(st.sampled_from([1, 1, 2, 5]))
-    channels = groups * draw(st.sampled_from([1, 3, 16, 17]))
-    pair = st.tuples(st.integers(1, 3), st.integers(1, 3))
-    size, kernel, stride, dilation = (draw(pair) for _ in range(4))
-    full = [(n - 1) * s + d * (k - 1) + 1 for n, s, d, k in zip(size, stride, dilation, kernel, strict=True)]
-    up = node(
-        "up",
-        "conv_transpose",
-        "input",
-        out=groups * draw(st.sampled_from([1, 4, 16, 18])),
-        kernel=kernel,
-        stride=stride,
-        dilation=dilation,
-        padding=tuple((draw(st.integers(0, (n - 1) // 2)), draw(st.integers(0, n // 2))) for n in full),
-        output_padding=tuple(
-            draw(st.integers(0, max(both) - 1)) for both in zip(stride, dilation, strict=True)
-        ),
-        groups=groups,
-        bias=draw(st.booleans()),
-    )
-    return with_epilogue(draw, up, (channels, *size)), draw(st.integers(1, 3))
 
 
 @given(transposed())
@@ -91,12 +65,12 @@ def test_rows_of_several_tiles_equal_the_reference(case: tuple[TypedGraph, int])
 FAMILIES = "archforge.backends.numba.families"
 
 
-def first_form(op: Conv, x: TensorType) -> Any:
+def first_form(op: Conv, x: TensorType, *, bfloat16: bool = False) -> Any:
     """Takes the first tile of Winograd, whether it pays or not."""
     return next(cost.possible_forms(op, x), None)
 
 
-def last_form(op: Conv, x: TensorType) -> Any:
+def last_form(op: Conv, x: TensorType, *, bfloat16: bool = False) -> Any:
     return [*cost.possible_forms(op, x), None][-2]
 
 

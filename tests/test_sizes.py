@@ -172,7 +172,7 @@ def test_parameters_that_lie_the_same_are_packed_once(backend: str) -> None:
 def test_parameters_that_lie_differently_are_not_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     from archforge.backends.numba.families import winograd_cost
 
-    def expected_form(op: Any, x: TensorType) -> Any:
+    def expected_form(op: Any, x: TensorType, *, bfloat16: bool = False) -> Any:
         return next(winograd_cost.possible_forms(op, x), None) if x.spatial == (10, 10) else None
 
     monkeypatch.setattr(winograd_cost, "expected_form", expected_form)

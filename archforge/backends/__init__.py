@@ -92,6 +92,8 @@ def get_learning(name: str = AUTO, dtype: str = "float32") -> Learning:
     from archforge.plan.contract import require_dtype
     from archforge.plan.learner import Learning
 
+    if dtype == "bfloat16":  # parameters and their updates are arrays of NumPy, which lacks it
+        fail("E0703", f"nothing trains in {dtype}", help="--dtype float32")
     able = [b for b in preferred() if isinstance(b, Learning) and dtype in b.dtypes]
     if name == AUTO and able:
         return able[0]

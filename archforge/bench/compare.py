@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 __all__ = ["Row", "compare", "wrong_outputs"]
 
 # What was measured, as JSON holds it: seconds by the labels of contestants under `median_s` and `least_s`,
-# `deviation`, `versions`, `fallbacks` (ops on reference kernels), `left_out` (why), `limits` (None if no
-# backend here measures them), `work`, and what was run.
+# `deviation`, `rounding` (the deviation of those in another dtype than float32), `versions`, `fallbacks` (ops
+# on reference kernels), `left_out` (why), `limits` (None if no backend here measures them), `work`, and what
+# was run.
 Row = dict[str, Any]
 
 
@@ -66,9 +67,13 @@ def compare(
     with started(entrants, task) as (running, left_out):
         row["left_out"] = unexported | left_out
         row["versions"] = {c.label: c.facts["version"] for c in running}
-        ours = {c.label: c.entrant.kind for c in running if c.entrant.kind not in PEERS}
-        row["fallbacks"] = {label: _planned(network, kind).slow_kinds for label, kind in ours.items()}
-        row["deviation"] = deviations(running, task.folder)
+        ours = [c for c in running if c.entrant.kind not in PEERS]
+        row["fallbacks"] = {
+            c.label: _planned(network, c.entrant.kind, c.entrant.dtype).slow_kinds for c in ours
+        }
+        found = deviations(running, task.folder)
+        row["rounding"] = {c.label: found.pop(c.label) for c in running if c.entrant.dtype != "float32"}
+        row["deviation"] = found
         if running and not wrong_outputs(row):
             inexact = {label: _far(error) for label, error in row["deviation"].items() if _is_far(error)}
             timed, ended = _timed([c for c in running if c.label not in inexact], rounds, busy, say)
@@ -147,8 +152,8 @@ def _reason(python: str, task: Task, peer: str = "") -> str:
     return ""
 
 
-def _planned(network: Network, backend: str = "auto") -> Plan:
+def _planned(network: Network, backend: str = "auto", dtype: str = "float32") -> Plan:
     """The steps of the network on a backend. Steps that are fused move less memory."""
     from archforge.plan import GraphCompiler
 
-    return GraphCompiler(backends.get(backend)).plan(network.graph)
+    return GraphCompiler(backends.get(backend), dtype).plan(network.graph)

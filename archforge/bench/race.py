@@ -62,6 +62,11 @@ class Entrant:
         return self.name or self.kind
 
     @property
+    def dtype(self) -> str:
+        """The dtype that it computes in; peers compute in float32."""
+        return str(self.options.get("dtype", "float32"))
+
+    @property
     def needs_archforge(self) -> bool:
         """True if its Python is to find the same archforge as here."""
         return self.python == sys.executable

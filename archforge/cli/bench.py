@@ -11,6 +11,7 @@ import typer
 
 from archforge import hardware
 from archforge.atomic_files import reason_of
+from archforge.backends import AUTO
 from archforge.cli.compile_options import (
     AccuracyOption,
     BackendsOption,
@@ -53,6 +54,14 @@ def bench(
             "--rounds", min=1, metavar="N", help="Turns of each contestant, of about 0.3 seconds or one call."
         ),
     ] = 10,
+    dtype: Annotated[
+        str | None,
+        typer.Option(
+            "--dtype",
+            metavar="NAME",
+            help="A dtype that archforge's backends compute in besides float32; they take part in both.",
+        ),
+    ] = None,
     low_memory: LowMemoryOption = False,
     no_winograd: NoWinogradOption = False,
     accuracy: AccuracyOption = Accuracy.FAST,
@@ -62,7 +71,8 @@ def bench(
 
     These are onnxruntime, openvino, ncnn, MNN, XNNPACK, and torch once more, traced and frozen.
 
-    All run the same graph in float32 on the same weights and input, each in a process of its own.
+    All run the same graph in float32, ours also in --dtype, on the same weights and input, each in a process
+    of its own.
 
     What they compute is compared first: exit code 1 if archforge and torch differ or nothing could run;
     another engine that differs is not timed. Then they take turns. Figures are medians.
@@ -76,7 +86,7 @@ def bench(
     network = network_of(spec, profile, shape, set)
     source = f"{network.spec.document.source.text}\n" if spec == STDIN else spec
     texts = dict(text.split("=", 1) for text in set or ())
-    entrants = _entrants(backend, compile_options(low_memory, no_winograd, accuracy))
+    entrants = _entrants(backend, dtype, compile_options(low_memory, no_winograd, accuracy))
     count = threads or hardware.threads().number
     rows = []
     with Progress("making weights") as progress, _scratch_folder() as folder:
@@ -101,19 +111,25 @@ def _scratch_folder() -> tempfile.TemporaryDirectory[str]:
         fail("E0705", f"cannot make a folder: {reason_of(error)}", help="TMPDIR names one to make it in")
 
 
-def _entrants(names: Iterable[str] | None, options: Mapping[str, Any]) -> list[Entrant]:
+def _entrants(names: Iterable[str] | None, dtype: str | None, options: Mapping[str, Any]) -> list[Entrant]:
     """The entrants, ours first: the outputs of the others are compared with those of the first.
 
-    Raises E0701 for a backend that is not there.
+    Raises E0701 for a backend that is not there, E0703 for a dtype that a named one, or each, lacks.
     """
     from archforge import backends
     from archforge.bench.race import PEERS, Entrant
+    from archforge.plan.contract import require_dtype
 
-    if names:
-        ours = [backends.get(name).name for name in dict.fromkeys(names)]
-    else:
-        ours = [backend.name for backend in backends.preferred()]
-    return [*(Entrant(name, options=options) for name in ours), *map(Entrant, PEERS)]
+    ours = [*map(backends.get, dict.fromkeys(names))] if names else backends.preferred()
+    entrants = [Entrant(backend.name, options=options) for backend in ours]
+    if dtype and dtype != "float32":
+        able = ours if names else [b for b in ours if dtype in b.dtypes] or [backends.get(AUTO, dtype)]
+        for backend in able:
+            require_dtype(backend, dtype)
+            entrants.append(
+                Entrant(backend.name, f"{backend.name} {dtype}", options={**options, "dtype": dtype})
+            )
+    return [*entrants, *map(Entrant, PEERS)]
 
 
 def _print(network: Network, facts: Mapping[str, str], rows: list[dict[str, Any]]) -> None:
@@ -163,6 +179,8 @@ def _print_times(row: dict[str, Any]) -> None:
     if len(row["deviation"]) > 1:
         worst = max(row["deviation"].values())
         print(f"  outputs agree: {worst:.1e} of their standard deviation apart at most")
+    for label, error in row["rounding"].items():
+        print(f"  {label} is {error:.1e} standard deviations off, which is its rounding")
 
 
 def _print_limits(row: Mapping[str, Any]) -> None:

@@ -20,7 +20,7 @@ from archforge.errors import fail
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 
-__all__ = ["MOST_AXES", "FileVersion", "LazyArrays", "StoredArray", "are_sizes", "widened"]
+__all__ = ["MOST_AXES", "FileVersion", "LazyArrays", "StoredArray", "are_sizes", "narrowed", "widened"]
 
 MOST_AXES = 64  # those of NumPy
 LARGEST = 1 << 62  # beyond any file, and within 64 bits
@@ -112,3 +112,10 @@ def widened(bits: Array) -> Array:
     """The float32 of the same values as bfloat16, the upper half of a float32, of which `bits` are uint16."""
     wide: Array = (bits.astype(np.uint32) << 16).view(np.float32)
     return wide
+
+
+def narrowed(array: Array) -> Array:
+    """The bits, uint16, of the nearest bfloat16 to each float32, of two the even one. NaN stays NaN."""
+    bits = np.where(np.isnan(array), np.float32(np.nan), array).view(np.uint32)
+    half: Array = ((bits + (bits >> 16 & 1) + 0x7FFF) >> 16).astype(np.uint16)
+    return half

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from archforge.errors import fail
+from archforge.errors import Note, fail
 from archforge.ir import Node, ParamDecl, TensorType, TypedGraph
 from archforge.lifetimes import Lifetime, lifetimes
 from archforge.ops.base import Array, Op
@@ -298,7 +298,8 @@ class Backend(Protocol):
 
     def facts(self) -> Mapping[str, str]:
         """Properties of its library and of the machine for `archforge info`, in words by name, the library's
-        `version` first; called after `require`."""
+        `version` first; a dtype that not every machine can compute in has a fact under its name. Called after
+        `require`."""
         ...
 
     def lowerings(self, dtype: str, without: frozenset[str] = frozenset()) -> Mapping[str, Lowering]:
@@ -329,10 +330,15 @@ class Backend(Protocol):
 
 
 def require_dtype(backend: Backend, dtype: str) -> None:
-    """Raises E0703 for a dtype that the backend lacks."""
+    """Raises E0703 for a dtype that the backend lacks, with the reason if it is one of this machine."""
     if dtype not in backend.dtypes:
-        help = f"dtypes of {backend.name}: {', '.join(backend.dtypes)}"
-        fail("E0703", f"the backend {backend.name} cannot compute in {dtype}", help=help)
+        reason = backend.facts().get(dtype, "")
+        fail(
+            "E0703",
+            f"the backend {backend.name} cannot compute in {dtype}",
+            notes=[Note(f"{dtype} {reason}")] if reason else [],
+            help=f"dtypes of {backend.name}: {', '.join(backend.dtypes)}",
+        )
 
 
 @runtime_checkable

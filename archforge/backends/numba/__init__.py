@@ -1,4 +1,7 @@
-"""The fast backend on CPUs, in float32: its machine code is made by Numba and LLVM, without a C compiler.
+"""The fast backend on CPUs: its machine code is made by Numba and LLVM, without a C compiler.
+
+Values are float32. In bfloat16, on CPUs that multiply it, convolutions and linear layers round their weights
+and what they read to it, and sum in float32.
 
 Values lie in blocks of channels as wide as a vector register; `docs/runtime_design.md` explains. Ops without
 a kernel here run on the reference. Executables are re-entrant: each call at the same time has memory of its
@@ -20,7 +23,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from archforge.errors import fail
+from archforge.errors import DiagnosticError, fail
 from archforge.ir import TensorType
 from archforge.ops.base import Array, Op
 from archforge.ops.lazy_numpy import np
@@ -33,13 +36,20 @@ __all__ = ["BACKEND"]
 
 @dataclass(frozen=True, slots=True)
 class NumbaBackend:
-    """Float32 on the CPU. Values are places on a tape (`runtime/tape.py`)."""
+    """Machine code on the CPU. Values are places on a tape (`runtime/tape.py`)."""
 
     name: str = "numba"
     recomputes: bool = True
-    dtypes: tuple[str, ...] = ("float32",)
     # Kernels by use; None for those that are kept.
     choices: Mapping[str, str] | None = field(default=None, hash=False)
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        try:
+            has_bfloat16 = _is_installed() and _machine().machine().has_bfloat16
+        except DiagnosticError:  # the environment does not fit
+            has_bfloat16 = False
+        return ("float32", "bfloat16") if has_bfloat16 else ("float32",)
 
     def preference(self) -> int:
         return 2 if _is_installed() else 0
@@ -58,7 +68,7 @@ class NumbaBackend:
 
     def lowerings(self, dtype: str, without: frozenset[str] = frozenset()) -> Mapping[str, Lowering]:
         table: Mapping[str, Lowering] = import_module(f"{__name__}.lowerings").lowerings(
-            without, self.choices
+            dtype, without, self.choices
         )
         return table
 
@@ -102,11 +112,11 @@ class NumbaBackend:
         _code_cache().require_writable()
 
     def packers(self) -> int:
-        threads: int = import_module(f"{__name__}.toolchain.machine").machine().threads
+        threads: int = _machine().machine().threads
         return threads
 
     def enter(self, array: Array, dtype: str) -> Array:
-        return np.asarray(array, dtype)
+        return np.asarray(array, np.float32)
 
     def leave(self, value: Array) -> Array:
         return value
@@ -121,6 +131,10 @@ class NumbaBackend:
     def learner(self, plan: TrainingPlan, dtype: str) -> Learner:
         learner: Learner = import_module(f"{__name__}.training.learner").NumbaLearner(plan)
         return learner
+
+
+def _machine() -> Any:
+    return import_module(f"{__name__}.toolchain.machine")
 
 
 def _choices() -> Any:

@@ -57,13 +57,15 @@ def choice_of(kernel: Kernel) -> str:
     return DIRECT
 
 
-def chosen_form(op: Conv, x: TensorType, choices: Mapping[str, str]) -> WinogradForm | None:
-    """The Winograd form that is chosen for a convolution; None for the direct one."""
+def chosen_form(
+    op: Conv, x: TensorType, choices: Mapping[str, str], *, bfloat16: bool = False
+) -> WinogradForm | None:
+    """The Winograd form that is chosen for a convolution; None for the direct one, in `bfloat16` if so."""
     name = choices.get(use_of(op, x)) if choices else None
     if name == DIRECT:
         return None
     named = (form for form in winograd_cost.possible_forms(op, x) if str(form) == name)
-    return next(named, None) or winograd_cost.expected_form(op, x)
+    return next(named, None) or winograd_cost.expected_form(op, x, bfloat16=bfloat16)
 
 
 def kept() -> Mapping[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sized
 from importlib.metadata import version
 
@@ -22,9 +23,17 @@ def facts() -> dict[str, str]:
         "version": f"numba {version('numba')}, llvmlite {version('llvmlite')}",
         "vectors": f"{here.simd}: {here.lanes} floats in each of {here.registers} registers; LLVM's name of "
         f"the CPU is {here.cpu}",
+        "bfloat16": "products of convolutions and linear layers, with sums in float32"
+        if here.has_bfloat16
+        else f"takes AVX-512 with avx512_bf16, which {_lacking(here.simd)}",
         "tuned": _counted(choices, "kernel") if choices else "nothing: the cost model chooses kernels",
         "machine code": _machine_code(limit_bytes()),
     }
+
+
+def _lacking(simd: str) -> str:
+    """The words for who lacks it: the CPU, or the environment that names narrower vectors."""
+    return f"ARCHFORGE_SIMD={simd} leaves out" if os.environ.get("ARCHFORGE_SIMD") else "this CPU lacks"
 
 
 def _machine_code(most_bytes: int) -> str:

@@ -17,10 +17,11 @@ from archforge.backends.numba.families.tile_tables import most_pixels, tile_fiel
 from archforge.backends.numba.families.weight_layout import PanelKind, WeightLayout
 from archforge.backends.numba.families.window_2d import Window2d
 from archforge.backends.numba.families.work_units import WorkUnits, cut_into_units
+from archforge.backends.numba.microkernels.narrow_pixels import NarrowPixels
 from archforge.backends.numba.runtime.records import CONV, GEOMETRY, PANEL, merged
 from archforge.backends.numba.runtime.tape import BufferPlace, PackedPlace, Params, TapeValue, table_of
 from archforge.backends.numba.runtime.unit_recipe import UnitRecipe
-from archforge.backends.numba.toolchain.machine import FLOAT
+from archforge.backends.numba.toolchain.machine import FLOAT, machine
 from archforge.ir import TensorType
 from archforge.ops.base import Array
 from archforge.ops.conv import Conv
@@ -35,13 +36,13 @@ MOST_FEATURES = 1 << 16
 DIRECT = UnitRecipe("direct_conv", "conv")
 
 
-def direct(op: Conv, x: TensorType) -> Kernel | None:
-    """A convolution over one or two axes."""
+def direct(op: Conv, x: TensorType, *, bfloat16: bool = False) -> Kernel | None:
+    """A convolution over one or two axes; in `bfloat16`, weights and inputs are rounded to it."""
     window = Window2d.of(op.window(x), x)
     if window is None:
         return None
     pixels = math.prod(window.output) if window.is_pointwise else window.output[1]
-    layout = WeightLayout.of(op, x, pixels)
+    layout = WeightLayout.of(op, x, pixels, bfloat16=bfloat16)
 
     def run(
         params: Params, x: TapeValue, residual: TapeValue | None = None, epilogue: Epilogue | None = None
@@ -53,14 +54,15 @@ def direct(op: Conv, x: TensorType) -> Kernel | None:
     return Kernel(run, layout.pack, ABSORBED, packing=layout)
 
 
-def linear(op: Linear, x: TensorType) -> Kernel | None:
-    """A linear layer over any axis, as a pointwise convolution of what lies in blocks of its features. It
-    adds them up one by one, which is exact enough for `MOST_FEATURES`."""
+def linear(op: Linear, x: TensorType, *, bfloat16: bool = False) -> Kernel | None:
+    """A linear layer over any axis, as a pointwise convolution of what lies in blocks of its features; in
+    `bfloat16`, weights and inputs are rounded to it. It adds them up one by one, which is exact enough for
+    `MOST_FEATURES`."""
     axis = op.feature_axis(x)
     features, pixels = x.shape[axis], x.size // x.shape[axis]
     if features > MOST_FEATURES:
         return None
-    layout = WeightLayout.of_products(features, op.out)
+    layout = replace(WeightLayout.of_products(features, op.out), bfloat16=bfloat16)
     window = Window2d.of_one_pixel(pixels)
 
     def run(
@@ -110,8 +112,9 @@ def record_conv(conv: PackedConv, x: TapeValue, ending: Ending, phase: Phase | N
     x = x if layout.thin else x.blocked()
     maps = _ConvMaps.of(conv.window, x, ending, phase)
     window = maps.window
-    units = cut_into_units(window, layout, maps.batch, x.pixel)
-    reading = _Reading.of(maps, units, x.pixel)
+    pixel = x.pixel // layout.word_channels  # where tiles read
+    units = cut_into_units(window, layout, maps.batch, pixel)
+    reading = _Reading.of(maps, units, pixel)
     planes = 1 if layout.thin and x.is_blocked else max(panel.planes for panel in layout.panels)
     kinds = [*dict.fromkeys(panel.kind(layout.plane_channels) for panel in layout.panels)]
     geometries = [_geometry(window, layout, kind, x, reading) for kind in kinds]
@@ -122,13 +125,14 @@ def record_conv(conv: PackedConv, x: TapeValue, ending: Ending, phase: Phase | N
         for geometry, kind in zip(geometries, kinds, strict=True)
     ]
     fields = merged(
-        tile_fields(layout, geometries[0].run, window.stride[1] * x.pixel // FLOAT, units.strip_sizes()),
+        tile_fields(layout, geometries[0].run, window.stride[1] * pixel // FLOAT, units.strip_sizes()),
         maps.fields(),
         reading.fields(),
         replace(conv, window=window).fields(),
         units.fields(),
         ending.activation_fields(),
         {"geometries": table_of(GEOMETRY, records)},
+        {"narrow": NarrowPixels(machine().lanes) if layout.bfloat16 else 0},
         {"panel_table": _panel_table(conv, planes, reading, kinds)},
     )
     scratch = planes * reading.plane if reading.is_patch else 0
@@ -202,7 +206,8 @@ class _Reading:
 
     @classmethod
     def of(cls, maps: _ConvMaps, units: WorkUnits, pixel: int) -> _Reading:
-        """The source, unless windows reach beyond it or its pixels do not lie side by side; then patches."""
+        """The source, unless windows reach beyond it or its pixels do not lie side by side, of `pixel` bytes
+        each; then patches."""
         window, source = maps.window, maps.source
         if not window.overhangs and source.pixel == pixel:
             return cls(False, source.plane, source.row, pixel)
@@ -225,7 +230,8 @@ def _geometry(
     run = layout.plane_channels
     planes = -(-(kind.skipped + kind.depth) // run)
     cut = planes * run - kind.skipped - kind.depth
-    adjacent = window.dilation[1] == 1 and run * FLOAT == x.pixel and kind.skipped == cut == 0
+    run, skipped, cut = (n // layout.word_channels for n in (run, kind.skipped, cut))
+    adjacent = window.dilation[1] == 1 and run * FLOAT == reading.pixel and skipped == cut == 0
     return TileGeometry(
         planes=planes,
         plane=FLOAT
@@ -234,9 +240,9 @@ def _geometry(
         rows=height,
         row=window.dilation[0] * reading.row,
         columns=1 if adjacent else width,
-        column=window.dilation[1] * x.pixel,
+        column=window.dilation[1] * reading.pixel,
         run=run * width if adjacent else run,
-        skipped=kind.skipped,
+        skipped=skipped,
         cut=cut,
     )
 

@@ -26,8 +26,8 @@ def most_pixels(blocks: int) -> int:
 def tile_fields(layout: WeightLayout, run: int, step: int, counts: set[int]) -> dict[str, Any]:
     """The fields of a record for the tiles of whole panels, and of smaller panels if there are some.
 
-    A tile reads `run` floats at each place of its window, its pixels lie `step` floats apart, and `counts`
-    are the numbers of pixels of the rows that are cut into tiles.
+    A tile reads `run` words at each place of its window, its pixels lie `step` words apart, and `counts`
+    are the numbers of pixels of the rows that are cut into tiles. A word is a float or a pair of bfloat16.
     """
     sizes = {"tile": layout.panel_blocks}
     if smaller := {panel.blocks for panel in layout.panels} - {layout.panel_blocks}:
@@ -37,13 +37,13 @@ def tile_fields(layout: WeightLayout, run: int, step: int, counts: set[int]) -> 
     for name, blocks in sizes.items():
         most = most_pixels(blocks)
         fields[f"{name}_pixels"] = most
-        tile = partial(_product, machine().lanes, blocks, step, unroll)
+        tile = partial(_product, machine().lanes, blocks, step, unroll, layout.bfloat16)
         fields[f"{name}_table"] = _table(tile, most, counts)
     return fields
 
 
-def _product(lanes: int, blocks: int, step: int, unroll: int, pixels: int) -> Product:
-    return Product(lanes, pixels, blocks, step, unroll)
+def _product(lanes: int, blocks: int, step: int, unroll: int, bfloat16: bool, pixels: int) -> Product:
+    return Product(lanes, pixels, blocks, step, unroll, bfloat16)
 
 
 def _table(tile: Callable[[int], Recipe], most: int, counts: Iterable[int]) -> Array:

@@ -55,13 +55,14 @@ class PhaseAxis:
         return self.dilation * max(len(self.places) - 1, 0) + 1
 
 
-def conv_transpose(op: ConvTranspose, x: TensorType) -> Kernel | None:
+def conv_transpose(op: ConvTranspose, x: TensorType, *, bfloat16: bool = False) -> Kernel | None:
     """A transposed convolution over one or two axes, a convolution for each phase of its output."""
     if len(x.spatial) > 2:
         return None
     phases = _phases(op, x)
     pixels = min(rows.size * columns.size for rows, columns in phases)
-    layout = replace(WeightLayout.of(Conv(out=op.out, kernel=1, groups=op.groups), x, pixels), thin=False)
+    layout = WeightLayout.of(Conv(out=op.out, kernel=1, groups=op.groups), x, pixels)
+    layout = replace(layout, thin=False, bfloat16=bfloat16)
 
     def pack(params: Params) -> Params:
         """`bias`, and for each phase i the packed `weight{i}` of the places of the kernel that it sees."""

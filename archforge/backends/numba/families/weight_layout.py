@@ -3,7 +3,7 @@
 Weights lie panel by panel of B blocks of output channels, [panel][plane][row][column][lane in][B][lane out].
 A plane is a block of input channels. Where there are few channels (`thin`), it is one of them, so that the
 first layer of a network multiplies no zeros. Of the first and the last plane a panel has those lanes alone
-that its groups read, in whole `MOST_UNROLLED`.
+that its groups read, in whole `MOST_UNROLLED` words. A word is a float, or the bfloat16 of two lanes in.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ from archforge.backends.numba.runtime.tape import Params
 from archforge.backends.numba.runtime.weight_memory import in_large_pages
 from archforge.backends.numba.toolchain.machine import FLOAT, machine
 from archforge.data.memory_map import forget
+from archforge.data.stored_arrays import narrowed
 from archforge.ir import TensorType
 from archforge.ops.base import Array
 from archforge.ops.conv import Conv
 
 __all__ = ["MOST_UNROLLED", "PanelKind", "WeightLayout", "WeightPanel"]
 
-MOST_UNROLLED = 4  # floats of a run that a tile unrolls, which divide the lanes of every width
+MOST_UNROLLED = 4  # words of a run that a tile unrolls, which divide the lanes of every width
 
 
 class PanelKind(NamedTuple):
@@ -68,18 +69,20 @@ class WeightLayout:
     combined: int  # groups side by side that fill whole blocks
     panel_blocks: int
     thin: bool
+    bfloat16: bool = False
 
     @classmethod
-    def of(cls, op: Conv, x: TensorType, pixels: int) -> WeightLayout:
+    def of(cls, op: Conv, x: TensorType, pixels: int, *, bfloat16: bool = False) -> WeightLayout:
         """The layout for a convolution over `x`, whose tiles have at most so many pixels."""
         lanes, groups = machine().lanes, op.groups
         inputs, outputs = x.channels // groups, op.out // groups
         combined = min(groups, lanes // math.gcd(inputs, outputs, lanes))
         thin = groups == 1 and x.channels <= lanes // 2
+        bfloat16 = bfloat16 and not thin
         if combined == 1:
             most = min(4 if pixels < 5 else 2, blocks_of(outputs))
-            return cls(groups, x.channels, op.out, 1, most, thin)
-        layout = cls(groups, x.channels, op.out, combined, 2, thin)
+            return cls(groups, x.channels, op.out, 1, most, thin, bfloat16)
+        layout = cls(groups, x.channels, op.out, combined, 2, thin, bfloat16)
         return replace(layout, panel_blocks=max(panel.blocks for panel in layout.panels))
 
     @classmethod
@@ -114,12 +117,18 @@ class WeightLayout:
         """Packed weights for one place of the kernel: multiply-adds of a pixel."""
         return sum(panel.blocks * panel.depth for panel in self.panels) * machine().lanes
 
+    @property
+    def word_channels(self) -> int:
+        """Input channels whose numbers share a word of 32 bits."""
+        return 2 if self.bfloat16 else 1
+
     def places_of_panels(self, kernel: int) -> list[int]:
         """Bytes from the first panel's weights to those of each panel, for a kernel of so many places; last
         those of all."""
         ends = [0]
         for panel in self.panels:
-            ends.append(ends[-1] + panel.blocks * panel.depth * kernel * machine().vector)
+            words = panel.blocks * panel.depth // self.word_channels * kernel
+            ends.append(ends[-1] + words * machine().vector)
         return ends
 
     def pack(self, params: Params) -> Params:
@@ -129,7 +138,10 @@ class WeightLayout:
         packed = in_large_pages((begins[-1],))
         for panel, (begin, end) in zip(self.panels, pairwise(begins), strict=True):
             rows = weight[panel.block * lanes : (panel.block + panel.blocks) * lanes]
-            self.pack_panel(packed[begin:end], panel, rows)
+            if self.bfloat16:
+                self._pack_pairs(packed[begin:end], panel, rows)
+            else:
+                self.pack_panel(packed[begin:end], panel, rows)
             forget(rows)
         return {"weight": packed, "bias": self.pack_bias(params.get("bias"))}
 
@@ -143,6 +155,15 @@ class WeightLayout:
             axes = (2, 4, 3, 0, 1)
             into[: part.size].reshape([part.shape[i] for i in axes])[...] = part.transpose(axes)
             into, begin = into[part.size :], end
+
+    def _pack_pairs(self, into: Array, panel: WeightPanel, rows: Array) -> None:
+        """Write a panel in bfloat16: words of two lanes in, [word][B][lane out]."""
+        floats = np.empty(
+            (len(into) // (panel.blocks * machine().lanes), 2, panel.blocks, machine().lanes), np.float32
+        )
+        self.pack_panel(floats.reshape(-1), panel, rows)
+        words = into.view(np.uint16).reshape(len(floats), panel.blocks, machine().lanes, 2)
+        words[...] = np.moveaxis(narrowed(floats), 1, -1)
 
     def _cut(self, panel: WeightPanel, kernel: int) -> list[tuple[int, int]]:
         """A panel's channels in as they lie in planes: (planes, channels of each), with a part of the first
@@ -181,7 +202,7 @@ def _panels(layout: WeightLayout) -> tuple[WeightPanel, ...]:
     """The panels of a layout. Blocks that read the same groups share one, up to as many as a panel has."""
     lanes, made = machine().lanes, list[WeightPanel]()
     inputs, outputs = layout.inputs // layout.groups, layout.outputs // layout.groups
-    unit = 1 if layout.thin else MOST_UNROLLED
+    unit = 1 if layout.thin else MOST_UNROLLED * layout.word_channels
 
     def groups_of(block: int) -> tuple[int, int]:
         """The first group with a channel in a block, and the one behind the last."""

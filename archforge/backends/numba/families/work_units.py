@@ -75,7 +75,7 @@ def cut_into_units(window: Window2d, layout: WeightLayout, batch: int, pixel: in
     enough = max(1, min(work // least, threads * UNITS_PER_THREAD))
     planes = max(panel.planes for panel in layout.panels) * pixel  # bytes of one pixel of a combined group
     groups = -(-layout.groups // layout.combined)
-    parts_first = weights * FLOAT > math.prod(window.source) * planes * groups
+    parts_first = weights * FLOAT // layout.word_channels > math.prod(window.source) * planes * groups
     most = most_pixels(layout.panel_blocks)
 
     rows, columns = _within_cache(window, planes, most)

@@ -15,6 +15,9 @@ R x B = 14 x 2:
       pixel 13  x_13-> | acc[13][0]  | acc[13][1]  |      1 register for the spread value
                        +-------------+-------------+
 
+With `bfloat16` each of these words is a pair of numbers, of two input channels, and a multiply-add adds both
+products to a sum in float32.
+
 A product takes the addresses (geometry, source, weight, bias, out, residual, ahead). The geometry is a record
 of `runtime/records.py`; without a residual its address is 0. While a product computes, it has weights that
 come later, at `ahead`, brought to the L2 cache.
@@ -44,7 +47,7 @@ ARGUMENTS = ("geometry", "source", "weight", "bias", "out", "residual", "ahead")
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """`pixels` by `blocks` accumulators; pixels are `step` floats apart in the source. What is read of a run
+    """`pixels` by `blocks` accumulators; pixels are `step` words apart in the source. What is read of a run
     in any plane is a multiple of `unroll`.
 
     No pixel reads at one turn of the loop what another reads, so `unroll` is at most `step`: LLVM would keep
@@ -56,10 +59,12 @@ class Product:
     blocks: int
     step: int
     unroll: int
+    bfloat16: bool = False
 
     @property
     def name(self) -> str:
-        return f"product_{self.lanes}_{self.pixels}x{self.blocks}_step{self.step}_unroll{self.unroll}"
+        kind = "product_bfloat16" if self.bfloat16 else "product"
+        return f"{kind}_{self.lanes}_{self.pixels}x{self.blocks}_step{self.step}_unroll{self.unroll}"
 
     def module(self) -> llvm.ModuleRef:
         from archforge.backends.numba.microkernels.vectors import IrFunction
@@ -71,6 +76,7 @@ class Product:
         weight = f.variable(f.arguments["weight"])
         geometry = RecordReader(f, GEOMETRY)
         ahead, lines = f.variable(f.arguments["ahead"]), geometry["prefetch_lines"]
+        multiply_add = f.multiply_add_pairs if self.bfloat16 else f.multiply_add
         with _window_places(f, geometry) as (place, run):
             with f.loop(lines):
                 f.prefetch(ahead.get())
@@ -83,7 +89,7 @@ class Product:
                     for r in range(self.pixels):
                         x = f.spread(x_at, (r * self.step + u) * FLOAT)
                         for q in range(self.blocks):
-                            sums[r][q].set(f.multiply_add(x, w[q], sums[r][q].get()))
+                            sums[r][q].set(multiply_add(x, w[q], sums[r][q].get()))
                 source.set(f.add(x_at, self.unroll * FLOAT))
                 weight.set(f.add(w_at, self.unroll * self.blocks * vector))
         write_results(f, geometry, sums, f.arguments["out"], f.arguments["residual"])

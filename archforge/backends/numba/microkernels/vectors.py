@@ -19,6 +19,16 @@ SCALAR = ir.FloatType()
 WIDE = ir.DoubleType()
 
 
+class _BFloat16(ir.Type):  # type: ignore[misc]
+    """LLVM's type of bfloat16, which llvmlite lacks."""
+
+    def _to_string(self) -> str:
+        return "bfloat"
+
+
+HALF = _BFloat16()
+
+
 class Variable:
     """A place that the optimiser turns into a register."""
 
@@ -153,6 +163,19 @@ class IrFunction:
         kind = ir.FunctionType(self.vector, [self.vector] * 3)
         function = self._module.globals.get(name) or ir.Function(self._module, kind, name)
         return self.builder.call(function, [x, y, z])
+
+    def multiply_add_pairs(self, x: Any, y: Any, z: Any) -> Any:
+        """x[0] * y[0] + x[1] * y[1] + z, where each lane of x and of y holds a pair of bfloat16. It takes
+        vectors of 512 bits and a CPU with avx512_bf16."""
+        name, pairs = "llvm.x86.avx512bf16.dpbf16ps.512", ir.VectorType(HALF, 2 * self.lanes)
+        kind = ir.FunctionType(self.vector, [self.vector, pairs, pairs])
+        function = self._module.globals.get(name) or ir.Function(self._module, kind, name)
+        return self.builder.call(function, [z, *(self.builder.bitcast(v, pairs) for v in (x, y))])
+
+    def store_bfloat16(self, value: Any, address: Any) -> None:
+        """Store the numbers of a vector, rounded to bfloat16."""
+        half = ir.VectorType(HALF, self.lanes)
+        self.builder.store(self.builder.fptrunc(value, half), self._pointer(address, 0), align=FLOAT)
 
     def plus(self, x: Any, y: Any) -> Any:
         return self.builder.fadd(x, y)

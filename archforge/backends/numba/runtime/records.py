@@ -67,6 +67,7 @@ FieldUnit = Literal[
     "tiles",
     "units",
     "value",
+    "words",
 ]
 
 
@@ -123,7 +124,8 @@ STEP = _record(
 )
 
 # How a tile passes its window over the source, and what it does with the results. At each place of the window
-# (plane, row, column) it reads `run` floats that lie side by side, in the first and the last plane fewer.
+# (plane, row, column) it reads `run` words that lie side by side, in the first and the last plane fewer. A
+# word is a float or a pair of bfloat16.
 GEOMETRY = _record(
     RecordField("planes", "planes", "planes of the source that the window spans"),
     RecordField("plane", "bytes", "from a plane of the source to the next"),
@@ -131,9 +133,9 @@ GEOMETRY = _record(
     RecordField("row", "bytes", "from where one row of the window lies in the source to the next"),
     RecordField("columns", "columns", "columns of the window"),
     RecordField("column", "bytes", "from where one column of the window lies in the source to the next"),
-    RecordField("run", "floats", "read at each place of the window"),
-    RecordField("skipped", "floats", "of a run in the first plane, at its beginning, that are not read"),
-    RecordField("cut", "floats", "of a run in the last plane, at its end, that are not read"),
+    RecordField("run", "words", "read at each place of the window"),
+    RecordField("skipped", "words", "of a run in the first plane, at its beginning, that are not read"),
+    RecordField("cut", "words", "of a run in the last plane, at its end, that are not read"),
     RecordField("out_pixel", "bytes", "from a pixel of the results to the next"),
     RecordField("out_plane", "bytes", "from a block of channels of the results to the next"),
     RecordField("residual_pixel", "bytes", "from a pixel of the value to add to the next"),
@@ -169,9 +171,10 @@ CONV = _record(
         "read_pixel", "bytes", "from a pixel to the next where tiles read: in the patch or the source"
     ),
     RecordField("patch", "flag", "1: a unit first copies what it reads to scratch memory, with its padding"),
+    RecordField("narrow", "address", "the function that copies pixels to a patch of bfloat16"),
     RecordField("patch_plane", "bytes", "from a plane of the patch to the next"),
     RecordField("patch_row", "bytes", "from a row of the patch to the next"),
-    RecordField("weight", "address", "packed weights, float32"),
+    RecordField("weight", "address", "packed weights, float32, or bfloat16 where patches are"),
     RecordField("bias", "address", "the bias of each output channel, float32, in whole blocks"),
     RecordField("out", "address", "the first pixel of the results"),
     RecordField("out_image", "bytes", "from an image of the results to the next"),

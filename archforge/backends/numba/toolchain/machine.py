@@ -58,6 +58,11 @@ class Machine:
         """Bytes of a vector register, and of one pixel of a block of channels."""
         return self.lanes * FLOAT
 
+    @property
+    def has_bfloat16(self) -> bool:
+        """True if its vectors are multiplied in bfloat16 (AVX512_BF16)."""
+        return "+avx512bf16" in self.features.split(",")
+
     def most_pixels(self, blocks: int) -> int:
         """The most rows of a register tile with `blocks` vectors a row. Beside the accumulators there is a
         register for each vector of weights and one for the input."""

@@ -6,6 +6,7 @@ from archforge.backends.numba.runtime.records import PANEL
 from archforge.backends.numba.units.float_runs import copy, fill
 from archforge.backends.numba.units.intrinsics import (
     VECTOR,
+    call_narrow,
     conv_record,
     device,
     geometry_record,
@@ -111,7 +112,11 @@ def fill_patch(r, image, first_plane, planes, top, rows, left, columns, scratch)
                 continue
             fill(to, begin * r.read_pixel // 4, 0.0)
             source = plane + line * r.source_row + (left + begin) * r.source_pixel
-            copy_pixels(source, r.source_pixel, to + begin * r.read_pixel, r.read_pixel, end - begin)
+            first = to + begin * r.read_pixel
+            if r.narrow:
+                call_narrow(r.narrow, source, r.source_pixel, first, end - begin)
+            else:
+                copy_pixels(source, r.source_pixel, first, r.read_pixel, end - begin)
             fill(to + end * r.read_pixel, (columns - end) * r.read_pixel // 4, 0.0)
 
 

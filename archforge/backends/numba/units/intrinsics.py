@@ -42,6 +42,7 @@ __all__ = [
     "bits_of",
     "call_gather",
     "call_in",
+    "call_narrow",
     "call_out",
     "call_outer",
     "call_slope",
@@ -163,6 +164,12 @@ def _call(arguments: int) -> Any:
 def call_tile(typing, function, geometry, source, weight, bias, out, residual, ahead):
     """Call a microkernel of `microkernels/product_tiles.py`."""
     return _call(7)(typing)
+
+
+@intrinsic
+def call_narrow(typing, function, source, pixel, out, count):
+    """Call a microkernel of `microkernels/narrow_pixels.py`."""
+    return _call(4)(typing)
 
 
 @intrinsic
