@@ -113,18 +113,18 @@ def one_writer(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def sole_writer(folder: Path) -> Iterator[None]:
-    """The block is entered by one process alone. Raises E0705 where another is in it; where the file system
-    has no locks, nobody is kept out."""
+def sole_writer(path: Path) -> Iterator[None]:
+    """The block, for a folder or a file that is there, is entered by one process alone. Raises E0705 where
+    another is in it; where the file system has no locks, nobody is kept out."""
     with ExitStack() as stack:
         try:
-            descriptor = os.open(folder, os.O_RDONLY)
+            descriptor = os.open(path, os.O_RDONLY)
             stack.callback(os.close, descriptor)
             _lock(descriptor, wait=False)
         except BlockingIOError:
-            fail(
-                "E0705", f"another process is writing to {folder}", help="wait for it, or name another folder"
-            )
+            kind = "folder" if is_folder(path) else "file"
+            help = f"wait for it, or name another {kind}"
+            fail("E0705", f"another process is writing to {path}", help=help)
         except OSError:
             pass
         yield

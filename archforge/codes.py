@@ -92,6 +92,8 @@ CODES: dict[str, str] = {
     "E0907": "ranks of a run that differ in what they must have alike",
     "E0908": "a rank of a run that has ended, or does not answer",
     "E0909": "ranks of a run that cannot be started, or do not meet",
+    "E0910": "a sweep that goes on with other settings",
+    "E0911": "workers of a sweep that cannot be started, or are lost",
     "W0001": "a default that a caller set, and no call takes",
     "W0101": "a comment that says a warning is meant, where there is none",
     "W0201": "a key that means nothing where it stands",

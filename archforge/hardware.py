@@ -22,6 +22,7 @@ __all__ = [
     "cache_bytes",
     "cpu_identity",
     "cpu_name",
+    "data_bytes",
     "lacks_memory",
     "memory_bytes",
     "memory_limit",
@@ -31,6 +32,7 @@ __all__ = [
     "require_addresses",
     "require_memory",
     "short_bytes",
+    "size_bytes",
     "threads",
 ]
 
@@ -103,15 +105,15 @@ def cache_bytes(level: int) -> int:
     name = f"ARCHFORGE_L{level}"
     given = os.environ.get(name, "")
     if given:
-        size = _size(given)
+        size = size_bytes(given)
         if size < 1 << 10:
             fail("E0701", f"{name}={given} is no size of a cache", help=f"{name}=1M")
         return size
     for index in sorted(CPUS.glob("cpu0/cache/index*")):
         if _read(index / "level") == str(level) and _read(index / "type") != "Instruction":
-            return _size(_read(index / "size")) or USUAL[level]
+            return size_bytes(_read(index / "size")) or USUAL[level]
     told = _told_by_macos(APPLE[level]) if sys.platform == "darwin" and level in APPLE else ""
-    return _size(told) or USUAL[level]
+    return size_bytes(told) or USUAL[level]
 
 
 def _told_by_macos(name: str) -> str:
@@ -121,7 +123,7 @@ def _told_by_macos(name: str) -> str:
     return run(["/usr/sbin/sysctl", "-n", name], capture_output=True, text=True, check=False).stdout.strip()
 
 
-def _size(text: str) -> int:
+def size_bytes(text: str) -> int:
     """The bytes that `48K`, `1M` or a number stands for; 0 for other texts."""
     found = re.fullmatch(r"(\d{1,12})([KMG]?)", text)
     return int(found[1]) * UNITS[found[2]] if found else 0
@@ -256,6 +258,13 @@ def _group_bytes() -> int:
 def _held_bytes() -> int:
     """The bytes that this process has filled and the system cannot drop; 0 where it does not tell."""
     return sum(int(size) << 10 for size in re.findall(r"(?:RssAnon|VmSwap):\s*(\d+) kB", _read(STATUS)))
+
+
+def data_bytes() -> int:
+    """The bytes of data that this process may fill, as RLIMIT_DATA counts them; 0 where the system does not
+    tell it."""
+    found = re.search(r"VmData:\s*(\d+) kB", _read(STATUS))
+    return int(found[1]) << 10 if found else 0
 
 
 def _read(path: Path) -> str:

@@ -46,6 +46,9 @@ from archforge.recipe.drawn_by import drawn_by
 from archforge.recipe.loss_input import value_for_loss
 from archforge.recipe.watched import require_measured
 from archforge.spec.resolve.library import find_spec
+from archforge.sweep.engines import engine_of as sweep_engine_of
+from archforge.sweep.store import opened_store
+from archforge.sweep.sweep import require_same
 from archforge.training.ranks.agreement import require_alike
 from archforge.training.ranks.engines import engine_of
 from archforge.training.ranks.group import RankGroup
@@ -171,6 +174,12 @@ def _go_on_with_another_seed() -> None:
             raise DiagnosticError((warning.diagnostic,)) from warning
 
 
+def _sweep_with_another_seed() -> None:
+    with TemporaryDirectory() as folder, contextlib.chdir(folder), opened_store(Path("x.sqlite")) as store:
+        store.keep_settings({"seed": "0"})
+        require_same(store, {"seed": "1"})
+
+
 def _need_much_memory() -> None:
     limit = MemoryLimit(16 << 30, "the memory of this machine")
     with patch.multiple("archforge.hardware", memory_limit=lambda: limit, _held_bytes=lambda: 0):
@@ -217,6 +226,8 @@ OTHERS: dict[str, Callable[[], object]] = {
     "E0907": lambda: in_ranks(lambda group: require_alike(group, {"data": group.rank, "dtype": "float32"})),
     "E0908": lambda: RankGroup(lambda: Threads(2).rank(0), timeout_s=0.01).wait(),
     "E0909": lambda: engine_of("gloo"),
+    "E0910": _sweep_with_another_seed,
+    "E0911": lambda: sweep_engine_of("ray"),
     "W0001": _set_in_vain,
     "W0607": _run_on_missing_data,
     "W0901": _go_on_with_another_seed,

@@ -21,7 +21,7 @@ PACKAGE = Path(archforge.__file__).parent
 LAYERS = (
     ("__main__", "pytest_plugin"),
     ("cli", "__init__"),  # `__init__` holds the Python API
-    ("bench", "lsp"),
+    ("bench", "lsp", "sweep"),
     ("comparison", "difference", "training"),
     ("driver",),
     ("export", "backends"),

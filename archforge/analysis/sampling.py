@@ -81,12 +81,12 @@ class Sampling:
     """The samples of a space in order of their draws, without end: iterating gives them.
 
     seed: the same one gives the same samples. where: a formula over arguments and counts that a sample must
-    meet. `counted` and `kept` say how many there were so far. Raises E0302 to E0304 for what is no formula,
-    and E0310 for an argument that is called like a count.
+    meet. first: the number of the draw to begin with. `counted` and `kept` say how many there were so far.
+    Raises E0302 to E0304 for what is no formula, and E0310 for an argument that is called like a count.
     """
 
-    def __init__(self, space: Space, *, seed: int = 0, where: str | None = None) -> None:
-        self.space, self.seed = space, seed
+    def __init__(self, space: Space, *, seed: int = 0, where: str | None = None, first: int = 0) -> None:
+        self.space, self.seed, self.first = space, seed, first
         self.counted = self.kept = 0
         for name in space.spec.args:
             if name in (*COUNTS, NUMBER):
@@ -98,7 +98,7 @@ class Sampling:
 
     def __iter__(self) -> Iterator[DrawnNetwork]:
         refused = 0
-        for draw in self.space.draws(self.seed):
+        for draw in self.space.draws(self.seed, self.first):
             sample = self._sample(draw)
             if self.where is None or self._holds(self.where, sample):
                 self.kept, refused = self.kept + 1, 0

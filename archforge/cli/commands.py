@@ -24,6 +24,7 @@ COMMANDS = {
     "explain": "explain.explain",
     "weights convert": "weights_convert.convert",
     "train": "train.train",
+    "sweep": "sweep.sweep",
     "evaluate": "evaluate.evaluate",
     "bench": "bench.bench",
     "profile": "profile.profile",

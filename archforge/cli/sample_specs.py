@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,10 @@ from archforge.atomic_files import made_folder, written_beside
 from archforge.errors import fail
 from archforge.paths import resolved
 from archforge.resources import zoo_folder
-from archforge.spec.expand.settings import set_arguments, set_defaults
+from archforge.spec.expand.settings import plain_settings
 from archforge.spec.printing.layout import Child, Collection, Part, lines_of, written
 from archforge.spec.resolve.library import SUFFIX, Library
 from archforge.spec.resolve.spec import NO_PROFILE
-from archforge.spec.syntax.syntax_tree import Argument
 
 __all__ = ["write_specs"]
 
@@ -51,7 +50,7 @@ def _text(sample: DrawnNetwork, space: str, sampling: Sampling) -> str:
     """The spec of a sample: the space with the values that were drawn, and what they give as `expect`."""
     spec, profile = sample.space.spec, sample.space.profile.name
     inputs = sample.network().graph.inputs
-    given, defaults = _settings(sample)
+    given, defaults = plain_settings(sample.space.settings, spec)
     values = {**given, **sample.draw.values}
     changes: dict[str, Any] = {"with": values} if profile == NO_PROFILE else {}
     own = values if profile != NO_PROFILE else {}
@@ -65,17 +64,6 @@ def _text(sample: DrawnNetwork, space: str, sampling: Sampling) -> str:
     whole = {"archforge": 1, "title": title, "extends": space, **changes, "expect": {profile: cells}}
     children = tuple(Child(written(key), _part(value, flow=key != "expect")) for key, value in whole.items())
     return "\n".join(lines_of(Collection(children, is_list=False, flow=False))) + "\n"
-
-
-def _settings(sample: DrawnNetwork) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """Values of arguments that a caller has set, and defaults by op or block."""
-    settings, spec = sample.space.settings, sample.space.spec
-    defaults = set_defaults(settings, spec)
-    return _plain(set_arguments(settings, spec)), {name: _plain(own) for name, own in defaults.items()}
-
-
-def _plain(given: Mapping[str, Argument]) -> dict[str, Any]:
-    return {name: argument.tree.plain() for name, argument in given.items()}
 
 
 def _part(value: Any, *, flow: bool = True) -> Part:

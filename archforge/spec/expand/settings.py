@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from itertools import chain
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -20,7 +21,7 @@ from archforge.spec.syntax.form_checks import Mistakes
 from archforge.spec.syntax.inner_steps import steps_of
 from archforge.spec.syntax.syntax_tree import Argument, BlockDecl, Defaults
 
-__all__ = ["set_arguments", "set_defaults", "setting_texts"]
+__all__ = ["plain_settings", "set_arguments", "set_defaults", "setting_texts"]
 
 MARK = "."  # between an op or block and what is set of it
 
@@ -86,6 +87,19 @@ def _check_attribute(word: str, op: type[Op], key: str, argument: Argument) -> N
     except ValidationError as error:
         # What else the op requires is for its calls to give.
         fail_all(attribute_mistakes(op, error, values, spans, value.span, given=op.model_fields, names=tuple))
+
+
+def plain_settings(
+    settings: Mapping[str, Argument], spec: Spec
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """The settings as plain values, of arguments, and of defaults by op or block. Raises what `set_arguments`
+    and `set_defaults` do."""
+    defaults = set_defaults(settings, spec)
+    return _plain(set_arguments(settings, spec)), {name: _plain(own) for name, own in defaults.items()}
+
+
+def _plain(given: Mapping[str, Argument]) -> dict[str, Any]:
+    return {name: argument.tree.plain() for name, argument in given.items()}
 
 
 def setting_texts(settings: Mapping[str, Argument]) -> tuple[str, ...]:

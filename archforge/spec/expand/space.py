@@ -90,11 +90,12 @@ class Space:
             found |= more
         return (*self.ranges, *(name for name in self.spec.args if name in found - self.ranges.keys()))
 
-    def draws(self, seed: int) -> Iterator[Draw]:
-        """Draws that meet the constraints, without end. Raises E0323 where none does."""
+    def draws(self, seed: int, first: int = 0) -> Iterator[Draw]:
+        """Draws that meet the constraints, from that of number `first` on, without end. Raises E0323 where
+        none does."""
         broken = dict.fromkeys(range(len(self.constraints)), 0)
         refused = 0
-        for number in count():
+        for number in count(first):
             self.drawn += 1
             names = _DrawnNames(self, seed, number)
             index = self._broken(names)

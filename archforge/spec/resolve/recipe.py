@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from archforge.recipe.reaches import DocumentedFigure
     from archforge.recipe.recipe import TrainingRecipe
 
-__all__ = ["BoundRecipe", "Override", "from_flags", "from_python", "from_set", "recipe_of"]
+__all__ = ["BoundRecipe", "Override", "from_flags", "from_place", "from_python", "from_set", "recipe_of"]
 
 
 class BoundRecipe(NamedTuple):
@@ -118,10 +118,16 @@ def from_flags(flags: Mapping[str, str | None]) -> list[Override]:
 
 def from_set(name: str, text: str) -> Override:
     """The value of `--set train.optimizer.sgd.lr=0.1`: `name` is all before the `=`. Raises E0001."""
-    place = tuple(name.split("."))[1:]
-    if not place or not all(place):
-        fail("E0001", f"`--set {name}` names nothing in `train`", help="--set train.optimizer.sgd.lr=0.1")
-    return _override(place, f"--set {name}", text)
+    return from_place(name.partition(".")[2], text, f"--set {name}", "--set train.optimizer.sgd.lr=0.1")
+
+
+def from_place(name: str, text: str, source: str, help: str = "") -> Override:
+    """The value of a key of `train`, or of what is inside one: `name` is `optimizer.sgd.lr`. source: the
+    option that gives it; help: what it could be. Raises E0001 for a name of nothing."""
+    place = tuple(name.split("."))
+    if not all(place):
+        fail("E0001", f"`{source}` names nothing in `train`", help=help)
+    return _override(place, source, text)
 
 
 def from_python(values: Mapping[str, Any]) -> list[Override]:

@@ -1,0 +1,46 @@
+"""Engines: libraries that have jobs done, in processes of this machine or of many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable
+from importlib import import_module
+from typing import NamedTuple, Protocol
+
+from archforge.errors import fail
+from archforge.sweep.job import Job, JobRecord
+
+__all__ = ["ENGINES", "MOST_DEATHS", "Pool", "Records", "SweepEngine", "Work", "engine_of"]
+
+ENGINES = ("processes", "dask")
+MOST_DEATHS = 3  # of processes that had a job, before it is recorded as the reason
+Work = Callable[[Job], JobRecord]
+Records = Generator[tuple[Job, JobRecord], None, None]
+
+
+class Pool(NamedTuple):
+    """The workers that are wanted: their number, and the address of a scheduler that has some, else empty."""
+
+    workers: int
+    scheduler: str = ""
+
+
+class SweepEngine(Protocol):
+    """A library that has jobs done."""
+
+    def records(self, work: Work, jobs: Iterable[Job], pool: Pool) -> Records:
+        """Have the work done for each job, and give each with its record as they come, in any order. A job
+        whose process dies is done again, up to MOST_DEATHS times. Workers end when this generator is closed.
+        Raises E0911 where there are no workers."""
+        ...
+
+
+def engine_of(name: str) -> SweepEngine:
+    """The engine of this name. Raises E0911 for one that does not exist, or whose package is missing."""
+    if name not in ENGINES:
+        fail("E0911", f"there is no engine `{name}` for sweeps", help=f"one of {', '.join(ENGINES)}")
+    try:
+        found: SweepEngine = import_module(f"{__package__}.{name}").ENGINE
+    except ImportError as error:
+        help = "install the extra: pip install 'archforge-zoo[dask]'"
+        fail("E0911", f"the engine {name} cannot run here: {error}", help=help)
+    return found

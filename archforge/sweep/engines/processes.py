@@ -1,0 +1,112 @@
+"""Processes of this machine, by `concurrent.futures`: each worker is an executor of one process, so that it
+is known which job a process had that died."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections import Counter, deque
+from collections.abc import Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from threading import Thread
+
+from archforge.errors import fail
+from archforge.sweep.engines import MOST_DEATHS, Pool, Records, Work
+from archforge.sweep.job import Job, JobRecord, failed
+
+__all__ = ["ENGINE", "Processes"]
+
+
+class Worker:
+    """One process, begun anew whenever it dies. It ends at once when this one does, or `end` is called."""
+
+    def __init__(self) -> None:
+        self._begin()
+
+    def submit(self, work: Work, job: Job) -> Future[JobRecord]:
+        """Begin a job."""
+        try:
+            return self._executor.submit(work, job)
+        except BrokenProcessPool:  # it died while it had nothing to do
+            self.begin_anew()
+            return self._executor.submit(work, job)
+
+    def begin_anew(self) -> None:
+        """Another process in place of one that has died."""
+        self.end()
+        self._begin()
+
+    def end(self) -> None:
+        """End the process, whatever it does."""
+        self._leash.close()
+        self._executor.shutdown(wait=True, cancel_futures=True)
+
+    def _begin(self) -> None:
+        for left in reversed(range(MOST_DEATHS)):
+            try:
+                self._start()
+                return
+            except (OSError, ImportError, BrokenProcessPool) as error:
+                if left == 0 or not isinstance(error, BrokenProcessPool):
+                    help = "semaphores need /dev/shm, processes memory; --scheduler has others work"
+                    fail("E0911", f"no process can be started to work: {error}", help=help)
+
+    def _start(self) -> None:
+        end, self._leash = multiprocessing.Pipe(duplex=False)
+        context = multiprocessing.get_context("spawn")
+        with end:
+            self._executor = ProcessPoolExecutor(1, context, _obey, (end,))
+            self._executor.submit(os.getpid).result()  # now: later it could only be a job that is wrong
+
+
+class Processes:
+    """The engine of one machine."""
+
+    def records(self, work: Work, jobs: Iterable[Job], pool: Pool) -> Records:
+        """Have the work done by `pool.workers` processes."""
+        waiting, deaths = deque(jobs), Counter[str]()
+        idle: list[Worker] = []
+        running: dict[Future[JobRecord], tuple[Worker, Job]] = {}
+        try:
+            idle += (Worker() for _ in range(min(pool.workers, len(waiting))))
+            while waiting or running:
+                while waiting and idle:
+                    worker, job = idle.pop(), waiting.popleft()
+                    running[worker.submit(work, job)] = worker, job
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    worker, job = running.pop(future)
+                    idle.append(worker)
+                    try:
+                        yield job, future.result()
+                    except BrokenProcessPool:
+                        worker.begin_anew()
+                        deaths[job.key] += 1
+                        if deaths[job.key] < MOST_DEATHS:
+                            waiting.appendleft(job)
+                        else:
+                            yield job, failed(f"the process that did it has died {MOST_DEATHS} times")
+        finally:
+            for worker in (*idle, *(worker for worker, _ in running.values())):
+                worker.end()
+
+
+ENGINE = Processes()
+
+
+def _obey(end: Connection) -> None:
+    """Begin in a worker: leave Ctrl-C to the process that started it, and end when that one lets go."""
+    for name in ("SIGINT", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    Thread(target=_end_with, args=(end,), daemon=True).start()
+
+
+def _end_with(end: Connection) -> None:
+    with suppress(EOFError, OSError):
+        end.recv_bytes()
+    os._exit(0)

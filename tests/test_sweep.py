@@ -1,0 +1,387 @@
+"""Sweeps: jobs that are pure, a file that outlives whatever is killed, and failures that stay single."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+import yaml
+
+import archforge
+from archforge.atomic_files import sole_writer
+from archforge.errors import DiagnosticError
+from archforge.spec.expand.space import Draw
+from archforge.sweep.engines import MOST_DEATHS, Pool, engine_of
+from archforge.sweep.job import Job, JobRecord, SpaceSource, TrainingSettings, run_job
+from archforge.sweep.store import opened_store, read_store
+from tests.conftest import Run
+
+SPACE: dict[str, Any] = {
+    "archforge": 1,
+    "kind": "space",
+    "title": "Small",
+    "input": [1, 8, 8],
+    "args": {"width": {"int": [2, 9]}, "rate": 1},
+    "profiles": {"narrow": {}, "wide": {"width": {"int": [10, 17]}}},
+    "graph": ["flatten", {"linear": "=width"}, "relu", {"linear": 10}],
+    "train": {"loss": "cross_entropy", "optimizer": {"sgd": 0.1}, "epochs": 1, "limit": 60},
+}
+SWEEP = ("small.yaml@narrow", "--samples", "4", "--workers", "1", "--backend", "numpy")
+linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+
+
+@pytest.fixture
+def space(tmp_path: Path) -> Path:
+    """The file of a space in the folder where `run` runs."""
+    path = tmp_path / "small.yaml"
+    path.write_text(yaml.safe_dump(SPACE, sort_keys=False))
+    return path
+
+
+def table(path: Path) -> list[tuple[Any, ...]]:
+    """All that a sweep has found, without what a clock says."""
+    columns = "space, draw, drawn, row, state, reason, error, history"
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(f"select {columns} from sample order by space, draw").fetchall()
+
+
+def states(path: Path) -> list[str]:
+    return [row[4] for row in table(path)]
+
+
+# Jobs
+
+
+def source(**changes: Any) -> SpaceSource:
+    text = yaml.safe_dump(SPACE | changes, sort_keys=False)
+    return SpaceSource("small@narrow", "small.yaml", "narrow", {"small.yaml": text})
+
+
+def done(width: int, settings: TrainingSettings, **changes: Any) -> JobRecord:
+    return run_job({"small": source(**changes)}, settings, Job("small", Draw(0, {"width": width})))
+
+
+NUMPY = TrainingSettings(backend="numpy")
+
+
+def test_a_job_is_a_function_of_its_plain_values() -> None:
+    one, other = done(4, NUMPY), done(4, NUMPY)
+    assert one.history == other.history
+    assert one.is_trained
+    assert one.error == 1 - max(row["val_accuracy"] for row in one.history)
+    assert done(5, NUMPY).history != one.history
+
+
+@pytest.mark.parametrize(
+    ("settings", "changes", "reason"),
+    [
+        ({"time_limit_s": 1e-9}, {}, "out of time: the limit is 1e-09 s"),
+        ({"memory_limit": 1 << 20}, {}, "out of memory: the process has"),
+        ({"recipe": {"optimizer.sgd.lr": 1e12, "epochs": 2}}, {}, "E0903: the loss is"),
+        ({}, {"graph": ["flatten", {"linear": "=width"}]}, "E0607: "),
+        ({}, {"graph": [{"linear": "=width"}]}, "E0401: "),
+        ({"data": "missing.npz"}, {}, "E0601: "),
+        ({"version": "0.0"}, {}, "E0911: the sweep is of archforge 0.0, and the worker has"),
+        ({"dtype": "float12"}, {}, "E0703: "),
+    ],
+)
+def test_a_job_that_fails_gives_its_reason(
+    settings: dict[str, Any], changes: dict[str, Any], reason: str
+) -> None:
+    record = done(4, TrainingSettings(**{"backend": "numpy", **settings}), **changes)
+    assert record.reason.startswith(reason)
+    assert not record.is_trained
+    assert record.error is None
+
+
+def test_a_bug_in_a_job_is_its_reason() -> None:
+    with patch("archforge.training.train.fit", side_effect=ZeroDivisionError("division by zero")):
+        assert done(4, NUMPY).reason == "ZeroDivisionError: division by zero"
+
+
+# The command
+
+
+def test_a_sweep_trains_what_waits_and_goes_on(run: Run, space: Path) -> None:
+    code, out, err = run("sweep", *SWEEP, "--out", "few.sqlite", "--samples", "2")
+    assert (code, err) == (0, "")
+    assert "0 of 2 are done" in out
+    assert "small@narrow: 2 trained, 0 failed" in out
+    _, more, _ = run("sweep", *SWEEP, "--out", "few.sqlite", "small.yaml@wide")
+    assert "2 of 8 are done" in more
+    run("sweep", "small.yaml@wide", *SWEEP, "--out", "all.sqlite", "--workers", "2")
+    found = table(space.parent / "all.sqlite")
+    assert found == table(space.parent / "few.sqlite")
+    assert [row[0] for row in found] == ["small@narrow"] * 4 + ["small@wide"] * 4
+    code, out, _ = run("sweep", *SWEEP, "--out", "all.sqlite")
+    assert (code, out.splitlines()[1:]) == (0, [
+        "results    all.sqlite: 4 of 4 are done",
+        next(line for line in more.splitlines() if line.startswith("small@narrow: 4 trained")),
+    ])  # fmt: skip
+
+
+def test_other_settings_are_refused_by_name(run: Run, space: Path) -> None:
+    sweep = ("sweep", *SWEEP, "--samples", "1")
+    assert run(*sweep)[0] == 0
+    code, _, err = run(*sweep, "--seed", "1", "--train", "epochs=2")
+    assert code == 2
+    assert err == (
+        "E0910: runs/small/results.sqlite has a sweep with other settings\n"
+        "      note: seed was 0 and is 1\n"
+        '      note: recipe was {} and is {"epochs": 2}\n'
+        "      help: the settings that it was begun with, or another file\n"
+    )
+    space.write_text(space.read_text().replace("limit: 60", "limit: 70"))
+    code, _, err = run(*sweep)
+    assert (code, "note: the space small@narrow was" in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["anynet"], "E0001: anynet is no space"),
+        (["small.yaml", "small.yaml"], "E0001: two of the spaces are small@narrow"),
+        (["small.yaml@narow"], "E0315"),
+        (["small.yaml@wide", "--profile", "wide"], "E0001: `--profile wide` changes nothing"),
+        (["small.yaml", "--train", "epoch=3"], "E0201"),
+        (["small.yaml", "--train", "epochs"], "E0001: `--train epochs` has no value"),
+        (["small.yaml", "--train", ".lr=3"], "E0001: `--train .lr` names nothing in `train`"),
+        (["small.yaml", "--where", "flops > 3"], "E0302"),
+        (["small.yaml", "--where", "macs > 1e12"], "E0323"),
+        (["small.yaml", "--set", "width=3"], "E0321"),
+        (["small.yaml", "--data", "missing"], "E0601"),
+        (["small.yaml", "--engine", "ray"], "E0911: there is no engine `ray` for sweeps"),
+        (["small.yaml", "--time-limit", "0"], "E0001: --time-limit 0 is no time"),
+        (["small.yaml", "--memory-limit", "2 GB"], "E0001: `2 GB` is no size of a memory"),
+        (["small.yaml", "--scheduler", "tcp://1.2.3.4:5", "--workers", "2"], "E0001"),
+        (["small.yaml", "--out", "small.yaml/x"], "E0705"),
+    ],
+)
+def test_a_mistake_is_told_before_anything_is_written(
+    run: Run, space: Path, arguments: list[str], message: str
+) -> None:
+    code, out, err = run("sweep", *arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert [path.name for path in space.parent.iterdir()] == ["small.yaml"]
+
+
+def test_networks_that_fail_are_recorded_and_the_others_go_on(run: Run, space: Path) -> None:
+    fewer = SPACE | {"args": {"classes": {"choice": [10, 7]}}, "profiles": {"narrow": {}}}
+    space.write_text(yaml.safe_dump(fewer | {"graph": ["flatten", {"linear": "=classes"}]}, sort_keys=False))
+    drawn = next(seed for seed in range(99) if classes(space, seed) == [10, 7, 7, 10])
+    code, out, _ = run("sweep", *SWEEP, "--seed", str(drawn))
+    assert code == 0
+    assert "small@narrow: 2 trained, 2 failed" in out
+    assert states(space.parent / "runs/small/results.sqlite") == ["trained", "failed", "failed", "trained"]
+    assert out.count("E0607: ") == 2
+
+
+def classes(space: Path, seed: int) -> list[int]:
+    return [sample.arguments["classes"] for sample in archforge.sample(space, 4, seed=seed)]
+
+
+def test_none_that_could_be_trained_is_exit_code_1(run: Run, space: Path) -> None:
+    code, out, _ = run("sweep", *SWEEP, "--samples", "1", "--time-limit", "0.000001")
+    assert code == 1
+    assert "out of time: the limit is 1e-06 s" in out
+    assert "small@narrow: 0 trained, 1 failed" in out
+
+
+# The file
+
+
+def test_a_second_sweep_of_one_file_is_refused(run: Run, space: Path) -> None:
+    path = space.parent / "one.sqlite"
+    path.touch()
+    with sole_writer(path):
+        code, _, err = run("sweep", *SWEEP, "--out", path.name)
+    assert code == 2
+    assert "E0705: another process is writing to one.sqlite" in err
+
+
+def other_database(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("create table sample (space)")
+
+
+def of_the_future(path: Path) -> None:
+    with opened_store(path):
+        pass
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("pragma user_version = 2")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda path: path.write_bytes(b"no database" * 999), "cannot be read as results of a sweep"),
+        (lambda path: path.write_bytes(b"SQLite format 3\0" + bytes(5000)), "cannot be read as results"),
+        (other_database, "holds something else than a sweep"),
+        (of_the_future, "is of format 2 of sweeps"),
+    ],
+)
+def test_a_file_of_something_else_is_left_alone(
+    tmp_path: Path, spoil: Callable[[Path], object], message: str
+) -> None:
+    path = tmp_path / "x.sqlite"
+    spoil(path)
+    before = path.read_bytes()
+    for opening in (opened_store, read_store):
+        with pytest.raises(DiagnosticError, match=message) as raised, opening(path):
+            pass
+        assert raised.value.diagnostics[0].code == "E0601"
+    assert path.read_bytes() == before
+
+
+def test_a_full_disk_or_a_file_that_may_not_be_written_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "x.sqlite"
+    with opened_store(path) as store:
+        store.keep_settings({"seed": "0"})
+    with read_store(path) as store, pytest.raises(DiagnosticError, match="readonly database") as raised:
+        store.keep_settings({"where": "null"})
+    assert raised.value.diagnostics[0].code == "E0705"
+    with opened_store(path) as store:
+        store._connection.execute("pragma max_page_count = 1")
+        with pytest.raises(DiagnosticError, match="database or disk is full") as raised:
+            store.keep_settings({str(n): "0" * 1000 for n in range(99)})
+        assert raised.value.diagnostics[0].code == "E0705"
+        assert store.settings() == {"seed": "0"}
+
+
+# Engines
+
+
+class Deadly:
+    """Work that ends its process: for job 1 the first time, for job 3 always."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, job: Job) -> JobRecord:
+        with (self.folder / job.key).open("a") as file:
+            file.write("x")
+        if job.draw.number == 3 or (job.draw.number == 1 and self.times(job) == 1):
+            os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
+        return JobRecord(error=float(job.draw.number))
+
+    def times(self, job: Job) -> int:
+        return len((self.folder / job.key).read_text())
+
+
+JOBS = [Job("s", Draw(number, {})) for number in range(4)]
+
+
+def test_a_job_whose_process_dies_is_done_again_some_times(tmp_path: Path) -> None:
+    work = Deadly(tmp_path)
+    with closing(engine_of("processes").records(work, JOBS, Pool(2))) as found:
+        records = {job.draw.number: record for job, record in found}
+    assert {number: record.error for number, record in records.items()} == {0: 0.0, 1: 1.0, 2: 2.0, 3: None}
+    assert records[3].reason == f"the process that did it has died {MOST_DEATHS} times"
+    assert list(map(work.times, JOBS)) == [1, 2, 1, MOST_DEATHS]
+
+
+def test_a_machine_that_starts_no_processes_is_told() -> None:
+    broken = patch(
+        "archforge.sweep.engines.processes.ProcessPoolExecutor", side_effect=OSError(38, "no semaphores")
+    )
+    with broken, pytest.raises(DiagnosticError, match="no semaphores") as raised:
+        next(engine_of("processes").records(run_nothing, JOBS, Pool(1)))
+    assert raised.value.diagnostics[0].code == "E0911"
+
+
+def run_nothing(job: Job) -> JobRecord:
+    return JobRecord(error=0.0)
+
+
+# What is killed
+
+
+@contextmanager
+def started(folder: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-m", "archforge", "sweep", *SWEEP, *options]
+    process = subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def children(pid: int) -> list[int]:
+    """The processes that one has started, but for the one that watches semaphores."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    found = [int(child) for task in tasks for child in task.read_text().split()]
+    return [child for child in found if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
+def wait_for(what: Callable[[], Any]) -> Any:
+    until = monotonic() + 120
+    while not (found := what()):
+        assert monotonic() < until
+        sleep(0.005)
+    return found
+
+
+def number_done(path: Path) -> int:
+    try:
+        return sum(state != "waiting" for state in states(path))
+    except sqlite3.Error:
+        return 0
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def end_otherwise(process: subprocess.Popen[bytes], path: Path, number: int) -> None:
+    """Behind one more network, kill a sweep and see its worker end; or kill its worker, and ask it to end."""
+    (worker,) = wait_for(lambda: children(process.pid))
+    if number % 2 == 0:
+        os.kill(worker, signal.SIGKILL)
+    wait_for(lambda: number_done(path) > number or process.poll() is not None)
+    if number % 2 == 0:
+        process.terminate()
+        assert process.wait() in (0, 128 + signal.SIGTERM)
+    else:
+        process.kill()
+        wait_for(lambda: is_gone(worker))
+
+
+def killed_again_and_again(run: Run, folder: Path, kills: int, samples: int) -> None:
+    """End a sweep behind one network after the other, then let it go on to its end."""
+    options = ("--samples", str(samples), "--train", "epochs=3", "--out")
+    path = folder / "killed.sqlite"
+    for number in range(kills):
+        with started(folder, *options, path.name) as process:
+            end_otherwise(process, path, number)
+    assert run("sweep", *SWEEP, *options, path.name)[0] == 0
+    assert run("sweep", *SWEEP, *options, "whole.sqlite")[0] == 0
+    assert table(path) == table(folder / "whole.sqlite")
+    assert set(states(path)) == {"trained"}
+
+
+@linux
+def test_a_sweep_that_is_killed_loses_nothing_and_counts_nothing_twice(run: Run, space: Path) -> None:
+    killed_again_and_again(run, space.parent, kills=2, samples=5)
+
+
+@linux
+@pytest.mark.slow
+def test_a_sweep_that_is_killed_twenty_times_is_that_which_was_not(run: Run, space: Path) -> None:
+    killed_again_and_again(run, space.parent, kills=20, samples=24)
