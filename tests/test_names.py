@@ -60,7 +60,7 @@ def test_docstrings_begin_with_their_subject() -> None:
 
 
 def test_the_registry_names_every_op_and_its_file() -> None:
-    """The line that `_WORDS` of archforge/ops/__init__.py lacks or has too much is in the message."""
+    """The line that `_OTHER_WORDS` of archforge/ops/__init__.py lacks or has too much is in the message."""
     found: dict[str, list[str]] = defaultdict(list)
     for module in iter_modules(ops.__path__):
         import_module(f"{ops.__name__}.{module.name}")

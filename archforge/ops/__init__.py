@@ -4,56 +4,38 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 
 from archforge.errors import InternalError
 from archforge.ops.base import Op
 
 __all__ = ["OP_WORDS", "all_ops", "find_op", "op_class"]
 
-# The words of a spec that name the ops of each file.
-_WORDS = {
+# A file has the op that it is called by. These have other words, or none.
+_OTHER_WORDS = {
     "activations": "abs elu gelu hard_sigmoid hard_swish leaky_relu mish relu relu6 "
     "selu sigmoid silu softplus softsign swish tanh",
     "adaptive_pool": "adaptive_avg_pool adaptive_max_pool",
-    "attention": "attention",
+    "base": "",
     "batch_norm": "bn",
-    "clip": "clip",
-    "concat": "concat",
-    "conv": "conv",
-    "conv_transpose": "conv_transpose",
-    "flatten": "flatten",
+    "erf": "",
     "global_pool": "global_avg_pool global_max_pool",
     "global_response_norm": "global_response_norm grn",
-    "group_norm": "group_norm",
     "identity": "channel_dropout dropout identity",
-    "instance_norm": "instance_norm",
-    "l2_normalize": "l2_normalize",
-    "layer_norm": "layer_norm",
-    "linear": "linear",
-    "lrn": "lrn",
-    "matmul": "matmul",
+    "interpolation": "",
+    "lazy_numpy": "",
     "merge": "add divide maximum multiply subtract",
-    "pad": "pad",
-    "parameter": "parameter",
-    "permute": "permute",
     "pixel_shuffle": "pixel_shuffle pixel_unshuffle",
     "pool": "avg_pool lp_pool max_pool",
-    "prelu": "prelu",
     "recurrent": "gru lstm rnn",
-    "reshape": "reshape",
-    "resize": "resize",
-    "rms_norm": "rms_norm",
-    "roll": "roll",
     "scale": "layer_scale offset scale",
-    "shuffle": "shuffle",
-    "slice": "slice",
     "softmax": "log_softmax softmax",
-    "stochastic_depth": "stochastic_depth",
-    "unfold": "unfold",
-    "upsample": "upsample",
+    "sums": "",
+    "window": "",
 }
+_FILES = [path.stem for path in Path(__file__).parent.glob("[!_]*.py")]
 # Every word that names an op, in alphabetical order, and the file of the op.
-OP_WORDS = dict(sorted((word, file) for file, words in _WORDS.items() for word in words.split()))
+OP_WORDS = dict(sorted((word, file) for file in _FILES for word in _OTHER_WORDS.get(file, file).split()))
 
 
 @cache
