@@ -152,6 +152,34 @@ def test_a_folder_without_a_checkpoint_begins_anew(tmp_path: Path, whole: Path) 
     assert digests(tmp_path / "run") == digests(whole)
 
 
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize("name", ["best.safetensors", "last.safetensors", "history.csv", "report.html"])
+def test_files_that_are_of_no_run_are_not_written_over(name: str, resume: bool, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(DiagnosticError, match=f"holds {name}, which is of no run here"):
+        train(tmp_path, resume=resume)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {name: "mine"}
+
+
+def test_a_run_that_ends_before_its_first_epoch_hinders_none(tmp_path: Path, whole: Path) -> None:
+    with pytest.raises(InterruptedError):
+        train(tmp_path / "run", callbacks=[Ending(1)])
+    train(tmp_path / "run")
+    assert digests(tmp_path / "run") == digests(whole)
+
+
+def test_resuming_where_no_run_is_says_so_and_leaves_what_is_there(places: tuple[Path, Path]) -> None:
+    folder, data = places
+    folder.mkdir()
+    (folder / "log.txt").write_text("mine")
+    done = ended(*command(folder, data, "--epochs=1", "--resume"))
+    assert done.returncode == 0
+    there = f"{folder} has no checkpoint: the run begins there"
+    assert f"{there}, beside log.txt, which a run does not touch\n" in done.stderr
+    assert (folder / "log.txt").read_text() == "mine"
+    assert there not in ended(*command(folder, data, "--epochs=1", "--resume")).stderr
+
+
 def test_a_checkpoint_of_another_network_is_refused(whole: Path) -> None:
     before = digests(whole)
     with pytest.raises(DiagnosticError, match="E0604"):

@@ -21,7 +21,7 @@ from archforge.json_text import unique
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 
-__all__ = ["Checkpoint", "Place", "read_checkpoint", "write_checkpoint"]
+__all__ = ["Checkpoint", "Place", "previous", "read_checkpoint", "write_checkpoint"]
 
 TEXT = "archforge.checkpoint"
 FORMAT = 1
@@ -72,10 +72,15 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         keep(path)
 
 
+def previous(path: Path) -> Path:
+    """The file of the checkpoint before the one in `path`."""
+    return path.with_name(f"{path.stem}.previous{path.suffix}")
+
+
 def keep(path: Path) -> None:
-    """Give the file at `path`, if there is one, the name `previous` as well, in place of what had it."""
+    """Give the file at `path`, if there is one, the name of `previous` as well, in place of what had it."""
     if path.exists():
-        beside = path.with_name(f"{path.stem}.previous{path.suffix}")
+        beside = previous(path)
         beside.unlink(missing_ok=True)
         try:
             beside.hardlink_to(path)

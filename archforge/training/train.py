@@ -283,6 +283,8 @@ def fit(
         run.restore(found)
         warn_of_differences(found.conditions, conditions, setup.recipe)
         rows = folder.rows(found.place.epoch)
+    elif folder:
+        folder.begin()
     if setup.ranks:
         _begin_alike(setup.ranks, run, conditions)
     rows = rows or [dict(row) for row in run.place.history]
