@@ -19,7 +19,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
+from functools import cache, cached_property
 
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
@@ -117,14 +117,11 @@ class WinogradForm:
         """Outputs of a tile."""
         return self.rows.outputs * self.columns.outputs
 
-    @cached_property
+    @property
     def tile_error(self) -> float:
         """The rounding error of an output, in its deviations, by one input of its tile as large as others:
         what its values are rounded by goes through random weights to outputs beside its own."""
-        into, out = (m.astype(np.float64) for m in (input_transform(self), output_transform(self)))
-        weights = np.kron(self.rows.weights(), self.columns.weights())
-        squares = np.square(out) @ (np.square(into) * np.square(weights).sum(1, keepdims=True))
-        return UNIT * math.sqrt(squares.max() / (self.rows.taps * self.columns.taps))
+        return _tile_error(self)
 
     @property
     def frequencies(self) -> int:
@@ -140,15 +137,32 @@ def _polynomial(roots: Sequence[Fraction]) -> Coefficients:
     return made
 
 
-def transformed_weights(weight: Array, form: WinogradForm) -> Array:
-    """U float32[frequencies, O, I] of weights [O, I, KH, KW], computed in float64."""
-    wide = np.asarray(weight, np.float64).reshape(-1, form.rows.taps * form.columns.taps)
-    g = np.kron(form.rows.weights(), form.columns.weights())  # G w G^T is linear in w
-    made = np.empty((len(g), len(wide)), np.float32)
+def transformed_weights(weight: Array, form: WinogradForm, into: Array | None = None) -> Array:
+    """U float32[frequencies, O, I] of weights [O, I, KH, KW], computed in float64, and written to `into`
+    float32[frequencies, O * I] if that is given. The channels may come in the other order and are then so in
+    U."""
+    wide = np.asarray(weight, np.float64, order="C").reshape(-1, form.rows.taps * form.columns.taps)
+    g = _weight_transform(form)
+    made = np.empty((len(g), len(wide)), np.float32) if into is None else into
     # Pieces so small that BLAS does each on one thread: its pool would stand in the way of threads that pack.
     for begin in range(0, len(wide), PIECE):
         made[:, begin : begin + PIECE] = g @ wide[begin : begin + PIECE].T
     return made.reshape(-1, *weight.shape[:2])
+
+
+@cache
+def _weight_transform(form: WinogradForm) -> Array:
+    """float64[frequencies, taps] from a kernel, row by row: G w G^T is linear in w."""
+    made: Array = np.kron(form.rows.weights(), form.columns.weights())
+    return made
+
+
+@cache
+def _tile_error(form: WinogradForm) -> float:
+    into, out = (m.astype(np.float64) for m in (input_transform(form), output_transform(form)))
+    weights = np.square(_weight_transform(form)).sum(1, keepdims=True)
+    squares = np.square(out) @ (np.square(into) * weights)
+    return UNIT * math.sqrt(squares.max() / (form.rows.taps * form.columns.taps))
 
 
 def input_transform(form: WinogradForm) -> Array:

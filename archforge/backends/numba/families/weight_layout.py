@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from archforge.backends.numba.families.channel_blocks import blocks_of, lanes_of
-from archforge.backends.numba.runtime.tape import Params
+from archforge.backends.numba.runtime.tape import ALIGNMENT, Params
 from archforge.backends.numba.runtime.weight_memory import in_large_pages
 from archforge.backends.numba.toolchain.machine import FLOAT, machine
 from archforge.data.memory_map import forget
@@ -187,7 +187,11 @@ class WeightLayout:
         """float32[B, lane out, depth, kernel] of a panel, from rows[channels out, channels in of a group,
         kernel]; zeros for channels that are not there or of another group."""
         inputs, outputs = self.inputs // self.groups, self.outputs // self.groups
-        dense = np.zeros((panel.blocks * machine().lanes, panel.depth, rows.shape[2]), np.float32)
+        size = panel.depth * rows.shape[2]
+        # Rows an odd number of cache lines apart: at a power of 2 all would share few sets of the L1 cache.
+        apart = (-(-size * FLOAT // ALIGNMENT) | 1) * ALIGNMENT // FLOAT
+        whole = np.zeros((panel.blocks * machine().lanes, apart), np.float32)[:, :size]
+        dense = whole.reshape(len(whole), panel.depth, -1)
         begin = panel.block * machine().lanes
         end = begin + len(rows)
         for group in range(begin // outputs, -(-end // outputs)):

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from archforge.backends.numba.families.epilogues import ABSORBED, Ending
 from archforge.backends.numba.families.map_pixels import MapPixels
 from archforge.backends.numba.families.tile_geometry import TileGeometry
@@ -48,10 +50,11 @@ def convolution(op: Conv, x: TensorType, form: WinogradForm) -> Kernel:
         packed = in_large_pages((form.frequencies, layout.floats))
         for panel, place in zip(layout.panels, layout.places_of_panels(1), strict=False):
             rows = weight[panel.block * lanes : (panel.block + panel.blocks) * lanes]
-            u = transformed_weights(rows, form)
-            for frequency, into in zip(u, packed[:, place // FLOAT :], strict=True):
-                layout.pack_panel(into, panel, frequency)
+            lines = np.zeros((panel.depth, panel.blocks * lanes, *window.kernel), np.float32)
+            lines[: rows.shape[1], : len(rows)] = rows.swapaxes(0, 1)
             forget(rows)
+            begin = place // FLOAT
+            transformed_weights(lines, form, packed[:, begin : begin + panel.depth * lines.shape[1]])
         return {"weight": packed, "bias": layout.pack_bias(params.get("bias"))}
 
     def run(
