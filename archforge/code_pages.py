@@ -7,7 +7,8 @@ rest in `code_pages.yaml`.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -24,11 +25,22 @@ INPUT = "input: [3, 32, 32]\n"
 @dataclass(frozen=True, slots=True)
 class CodePage:
     """The reason for a code, and a spec with it and one without it; both are empty where no spec alone can
-    have it."""
+    have it. beside: texts of other files in the folder of either, `spec.yaml`, by their names."""
 
     why: str
     wrong: str = ""
     right: str = ""
+    beside: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def files(self) -> list[tuple[str, str]]:
+        """The specs with what each is."""
+        named = {f"Beside it, {name}": text for name, text in self.beside.items()}
+        return [
+            (title, text)
+            for title, text in {"Wrong": self.wrong, **named, "Right": self.right}.items()
+            if text
+        ]
 
 
 @cache
@@ -42,9 +54,8 @@ def code_page(code: str) -> str:
     """The page of a code as text."""
     page = code_pages()[code]
     parts = [f"{code}: {CODES[code]}", page.why]
-    for title, spec in (("Wrong", page.wrong), ("Right", page.right)):
-        if spec:
-            parts.append(f"{title}:\n\n" + "\n".join(f"    {line}" for line in spec.rstrip().splitlines()))
+    for title, spec in page.files:
+        parts.append(f"{title}:\n\n" + "\n".join(f"    {line}" for line in spec.rstrip().splitlines()))
     return "\n\n".join(parts)
 
 

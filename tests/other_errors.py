@@ -188,9 +188,19 @@ def _need_much_memory() -> None:
 
 def of_lint(code: str) -> None:
     """Raise what a rule of `archforge lint` finds in the wrong example of its page."""
-    spec = driver.open_spec(example(code_pages()[code].wrong))
-    networks = [driver.analyse(spec, name) for name in spec.profile_names]
-    raise DiagnosticError(lint(spec, networks, [code]))
+    with TemporaryDirectory() as folder:
+        (report,) = driver.check([example_file(code, code_pages()[code].wrong, Path(folder))])
+        assert report.spec
+        raise DiagnosticError(lint(report.spec, report.networks, [code]))
+
+
+def example_file(code: str, text: str, folder: Path) -> Path:
+    """The file of an example of a page, with those that belong beside it."""
+    for name, other in code_pages()[code].beside.items():
+        (folder / name).write_text(example(other))
+    path = folder / "spec.yaml"
+    path.write_text(example(text))
+    return path
 
 
 OTHERS: dict[str, Callable[[], object]] = {

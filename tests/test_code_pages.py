@@ -9,19 +9,18 @@ import pytest
 
 from archforge import driver
 from archforge.analysis.lint import lint
-from archforge.code_pages import code_page, code_pages, example
+from archforge.code_pages import code_page, code_pages
 from archforge.codes import CODES
 from archforge.errors import Diagnostic
 from tests.conftest import Run
+from tests.other_errors import example_file
 
 PAGES = code_pages()
 WITH_EXAMPLES = [code for code, page in PAGES.items() if page.wrong]
 
 
 def found(text: str, folder: Path, code: str) -> tuple[Diagnostic, ...]:
-    path = folder / "spec.yaml"
-    path.write_text(example(text))
-    (report,) = driver.check([path])
+    (report,) = driver.check([example_file(code, text, folder)])
     told = (*report.diagnostics, *report.failures, *report.warnings)
     return told if report.spec is None else (*told, *lint(report.spec, report.networks, [code]))
 

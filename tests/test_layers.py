@@ -22,7 +22,7 @@ LAYERS = (
     ("__main__", "pytest_plugin"),
     ("cli", "__init__"),  # `__init__` holds the Python API
     ("bench", "lsp", "sweep"),
-    ("comparison", "difference", "training"),
+    ("comparison", "difference", "fixes", "training"),
     ("driver",),
     ("export", "backends"),
     ("interchange",),

@@ -12,6 +12,7 @@ from archforge.analysis.lint import all_rules, lint
 from archforge.code_pages import code_pages, example
 from archforge.codes import CODES
 from tests.conftest import Run
+from tests.other_errors import example_file
 from tests.zoo import networks
 
 RULES = all_rules()
@@ -36,24 +37,23 @@ def test_the_default_rules_find_nothing_in_the_zoo(name: str) -> None:
 
 @pytest.mark.parametrize("code", RULES)
 def test_a_rule_is_chosen_ignored_and_meant(run: Run, tmp_path: Path, code: str) -> None:
-    path = tmp_path / "net.yaml"
-    path.write_text(example(code_pages()[code].wrong))
+    path = example_file(code, code_pages()[code].wrong, tmp_path)
     by_default = RULES[code].by_default
-    found, _, err = run("lint", "net.yaml")
+    found, _, err = run("lint", "spec.yaml")
     assert (found, code in err) == (int(by_default), by_default)
-    found, out, _ = run("lint", "net.yaml", "--select", code.lower(), "--json")
+    found, out, _ = run("lint", "spec.yaml", "--select", code.lower(), "--json")
     assert found == 1
     report = json.loads(out)
     assert {code, *DEFAULT} == {*report["rules"]}
     (problem,) = (d for d in report["found"] if d["code"] == code)
-    assert run("lint", "net.yaml", "--ignore", code)[0] == 0
+    assert run("lint", "spec.yaml", "--ignore", code)[0] == 0
     (tmp_path / "pyproject.toml").write_text(f'[tool.archforge.lint]\nselect = ["{code}"]\n')
-    assert run("lint", "net.yaml")[0] == 1
+    assert run("lint", "spec.yaml")[0] == 1
     lines = path.read_text().splitlines()
     lines[problem["span"]["line"] - 1] += f"  # meant: {code} on purpose"
     path.write_text("\n".join(lines) + "\n")
-    assert run("lint", "net.yaml")[::2] == (0, "")
-    assert run("check", "net.yaml")[::2] == (0, "")
+    assert run("lint", "spec.yaml")[::2] == (0, "")
+    assert run("check", "spec.yaml")[::2] == (0, "")
 
 
 @pytest.mark.parametrize(
@@ -88,5 +88,5 @@ def test_mistakes_and_warnings_of_a_check_are_told_too(run: Run, tmp_path: Path)
     assert code == 2
     assert "E0301" in err
     assert "W0301" in err
-    assert out == "2 specs, 2 rules: 1 finding\n"
+    assert out == "2 specs, 6 rules: 1 finding\n"
     assert run("lint", ".", "--select", "W9")[0] == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -76,8 +77,6 @@ def _explain_code(code: str, *, as_json: bool) -> None:
         fail("E0001", f"there is no code {code}", help=did_you_mean(code, CODES, what="codes"))
     if as_json:
         page = code_pages()[code]
-        print_json(
-            {"code": code, "means": CODES[code], "why": page.why, "wrong": page.wrong, "right": page.right}
-        )
+        print_json({"code": code, "means": CODES[code], **asdict(page)})
     else:
         print(code_page(code))

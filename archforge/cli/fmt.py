@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -14,9 +13,8 @@ from archforge.atomic_files import reason_of, rewrite
 from archforge.cli.exit_codes import CHECK_FAILED, USER_ERROR
 from archforge.cli.output import counted, print_diagnostics
 from archforge.errors import DiagnosticError, SourceFile, fail
-from archforge.paths import is_file, is_folder
 from archforge.spec.printing.formatted import formatted
-from archforge.spec.resolve.sources import STDIN, specs_in
+from archforge.spec.resolve.sources import STDIN, own_files
 
 __all__ = ["fmt"]
 
@@ -46,7 +44,7 @@ def fmt(
             fail("E0001", "`-` does not go with files")
         _of_stdin(check=check, diff=diff)
     changed = broken = same = 0
-    for path in _files(paths):
+    for path in own_files(paths):
         try:
             before, after = _both(path)
         except DiagnosticError as error:
@@ -82,23 +80,6 @@ def _of_stdin(*, check: bool, diff: bool) -> None:
     elif not check:
         print(after, end="")
     raise typer.Exit(CHECK_FAILED if before != after and (check or diff) else 0)
-
-
-def _files(paths: list[str]) -> Iterator[Path]:
-    """The files that are named, and those of folders. Raises E0002 for what is neither, and what
-    `specs_in` raises."""
-    for name in paths:
-        path = Path(name)
-        if is_folder(name):  # which an empty name is not
-            yield from specs_in(path)
-        elif is_file(name):
-            yield path
-        else:
-            fail(
-                "E0002",
-                f"there is no file or folder `{name}`",
-                help="names of the shipped zoo are not written to",
-            )
 
 
 def _both(path: Path) -> tuple[str, str]:

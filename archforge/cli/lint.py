@@ -11,10 +11,13 @@ import typer
 
 from archforge import driver
 from archforge.analysis.lint import all_rules, lint
+from archforge.atomic_files import rewrite
 from archforge.cli.exit_codes import CHECK_FAILED, USER_ERROR
 from archforge.cli.options import JsonOption
 from archforge.cli.output import counted, print_diagnostics, print_json
 from archforge.errors import Diagnostic, did_you_mean, fail
+from archforge.fixes import fixed
+from archforge.spec.resolve.sources import STDIN, own_files
 
 __all__ = ["lint_specs"]
 
@@ -37,6 +40,13 @@ def lint_specs(
     ignore: Annotated[
         list[str] | None, typer.Option("--ignore", metavar="CODE,...", help="Rules not to hold.")
     ] = None,
+    fix: Annotated[
+        bool,
+        typer.Option(
+            "--fix",
+            help="Take out what has no effect, if every network is proved to stay as it is; tell the rest.",
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Hold specs against rules of practice, and tell the warnings of `archforge check`.
@@ -46,6 +56,7 @@ def lint_specs(
     says why a rule is one. Exit code 1 if something is found, 2 if a spec is broken.
     """
     codes = _chosen(_settings(), _codes(select, "--select"), _codes(ignore, "--ignore"))
+    mended = _fixed(paths or []) if fix else []
     found: list[Diagnostic] = []
     broken: list[Diagnostic] = []
     specs = 0
@@ -56,12 +67,36 @@ def lint_specs(
             found += [*report.warnings, *lint(report.spec, report.networks, codes)]
     if as_json:
         print_json(
-            {"rules": codes, "found": [d.to_json() for d in (*broken, *found)], "ok": not (broken or found)}
+            {
+                "rules": codes,
+                "found": [d.to_json() for d in (*broken, *found)],
+                "fixed": [d.to_json() for d in mended],
+                "ok": not (broken or found),
+            }
         )
     else:
+        for each in mended:
+            print(f"fixed {each.span.source.name if each.span else SETTINGS}: {each.code}: {each.message}")
         print_diagnostics((*broken, *found))
-        print(f"{counted(specs, 'spec')}, {counted(len(codes), 'rule')}: {counted(len(found), 'finding')}")
+        told = f"{len(mended):,} fixed, " if fix else ""
+        print(
+            f"{counted(specs, 'spec')}, {counted(len(codes), 'rule')}: {told}{counted(len(found), 'finding')}"
+        )
     raise typer.Exit(USER_ERROR if broken else CHECK_FAILED if found else 0)
+
+
+def _fixed(paths: list[str]) -> list[Diagnostic]:
+    """The findings that were mended in files, each written whole. Raises E0001 unless files or folders are
+    named, and E0705."""
+    if not paths or STDIN in paths:
+        fail("E0001", "`--fix` writes into specs: name their files or folders")
+    mended: list[Diagnostic] = []
+    for path in own_files(paths):
+        found = fixed(path)
+        if found.gone:
+            rewrite(path, found.text)
+            mended += found.gone
+    return mended
 
 
 def _chosen(given: dict[str, list[str]], select: list[str], ignore: list[str]) -> list[str]:

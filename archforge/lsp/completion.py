@@ -10,9 +10,10 @@ from lsprotocol import types
 
 from archforge.lsp.cursor import ITEM, Cursor, cursor_at
 from archforge.lsp.names import names_at
-from archforge.lsp.open_specs import REFERRING, Analysis
+from archforge.lsp.open_specs import Analysis
 from archforge.lsp.schema_walk import constants, described, entries, fragments
 from archforge.resources import zoo_folder
+from archforge.spec.resolve.family import REFERRING
 from archforge.spec.resolve.library import SUFFIX
 from archforge.spec.schema.schema import general_schema
 from archforge.spec.schema.values import Json, plain_text

@@ -5,8 +5,9 @@ from __future__ import annotations
 from archforge.errors import DiagnosticError, SourceFile, Span
 from archforge.lsp.cursor import word_at
 from archforge.lsp.names import called, names_at
-from archforge.lsp.open_specs import REFERRING, Analysis
+from archforge.lsp.open_specs import Analysis
 from archforge.lsp.symbols import symbol_at
+from archforge.spec.resolve.family import REFERRING
 from archforge.spec.resolve.library import Library
 
 __all__ = ["definition"]

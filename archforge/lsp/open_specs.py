@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,37 +12,18 @@ from archforge.analysis.network import Network, Report
 from archforge.errors import Diagnostic, Span
 from archforge.ir import Node, Scope
 from archforge.paths import resolved
+from archforge.spec.resolve.family import refers_to, text_of
 from archforge.spec.resolve.library import SUFFIX, Library
 from archforge.spec.resolve.spec import Spec
 from archforge.spec.schema.schema import general_schema, spec_schema
 from archforge.spec.schema.values import Json
 
-__all__ = ["REFERRING", "Analysis", "OpenSpecs", "file_of", "refers_to", "text_of"]
-
-REFERRING = ("extends", "imports")  # keys behind which other specs are named
-# Such a key, and what is behind it, perhaps on lines of its own.
-_REFERENCES = re.compile(rf"^(?:{'|'.join(REFERRING)}):.*(?:\n[ \t-].*)*", re.MULTILINE)
+__all__ = ["Analysis", "OpenSpecs", "file_of"]
 
 
 def file_of(span: Span) -> Path:
     """The file that a span lies in: messages name those below the working folder from there."""
     return Path.cwd() / span.source.name
-
-
-def text_of(path: Path, texts: Mapping[Path, str]) -> str:
-    """The text of a file: that of an editor, or else the one on the disk; empty where that cannot be read."""
-    if path in texts:
-        return texts[path]
-    try:
-        return path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError):
-        return ""
-
-
-def refers_to(text: str, names: Iterable[str]) -> bool:
-    """True if the text of a spec, which may be unfinished, extends or imports one of these names."""
-    known = re.compile(rf"\b(?:{'|'.join(map(re.escape, names))})\b")
-    return any(known.search(found[0]) for found in _REFERENCES.finditer(text))
 
 
 @dataclass(eq=False)

@@ -12,10 +12,11 @@ from archforge import driver
 from archforge.errors import DiagnosticError, SourceFile, Span, fail
 from archforge.lsp.cursor import ITEM, word_at
 from archforge.lsp.names import block_around, called
-from archforge.lsp.open_specs import Analysis, file_of, refers_to, text_of
+from archforge.lsp.open_specs import Analysis, file_of
 from archforge.resources import zoo_folder
 from archforge.spec.formulas.compiler import parse_formula
-from archforge.spec.resolve.library import SUFFIX, Library
+from archforge.spec.resolve.family import family_of
+from archforge.spec.resolve.library import Library
 from archforge.spec.yaml.tree import Entry, Scalar, Sequence, Tree, parse_yaml
 from archforge.spec.yaml.tree import Mapping as MappingTree
 
@@ -61,7 +62,7 @@ def symbol_at(analysis: Analysis, line: int, column: int) -> Symbol | None:
 def references(symbol: Symbol, texts: Mapping[Path, str]) -> dict[Path, list[Span]]:
     """Every place that means a symbol, by file: in the one that declares it, and in those beside it that
     extend or import that. texts: of files that are open, over those on the disk."""
-    return _places(symbol, _family(file_of(symbol.declared), texts))
+    return _places(symbol, family_of(file_of(symbol.declared), texts))
 
 
 def _places(symbol: Symbol, family: Mapping[Path, str]) -> dict[Path, list[Span]]:
@@ -78,17 +79,6 @@ def _places(symbol: Symbol, family: Mapping[Path, str]) -> dict[Path, list[Span]
             if _means(symbol, trail, is_home=path == home, own=own):
                 found[path].append(span)
     return dict(found)
-
-
-def _family(home: Path, texts: Mapping[Path, str]) -> dict[Path, str]:
-    """The text of a file and of those in its folder that extend or import it, or one that does."""
-    beside = dict.fromkeys((home, *sorted(home.parent.glob(f"*{SUFFIX}"))))
-    every = {path: text_of(path, texts) for path in beside}
-    family = {home: every.pop(home)}
-    known: set[str] = set()
-    while known != (known := {path.stem for path in family}):
-        family |= {path: text for path, text in every.items() if refers_to(text, sorted(known))}
-    return family
 
 
 def _entries(tree: Tree, key: str) -> Iterator[Entry]:
@@ -157,7 +147,7 @@ def new_name(symbol: Symbol, name: str, texts: Mapping[Path, str]) -> dict[Path,
     home = file_of(symbol.declared)
     if home.parent == zoo_folder() and home not in texts:
         fail("E0309", f"`{symbol.name}` is declared in the shipped zoo, {home.name}")
-    family = _family(home, texts)
+    family = family_of(home, texts)
     places = _places(symbol, family)
     renamed = {path: _renamed(family[path], spans, name) for path, spans in places.items()}
     before, after = Library(family), Library(family | renamed)

@@ -82,9 +82,7 @@ def _section(code: str) -> str:
     """The section of one code: what `archforge explain` prints of it, and a message as it is printed."""
     page = code_pages()[code]
     parts = [f"### {code}", f"{CODES[code][0].upper()}{CODES[code][1:]}. {page.why}"]
-    for word, spec in (("Wrong", page.wrong), ("Right", page.right)):
-        if spec:
-            parts.append(f"{word}:\n\n```yaml\n{spec}```")
+    parts += (f"{title}:\n\n```yaml\n{spec}```" for title, spec in page.files)
     parts.append(f"```text\n{_example(code)}\n```\n")
     return "\n\n".join(parts)
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
-from archforge.analysis.lint.rule import LintRule, nodes_of
+from archforge.analysis.lint.rule import LintRule, along, nodes_of
 from archforge.analysis.network import Network
 from archforge.errors import Diagnostic
 from archforge.ir import Node, TypedGraph
@@ -34,17 +33,13 @@ def _unread(typed: TypedGraph, node: Node) -> int:
     found = 0
     for axis, size in enumerate(spatial):
         kernel, step, padding, dilation = (
-            _along(attributes.get(name, default), axis)
+            along(attributes.get(name, default), axis)
             for name, default in (("kernel", 1), ("stride", 1), ("padding", 0), ("dilation", 1))
         )
         if all(type(number) is int for number in (kernel, step, padding, dilation)):
             rest = (size + 2 * padding - dilation * (kernel - 1) - 1) % step
             found = max(found, rest - padding)  # what is left of the padding is no loss
     return found
-
-
-def _along(value: Any, axis: int) -> Any:
-    return value[axis] if isinstance(value, tuple) and axis < len(value) else value
 
 
 RULE = LintRule("W0504", _find, by_default=False)

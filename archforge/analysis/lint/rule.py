@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from archforge.analysis.network import Network
 from archforge.errors import Diagnostic
 from archforge.ir import Node
 from archforge.spec.resolve.spec import Spec
 
-__all__ = ["Find", "LintRule", "nodes_of"]
+__all__ = ["Find", "LintRule", "along", "nodes_of"]
 
 Find = Callable[[Spec, Sequence[Network]], Iterator[Diagnostic]]
 
@@ -31,3 +32,8 @@ def nodes_of(networks: Sequence[Network]) -> Iterator[tuple[Network, Node]]:
         for node in network.graph.nodes:
             if node.span is not None:
                 yield network, node
+
+
+def along(value: Any, axis: int) -> Any:
+    """The value of an attribute for one spatial axis."""
+    return value[axis] if isinstance(value, tuple) and axis < len(value) else value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import yaml
 
 from archforge.atomic_files import reason_of
 from archforge.errors import SourceFile, Span, fail, type_in_words
-from archforge.paths import as_text, has_drive, is_folder, is_there
+from archforge.paths import as_text, has_drive, is_file, is_folder, is_there
 from archforge.resources import zoo_folder
 from archforge.spec.normal_form import normal_form
 from archforge.spec.resolve.block_spec import BLOCK_MARK, block_spec
@@ -89,6 +89,19 @@ def specs_in(folder: Path) -> list[Path]:
         help = f"specs are files that end in {SUFFIX}"
         fail("E0002", f"there is no spec in the folder `{folder}`", help=help)
     return files
+
+
+def own_files(names: Iterable[str]) -> Iterator[Path]:
+    """The files that are named, and the specs of folders: what a command may write to. Raises E0002 for what
+    is neither, and what `specs_in` raises."""
+    for name in names:
+        if is_folder(name):  # which an empty name is not
+            yield from specs_in(Path(name))
+        elif is_file(name):
+            yield Path(name)
+        else:
+            help = "names of the shipped zoo are not written to"
+            fail("E0002", f"there is no file or folder `{name}`", help=help)
 
 
 def _default_zoo() -> Path:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from archforge.codes import CODES
 from archforge.errors import Diagnostic, SourceFile, Span, did_you_mean, in_order
 
-__all__ = ["idle_comments", "unmeant"]
+__all__ = ["idle_comments", "unmeant", "without_comment"]
 
 WORD = "# meant:"
 PRACTICES = "W05"  # what `archforge lint` finds, which a check does not look for
@@ -65,3 +65,16 @@ def _idle(code: str, span: Span) -> Diagnostic:
         return Diagnostic("W0101", f"there is no warning `{code}`", span, help=hint)
     hint = "remove it, or put it at the end of the line that is warned of"
     return Diagnostic("W0101", f"there is no `{code}` on this line", span, help=hint)
+
+
+def without_comment(text: str, line: int, column: int) -> Iterator[str]:
+    """The text without the comment of this form whose word or code stands at a place; none where the comment
+    names several codes."""
+    lines = text.split("\n")
+    end = "\r" if lines[line].endswith("\r") else ""
+    for comment in re.finditer(_COMMENT, lines[line]):
+        if comment.start() <= column < comment.end() and "," not in (comment[1] or ""):
+            kept = lines[line][: comment.start()].rstrip()
+            lines[line : line + 1] = [kept + end] if kept else []
+            yield "\n".join(lines)
+            return
