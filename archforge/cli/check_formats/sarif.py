@@ -50,7 +50,8 @@ class SarifWriter(base.ReportWriter):
         }
         if file := base.file_of(diagnostic, report):
             result["locations"] = [_location(file, diagnostic.span)]
-            result["relatedLocations"] = list(_related(diagnostic))
+            related = [*_related(diagnostic)]
+            result["relatedLocations"] = [r for i, r in enumerate(related) if r not in related[:i]]
         return result
 
 
