@@ -60,7 +60,8 @@ def test_specs_profiles_and_names() -> None:
 
 def test_words_of_options() -> None:
     assert completed(["check", "--warnings", "e"]) == ["error"]
-    assert completed(["diff", "a", "b", "--format", ""]) == ["text", "json", "markdown"]
+    assert completed(["diff", "a", "b", "--format", ""]) == ["text", "json", "markdown", "html"]
+    assert completed(["check", "--format=s"]) == ["--format=sarif"]
     assert completed(["build", "a", "--backend", "nump"]) == ["numpy"]
     assert completed(["export", "a", "--to", "dot"]) == ["dot"]
     assert completed(["show", "a", "--depth", ""]) == []
@@ -88,31 +89,47 @@ def test_a_script_for_each_shell(run: Run, shell: Shell, tmp_path: Path) -> None
         assert (check.returncode, check.stderr) == (0, "")
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")
-def test_bash_completes_what_is_behind_its_own_marks(run: Run, tmp_path: Path) -> None:
-    _, script, _ = run("completion", "bash")
+# What each shell is asked for, behind the script: to print what completes <line>.
+ASK = {
+    Shell.BASH: "COMP_LINE='<line>' COMP_POINT=${#COMP_LINE}; _archforge; printf '%s\\n' \"${COMPREPLY[@]}\"",
+    Shell.ZSH: "words=(${=:-<line>}); CURRENT=$#words; _archforge",
+    Shell.FISH: "complete -C '<line>' | string replace -r '\\t.*' ''",
+}
+BEFORE = {Shell.ZSH: "compdef() { }; compadd() { print -l -- ${@[4,-1]} }; _files() { print -l *.onnx }\n"}
+
+
+@pytest.mark.parametrize("shell", Shell)
+def test_shells_complete_words_and_else_files(run: Run, shell: Shell, tmp_path: Path) -> None:
+    if not shutil.which(shell):
+        pytest.skip(f"no {shell} here")
+    _, script, _ = run("completion", shell)
     program = tmp_path / "archforge"
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m archforge "$@"\n')
     program.chmod(0o755)
+    (tmp_path / "net.onnx").touch()
+    cut = shell is Shell.BASH  # which puts what is behind its own marks alone
     lines = {
         "archforge sho": "show",
-        "archforge diff resnet_50@k": "keras",
+        "archforge diff resnet_50@k": "keras" if cut else "resnet_50@keras",
         "archforge check --warnings e": "error",
-    }
+        "archforge check --format=s": "sarif" if cut else "--format=sarif",
+    } | ({} if cut else {"archforge import n": "net.onnx"})
     for line, word in lines.items():
-        asked = f"COMP_LINE={line!r} COMP_POINT={len(line)}; _archforge; echo ${{COMPREPLY[*]}}"
+        asked = BEFORE.get(shell, "") + script + ASK[shell].replace("<line>", line)
+        plain = {"bash": ["--norc"], "zsh": ["-f"], "fish": ["--no-config"]}[shell]
         done = subprocess.run(
-            ["bash", "-c", f"{script}\n{asked}"],
+            [shell, *plain, "-c", asked],
             env={
                 **os.environ,
                 "PATH": f"{tmp_path}:{os.environ['PATH']}",
                 "PYTHONPATH": os.pathsep.join(sys.path),
             },
+            cwd=tmp_path,
             capture_output=True,
             text=True,
-            check=True,
+            check=False,
         )
-        assert done.stdout.split() == [word]
+        assert done.stdout.split() == [word], done.stderr
 
 
 def test_what_is_not_needed_is_not_loaded(tmp_path: Path) -> None:

@@ -33,6 +33,9 @@ def print_words(words: Sequence[str]) -> None:
 def completed(words: Sequence[str]) -> list[str]:
     """The words that may stand in place of the last one, which may be empty; none where it is a file."""
     *before, last = words or [""]
+    option, equals, value = last.partition("=")
+    if option.startswith("--") and equals:
+        return [f"{option}={word}" for word in completed([*before, option, value])]
     command = next((c for c in COMMANDS if before[: len(c.split())] == c.split()), "")
     if not command:
         return _fitting(_next_words(before), last)

@@ -46,9 +46,16 @@ _archforge() {
 }
 compdef _archforge archforge
 """
-_FISH = r"""
-complete -c archforge -a \
-    '(archforge completion words (commandline -opc)[2..-1] (commandline -ct) 2> /dev/null)'
+_FISH = """\
+function __archforge_words
+    set -l found (archforge completion words (commandline -opc)[2..-1] (commandline -ct) 2> /dev/null)
+    if set -q found[1]
+        printf '%s\\n' $found
+    else
+        __fish_complete_path (commandline -ct)
+    end
+end
+complete -c archforge -f -a '(__archforge_words)'
 """
 _SCRIPTS = {Shell.BASH: _BASH, Shell.ZSH: _ZSH, Shell.FISH: _FISH}
 
