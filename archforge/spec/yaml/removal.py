@@ -13,7 +13,7 @@ __all__ = ["without"]
 _COMMENT = re.compile(r"(?:^|\s)#", re.MULTILINE)
 
 
-class _Part(NamedTuple):
+class _Placed(NamedTuple):
     """An entry or an item with its neighbours, as nodes from its first to its last."""
 
     nodes: tuple[yaml.Node, ...]
@@ -44,8 +44,8 @@ def without(text: str, line: int, column: int) -> Iterator[str]:
 
 
 def _ways(
-    node: yaml.Node, line: int, column: int, way: tuple[_Part, ...] = ()
-) -> Iterator[tuple[_Part, ...]]:
+    node: yaml.Node, line: int, column: int, way: tuple[_Placed, ...] = ()
+) -> Iterator[tuple[_Placed, ...]]:
     """The parts around and at a place, from the outermost on, for each part that begins there."""
     children = [(item,) for item in node.value] if isinstance(node, yaml.SequenceNode) else node.value
     if isinstance(node, yaml.ScalarNode):
@@ -53,13 +53,13 @@ def _ways(
     for index, nodes in enumerate(children):
         before = tuple(children[index - 1]) if index else ()
         behind = tuple(children[index + 1]) if index + 1 < len(children) else ()
-        part = _Part(tuple(nodes), before, behind)
+        part = _Placed(tuple(nodes), before, behind)
         if part.starts_at(line, column):
             yield (*way, part)
         yield from _ways(nodes[-1], line, column, (*way, part))
 
 
-def _cut(text: str, part: _Part) -> str | None:
+def _cut(text: str, part: _Placed) -> str | None:
     """The text without a part; None where a comment is about it."""
     start, end = part.nodes[0].start_mark.index, _end(text, part.nodes)
     line_start = text.rfind("\n", 0, start) + 1
