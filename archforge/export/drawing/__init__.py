@@ -88,7 +88,7 @@ def drawing_of(network: Network, options: DrawingOptions) -> Drawing:
 
 def printable(text: str) -> str:
     """Text on one line: what cannot be printed is a space."""
-    return "".join(c if c.isprintable() else " " for c in text)
+    return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
 
 
 def title_of(network: Network) -> str:
