@@ -32,7 +32,7 @@ TEST = OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 BENCH_OUT ?= build/bench
 
 .PHONY: demo test test-slow test-torch test-interchange test-browser test-wheel test-newest test-lowest check lint format lock generated \
-  golden gradients bench bench-training bench-compiler clean
+  site golden gradients bench bench-training bench-compiler clean
 
 demo: $(RUN)
 	$(DEMO)
@@ -63,10 +63,10 @@ test-interchange: $(BENCH)
 	  tests/test_keras_import.py tests/test_verified_weights.py tests/test_torch_writing.py \
 	  tests/test_keras_export.py tests/test_drawings.py tests/test_torch_source_runs.py $(ARGS)
 
-# Pages and pictures in an installed Chromium; without one these tests are skipped.
+# Pages, pictures and the site in an installed Chromium; without one these tests are skipped.
 test-browser: $(DEV)
-	$(INSTALL) --only-binary :all: -r $(LOCK)/run.txt -r $(LOCK)/dev.txt -r $(LOCK)/browser.txt
-	$(TEST) tests/test_browser.py $(ARGS)
+	$(INSTALL) --only-binary :all: $(addprefix -r $(LOCK)/,run.txt dev.txt browser.txt site.txt)
+	$(TEST) tests/test_browser.py tests/test_site.py $(ARGS)
 
 # The wheel in an empty environment, which takes the network.
 test-wheel: $(DEV)
@@ -98,6 +98,12 @@ lock: $(UV)
 # All that is generated from the code: pages, the schema of zoo_specs/, messages of bad specs, pinned graphs.
 generated: $(DEV)
 	$(BIN)/python -m tests.pages
+
+# The site: docs, messages, and the zoo with a page for each network. It can be read from the disk.
+site: $(DEV)
+	$(INSTALL) --only-binary :all: $(addprefix -r $(LOCK)/,run.txt dev.txt site.txt)
+	$(BIN)/python -m website build/site
+	@echo "wrote build/site/index.html"
 
 # Reference data of a network of torchvision or timm, for tests/data: `make golden MODEL=timm.lcnet_050`.
 golden: $(BENCH)

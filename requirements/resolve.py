@@ -22,6 +22,7 @@ EXTRAS = {
     "fast": ["fast"],
     "mlx": ["mlx"],
     "browser": ["browser"],
+    "site": ["site"],
 }
 
 
@@ -47,7 +48,7 @@ def _resolve(uv: str, scratch: Path, python: str, extras: list[str], *options: s
     # Without this, uv would resolve for all later versions of Python too.
     (scratch / "pyproject.toml").write_text(f'[tool.uv]\nenvironments = ["{this_python}"]\n')
     command = [uv, "pip", "compile", "--universal", f"--python-version={python}", f"--project={scratch}"]
-    command += ["--quiet", "--no-header", "--no-annotate", *options]
+    command += ["--fork-strategy=fewest", "--quiet", "--no-header", "--no-annotate", *options]
     command += [*(f"--extra={extra}" for extra in extras), "pyproject.toml", "-"]
     done = subprocess.run(command, cwd=ROOT, input="hatchling", stdout=subprocess.PIPE, text=True, check=True)
     text = done.stdout.replace(f"{this_python} and ", "").replace(f" ; {this_python}", "")

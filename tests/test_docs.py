@@ -21,12 +21,9 @@ from tests.pages import DOCS, PAGES, REGENERATE, ROOT
 from tests.pages.api import API_PARTS
 from tests.pages.reference import LANGUAGE, Example, examples
 from tests.test_layers import LAYERS
+from website.links import is_outside, targets
+from website.repository import MARKDOWN
 
-MARKDOWN = sorted(
-    path
-    for folder in (".", "docs", "docs/decisions", "benchmarks", "benchmarks/results", "tests/data")
-    for path in (ROOT / folder).glob("*.md")
-)
 # Files that archforge writes.
 WRITTEN = {"model.py"}
 EXAMPLES = [pytest.param(example, id=f"line {example.line}") for example in examples(LANGUAGE)]
@@ -45,9 +42,8 @@ def test_a_page_is_what_the_code_gives(path: Path) -> None:
 
 @pytest.mark.parametrize("page", MARKDOWN, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_within_the_repository_lead_somewhere(page: Path) -> None:
-    prose = re.sub(r"^```.*?^```$|`[^`\n]*`", "", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
-    targets = [t for t in re.findall(r"\]\(([^)\s]+)\)", prose) if not re.match(r"[a-z]+:", t)]
-    assert [target for target in targets if not _exists(page, *target.partition("#")[::2])] == []
+    inside = [target for target in targets(page.read_text("utf-8")) if not is_outside(target)]
+    assert [target for target in inside if not _exists(page, *target.partition("#")[::2])] == []
 
 
 def _exists(page: Path, path: str, anchor: str) -> bool:
@@ -80,6 +76,7 @@ def _files() -> Iterator[Path]:
         "requirements",
         "templates",
         "tests",
+        "website",
         "zoo_specs",
     ):
         yield from (ROOT / folder).rglob("*")

@@ -10,7 +10,7 @@ from tests.pages.sessions import fences
 from tests.test_requirements import PROJECT
 
 # Extras for those who change archforge, of which CONTRIBUTING.md tells.
-DEVELOPMENT = {"test", "dev", "browser"}
+DEVELOPMENT = {"test", "dev", "browser", "site"}
 
 
 def test_the_spec_of_the_readme_builds() -> None:

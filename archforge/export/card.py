@@ -15,33 +15,37 @@ from archforge.export.render import render
 from archforge.export.target import Subject, Target
 from archforge.ir import by_x
 
-__all__ = ["TARGETS", "model_card"]
+__all__ = ["TARGETS", "card_facts", "model_card"]
 
 SHOWN = 3  # arrays that stand for all
 
 
 def model_card(subject: Subject) -> str:
     """The card in Markdown."""
+    return render("model_card.md.j2", **card_facts(subject))
+
+
+def card_facts(subject: Subject) -> dict[str, Any]:
+    """All that the template of the card prints, and those that extend it, by the names there."""
     network = subject.network
     graph = network.graph
-    return render(
-        "model_card.md.j2",
-        title=_words(network.spec.header.title or network.name),
-        summary=_summary(network),
-        warnings=[*_warnings(network)],
-        inputs=[{"name": n, "shape": str(t)} for n, t in graph.inputs.items()],
-        pictures=_pictures(network),
-        outputs=[{"name": n, "shape": str(graph.types[v])} for n, v in graph.outputs.items()],
-        profiles=[_counts(n, chosen=n.profile == network.profile) for n in subject.profiles],
-        sources=[source for n in subject.profiles for source in _sources(n)],
-        unchecked=[n.profile for n in subject.profiles if not n.cells],
-        architecture=[_row(row) for row in architecture_table(network)],
-        arrays=_arrays(network),
-        name=network.name,
-        profile=network.profile,
-        commands=[*_commands(subject)],
-        files=[{"file": file, "says": says} for file, says in subject.files.items()],
-    )
+    return {
+        "title": _words(network.spec.header.title or network.name),
+        "summary": _summary(network),
+        "warnings": [*_warnings(network)],
+        "inputs": [{"name": n, "shape": str(t)} for n, t in graph.inputs.items()],
+        "pictures": _pictures(network),
+        "outputs": [{"name": n, "shape": str(graph.types[v])} for n, v in graph.outputs.items()],
+        "profiles": [_counts(n, chosen=n.profile == network.profile) for n in subject.profiles],
+        "sources": [source for n in subject.profiles for source in _sources(n)],
+        "unchecked": [n.profile for n in subject.profiles if not n.cells],
+        "architecture": [_row(row) for row in architecture_table(network)],
+        "arrays": _arrays(network),
+        "name": network.name,
+        "profile": network.profile,
+        "commands": [*_commands(subject)],
+        "files": [{"file": file, "says": says} for file, says in subject.files.items()],
+    }
 
 
 def _summary(network: Network) -> str:

@@ -42,7 +42,7 @@ def zoo_page(reports: Iterable[Report]) -> str:
         errata=[_erratum(n, c) for n in everything for c in n.cells if c.because and not _is_library(n)],
         countings=[_erratum(n, c) for n in everything for c in n.cells if c.because and _is_library(n)],
         rules=[_rule(n, c) for n in everything for c in n.cells if c.rule],
-        released=[_released(n) for n in profiles if n.spec.profile(n.profile).weights],
+        released=[released(n) for n in profiles if n.spec.profile(n.profile).weights],
         departures=[_departure(r) for r in networks if r.spec and r.spec.header.departs],
         repairs=[_repair(r) for r in networks if r.spec and r.spec.header.repaired],
     )
@@ -112,7 +112,7 @@ def _rule(network: Network, cell: Cell) -> dict[str, Any]:
     }
 
 
-def _released(network: Network) -> dict[str, str]:
+def released(network: Network) -> dict[str, str]:
     decl = network.spec.profile(network.profile)
     weights = ", ".join(f"`{name}`" for name in decl.weights)
     return {"name": network.name, "profile": decl.name, "model": decl.model or "", "weights": weights}
