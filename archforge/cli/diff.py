@@ -69,6 +69,7 @@ def diff(
         DiffFormat | None,
         typer.Option(
             "--format",
+            metavar="FORM",
             help="text, json, markdown for a pull request, or html: both networks drawn beside each other, "
             "in the file of --output. Default: text, or html with --output.",
             callback=json_if,
