@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from functools import reduce
 from itertools import takewhile
 from typing import Any
+from unittest.mock import patch
 
 import archforge
 from archforge.analysis.network import Network
@@ -55,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--params", action="store_true", help="make the list of parameters alone")
     help = "the input of the golden output; by default that of the file, else the library's for this network"
     add("--input", type=input_shape, metavar="CxHxW", help=help)  # of a video, CxTxHxW
+    add("--depth", type=int, default=DEPTH, metavar="N", help=f"parts of a tap's name (default: {DEPTH})")
     help = "what the spec calls the value that the library calls TAP; nothing after `=` if the spec lacks it"
     add("--alias", type=tap_alias, action="append", default=[], metavar="TAP=NAME", help=help)
     return parser
@@ -79,7 +81,7 @@ def _made(model: str, options: argparse.Namespace) -> Iterator[str]:
     file = f"golden/{model}"
     old = unpacked(file) or {}
     shape = options.input or tuple(old.get("input", ())[1:]) or library_input(model, module)
-    content = golden_content(model, module, shape)
+    content = golden_content(model, module, shape, options.depth)
     given = dict(options.alias)
     if unknown := given.keys() - content["taps"].keys():
         raise SystemExit(f"{model} has no tap `{min(unknown)}`")
@@ -115,8 +117,9 @@ def params_content(model: str, module: Any) -> Content:
     return {"source": f"{maker} {version}", "entries": entries}
 
 
-def golden_content(model: str, module: Any, shape: tuple[int, ...]) -> Content:
-    """Content of a file in `golden`, from any module of torch, which is left with weights made by rule.
+def golden_content(model: str, module: Any, shape: tuple[int, ...], depth: int = DEPTH) -> Content:
+    """Content of a file in `golden`, from any module of torch, which is left with weights made by rule. Taps
+    have names of at most `depth` parts.
 
     A norm that ends in the activation it holds has an alias: its name in a spec is that of the bare norm.
     """
@@ -124,7 +127,8 @@ def golden_content(model: str, module: Any, shape: tuple[int, ...]) -> Content:
     torch.set_num_threads(1)  # the order of a sum, and so its last bit, depends on it
     batch = (1, *shape)
     filled(module, {name: rule_array(name, dims) for name, dims in module_params(module).items()})
-    output, values = module_values(module, [torch.from_numpy(rule_input(batch))], DEPTH)
+    with patch.object(torch.Tensor, "float", lambda tensor: tensor):  # some narrow their values on the way
+        output, values = module_values(module, [torch.from_numpy(rule_input(batch))], depth)
     y = (next(iter(output.values())) if isinstance(output, dict) else output).numpy()
     aliases = {name: v.maker for name, v in values.items() if v.has_params and v.maker != name}
     made_with = ("torch", *LIBRARIES) if model.startswith(LIBRARIES) else ("torch",)

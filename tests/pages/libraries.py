@@ -111,6 +111,9 @@ timm {timm}. [zoo.md](zoo.md) has the figures of each spec.
 
 {classes}
 
+Networks that detect end at their raw heads: anchors, decoding and suppression, which a box needs, are no
+steps of a network here.
+
 ## timm, by the module of `timm.models`
 
 A module is a family; another member of one that is in the zoo is mostly a few lines.

@@ -45,7 +45,8 @@ def library_module(model: str, classes: int | None = None) -> Any:
         known, make = _of_torchvision(made_by.models), partial(_torchvision_module, made_by.models)
     if name not in known:
         message = (
-            f"{maker} {made_by.__version__} has no network {name} that classifies images, videos or pixels"
+            f"{maker} {made_by.__version__} has no network {name} that classifies images, videos or pixels, "
+            "or detects objects in one stage"
         )
         alike = [other for other in known if other[:3] == name[:3]]
         fail("E0001", message, help=did_you_mean(name, alike or known))
@@ -55,14 +56,19 @@ def library_module(model: str, classes: int | None = None) -> Any:
 
 def _of_torchvision(models: Any) -> list[str]:
     parts = (models, models.segmentation, models.video)
-    return [name for part in parts for name in models.list_models(module=part)]
+    detectors = [n for n in models.list_models(module=models.detection) if "rcnn" not in n]
+    return [name for part in parts for name in models.list_models(module=part)] + detectors
 
 
 def _torchvision_module(models: Any, name: str, **more: Any) -> Any:
-    """A network without anything downloaded, with the second classifier that its released weights have."""
+    """A network without anything downloaded, with the second classifier that its released weights have. One
+    that detects ends at its raw heads: it takes a batch of pictures, and makes no boxes of what it gives."""
     taken = signature(models.get_model_builder(name)).parameters
     options = {"weights_backbone": None, "aux_loss": True}
-    return models.get_model(name, **{key: value for key, value in options.items() if key in taken}, **more)
+    module = models.get_model(name, **{key: value for key, value in options.items() if key in taken}, **more)
+    if name in models.list_models(module=models.detection):
+        module.forward = lambda x: module.head([*module.backbone(x).values()])
+    return module
 
 
 def made_module(place: str) -> Any:
