@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import platform
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from archforge.backends import available
 from archforge.backends.numba.toolchain.linker import CodeRefused
 from archforge.backends.numba.toolchain.machine import machine
 from archforge.backends.numba.toolchain.machine_code import _LoadedCode
+from archforge.errors import InternalError
 
 if TYPE_CHECKING:
     import llvmlite.binding as llvm
@@ -91,6 +93,39 @@ def test_what_is_refused_is_loaded_by_llvm(before_body: tuple[str, str], library
     with pytest.raises(CodeRefused):
         library.linker.load(code, "f")
     assert written_by(library.address(Text(*before_body))) == 7
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A recipe that notes which thread makes it, and may fail at that."""
+
+    name: str
+    makers: list[str]
+    fails: bool = False
+
+    def module(self) -> llvm.ModuleRef:
+        self.makers.append(threading.current_thread().name)
+        if self.fails:
+            raise InternalError(f"{self.name} cannot be made")
+        return Text(*CONSTANT).module()
+
+
+def test_what_is_begun_is_made_once_by_a_thread_that_ends(library: _LoadedCode) -> None:
+    recipes = [Counted("f", []), Counted("bad", [], fails=True)]
+    for recipe in recipes * 2:
+        library.begin(recipe)
+    for thread in threading.enumerate():
+        if thread.name == "archforge-compiler":
+            thread.join(60)
+            assert not thread.is_alive()
+    assert written_by(library.address(recipes[0])) == 7
+    with pytest.raises(InternalError, match="bad cannot be made"):
+        library.address(recipes[1])
+    assert recipes[0].makers == ["archforge-compiler"]
+    assert recipes[1].makers == ["archforge-compiler", "MainThread"]
+    again = _LoadedCode(machine())
+    again.begin(recipes[0])
+    assert not again.waiting  # the cache has it
 
 
 def small(module: llvm.ModuleRef) -> bytes:

@@ -12,8 +12,10 @@ from archforge.backends.numba.families.channel_order import AnyOrder, ChannelOrd
 from archforge.backends.numba.families.moves import along, gathered
 from archforge.backends.numba.runtime.opcodes import COPY
 from archforge.backends.numba.runtime.tape import Tape, TapeValue
+from archforge.backends.numba.runtime.unit_recipe import SCHEDULER
 from archforge.backends.numba.runtime.workspace import Workspace
 from archforge.backends.numba.toolchain.machine import machine
+from archforge.backends.numba.toolchain.machine_code import begin
 from archforge.errors import InternalError
 from archforge.ops.base import Array
 from archforge.plan import LastUsed, Plan, Watcher
@@ -65,6 +67,7 @@ class NumbaProgram:
 
     def recorded(self, batch: int) -> BatchTape:
         """The calls for one size of batch, and where the wanted values lie."""
+        begin(SCHEDULER)
         plan = self._plan
         tape = Tape(batch, plan.types, inside_concats(plan, machine().lanes))
         values: dict[str, TapeValue | ChannelOrder] = {

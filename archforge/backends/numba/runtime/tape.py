@@ -17,6 +17,7 @@ import numpy as np
 from archforge.backends.numba.runtime.records import RecordTable
 from archforge.backends.numba.runtime.unit_recipe import UnitRecipe
 from archforge.backends.numba.toolchain.machine import FLOAT, machine
+from archforge.backends.numba.toolchain.machine_code import begin
 from archforge.ir import TensorType
 from archforge.lifetimes import Lifetime
 from archforge.ops.base import Array
@@ -216,6 +217,7 @@ class Tape:
         self, unit: UnitRecipe, record: RecordTable, fields: Mapping[str, Any], units: int, scratch: int = 0
     ) -> None:
         """Record `units` calls of a unit, each with `scratch` bytes of its thread's own memory."""
+        begin(unit)
         for value in fields.values():
             for place in value if isinstance(value, tuple) else (value,):
                 if isinstance(place, BufferPlace):

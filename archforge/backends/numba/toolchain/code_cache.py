@@ -27,6 +27,7 @@ from archforge.plan import CodeCache
 __all__ = [
     "cache_folder",
     "code_cache",
+    "is_kept",
     "limit_bytes",
     "read_code",
     "require_writable",
@@ -56,6 +57,14 @@ def cache_folder() -> Path:
 
 def _code_folder() -> Path:
     return cache_folder() / "code"
+
+
+def is_kept(name: str) -> bool:
+    """True if there is a file of that name, damaged or not."""
+    try:
+        return (_code_folder() / name).exists()
+    except (OSError, DiagnosticError):
+        return False
 
 
 def read_code(name: str) -> bytes:

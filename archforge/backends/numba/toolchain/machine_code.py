@@ -11,13 +11,14 @@ import hashlib
 import logging
 import os
 import sys
+from contextlib import suppress
 from functools import cache, cached_property
 from pathlib import Path
-from threading import RLock
+from threading import RLock, Thread, main_thread
 from typing import TYPE_CHECKING, Protocol
 
 from archforge import __version__
-from archforge.backends.numba.toolchain.code_cache import read_code, write_code
+from archforge.backends.numba.toolchain.code_cache import is_kept, read_code, write_code
 from archforge.backends.numba.toolchain.linker import CodeRefused, Linker
 from archforge.backends.numba.toolchain.machine import Machine, installed_version, machine
 from archforge.errors import InternalError, fail
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from archforge.backends.numba.toolchain.compiler import LlvmCompiler
 
-__all__ = ["Recipe", "address", "code_key", "compiled_here"]
+__all__ = ["Recipe", "address", "begin", "code_key", "compiled_here"]
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +56,10 @@ class _LoadedCode:
         self.linker = Linker(self.symbols)
         self.addresses: dict[str, int] = {}
         self.compiled: list[str] = []
-        self.lock = RLock()
+        self.lock = RLock()  # of what follows
+        self.making: dict[str, RLock] = {}  # by function
+        self.begun: set[str] = set()
+        self.waiting: list[Recipe] = []  # for the thread that makes functions beforehand
         self.key = _key(made_for)
 
     @cached_property
@@ -66,19 +70,48 @@ class _LoadedCode:
 
     def address(self, recipe: Recipe) -> int:
         with self.lock:
+            making = self.making.setdefault(recipe.name, RLock())
+        with making:
             if recipe.name not in self.addresses:
-                file = f"{recipe.name}-{self.key}.o"
-                code = read_code(file)
+                code = read_code(self._file(recipe))
                 if not code:
                     code = self._compiled(recipe)
-                    write_code(file, code)
+                    write_code(self._file(recipe), code)
                 self.addresses[recipe.name] = self._loaded(code, recipe.name)
             return self.addresses[recipe.name]
+
+    def begin(self, recipe: Recipe) -> None:
+        """Have a thread make the function if the cache lacks it."""
+        if recipe.name in self.begun:
+            return
+        with self.lock:
+            self.begun.add(recipe.name)
+            if recipe.name in self.addresses or is_kept(self._file(recipe)):
+                return
+            self.waiting.append(recipe)
+            if len(self.waiting) == 1:
+                Thread(target=self._make_waiting, name="archforge-compiler").start()
+
+    def _make_waiting(self) -> None:
+        """Make the functions that wait, until none does or the process ends."""
+        while True:
+            if main_thread().is_alive():
+                with suppress(Exception):  # whoever needs the function meets the reason again
+                    self.address(self.waiting[0])
+            with self.lock:
+                del self.waiting[0]
+                if not self.waiting:
+                    return
+
+    def _file(self, recipe: Recipe) -> str:
+        return f"{recipe.name}-{self.key}.o"
 
     def _compiled(self, recipe: Recipe) -> bytes:
         _log.info("compiling %s for this machine, once", recipe.name)
         try:
-            code = self.compiler.object_code(recipe.module())
+            with self.lock:
+                compiler = self.compiler
+            code = compiler.object_code(recipe.module())
         except Exception as error:
             _refuse_environment(error)
             raise
@@ -144,6 +177,16 @@ def _library() -> _LoadedCode:
 def address(recipe: Recipe) -> int:
     """The address of a function, which is made or read from the cache if this process lacks it."""
     return _library().address(recipe)
+
+
+def begin(recipe: Recipe) -> None:
+    """Have another thread make a function that will soon be asked for, unless the cache has it.
+
+    Units are made in Python for the most part, microkernels by LLVM, which needs no GIL, so that both can be
+    made at once. Where one thread alone may compute, it makes all in turn.
+    """
+    if machine().threads > 1:
+        _library().begin(recipe)
 
 
 def compiled_here() -> list[str]:
