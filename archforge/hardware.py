@@ -31,6 +31,7 @@ __all__ = [
     "refuse_for_memory",
     "require_addresses",
     "require_memory",
+    "require_numpy",
     "short_bytes",
     "size_bytes",
     "threads",
@@ -164,7 +165,14 @@ class MemoryLimit(NamedTuple):
     bytes: int
     reason: str
 
+    @property
+    def way_out(self) -> str:
+        """The help line of a diagnostic; empty where nothing can be set."""
+        return "a higher limit (ulimit -v)" if self.reason == OF_PROCESS else ""
 
+
+NUMPY_ADDRESSES = 112 << 20  # 120 with two threads of OpenBLAS, measured; its buffers are the most of it
+OF_PROCESS = "the limit of this process (ulimit)"
 LITTLE = 64 << 20  # bytes that are always tried: to look takes longer than to fail
 
 
@@ -178,7 +186,7 @@ def require_memory(size: int, what: str) -> None:
     if size + held > most.bytes:
         beside = f" beside the {short_bytes(held)} in use" if held >= LITTLE else ""
         needed = f"{short_bytes(size)} are needed for {what}{beside}"
-        fail("E0706", f"{needed}, and there are {_words(most)}")
+        fail("E0706", f"{needed}, and there are {_words(most)}", help=most.way_out)
 
 
 def require_addresses(size: int, what: str) -> None:
@@ -191,6 +199,11 @@ def require_addresses(size: int, what: str) -> None:
         raise
 
 
+def require_numpy() -> None:
+    """Raises E0706 where there are no addresses for NumPy, whose BLAS would end the process."""
+    require_addresses(NUMPY_ADDRESSES, "NumPy and its BLAS")
+
+
 def refuse_for_memory(error: BaseException, words: str) -> None:
     """Raises E0706, in these words, if an error comes of an allocation that the system refused."""
     if lacks_memory(error):
@@ -198,11 +211,13 @@ def refuse_for_memory(error: BaseException, words: str) -> None:
 
 
 def lacks_memory(error: BaseException | None) -> bool:
-    """True if an error comes of an allocation that the system refused: Python's, or one of the loader of
-    shared libraries, which has words alone for it."""
+    """True if an error comes of an allocation that the system refused: Python's, one of the loader of shared
+    libraries, which has words alone for it, or under a limit one that a library did not look at."""
     while error is not None:
         text = str(error).lower()
         if isinstance(error, MemoryError) or "failed to map segment" in text or "cannot allocate" in text:
+            return True
+        if isinstance(error, SystemError) and "without exception set" in text and _process_limits():
             return True
         error = error.__cause__ or error.__context__
     return False
@@ -211,7 +226,9 @@ def lacks_memory(error: BaseException | None) -> bool:
 def no_memory(error: BaseException) -> Diagnostic:
     """The diagnostic of an allocation that the system refused."""
     wanted = f": {text[:1].lower()}{text[1:]}" if (text := str(error)) else ""
-    return Diagnostic("E0706", f"the memory does not suffice{wanted}; there are {_words(memory_limit())}")
+    limit = memory_limit()
+    message = f"the memory does not suffice{wanted}; there are {_words(limit)}"
+    return Diagnostic("E0706", message, help=limit.way_out)
 
 
 def _words(limit: MemoryLimit) -> str:
@@ -225,14 +242,18 @@ def memory_limit() -> MemoryLimit:
         found.append(MemoryLimit(has + _swap_bytes(), "the memory of this machine"))
     if given := _group_bytes():
         found.append(MemoryLimit(given + _swap_bytes(), "the limit of this container"))
-    if os.name == "posix":
-        import resource
-
-        for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA):
-            most, _ = resource.getrlimit(kind)
-            if most != resource.RLIM_INFINITY:
-                found.append(MemoryLimit(most, "the limit of this process (ulimit)"))
+    found += (MemoryLimit(most, OF_PROCESS) for most in _process_limits())
     return min(found)
+
+
+def _process_limits() -> list[int]:
+    """The limits on addresses and on data that this process has, in bytes."""
+    if os.name != "posix":
+        return []
+    import resource
+
+    limits = (resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA))
+    return [most for most in limits if most != resource.RLIM_INFINITY]
 
 
 def _swap_bytes() -> int:

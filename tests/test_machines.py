@@ -325,3 +325,28 @@ def test_a_limit_of_addresses_is_told_whatever_library_meets_it(backend: str) ->
     told = done.stderr.startswith("E0706: the memory does not suffice")
     assert (done.returncode, done.stderr) == (0, "") or (done.returncode == 2 and (told or absent))
     assert not (absent and "failed to map" in done.stderr)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere addresses have no limit")
+@pytest.mark.parametrize(
+    "most", [140, 160, 170]
+)  # MiB: before and in the midst of loading NumPy and its BLAS
+@pytest.mark.parametrize("command", ["run lenet_5_mnist", "export lenet_5_mnist --to onnx -o x.onnx"])
+def test_libraries_that_a_limit_keeps_out_are_told(command: str, most: int, tmp_path: Path) -> None:
+    program = (
+        f"import resource; resource.setrlimit(resource.RLIMIT_AS, ({most << 20},) * 2);"
+        "from archforge.cli import main; main()"
+    )
+    many = {**os.environ, "OPENBLAS_NUM_THREADS": "2"}
+    done = subprocess.run(
+        [sys.executable, "-c", program, *command.split()],
+        env=many,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    told = [line for line in done.stderr.splitlines() if not line.startswith("OpenBLAS ")]
+    assert done.returncode == 2, done.stderr
+    assert told[0].startswith(("E0701: OpenBLAS could not start", "E0706: the memory does not suffice"))
+    assert "help: " in told[1]
+    assert len(told) == 2

@@ -10,7 +10,8 @@ import signal
 import sys
 import traceback
 from contextlib import suppress
-from threading import Timer
+from importlib import import_module
+from threading import Thread, Timer
 from typing import TextIO
 
 from archforge.cli.exit_codes import INTERNAL_ERROR, INTERRUPTED, OUTPUT_CLOSED, USER_ERROR
@@ -42,9 +43,12 @@ def main() -> None:
     # Python would print a traceback for one more Ctrl-C while it ends.
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_DFL)
     received: list[int] = []
+    of_blas = False
 
     def end(number: int, _: object) -> None:
+        nonlocal of_blas
         received.append(number)
+        of_blas = _lacks_threads()
         raise EndingSignal
 
     def ignored(unraisable: sys.UnraisableHookArgs) -> None:
@@ -68,11 +72,30 @@ def main() -> None:
     for number, handler in handlers.items():
         signal.signal(number, handler)
     sys.unraisablehook = hook
+    if of_blas and code == INTERRUPTED:
+        help = "OPENBLAS_NUM_THREADS=1, or higher limits (ulimit -u, ulimit -v)"
+        print(
+            f"E0701: OpenBLAS could not start the threads that NumPy computes with\n  help: {help}",
+            file=sys.stderr,
+        )
+        code = USER_ERROR
     try:
         sys.stderr.flush()
     except OSError:  # nobody can be told, and Python would exit with 120
         _drop(sys.stderr)
     sys.exit(128 + received[0] if received and code == INTERRUPTED else code)
+
+
+def _lacks_threads() -> bool:
+    """True if a signal is that of OpenBLAS, which interrupts the process where it cannot start its threads:
+    while NumPy is loaded, and when no thread can be started."""
+    if "numpy" not in sys.modules or hasattr(sys.modules["numpy"], "ndarray"):
+        return False
+    try:
+        Thread(target=int).start()
+    except (RuntimeError, MemoryError):
+        return True
+    return False
 
 
 def _run() -> None:
@@ -89,11 +112,12 @@ def _run() -> None:
             sys.exit(OUTPUT_CLOSED)
         raise
     except MemoryError as error:
-        from archforge.hardware import no_memory
-
-        print(no_memory(error).render(), file=sys.stderr)
+        print(_no_memory(error), file=sys.stderr)
         sys.exit(USER_ERROR)
     except Exception as error:  # noqa: BLE001  Python would exit with 1, which means that a check failed
+        if _lacks_memory(error):
+            print(_no_memory(MemoryError()), file=sys.stderr)
+            sys.exit(USER_ERROR)
         if isinstance(error, OSError) and error.filename is None and error.errno in _UNWRITABLE:
             with suppress(OSError):
                 print(f"E0705: cannot write the output: {os.strerror(error.errno).lower()}", file=sys.stderr)
@@ -102,6 +126,33 @@ def _run() -> None:
         traceback.print_exc()
         print("this is a bug of archforge: please report it with the spec that shows it", file=sys.stderr)
         sys.exit(INTERNAL_ERROR)
+
+
+def _no_memory(error: MemoryError) -> str:
+    """The diagnostic, in fewer words where there is no memory for more."""
+    try:
+        from archforge.hardware import no_memory
+
+        return no_memory(error).render()
+    except (ImportError, MemoryError):
+        return "E0706: the memory does not suffice\n  help: a higher limit (ulimit -v)"
+
+
+def _lacks_memory(error: BaseException) -> bool:
+    try:
+        from archforge.hardware import lacks_memory
+    except (ImportError, MemoryError):
+        return True
+    return lacks_memory(error)
+
+
+def _prepare_for_a_limit() -> None:
+    """Load what tells of a limit on memory while there is room for it."""
+    with suppress(ImportError):
+        import resource
+
+        if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
+            import_module("archforge.hardware")
 
 
 def _command() -> None:
@@ -113,6 +164,7 @@ def _command() -> None:
     from archforge.cli.app import app_for
     from archforge.cli.output import adapt_streams
 
+    _prepare_for_a_limit()
     adapt_streams()
     app_for(sys.argv[1:])()
 

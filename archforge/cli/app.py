@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from archforge import __version__
-from archforge.cli.commands import COMMANDS, GROUPS
+from archforge.cli.commands import COMMANDS, COMPUTING, GROUPS
 from archforge.cli.exit_codes import USER_ERROR
 from archforge.cli.output import print_diagnostics
 from archforge.errors import Diagnostic, DiagnosticError, InternalError
@@ -46,6 +46,10 @@ class Command(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         try:
+            if self.name in COMPUTING:
+                from archforge.hardware import require_numpy
+
+                require_numpy()
             return super().invoke(ctx)
         except DiagnosticError as error:
             diagnostics = error.diagnostics
@@ -53,7 +57,7 @@ class Command(TyperCommand):
             from archforge.hardware import no_memory
 
             diagnostics = (no_memory(error),)
-        except (ImportError, OSError) as error:
+        except (ImportError, OSError, SystemError) as error:
             diagnostics = (_not_loaded(error),)
         except RuntimeError as error:
             if str(error) != "can't start new thread":
@@ -108,13 +112,13 @@ def _explain(error: Any, parameters: Collection[str | None]) -> None:
         error.message += ": samples are given by --data"
 
 
-def _not_loaded(error: ImportError | OSError) -> Diagnostic:
+def _not_loaded(error: ImportError | OSError | SystemError) -> Diagnostic:
     """The diagnostic of a package that cannot be loaded. Raises an error that is of something else."""
     from archforge.hardware import lacks_memory, no_memory
 
     if lacks_memory(error):
         return no_memory(MemoryError("a library cannot be loaded"))
-    if isinstance(error, OSError) or (error.name or "").startswith("archforge"):
+    if not isinstance(error, ImportError) or (error.name or "").startswith("archforge"):
         raise error
     return Diagnostic("E0701", f"a package cannot be imported: {error}", help="install it again")
 

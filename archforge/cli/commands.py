@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["COMMANDS", "GROUPS"]
+__all__ = ["COMMANDS", "COMPUTING", "GROUPS"]
 
 # Where the function of each command is; the help lists them in this order. One of two words is in a group.
 COMMANDS = {
@@ -39,3 +39,8 @@ COMMANDS = {
     "completion": "completion.completion",
 }
 GROUPS = {"weights": "Files of weights."}
+# The last words of those that compute, and load NumPy for it.
+COMPUTING = (
+    *("build", "export", "import", "run", "verify", "compare", "convert"),
+    *("train", "evaluate", "bench", "profile", "warm", "tune"),
+)
