@@ -43,9 +43,10 @@ _LARGE_INPUTS = {case.id for case in CASES if math.prod(golden(str(case.values[2
 
 # One dtype tells whether the graph is the library's. float32 is here for the kernels of its own, which the
 # laws of backends hold in every network: one network of each family stands for the others.
-# StarNet is left to float64: under weights by rule it amplifies the roundings of float32 beyond its output
-# (`AMPLIFYING` in small.py).
-_ONLY_WIDE = {"starnet"}
+# Some are left to float64: under weights by rule they amplify the roundings of float32, StarNet beyond its
+# output (`AMPLIFYING` in small.py), the others on the pictures of their golden outputs: FocalNet to 1.4e-4,
+# RepViT to 1.8e-3 and Visformer, whose attention saturates, to 0.8 of a standard deviation.
+_ONLY_WIDE = {"focalnet", "repvit", "starnet", "visformer"}
 _FIRST = {family(str(case.values[0])): case.id for case in reversed(CASES)}
 CASES_BY_DTYPE = [
     pytest.param(
