@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from archforge.atomic_files import made_folder
 from archforge.cli.changes import changes
 from archforge.cli.compile_options import BackendOption
 from archforge.cli.exit_codes import CHECK_FAILED
@@ -121,6 +122,10 @@ def sweep(
             help="The scheduler of dask whose workers train: tcp://10.0.0.1:8786.",
         ),
     ] = None,
+    report: Annotated[
+        bool,
+        typer.Option("--report", help="Draw and train nothing: write the report of what is there so far."),
+    ] = False,
     backend: BackendOption = "auto",
     dtype: Annotated[
         str, typer.Option("--dtype", metavar="NAME", help="float32, or float64 where the backend has it.")
@@ -130,7 +135,8 @@ def sweep(
     """Train networks that are drawn from spaces, and keep what came of each in one file of SQLite.
 
     The same command goes on where it was ended, however that was. A network that fails is recorded with the
-    reason. Exit code 1 if none could be trained.
+    reason. At the end there is a report: a page of distributions and frontiers, the figures as CSV, and the
+    specs of the best networks. Exit code 1 if none could be trained.
     """
     from archforge.sweep.engines import Pool, engine_of
     from archforge.sweep.job import TrainingSettings
@@ -155,6 +161,9 @@ def sweep(
     found = spaces_of(named, changed, input_shape(shape))
     whole = Sweep(found, training, seed, where)
     path = _file(out, found[0].space.spec.name)
+    if report:
+        _report_so_far(path, whole)
+        return
     with Progress("reading data") as progress:
         digest = ""
         for beginning in first_beginnings(whole):
@@ -181,9 +190,7 @@ def sweep(
                 except KeyboardInterrupt:
                     print("interrupted; the same command goes on", file=sys.stderr)
                     raise
-        trained = _print_results(store, whole)
-    if not trained:
-        raise typer.Exit(CHECK_FAILED)
+        _write_report(store, whole)
 
 
 class _Told:
@@ -222,16 +229,32 @@ def _span(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
-def _print_results(store: Store, whole: Sweep) -> int:
-    """Print the number of networks of each space and the least error; the number of all that were trained."""
-    every = 0
-    for one in whole.spaces:
-        records = [result.record for result in store.results(one.name) if result.record]
-        errors = sorted(record.error for record in records if record.error is not None)
-        every += len(errors)
-        best = f", least error {errors[0]:.4f}" if errors else ""
-        print(f"{one.name}: {len(errors):,} trained, {len(records) - len(errors):,} failed{best}")
-    return every
+def _report_so_far(path: Path, whole: Sweep) -> None:
+    from archforge.sweep.store import read_store
+
+    with read_store(path) as store:
+        _write_report(store, whole)
+
+
+def _write_report(store: Store, whole: Sweep) -> None:
+    """Write the report and the specs of the best networks, and print how many were trained. Exits with 1 if
+    none was."""
+    from archforge.cli.sample_specs import write_specs
+    from archforge.sweep.findings import SpaceFindings
+    from archforge.sweep.report import BEST, write_report
+
+    folder = store.path.parent if store.path.name == FILE else store.path.with_suffix("")
+    found = [SpaceFindings.of(one.name, store.results(one.name)) for one in whole.spaces]
+    for space in found:
+        best = f", least error {space.errors.min():.4f}" if space.trained else ""
+        print(f"{space.name}: {len(space.trained):,} trained, {len(space.failed):,} failed{best}")
+    if not any(space.trained for space in found):
+        raise typer.Exit(CHECK_FAILED)
+    for path in write_report(made_folder(folder), found, store.settings()):
+        print(f"wrote {path.as_posix()}")
+    for one, space in zip(whole.spaces, found, strict=True):
+        samples = [one.drawn(network.job.draw) for network in space.best(BEST)]
+        write_specs(samples, whole.sampling(one), one.library, f"{folder}/best")
 
 
 def _named(space: str, profile: str | None) -> tuple[str, str | None]:

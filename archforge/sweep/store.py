@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
@@ -15,7 +16,7 @@ from archforge.atomic_files import made_folder, sole_writer
 from archforge.errors import fail
 from archforge.paths import is_file
 from archforge.spec.expand.space import Draw
-from archforge.sweep.job import Job, JobRecord
+from archforge.sweep.job import Job, JobRecord, figure_of
 
 __all__ = ["Store", "SweptNetwork", "opened_store", "read_store"]
 
@@ -46,6 +47,16 @@ class SweptNetwork:
     job: Job
     row: Mapping[str, Any]
     record: JobRecord | None
+
+    @property
+    def error(self) -> float:
+        """The error of one that was trained, NaN for another."""
+        return math.nan if self.record is None or self.record.error is None else self.record.error
+
+    @property
+    def figure(self) -> str:
+        """The figure from which the error comes."""
+        return figure_of(self.record.history) if self.record else ""
 
 
 class Store:

@@ -11,11 +11,12 @@ from hashlib import sha256
 from itertools import islice
 from typing import Any
 
-from archforge.analysis.sampling import Sampling
+from archforge.analysis.counts import Counts
+from archforge.analysis.sampling import DrawnNetwork, Sampling
 from archforge.errors import DiagnosticError, Note, fail
 from archforge.spec.expand.expand import InputShape
 from archforge.spec.expand.settings import plain_settings
-from archforge.spec.expand.space import Space
+from archforge.spec.expand.space import Draw, Space
 from archforge.spec.resolve.library import Library
 from archforge.spec.resolve.sources import open_spec
 from archforge.spec.syntax.syntax_tree import Argument
@@ -32,9 +33,11 @@ TOO_LITTLE_MEMORY = "E0706"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SweptSpace:
-    """A space of a sweep: as it was opened, and in plain values. digest: of the texts that it comes from."""
+    """A space of a sweep: as it was opened, with the library that read it, and in plain values. digest: of
+    the texts that it comes from."""
 
     space: Space
+    library: Library
     source: SpaceSource
     digest: str
 
@@ -42,6 +45,11 @@ class SweptSpace:
     def name(self) -> str:
         """The name, `SPACE@PROFILE`."""
         return self.source.name
+
+    def drawn(self, draw: Draw) -> DrawnNetwork:
+        """The network of a draw, counted."""
+        network = DrawnNetwork(self.space, draw, {}, Counts(0, 0, 0, 0, 0, 0)).network()
+        return DrawnNetwork(self.space, draw, network.expansion.args, network.counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +126,7 @@ def spaces_of(
         source = SpaceSource(title, file, space.profile.name, texts, values, defaults, input_shape)
         every = {path.name: path.read_text("utf-8") for path in library.files}
         plain = json.dumps([every, values, defaults, input_shape], sort_keys=True)
-        found[title] = SweptSpace(space, source, sha256(plain.encode()).hexdigest())
+        found[title] = SweptSpace(space, library, source, sha256(plain.encode()).hexdigest())
     return [*found.values()]
 
 

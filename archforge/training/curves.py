@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from archforge.export.render import render
 
-__all__ = ["curves_svg"]
+__all__ = ["Tick", "curves_svg", "ticks"]
 
 WIDTH, HEIGHT = 420, 260  # of a panel, in pixels
 LEFT, RIGHT, TOP, BOTTOM = 54, 16, 40, 34
@@ -80,8 +80,8 @@ def _panel(name: str, history: Sequence[Mapping[str, float]]) -> Panel | None:
     low, high = min(values), max(values)
     if high == low:
         low, high = low - abs(low) / 2 - 0.5e-9, high + abs(high) / 2 + 0.5e-9
-    ticks = _ticks(low, high)
-    low, high = min(low, ticks[0]), max(high, ticks[-1])
+    marks = ticks(low, high)
+    low, high = min(low, marks[0]), max(high, marks[-1])
     epochs = len(history)
 
     def x_at(epoch: float) -> float:
@@ -100,17 +100,17 @@ def _panel(name: str, history: Sequence[Mapping[str, float]]) -> Panel | None:
             legend, (x, y) = LEFT + LEGEND * len(lines), placed[-1]
             said = f"{said}: {points[-1][1]:.4g}"
             lines.append(Line(kind, said, legend + 4, legend + 12, text, f"{x:.1f}", f"{y:.1f}"))
-    steps = [e for e in _ticks(1, max(epochs, 2)) if e == int(e) and 1 <= e <= epochs] or [1]
+    steps = [e for e in ticks(1, max(epochs, 2)) if e == int(e) and 1 <= e <= epochs] or [1]
     return Panel(
         0,
         TITLES[name],
         lines,
         [Tick(f"{x_at(e):.1f}", f"{x_at(e):.1f}", f"{e:g}") for e in steps],
-        [Tick(f"{y_at(t):.1f}", f"{y_at(t) + 4:.1f}", f"{t:g}") for t in ticks],
+        [Tick(f"{y_at(t):.1f}", f"{y_at(t) + 4:.1f}", f"{t:g}") for t in marks],
     )
 
 
-def _ticks(low: float, high: float) -> list[float]:
+def ticks(low: float, high: float) -> list[float]:
     """Round numbers that cover the range, a few of them."""
     rough = (high - low) / (MOST_TICKS - 1)
     magnitude = 10.0 ** math.floor(math.log10(rough))

@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from archforge.atomic_files import written_beside
 from archforge.data.opened_files import opened
@@ -16,8 +17,8 @@ __all__ = ["Row", "history_csv", "history_lines", "read_history", "write_text"]
 Row = Mapping[str, float]
 
 
-def history_csv(rows: Sequence[Row]) -> str:
-    """A line of names, then one for each epoch; empty where an epoch lacks a figure."""
+def history_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A line of names, then one for each epoch, or whatever has rows; empty where a row lacks a figure."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, names, lineterminator="\n")

@@ -1,0 +1,205 @@
+"""The report of a sweep: a page of HTML that needs nothing beside it, the figures behind it as CSV."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from archforge.analysis.sampling import COUNTS
+from archforge.export.render import render
+from archforge.ops.lazy_numpy import np
+from archforge.sweep.charts import Chart, Series, charts_svg
+from archforge.sweep.findings import SpaceFindings, columns, frontier, likely_best, measured
+from archforge.training.history import history_csv, write_text
+
+__all__ = ["BEST", "write_report"]
+
+BEST = 5  # networks of each space that are told of
+MEASURES = {
+    "macs": "multiply-accumulates",
+    "params": "parameters",
+    "activations": "activations",
+    "seconds": "seconds of training",
+}
+
+
+class PagePart(NamedTuple):
+    """A part of the page: a text, a picture and a table, where they are there."""
+
+    title: str
+    text: str = ""
+    svg: str = ""
+    columns: Sequence[str] = ()
+    rows: Sequence[Sequence[str]] = ()
+
+
+def write_report(folder: Path, spaces: Sequence[SpaceFindings], settings: Mapping[str, str]) -> list[Path]:
+    """Write report.html, samples.csv, distribution.csv and frontier.csv into a folder, and give their paths.
+    settings: of the sweep, each as JSON. Raises E0705."""
+    trained = [space for space in spaces if space.trained]
+    texts = {
+        "samples.csv": _csv(_sample_rows(spaces)),
+        "distribution.csv": _csv(_distribution_rows(trained)),
+        "frontier.csv": _csv(_frontier_rows(trained)),
+        "report.html": _page(spaces, trained, settings),
+    }
+    for name, text in texts.items():
+        write_text(folder / name, text)
+    return [folder / name for name in reversed(texts)]
+
+
+def _page(
+    spaces: Sequence[SpaceFindings], trained: Sequence[SpaceFindings], settings: Mapping[str, str]
+) -> str:
+    parts = [_summary(spaces)]
+    if trained:
+        error = f"error ({_error(trained)})"
+        parts += [_distributions(trained, error), _frontiers(trained), *map(_arguments, trained)]
+        parts += [_best(space) for space in trained]
+    if any(space.failed for space in spaces):
+        parts.append(_failures(spaces))
+    plain = {name: json.loads(value) for name, value in settings.items()}
+    facts = [(name, _words(value)) for name, value in plain.items() if value not in (None, {})]
+    names = ", ".join(space.name for space in spaces)
+    return render("sweep.html.j2", title=f"Sweep of {names}", facts=facts, parts=parts)
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} = {item}" for name, item in value.items())
+    return str(value)[:32]
+
+
+def _error(trained: Sequence[SpaceFindings]) -> str:
+    """The figure that errors come from, in words."""
+    name = trained[0].trained[0].figure
+    return f"1 - {name}" if name.endswith("accuracy") else name
+
+
+def _summary(spaces: Sequence[SpaceFindings]) -> PagePart:
+    rows = []
+    for space in spaces:
+        row = [space.name, str(len(space.trained)), str(len(space.failed))]
+        if space.trained:
+            low, middle, high = space.median()
+            errors = space.errors
+            figures = (errors.min(), middle, low, high, errors.mean())
+            row += [f"{figure:.4f}" for figure in figures]
+        rows.append(row)
+    names = ("space", "trained", "failed", "least error", "median", "from", "to", "mean")
+    text = (
+        "The median is between the two figures beside it in 95 % of what is drawn again from these networks."
+    )
+    return PagePart("Spaces", text, columns=names, rows=rows)
+
+
+def _distributions(trained: Sequence[SpaceFindings], error: str) -> PagePart:
+    series = []
+    for number, space in enumerate(trained):
+        found = space.distribution()
+        low, high = (_stairs(found.errors, shares) for shares in (found.low, found.high))
+        line = _stairs(found.errors, found.shares)
+        series.append(Series(space.name, number, line=line, band=[*low, *reversed(high)]))
+    text = "The share F(e) of the networks of a space whose error is at most e; bands hold 95 % of resamples."
+    return PagePart("Distributions of errors", text, charts_svg("F(e)", [Chart("F(e)", error, series, True)]))
+
+
+def _stairs(errors: Any, shares: Any) -> list[tuple[float, float]]:
+    """The corners of a function that rises at each error."""
+    before = [0.0, *shares[:-1]]
+    pairs = zip(errors, before, shares, strict=True)
+    return [(float(e), float(share)) for e, old, new in pairs for share in (old, new)]
+
+
+def _frontiers(trained: Sequence[SpaceFindings]) -> PagePart:
+    charts = []
+    for measure, words in MEASURES.items():
+        series = []
+        for number, space in enumerate(trained):
+            dots = [(measured(one, measure), one.error) for one in space.trained]
+            line = [(step.value, step.error) for step in frontier(space.trained, measure)]
+            series.append(Series(space.name, number, dots, line))
+        charts.append(Chart(f"Error against {words}", measure, series))
+    text = "Each dot is a network; the line joins those that no other beats in both."
+    return PagePart("Frontiers", text, charts_svg("Frontiers", charts))
+
+
+def _arguments(space: SpaceFindings) -> PagePart:
+    every = [columns(one.row, COUNTS) for one in space.trained]
+    names = [name for name in every[0] if all(name in row for row in every)]
+    charts = []
+    for name in names:
+        values = np.array([row[name] for row in every])
+        if values.min() < values.max():
+            best, bottom, top = likely_best(values, space.errors), space.errors.min(), space.errors.max()
+            band = [(best.low, bottom), (best.high, bottom), (best.high, top), (best.low, top)]
+            dots = [*zip(values.tolist(), space.errors.tolist(), strict=True)]
+            line = [(best.middle, bottom), (best.middle, top)]
+            said = f"{best.low:.4g} to {best.high:.4g}"
+            charts.append(Chart(name, name, [Series(said, 0, dots, line, band)]))
+    text = (
+        "Bands: where the best of a quarter of the networks, drawn again and again, lies in 95 of 100 cases."
+    )
+    svg = charts_svg(f"Arguments of {space.name}", charts) if charts else ""
+    return PagePart(f"Error against each argument of {space.name}", text, svg)
+
+
+def _best(space: SpaceFindings) -> PagePart:
+    rows = []
+    for one in space.best(BEST):
+        figures = (f"{measured(one, name):,.6g}" for name in MEASURES)
+        drawn = ", ".join(f"{name} = {value}" for name, value in one.job.draw.values.items())
+        rows.append([str(one.job.draw.number), f"{one.error:.4f}", *figures, drawn])
+    names = ("draw", "error", *MEASURES, "drawn")
+    return PagePart(
+        f"The best of {space.name}", "Their specs lie in the folder best.", columns=names, rows=rows
+    )
+
+
+def _failures(spaces: Sequence[SpaceFindings]) -> PagePart:
+    rows = [
+        [space.name, str(one.job.draw.number), one.record.reason]
+        for space in spaces
+        for one in space.failed
+        if one.record
+    ]
+    return PagePart("Networks that failed", columns=("space", "draw", "reason"), rows=rows)
+
+
+def _csv(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Rows under a header of all their names; a list is JSON."""
+    return history_csv(
+        [{k: json.dumps(v) if isinstance(v, list | bool) else v for k, v in row.items()} for row in rows]
+    )
+
+
+def _sample_rows(spaces: Sequence[SpaceFindings]) -> list[dict[str, Any]]:
+    """A row for each network: what came of it, its arguments and counts, its history."""
+    found = []
+    for space in spaces:
+        for one in sorted((*space.trained, *space.failed), key=lambda one: one.job.draw.number):
+            record = one.record
+            if record:
+                came = {"error": record.error, "reason": record.reason, "seconds": record.seconds}
+                history = {"history": [*map(dict, record.history)]}
+                found.append({"space": space.name, **one.row, **came, "machine": record.machine, **history})
+    return found
+
+
+def _distribution_rows(trained: Sequence[SpaceFindings]) -> list[dict[str, Any]]:
+    return [
+        {"space": space.name, "error": float(e), "share": float(s), "low": float(a), "high": float(b)}
+        for space in trained
+        for e, s, a, b in zip(*space.distribution(), strict=True)
+    ]
+
+
+def _frontier_rows(trained: Sequence[SpaceFindings]) -> list[dict[str, Any]]:
+    return [
+        {"space": space.name, "measure": measure, **step._asdict()}
+        for space in trained
+        for measure in MEASURES
+        for step in frontier(space.trained, measure)
+    ]
