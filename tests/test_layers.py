@@ -45,6 +45,7 @@ LIGHT = ("pydantic", "typer", "yaml")
 # The others, with the modules that may. Elsewhere they are imported within functions, so that `archforge
 # check` starts quickly and a missing extra is missed by its users only.
 HEAVY = {
+    "dask": ("sweep.engines.dask",),
     "jinja2": ("export",),
     # When something must be compiled, or measured.
     "llvmlite": tuple(
