@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 FOLDERS = sorted(path for path in (ROOT / "requirements").iterdir() if path.name.startswith("3."))
 # What `make bench` measures archforge beside, and what needs an MPI.
-NOT_LOCKED = ("bench", "mpi", "references")
+NOT_LOCKED = ("bench", "dask", "mpi", "parquet", "references")
 
 
 def entries(folder: Path) -> list[str]:

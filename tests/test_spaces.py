@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import math
+import subprocess
+import sys
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
@@ -440,3 +442,19 @@ def test_the_list_and_the_check_show_spaces(run: Run) -> None:
     assert found["spaces"][0]["combinations"] == (16 * 128 * 3 * 6) ** 4
     code, out, _ = run("check", "anynet_x", "-p", "e")
     assert (code, out.count("combinations")) == (0, 1)
+
+
+def test_samples_as_parquet_are_the_rows(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    command = [sys.executable, "-m", "archforge", "sample", "anynet_x", "-p", "a", "-n", "3"]
+    done = subprocess.run([*command, "--format", "parquet"], capture_output=True, check=True)
+    (tmp_path / "x.parquet").write_bytes(done.stdout)
+    found = parquet.read_table(tmp_path / "x.parquet").to_pylist()
+    assert found == [sample.row() for sample in archforge.sample("anynet_x", 3, "a")]
+
+
+def test_parquet_without_its_package_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    code, out, err = run("sample", "anynet_x", "--format", "parquet")
+    assert (code, out) == (2, "")
+    assert "E0701: Parquet needs pyarrow" in err

@@ -40,7 +40,7 @@ def cluster() -> Iterator[Any]:
 
 def test_jobs_of_a_worker_that_is_killed_are_done_by_others(cluster: Any) -> None:
     work = partial(run_job, {"small": source()}, NUMPY)
-    found = {}
+    found: dict[str, Any] = {}
     for job, record in engine_of("dask").records(work, WIDTHS, Pool(2, cluster.scheduler_address)):
         if not found:
             with distributed.Client(cluster) as client:

@@ -16,6 +16,7 @@ from archforge.analysis.sampling import DrawnNetwork, Sampling
 from archforge.cli.options import InputOption, ProfileOption, SetOption, input_shape, settings
 from archforge.cli.output import print_json_line
 from archforge.cli.progress import Progress
+from archforge.cli.sample_parquet import print_parquet, require_parquet
 from archforge.spec.expand.space import Space
 from archforge.spec.resolve.library import Library
 from archforge.spec.resolve.sources import open_spec
@@ -28,6 +29,7 @@ class RowFormat(StrEnum):
 
     CSV = "csv"
     JSONL = "jsonl"
+    PARQUET = "parquet"
 
 
 def sample(
@@ -54,7 +56,10 @@ def sample(
     set: SetOption = None,
     input: InputOption = None,
     format: Annotated[
-        RowFormat, typer.Option("--format", help="Rows with commas under a header, or a line of JSON each.")
+        RowFormat,
+        typer.Option(
+            "--format", help="Rows with commas under a header, a line of JSON each, or a file of Parquet."
+        ),
     ] = RowFormat.CSV,
     output: Annotated[
         str | None,
@@ -69,12 +74,16 @@ def sample(
     library = Library()
     space = Space(open_spec(spec, library), profile, settings(set), input_shape(input))
     sampling = Sampling(space, seed=seed, where=where)
+    if format is RowFormat.PARQUET and output is None:
+        require_parquet()
     with Progress("drawing networks") as progress:
         samples = islice(_told(sampling, number, progress), number)
         if output is not None:
             from archforge.cli.sample_specs import write_specs
 
             write_specs(samples, sampling, library, output)
+        elif format is RowFormat.PARQUET:
+            print_parquet(samples)
         elif format is RowFormat.JSONL:
             for found in samples:
                 with progress.paused():
