@@ -85,7 +85,8 @@ def test_a_sweep_ends_with_a_report(run: Run, tmp_path: Path) -> None:
     sweep = ("sweep", *SWEEP, "--out", "out")
     code, out, _ = run(*sweep)
     assert code == 0
-    names = ("report.html", "frontier.csv", "distribution.csv", "samples.csv")
+    svg, figures = ("frontier.svg", "distribution.svg"), ("frontier.csv", "distribution.csv", "samples.csv")
+    names = ("report.html", *svg, *figures)
     written = [f"wrote out/{name}" for name in names]
     specs = [line for line in out.splitlines() if line.startswith("out/best/")]
     assert out.splitlines()[-len(written) - len(specs) :] == [*written, *specs]

@@ -162,7 +162,7 @@ def sweep(
     whole = Sweep(found, training, seed, where)
     path = _file(out, found[0].space.spec.name)
     if report:
-        _report_so_far(path, whole)
+        _report_so_far(path, whole, samples)
         return
     with Progress("reading data") as progress:
         digest = ""
@@ -190,7 +190,7 @@ def sweep(
                 except KeyboardInterrupt:
                     print("interrupted; the same command goes on", file=sys.stderr)
                     raise
-        _write_report(store, whole)
+        _write_report(store, whole, samples)
 
 
 class _Told:
@@ -229,22 +229,22 @@ def _span(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
-def _report_so_far(path: Path, whole: Sweep) -> None:
+def _report_so_far(path: Path, whole: Sweep, samples: int) -> None:
     from archforge.sweep.store import read_store
 
     with read_store(path) as store:
-        _write_report(store, whole)
+        _write_report(store, whole, samples)
 
 
-def _write_report(store: Store, whole: Sweep) -> None:
-    """Write the report and the specs of the best networks, and print how many were trained. Exits with 1 if
-    none was."""
+def _write_report(store: Store, whole: Sweep, samples: int) -> None:
+    """Write the report of the first `samples` of each space and the specs of the best, and print how many
+    were trained. Exits with 1 if none was."""
     from archforge.cli.sample_specs import write_specs
     from archforge.sweep.findings import SpaceFindings
     from archforge.sweep.report import BEST, write_report
 
     folder = store.path.parent if store.path.name == FILE else store.path.with_suffix("")
-    found = [SpaceFindings.of(one.name, store.results(one.name)) for one in whole.spaces]
+    found = [SpaceFindings.of(one.name, store.results(one.name)[:samples]) for one in whole.spaces]
     for space in found:
         best = f", least error {space.errors.min():.4f}" if space.trained else ""
         print(f"{space.name}: {len(space.trained):,} trained, {len(space.failed):,} failed{best}")

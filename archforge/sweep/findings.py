@@ -74,7 +74,7 @@ class SpaceFindings:
         return np.array([found.error for found in self.trained], np.float64)
 
     def best(self, number: int) -> list[SweptNetwork]:
-        """Those of least error, the best first."""
+        """Networks of least error, the best first."""
         return sorted(self.trained, key=lambda found: found.error)[:number]
 
     def distribution(self) -> Distribution:

@@ -16,6 +16,7 @@ from archforge.training.history import history_csv, write_text
 
 __all__ = ["BEST", "write_report"]
 
+PICTURES = ("distribution", "frontier")
 BEST = 5  # networks of each space that are told of
 MEASURES = {
     "macs": "multiply-accumulates",
@@ -36,14 +37,16 @@ class PagePart(NamedTuple):
 
 
 def write_report(folder: Path, spaces: Sequence[SpaceFindings], settings: Mapping[str, str]) -> list[Path]:
-    """Write report.html, samples.csv, distribution.csv and frontier.csv into a folder, and give their paths.
+    """Write the page, its first pictures and the figures behind it into a folder, and give their paths.
     settings: of the sweep, each as JSON. Raises E0705."""
     trained = [space for space in spaces if space.trained]
+    pictures = [_distributions(trained), _frontiers(trained)] if trained else []
     texts = {
         "samples.csv": _csv(_sample_rows(spaces)),
         "distribution.csv": _csv(_distribution_rows(trained)),
         "frontier.csv": _csv(_frontier_rows(trained)),
-        "report.html": _page(spaces, trained, settings),
+        **{f"{name}.svg": part.svg for name, part in zip(PICTURES, pictures, strict=False)},
+        "report.html": _page(spaces, trained, pictures, settings),
     }
     for name, text in texts.items():
         write_text(folder / name, text)
@@ -51,13 +54,12 @@ def write_report(folder: Path, spaces: Sequence[SpaceFindings], settings: Mappin
 
 
 def _page(
-    spaces: Sequence[SpaceFindings], trained: Sequence[SpaceFindings], settings: Mapping[str, str]
+    spaces: Sequence[SpaceFindings],
+    trained: Sequence[SpaceFindings],
+    pictures: Sequence[PagePart],
+    settings: Mapping[str, str],
 ) -> str:
-    parts = [_summary(spaces)]
-    if trained:
-        error = f"error ({_error(trained)})"
-        parts += [_distributions(trained, error), _frontiers(trained), *map(_arguments, trained)]
-        parts += [_best(space) for space in trained]
+    parts = [_summary(spaces), *pictures, *map(_arguments, trained), *map(_best, trained)]
     if any(space.failed for space in spaces):
         parts.append(_failures(spaces))
     plain = {name: json.loads(value) for name, value in settings.items()}
@@ -95,8 +97,8 @@ def _summary(spaces: Sequence[SpaceFindings]) -> PagePart:
     return PagePart("Spaces", text, columns=names, rows=rows)
 
 
-def _distributions(trained: Sequence[SpaceFindings], error: str) -> PagePart:
-    series = []
+def _distributions(trained: Sequence[SpaceFindings]) -> PagePart:
+    error, series = f"error ({_error(trained)})", []
     for number, space in enumerate(trained):
         found = space.distribution()
         low, high = (_stairs(found.errors, shares) for shares in (found.low, found.high))
