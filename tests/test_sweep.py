@@ -7,8 +7,9 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -21,9 +22,10 @@ import archforge
 from archforge.atomic_files import sole_writer
 from archforge.errors import DiagnosticError
 from archforge.spec.expand.space import Draw
-from archforge.sweep.engines import MOST_DEATHS, Pool, engine_of
+from archforge.sweep.engines import MOST_DEATHS, Pool, Records, Work, engine_of
 from archforge.sweep.job import Job, JobRecord, SpaceSource, TrainingSettings, run_job
 from archforge.sweep.store import opened_store, read_store
+from archforge.sweep.sweep import Sweep, spaces_of
 from tests.conftest import Run
 
 SPACE: dict[str, Any] = {
@@ -383,3 +385,28 @@ def test_a_sweep_that_is_killed_loses_nothing_and_counts_nothing_twice(run: Run,
 @pytest.mark.slow
 def test_a_sweep_that_is_killed_twenty_times_is_that_which_was_not(run: Run, space: Path) -> None:
     killed_again_and_again(run, space.parent, kills=20, samples=24)
+
+
+# Threads
+
+
+class Seen:
+    """An engine that tells what the environment says of threads."""
+
+    def records(self, work: Work, jobs: Iterable[Job], pool: Pool) -> Records:
+        for job in jobs:
+            yield job, JobRecord(reason=os.environ.get("MKL_NUM_THREADS", "unset"))
+
+
+def test_processes_learn_how_many_threads_they_have(
+    space: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    swept = spaces_of([(str(space), "narrow")], {}, None)
+    sweep = Sweep(swept, replace(NUMPY, threads=3))
+    with opened_store(tmp_path / "x.sqlite") as store:
+        sweep.draw(store, 1, lambda name, number: None)
+        jobs = sweep.waiting(store, 1)
+        ((_, record),) = sweep.train(store, jobs, Seen(), Pool(1))
+    assert record.reason == "3"
+    assert "MKL_NUM_THREADS" not in os.environ

@@ -246,15 +246,15 @@ def _write_report(store: Store, whole: Sweep, samples: int) -> None:
     folder = store.path.parent if store.path.name == FILE else store.path.with_suffix("")
     found = [SpaceFindings.of(one.name, store.results(one.name)[:samples]) for one in whole.spaces]
     for space in found:
-        best = f", least error {space.errors.min():.4f}" if space.trained else ""
-        print(f"{space.name}: {len(space.trained):,} trained, {len(space.failed):,} failed{best}")
+        least = f", least error {space.errors.min():.4f}" if space.trained else ""
+        print(f"{space.name}: {len(space.trained):,} trained, {len(space.failed):,} failed{least}")
     if not any(space.trained for space in found):
         raise typer.Exit(CHECK_FAILED)
     for path in write_report(made_folder(folder), found, store.settings()):
         print(f"wrote {path.as_posix()}")
     for one, space in zip(whole.spaces, found, strict=True):
-        samples = [one.drawn(network.job.draw) for network in space.best(BEST)]
-        write_specs(samples, whole.sampling(one), one.library, f"{folder}/best")
+        best = [one.drawn(network.job.draw) for network in space.best(BEST)]
+        write_specs(best, whole.sampling(one), one.library, f"{folder}/best")
 
 
 def _named(space: str, profile: str | None) -> tuple[str, str | None]:

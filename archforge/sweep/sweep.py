@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from hashlib import sha256
@@ -23,6 +24,7 @@ from archforge.spec.syntax.syntax_tree import Argument
 from archforge.sweep.engines import Pool, SweepEngine
 from archforge.sweep.job import Job, JobRecord, SpaceSource, TrainingSettings, named_files, run_job
 from archforge.sweep.store import Store
+from archforge.training.ranks.job import THREADS
 from archforge.training.train import Beginning
 
 __all__ = ["Sweep", "SweptSpace", "first_beginnings", "require_same", "spaces_of"]
@@ -101,10 +103,24 @@ class Sweep:
     ) -> Iterator[tuple[Job, JobRecord]]:
         """Have jobs done, and give each once it is in the file."""
         sources = {one.name: one.source for one in self.spaces}
-        with closing(engine.records(partial(run_job, sources, self.training), jobs, pool)) as records:
+        work = partial(run_job, sources, self.training)
+        with _threads_of_workers(self.training.threads), closing(engine.records(work, jobs, pool)) as records:
             for job, record in records:
                 store.keep(job, record)
                 yield job, record
+
+
+@contextmanager
+def _threads_of_workers(number: int) -> Iterator[None]:
+    """A block in which processes that are started learn how many threads their libraries may have, unless the
+    environment says so already."""
+    own = [name for name in THREADS if name not in os.environ]
+    os.environ.update(dict.fromkeys(own, str(number)))
+    try:
+        yield
+    finally:
+        for name in own:
+            del os.environ[name]
 
 
 def spaces_of(

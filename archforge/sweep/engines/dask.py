@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -24,7 +23,6 @@ SETTINGS = {
     "distributed.logging.distributed": "error",
 }
 TIMEOUT_S = 30.0  # for a scheduler to answer
-ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class DaskWorkers:
@@ -65,8 +63,6 @@ def _client(pool: Pool) -> Iterator[Client]:
         with client:
             yield client
         return
-    for name in ONE_THREAD:
-        os.environ.setdefault(name, "1")
     with (
         LocalCluster(pool.workers, threads_per_worker=1, dashboard_address=None) as cluster,
         Client(cluster) as client,

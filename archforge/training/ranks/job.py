@@ -19,7 +19,7 @@ from archforge.training.ranks.engines import Engine, ProcessStart
 from archforge.training.ranks.group import GOING_ON
 from archforge.training.ranks.hosts import is_here, passed_on
 
-__all__ = ["GREETING", "run_job"]
+__all__ = ["GREETING", "THREADS", "run_job"]
 
 # The first line of the standard input of a rank, which then lasts as long as the process that started it.
 GREETING = b"archforge\n"
