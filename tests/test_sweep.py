@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -291,6 +292,21 @@ def test_a_job_whose_process_dies_is_done_again_some_times(tmp_path: Path) -> No
     assert list(map(work.times, JOBS)) == [1, 2, 1, MOST_DEATHS]
 
 
+def sleep_at_times(job: Job) -> JobRecord:
+    sleep(600 if job.draw.number == 1 else 0)
+    return JobRecord(error=0.0)
+
+
+def test_a_job_that_does_not_heed_its_limit_is_ended() -> None:
+    with (
+        patch.multiple("archforge.sweep.engines.processes", GRACE_S=0.3, LOOK_S=0.1),
+        closing(engine_of("processes").records(sleep_at_times, JOBS, Pool(1, "", 0.2))) as found,
+    ):
+        records = {job.draw.number: record for job, record in found}
+    assert records[1].reason == "out of time: not ended 0.3 s behind the limit"
+    assert {records[number].error for number in (0, 2, 3)} == {0.0}
+
+
 def test_a_machine_that_starts_no_processes_is_told() -> None:
     broken = patch(
         "archforge.sweep.engines.processes.ProcessPoolExecutor", side_effect=OSError(38, "no semaphores")
@@ -410,3 +426,16 @@ def test_processes_learn_how_many_threads_they_have(
         ((_, record),) = sweep.train(store, jobs, Seen(), Pool(1))
     assert record.reason == "3"
     assert "MKL_NUM_THREADS" not in os.environ
+
+
+def test_a_space_brings_the_files_that_it_extends(tmp_path: Path) -> None:
+    base = {key: value for key, value in SPACE.items() if key != "profiles"} | {"kind": "template"}
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "base.yaml").write_text(yaml.safe_dump(base | {"args": {"width": "int"}}))
+    small = {"archforge": 1, "kind": "space", "extends": "parts/base", "with": {"width": {"int": [2, 9]}}}
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(small))
+    (swept,) = spaces_of([(str(tmp_path / "small.yaml"), None)], {}, None)
+    assert sorted(swept.source.files) == ["parts/base.yaml", "small.yaml"]
+    shutil.rmtree(tmp_path)
+    record = run_job({"s": swept.source}, NUMPY, Job("s", Draw(0, {"width": 4})))
+    assert record.reason == ""

@@ -179,7 +179,7 @@ def sweep(
             whole.draw(store, samples, lambda name, n: progress.say(f"{name}: {n:,} networks drawn"))
         jobs = whole.waiting(store, samples)
         total = samples * len(found)
-        pool = Pool(workers or max(cores().number // threads, 1), scheduler or "")
+        pool = Pool(workers or max(cores().number // threads, 1), scheduler or "", training.time_limit_s)
         print(f"{', '.join(one.name for one in found)}: {counted(samples, 'network')} each, seed {seed}")
         print(f"results    {path.as_posix()}: {total - len(jobs):,} of {total:,} are done")
         if jobs:

@@ -18,10 +18,12 @@ Records = Generator[tuple[Job, JobRecord], None, None]
 
 
 class Pool(NamedTuple):
-    """The workers that are wanted: their number, and the address of a scheduler that has some, else empty."""
+    """The workers that are wanted: their number, and the address of a scheduler that has some, else empty.
+    time_limit_s: seconds in which a job ends by itself; None for any."""
 
     workers: int
     scheduler: str = ""
+    time_limit_s: float | None = None
 
 
 class SweepEngine(Protocol):

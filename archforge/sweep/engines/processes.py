@@ -11,14 +11,19 @@ from collections.abc import Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
+from math import inf
 from multiprocessing.connection import Connection
 from threading import Thread
+from time import monotonic
 
 from archforge.errors import fail
 from archforge.sweep.engines import MOST_DEATHS, Pool, Records, Work
 from archforge.sweep.job import Job, JobRecord, failed
 
 __all__ = ["ENGINE", "Processes"]
+
+LOOK_S = 1.0  # between two looks at the clock
+GRACE_S = 60.0  # beyond its limit, for an update that is under way, which may have code made first
 
 
 class Worker:
@@ -67,20 +72,26 @@ class Processes:
     """The engine of one machine."""
 
     def records(self, work: Work, jobs: Iterable[Job], pool: Pool) -> Records:
-        """Have the work done by `pool.workers` processes."""
+        """Have the work done by `pool.workers` processes. One whose job does not end by itself is ended."""
         waiting, deaths = deque(jobs), Counter[str]()
         idle: list[Worker] = []
-        running: dict[Future[JobRecord], tuple[Worker, Job]] = {}
+        running: dict[Future[JobRecord], tuple[Worker, Job, float]] = {}
+        patience_s = inf if pool.time_limit_s is None else pool.time_limit_s + GRACE_S
         try:
             idle += (Worker() for _ in range(min(pool.workers, len(waiting))))
             while waiting or running:
                 while waiting and idle:
                     worker, job = idle.pop(), waiting.popleft()
-                    running[worker.submit(work, job)] = worker, job
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    worker, job = running.pop(future)
+                    running[worker.submit(work, job)] = worker, job, monotonic() + patience_s
+                done, _ = wait(running, None if patience_s == inf else LOOK_S, FIRST_COMPLETED)
+                late = [future for future, (_, _, until) in running.items() if monotonic() > until]
+                for future in {*done, *late}:
+                    worker, job, _ = running.pop(future)
                     idle.append(worker)
+                    if not future.done():
+                        worker.begin_anew()
+                        yield job, failed(f"out of time: not ended {GRACE_S:g} s behind the limit")
+                        continue
                     try:
                         yield job, future.result()
                     except BrokenProcessPool:
@@ -91,7 +102,7 @@ class Processes:
                         else:
                             yield job, failed(f"the process that did it has died {MOST_DEATHS} times")
         finally:
-            for worker in (*idle, *(worker for worker, _ in running.values())):
+            for worker in (*idle, *(worker for worker, _, _ in running.values())):
                 worker.end()
 
 
