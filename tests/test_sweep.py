@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -94,7 +95,6 @@ def test_a_job_is_a_function_of_its_plain_values() -> None:
         ({}, {"graph": ["flatten", {"linear": "=width"}]}, "E0607: "),
         ({}, {"graph": [{"linear": "=width"}]}, "E0401: "),
         ({"data": "missing.npz"}, {}, "E0601: "),
-        ({"version": "0.0"}, {}, "E0911: the sweep is of archforge 0.0, and the worker has"),
         ({"dtype": "float12"}, {}, "E0703: "),
     ],
 )
@@ -105,6 +105,14 @@ def test_a_job_that_fails_gives_its_reason(
     assert record.reason.startswith(reason)
     assert not record.is_trained
     assert record.error is None
+
+
+def test_a_worker_of_another_version_ends_the_sweep() -> None:
+    work = partial(run_job, {"s": source()}, replace(NUMPY, version="0.0"))
+    records = engine_of("processes").records(work, JOBS, Pool(1))
+    with pytest.raises(DiagnosticError, match=r"of archforge 0\.0, and a worker has") as raised:
+        next(records)
+    assert raised.value.diagnostics[0].code == "E0911"
 
 
 def test_a_bug_in_a_job_is_its_reason() -> None:

@@ -141,7 +141,11 @@ class JobRecord:
 
 
 def run_job(sources: Mapping[str, SpaceSource], settings: TrainingSettings, job: Job) -> JobRecord:
-    """Train the network of a job. Whatever goes wrong is the reason of the record."""
+    """Train the network of a job. Whatever goes wrong is the reason of the record; but E0911 is raised by a
+    worker of another version, which would fail for every job."""
+    if settings.version != __version__:
+        message = f"the sweep is of archforge {settings.version}, and a worker has {__version__}"
+        fail("E0911", message, help="the same version everywhere")
     started = perf_counter()
     history: Sequence[Mapping[str, float]] = ()
     reason = ""
@@ -170,9 +174,6 @@ def _history(
     """The figures of each epoch of one network, which is trained."""
     from archforge.training.train import fit
 
-    if settings.version != __version__:
-        message = f"the sweep is of archforge {settings.version}, and the worker has {__version__}"
-        fail("E0911", message, help="the same version everywhere")
     watch = TimeLimit(settings.time_limit_s, started)
     with source.opened() as space:
         network = DrawnNetwork(space, draw, {}, Counts(0, 0, 0, 0, 0, 0)).network()

@@ -9,7 +9,7 @@ from typing import Any
 import dask
 from dask.distributed import Client, KilledWorker, LocalCluster, as_completed
 
-from archforge.errors import fail
+from archforge.errors import DiagnosticError, fail
 from archforge.sweep.engines import MOST_DEATHS, Pool, Records, Work
 from archforge.sweep.job import Job, JobRecord, failed
 
@@ -40,11 +40,14 @@ ENGINE = DaskWorkers()
 
 
 def _record(future: Any) -> JobRecord:
-    """The record that a job has given. Raises E0911 where the scheduler is gone."""
+    """The record that a job has given. Raises E0911 where the scheduler is gone, or a worker is of another
+    version."""
     try:
         record: JobRecord = future.result()
     except KilledWorker:
         return failed(f"the process that did it has died {MOST_DEATHS} times")
+    except DiagnosticError:
+        raise
     except Exception as error:  # noqa: BLE001  whatever dask raises for a job that no worker could do
         if future.cancelled():
             fail("E0911", f"the scheduler is lost: {error}", help="the same command goes on")
