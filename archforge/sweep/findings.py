@@ -15,7 +15,7 @@ from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 from archforge.sweep.store import SweptNetwork
 
-__all__ = ["Distribution", "Interval", "SpaceFindings", "Step", "columns", "frontier", "likely_best"]
+__all__ = ["Distribution", "FrontierPoint", "Interval", "SpaceFindings", "columns", "frontier", "likely_best"]
 
 RESAMPLES = 2500
 BAND = (2.5, 50.0, 97.5)  # percentiles
@@ -44,7 +44,7 @@ class Distribution(NamedTuple):
     high: Array
 
 
-class Step(NamedTuple):
+class FrontierPoint(NamedTuple):
     """A network of a frontier: no other has so little of a measure and so small an error."""
 
     draw: int
@@ -109,13 +109,13 @@ def likely_best(values: Array, errors: Array) -> Interval:
     return Interval(*map(float, np.percentile(values[best], BAND)))
 
 
-def frontier(networks: Iterable[SweptNetwork], measure: str) -> list[Step]:
+def frontier(networks: Iterable[SweptNetwork], measure: str) -> list[FrontierPoint]:
     """The networks that no other beats in a measure and in error, in order of the measure."""
     steps = sorted(
-        (Step(one.job.draw.number, measured(one, measure), one.error) for one in networks),
+        (FrontierPoint(one.job.draw.number, measured(one, measure), one.error) for one in networks),
         key=lambda step: (step.value, step.error),
     )
-    found: list[Step] = []
+    found: list[FrontierPoint] = []
     for step in steps:
         if not found or step.error < found[-1].error:
             found.append(step)
