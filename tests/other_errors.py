@@ -30,7 +30,7 @@ from archforge.export import Subject
 from archforge.export.module import model_source, numpy_dialect
 from archforge.export.module.kernels import KernelFile
 from archforge.hardware import MemoryLimit
-from archforge.interchange.foreign import MeanAlong
+from archforge.interchange.foreign import Power
 from archforge.interchange.graph_json import graph_json_text, read_graph_json, stored
 from archforge.interchange.imported import Imported
 from archforge.interchange.layer_check import LayerCheck
@@ -117,7 +117,7 @@ def _export() -> None:
 
 
 def _import_what_specs_lack() -> None:
-    made = draft(step("sum", MeanAlong(axes=(0,)), "x"))
+    made = draft(step("root", Power(exponent=0.5), "x"))
     normalized(Imported("net.onnx", made.graph, made.arrays, {}, 1))
 
 

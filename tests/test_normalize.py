@@ -11,7 +11,7 @@ import pytest
 
 from archforge.errors import DiagnosticError
 from archforge.interchange import normalize
-from archforge.interchange.foreign import AddAlong, ForeignOp, MeanAlong, MultiplyAlong
+from archforge.interchange.foreign import AddAlong, Erf, ForeignOp, Power
 from archforge.interchange.imported import Imported, Origin
 from archforge.interchange.normalize import all_rules, normalized, rewritten
 from archforge.interchange.normalize.plain_attributes import plain_op
@@ -85,19 +85,19 @@ def test_a_layer_that_others_see_keeps_its_bias_apart() -> None:
         all_rules(),
     )
     assert not used["bias"]
-    assert [n.op.kind for n in made.graph.nodes] == ["conv", "added constants", "concat"]
+    assert [n.op.kind for n in made.graph.nodes] == ["conv", "parameter", "add", "concat"]
 
 
 def test_what_specs_do_not_have_is_refused_at_once() -> None:
     made = draft(
-        step("a", MeanAlong(axes=(0,)), "x"),
-        step("b", MeanAlong(axes=(1,)), "a"),
-        step("c", MultiplyAlong(axis=2), "b"),
+        step("a", Erf(), "x"),
+        step("b", Erf(), "a"),
+        step("c", Power(exponent=2), "b"),
     )
     origins = {name: Origin(f"file/{name}", (0, 1, 2, 3)) for name in "abc"}
     with pytest.raises(DiagnosticError) as caught:
         normalized(Imported("net.onnx", made.graph, made.arrays, origins, 3))
     assert [f"{d.code}: {d.message}" for d in caught.value.diagnostics] == [
-        "E0804: net.onnx: `a mean along axes`: file/a and 1 more",
-        "E0804: net.onnx: `a product with constants`: file/c",
+        "E0804: net.onnx: `the error function`: file/a and 1 more",
+        "E0804: net.onnx: `a power`: file/c",
     ]

@@ -33,7 +33,7 @@ from tests.imported_ops import kinds
 from tests.onnx_files import model_of, stand_in
 from tests.op_examples import EXAMPLES, OpExample
 from tests.small import each_network, small_network
-from tests.zoo import family, networks
+from tests.zoo import networks
 
 onnx = pytest.importorskip("onnx", reason="onnx is an extra")
 helper, parser = onnx.helper, onnx.parser
@@ -79,9 +79,8 @@ def mistakes(path: Path, **shapes: tuple[int, ...]) -> list[str]:
 NOT_IN_ONNX = {
     "adaptive_avg_pool": "products with shares, or a global pool",
     "adaptive_max_pool": "a pool over windows, or the largest of each stretch",
-    "attention": "two linear layers, and products of values between them",
     "l2_normalize": "a norm and a quotient",
-    "parameter": "a stored array that is spread over the batch",
+    "parameter": "a constant, which is a value beside others alone",
     "rms_norm": "a mean of squares, a root and a quotient",
     "roll": "two slices and a concatenation",
     "unfold": "a convolution that copies, and a reshape",
@@ -161,6 +160,8 @@ def assert_comes_back(name: str, profile: str, folder: Path) -> None:
         "mobilenet_v3_small",
         "convnext_v2_atto",
         "lstm_text",
+        "mambaout_femto",
+        "vit_ti_16",
     ],
 )
 def test_a_small_network_comes_back_from_onnx(name: str, tmp_path: Path) -> None:
@@ -173,23 +174,6 @@ OTHERWISE = {
     ("inception_v1", "torchvision"): "means of uneven windows are matrix products",
     ("inception_v3", "keras"): "batch norms without a scale have one",
     ("inception_resnet_v2", "keras"): "as that",
-    **dict.fromkeys(
-        ((f"convnext_{size}", "timm") for size in ("base", "small", "tiny")),
-        "layers over channels that follow each other are turned together",
-    ),
-    **dict.fromkeys(
-        ((f"convnext_v2_{size}", profile) for size in ("base", "tiny") for profile in ("timm", "paper")),
-        "norms of responses between layers that are turned are refused",
-    ),
-    **dict.fromkeys(
-        (
-            (name, profile)
-            for name, spec in networks().items()
-            for profile in spec.profile_names
-            if family(name) == "vit"
-        ),
-        "attention comes back as linear layers and products, and stored tokens are refused",
-    ),
 }
 
 
@@ -409,6 +393,96 @@ def test_functions_of_other_slopes_and_bounds_are_said_by_ours(tmp_path: Path) -
     checked(path, made)
 
 
+def test_attention_with_heads_in_place_of_the_batch_is_recognised(tmp_path: Path) -> None:
+    """The form is that of torch: tokens are first, then heads, without a batch in front."""
+    path = stored(
+        tmp_path,
+        HEAD.format(opset=13)
+        + """model (float[1, 5, 6] x) => (float[1, 5, 6] y) <
+            int64[5] parts = {5, 1, 1, 3, 6}, int64[1] first = {0},
+            int64[3] heads = {5, 2, 3}, int64[2] rows = {5, 6}, int64[3] tokens = {5, 1, 6},
+            int64 q = {0}, int64 k = {1}, int64 v = {2}
+        > {
+            turned = Transpose<perm = [1, 0, 2]>(x)
+            product = MatMul(turned, w)
+            qkv = Add(b, product)
+            split = Reshape(qkv, parts)
+            ahead = Transpose<perm = [3, 1, 2, 0, 4]>(split)
+            each = Squeeze(ahead, first2)
+            qs = Gather<axis = 0>(each, q)
+            ks = Gather<axis = 0>(each, k)
+            vs = Gather<axis = 0>(each, v)
+            qb = Squeeze(qs, first)
+            kb = Squeeze(ks, first)
+            vb = Squeeze(vs, first)
+            qh = Reshape(qb, heads)
+            kh = Reshape(kb, heads)
+            vh = Reshape(vb, heads)
+            q1 = Transpose<perm = [1, 0, 2]>(qh)
+            k1 = Transpose<perm = [1, 2, 0]>(kh)
+            v1 = Transpose<perm = [1, 0, 2]>(vh)
+            root = Constant<value = float {1.7320508}>()
+            q2 = Div(q1, root)
+            logits = MatMul(q2, k1)
+            shares = Softmax<axis = -1>(logits)
+            mixed = MatMul(shares, v1)
+            back = Transpose<perm = [1, 0, 2]>(mixed)
+            flat = Reshape(back, rows)
+            out = Gemm<transB = 1>(flat, w2, b2)
+            seen = Reshape(out, tokens)
+            y = Transpose<perm = [1, 0, 2]>(seen)
+        }""",
+        w=weights(6, 18),
+        b=weights(18),
+        w2=weights(6, 6),
+        b2=weights(6),
+        first2=np.array([1]),
+    )
+    made = imported(path)
+    assert kinds(made) == ["attention"]
+    checked(path, made)
+
+
+def test_constants_are_said(tmp_path: Path) -> None:
+    """Constants of several axes, along the last one, less a value, in front of others, and of no effect."""
+    path = stored(
+        tmp_path,
+        HEAD.format(opset=13)
+        + """model (float[1, 2, 3] x) => (float[1, 3, 3] y) {
+            a = Add(x, positions)
+            one = Constant<value = float {1.0}>()
+            b = Sub(one, a)
+            c = Mul(b, factors)
+            zero = Constant<value = float {0.0}>()
+            d = Add(c, zero)
+            e = Mul(d, one)
+            y = Concat<axis = 1>(token, e)
+        }""",
+        positions=weights(2, 3),
+        factors=weights(3),
+        token=weights(1, 1, 3),
+    )
+    made = imported(path)
+    assert sorted(kinds(made)) == sorted(
+        ["parameter", "add", "scale", "offset", "parameter", "multiply", "parameter", "concat"]
+    )
+    checked(path, made)
+
+
+def test_a_mean_over_any_axes_is_a_pool(tmp_path: Path) -> None:
+    path = stored(
+        tmp_path,
+        HEAD.format(opset=13)
+        + """model (float[1, 5, 3] x) => (float[1, 3] y, float[1, 5, 1] z) {
+            y = ReduceMean<axes = [1], keepdims = 0>(x)
+            z = ReduceMean<axes = [-1]>(x)
+        }""",
+    )
+    made = imported(path)
+    assert kinds(made).count("global_avg_pool") == 2
+    checked(path, made)
+
+
 @pytest.mark.parametrize("opset", [6, 9, 11, 13, 18])
 def test_ops_of_any_version_are_read(tmp_path: Path, opset: int) -> None:
     """Attributes of older versions are inputs now."""
@@ -590,6 +664,24 @@ def test_all_that_cannot_be_said_is_refused_at_once(tmp_path: Path) -> None:
         "E0804: FILE: `Sin`: a and 1 more",
         "E0804: FILE: `AveragePool`, padding above half of the window, which torch refuses: d",
         "E0804: FILE: `NonMaxSuppression`: f",
+    ]
+
+
+def test_what_only_the_normaliser_finds_is_refused_with_the_rest(tmp_path: Path) -> None:
+    path = stored(
+        tmp_path,
+        HEAD.format(opset=13)
+        + """model (float[1, 4] x) => (float[1, 4] y, float[1, 4] z) {
+            a = Erf(x)
+            b = Sin(a)
+            y = Relu(b)
+            z = Sqrt(x)
+        }""",
+    )
+    assert mistakes(path) == [
+        "E0804: FILE: `Sin`: b",
+        "E0804: FILE: `the error function`: a",
+        "E0804: FILE: `a power`: z",
     ]
 
 

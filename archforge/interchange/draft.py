@@ -6,13 +6,16 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from archforge.errors import Diagnostic, fail, fail_all
-from archforge.interchange.flows import Axes, Flow, own_axes
+from archforge.interchange.flows import Axes, FixedValue, Flow, own_axes
 from archforge.interchange.imported import Imported, Origin, Problem
+from archforge.interchange.names import clean_name
+from archforge.interchange.normalize import left_foreign
 from archforge.interchange.unsupported import Unsupported
 from archforge.ir import Graph, Node, Op, ShapeError, TensorType, TypedGraph
 from archforge.ops.base import Array
 from archforge.ops.flatten import Flatten
 from archforge.ops.lazy_numpy import np
+from archforge.ops.parameter import FreeParameter
 from archforge.ops.permute import Permute
 from archforge.ops.reshape import Reshape
 
@@ -36,6 +39,7 @@ class GraphDraft:
         self.types: dict[str, TensorType] = {}
         self.arrays: dict[str, Array] = {}
         self.origins: dict[str, Origin] = {}
+        self.computed_arrays = 0  # that are values, and that the file does not store
         self._problems: dict[tuple[str, str], list[str]] = {}
         self._ordered: dict[tuple[str, Axes], Flow] = {}
         self._owners: dict[tuple[object, ...], str] = {}
@@ -151,19 +155,31 @@ class GraphDraft:
         return self._ordered[key]
 
     def _in_order(self, flow: Flow) -> Flow:
-        if not flow.axes or flow.axes[0] != 0:
+        if flow.shape[:1] != (1,):
             raise Unsupported("an array without the batch in front")
-        shape = flow.shape[1:]
-        wide = [axis for axis in flow.axes[1:] if axis and flow.extent(axis) > 1]
-        is_turned = None not in flow.axes and len(flow.axes) == len(flow.type.shape) + 1
+        return self._brought(flow, flow.axes[1:], (0,))
+
+    def with_batch_within(self, flow: Flow) -> Flow:
+        """A value of our own with all axes that the file sees, that of the batch of one image among them."""
+        if 0 not in flow.axes and flow.axes == own_axes(flow.type)[1:]:
+            return flow
+        return self._brought(flow, flow.axes, ())
+
+    def _brought(self, flow: Flow, axes: Axes, batch: Axes) -> Flow:
+        """A value of our own with these axes of another, in this order, after that of the batch, if any."""
+        seen = tuple(axis for axis in axes if axis)
+        shape = tuple(flow.extent(axis) for axis in axes)
+        wide = [axis for axis in seen if flow.extent(axis) > 1]
+        is_turned = len(seen) == len(axes) == len(flow.type.shape)
         if is_turned or wide != sorted(wide):
-            rest = [axis for axis in range(1, len(flow.type.shape) + 1) if axis not in flow.axes]
-            order = tuple(axis - 1 for axis in (*(a for a in flow.axes[1:] if a), *rest))
-            flow = self.add(Permute(order=order), [flow], "permute")
+            rest = (axis for axis in range(1, len(flow.type.shape) + 1) if axis not in seen)
+            order = tuple(axis - 1 for axis in (*seen, *rest))
+            if order != tuple(sorted(order)):
+                flow = self.add(Permute(order=order), [flow], "permute")
         if flow.type.shape != shape:
             op = Flatten() if len(shape) == 1 else Reshape(shape=shape)
             flow = self.add(op, [flow], op.kind)
-        return replace(flow, axes=own_axes(flow.type))
+        return replace(flow, axes=(*batch, *own_axes(flow.type)[1:]))
 
     def seen_as(self, flow: Flow, axes: Axes) -> Flow:
         """A value that the file sees by `axes`: of another order that one is brought into, which may take a
@@ -172,6 +188,21 @@ class GraphDraft:
             return flow
         back = tuple(flow.axes[axes.index(axis)] for axis in range(len(axes)))
         return self.ours(replace(flow, axes=back))
+
+    def stored(self, value: FixedValue, beside: Flow) -> Flow:
+        """An array that depends on no input as a value, in an op beside another one with its axes in our
+        order. Raises `Unsupported` for one that varies along the batch."""
+        array, axes = value.array, len(beside.axes)
+        if array.dtype.kind != "f" or array.ndim > axes:
+            raise Unsupported("a constant where a value is needed")
+        has_batch = array.ndim == axes
+        if has_batch and len(array) != 1:
+            raise Unsupported("a constant for each image")
+        array = array.reshape(*(1,) * (axes - 1 - array.ndim), *array.shape)
+        op = FreeParameter(shape=array.shape[has_batch:], batch_axis=has_batch)
+        self.computed_arrays += not value.name
+        hint = clean_name(value.name) if value.name else "constant"
+        return self.add(op, [beside], hint, {"": array}, [value.name] if value.name else ())
 
     def cannot(self, op: str, reason: str, place: str) -> None:
         """Remember what cannot be said: the op, why if the op is known, and where."""
@@ -188,10 +219,21 @@ class GraphDraft:
         """The graph with these outputs. Raises E0804 with all that cannot be said, the most frequent
         first."""
         found = [Problem(op, reason, tuple(places)) for (op, reason), places in self._problems.items()]
+        found += self._left_foreign() if found else []
         found.sort(key=lambda p: -len(p.places))
         fail_all(Diagnostic("E0804", f"{self.file}: {problem}") for problem in found)
-        typed = TypedGraph(Graph(self.name, self.inputs, tuple(self.nodes), dict(outputs)), self.types)
+        typed = self._typed(outputs)
         return Imported(self.file, typed, self.arrays, self.origins, nodes_in_file, tuple(notes), has_weights)
+
+    def _left_foreign(self) -> list[Problem]:
+        """All that the normaliser would refuse of the part that could be read, up to values that nothing
+        reads."""
+        read = {value for node in self.nodes for value in node.inputs}
+        ends = [node.name for node in self.nodes if node.name not in read]
+        return left_foreign(self._typed(dict(zip(ends, ends, strict=True))), self.arrays, self.origins)
+
+    def _typed(self, outputs: Mapping[str, str]) -> TypedGraph:
+        return TypedGraph(Graph(self.name, self.inputs, tuple(self.nodes), dict(outputs)), self.types)
 
     def _new_name(self, hint: str) -> str:
         name, number = hint, self._numbers.get(hint, 1)

@@ -7,14 +7,23 @@ from hashlib import sha256
 
 from archforge.interchange.normalize import all_rules, rewritten
 from archforge.interchange.normalize.rule import ForeignGraph
-from archforge.ir import TypedGraph
+from archforge.ir import TypedGraph, infer
 from archforge.ops.lazy_numpy import np
+from archforge.ops.parameter import FreeParameter
 from archforge.passes.drop_identities import drop_identities
+from archforge.passes.keep_channels_first import keep_channels_first
 
 __all__ = ["OF_TRAINING", "comparable", "digests", "is_same"]
 
 # Attributes that change nothing at inference, and that other formats do not store.
 OF_TRAINING = frozenset({"momentum", "rate", "init"})
+
+# Attributes by kind of op that say how its arrays are stored and begin.
+_OF_STORAGE = {
+    "attention": frozenset({"names"}),
+    "layer_scale": frozenset({"keep"}),
+    "parameter": frozenset({"batch_axis", "mean", "std"}),
+}
 
 
 def comparable(typed: TypedGraph) -> TypedGraph:
@@ -30,17 +39,19 @@ def digests(typed: TypedGraph) -> dict[str, str]:
     reads. Equal digests are computed alike from inputs of equal shapes at equal places."""
     found = {name: f"{place}:{type_}" for place, (name, type_) in enumerate(typed.inputs.items())}
     for node in typed.nodes:
-        attributes = [(k, v) for k, v in node.op.attributes().items() if k not in OF_TRAINING]
-        if node.op.kind == "layer_scale":  # how its factors are stored
-            attributes.clear()
-        text = repr((node.op.kind, attributes, [found[value] for value in node.inputs]))
+        left_out = OF_TRAINING | _OF_STORAGE.get(node.op.kind, frozenset())
+        attributes = [(k, v) for k, v in node.op.attributes().items() if k not in left_out]
+        # Of its input a free parameter takes the batch alone.
+        read = [] if isinstance(node.op, FreeParameter) else [found[value] for value in node.inputs]
+        text = repr((node.op.kind, attributes, read))
         found[node.name] = sha256(text.encode()).hexdigest()
     return found
 
 
 def is_same(one: TypedGraph, other: TypedGraph) -> bool:
     """True if two graphs, both as `comparable` gives them, compute the same outputs in order by the same
-    ops, and have as many parameters of each shape."""
+    ops, whether channels are first or last between permutes, and have as many parameters of each shape."""
+    one, other = (infer(keep_channels_first(graph, frozenset()).graph) for graph in (one, other))
     if len(one.nodes) != len(other.nodes) or len(one.outputs) != len(other.outputs):
         return False
     shapes = [

@@ -8,9 +8,12 @@ from dataclasses import dataclass, field, replace
 
 from archforge.ir import Node, TypedGraph
 from archforge.ops.base import Op, is_pointwise
+from archforge.ops.concat import Concat
+from archforge.ops.global_response_norm import GlobalResponseNorm
 from archforge.ops.layer_norm import LayerNorm
 from archforge.ops.linear import Linear
 from archforge.ops.permute import Permute
+from archforge.ops.slice import Slice
 from archforge.passes.example_graphs import graph, node
 from archforge.passes.graph_pass import Pass, Rewrite
 
@@ -94,6 +97,8 @@ def _with_channels_first(n: Node, typed: TypedGraph) -> Op | None:
     axes = len(types[0].shape)
     if isinstance(n.op, LayerNorm) and isinstance(n.op.axis, int):
         return n.op.model_copy(update={"axis": (n.op.axes(types[0])[0] + 1) % axes})
+    if isinstance(n.op, Concat | GlobalResponseNorm | Slice):
+        return n.op.model_copy(update={"axis": (n.op.axis % axes + 1) % axes})
     if isinstance(n.op, Linear):
         return n.op.model_copy(update={"axis": (n.op.feature_axis(types[0]) + 1) % axes})
     return n.op if is_pointwise(n.op, *types) else None
@@ -105,10 +110,13 @@ def _examples() -> Iterator[TypedGraph]:
         node("norm", "layer_norm", "last", axis=2, eps=0.1),
         node("wide", "linear", "norm", out=9, axis=2),
         node("bend", "leaky_relu", "wide", slope=0.3),
-        node("narrow", "linear", "bend", out=4, axis=2, bias=False),
-        node("columns", "layer_norm", "narrow", axis=1, eps=0.2, affine=False),
+        node("respond", "global_response_norm", "bend", axis=2, eps=0.2),
+        node("narrow", "linear", "respond", out=4, axis=2, bias=False),
+        node("part", "slice", "narrow", start=1, end=3, axis=2),
+        node("joined", "concat", "part", "narrow", axis=2),
+        node("columns", "layer_norm", "joined", axis=1, eps=0.2, affine=False),
         node("first", "permute", "columns", order=(2, 0, 1)),
-        node("sum", "add", "first", "input"),
+        node("sum", "conv", "first", out=2),
         inputs={"input": (4, 5, 3)},
     )
     # Two regions that a sum joins, and one with a norm over several axes, which stays.

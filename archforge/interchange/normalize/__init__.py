@@ -7,7 +7,7 @@ by another that computes the same value; what nothing reads any more is gone.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from importlib import import_module
@@ -15,13 +15,14 @@ from pkgutil import iter_modules
 
 from archforge.errors import Diagnostic, InternalError, fail_all
 from archforge.interchange.foreign import ForeignOp
-from archforge.interchange.imported import Imported, Problem
+from archforge.interchange.imported import Imported, Origin, Problem
 from archforge.interchange.normalize.rule import ForeignGraph, Rule, Sight
 from archforge.ir import Node, TypedGraph
 from archforge.ops.base import Array
 
-__all__ = ["all_rules", "normalized", "rewritten"]
+__all__ = ["all_rules", "left_foreign", "normalized", "rewritten"]
 
+Origins = Mapping[str, Origin]
 MAX_SWEEPS = 100  # each makes the graph smaller or its ops plainer; none of the files met took ten
 
 
@@ -38,7 +39,7 @@ def normalized(imported: Imported) -> Imported:
     is left that specs do not have, all at once."""
     result, used = rewritten(ForeignGraph(imported.graph, imported.arrays), all_rules())
     notes = [rule.note.format(n=used[rule.name]) for rule in all_rules() if rule.note and used[rule.name]]
-    foreign = _foreign(result.graph, imported)
+    foreign = _foreign(result.graph, imported.origins)
     fail_all(Diagnostic("E0804", f"{imported.file}: {problem}") for problem in foreign)
     origins = {name: origin for name, origin in imported.origins.items() if name in result.graph.types}
     return replace(
@@ -50,12 +51,16 @@ def normalized(imported: Imported) -> Imported:
     )
 
 
-def _foreign(typed: TypedGraph, imported: Imported) -> list[Problem]:
-    """The ops that are left and that specs do not have, by their words."""
+def left_foreign(typed: TypedGraph, arrays: Mapping[str, Array], origins: Origins) -> list[Problem]:
+    """The ops of a graph that no rule makes ours, by their words: what `normalized` would refuse."""
+    return _foreign(rewritten(ForeignGraph(typed, arrays), all_rules())[0].graph, origins)
+
+
+def _foreign(typed: TypedGraph, origins: Origins) -> list[Problem]:
     places: dict[str, list[str]] = {}
     for node in typed.nodes:
         if isinstance(node.op, ForeignOp):
-            origin = imported.origins.get(node.name)
+            origin = origins.get(node.name)
             places.setdefault(node.op.kind, []).append(origin.name if origin else node.name)
     return [Problem(kind, "", tuple(names)) for kind, names in places.items()]
 
@@ -84,6 +89,7 @@ def _swept(sight: Sight, rule: Rule) -> tuple[ForeignGraph, int] | None:
     draft = sight.draft
     nodes: list[Node] = []
     arrays: dict[str, Array] = {}
+    types = dict(draft.graph.types)
     times = 0
     for node in draft.graph.nodes:
         found = rule.apply(node, sight)
@@ -92,12 +98,15 @@ def _swept(sight: Sight, rule: Rule) -> tuple[ForeignGraph, int] | None:
             owner = found.params_of or node.name
             node = replace(node, op=found.op, inputs=found.inputs, params_of=owner)
             arrays |= {node.param_name(own): array for own, array in found.params.items()}
+            arrays.update(found.arrays)
+            for new in found.before:
+                types[new.name] = new.op.infer(*(types[value] for value in new.inputs))
+            nodes.extend(found.before)
         nodes.append(node)
     if not times:
         return None
     graph = replace(draft.graph.graph, nodes=tuple(nodes))
-    typed = TypedGraph(graph, draft.graph.types)
-    return _without_dead(ForeignGraph(typed, {**draft.arrays, **arrays})), times
+    return _without_dead(ForeignGraph(TypedGraph(graph, types), {**draft.arrays, **arrays})), times
 
 
 def _without_dead(draft: ForeignGraph) -> ForeignGraph:

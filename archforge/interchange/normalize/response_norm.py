@@ -20,22 +20,29 @@ def _apply(node: Node, sight: Sight) -> Replacement | None:
     for x, change in (node.inputs, node.inputs[::-1]):
         sum_ = sight.only(change, AddAlong.says)
         product = sight.only(sum_.inputs[0], MultiplyAlong.says) if sum_ else None
-        weighed = sight.only(product.inputs[0], "multiply") if product else None
-        if (
-            sum_ is None
-            or product is None
-            or weighed is None
-            or len(weighed.inputs) != 2
-            or x not in weighed.inputs
-        ):
+        if sum_ is None or product is None:
             continue
-        found = _response(weighed.inputs[weighed.inputs[0] == x], x, sight)
         axis = sum_.op.attributes()["axis"]
-        if found is None or found[0] != axis or product.op.attributes()["axis"] != axis:
+        found = _weighed(product.inputs[0], x, axis, sight)
+        if found is None or product.op.attributes()["axis"] != axis:
             continue
         params = {"weight": sight.params(product)[""], "bias": sight.params(sum_)[""]}
-        return Replacement(GlobalResponseNorm(axis=axis, eps=found[1]), (x,), params)
+        return Replacement(GlobalResponseNorm(axis=axis, eps=found), (x,), params)
     return None
+
+
+def _weighed(value: str, x: str, axis: int, sight: Sight) -> float | None:
+    """The small number, where the value is the product of x and its response along that axis: of both, or of
+    what both are with their axes in another order."""
+    turned, before = sight.only(value, "permute"), sight.maker(x, "permute")
+    if turned and before and turned.op == before.op:
+        order = turned.op.attributes()["order"]
+        return _weighed(turned.inputs[0], before.inputs[0], order[axis], sight)
+    product = sight.only(value, "multiply")
+    if product is None or len(product.inputs) != 2 or x not in product.inputs:
+        return None
+    found = _response(product.inputs[product.inputs[0] == x], x, sight)
+    return found[1] if found and found[0] == axis else None
 
 
 def _response(value: str, x: str, sight: Sight) -> tuple[int, float] | None:
@@ -68,6 +75,18 @@ def _examples() -> Iterator[ForeignGraph]:
                 step("sum", AddAlong(axis=axis), "product"),
                 step("end", "add", *last),
             )
+    yield draft(
+        step("norms", NormAlong(axes=(0, 1)), "x"),
+        step("mean", MeanAlong(axes=(2,)), "norms"),
+        step("more", "offset", "mean", number=0.1),
+        step("response", "divide", "norms", "more"),
+        step("weighed", "multiply", "x", "response"),
+        step("turned", "permute", "weighed", order=(2, 0, 1)),
+        step("product", MultiplyAlong(axis=0), "turned"),
+        step("sum", AddAlong(axis=0), "product"),
+        step("first", "permute", "x", order=(2, 0, 1)),
+        step("end", "add", "first", "sum"),
+    )
 
 
 RULE = Rule("response_norm", 0, _apply, _examples)

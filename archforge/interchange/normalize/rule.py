@@ -12,6 +12,7 @@ from archforge.ir import Graph, Node, Op, TensorType, TypedGraph, infer
 from archforge.ops import op_class
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
+from archforge.ops.parameter import FreeParameter
 
 __all__ = ["ForeignGraph", "Replacement", "Rule", "Sight", "draft", "step"]
 
@@ -28,13 +29,16 @@ class ForeignGraph:
 class Replacement:
     """An op that computes the same value from these inputs, with its arrays by their own names.
 
-    params_of: whose arrays it has, where it keeps those of a node; its own otherwise.
+    params_of: whose arrays it has, where it keeps those of a node; its own otherwise. before: nodes that are
+    put in front, with `arrays` by full names.
     """
 
     op: Op
     inputs: tuple[str, ...]
     params: Mapping[str, Array] = field(default_factory=dict)
     params_of: str = ""
+    before: tuple[Node, ...] = ()
+    arrays: Mapping[str, Array] = field(default_factory=dict)
 
 
 class Sight:
@@ -53,7 +57,8 @@ class Sight:
                 self._concats.setdefault(node.inputs[0], []).append(node)
         self._depths: dict[str, int] = {}
         for node in typed.nodes:
-            self._depths[node.name] = 1 + max((self._depths.get(v, 0) for v in node.inputs), default=0)
+            read = () if isinstance(node.op, FreeParameter) else node.inputs
+            self._depths[node.name] = 1 + max((self._depths.get(v, 0) for v in read), default=0)
 
     def maker(self, value: str, *kinds: str) -> Node | None:
         """The node that makes a value, if it is of one of `kinds`."""
@@ -81,7 +86,7 @@ class Sight:
         return self._owners[node.params_of] > 1
 
     def depth(self, value: str) -> int:
-        """The number of nodes on the longest way to a value; 0 for an input."""
+        """The number of nodes on the longest way to a value; 0 for an input. A free parameter begins one."""
         return self._depths.get(value, 0)
 
     def concats_before(self, node: Node) -> list[Node]:

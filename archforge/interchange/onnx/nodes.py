@@ -90,6 +90,13 @@ class OnnxNode:
         require(len(varies) == 1 and min(varies) >= 0, "constants along several axes")
         return self.axis(varies[0]), array.reshape(-1)
 
+    @property
+    def has_batch_in_front(self) -> bool:
+        """False within a network where the first axis of an input has more than one element, since exporters
+        lay heads or time there."""
+        values = (s for p, s in enumerate(self.inputs) if s is not None and p not in self.constants)
+        return self.axes is None or all(shape[:1] == (1,) for shape in values)
+
     def ints(self, name: str) -> tuple[int, ...] | None:
         """An attribute that is a list of whole numbers; None where it is left out."""
         found = self.attributes.get(name)
@@ -104,6 +111,8 @@ class OnnxTranslation:
     always is, and the others are in our order; else the ops take the axes in any order, and by itself a batch
     of one has to be put around the values. takes, gives: the axes of the input and of the output, where they
     are not ours in our order. is_backwards: time, our axis 1, has to be turned round before and after.
+    has_batch_within: of a network, all axes of the file are taken, that of the batch of one image too, which
+    need not be in front.
     """
 
     ops: tuple[Op, ...]
@@ -113,6 +122,7 @@ class OnnxTranslation:
     takes: Axes | None = None
     gives: Axes | None = None
     is_backwards: bool = False
+    has_batch_within: bool = False
 
 
 # Gives a translation for each output that is asked for, in order; outputs beyond them, such as the indices of

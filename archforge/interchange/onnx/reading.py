@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from archforge.data.opened_files import MALFORMED, reason_in
 from archforge.interchange.draft import GraphDraft
-from archforge.interchange.flows import FixedValue, Flow, Lost, channels_last, common_axes
+from archforge.interchange.flows import FixedValue, Flow, Lost, channels_last, common_axes, own_axes
 from archforge.interchange.foreign import AddAlong, MultiplyAlong
 from archforge.interchange.imported import Imported, Origin
 from archforge.interchange.names import name_in_spec
@@ -74,6 +74,8 @@ class _OnnxGraphReader(GraphDraft):
     def _notes(self) -> Iterator[str]:
         """Remarks on the file that its user should know."""
         yield from self.notes_of_inputs()
+        if self.computed_arrays:
+            yield f"{self.computed_arrays} arrays that the file computes from constants are parameters here"
         folded = sum(op.kind == "conv" and self._is_folded(names) for op, names in self.layers)
         if folded:
             what = f"{folded} convolutions have weights that torch's exporter computed"
@@ -191,7 +193,11 @@ class _OnnxGraphReader(GraphDraft):
             for name, value in zip(node.inputs, (self._value(i) for i in node.inputs), strict=True)
             if isinstance(value, FixedValue)
         }
-        return [FixedValue(array) for array in evaluated(node, arrays, self.source.opset)]
+        found = evaluated(node, arrays, self.source.opset)
+        first = self._value(node.inputs[0]) if node.op in _RESHAPED else None
+        if isinstance(first, FixedValue) and found[0].size == first.array.size:
+            return [FixedValue(found[0], first.name)]
+        return [FixedValue(array) for array in found]
 
     def _translated(self, given: ModernNode, inputs: Sequence[Value | None]) -> Sequence[Value]:
         """The outputs of a node by the table of ops. Raises `Unsupported`."""
@@ -200,7 +206,8 @@ class _OnnxGraphReader(GraphDraft):
         flows = [value for value in inputs if isinstance(value, Flow)]
         seen = common_axes(flows)
         if seen is None:
-            flows = [self.ours(flow) for flow in flows]
+            has_batch = all(flow.shape[:1] == (1,) for flow in flows)
+            flows = [self.ours(flow) if has_batch else self.with_batch_within(flow) for flow in flows]
             seen = flows[0].axes
             supply = iter(flows)
             inputs = [next(supply) if isinstance(value, Flow) else value for value in inputs]
@@ -214,9 +221,12 @@ class _OnnxGraphReader(GraphDraft):
         onnx_node = OnnxNode(given.attributes, shapes, asked, known, seen, self.source.opset)
         translations = translations_of(node.op, onnx_node)
         if any(isinstance(t.ops[0], AddAlong | MultiplyAlong) and t.ops[0].axis for t in translations):
-            ours = [self.ours(value) if isinstance(value, Flow) else value for value in inputs]
+            ours = [self.ours(v) if isinstance(v, Flow) and v.shape[:1] == (1,) else v for v in inputs]
             if any(now is not before for now, before in zip(ours, inputs, strict=True)):
                 return self._translated(given, ours)  # the axis of the channels, where it can be
+        read = {position for translation in translations for position in translation.inputs}
+        if any(isinstance(inputs[position], FixedValue) for position in read):
+            return self._translated(given, self._with_stored(inputs))
         made: list[Value] = []
         supply_of = iter(translations)
         for is_asked in asked:
@@ -237,15 +247,23 @@ class _OnnxGraphReader(GraphDraft):
                 flow = self.seen_as(flow, translation.takes)
             elif translation.is_batched:
                 flow = self.ours(flow)
+            elif translation.has_batch_within:
+                flow = self.with_batch_within(flow)
             flows.append(flow)
         kind = translation.ops[0].kind
         if len({flow.type for flow in flows}) > 1 and kind not in _OF_OTHER_TYPES:
             flows = [self.ours(flow) for flow in flows]
         stored = [value.name for value in inputs if isinstance(value, FixedValue) and value.name]
         made = self._chain(node, translation, flows, stored)
-        if translation.is_batched and not translation.gives:
-            return made
+        if (translation.is_batched or translation.has_batch_within) and not translation.gives:
+            return replace(made, axes=own_axes(made.type)[translation.has_batch_within :])
         return replace(made, axes=translation.gives or common_axes(flows) or made.axes)
+
+    def _with_stored(self, inputs: Sequence[Value | None]) -> Sequence[Value | None]:
+        """Inputs of an op whose axes are all in our order, stored arrays among them as values."""
+        ours = [self.ours(value) if isinstance(value, Flow) else value for value in inputs]
+        beside = max((v for v in ours if isinstance(v, Flow)), key=lambda flow: len(flow.axes))
+        return [self.stored(v, beside) if isinstance(v, FixedValue) else v for v in ours]
 
     def _chain(
         self, node: NodeInFile, translation: OnnxTranslation, flows: Sequence[Flow], stored: Sequence[str]
@@ -259,8 +277,11 @@ class _OnnxGraphReader(GraphDraft):
         return made
 
 
+# Ops of a stored array after which it is that array still.
+_RESHAPED = frozenset({"Expand", "Reshape", "Squeeze", "Unsqueeze"})
+
 # Ops whose inputs may have other shapes.
-_OF_OTHER_TYPES = {"add", "concat", "divide", "maximum", "multiply", "subtract"}
+_OF_OTHER_TYPES = {"add", "concat", "divide", "matmul", "maximum", "multiply", "subtract"}
 
 # Ops that are read, where their inputs are known.
 _KNOWN = {*ONNX_OPS, *ONNX_PARTS, *MOVES, *_SAME, "Constant", "If", "Shape"}

@@ -58,7 +58,20 @@ def _reshaped(flow: Flow, node: ModernNode, arrays: Sequence[Array | None]) -> F
     return viewed(flow, reshaped(flow.shape, given, node.attributes))
 
 
+def _expanded(flow: Flow, node: ModernNode, arrays: Sequence[Array | None]) -> Flow:
+    given = arrays[1]
+    if given is None or not _is_left_by(given, flow.shape):
+        raise Unsupported("a value that is repeated")
+    return flow
+
+
+def _is_left_by(given: Array, shape: tuple[int, ...]) -> bool:
+    """True for extents that repeat no element of a value of that shape."""
+    return len(given) == len(shape) and all(n in (1, m) for n, m in zip(given, shape, strict=True))
+
+
 MOVES: Mapping[str, Callable[[Flow, ModernNode, Sequence[Array | None]], Flow | None]] = {
+    "Expand": _expanded,
     "Reshape": _reshaped,
     "Squeeze": _squeezed,
     "Transpose": _transposed,

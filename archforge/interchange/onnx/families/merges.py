@@ -9,7 +9,6 @@ from archforge.interchange.foreign import AddAlong, MultiplyAlong
 from archforge.interchange.onnx.nodes import OnnxNode, OnnxOp, OnnxTranslation, Translate
 from archforge.interchange.onnx.writing import OnnxUse, Write
 from archforge.interchange.translation import bound_op, number, require
-from archforge.interchange.unsupported import Unsupported
 from archforge.ops.lazy_numpy import np
 
 __all__ = ["PARTS", "READ", "WRITTEN"]
@@ -20,6 +19,8 @@ def _merge(kind: str) -> Translate:
 
     def translate(node: OnnxNode) -> list[OnnxTranslation]:
         if 0 < len(node.constants) < len(node.inputs) == 2:
+            if node.axes is not None and _is_stored_value(kind, node):
+                return [OnnxTranslation((bound_op(kind),), (0, 1))]
             return [_with_constant(kind, node)]
         positions = tuple(range(len(node.inputs)))
         require(kind == "multiply" or _of_one_rank(node, positions), "values of other numbers of axes")
@@ -31,6 +32,13 @@ def _merge(kind: str) -> Translate:
 def _of_one_rank(node: OnnxNode, positions: Sequence[int]) -> bool:
     """True if ONNX, which aligns values at their last axes, repeats them as our merges do."""
     return len({len(node.shape(p)) for p in positions}) == 1
+
+
+def _is_stored_value(kind: str, node: OnnxNode) -> bool:
+    """True for a constant that varies along several axes, or along one and of which the value is taken."""
+    ((position, array),) = node.constants.items()
+    wide = sum(n > 1 for n in array.shape)
+    return wide > 1 or (wide == 1 and position == 0 and kind == "subtract")
 
 
 def _div(node: OnnxNode) -> list[OnnxTranslation]:
@@ -60,14 +68,16 @@ def _with_constant(kind: str, node: OnnxNode) -> OnnxTranslation:
     value = 1 - position
     of_value = replace(node, inputs=(node.inputs[value],))
     require(np.broadcast_shapes(of_value.x, array.shape) == of_value.x, "a constant that repeats a value")
-    if value == 1 and kind in ("subtract", "divide"):
-        raise Unsupported("a constant less a value" if kind == "subtract" else "a constant over a value")
+    require(value == 0 or kind != "divide", "a constant over a value")
     along = of_value.along(array)
     is_sum = kind in ("add", "subtract")
+    is_less = value == 1 and kind == "subtract"  # constant - value
+    turned = (bound_op("scale", factor=-1),) if is_less else ()
     if along is None:
         given = number(array)
         if is_sum:
-            return OnnxTranslation((bound_op("offset", number=given if kind == "add" else -given),), (value,))
+            op = bound_op("offset", number=given if is_less or kind == "add" else -given)
+            return OnnxTranslation((*turned, op), (value,))
         return OnnxTranslation(
             (bound_op("scale", factor=given if kind == "multiply" else 1 / given),), (value,)
         )

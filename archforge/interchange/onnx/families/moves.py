@@ -27,13 +27,32 @@ def _flatten(node: OnnxNode) -> list[OnnxTranslation]:
 
 
 def _reshape(node: OnnxNode) -> list[OnnxTranslation]:
-    """The batch, one image in a network, has to stay in front."""
+    """The batch, one image in a network, is in front before and after, or no axis of its own."""
     shape = reshaped(node.x, node.weight(1), node.attributes)
     if node.axes is None:
         return [OnnxTranslation((bound_op("reshape", shape=shape),))]
-    require(shape[:1] == (1,), "a shape without the batch in front")
-    op = bound_op("flatten") if len(shape) == 2 else bound_op("reshape", shape=shape[1:])
-    return [OnnxTranslation((op,), is_batched=True)]
+    is_front = shape[:1] == (1,) and len(shape) > 1
+    op = bound_op("flatten") if is_front and len(shape) == 2 else bound_op("reshape", shape=shape[is_front:])
+    if is_front and node.x[:1] == (1,):
+        return [OnnxTranslation((op,), is_batched=True)]
+    gives = tuple(range(not is_front, len(shape) + (not is_front)))
+    return [OnnxTranslation((op,), gives=gives, has_batch_within=True)]
+
+
+def _gather(node: OnnxNode) -> list[OnnxTranslation]:
+    """One entry along an axis, which is gone then, or entries that follow each other."""
+    picked, axis = node.weight(1), node.attributes.get("axis", 0) % len(node.x)
+    axes, size = node.axes, node.x[axis]
+    require(axes is not None and picked.ndim < 2 and picked.size > 0, "entries by a table of places")
+    places = [place + size if place < 0 else place for place in map(int, picked.reshape(-1))]
+    require(0 <= places[0] <= places[-1] < size, "places outside the array")
+    require(places == [*range(places[0], places[-1] + 1)], "entries in another order")
+    kept = axes or ()
+    gives = kept if picked.ndim else (*kept[:axis], *kept[axis + 1 :])
+    if len(places) == size:
+        return [OnnxTranslation((bound_op("identity"),), gives=gives)]
+    op = bound_op("slice", start=places[0], end=places[-1] + 1, axis=node.axis(axis))
+    return [OnnxTranslation((op,), gives=gives)]
 
 
 def _transpose(node: OnnxNode) -> list[OnnxTranslation]:
@@ -279,6 +298,7 @@ def _pixel_unshuffle_written(use: OnnxUse) -> str:
 READ: Mapping[str, OnnxOp] = {
     "DepthToSpace": OnnxOp("pixel_shuffle", _pixel_move("pixel_shuffle")),
     "Flatten": OnnxOp("flatten", _flatten),
+    "Gather": OnnxOp("slice", _gather),
     "Pad": OnnxOp("pad", _pad),
     "Reshape": OnnxOp("reshape", _reshape),
     "Resize": OnnxOp("resize", _resize),

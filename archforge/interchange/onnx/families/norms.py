@@ -25,22 +25,24 @@ def _gemm(node: OnnxNode) -> list[OnnxTranslation]:
     if bias is not None:
         require(bias.ndim < 2 or len(bias) == 1, "a bias for each image")
         params["bias"] = np.broadcast_to(bias.reshape(-1), len(weight))
-    return [OnnxTranslation((op,), params=params, is_batched=True)]
+    within = not node.has_batch_in_front
+    return [OnnxTranslation((op,), params=params, is_batched=not within, has_batch_within=within)]
 
 
 def _matmul(node: OnnxNode) -> list[OnnxTranslation]:
     """A linear layer, or the product of two values."""
     if not node.constants:
-        return _matmul_of_two(node)
+        within = len(node.x) == 2 or not node.has_batch_in_front
+        require(not within or node.axes is not None, "matrices without a batch in front")
+        op = bound_op("matmul")
+        return [OnnxTranslation((op,), (0, 1), is_batched=not within, has_batch_within=within)]
     matrix = node.weight(1)
     require(matrix.ndim == 2, "a second factor that is no matrix")
-    op = bound_op("linear", out=matrix.shape[1], bias=False, axis=-1 if len(node.x) > 3 else None)
-    return [OnnxTranslation((op,), params={"weight": matrix.T}, is_batched=True)]
-
-
-def _matmul_of_two(node: OnnxNode) -> list[OnnxTranslation]:
-    require(len(node.x) > 2, "matrices without a batch in front")
-    return [OnnxTranslation((bound_op("matmul"),), (0, 1), is_batched=True)]
+    within = not node.has_batch_in_front
+    axis = -1 if len(node.x) - (not within) > 2 else None
+    op = bound_op("linear", out=matrix.shape[1], bias=False, axis=axis)
+    params = {"weight": matrix.T}
+    return [OnnxTranslation((op,), params=params, is_batched=not within, has_batch_within=within)]
 
 
 def _batch_norm(node: OnnxNode) -> list[OnnxTranslation]:

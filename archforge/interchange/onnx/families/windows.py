@@ -103,8 +103,9 @@ def _reduction(kind: str) -> Translate:
         require(node.axes is not None and None not in node.axes, "an array that is no batch of maps")
         ours = node.axes or ()
         spatial = {ours.index(axis) for axis in range(2, len(ours))}
-        if kind == "global_avg_pool" and keep and spatial != {*axes}:
-            return [OnnxTranslation((MeanAlong(axes=tuple(sorted(map(node.axis, axes)))),))]
+        if kind == "global_avg_pool" and spatial != {*axes}:
+            gives = ours if keep else tuple(axis for place, axis in enumerate(ours) if place not in {*axes})
+            return [OnnxTranslation((MeanAlong(axes=tuple(sorted(map(node.axis, axes)))),), gives=gives)]
         require(spatial == {*axes} != set(), "other axes than those of a map")
         gives = ours if keep else tuple(a for i, a in enumerate(ours) if i not in spatial)
         return [OnnxTranslation((bound_op(kind, keep=keep),), gives=gives)]
