@@ -135,6 +135,7 @@ def test_links_of_the_site_lead_somewhere(site: Path) -> None:
 def test_the_site_of_the_whole_zoo(tmp_path: Path) -> None:
     site = built(tmp_path)
     check_links(site)
+    assert (site / "networks" / "resnet_1001" / "page.html").stat().st_size < 3 * 2**20
     assert {page.stem for page in (site / "networks").glob("*.html")} == {"index", *networks()}
     assert {page.stem for page in (site / "docs" / "messages").glob("*.html")} == {*CODES}
 

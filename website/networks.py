@@ -27,6 +27,8 @@ __all__ = ["NetworkRow", "write_network", "year_of"]
 PAGE, PICTURE = "page.html", "picture.svg"
 # The gallery leads to these pages, not the contents.
 ORPHAN = "---\norphan: true\n---\n"
+# Targets whose files are left to commands of the reader's: the two take as long as half of the others.
+COMMANDS_ALONE = ("keras", "mlx")
 # Of papers that have no number of arXiv: when they were presented, perhaps before the print that is cited.
 YEARS = {"doi:10.1109/5.726791": 1998, "doi:10.1145/3065386": 2012}
 
@@ -138,13 +140,13 @@ def _title(name: str) -> str:
 
 
 def _exports(subject: Subject, folder: Path) -> Iterator[dict[str, str]]:
-    """A line for each target; its file, a link where it needs no weights, is written to the folder."""
+    """A line for each target; its file, a link where it is there, is written to the folder."""
     for target in all_targets().values():
         yield {"target": target.name, "says": _says(target), "file": _written(target, subject, folder)}
 
 
 def _written(target: Target, subject: Subject, folder: Path) -> str:
-    if target.needs_weights:
+    if target.needs_weights or target.name in COMMANDS_ALONE:
         return f"`{target.file}`"
     try:
         (folder / target.file).write_bytes(target.content(subject))
