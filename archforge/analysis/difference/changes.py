@@ -46,8 +46,8 @@ class Change:
     layer or a block with all in it, `renamed`, `renumbered` for a name whose number follows from what was
     added or removed before it, `rewired` for other inputs, `shared` for parameters of another layer, `input`
     and `output` for those of the network. name: before and after, empty where it is not there. kind: the op,
-    or the block. attribute: of what is `changed`. values: before and after. layers: how many ops it is about.
-    lines: `FILE:LINE` before and after.
+    or the block. attribute: of what is `changed`. values: before and after. layers: how many it is about;
+    merges are none. lines: `FILE:LINE` before and after.
     """
 
     what: str
@@ -353,7 +353,7 @@ def _added(part: GraphPart, graph: _GraphCounts) -> Change:
         ("", part.name),
         ("", part.kind),
         effect=graph.total(nodes),
-        layers=len(nodes),
+        layers=sum(node.op.counts_as_layer for node in nodes),
         lines=("", source_line(nodes[0])),
     )
 
