@@ -88,5 +88,5 @@ def test_mistakes_and_warnings_of_a_check_are_told_too(run: Run, tmp_path: Path)
     assert code == 2
     assert "E0301" in err
     assert "W0301" in err
-    assert out == "2 specs, 6 rules: 1 finding\n"
+    assert out == "2 specs, 4 rules: 1 finding\n"
     assert run("lint", ".", "--select", "W9")[0] == 2

@@ -27,4 +27,4 @@ def _find(spec: Spec, networks: Sequence[Network]) -> Iterator[Diagnostic]:
                 break
 
 
-RULE = LintRule("W0508", _find, by_default=True)
+RULE = LintRule("W0508", _find, by_default=False)

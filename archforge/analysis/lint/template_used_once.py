@@ -23,4 +23,4 @@ def _find(spec: Spec, networks: Sequence[Network]) -> Iterator[Diagnostic]:
         yield Diagnostic("W0509", f"{user} alone extends this template", document.span_of("kind"), help=help)
 
 
-RULE = LintRule("W0509", _find, by_default=True)
+RULE = LintRule("W0509", _find, by_default=False)

@@ -9,6 +9,7 @@ from archforge.analysis.lint.rule import LintRule
 from archforge.analysis.network import Network
 from archforge.errors import Diagnostic
 from archforge.spec.resolve.spec import Spec
+from archforge.spec.syntax.syntax_tree import MERGES
 from archforge.spec.yaml.tree import Mapping, Tree
 from archforge.spec.yaml.tree import Sequence as SequenceTree
 
@@ -27,20 +28,20 @@ class Row(NamedTuple):
 
 
 def lists_of_steps(spec: Spec) -> Iterator[Sequence[Tree]]:
-    """The lists of a graph and of blocks in which some item is no plain word."""
+    """The lists of a graph and of blocks in which some item is no plain word, but for lists of branches."""
     tree = spec.document.tree
     for key in ("graph", "blocks"):
         if (part := tree.get(key)) is not None:
             yield from _below(part)
 
 
-def _below(tree: Tree) -> Iterator[Sequence[Tree]]:
+def _below(tree: Tree, key: str = "") -> Iterator[Sequence[Tree]]:
     if isinstance(tree, Mapping):
         for entry in tree:
             if entry.key != "expect":
-                yield from _below(entry.value)
+                yield from _below(entry.value, entry.key)
     elif isinstance(tree, SequenceTree):
-        if any(isinstance(item, Mapping) for item in tree.items):
+        if key not in MERGES and any(isinstance(item, Mapping) for item in tree.items):
             yield tree.items
         for item in tree.items:
             yield from _below(item)
