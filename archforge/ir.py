@@ -8,7 +8,7 @@ came from.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from types import MappingProxyType
@@ -38,6 +38,7 @@ __all__ = [
     "Graph",
     "Init",
     "Node",
+    "OfExtents",
     "Op",
     "ParamDecl",
     "Reach",
@@ -85,17 +86,26 @@ class TensorType(NamedTuple):
         return self.shape[1:]
 
 
+class OfExtents(NamedTuple):
+    """An array that follows from extents alone."""
+
+    function: Callable[[tuple[int, ...]], Any]
+    extents: tuple[int, ...]
+
+
 class Init(NamedTuple):
     """The rule that fills a fresh parameter.
 
     `uniform`: U(-bound, bound) with bound = scale / sqrt(fan_in), fan_in = product of shape[1:]
-    unless given. `normal`: of deviation scale about `mean`. `constant`: scale everywhere.
+    unless given. `normal`: of deviation scale about `mean`. `constant`: scale everywhere. `computed`: the
+    elements of `computed`. `index`: the same for whole numbers that are never others.
     """
 
-    kind: Literal["uniform", "normal", "constant"]
-    scale: float
+    kind: Literal["uniform", "normal", "constant", "computed", "index"]
+    scale: float = 0.0
     fan_in: int | None = None
     mean: float = 0.0
+    computed: OfExtents | None = None
 
 
 class ParamDecl(NamedTuple):
@@ -113,6 +123,14 @@ class ParamDecl(NamedTuple):
     def size(self) -> int:
         """Number of elements."""
         return math.prod(self.shape)
+
+    def computed(self) -> Array:
+        """The elements that follow from the op alone, in the array's shape; of a rule that computes them."""
+        if self.init.computed is None:
+            raise InternalError(f"nothing computes an array that is filled by `{self.init.kind}`")
+        function, extents = self.init.computed
+        found: Array = function(extents).reshape(self.shape)
+        return found
 
 
 @dataclass(eq=False)

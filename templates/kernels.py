@@ -124,6 +124,68 @@ def attention(p, name, x, *, heads, names="torch"):
     return y + p[f"{name}.{last}bias"] if f"{name}.{last}bias" in p else y
 
 
+def window_attention(
+    p,
+    name,
+    x,
+    *,
+    heads,
+    window_size,
+    shift_size=0,
+    grid=False,
+    shrink=False,
+    cosine=False,
+    scale=None,
+    names="swin",
+):
+    """Self-attention within the windows of a map x[N, *spatial, F]."""
+    first, last = {"swin": ("qkv", "proj"), "maxvit": ("to_qkv", "merge")}[names]
+    size, axes = x.shape[1:-1], tuple(range(1, x.ndim - 1))
+    cut = [min(n, w) if shrink else w for n, w in zip(size, window_size)]
+    shifts = shift_size if isinstance(shift_size, tuple) else (shift_size,) * len(cut)
+    shifts = [s if n > w else 0 for n, w, s in zip(size, cut, shifts)]
+    y = np.pad(x, [(0, 0), *((0, -n % w) for n, w in zip(size, cut)), (0, 0)])
+    windows = windows_of(np.roll(y, [-s for s in shifts], axes), cut, grid)
+    qkv = windows @ p[f"{name}.{first}.weight"].T
+    if f"{name}.{first}.bias" in p:
+        bias = p[f"{name}.{first}.bias"]
+        qkv = qkv + (bias * np.repeat([1, 0, 1], x.shape[-1]) if cosine else bias)
+    qkv = qkv.reshape(*windows.shape[:-1], 3, heads, -1)
+    q, k, v = (np.moveaxis(qkv[..., i, :, :], -2, -3) for i in range(3))
+    if cosine:
+        q, k = l2_normalize(q, axis=-1), l2_normalize(k, axis=-1)
+        scale = np.exp(np.minimum(p[f"{name}.logit_scale"], math.log(100)))
+    elif scale is None:
+        scale = q.shape[-1] ** -0.5
+    index = p[f"{name}.relative_position_index"].astype(int)
+    index = index.reshape(math.prod(window_size), -1)[: q.shape[-2], : q.shape[-2]]
+    biases = window_biases(p, name, cosine)[index].transpose(2, 0, 1)
+    logits = q @ np.swapaxes(k, -1, -2) * scale + biases
+    if any(shifts):
+        places = np.indices(y.shape[1:-1])
+        ends = [i >= n - s for i, n, s in zip(places, y.shape[1:], shifts)]
+        region = sum(2**i * end for i, end in enumerate(ends))[None, ..., None]
+        region = windows_of(region, cut, grid)[..., 0]
+        apart = region[:, :, None, :, None] != region[:, :, None, None]
+        logits = logits - x.dtype.type(100) * apart
+    mixed = np.moveaxis(softmax(logits, axis=-1) @ v, -3, -2).reshape(windows.shape)
+    mixed = mixed @ p[f"{name}.{last}.weight"].T
+    if f"{name}.{last}.bias" in p:
+        mixed = mixed + p[f"{name}.{last}.bias"]
+    y = np.roll(map_of(mixed, y.shape[1:-1], cut, grid), shifts, axes)
+    return y[(slice(None), *map(slice, size))]
+
+
+def window_biases(p, name, cosine):
+    """The bias of each head for each difference of two places."""
+    if not cosine:
+        return p[f"{name}.relative_position_bias_table"]
+    table = p[f"{name}.relative_coords_table"]
+    outer, bias = p[f"{name}.cpb_mlp.0.weight"], p[f"{name}.cpb_mlp.0.bias"]
+    hidden = relu(table.reshape(-1, table.shape[-1]) @ outer.T + bias)
+    return 16 * sigmoid(hidden @ p[f"{name}.cpb_mlp.2.weight"].T)
+
+
 def parameter(p, name, x, *, shape):
     """The array, once for each sample."""
     return np.broadcast_to(p[name].reshape(1, *shape), (len(x), *shape))
@@ -270,6 +332,24 @@ def per_axis(value, x):
 def along_channels(vector, x):
     """vector[C] in a shape that stretches over x."""
     return vector.reshape(-1, *[1] * (x.ndim - 2))
+
+
+def windows_of(x, window_size, grid):
+    """The windows [N, windows, T, F] of a map [N, *spatial, F]."""
+    axes = 2 * len(window_size)
+    pairs = [(n // w, w) for n, w in zip(x.shape[1:], window_size)]
+    split = [n for pair in pairs for n in (pair[::-1] if grid else pair)]
+    order = [*range(1 + grid, axes + 1, 2), *range(2 - grid, axes + 1, 2)]
+    x = x.reshape(len(x), *split, -1).transpose(0, *order, axes + 1)
+    return x.reshape(len(x), -1, math.prod(window_size), x.shape[-1])
+
+
+def map_of(x, size, window_size, grid):
+    """The map [N, *size, F] of its windows [N, windows, T, F]."""
+    axes, counts = len(size), [n // w for n, w in zip(size, window_size)]
+    x = x.reshape(len(x), *counts, *window_size, -1)
+    order = [1 + a + side * axes for a in range(axes) for side in (grid, not grid)]
+    return x.transpose(0, *order, 2 * axes + 1).reshape(len(x), *size, -1)
 
 
 def behind_batch(axis, x):

@@ -160,6 +160,154 @@ def attended(x, heads):
     return (shares @ v).swapaxes(-2, -3).flatten(-2)
 
 
+class WindowAttention(nn.Module):
+    """Self-attention within the windows of a map [N, *spatial, F]."""
+
+    def __init__(
+        self,
+        features,
+        heads,
+        window_size,
+        shift_size=None,
+        grid=False,
+        shrink=False,
+        scale=None,
+        bias=True,
+        names=("qkv", "proj"),
+        flat=True,
+    ):
+        super().__init__()
+        self.heads, self.window_size, self.shift_size = heads, window_size, shift_size
+        self.grid, self.shrink, self.scale, self.names = grid, shrink, scale, names
+        self.make_biases()
+        index = relative_index(window_size)
+        self.relative_position_index = index.flatten() if flat else index
+        self[names[0]] = nn.Linear(features, 3 * features, bias)
+        self[names[1]] = nn.Linear(features, features, bias)
+        self.freeze(keys=["relative_position_index"], recurse=False)
+
+    def make_biases(self):
+        rows = math.prod(2 * w - 1 for w in self.window_size)
+        self.relative_position_bias_table = 0.02 * mx.random.normal((rows, self.heads))
+
+    def biases(self):
+        return self.relative_position_bias_table
+
+    def projected(self, x):
+        return self[self.names[0]](x)
+
+    def compared(self, q, k):
+        scale = q.shape[-1] ** -0.5 if self.scale is None else self.scale
+        return q @ k.swapaxes(-1, -2) * scale
+
+    def __call__(self, x):
+        size, axes = x.shape[1:-1], tuple(range(1, x.ndim - 1))
+        cut = self.window_size
+        if self.shrink:
+            cut = tuple(min(n, w) for n, w in zip(size, cut))
+        sides = [(0, -n % w) for n, w in zip(size, cut)]
+        y = mx.pad(x, [(0, 0), *sides, (0, 0)])
+        padded = y.shape[1:-1]
+        if self.shift_size:
+            y = mx.roll(y, [-s for s in self.shift_size], axes)
+        windows = windows_of(y, cut, self.grid)
+        qkv = mx.unflatten(self.projected(windows), -1, (3, self.heads, -1))
+        q, k, v = (qkv[..., part, :, :].swapaxes(-2, -3) for part in range(3))
+        tokens = windows.shape[-2]
+        index = self.relative_position_index.astype(mx.int32)
+        index = index.reshape(math.prod(self.window_size), -1)[:tokens, :tokens]
+        logits = self.compared(q, k) + self.biases()[index].transpose(2, 0, 1)
+        if self.shift_size:
+            region = mx.array(0)
+            for n, s in zip(padded, self.shift_size):
+                region = 2 * region[..., None] + (mx.arange(n) >= n - s)
+            region = windows_of(region[None, ..., None], cut, self.grid)[..., 0]
+            apart = region[..., None, :, None] != region[..., None, None, :]
+            logits = logits - 100.0 * apart
+        mixed = (mx.softmax(logits, -1) @ v).swapaxes(-2, -3).flatten(-2)
+        y = map_of(self[self.names[1]](mixed), padded, cut, self.grid)
+        if self.shift_size:
+            y = mx.roll(y, self.shift_size, axes)
+        return y[(slice(None), *map(slice, size))]
+
+
+class CosineWindowAttention(WindowAttention):
+    """Window attention of Swin V2: angles in place of products (arXiv:2111.09883)."""
+
+    def __init__(
+        self,
+        features,
+        heads,
+        window_size,
+        shift_size=None,
+        grid=False,
+        shrink=False,
+        bias=True,
+        flat=True,
+    ):
+        given = {"grid": grid, "shrink": shrink, "bias": bias, "flat": flat}
+        super().__init__(features, heads, window_size, shift_size, **given)
+        outer = nn.Linear(len(self.window_size), 512)
+        inner = nn.Linear(512, self.heads, False)
+        self.cpb_mlp = [outer, nn.ReLU(), inner]
+        self.freeze(keys=["relative_coords_table"], recurse=False)
+
+    def make_biases(self):
+        self.logit_scale = mx.full((self.heads, 1, 1), math.log(10))
+        axes = [mx.arange(1.0 - w, w) * 8 / (w - 1) for w in self.window_size]
+        far = mx.stack(mx.meshgrid(*axes, indexing="ij"), -1)
+        table = mx.sign(far) * mx.log2(1 + mx.abs(far)) / 3
+        self.relative_coords_table = table[None]
+
+    def biases(self):
+        y = self.relative_coords_table.flatten(0, -2)
+        for layer in self.cpb_mlp:
+            y = layer(y)
+        return 16 * mx.sigmoid(y)
+
+    def projected(self, x):
+        y = x @ self.qkv.weight.T
+        if "bias" not in self.qkv:
+            return y
+        return y + self.qkv.bias * mx.repeat(mx.array([1, 0, 1]), x.shape[-1])
+
+    def compared(self, q, k):
+        scale = mx.exp(mx.minimum(self.logit_scale, math.log(100)))
+        q, k = (
+            y / mx.maximum(mx.linalg.norm(y, axis=-1, keepdims=True), 1e-12)
+            for y in (q, k)
+        )
+        return q @ k.swapaxes(-1, -2) * scale
+
+
+def relative_index(window_size):
+    """A row of a table for each pair of the tokens of a window."""
+    axes = mx.meshgrid(*map(mx.arange, window_size), indexing="ij")
+    row = 0
+    for place, w in zip(axes, window_size):
+        place = place.flatten()
+        row = row * (2 * w - 1) + place[:, None] - place + w - 1
+    return row
+
+
+def windows_of(x, window_size, grid):
+    """The windows [N, windows, T, F] of a map [N, *spatial, F]."""
+    axes = 2 * len(window_size)
+    pairs = [(n // w, w) for n, w in zip(x.shape[1:], window_size)]
+    split = [n for pair in pairs for n in (pair[::-1] if grid else pair)]
+    order = [*range(1 + grid, axes + 1, 2), *range(2 - grid, axes + 1, 2)]
+    x = x.reshape(len(x), *split, -1).transpose(0, *order, axes + 1)
+    return x.reshape(len(x), -1, math.prod(window_size), x.shape[-1])
+
+
+def map_of(x, size, window_size, grid):
+    """The map [N, *size, F] of its windows [N, windows, T, F]."""
+    axes, counts = len(size), [n // w for n, w in zip(size, window_size)]
+    x = x.reshape(len(x), *counts, *window_size, -1)
+    order = [1 + a + side * axes for a in range(axes) for side in (grid, not grid)]
+    return x.transpose(0, *order, 2 * axes + 1).reshape(len(x), *size, -1)
+
+
 class Recurrent(nn.Module):
     """A layer that goes along the steps: x[N, T, F] gives all states[N, T, H]."""
 

@@ -211,6 +211,155 @@ class FusedAttention(nn.Module):
         return self.proj(y.transpose(-2, -3).flatten(-2))
 
 
+class WindowAttention(nn.Module):
+    """Self-attention within the windows of a map [N, *spatial, F]."""
+
+    def __init__(
+        self,
+        features,
+        heads,
+        window_size,
+        shift_size=None,
+        grid=False,
+        shrink=False,
+        scale=None,
+        bias=True,
+        names=("qkv", "proj"),
+        flat=True,
+    ):
+        super().__init__()
+        self.heads, self.window_size, self.shift_size = heads, window_size, shift_size
+        self.grid, self.shrink, self.scale, self.names = grid, shrink, scale, names
+        self.make_biases()
+        index = relative_index(window_size)
+        index = index.flatten() if flat else index
+        self.register_buffer("relative_position_index", index)
+        self.add_module(names[0], nn.Linear(features, 3 * features, bias=bias))
+        self.add_module(names[1], nn.Linear(features, features, bias=bias))
+
+    def make_biases(self):
+        rows = math.prod(2 * w - 1 for w in self.window_size)
+        table = nn.Parameter(0.02 * torch.randn(rows, self.heads))
+        self.relative_position_bias_table = table
+
+    def biases(self):
+        return self.relative_position_bias_table
+
+    def projected(self, x):
+        return getattr(self, self.names[0])(x)
+
+    def compared(self, q, k):
+        scale = q.shape[-1] ** -0.5 if self.scale is None else self.scale
+        return q @ k.mT * scale
+
+    def forward(self, x):
+        size, axes = x.shape[1:-1], tuple(range(1, x.dim() - 1))
+        cut = self.window_size
+        if self.shrink:
+            cut = tuple(min(n, w) for n, w in zip(size, cut))
+        sides = [s for n, w in zip(size[::-1], cut[::-1]) for s in (0, -n % w)]
+        y = F.pad(x, (0, 0, *sides))
+        padded = y.shape[1:-1]
+        if self.shift_size:
+            y = y.roll([-s for s in self.shift_size], axes)
+        windows = windows_of(y, cut, self.grid)
+        qkv = self.projected(windows).unflatten(-1, (3, self.heads, -1))
+        q, k, v = (part.transpose(-2, -3) for part in qkv.unbind(-3))
+        tokens = windows.shape[-2]
+        index = self.relative_position_index.view(math.prod(self.window_size), -1)
+        biases = self.biases()[index[:tokens, :tokens]]
+        logits = self.compared(q, k) + biases.permute(2, 0, 1)
+        if self.shift_size:
+            region = 0
+            for n, s in zip(padded, self.shift_size):
+                region = 2 * torch.as_tensor(region, device=x.device)[..., None]
+                region = region + (torch.arange(n, device=x.device) >= n - s)
+            region = windows_of(region[None, ..., None], cut, self.grid)[..., 0]
+            apart = region[..., None, :, None] != region[..., None, None, :]
+            logits = logits - 100.0 * apart
+        mixed = (logits.softmax(-1) @ v).transpose(-2, -3).flatten(-2)
+        y = map_of(getattr(self, self.names[1])(mixed), padded, cut, self.grid)
+        if self.shift_size:
+            y = y.roll(self.shift_size, axes)
+        for axis, n in zip(axes, size):
+            y = y.narrow(axis, 0, n)
+        return y
+
+
+class CosineWindowAttention(WindowAttention):
+    """Window attention of Swin V2: angles in place of products (arXiv:2111.09883)."""
+
+    def __init__(
+        self,
+        features,
+        heads,
+        window_size,
+        shift_size=None,
+        grid=False,
+        shrink=False,
+        bias=True,
+        flat=True,
+    ):
+        given = {"grid": grid, "shrink": shrink, "bias": bias, "flat": flat}
+        super().__init__(features, heads, window_size, shift_size, **given)
+        self.cpb_mlp = nn.Sequential(
+            nn.Linear(len(self.window_size), 512),
+            nn.ReLU(),
+            nn.Linear(512, self.heads, bias=False),
+        )
+
+    def make_biases(self):
+        self.logit_scale = nn.Parameter(torch.full((self.heads, 1, 1), math.log(10)))
+        axes = [torch.arange(1.0 - w, w) * 8 / (w - 1) for w in self.window_size]
+        far = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1)
+        table = far.sign() * (1 + far.abs()).log2() / 3
+        self.register_buffer("relative_coords_table", table[None])
+
+    def biases(self):
+        return 16 * self.cpb_mlp(self.relative_coords_table.flatten(0, -2)).sigmoid()
+
+    def projected(self, x):
+        bias = self.qkv.bias
+        if bias is not None:  # keys have none
+            ones = torch.tensor([1, 0, 1], device=x.device)
+            bias = bias * ones.repeat_interleave(len(bias) // 3)
+        return F.linear(x, self.qkv.weight, bias)
+
+    def compared(self, q, k):
+        scale = self.logit_scale.clamp(max=math.log(100)).exp()
+        return F.normalize(q, dim=-1) @ F.normalize(k, dim=-1).mT * scale
+
+
+def relative_index(window_size):
+    """A row of a table for each pair of the tokens of a window."""
+    axes = torch.meshgrid(*map(torch.arange, window_size), indexing="ij")
+    row = 0
+    for place, w in zip(axes, window_size):
+        place = place.flatten()
+        row = row * (2 * w - 1) + place[:, None] - place + w - 1
+    return row
+
+
+def windows_of(x, window_size, grid):
+    """The windows [N, windows, T, F] of a map [N, *spatial, F]."""
+    axes = 2 * len(window_size)
+    pairs = [(n // w, w) for n, w in zip(x.shape[1:], window_size)]
+    split = [n for pair in pairs for n in (pair[::-1] if grid else pair)]
+    order = [*range(1 + grid, axes + 1, 2), *range(2 - grid, axes + 1, 2)]
+    x = x.reshape(len(x), *split, -1).permute(0, *order, -1)
+    return x.reshape(len(x), -1, math.prod(window_size), x.shape[-1])
+
+
+def map_of(x, size, window_size, grid):
+    """The map [N, *size, F] of its windows [N, windows, T, F]."""
+    axes = len(window_size)
+    x = x.reshape(
+        len(x), *(n // w for n, w in zip(size, window_size)), *window_size, -1
+    )
+    order = [1 + a + side * axes for a in range(axes) for side in (grid, not grid)]
+    return x.permute(0, *order, -1).reshape(len(x), *size, -1)
+
+
 def without_state_bias(layer):
     """Leave a recurrent layer one vector of biases: the other is zeros for good."""
     zeros = torch.zeros_like(layer.bias_hh_l0)

@@ -38,10 +38,13 @@ class OpExample:
         return tuple((3 * rng.standard_normal((batch, *t.shape))).astype(dtype) for t in self.types)
 
     def params(self, dtype: DTypeLike) -> dict[str, Array]:
-        """Numbers, equal for each dtype; buffers are positive, as variances must be."""
+        """Numbers, equal for each dtype; buffers are positive, as variances must be, indices as they are."""
         rng = np.random.default_rng(1)
         arrays = {}
         for name, decl in self.op.params(*self.types).items():
+            if decl.init.kind == "index":
+                arrays[name] = decl.computed()
+                continue
             sign = 1 if decl.role == "buffer" else rng.choice([-1, 1], decl.shape)
             arrays[name] = np.asarray(sign * rng.uniform(0.5, 1.5, decl.shape)).astype(dtype)
         return arrays

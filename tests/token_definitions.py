@@ -95,6 +95,82 @@ def roll(op: Any, params: Params, x: Array) -> Array:
     return y
 
 
+def sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x))
+
+
+def window_biases(op: Any, params: Params) -> Array:
+    """The bias of each head for each difference of two positions."""
+    if not op.cosine:
+        return params["relative_position_bias_table"]
+    coordinates = params["relative_coords_table"].reshape(-1, len(op.window_size))
+    first, bias, second = (params[f"cpb_mlp.{name}"] for name in ("0.weight", "0.bias", "2.weight"))
+    outputs = linear_rows(np.maximum(linear_rows(coordinates, first, bias), 0), second, None)
+    return np.array([[16 * sigmoid(m) for m in row] for row in outputs])
+
+
+def window_tokens(op: Any, x: Array) -> Iterable[list[tuple[tuple[int, ...], tuple[bool, ...]]]]:
+    """The tokens of each window: where each lies, outside the map if in the padding, and along which axes it
+    came from the map's beginning to its end."""
+    cut = [min(n, w) if op.shrink else w for n, w in zip(x.shape, op.window_size, strict=False)]
+    padded = [math.ceil(n / w) * w for n, w in zip(x.shape, cut, strict=False)]
+    shifts = op.shift_size if isinstance(op.shift_size, tuple) else [op.shift_size] * len(cut)
+    shifts = [s if n > w else 0 for n, w, s in zip(x.shape, cut, shifts, strict=False)]
+    counts = [n // w for n, w in zip(padded, cut, strict=True)]
+    for number in indices(tuple(counts)):
+        tokens = []
+        for place in indices(tuple(cut)):
+            here = [
+                t * c + j if op.grid else j * w + t
+                for j, t, c, w in zip(number, place, counts, cut, strict=True)
+            ]
+            source = tuple((i + s) % n for i, s, n in zip(here, shifts, padded, strict=True))
+            tokens.append((source, tuple(i + s >= n for i, s, n in zip(here, shifts, padded, strict=True))))
+        yield tokens
+
+
+def window_attention(op: Any, params: Params, x: Array) -> Array:
+    first, last = {"swin": ("qkv", "proj"), "maxvit": ("to_qkv", "merge")}[op.names]
+    biases, features = window_biases(op, params), x.shape[-1]
+    size = features // op.heads
+    places = [*indices(op.window_size)]
+    qkv_bias = params.get(f"{first}.bias")
+    if op.cosine and qkv_bias is not None:
+        qkv_bias = np.concatenate([qkv_bias[:features], np.zeros(features), qkv_bias[2 * features :]])
+    y = np.empty(x.shape)
+    for tokens in window_tokens(op, x):
+        inside = [all(i < n for i, n in zip(at, x.shape, strict=False)) for at, _ in tokens]
+        rows = np.array(
+            [x[at] if i else np.zeros(features) for (at, _), i in zip(tokens, inside, strict=True)]
+        )
+        qkv = linear_rows(rows, params[f"{first}.weight"], qkv_bias)
+        mixed = np.zeros(rows.shape)
+        for head, t in product(range(op.heads), range(len(rows))):
+            columns = [head * size + c for c in range(size)]
+            q = [qkv[t, c] for c in columns]
+            logits = []
+            for s in range(len(rows)):
+                k = [qkv[s, features + c] for c in columns]
+                found = math.fsum(a * b for a, b in zip(q, k, strict=True))
+                if op.cosine:
+                    found /= max(math.hypot(*q), 1e-12) * max(math.hypot(*k), 1e-12)
+                    found *= min(math.exp(params["logit_scale"][head, 0, 0]), 100)
+                else:
+                    found *= size**-0.5 if op.scale is None else op.scale
+                row = 0
+                for a, b, w in zip(places[t], places[s], op.window_size, strict=True):
+                    row = row * (2 * w - 1) + a - b + w - 1
+                logits.append(found + biases[row, head] - 100 * (tokens[t][1] != tokens[s][1]))
+            powers = [math.exp(v - max(logits)) for v in logits]
+            for c, s in product(columns, range(len(rows))):
+                mixed[t, c] += powers[s] / math.fsum(powers) * qkv[s, 2 * features + c]
+        outputs = linear_rows(mixed, params[f"{last}.weight"], params.get(f"{last}.bias"))
+        for (at, _), is_inside, output in zip(tokens, inside, outputs, strict=True):
+            if is_inside:
+                y[at] = output
+    return y
+
+
 TOKENS: Mapping[str, Callable[..., Array]] = {
     "attention": attention,
     "matmul": matmul,
@@ -102,6 +178,7 @@ TOKENS: Mapping[str, Callable[..., Array]] = {
     "parameter": parameter,
     "rms_norm": rms_norm,
     "roll": roll,
+    "window_attention": window_attention,
 }
 
 
@@ -119,8 +196,19 @@ def matmul_products(op: Any, params: Params, first: Array, second: Array) -> Ite
     return product(indices(matmul(op, params, first, second).shape), range(depth))
 
 
+def window_attention_products(op: Any, params: Params, x: Array) -> Iterable[object]:
+    """Attention in each window, and the small network behind the biases."""
+    for tokens in window_tokens(op, x):
+        yield from attention_products(op, params, np.empty((len(tokens), x.shape[-1])))
+    if op.cosine:
+        rows = math.prod(2 * w - 1 for w in op.window_size)
+        yield from product(range(rows), range(512), range(len(op.window_size)))
+        yield from product(range(rows), range(512), range(op.heads))
+
+
 # Something for each product that is added up.
 TOKEN_PRODUCTS: Mapping[str, Callable[..., Iterable[object]]] = {
     "attention": attention_products,
     "matmul": matmul_products,
+    "window_attention": window_attention_products,
 }

@@ -9,6 +9,7 @@ from typing import Any
 from archforge.interchange.unsupported import Unsupported
 from archforge.ir import Op, TensorType
 from archforge.ops.window import Window
+from archforge.ops.window_attention import WINDOW_NAMES
 
 __all__ = [
     "APPLY",
@@ -24,6 +25,7 @@ __all__ = [
     "plain",
     "plain_sides",
     "stochastic_depth",
+    "window_attention",
 ]
 
 APPLY = "{self}({0})"
@@ -87,6 +89,18 @@ def layer_text(table: Mapping[str, Writer], op: Op, types: Sequence[TensorType])
     if op.kind not in table:
         raise Unsupported(f"layer for `{op.kind}`")
     return table[op.kind](LayerNode(op, types))
+
+
+def window_attention(node: LayerNode) -> LayerText:
+    """A layer of a module's own, which has the same arguments in each library."""
+    op, (x,) = node.op, node.types
+    layer = "CosineWindowAttention" if op.cosine else "WindowAttention"
+    args = {"features": x.shape[-1], "heads": op.heads, "window_size": op.window_size}
+    args |= {"shift_size": shift} if any(shift := op.shift_of(x)) else {}
+    args |= {"grid": op.grid, "shrink": op.shrink, "bias": op.bias, "flat": op.has_flat_index}
+    if not op.cosine:
+        args |= {"scale": op.scale, "names": WINDOW_NAMES[op.names]}
+    return LayerText(layer, args, owns=True)
 
 
 def activation(function: str, layer: str, *attributes: tuple[str, str]) -> Writer:

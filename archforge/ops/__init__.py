@@ -32,6 +32,7 @@ _OTHER_WORDS = {
     "softmax": "log_softmax softmax",
     "sums": "",
     "window": "",
+    "window_positions": "",
 }
 _FILES = [path.stem for path in Path(__file__).parent.glob("[!_]*.py")]
 # Every word that names an op, in alphabetical order, and the file of the op.

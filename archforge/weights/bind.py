@@ -144,7 +144,7 @@ def _misfits(decls: Mapping[str, ParamDecl], arrays: LazyArrays) -> Iterator[Dia
         "E0604",
         "arrays have another shape",
     )
-    dtypes = [n for n, a in arrays.items() if not np.issubdtype(a.dtype, np.floating)]
+    dtypes = [n for n, a in arrays.items() if not _has_fitting_dtype(decls[n], a)]
     yield from first_listed(
         (_not_floating(n, arrays[n]) for n in dtypes), len(dtypes), "E0605", "arrays have another dtype"
     )
@@ -160,6 +160,11 @@ def _other_shape(name: str, found: tuple[int, ...], expected: tuple[int, ...]) -
     help = f"its axes are in another order: `array.transpose({', '.join(map(str, order))})`" if order else ""
     message = f"`{name}` is {shape_text(found)}, expected {shape_text(expected)}"
     return Diagnostic("E0604", message, help=help)
+
+
+def _has_fitting_dtype(decl: ParamDecl, array: Array | StoredArray) -> bool:
+    is_integer = decl.init.kind == "index" and np.issubdtype(array.dtype, np.integer)
+    return is_integer or np.issubdtype(array.dtype, np.floating)
 
 
 def _not_floating(name: str, array: Array | StoredArray) -> Diagnostic:

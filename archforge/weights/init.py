@@ -38,7 +38,9 @@ def fresh_weights(
 
         chosen = drawn_by(decls, initialisers)
     return {
-        name: _fresh(name, decl, seed, chosen.get(name)).astype(dtype, copy=False)
+        name: decl.computed()
+        if decl.init.kind == "index"
+        else _fresh(name, decl, seed, chosen.get(name)).astype(dtype, copy=False)
         for name, decl in decls.items()
     }
 
@@ -47,6 +49,8 @@ def _fresh(name: str, decl: ParamDecl, seed: int, initialiser: Initialiser | Non
     if initialiser is not None:
         return initialiser.draw(decl.shape, generator(seed, name))
     init = decl.init
+    if init.kind == "computed":
+        return decl.computed()
     if init.kind == "constant":
         return np.full(decl.shape, init.scale)
     if init.kind == "normal":

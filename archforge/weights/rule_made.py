@@ -19,9 +19,15 @@ __all__ = ["rule_array", "rule_input", "rule_weights"]
 
 
 def rule_weights(decls: Mapping[str, ParamDecl], dtype: str = "float64") -> dict[str, Array]:
-    """An array for each declared parameter and buffer. Raises E0706."""
+    """An array for each declared parameter and buffer; of whole numbers, that which the op computes. Raises
+    E0706."""
     require_memory(sum(d.size for d in decls.values()) * np.dtype(dtype).itemsize, "the weights")
-    return {name: rule_array(name, decl.shape).astype(dtype, copy=False) for name, decl in decls.items()}
+    return {
+        name: decl.computed()
+        if decl.init.kind == "index"
+        else rule_array(name, decl.shape).astype(dtype, copy=False)
+        for name, decl in decls.items()
+    }
 
 
 def rule_array(name: str, shape: tuple[int, ...]) -> Array:

@@ -28,6 +28,7 @@ from archforge.interchange.layer_text import (
     plain,
     plain_sides,
     stochastic_depth,
+    window_attention,
 )
 from archforge.interchange.unsupported import Unsupported
 from archforge.ir import Op, TensorType
@@ -169,6 +170,11 @@ def _group_norm(node: LayerNode) -> LayerText:
 def _attention(node: LayerNode) -> LayerText:
     use = APPLY.replace("{0}", _channels_first("{0}", node.rank))
     return replace(attention(node), use=_channels_last(use, node.rank))
+
+
+def _window_attention(node: LayerNode) -> LayerText:
+    use = APPLY.replace("{0}", _channels_first("{0}", node.rank))
+    return replace(window_attention(node), use=_channels_last(use, node.rank))
 
 
 def _parameter(node: LayerNode) -> LayerText:
@@ -481,6 +487,7 @@ CALLS: Mapping[str, Writer] = {
     "subtract": _merge("-"),
     "tanh": activation("mx.tanh", "nn.Tanh"),
     "upsample": _upsample,
+    "window_attention": _window_attention,
 }
 
 _CONV = {

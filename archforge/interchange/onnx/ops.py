@@ -55,4 +55,5 @@ WITHOUT_ONNX_OP: Mapping[str, str] = {
     "shuffle": "a reshape, a transposition and a reshape back",
     "stochastic_depth": "ONNX drops single elements only",
     "unfold": "a convolution that copies, and a reshape",
+    "window_attention": "gathers of tokens around linear layers and products of values",
 }

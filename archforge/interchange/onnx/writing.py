@@ -82,7 +82,7 @@ class OnnxUse:
         """Add a constant in float32; gives back its name."""
         return self._constant(word, np.asarray(values, np.float32))
 
-    def whole(self, word: str, values: int | Sequence[int]) -> str:
+    def whole(self, word: str, values: int | Sequence[int] | Array) -> str:
         """Add a constant of whole numbers: shapes and axes, which are int64; gives back its name."""
         return self._constant(word, np.asarray(values, np.int64))
 

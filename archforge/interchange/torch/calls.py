@@ -26,6 +26,7 @@ from archforge.interchange.layer_text import (
     layer_text,
     plain,
     stochastic_depth,
+    window_attention,
 )
 from archforge.interchange.torch.ops import interpolation_mode, pad_sides, pixel_factor
 from archforge.interchange.unsupported import Unsupported
@@ -470,6 +471,7 @@ CALLS: Mapping[str, Writer] = {
     "tanh": activation("torch.tanh", "nn.Tanh"),
     "unfold": _unfold,
     "upsample": _upsample,
+    "window_attention": window_attention,
 }
 
 _CONV = {

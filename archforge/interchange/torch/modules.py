@@ -45,11 +45,12 @@ def module_params(module: Any) -> dict[str, tuple[int, ...]]:
 
 def filled(module: Any, arrays: Mapping[str, Array]) -> Any:
     """The module itself, in float64 and as at inference, with these arrays under the names of its state
-    dict."""
+    dict. Its own whole numbers, such as indices, stay."""
     torch = import_module("torch")
     state = module.double().eval().state_dict()
     for name, array in arrays.items():
-        state[name].copy_(torch.from_numpy(np.asarray(array)))
+        if state[name].is_floating_point():
+            state[name].copy_(torch.from_numpy(np.asarray(array)))
     return module
 
 

@@ -21,6 +21,7 @@ from archforge.ops.base import per_axis, resolve_axis
 from archforge.ops.pixel_shuffle import PixelShuffle, PixelUnshuffle
 from archforge.ops.resize import Resize
 from archforge.ops.window import Window
+from archforge.ops.window_attention import WINDOW_NAMES
 
 __all__ = [
     "TORCH_OPS",
@@ -256,6 +257,40 @@ def _attention(use: TorchUse) -> TorchFunction:
     return run
 
 
+def _window_attention(use: TorchUse) -> TorchFunction:
+    op, functional, heads, (type_,) = use.op, use.functional, use.op.heads, use.types
+    torch, params, (first, last) = import_module("torch"), use.params, WINDOW_NAMES[op.names]
+    places, apart = op.places(type_), op.apart(type_)
+    tokens, back, index = (torch.from_numpy(a.copy()) for a in (*places[:2], op.index(type_)))
+    weight, bias = params[f"{first}.weight"], params.get(f"{first}.bias")
+    if bias is not None and op.cosine:
+        bias = bias * torch.tensor([1, 0, 1]).repeat_interleave(len(bias) // 3)
+    mask = 0 if apart is None else torch.from_numpy(apart).to(weight)
+
+    def biases() -> Any:
+        if not op.cosine:
+            return params["relative_position_bias_table"]
+        names = ("relative_coords_table", "cpb_mlp.0.weight", "cpb_mlp.0.bias", "cpb_mlp.2.weight")
+        coordinates, outer, added, inner = (params[name] for name in names)
+        hidden = functional.linear(coordinates.flatten(0, -2), outer, added).relu()
+        return 16 * functional.linear(hidden, inner).sigmoid()
+
+    def run(x: Any) -> Any:
+        rows = functional.pad(x.flatten(1, -2), (0, 0, 0, 1))
+        qkv = functional.linear(rows[:, tokens], weight, bias).unflatten(-1, (3, heads, -1))
+        q, k, v = (part.transpose(-2, -3) for part in qkv.unbind(-3))
+        scale = op.scale
+        if op.cosine:
+            q, k = functional.normalize(q, dim=-1), functional.normalize(k, dim=-1)
+            q, scale = q * params["logit_scale"].clamp(max=math.log(100)).exp(), 1.0
+        added = biases()[index].permute(2, 0, 1) + mask
+        mixed = functional.scaled_dot_product_attention(q, k, v, added, scale=scale)
+        rows = mixed.transpose(-2, -3).flatten(-2).flatten(1, 2)[:, back]
+        return functional.linear(rows, params[f"{last}.weight"], params.get(f"{last}.bias")).reshape(x.shape)
+
+    return run
+
+
 def _parameter(use: TorchUse) -> TorchFunction:
     (array,), shape = use.params.values(), use.op.shape
     whole = array.reshape(1, *shape)
@@ -454,4 +489,5 @@ TORCH_OPS: Mapping[str, Translation] = {
     "tanh": lambda use: import_module("torch").tanh,
     "unfold": _unfold,
     "upsample": _resize,
+    "window_attention": _window_attention,
 }

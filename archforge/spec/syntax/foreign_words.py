@@ -95,6 +95,7 @@ OPS = _by_word(
         "subtract": "sub minus difference",
         "unfold": "im2col extract_patches extract_image_patches",
         "upsample": "upsampling",
+        "window_attention": "shifted_window_attention window_msa w_msa sw_msa swin_attention",
     }
 )
 
@@ -170,7 +171,7 @@ KINDS = {
     "dropouts": ("dropout", "channel_dropout", "stochastic_depth"),
     "scales": ("scale", "offset", "layer_scale"),
     "recurrent ops": ("rnn", "lstm", "gru"),
-    "attention": ("attention",),
+    "attention": ("attention", "window_attention"),
     "embeddings": ("parameter",),
 }
 

@@ -10,7 +10,7 @@ have them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 from numpy.random import Generator
@@ -39,7 +39,7 @@ class NumbaLearner:
         self._nodes = TrainedNodes(plan, kernels, _absorbed(plan, kernels))
         decls = plan.typed.params()
         self._gradients = {name: aligned(decls[name].shape) for name in sorted(plan.trained)}
-        self._buffers = {n: aligned(decl.shape) for n, decl in decls.items() if decl.role == "buffer"}
+        self._buffers = {name: aligned(decls[name].shape) for name in _updated(plan)}
         self._given: dict[str, Array] = {}
         self._params: dict[str, Array] = {}
         self._workspaces = LastUsed(self._workspace, most=2)  # whole batches, and the last one of an epoch
@@ -105,6 +105,14 @@ class NumbaLearner:
         if self._batch is None:
             raise InternalError("a call in Python ran without a batch")
         return self._batch
+
+
+def _updated(plan: TrainingPlan) -> Iterator[str]:
+    """The buffers that training changes; others, such as indices, are only read."""
+    for node in (step.node for step in plan.forward):
+        if node.op.differs_in_training:
+            decls = node.op.params(*plan.typed.input_types(node))
+            yield from (node.param_name(name) for name, decl in decls.items() if decl.role == "buffer")
 
 
 def _lowered(node: Node, plan: TrainingPlan) -> TrainingKernel | None:

@@ -10,6 +10,7 @@ from archforge.interchange.onnx.writing import OnnxUse, Write
 from archforge.interchange.translation import bound_op, require
 from archforge.ops.attention import ATTENTION_NAMES
 from archforge.ops.lazy_numpy import np
+from archforge.ops.window_attention import LARGEST_BIAS, LARGEST_SCALE, WINDOW_NAMES
 
 __all__ = ["READ", "WRITTEN"]
 
@@ -137,35 +138,101 @@ def _along_axis(use: OnnxUse) -> list[str]:
 
 
 def _l2_normalize_written(use: OnnxUse) -> str:
-    norm = use.node("ReduceL2", use.x, use.whole("axis", [use.axis]), keepdims=1)
-    return use.node("Div", use.x, use.node("Max", norm, use.numbers("eps", use.op.eps)))
+    return _unit(use, use.x, use.axis, use.op.eps)
+
+
+def _unit(use: OnnxUse, x: str, axis: int, eps: float) -> str:
+    """`x` over its norm along an axis."""
+    norm = use.node("ReduceL2", x, use.whole("axis", [axis]), keepdims=1)
+    return use.node("Div", x, use.node("Max", norm, use.numbers("eps", eps)))
 
 
 def _attention_written(use: OnnxUse) -> str:
-    """Nodes of two linear layers and of what is between them. Heads are an axis in front of the tokens."""
+    """Nodes of two linear layers and of what is between them."""
     op, shape = use.op, use.types[0].shape
     names = ATTENTION_NAMES[op.names]
-    size, axes = shape[-1] // op.heads, len(shape)
-    qkv = _product(use, use.x, names[0], names[1])
-    parts = []
-    order = [*range(axes - 1), axes, axes - 1, axes + 1]
+    q, k, v = _heads(use, _product(use, use.x, names[0], use.params.get(names[1])), shape)
+    scale = use.numbers("share", (shape[-1] // op.heads) ** -0.5)
+    logits = use.node("Mul", _logits(use, q, k, shape), scale)
+    return _product(use, _mixed(use, logits, v, shape), names[2], use.params.get(names[3]))
+
+
+def _product(use: OnnxUse, x: str, weight: str, bias: str | None) -> str:
+    """The product of the last axis with a matrix, plus a bias if there is one."""
+    y = use.node("MatMul", x, use.transposed(use.params[weight], (1, 0)))
+    return use.node("Add", y, bias) if bias else y
+
+
+def _heads(use: OnnxUse, qkv: str, shape: Sequence[int]) -> list[str]:
+    """Queries, keys and values of tokens of that shape, which lie side by side. Heads are an axis in front of
+    the tokens."""
+    axes, parts = len(shape), []
     for number, word in enumerate(("queries", "keys", "values")):
         start, end = (use.whole(word, [(number + past) * shape[-1]]) for past in (0, 1))
         part = use.node("Slice", qkv, start, end, use.whole("features", [axes]))
-        heads = use.shaped(part, (*shape[:-1], op.heads, size))
-        parts.append(use.transposed(heads, order))
-    q, k, v = parts
-    turned = [*range(axes), axes + 1, axes]
-    logits = use.node("MatMul", q, use.transposed(k, turned))
-    scaled = use.node("Mul", logits, use.numbers("share", size**-0.5))
-    mixed = use.node("MatMul", use.node("Softmax", scaled, axis=axes + 1), v)
-    return _product(use, use.shaped(use.transposed(mixed, order), shape), names[2], names[3])
+        heads = use.shaped(part, (*shape[:-1], use.op.heads, shape[-1] // use.op.heads))
+        parts.append(use.transposed(heads, _tokens_and_heads(axes)))
+    return parts
 
 
-def _product(use: OnnxUse, x: str, weight: str, bias: str) -> str:
-    """The product of the last axis with a matrix, plus a bias if the op has one, by their names."""
-    y = use.node("MatMul", x, use.transposed(use.params[weight], (1, 0)))
-    return use.node("Add", y, use.params[bias]) if bias in use.params else y
+def _tokens_and_heads(axes: int) -> list[int]:
+    """The order that exchanges the axes of tokens and heads, of tokens of that many axes."""
+    return [*range(axes - 1), axes, axes - 1, axes + 1]
+
+
+def _logits(use: OnnxUse, q: str, k: str, shape: Sequence[int]) -> str:
+    axes = len(shape)
+    return use.node("MatMul", q, use.transposed(k, [*range(axes), axes + 1, axes]))
+
+
+def _mixed(use: OnnxUse, logits: str, v: str, shape: Sequence[int]) -> str:
+    """The values that each token takes of others, its heads side by side again."""
+    axes = len(shape)
+    mixed = use.node("MatMul", use.node("Softmax", logits, axis=axes + 1), v)
+    return use.shaped(use.transposed(mixed, _tokens_and_heads(axes)), shape)
+
+
+def _window_attention_written(use: OnnxUse) -> str:
+    """Tokens are gathered from the map into windows, and from these into the map."""
+    op, (x,) = use.op, use.types
+    places, features = op.places(x), x.shape[-1]
+    positions, shape = len(places.back), (*places.tokens.shape, features)
+    first, last = WINDOW_NAMES[op.names]
+    rows = use.shaped(use.x, (positions, features))
+    if positions in places.tokens:
+        rows = use.node("Pad", rows, use.whole("sides", [0, 0, 0, 0, 1, 0]))
+    windows = use.node("Gather", rows, use.whole("tokens", places.tokens), axis=1)
+    bias = use.params.get(f"{first}.bias")
+    if bias and op.cosine:
+        bias = use.node("Mul", bias, use.numbers("added", np.repeat([1, 0, 1], features)))
+    q, k, v = _heads(use, _product(use, windows, f"{first}.weight", bias), shape)
+    if op.cosine:
+        q, k = (_unit(use, part, len(shape) + 1, 1e-12) for part in (q, k))
+        largest = use.node("Min", use.params["logit_scale"], use.numbers("largest", LARGEST_SCALE))
+        scale = use.node("Exp", largest)
+    else:
+        scale = use.numbers("share", (features // op.heads) ** -0.5 if op.scale is None else op.scale)
+    logits = use.node("Mul", _logits(use, q, k, shape), scale)
+    biases = use.node("Gather", _biases(use), use.whole("index", op.index(x)), axis=0)
+    logits = use.node("Add", logits, use.transposed(biases, (2, 0, 1)))
+    apart = op.apart(x)
+    if apart is not None:
+        logits = use.node("Add", logits, use.numbers("apart", apart))
+    tokens = use.shaped(_mixed(use, logits, v, shape), (places.tokens.size, features))
+    rows = use.node("Gather", tokens, use.whole("back", places.back), axis=1)
+    return use.shaped(_product(use, rows, f"{last}.weight", use.params.get(f"{last}.bias")), x.shape)
+
+
+def _biases(use: OnnxUse) -> str:
+    """The bias of each head for each difference of two positions."""
+    if not use.op.cosine:
+        return use.params["relative_position_bias_table"]
+    coordinates = use.params["relative_coords_table"]
+    coordinates = use.shaped(coordinates, (-1, len(use.op.window_size)), batch=None)
+    first, bias, second = ("cpb_mlp.0.weight", use.params["cpb_mlp.0.bias"], "cpb_mlp.2.weight")
+    hidden = use.node("Relu", _product(use, coordinates, first, bias))
+    shares = use.node("Sigmoid", _product(use, hidden, second, None))
+    return use.node("Mul", shares, use.numbers("most", LARGEST_BIAS))
 
 
 def _matmul_written(use: OnnxUse) -> str:
@@ -267,4 +334,5 @@ WRITTEN: Mapping[str, Write] = {
     "matmul": _matmul_written,
     "rms_norm": _rms_norm_written,
     "softmax": _softmax_written("Softmax"),
+    "window_attention": _window_attention_written,
 }
