@@ -136,6 +136,7 @@ def network_figures(
     }
 
 
+SWIN = {"width": 32, "head_width": 16, "depths": (2, 2), "window": (4, 4)}
 # The smallest member of each family, on an input as small as leaves its maps something to see.
 CASES = (
     Case("alexnet_small", (1, 96, 96), is_large=True),
@@ -176,6 +177,10 @@ CASES = (
     Case("shufflenet_v2_x0_5", (3, 64, 64)),
     Case("skresnet_18", (3, 64, 64)),
     Case("squeezenet_1_1", (3, 64, 64)),
+    Case("swin_t", (3, 36, 40), settings=SWIN),
+    Case("swin_v2_t", (3, 36, 40), settings=SWIN),
+    Case("swin3d_t", (3, 4, 32, 48), settings=SWIN | {"window": (2, 3, 3)}),
+    Case("maxvit_t", (3, 64, 64), settings={"stem": 16, "widths": (32, 64), "depths": (2, 1), "window": 4}),
     Case("unet", (3, 32, 32), is_large=True),
     Case("vgg_11_small", (1, 32, 32), is_large=True),
     Case("vit_ti_16", (3, 48, 48), settings={"width": 64, "heads": 2, "depth": 2}),

@@ -58,6 +58,7 @@ def torch_network_gradients(case: Case) -> tuple[dict[str, Array], dict[str, Arr
     typed, params, inputs = case.arrays()
     state = {name: torch.from_numpy(a.copy()) for name, a in params.items()}
     trained = [name for name, decl in typed.params().items() if decl.role != "buffer"]
+    running = {n for n, d in typed.params().items() if d.role == "buffer" and d.init.computed is None}
     for name in trained:
         state[name].requires_grad_()
     found = torch_network(typed, state, training=True)(*map(torch.from_numpy, inputs.values()))
@@ -67,7 +68,7 @@ def torch_network_gradients(case: Case) -> tuple[dict[str, Array], dict[str, Arr
     return (
         {name: y.detach().numpy() for name, y in outputs.items()},
         {name: state[name].grad.numpy() for name in trained if state[name].grad is not None},
-        {name: state[name].numpy() for name in state.keys() - {*trained}},
+        {name: state[name].numpy() for name in sorted(running)},
     )
 
 

@@ -33,7 +33,7 @@ from tests.imported_ops import kinds
 from tests.onnx_files import model_of, stand_in
 from tests.op_examples import EXAMPLES, OpExample
 from tests.small import each_network, small_network
-from tests.zoo import networks
+from tests.zoo import family, networks
 
 onnx = pytest.importorskip("onnx", reason="onnx is an extra")
 helper, parser = onnx.helper, onnx.parser
@@ -84,6 +84,7 @@ NOT_IN_ONNX = {
     "rms_norm": "a mean of squares, a root and a quotient",
     "roll": "two slices and a concatenation",
     "unfold": "a convolution that copies, and a reshape",
+    "window_attention": "gathers of tokens, linear layers and products of values between them",
 }
 NOT_SAID: Mapping[str, str] = {
     "bn-2-4x2x2": "a norm without weight or bias: ONNX's has both",
@@ -174,6 +175,15 @@ OTHERWISE = {
     ("inception_v1", "torchvision"): "means of uneven windows are matrix products",
     ("inception_v3", "keras"): "batch norms without a scale have one",
     ("inception_resnet_v2", "keras"): "as that",
+    **dict.fromkeys(
+        (
+            (name, profile)
+            for name, spec in networks().items()
+            for profile in spec.profile_names
+            if family(name) in ("maxvit_t", "swin", "swin3d")
+        ),
+        "tokens that are gathered into windows are refused",
+    ),
 }
 
 

@@ -20,11 +20,11 @@ from tests.zoo import DATA, expected, family, networks, reference
 LIBRARIES = ("torchvision", "timm")
 # Parameters above which a file takes long to write; the format knows no size.
 LARGE = 30_000_000
-# Models whose blocks declare the projection of a shortcut, two products, or what attention ends in before
-# what they read: the order differs.
+# Models whose blocks declare the projection of a shortcut, two products, norms, or what attention ends in
+# before what they read: the order differs.
 DECLARED_EARLIER = (
     *("timm.cait_", "timm.fasternet_", "timm.fastvit_", "timm.focalnet_", "timm.pvt_v2_", "timm.resnetv2_"),
-    *("timm.nextvit_", "timm.swiftformer_", "timm.twins_"),
+    *("timm.nextvit_", "timm.swiftformer_", "timm.twins_", "torchvision.swin"),
 )
 
 
