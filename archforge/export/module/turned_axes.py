@@ -55,10 +55,12 @@ class _Turns:
         holder, order = self.held[value]
         if not order:
             return holder
-        scope = next((node.scope for node in self.nodes if node.name == holder), 0)
+        place = next((i for i, node in enumerate(self.nodes) if node.name == holder), -1)
+        scope = self.nodes[place].scope if place >= 0 else 0
         name = f"{value}@turned"
         op = op_class("permute").model_validate({"order": order})
-        self.nodes.append(Node(name, op, (holder,), scope, None, name))
+        # Beside its holder: who reads it may stand in a scope that has begun since.
+        self.nodes.insert(place + 1, Node(name, op, (holder,), scope, None, name))
         self.held[value] = (name, ())
         return name
 
