@@ -31,8 +31,8 @@ TEST = OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 # Figures of `make bench`; `make bench ARGS="resnet_50 --batch 1"` measures less, `ARGS=--resume` goes on.
 BENCH_OUT ?= build/bench
 
-.PHONY: demo test test-slow test-torch test-interchange test-browser test-wheel test-newest test-lowest check lint format lock generated \
-  site golden gradients bench bench-training bench-compiler clean
+.PHONY: demo test test-slow test-torch test-interchange test-browser install-browser test-wheel test-newest test-lowest \
+  check lint format lock generated site golden gradients bench bench-training bench-compiler clean
 
 demo: $(RUN)
 	$(DEMO)
@@ -64,9 +64,12 @@ test-interchange: $(BENCH)
 	  tests/test_keras_export.py tests/test_drawings.py tests/test_torch_source_runs.py $(ARGS)
 
 # Pages, pictures and the site in an installed Chromium; without one these tests are skipped.
-test-browser: $(DEV)
-	$(INSTALL) --only-binary :all: $(addprefix -r $(LOCK)/,run.txt dev.txt browser.txt site.txt)
+test-browser: install-browser
 	$(TEST) tests/test_browser.py tests/test_site.py $(ARGS)
+
+# What these tests need besides a Chromium; `make test` has them too from then on.
+install-browser: $(DEV)
+	$(INSTALL) --only-binary :all: $(addprefix -r $(LOCK)/,run.txt dev.txt browser.txt site.txt)
 
 # The wheel in an empty environment, which takes the network.
 test-wheel: $(DEV)
