@@ -238,7 +238,6 @@ NO_ATTRIBUTES = _by_word(
         "nothing is averaged where a map shrinks: an average pool in front does so": "antialias",
         "one group for each channel: groups: =x.channels": "depthwise",
         "padding: same": "same",
-        "`scale: false` leaves gamma out, `affine: false` gamma and beta": "center",
         "a stack is a step with `repeat`": "num_layers",
         "it goes forward only: both directions cannot be written": "bidirectional go_backwards",
         "an op of its own: conv_transpose": "transposed",
