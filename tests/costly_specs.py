@@ -155,7 +155,8 @@ def _keys(
             yield from _keys(schema, value, path, seen)
     for key, name in (("additionalProperties", "a"), ("items", "-")):
         yield from _keys(schema, node.get(key), (*path, name), seen)
-    yield from _keys(schema, node.get("then"), path, seen)
+    for key in ("then", "else"):
+        yield from _keys(schema, node.get(key), path, seen)
 
 
 def _nested(path: tuple[str, ...], value: Any) -> Any:
