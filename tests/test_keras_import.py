@@ -637,6 +637,7 @@ APPLICATIONS: Mapping[str, Mapping[str, Any]] = {
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's arrays, by NumPy
 @pytest.mark.parametrize("ending", [".h5", ".keras"])
 @pytest.mark.parametrize("name", APPLICATIONS)
 def test_an_application_is_that_of_keras(name: str, ending: str, tmp_path: Path) -> None:
