@@ -583,6 +583,14 @@ def l2_normalize(x, axis=-1, eps=1e-12):
     return x / mx.maximum(norm, eps)
 
 
+def matmul(first, second, transpose_first=False, transpose_second=False):
+    """Products of the matrices of each channel: [N, *, M, K, C] by [N, *, K, L, C]."""
+    first, second = (mx.moveaxis(x, -1, 1) for x in (first, second))
+    first = first.swapaxes(-1, -2) if transpose_first else first
+    second = second.swapaxes(-1, -2) if transpose_second else second
+    return mx.moveaxis(first @ second, 1, -1)
+
+
 def hard_sigmoid(x):
     """A sigmoid in straight pieces."""
     return mx.clip(x / 6 + 0.5, 0, 1)

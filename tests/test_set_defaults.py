@@ -211,6 +211,7 @@ def test_every_command_that_takes_set_takes_defaults(run: Run, tmp_path: Path, c
         "explain": ["tiny.yaml", "stem"],
         "report": ["tiny.yaml", "-o", "tiny.html"],
         "sample": ["anynet_x"],
+        "sweep": ["anynet_x"],
         "weights convert": ["w.npz", "--to", "tiny.yaml", "-o", "out.npz"],
     }.get(command, ["tiny.yaml"])
     code, _, err = run(*command.split(), *arguments, "--set", "conv.strid=2")

@@ -150,7 +150,7 @@ def test_the_ledger_is_computed_once_for_all_targets(monkeypatch: pytest.MonkeyP
         calls.append(1)
         return ledger(typed)
 
-    monkeypatch.setattr("archforge.analysis.network.ledger", counting)
+    monkeypatch.setattr("archforge.analysis.ledger.ledger", counting)
     export(subject())
     assert calls == [1]
 

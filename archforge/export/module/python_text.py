@@ -199,11 +199,21 @@ def literal(value: Any) -> str:
 
 
 def docstring(text: str) -> str:
-    """Words of a spec, which nobody has to trust, as part of a docstring."""
+    """Words of a spec, which nobody has to trust, as the docstring of a class or function, in lines of the usual
+    width and without its quotes."""
     plain = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return plain.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
+    escaped = plain.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
+    opening, closing = f'{INDENT}"""', '"""'
+    lines = _filled(opening + escaped + closing, subsequent_indent=INDENT)
+    return lines.removeprefix(opening).removesuffix(closing)
 
 
 def wrapped(text: str) -> str:
     """A paragraph in lines of the usual width."""
-    return textwrap.fill(text, WIDTH, break_long_words=False, break_on_hyphens=False)
+    return _filled(text)
+
+
+def _filled(text: str, subsequent_indent: str = "") -> str:
+    return textwrap.fill(
+        text, WIDTH, subsequent_indent=subsequent_indent, break_long_words=False, break_on_hyphens=False
+    )

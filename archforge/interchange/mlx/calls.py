@@ -187,11 +187,12 @@ def _parameter(node: LayerNode) -> LayerText:
 
 
 def _matmul(node: LayerNode) -> LayerText:
-    first, second = (
-        _channels_first(f"{{{i}}}", node.rank) + (".swapaxes(-1, -2)" if turns else "")
-        for i, turns in enumerate((node.op.transpose_first, node.op.transpose_second))
-    )
-    return LayerText(_channels_last(f"{first} @ {second}", node.rank))
+    transposes = (node.op.transpose_first, node.op.transpose_second)
+    if node.rank > 2:
+        names = ("transpose_first", "transpose_second")
+        return LayerText("matmul", dict(zip(names, transposes, strict=True)))
+    first, second = (f"{{{i}}}" + ".swapaxes(-1, -2)" * turns for i, turns in enumerate(transposes))
+    return LayerText(f"{first} @ {second}")
 
 
 def _response_norm(node: LayerNode) -> LayerText:

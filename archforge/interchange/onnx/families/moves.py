@@ -45,7 +45,7 @@ def _gather(node: OnnxNode) -> list[OnnxTranslation]:
     axes, size = node.axes, node.x[axis]
     require(axes is not None and picked.ndim < 2 and picked.size > 0, "entries by a table of places")
     places = [place + size if place < 0 else place for place in map(int, picked.reshape(-1))]
-    require(0 <= places[0] <= places[-1] < size, "places outside the array")
+    require(0 <= min(places) <= max(places) < size, "places outside the array")
     require(places == [*range(places[0], places[-1] + 1)], "entries in another order")
     kept = axes or ()
     gives = kept if picked.ndim else (*kept[:axis], *kept[axis + 1 :])
