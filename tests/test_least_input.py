@@ -86,7 +86,7 @@ def test_a_network_whose_maps_must_meet_names_inputs_that_do(shape: tuple[int, .
 
 def test_of_what_no_size_mends_no_size_is_told() -> None:
     for graph in ("[{add: [{conv: {out: 3, kernel: 3}}, []]}]", "[{add: [{conv: 4}, []]}]"):
-        assert refused(HEAD.format("[3, 32, 32]", graph)) == ""
+        assert "least" not in refused(HEAD.format("[3, 32, 32]", graph))
 
 
 def test_an_executable_names_inputs_that_it_takes() -> None:

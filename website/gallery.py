@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from archforge.export.render import render
@@ -44,7 +45,7 @@ def _html(rows: Sequence[NetworkRow]) -> str:
     ]
     return render(
         "site_gallery.html.j2",
-        rows=sorted(rows, key=lambda row: row.name),
+        rows=[_facts(row) for row in sorted(rows, key=lambda row: row.name)],
         picture_file=PICTURE,
         families=[
             {"name": name, "title": titles[name], "count": families[name]}
@@ -53,6 +54,16 @@ def _html(rows: Sequence[NetworkRow]) -> str:
         ops=[{"name": name, "count": ops[name]} for name in sorted(ops)],
         ranges=ranges,
     )
+
+
+def _facts(row: NetworkRow) -> dict[str, object]:
+    """A row with its counts as numbers and as texts, and an empty year for none."""
+    return {
+        **asdict(row),
+        "year": row.year or "",
+        "params_text": f"{row.params:,}",
+        "macs_text": f"{row.macs:,}",
+    }
 
 
 def _range(name: str, title: str, figures: Sequence[str]) -> dict[str, str]:

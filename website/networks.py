@@ -10,6 +10,7 @@ from pathlib import Path
 
 from archforge import driver
 from archforge.analysis.network import Report
+from archforge.cli.output import counted
 from archforge.errors import DiagnosticError
 from archforge.export import Subject, Target, all_targets
 from archforge.export.card import card_facts
@@ -98,6 +99,7 @@ def _write(report: Report, spec: Spec, sources: Path, site: Path) -> NetworkRow:
         height=round(picture.height),
         released=[released(n) for n in report.networks if n.spec.profile(n.profile).weights],
         exports=exports,
+        profile_count=counted(len(report.networks), "profile"),
         specs=[f"{name}.yaml" for name in (report.name, *_bases(spec))],
         spec=spec.document.source.text.rstrip(),
     )

@@ -85,6 +85,8 @@ def _examples() -> Iterator[TypedGraph]:
     yield graph(
         node("up", "conv_transpose", "input", **UNEVEN_TRANSPOSED),
         node("bn", "bn", "up", eps=0.1, affine=False),
+        node("conv", "conv", "bn", out=3),
+        node("factor", "bn", "conv", center=False),
     )
     # Two uses of the same parameters.
     yield graph(

@@ -14,6 +14,7 @@ __all__ = ["Chart", "Series", "charts_svg"]
 WIDTH, HEIGHT = 420, 270  # of a chart, in pixels
 LEFT, RIGHT, TOP, BOTTOM = 54, 16, 44, 40
 IN_A_ROW = 3
+COLOURS = 6  # of series, in the template
 LEGEND = 150  # from one name of the legend to the next
 DECADES = 1.5  # a range of more powers of ten than these has a logarithmic axis
 
@@ -111,9 +112,10 @@ def _laid_out(chart: Chart) -> dict[str, object]:
         "along": chart.below + (", logarithmic" if x.is_log else ""),
         "series": [
             {
-                "number": one.number,
+                "colour": one.number % COLOURS,
                 "text": one.name,
                 "dot_x": LEFT + 4 + LEGEND * index,
+                "text_x": LEFT + 12 + LEGEND * index,
                 "dots": [(f"{x.at(a):.1f}", f"{y.at(b):.1f}") for a, b in one.dots],
                 "line": place(one.line),
                 "band": place(one.band),

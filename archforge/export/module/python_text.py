@@ -199,8 +199,8 @@ def literal(value: Any) -> str:
 
 
 def docstring(text: str) -> str:
-    """Words of a spec, which nobody has to trust, as the docstring of a class or function, in lines of the usual
-    width and without its quotes."""
+    """Words of a spec, which nobody has to trust, as the docstring of a class or function, in lines of the
+    usual width and without its quotes."""
     plain = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     escaped = plain.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
     opening, closing = f'{INDENT}"""', '"""'

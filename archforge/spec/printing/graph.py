@@ -41,11 +41,8 @@ def print_graph(typed: TypedGraph, title: str) -> str:
 
 def _refuse_foreign(node: Node) -> None:
     """Raise E0705 for a node that no step gives."""
-    if node.op.arity is not None:
-        fits = len(node.inputs) == 1
-    else:
-        fits = len(node.inputs) > 1 and node.op == type(node.op)()
-    if not fits:
+    takes_one = node.op.arity is not None
+    if takes_one != (len(node.inputs) == 1):
         fail(
             "E0705",
             f"no step gives `{node.name}`, `{node.op.kind}` of {len(node.inputs)} values: {node.op!r}",
