@@ -25,6 +25,7 @@ from archforge.export.module.python_text import (
     INDENT,
     bracketed,
     docstring,
+    inner_docstring,
     literal,
     loop_lines,
     statement_lines,
@@ -158,7 +159,7 @@ def block_text(
     star = ["*"] if params else []
     first = [holder] if holder else []
     head = [*bracketed(f"def {function.name}(", [*first, "name", *inputs, *star, *params], "):", 0)]
-    return FunctionText(head, docstring(f"Block {function.kind}: {function.where}."), lines)
+    return FunctionText(head, inner_docstring(f"Block {function.kind}: {function.where}."), lines)
 
 
 def sections(kernels: Sequence[ModuleKernel]) -> list[str]:

@@ -17,7 +17,7 @@ from archforge.export.module.dialect import Dialect
 from archforge.export.module.functions import BlockFunction, FunctionParameter, functions_of
 from archforge.export.module.heading import forward_says
 from archforge.export.module.names import NameSupply, is_word
-from archforge.export.module.python_text import INDENT, WIDTH, docstring, literal, switched
+from archforge.export.module.python_text import INDENT, WIDTH, inner_docstring, literal, switched
 from archforge.export.module.statements import Statement, statements_of
 from archforge.interchange.decompile.values import REQUIRED
 from archforge.ir import TypedGraph
@@ -214,7 +214,7 @@ class _ClassWriter:
     def block(self, function: BlockFunction) -> ClassText:
         """The class of a block."""
         kind = "Block" if function.is_block else "Sequence"
-        says = docstring(f"{kind} {function.kind}: {function.where}.")
+        says = inner_docstring(f"{kind} {function.kind}: {function.where}.")
         name, items = self.names[function.name], self.items[function.name]
         if items is not None and _is_positional(items):
             made = _CallText("super().__init__(", tuple(self._positional(items, function, {})))

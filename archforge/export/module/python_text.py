@@ -19,6 +19,7 @@ __all__ = [
     "LoopVariables",
     "bracketed",
     "docstring",
+    "inner_docstring",
     "literal",
     "loop_lines",
     "name_text",
@@ -199,12 +200,15 @@ def literal(value: Any) -> str:
 
 
 def docstring(text: str) -> str:
-    """Words of a spec, which nobody has to trust, as the docstring of a class or function, in lines of the
-    usual width and without its quotes."""
+    """Words of a spec, which nobody has to trust, as part of a docstring."""
     plain = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    escaped = plain.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
+    return plain.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
+
+
+def inner_docstring(text: str) -> str:
+    """The docstring of a class or function, without its quotes, in lines of the usual width."""
     opening, closing = f'{INDENT}"""', '"""'
-    lines = _filled(opening + escaped + closing, subsequent_indent=INDENT)
+    lines = _filled(opening + docstring(text) + closing, subsequent_indent=INDENT)
     return lines.removeprefix(opening).removesuffix(closing)
 
 
