@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
@@ -445,6 +446,22 @@ def test_names_of_the_shipped_zoo_stay() -> None:
     assert references(symbol, {})
     with pytest.raises(DiagnosticError, match="shipped zoo"):
         new_name(symbol, "x", {})
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs signals of POSIX")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_server_whose_editor_is_still_there(number: signal.Signals) -> None:
+    command = [sys.executable, "-m", "archforge", "lsp"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    body = b'{"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"capabilities": {}}}'
+    with subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, **pipes) as server:
+        assert server.stdin
+        assert server.stdout
+        server.stdin.write(b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
+        server.stdin.flush()
+        assert server.stdout.readline().startswith(b"Content-Length")
+        server.send_signal(number)
+        assert server.wait(60) == -number
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="Node is not installed")
