@@ -10,10 +10,10 @@ from typing import Any
 
 from archforge import driver
 from archforge.analysis.network import Network, Report
-from archforge.errors import Diagnostic, DiagnosticError
+from archforge.errors import Diagnostic, DiagnosticError, Span
 from archforge.paths import resolved
 from archforge.recipe.digests import graph_digest
-from archforge.spec.resolve.family import family_of
+from archforge.spec.resolve.family import family_of, text_of
 from archforge.spec.resolve.library import Library
 from archforge.spec.yaml.meant_comments import without_comment
 from archforge.spec.yaml.removal import without
@@ -42,8 +42,11 @@ def fixed(path: Path) -> Fixed:
     before; nor if a comment is about what would be removed.
     """
     path = resolved(path)
-    texts = family_of(path, {})
+    texts = {path: text_of(path, {})}
     before = _reports(texts)
+    if any(_removable(before[path])):  # most files have nothing to remove, and need none beside them
+        texts = family_of(path, texts)
+        before = _reports(texts)
     gone: list[Diagnostic] = []
     while (step := next(_steps(path, texts, before), None)) is not None:
         text, before, found = step
@@ -64,17 +67,22 @@ def _steps(
     path: Path, texts: Mapping[Path, str], before: Reports
 ) -> Iterator[tuple[str, Reports, Diagnostic]]:
     """The removals that can be made in a file, each with the reports after it and the finding."""
-    text = texts[path]
-    for found in before[path].warnings if not before[path].diagnostics else ():
-        span = found.span
-        spec = before[path].spec
-        if spec is None or span is None or found.code not in FIXED or span.source is not spec.document.source:
-            continue
+    for found, span in _removable(before[path]):
         remove = without_comment if found.code == COMMENT else without
-        for candidate in remove(text, span.line, span.column):
+        for candidate in remove(texts[path], span.line, span.column):
             after = _reports({**texts, path: candidate})
             if _findings(after[path]) < _findings(before[path]) and _is_same(before, after):
                 yield candidate, after, found
+
+
+def _removable(report: Report) -> Iterator[tuple[Diagnostic, Span]]:
+    """The findings in a file that say what has no effect there, with their places."""
+    if report.spec is None or report.diagnostics:
+        return
+    for found in report.warnings:
+        span = found.span
+        if found.code in FIXED and span is not None and span.source is report.spec.document.source:
+            yield found, span
 
 
 def _is_same(before: Reports, after: Reports) -> bool:
