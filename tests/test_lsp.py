@@ -452,9 +452,9 @@ def test_names_of_the_shipped_zoo_stay() -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_server_whose_editor_is_still_there(number: signal.Signals) -> None:
     command = [sys.executable, "-m", "archforge", "lsp"]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
     body = b'{"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"capabilities": {}}}'
-    with subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, **pipes) as server:
+    with subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
         assert server.stdin
         assert server.stdout
         server.stdin.write(b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
