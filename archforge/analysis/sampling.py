@@ -21,7 +21,7 @@ from archforge.spec.formulas.formula import Formula, unknown_name
 from archforge.spec.resolve.sources import settings_of
 from archforge.spec.resolve.spec import Spec
 
-__all__ = ["DrawnNetwork", "Sampling", "space_facts"]
+__all__ = ["DrawnNetwork", "Sampling", "counted", "drawn_network", "space_facts"]
 
 CHECKED = 2  # samples of a space that `archforge check` looks at
 MOST_REFUSED = 10_000  # samples in a row that do not meet the condition
@@ -51,20 +51,34 @@ class DrawnNetwork:
 
     def network(self) -> Network:
         """The sample as a network that can be compiled, trained and built. Raises its mistakes."""
-        return _network(self.space, self.draw)
+        return drawn_network(self.space, self.draw)
 
 
 def _name(space: Space, draw: Draw) -> str:
     return f"{space.spec.name}_{space.profile.name}_{draw.number}"
 
 
-def _network(space: Space, draw: Draw) -> Network:
-    """The network of a draw, its nodes with their names."""
+def drawn_network(space: Space, draw: Draw) -> Network:
+    """The network of a draw, its nodes with their names. Raises its mistakes."""
     header = replace(space.spec.header, kind="network")
     spec = replace(space.spec, name=_name(space, draw), header=header, expect=None)
     settings = {**space.settings, **settings_of(draw.values)}
     expansion = expand(spec, space.profile.name, settings, space.input_shape)
     return Network(expansion, count(expansion.graph), ())
+
+
+def counted(space: Space, draw: Draw) -> DrawnNetwork:
+    """The network of a draw with its arguments and counts. Raises its mistakes."""
+    folded = space.expanded(draw)
+    if folded is not None:
+        return DrawnNetwork(space, draw, _told(space, folded.args), count_folded(folded))
+    network = drawn_network(space, draw)
+    return DrawnNetwork(space, draw, _told(space, network.expansion.args), network.counts)
+
+
+def _told(space: Space, args: Mapping[str, Any]) -> dict[str, Any]:
+    given = ((name, args[name]) for name in space.told)
+    return {name: str(value) if isinstance(value, Steps) else value for name, value in given}
 
 
 def space_facts(spec: Spec, profile: str) -> SpaceFacts:
@@ -99,7 +113,8 @@ class Sampling:
     def __iter__(self) -> Iterator[DrawnNetwork]:
         refused = 0
         for draw in self.space.draws(self.seed, self.first):
-            sample = self._sample(draw)
+            sample = counted(self.space, draw)
+            self.counted += 1
             if self.where is None or self._holds(self.where, sample):
                 self.kept, refused = self.kept + 1, 0
                 yield sample
@@ -107,18 +122,6 @@ class Sampling:
             refused += 1
             if refused >= MOST_REFUSED:
                 self._refuse(self.where)
-
-    def _sample(self, draw: Draw) -> DrawnNetwork:
-        folded = self.space.expanded(draw)
-        self.counted += 1
-        if folded is not None:
-            return DrawnNetwork(self.space, draw, self._told(folded.args), count_folded(folded))
-        network = _network(self.space, draw)
-        return DrawnNetwork(self.space, draw, self._told(network.expansion.args), network.counts)
-
-    def _told(self, args: Mapping[str, Any]) -> dict[str, Any]:
-        given = ((name, args[name]) for name in self.space.told)
-        return {name: str(value) if isinstance(value, Steps) else value for name, value in given}
 
     def _condition(self, text: str) -> Formula:
         source = SourceFile("<where>", text)

@@ -14,9 +14,8 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from archforge import __version__
-from archforge.analysis.counts import Counts
 from archforge.analysis.network import Network
-from archforge.analysis.sampling import DrawnNetwork
+from archforge.analysis.sampling import drawn_network
 from archforge.errors import DiagnosticError, fail
 from archforge.hardware import lacks_memory
 from archforge.paths import resolved
@@ -176,8 +175,7 @@ def _history(
 
     watch = TimeLimit(settings.time_limit_s, started)
     with source.opened() as space:
-        network = DrawnNetwork(space, draw, {}, Counts(0, 0, 0, 0, 0, 0)).network()
-        beginning = settings.begin(network)
+        beginning = settings.begin(drawn_network(space, draw))
     watch.check()
     return fit(beginning, callbacks=[watch]).run.place.history
 

@@ -12,8 +12,7 @@ from hashlib import sha256
 from itertools import islice
 from typing import Any
 
-from archforge.analysis.counts import Counts
-from archforge.analysis.sampling import DrawnNetwork, Sampling
+from archforge.analysis.sampling import DrawnNetwork, Sampling, counted
 from archforge.errors import DiagnosticError, Note, fail
 from archforge.spec.expand.expand import InputShape
 from archforge.spec.expand.settings import plain_settings
@@ -50,8 +49,7 @@ class SweptSpace:
 
     def drawn(self, draw: Draw) -> DrawnNetwork:
         """The network of a draw, counted."""
-        network = DrawnNetwork(self.space, draw, {}, Counts(0, 0, 0, 0, 0, 0)).network()
-        return DrawnNetwork(self.space, draw, network.expansion.args, network.counts)
+        return counted(self.space, draw)
 
 
 @dataclass(frozen=True, slots=True)
