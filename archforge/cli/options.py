@@ -30,6 +30,8 @@ __all__ = [
     "SetOption",
     "SizeOption",
     "SpecArgument",
+    "TrainingDataOption",
+    "TrainingDtypeOption",
     "Warnings",
     "WarningsOption",
     "WeightsPrefixOption",
@@ -76,6 +78,17 @@ SizeOption = Annotated[
 ]
 DtypeOption = Annotated[
     str, typer.Option("--dtype", metavar="NAME", help="float32, float64, or what the backend has.")
+]
+TrainingDataOption = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        metavar="PATH",
+        help="A file or folder of samples. Default: the handwritten digits that are shipped.",
+    ),
+]
+TrainingDtypeOption = Annotated[
+    str, typer.Option("--dtype", metavar="NAME", help="float32, or float64 where the backend has it.")
 ]
 SetOption = Annotated[
     list[str] | None,

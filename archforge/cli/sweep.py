@@ -19,6 +19,8 @@ from archforge.cli.options import (
     InputOption,
     ProfileOption,
     SetOption,
+    TrainingDataOption,
+    TrainingDtypeOption,
     Warnings,
     WarningsOption,
     heed,
@@ -71,14 +73,7 @@ def sweep(
             "repeated. The rest is from the space's section `train`.",
         ),
     ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            "--data",
-            metavar="PATH",
-            help="A file or folder of samples. Default: the handwritten digits that are shipped.",
-        ),
-    ] = None,
+    data: TrainingDataOption = None,
     seed: Annotated[
         int, typer.Option("--seed", min=0, metavar="N", help="The seed of what is drawn, as of `sample`.")
     ] = 0,
@@ -127,9 +122,7 @@ def sweep(
         typer.Option("--report", help="Draw and train nothing: write the report of what is there so far."),
     ] = False,
     backend: BackendOption = "auto",
-    dtype: Annotated[
-        str, typer.Option("--dtype", metavar="NAME", help="float32, or float64 where the backend has it.")
-    ] = "float32",
+    dtype: TrainingDtypeOption = "float32",
     warnings: WarningsOption = Warnings.DEFAULT,
 ) -> None:
     """Train networks that are drawn from spaces, and keep what came of each in one file of SQLite.

@@ -20,6 +20,8 @@ from archforge.cli.options import (
     SetOption,
     SizeOption,
     SpecArgument,
+    TrainingDataOption,
+    TrainingDtypeOption,
     Warnings,
     WarningsOption,
     WeightsPrefixOption,
@@ -43,14 +45,7 @@ __all__ = ["train"]
 @recipe_options()
 def train(
     spec: SpecArgument,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            "--data",
-            metavar="PATH",
-            help="A file or folder of samples. Default: the handwritten digits that are shipped.",
-        ),
-    ] = None,
+    data: TrainingDataOption = None,
     out: Annotated[
         str | None,
         typer.Option("--out", "-o", metavar="RUN", help="The folder of the run. Default: runs/NAME."),
@@ -75,9 +70,7 @@ def train(
     shape: SizeOption = None,
     set: SetOption = None,
     backend: BackendOption = "auto",
-    dtype: Annotated[
-        str, typer.Option("--dtype", metavar="NAME", help="float32, or float64 where the backend has it.")
-    ] = "float32",
+    dtype: TrainingDtypeOption = "float32",
     strict_backend: StrictOption = False,
     checkpoint_every: Annotated[
         int,
