@@ -41,6 +41,7 @@ __all__ = [
     "figure_of",
     "named_files",
     "run_job",
+    "with_variables",
 ]
 
 THREADS = "ARCHFORGE_THREADS"
@@ -149,7 +150,7 @@ def run_job(sources: Mapping[str, SpaceSource], settings: TrainingSettings, job:
     history: Sequence[Mapping[str, float]] = ()
     reason = ""
     try:
-        with threads_of(settings), memory_limited(settings.memory_limit):
+        with with_variables({THREADS: str(settings.threads)}), memory_limited(settings.memory_limit):
             history = _history(sources[job.space], settings, job.draw, started)
     except DiagnosticError as error:
         reason = "; ".join(f"{found.code}: {found.message}" for found in error.diagnostics)
@@ -196,17 +197,16 @@ def error_of(history: Sequence[Mapping[str, float]]) -> float | None:
 
 
 @contextmanager
-def threads_of(settings: TrainingSettings) -> Iterator[None]:
-    """A block in which as many threads compute as the settings say."""
-    before = os.environ.get(THREADS)
-    os.environ[THREADS] = str(settings.threads)
+def with_variables(variables: Mapping[str, str]) -> Iterator[None]:
+    """A block in which variables of the environment have these values."""
+    before = {name: os.environ[name] for name in variables if name in os.environ}
+    os.environ.update(variables)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[THREADS]
-        else:
-            os.environ[THREADS] = before
+        for name in variables:
+            os.environ.pop(name, None)
+        os.environ.update(before)
 
 
 def named_files(library: Library) -> tuple[str, dict[str, str]]:

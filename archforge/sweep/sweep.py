@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
 from hashlib import sha256
@@ -21,7 +21,15 @@ from archforge.spec.resolve.library import Library
 from archforge.spec.resolve.sources import open_spec
 from archforge.spec.syntax.syntax_tree import Argument
 from archforge.sweep.engines import Pool, SweepEngine
-from archforge.sweep.job import Job, JobRecord, SpaceSource, TrainingSettings, named_files, run_job
+from archforge.sweep.job import (
+    Job,
+    JobRecord,
+    SpaceSource,
+    TrainingSettings,
+    named_files,
+    run_job,
+    with_variables,
+)
 from archforge.sweep.store import Store
 from archforge.training.ranks.job import THREADS
 from archforge.training.train import Beginning
@@ -102,23 +110,12 @@ class Sweep:
         """Have jobs done, and give each once it is in the file."""
         sources = {one.name: one.source for one in self.spaces}
         work = partial(run_job, sources, self.training)
-        with _threads_of_workers(self.training.threads), closing(engine.records(work, jobs, pool)) as records:
+        # Processes that are started learn how many threads their libraries may have, if nobody has said it.
+        own = {name: str(self.training.threads) for name in THREADS if name not in os.environ}
+        with with_variables(own), closing(engine.records(work, jobs, pool)) as records:
             for job, record in records:
                 store.keep(job, record)
                 yield job, record
-
-
-@contextmanager
-def _threads_of_workers(number: int) -> Iterator[None]:
-    """A block in which processes that are started learn how many threads their libraries may have, unless the
-    environment says so already."""
-    own = [name for name in THREADS if name not in os.environ]
-    os.environ.update(dict.fromkeys(own, str(number)))
-    try:
-        yield
-    finally:
-        for name in own:
-            del os.environ[name]
 
 
 def spaces_of(
