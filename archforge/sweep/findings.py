@@ -64,9 +64,12 @@ class SpaceFindings:
     @classmethod
     def of(cls, name: str, networks: Iterable[SweptNetwork]) -> SpaceFindings:
         """The findings of these networks."""
-        done = [found for found in networks if found.record]
-        trained = [found for found in done if found.record and found.record.is_trained]
-        return cls(name, trained, [found for found in done if found not in trained])
+        trained: list[SweptNetwork] = []
+        failed: list[SweptNetwork] = []
+        for found in networks:
+            if found.record:
+                (trained if found.record.is_trained else failed).append(found)
+        return cls(name, trained, failed)
 
     @property
     def errors(self) -> Array:
