@@ -11,7 +11,7 @@ from archforge.analysis.sampling import COUNTS
 from archforge.export.render import render
 from archforge.ops.lazy_numpy import np
 from archforge.sweep.charts import Chart, Series, charts_svg
-from archforge.sweep.findings import SpaceFindings, columns, frontier, likely_best, measured
+from archforge.sweep.findings import Distribution, SpaceFindings, columns, frontier, likely_best, measured
 from archforge.training.history import history_csv, write_text
 
 __all__ = ["BEST", "write_report"]
@@ -40,10 +40,11 @@ def write_report(folder: Path, spaces: Sequence[SpaceFindings], settings: Mappin
     """Write the page, its first pictures and the figures behind it into a folder, and give their paths.
     settings: of the sweep, each as JSON. Raises E0705."""
     trained = [space for space in spaces if space.trained]
-    pictures = [_distributions(trained), _frontiers(trained)] if trained else []
+    distributions = {space.name: space.distribution() for space in trained}
+    pictures = [_distributions(distributions, _error(trained)), _frontiers(trained)] if trained else []
     texts = {
         "samples.csv": _csv(_sample_rows(spaces)),
-        "distribution.csv": _csv(_distribution_rows(trained)),
+        "distribution.csv": _csv(_distribution_rows(distributions)),
         "frontier.csv": _csv(_frontier_rows(trained)),
         **{f"{name}.svg": part.svg for name, part in zip(PICTURES, pictures, strict=False)},
         "report.html": _page(spaces, trained, pictures, settings),
@@ -97,15 +98,15 @@ def _summary(spaces: Sequence[SpaceFindings]) -> PagePart:
     return PagePart("Spaces", text, columns=names, rows=rows)
 
 
-def _distributions(trained: Sequence[SpaceFindings]) -> PagePart:
-    error, series = f"error ({_error(trained)})", []
-    for number, space in enumerate(trained):
-        found = space.distribution()
+def _distributions(distributions: Mapping[str, Distribution], error: str) -> PagePart:
+    series = []
+    for number, (name, found) in enumerate(distributions.items()):
         low, high = (_stairs(found.errors, shares) for shares in (found.low, found.high))
         line = _stairs(found.errors, found.shares)
-        series.append(Series(space.name, number, line=line, band=[*low, *reversed(high)]))
+        series.append(Series(name, number, line=line, band=[*low, *reversed(high)]))
     text = "The share F(e) of the networks of a space whose error is at most e; bands hold 95 % of resamples."
-    return PagePart("Distributions of errors", text, charts_svg("F(e)", [Chart("F(e)", error, series, True)]))
+    chart = Chart("F(e)", f"error ({error})", series, is_share=True)
+    return PagePart("Distributions of errors", text, charts_svg("F(e)", [chart]))
 
 
 def _stairs(errors: Any, shares: Any) -> list[tuple[float, float]]:
@@ -190,11 +191,11 @@ def _sample_rows(spaces: Sequence[SpaceFindings]) -> list[dict[str, Any]]:
     return found
 
 
-def _distribution_rows(trained: Sequence[SpaceFindings]) -> list[dict[str, Any]]:
+def _distribution_rows(distributions: Mapping[str, Distribution]) -> list[dict[str, Any]]:
     return [
-        {"space": space.name, "error": float(e), "share": float(s), "low": float(a), "high": float(b)}
-        for space in trained
-        for e, s, a, b in zip(*space.distribution(), strict=True)
+        {"space": name, "error": float(e), "share": float(s), "low": float(a), "high": float(b)}
+        for name, found in distributions.items()
+        for e, s, a, b in zip(*found, strict=True)
     ]
 
 
