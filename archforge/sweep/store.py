@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from archforge.analysis.sampling import DrawnNetwork
-from archforge.atomic_files import made_folder, sole_writer
+from archforge.atomic_files import made_folder, reason_of, sole_writer
 from archforge.errors import fail
 from archforge.paths import is_file
 from archforge.spec.expand.space import Draw
@@ -181,4 +181,4 @@ def _explained(path: Path) -> Iterator[None]:
             fail("E0601", f"{path} cannot be read as results of a sweep: {error}", help=help)
         fail("E0705", f"cannot write {path}: {error}", help="what was done before is kept")
     except OSError as error:
-        fail("E0705", f"cannot write {path}: {(error.strerror or str(error)).lower()}")
+        fail("E0705", f"cannot write {path}: {reason_of(error)}")
