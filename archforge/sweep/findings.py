@@ -94,13 +94,13 @@ class SpaceFindings:
         return Interval(float(low), float(np.median(self.errors)), float(high))
 
 
-def _again(errors: Array, share: float = 1.0) -> Array:
+def _again(errors: Array) -> Array:
     """Errors drawn again, float64[RESAMPLES, n]."""
-    found: Array = errors[_indices(len(errors), share)]
+    found: Array = errors[_indices(len(errors))]
     return found
 
 
-def _indices(number: int, share: float) -> Any:
+def _indices(number: int, share: float = 1.0) -> Any:
     size = (RESAMPLES, max(round(share * number), 1))
     return generator(0, "resamples", number).integers(number, size=size)
 
