@@ -176,7 +176,8 @@ def sweep(
         print(f"{', '.join(one.name for one in found)}: {counted(samples, 'network')} each, seed {seed}")
         print(f"results    {path.as_posix()}: {total - len(jobs):,} of {total:,} are done")
         if jobs:
-            with _Told(total, len(jobs)) as told:
+            with Progress("training") as progress:
+                told = _Told(progress, total, len(jobs))
                 try:
                     for job, record in whole.train(store, jobs, chosen, pool):
                         told.tell(job, record)
@@ -189,18 +190,10 @@ def sweep(
 class _Told:
     """Lines about jobs that are done, and the time that is left on a terminal."""
 
-    def __init__(self, total: int, waiting: int) -> None:
-        self.total, self.waiting = total, waiting
+    def __init__(self, progress: Progress, total: int, waiting: int) -> None:
+        self.progress, self.total, self.waiting = progress, total, waiting
         self.done = self.failed = 0
         self.started = perf_counter()
-        self._progress = Progress("training")
-
-    def __enter__(self) -> _Told:
-        self._progress.__enter__()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._progress.__exit__()
 
     def tell(self, job: Job, record: JobRecord) -> None:
         """Print what came of a job."""
@@ -210,9 +203,9 @@ class _Told:
         number = f"{self.total - self.waiting + self.done}/{self.total}".rjust(2 * len(str(self.total)) + 1)
         came = f"error {record.error:.4f}" if record.error is not None else record.reason
         ends = f"; {_span(left)} left" if self.done < self.waiting else ""
-        with self._progress.paused():
+        with self.progress.paused():
             print(f"{number}  {job.key}: {came}  ({record.seconds:.1f} s{ends})", flush=True)
-        self._progress.say(f"{number.strip()} networks, {self.failed} failed, {_span(left)} left")
+        self.progress.say(f"{number.strip()} networks, {self.failed} failed, {_span(left)} left")
 
 
 def _span(seconds: float) -> str:
