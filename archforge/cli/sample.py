@@ -81,7 +81,7 @@ def sample(
         if output is not None:
             from archforge.cli.sample_specs import write_specs
 
-            write_specs(samples, sampling, library, output)
+            write_specs(samples, seed, library, output)
         elif format is RowFormat.PARQUET:
             print_parquet(samples)
         elif format is RowFormat.JSONL:

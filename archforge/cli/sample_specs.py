@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from archforge.analysis.sampling import DrawnNetwork, Sampling
+from archforge.analysis.sampling import DrawnNetwork
 from archforge.atomic_files import made_folder, written_beside
 from archforge.errors import fail
 from archforge.paths import resolved
@@ -19,8 +19,9 @@ from archforge.spec.resolve.spec import NO_PROFILE
 __all__ = ["write_specs"]
 
 
-def write_specs(samples: Iterable[DrawnNetwork], sampling: Sampling, library: Library, folder: str) -> None:
+def write_specs(samples: Iterable[DrawnNetwork], seed: int, library: Library, folder: str) -> None:
     """Write a spec for each sample, which extends the space, and copies of the space's own files beside them.
+    seed: of what is drawn.
 
     Raises E0001 for a space that is no file, and E0705 for what cannot be written.
     """
@@ -37,7 +38,7 @@ def write_specs(samples: Iterable[DrawnNetwork], sampling: Sampling, library: Li
     name = library.files[0].name
     for sample in samples:
         path = to / f"{sample.name}{SUFFIX}"
-        _write(path, _text(sample, name.removesuffix(SUFFIX), sampling).encode())
+        _write(path, _text(sample, name.removesuffix(SUFFIX), seed).encode())
         print(path.as_posix())
 
 
@@ -46,7 +47,7 @@ def _write(path: Path, content: bytes) -> None:
         file.write(content)
 
 
-def _text(sample: DrawnNetwork, space: str, sampling: Sampling) -> str:
+def _text(sample: DrawnNetwork, space: str, seed: int) -> str:
     """The spec of a sample: the space with the values that were drawn, and what they give as `expect`."""
     spec, profile = sample.space.spec, sample.space.profile.name
     inputs = sample.network().graph.inputs
@@ -59,7 +60,7 @@ def _text(sample: DrawnNetwork, space: str, sampling: Sampling) -> str:
     if sample.space.input_shape is not None:
         shapes = {key: list(type_.shape) for key, type_ in inputs.items()}
         changes["input"] = shapes if isinstance(spec.input, dict) else shapes["input"]
-    title = f"{spec.header.title or spec.name}, draw {sample.draw.number} of seed {sampling.seed}"
+    title = f"{spec.header.title or spec.name}, draw {sample.draw.number} of seed {seed}"
     cells = {"source": "computed", **sample.counts.by_cell()}
     whole = {"archforge": 1, "title": title, "extends": space, **changes, "expect": {profile: cells}}
     children = tuple(Child(written(key), _part(value, flow=key != "expect")) for key, value in whole.items())

@@ -240,7 +240,7 @@ def _write_report(store: Store, whole: Sweep, samples: int) -> None:
         print(f"wrote {path.as_posix()}")
     for one, space in zip(whole.spaces, found, strict=True):
         best = [one.drawn(network.job.draw) for network in space.best(BEST)]
-        write_specs(best, whole.sampling(one), one.library, f"{folder}/best")
+        write_specs(best, whole.seed, one.library, f"{folder}/best")
 
 
 def _named(space: str, profile: str | None) -> tuple[str, str | None]:
