@@ -29,6 +29,7 @@ from archforge.sweep.job import Job, JobRecord, SpaceSource, TrainingSettings, r
 from archforge.sweep.store import opened_store, read_store
 from archforge.sweep.sweep import Sweep, spaces_of
 from tests.conftest import Run
+from tests.sweep_work import Deadly, Sleepy
 
 SPACE: dict[str, Any] = {
     "archforge": 1,
@@ -271,23 +272,6 @@ def test_a_full_disk_or_a_file_that_may_not_be_written_is_told(tmp_path: Path) -
 # Engines
 
 
-class Deadly:
-    """Work that ends its process: for job 1 the first time, for job 3 always."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def __call__(self, job: Job) -> JobRecord:
-        with (self.folder / job.key).open("a") as file:
-            file.write("x")
-        if job.draw.number == 3 or (job.draw.number == 1 and self.times(job) == 1):
-            os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
-        return JobRecord(error=float(job.draw.number))
-
-    def times(self, job: Job) -> int:
-        return len((self.folder / job.key).read_text())
-
-
 JOBS = [Job("s", Draw(number, {})) for number in range(4)]
 
 
@@ -298,19 +282,6 @@ def test_a_job_whose_process_dies_is_done_again_some_times(tmp_path: Path) -> No
     assert {number: record.error for number, record in records.items()} == {0: 0.0, 1: 1.0, 2: 2.0, 3: None}
     assert records[3].reason == f"the process that did it has died {MOST_DEATHS} times"
     assert list(map(work.times, JOBS)) == [1, 2, 1, MOST_DEATHS]
-
-
-class Sleepy:
-    """Work that does not end for job 1, and leaves a mark when it begins with that."""
-
-    def __init__(self, mark: Path) -> None:
-        self.mark = mark
-
-    def __call__(self, job: Job) -> JobRecord:
-        if job.draw.number == 1:
-            self.mark.touch()
-            sleep(600)
-        return JobRecord(error=0.0)
 
 
 def test_a_job_that_does_not_heed_its_limit_is_ended(tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from archforge.spec.expand.space import Draw
 from archforge.sweep.engines import MOST_DEATHS, Pool, engine_of
 from archforge.sweep.job import Job, run_job
 from tests.conftest import Run
-from tests.test_sweep import JOBS, NUMPY, SPACE, SWEEP, Deadly, source, table
+from tests.sweep_work import Deadly
+from tests.test_sweep import JOBS, NUMPY, SPACE, SWEEP, source, table
 
 distributed = pytest.importorskip("distributed")
 dask = pytest.importorskip("dask")

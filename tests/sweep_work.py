@@ -1,0 +1,40 @@
+"""Work for engines of sweeps, in a file of its own: each process that does it loads what is imported here."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from time import sleep
+
+from archforge.sweep.job import Job, JobRecord
+
+
+class Deadly:
+    """Work that ends its process: for job 1 the first time, for job 3 always."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, job: Job) -> JobRecord:
+        with (self.folder / job.key).open("a") as file:
+            file.write("x")
+        if job.draw.number == 3 or (job.draw.number == 1 and self.times(job) == 1):
+            os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
+        return JobRecord(error=float(job.draw.number))
+
+    def times(self, job: Job) -> int:
+        return len((self.folder / job.key).read_text())
+
+
+class Sleepy:
+    """Work that does not end for job 1, and leaves a mark when it begins with that."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __call__(self, job: Job) -> JobRecord:
+        if job.draw.number == 1:
+            self.mark.touch()
+            sleep(600)
+        return JobRecord(error=0.0)
