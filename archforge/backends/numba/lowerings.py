@@ -69,8 +69,6 @@ def direct_convolution(op: Conv, x: TensorType, *, bfloat16: bool = False) -> Ke
     return direct_conv.direct(op, x, bfloat16=bfloat16)
 
 
-# Ops whose kernels can multiply bfloat16. All others read and write float32, as these do.
-PRODUCTS = ("conv", "conv_transpose", "linear")
 LOWERINGS: dict[str, Lowering] = {
     **dict.fromkeys(ACTIVATIONS, elementwise.activation),
     **dict.fromkeys(("channel_dropout", "dropout", "identity", "stochastic_depth"), elementwise.alias),
