@@ -125,11 +125,12 @@ class ParamDecl(NamedTuple):
         return math.prod(self.shape)
 
     def computed(self) -> Array:
-        """The elements that follow from the op alone, in the array's shape; of a rule that computes them."""
+        """The elements that follow from the op alone, in the array's shape and in memory of their own: the op
+        may keep what it reads. Of a rule that computes them."""
         if self.init.computed is None:
             raise InternalError(f"nothing computes an array that is filled by `{self.init.kind}`")
         function, extents = self.init.computed
-        found: Array = function(extents).reshape(self.shape)
+        found: Array = function(extents).reshape(self.shape).copy()
         return found
 
 

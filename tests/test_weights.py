@@ -28,8 +28,9 @@ from archforge.data.arrays import read_inputs, read_weights, write_arrays
 from archforge.data.memory_map import forget
 from archforge.data.stored_arrays import StoredArray
 from archforge.errors import DiagnosticError
-from archforge.ir import Init, ParamDecl
+from archforge.ir import Init, ParamDecl, TensorType
 from archforge.ops.base import Array
+from archforge.ops.window_attention import WindowAttention
 from archforge.weights import bind, fresh_weights, rule_input, rule_weights
 
 SUFFIXES = [".safetensors", ".npz"]
@@ -408,6 +409,20 @@ def test_fresh_weights_depend_on_the_seed_and_their_own_name_alone() -> None:
     assert not np.array_equal(whole["conv.bias"], renamed)
     wide = fresh_weights(DECLS, 7, "float64")["conv.weight"]
     np.testing.assert_array_equal(wide.astype(np.float32), whole["conv.weight"])
+
+
+@pytest.mark.parametrize("fill", [fresh_weights, rule_weights])
+def test_what_is_written_into_computed_arrays_changes_no_others(
+    fill: Callable[..., dict[str, Array]],
+) -> None:
+    op = WindowAttention(heads=1, window_size=(2, 2), cosine=True)
+    decls = {name: decl for name, decl in op.params(TensorType((4, 4, 2))).items() if decl.init.computed}
+    expected = {name: array.copy() for name, array in fill(decls, dtype="float64").items()}
+    for array in fill(decls, dtype="float64").values():
+        array += 1
+    for name, array in fill(decls, dtype="float64").items():
+        assert np.array_equal(array, expected[name])
+    assert np.array_equal(op.index(TensorType((4, 4, 2))).ravel(), expected["relative_position_index"])
 
 
 def test_fresh_weights_are_filled_as_declared() -> None:
