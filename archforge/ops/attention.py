@@ -22,7 +22,7 @@ from archforge.ops.base import (
     whole_along,
 )
 from archforge.ops.lazy_numpy import np
-from archforge.ops.sums import sum_along
+from archforge.ops.sums import before_softmax, softmax_along
 
 __all__ = ["ATTENTION_NAMES", "Attention"]
 
@@ -112,8 +112,7 @@ class Attention(Op):
         weight, bias, _, _ = self._own(params)
         q, k, v = (self._split(part) for part in np.split(_plus(x @ weight.T, bias), 3, axis=-1))
         logits = q @ k.swapaxes(-1, -2) * (1 / math.sqrt(q.shape[-1]))
-        powers = np.exp(logits - logits.max(-1, keepdims=True))
-        shares = powers / sum_along(powers, -1)
+        shares = softmax_along(logits, -1)
         return shares @ v, q, k, v, shares
 
     def _split(self, x: Array) -> Array:
@@ -130,8 +129,7 @@ class Attention(Op):
         in_weight, _, out_weight, _ = self._own(back.params)
         mixed, q, k, v, shares = self._mixed(back.params, x)
         dmixed = self._split(dy @ out_weight)
-        dshares = dmixed @ v.swapaxes(-1, -2)
-        dlogits = shares * (dshares - (dshares * shares).sum(-1, keepdims=True)) / math.sqrt(q.shape[-1])
+        dlogits = before_softmax(dmixed @ v.swapaxes(-1, -2), shares, -1) / math.sqrt(q.shape[-1])
         parts = (dlogits @ k, dlogits.swapaxes(-1, -2) @ q, shares.swapaxes(-1, -2) @ dmixed)
         dqkv = np.concatenate([self._joined(part) for part in parts], axis=-1)
         params = {}

@@ -18,7 +18,7 @@ from archforge.ops.base import (
     whole_along,
 )
 from archforge.ops.lazy_numpy import np
-from archforge.ops.sums import sum_along
+from archforge.ops.sums import before_softmax, softmax_along, sum_along
 
 __all__ = ["LogSoftmax", "Softmax"]
 
@@ -52,18 +52,12 @@ class Softmax(Op):
         return whole_along({resolve_axis(self.axis, x)}, x)
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
-        shifted, powers = self._shifted(inputs[0])
-        return np.exp(shifted) / powers
+        (x,) = inputs
+        return softmax_along(x, array_axis(self.axis, x))
 
     def gradient(self, back: Backward) -> Gradients:
         y, dy = back.output, back.dy
-        return Gradients((y * (dy - (dy * y).sum(array_axis(self.axis, y), keepdims=True)),))
-
-    def _shifted(self, x: Array) -> tuple[Array, Array]:
-        """`x` less its maximum, so that no exponential overflows, and the sum of exponentials."""
-        axis = array_axis(self.axis, x)
-        shifted = x - x.max(axis, keepdims=True)
-        return shifted, sum_along(np.exp(shifted), axis)
+        return Gradients((before_softmax(dy, y, array_axis(self.axis, y)),))
 
 
 class LogSoftmax(Softmax):
@@ -73,8 +67,11 @@ class LogSoftmax(Softmax):
     is_idempotent = True
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
-        shifted, powers = self._shifted(inputs[0])
-        return shifted - np.log(powers)
+        (x,) = inputs
+        axis = array_axis(self.axis, x)
+        shifted = x - x.max(axis, keepdims=True)
+        y: Array = shifted - np.log(sum_along(np.exp(shifted), axis))
+        return y
 
     def gradient(self, back: Backward) -> Gradients:
         y, dy = back.output, back.dy

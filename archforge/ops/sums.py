@@ -6,7 +6,14 @@ from __future__ import annotations
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 
-__all__ = ["before_standardised", "mean_along", "standardised", "sum_along"]
+__all__ = [
+    "before_softmax",
+    "before_standardised",
+    "mean_along",
+    "softmax_along",
+    "standardised",
+    "sum_along",
+]
 
 
 def sum_along(x: Array, axes: int | tuple[int, ...]) -> Array:
@@ -33,4 +40,17 @@ def before_standardised(dy: Array, y: Array, deviation: Array, axes: int | tuple
     """The gradient before `standardised`, from `dy` behind it and what it made: through mean and deviation,
     which depend on every element along the axes."""
     dx: Array = (dy - mean_along(dy, axes) - y * mean_along(dy * y, axes)) / deviation
+    return dx
+
+
+def softmax_along(x: Array, axis: int) -> Array:
+    """Exponentials over their sum along an axis. The maximum is taken off first, so that none overflows."""
+    powers = np.exp(x - x.max(axis, keepdims=True))
+    shares: Array = powers / sum_along(powers, axis)
+    return shares
+
+
+def before_softmax(dy: Array, y: Array, axis: int) -> Array:
+    """The gradient before `softmax_along`, from `dy` behind it and what it made."""
+    dx: Array = y * (dy - (dy * y).sum(axis, keepdims=True))
     return dx

@@ -24,7 +24,7 @@ from archforge.ops.base import (
 )
 from archforge.ops.l2_normalize import L2Normalize
 from archforge.ops.lazy_numpy import np
-from archforge.ops.sums import sum_along
+from archforge.ops.sums import before_softmax, softmax_along
 from archforge.ops.window_positions import (
     Places,
     WindowPlaces,
@@ -277,8 +277,7 @@ class WindowAttention(Op):
         apart = self.apart(type_)
         if apart is not None:
             logits = logits + apart.astype(x.dtype)
-        powers = np.exp(logits - logits.max(-1, keepdims=True))
-        shares = powers / sum_along(powers, -1)
+        shares = softmax_along(logits, -1)
         return _WindowPass(windows, q, k, v, directions, hidden, biases, shares, shares @ v)
 
     def _factor(self, params: Mapping[str, Array], q: Array) -> Any:
@@ -305,8 +304,7 @@ class WindowAttention(Op):
         d_rows = np.zeros_like(run.windows).reshape(len(x), -1, x.shape[-1])
         d_rows[:, places.back] = dy @ params[f"{last}.weight"]
         d_mixed = d_rows.reshape(*run.windows.shape[:-1], self.heads, -1).swapaxes(-2, -3)
-        d_shares = d_mixed @ run.v.swapaxes(-1, -2)
-        d_logits = run.shares * (d_shares - (d_shares * run.shares).sum(-1, keepdims=True))
+        d_logits = before_softmax(d_mixed @ run.v.swapaxes(-1, -2), run.shares, -1)
         factor = self._factor(params, run.q)
         to_q, to_k = run.directions
         d_q, d_k = d_logits @ to_k * factor, d_logits.swapaxes(-1, -2) @ to_q * factor
