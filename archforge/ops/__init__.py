@@ -19,6 +19,7 @@ _OTHER_WORDS = {
     "base": "",
     "batch_norm": "bn",
     "erf": "",
+    "features": "",
     "global_pool": "global_avg_pool global_max_pool",
     "global_response_norm": "global_response_norm grn",
     "identity": "channel_dropout dropout identity",

@@ -21,6 +21,7 @@ from archforge.ops.base import (
     require_groups,
     whole_along,
 )
+from archforge.ops.features import feature_rows, join_heads, plus_bias, split_heads
 from archforge.ops.lazy_numpy import np
 from archforge.ops.sums import before_softmax, softmax_along
 
@@ -97,9 +98,9 @@ class Attention(Op):
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         (x,) = inputs
-        mixed = self._joined(self._mixed(params, x)[0])
+        mixed = join_heads(self._mixed(params, x)[0])
         _, _, weight, bias = self._own(params)
-        return _plus(mixed @ weight.T, bias)
+        return plus_bias(mixed @ weight.T, bias)
 
     def _own(self, params: Mapping[str, Array]) -> tuple[Array, Array | None, Array, Array | None]:
         """Matrix and bias in front of the heads, and behind them."""
@@ -110,40 +111,28 @@ class Attention(Op):
         """Outputs of the heads, their queries, keys and values float[N, *, heads, T, D], and the shares that
         tokens have in tokens float[N, *, heads, T, T]."""
         weight, bias, _, _ = self._own(params)
-        q, k, v = (self._split(part) for part in np.split(_plus(x @ weight.T, bias), 3, axis=-1))
+        qkv = np.split(plus_bias(x @ weight.T, bias), 3, axis=-1)
+        q, k, v = (split_heads(part, self.heads) for part in qkv)
         logits = q @ k.swapaxes(-1, -2) * (1 / math.sqrt(q.shape[-1]))
         shares = softmax_along(logits, -1)
         return shares @ v, q, k, v, shares
-
-    def _split(self, x: Array) -> Array:
-        """The features of each head, float[N, *, heads, T, D] of float[N, *, T, F]."""
-        return x.reshape(*x.shape[:-1], self.heads, -1).swapaxes(-2, -3)
-
-    def _joined(self, x: Array) -> Array:
-        """The features of all heads, float[N, *, T, F] of float[N, *, heads, T, D]."""
-        together = x.swapaxes(-2, -3)
-        return together.reshape(*together.shape[:-2], -1)
 
     def gradient(self, back: Backward) -> Gradients:
         (x,), dy = back.inputs, back.dy
         in_weight, _, out_weight, _ = self._own(back.params)
         mixed, q, k, v, shares = self._mixed(back.params, x)
-        dmixed = self._split(dy @ out_weight)
+        dmixed = split_heads(dy @ out_weight, self.heads)
         dlogits = before_softmax(dmixed @ v.swapaxes(-1, -2), shares, -1) / math.sqrt(q.shape[-1])
         parts = (dlogits @ k, dlogits.swapaxes(-1, -2) @ q, shares.swapaxes(-1, -2) @ dmixed)
-        dqkv = np.concatenate([self._joined(part) for part in parts], axis=-1)
+        dqkv = np.concatenate([join_heads(part) for part in parts], axis=-1)
         params = {}
         if back.of_params:
             names = ATTENTION_NAMES[self.names]
-            params = {names[0]: _rows(dqkv).T @ _rows(x), names[2]: _rows(dy).T @ _rows(self._joined(mixed))}
+            d_first, d_last = feature_rows(dqkv), feature_rows(dy)
+            params = {
+                names[0]: d_first.T @ feature_rows(x),
+                names[2]: d_last.T @ feature_rows(join_heads(mixed)),
+            }
             if self.bias:
-                params |= {names[1]: _rows(dqkv).sum(0), names[3]: _rows(dy).sum(0)}
+                params |= {names[1]: d_first.sum(0), names[3]: d_last.sum(0)}
         return Gradients((dqkv @ in_weight,) if back.of_inputs else (), params)
-
-
-def _rows(x: Array) -> Array:
-    return x.reshape(-1, x.shape[-1])
-
-
-def _plus(x: Array, bias: Array | None) -> Array:
-    return x if bias is None else x + bias

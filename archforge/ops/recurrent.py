@@ -22,6 +22,7 @@ from archforge.ops.base import (
     Positive,
     other_axes,
 )
+from archforge.ops.features import feature_rows, plus_bias
 from archforge.ops.lazy_numpy import np
 
 __all__ = ["Gru", "Lstm", "Rnn"]
@@ -112,12 +113,12 @@ class _Recurrent(Op):
         before = _before(back.output)
         dtotals, dpasts, seen = self.back_through_time(params, before, back)
         found = {
-            "weight_ih_l0": _rows(dtotals).T @ _rows(x),
-            "weight_hh_l0": _rows(dpasts).T @ _rows(before),
+            "weight_ih_l0": feature_rows(dtotals).T @ feature_rows(x),
+            "weight_hh_l0": feature_rows(dpasts).T @ feature_rows(before),
         }
         if seen is not before:
             last = slice(-self.hidden, None)
-            found["weight_hh_l0"][last] = _rows(dpasts[..., last]).T @ _rows(seen)
+            found["weight_hh_l0"][last] = feature_rows(dpasts[..., last]).T @ feature_rows(seen)
         sums = {"bias_ih_l0": dtotals, "bias_hh_l0": dpasts}
         found |= {name: d.sum(other_axes(d, 2)) for name, d in sums.items() if name in params}
         return Gradients((dtotals @ params["weight_ih_l0"],), found)
@@ -152,7 +153,7 @@ class Rnn(_Recurrent):
 
     def step(self, params: Mapping[str, Array], total: Array, *kept: Array) -> tuple[Array, ...]:
         (state,) = kept
-        total = total + _plus(state @ params["weight_hh_l0"].T, params.get("bias_hh_l0"))
+        total = total + plus_bias(state @ params["weight_hh_l0"].T, params.get("bias_hh_l0"))
         return (np.tanh(total) if self.activation == "tanh" else np.maximum(total, 0),)
 
     def back_through_time(
@@ -183,7 +184,7 @@ class Lstm(_Recurrent):
 
     def step(self, params: Mapping[str, Array], total: Array, *kept: Array) -> tuple[Array, ...]:
         state, cell = kept
-        total = total + _plus(state @ params["weight_hh_l0"].T, params.get("bias_hh_l0"))
+        total = total + plus_bias(state @ params["weight_hh_l0"].T, params.get("bias_hh_l0"))
         total = total.reshape(len(total), 4, self.hidden)
         total[:, (0, 1, 3)] = sigmoid(total[:, (0, 1, 3)])
         fill, keep, new, read = total.swapaxes(0, 1)
@@ -246,10 +247,10 @@ class Gru(_Recurrent):
         rows = 2 * self.hidden  # of reset and update
         weight, bias = params["weight_hh_l0"].T, params.get("bias_hh_l0")
         first, second = (None, None) if bias is None else (bias[:rows], bias[rows:])
-        gates = sigmoid(total[:, :rows] + _plus(state @ weight[:, :rows], first))
+        gates = sigmoid(total[:, :rows] + plus_bias(state @ weight[:, :rows], first))
         reset, update = np.split(gates, 2, axis=1)
         seen = state if self.linear_before_reset else reset * state
-        past = _plus(seen @ weight[:, rows:], second)
+        past = plus_bias(seen @ weight[:, rows:], second)
         new: Array = np.tanh(total[:, rows:] + (reset * past if self.linear_before_reset else past))
         return ((1 - update) * new + update * state,)
 
@@ -260,10 +261,10 @@ class Gru(_Recurrent):
         rows = 2 * self.hidden  # of reset and update
         weight, bias = params["weight_hh_l0"], params.get("bias_hh_l0")
         first, second = (None, None) if bias is None else (bias[:rows], bias[rows:])
-        gates = sigmoid(totals[..., :rows] + _plus(before @ weight[:rows].T, first))
+        gates = sigmoid(totals[..., :rows] + plus_bias(before @ weight[:rows].T, first))
         reset, update = np.split(gates, 2, axis=-1)
         seen = before if self.linear_before_reset else reset * before
-        past = _plus(seen @ weight[rows:].T, second)
+        past = plus_bias(seen @ weight[rows:].T, second)
         new = np.tanh(totals[..., rows:] + (reset * past if self.linear_before_reset else past))
         dtotals, dpasts = np.empty_like(totals), np.empty_like(totals)
         dstate = np.zeros_like(before[:, 0])
@@ -284,7 +285,7 @@ class Gru(_Recurrent):
 
 def _totals(params: Mapping[str, Array], x: Array) -> Array:
     """The sums over the input at all steps, float[N, T, gates * hidden]."""
-    return _plus(x @ params["weight_ih_l0"].T, params.get("bias_ih_l0"))
+    return plus_bias(x @ params["weight_ih_l0"].T, params.get("bias_ih_l0"))
 
 
 def _before(steps: Array) -> Array:
@@ -292,11 +293,3 @@ def _before(steps: Array) -> Array:
     shifted = np.zeros_like(steps)
     shifted[:, 1:] = steps[:, :-1]
     return shifted
-
-
-def _rows(x: Array) -> Array:
-    return x.reshape(-1, x.shape[-1])
-
-
-def _plus(x: Array, bias: Array | None) -> Array:
-    return x if bias is None else x + bias

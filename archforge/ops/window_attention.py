@@ -20,8 +20,10 @@ from archforge.ops.base import (
     Op,
     Positive,
     PositiveReal,
+    per_axis,
     require_groups,
 )
+from archforge.ops.features import feature_rows, join_heads, split_heads
 from archforge.ops.l2_normalize import L2Normalize
 from archforge.ops.lazy_numpy import np
 from archforge.ops.sums import before_softmax, softmax_along
@@ -159,11 +161,7 @@ class WindowAttention(Op):
 
     @property
     def _shifts(self) -> tuple[int, ...]:
-        return (
-            self.shift_size
-            if isinstance(self.shift_size, tuple)
-            else (self.shift_size,) * len(self.window_size)
-        )
+        return per_axis(self.shift_size, len(self.window_size), "shift_size")
 
     @property
     def has_flat_index(self) -> bool:
@@ -246,7 +244,7 @@ class WindowAttention(Op):
     def _outside(self, mixed: Array, params: Mapping[str, Array], x: Array) -> Array:
         """The map, of what the heads give float[N, windows, heads, T, D], through the layer behind them."""
         places = self.places(TensorType(x.shape[1:]))
-        rows = _rows(mixed)[:, places.back]
+        rows = _tokens(join_heads(mixed))[:, places.back]
         return self._linear(params, 1, rows).reshape(x.shape)
 
     def _linear(self, params: Mapping[str, Array], number: int, x: Array) -> Array:
@@ -262,13 +260,13 @@ class WindowAttention(Op):
         return without_keys
 
     def _run(self, params: Mapping[str, Array], x: Array) -> _WindowPass:
-        n, type_ = len(x), TensorType(x.shape[1:])
+        type_ = TensorType(x.shape[1:])
         places = self.places(type_)
-        rows = x.reshape(n, -1, x.shape[-1])
+        rows = _tokens(x)
         padded = np.concatenate([rows, np.zeros_like(rows[:, :1])], axis=1)
         windows = padded[:, places.tokens]
-        qkv = self._linear(params, 0, windows).reshape(*windows.shape[:-1], 3, self.heads, -1)
-        q, k, v = (qkv[..., part, :, :].swapaxes(-2, -3) for part in range(3))
+        qkv = np.split(self._linear(params, 0, windows), 3, axis=-1)
+        q, k, v = (split_heads(part, self.heads) for part in qkv)
         hidden, biases = self._biases(params)
         directions = (UNIT.reference({}, q), UNIT.reference({}, k)) if self.cosine else (q, k)
         factor = self._factor(params, q)
@@ -300,31 +298,29 @@ class WindowAttention(Op):
         type_ = TensorType(x.shape[1:])
         places, run = self.places(type_), self._run(params, x)
         first, last = WINDOW_NAMES[self.names]
-        dy = dy.reshape(len(x), -1, x.shape[-1])
-        d_rows = np.zeros_like(run.windows).reshape(len(x), -1, x.shape[-1])
+        dy = _tokens(dy)
+        d_rows = np.zeros_like(_tokens(run.windows))
         d_rows[:, places.back] = dy @ params[f"{last}.weight"]
-        d_mixed = d_rows.reshape(*run.windows.shape[:-1], self.heads, -1).swapaxes(-2, -3)
+        d_mixed = split_heads(d_rows.reshape(run.windows.shape), self.heads)
         d_logits = before_softmax(d_mixed @ run.v.swapaxes(-1, -2), run.shares, -1)
         factor = self._factor(params, run.q)
         to_q, to_k = run.directions
         d_q, d_k = d_logits @ to_k * factor, d_logits.swapaxes(-1, -2) @ to_q * factor
         if self.cosine:
             d_q, d_k = _of_vectors(run.q, to_q, d_q), _of_vectors(run.k, to_k, d_k)
-        d_parts = np.stack([d_q, d_k, run.shares.swapaxes(-1, -2) @ d_mixed], axis=2)
-        d_qkv = np.moveaxis(d_parts, -2, 2).reshape(*run.windows.shape[:-1], -1)
+        parts = (d_q, d_k, run.shares.swapaxes(-1, -2) @ d_mixed)
+        d_qkv = np.concatenate([join_heads(part) for part in parts], axis=-1)
         d_windows = d_qkv @ params[f"{first}.weight"]
-        d_x = d_windows.reshape(d_rows.shape)[:, places.back].reshape(x.shape)
+        d_x = _tokens(d_windows)[:, places.back].reshape(x.shape)
         if not back.of_params:
             return Gradients((d_x,))
+        d_first, d_last = feature_rows(d_qkv), feature_rows(dy)
         grads: dict[str, Array] = {
-            f"{first}.weight": _flat(d_qkv).T @ _flat(run.windows),
-            f"{last}.weight": _flat(dy).T @ _flat(_rows(run.mixed)[:, places.back]),
+            f"{first}.weight": d_first.T @ feature_rows(run.windows),
+            f"{last}.weight": d_last.T @ feature_rows(_tokens(join_heads(run.mixed))[:, places.back]),
         }
         if self.bias:
-            grads |= {
-                f"{first}.bias": self._added(_flat(d_qkv).sum(0), 0),
-                f"{last}.bias": _flat(dy).sum(0),
-            }
+            grads |= {f"{first}.bias": self._added(d_first.sum(0), 0), f"{last}.bias": d_last.sum(0)}
         grads |= self._gradients_of_logits(params, run, d_logits, self.index(type_))
         return Gradients((d_x,) if back.of_inputs else (), grads)
 
@@ -366,13 +362,9 @@ class _WindowPass(NamedTuple):
     mixed: Array
 
 
-def _rows(mixed: Array) -> Array:
-    """The tokens of all windows, float[N, windows T, F] of float[N, windows, heads, T, D]."""
-    return mixed.swapaxes(-2, -3).reshape(len(mixed), mixed.shape[1] * mixed.shape[3], -1)
-
-
-def _flat(x: Array) -> Array:
-    return x.reshape(-1, x.shape[-1])
+def _tokens(x: Array) -> Array:
+    """The features of all tokens of windows or of a map, float[N, tokens, F] of float[N, *, F]."""
+    return x.reshape(len(x), -1, x.shape[-1])
 
 
 def _of_vectors(x: Array, direction: Array, d_direction: Array) -> Array:
