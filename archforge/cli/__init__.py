@@ -111,12 +111,9 @@ def _run() -> None:
         if isinstance(stop.__context__, BrokenPipeError):  # typer makes it 1, which means that a check failed
             sys.exit(OUTPUT_CLOSED)
         raise
-    except MemoryError as error:
-        print(_no_memory(error), file=sys.stderr)
-        sys.exit(USER_ERROR)
     except Exception as error:  # noqa: BLE001  Python would exit with 1, which means that a check failed
-        if _lacks_memory(error):
-            print(_no_memory(MemoryError()), file=sys.stderr)
+        if told := _no_memory(error):
+            print(told, file=sys.stderr)
             sys.exit(USER_ERROR)
         if isinstance(error, OSError) and error.filename is None and error.errno in _UNWRITABLE:
             with suppress(OSError):
@@ -128,22 +125,17 @@ def _run() -> None:
         sys.exit(INTERNAL_ERROR)
 
 
-def _no_memory(error: MemoryError) -> str:
-    """The diagnostic, in fewer words where there is no memory for more."""
+def _no_memory(error: Exception) -> str:
+    """The diagnostic of an error that comes of a lack of memory, in fewer words where there is no memory for
+    more; empty for another error."""
     try:
-        from archforge.hardware import no_memory
+        from archforge.hardware import lacks_memory, no_memory
 
-        return no_memory(error).render()
+        if not lacks_memory(error):
+            return ""
+        return no_memory(error if isinstance(error, MemoryError) else MemoryError()).render()
     except (ImportError, MemoryError):
         return "E0706: the memory does not suffice\n  help: a higher limit (ulimit -v)"
-
-
-def _lacks_memory(error: BaseException) -> bool:
-    try:
-        from archforge.hardware import lacks_memory
-    except (ImportError, MemoryError):
-        return True
-    return lacks_memory(error)
 
 
 def _prepare_for_a_limit() -> None:
