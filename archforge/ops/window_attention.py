@@ -30,6 +30,7 @@ from archforge.ops.sums import before_softmax, softmax_along
 from archforge.ops.window_positions import (
     Places,
     WindowPlaces,
+    differences,
     log_coordinates,
     relative_index,
     window_places,
@@ -200,18 +201,18 @@ class WindowAttention(Op):
     def params(self, *inputs: TensorType) -> dict[str, ParamDecl]:
         (x,) = inputs
         features, tokens = x.shape[-1], math.prod(self.window_size)
-        rows = math.prod(2 * w - 1 for w in self.window_size)
+        extents = differences(self.window_size)
         index = Init("index", computed=OfExtents(relative_index, self.window_size))
         made = {INDEX: ParamDecl((tokens**2,) if self.has_flat_index else (tokens, tokens), "buffer", index)}
         if self.cosine:
             coordinates = Init("computed", computed=OfExtents(log_coordinates, self.window_size))
-            shape = (1, *(2 * w - 1 for w in self.window_size), len(self.window_size))
+            shape = (1, *extents, len(extents))
             made = {
                 SCALE: ParamDecl((self.heads, 1, 1), "weight", Init("constant", math.log(10))),
                 COORDINATES: ParamDecl(shape, "buffer", coordinates),
             } | made
         else:
-            made = {TABLE: ParamDecl((rows, self.heads), "weight", Init("normal", 0.02))} | made
+            made = {TABLE: ParamDecl((math.prod(extents), self.heads), "weight", Init("normal", 0.02))} | made
         for name, out in zip(WINDOW_NAMES[self.names], (3 * features, features), strict=True):
             made[f"{name}.weight"] = ParamDecl((out, features))
             if self.bias:
@@ -230,7 +231,7 @@ class WindowAttention(Op):
         features = x.shape[-1]
         cut = self.cut(x)
         tokens = math.prod(-(-n // w) * w for n, w in zip(x.shape, cut, strict=False))
-        rows = math.prod(2 * w - 1 for w in self.window_size)
+        rows = math.prod(differences(self.window_size))
         of_biases = rows * MLP_WIDTH * (len(self.window_size) + self.heads) if self.cosine else 0
         return tokens * features * (4 * features + 2 * math.prod(cut)) + of_biases
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 else:
     Places = Any
 
-__all__ = ["Places", "WindowPlaces", "log_coordinates", "relative_index", "window_places"]
+__all__ = ["Places", "WindowPlaces", "differences", "log_coordinates", "relative_index", "window_places"]
 
 
 class WindowPlaces(NamedTuple):
@@ -31,23 +31,27 @@ class WindowPlaces(NamedTuple):
     regions: Places | None
 
 
+def differences(window: tuple[int, ...]) -> tuple[int, ...]:
+    """The number of differences between two positions of a window, along each axis."""
+    return tuple(2 * w - 1 for w in window)
+
+
 @cache
 def relative_index(window: tuple[int, ...]) -> Places:
     """The row of a table for each pair of tokens of a window, int64[T, T] with T = prod(window).
 
-    The table has a row for each difference of two positions, (2 w - 1) along each axis, in row-major order
-    from the most negative one.
+    The table has a row for each of the `differences`, in row-major order from the most negative one.
     """
     places = np.indices(window).reshape(len(window), -1)
     shifted = places[:, :, None] - places[:, None] + np.array(window)[:, None, None] - 1
-    rows: Places = np.ravel_multi_index(tuple(shifted), [2 * w - 1 for w in window])
+    rows: Places = np.ravel_multi_index(tuple(shifted), differences(window))
     return rows
 
 
 @cache
 def log_coordinates(window: tuple[int, ...]) -> Array:
     """The differences of positions in a window along each axis, on a logarithmic scale, float64[1,
-    *(2 w - 1), axes]: sign(d) log2(1 + 8 |d| / (w - 1)) / 3 for a difference of d positions.
+    *differences, axes]: sign(d) log2(1 + 8 |d| / (w - 1)) / 3 for a difference of d positions.
 
     Source: arXiv:2111.09883, section 3.3.
     """
