@@ -20,7 +20,7 @@ from archforge.spec.resolve.spec import Spec
 from archforge.spec.syntax.syntax_tree import Argument
 from archforge.spec.yaml.tree import parse_yaml
 
-__all__ = ["STDIN", "Source", "open_spec", "setting", "settings_of", "specs_in", "zoo_paths"]
+__all__ = ["STDIN", "Source", "open_spec", "own_files", "setting", "settings_of", "specs_in", "zoo_paths"]
 
 STDIN = "-"
 DEFAULTS = '{"bn": {"eps": 1e-3}}'
