@@ -271,7 +271,7 @@ def _file(out: str | None, name: str) -> Path:
 
 
 def _time(seconds: float | None) -> float | None:
-    if seconds is not None and seconds <= 0:
+    if seconds is not None and not seconds > 0:  # NaN is neither
         fail("E0001", f"--time-limit {seconds:g} is no time", help="more than 0 seconds")
     return seconds
 
