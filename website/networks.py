@@ -97,7 +97,7 @@ def _write(report: Report, spec: Spec, sources: Path, site: Path) -> NetworkRow:
         picture_file=PICTURE,
         width=round(picture.width),
         height=round(picture.height),
-        released=[released(n) for n in report.networks if n.spec.profile(n.profile).weights],
+        released=[*released(report.networks)],
         exports=exports,
         profile_count=counted(len(report.networks), "profile"),
         specs=[f"{name}.yaml" for name in (report.name, *_bases(spec))],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from archforge.analysis.activation_memory import BYTES_PER_ELEMENT, activation_peak
@@ -11,7 +11,7 @@ from archforge.analysis.checks import MARKS, Cell
 from archforge.analysis.network import Network, Report, SpaceFacts
 from archforge.export.render import render
 
-__all__ = ["zoo_page"]
+__all__ = ["released", "zoo_page"]
 
 MEBIBYTE = 2**20
 
@@ -42,7 +42,7 @@ def zoo_page(reports: Iterable[Report]) -> str:
         errata=[_erratum(n, c) for n in everything for c in n.cells if c.because and not _is_library(n)],
         countings=[_erratum(n, c) for n in everything for c in n.cells if c.because and _is_library(n)],
         rules=[_rule(n, c) for n in everything for c in n.cells if c.rule],
-        released=[released(n) for n in profiles if n.spec.profile(n.profile).weights],
+        released=[*released(profiles)],
         departures=[_departure(r) for r in networks if r.spec and r.spec.header.departs],
         repairs=[_repair(r) for r in networks if r.spec and r.spec.header.repaired],
     )
@@ -112,10 +112,13 @@ def _rule(network: Network, cell: Cell) -> dict[str, Any]:
     }
 
 
-def released(network: Network) -> dict[str, str]:
-    decl = network.spec.profile(network.profile)
-    weights = ", ".join(f"`{name}`" for name in decl.weights)
-    return {"name": network.name, "profile": decl.name, "model": decl.model or "", "weights": weights}
+def released(profiles: Iterable[Network]) -> Iterator[dict[str, str]]:
+    """Facts about the released weights of those profiles that have some."""
+    for network in profiles:
+        decl = network.spec.profile(network.profile)
+        weights = ", ".join(f"`{name}`" for name in decl.weights)
+        if weights:
+            yield {"name": network.name, "profile": decl.name, "model": decl.model or "", "weights": weights}
 
 
 def _departure(report: Report) -> dict[str, Any]:
