@@ -44,13 +44,15 @@ class Tick(NamedTuple):
 
 
 class Panel(NamedTuple):
-    """A chart of one figure: where it begins, its title, its curves, and the numbers beside both axes."""
+    """A chart of one figure: where it begins, its title, its curves, and the numbers beside both axes; `along`
+    is what the lower one counts."""
 
     left: int
     title: str
     lines: list[Line]
     x_ticks: list[Tick]
     y_ticks: list[Tick]
+    along: str = "epoch"
 
 
 def curves_svg(title: str, history: Sequence[Mapping[str, float]]) -> str:
@@ -60,7 +62,7 @@ def curves_svg(title: str, history: Sequence[Mapping[str, float]]) -> str:
     return render(
         "curves.svg.j2",
         title=title,
-        panels=panels,
+        charts=panels,
         width=max(len(panels), 1) * WIDTH,
         height=HEIGHT,
         inner=(LEFT, WIDTH - RIGHT),
