@@ -263,6 +263,28 @@ def test_functions_of_a_file_are_put_in_place(tmp_path: Path) -> None:
     assert checked(path, made).layers == 4
 
 
+def test_functions_are_counted_before_they_are_put_in_place(tmp_path: Path) -> None:
+    """Forty functions that each call the one before twice are 2^40 nodes, in a file of three kilobytes."""
+    head = """<ir_version: 8, opset_import: ["" : 13, "local" : 1]>
+        model (float[1, 2] x) => (float[1, 2] y) { y = local.f40(x) }"""
+    function = '<domain: "local", opset_import: ["" : 13, "local" : 1]> f%d (a) => (b) { %s }'
+    twice = [function % (n, f"c = local.f{n - 1}(a) b = local.f{n - 1}(c)") for n in range(1, 41)]
+    path = stored(tmp_path, head + function % (0, "b = Relu(a)") + "".join(twice))
+    what = f"{3 * 2**40 - 1:,} nodes and calls of functions, at each call anew"
+    assert mistakes(path) == [f"E0801: FILE has {what}, and at most 65,536 are read"]
+    endless = function % (0, "b = local.f40(a)")
+    path = stored(tmp_path, head + endless + "".join(twice))
+    assert mistakes(path) == ["E0801: FILE has functions that call each other, more than 100 deep"]
+
+
+def test_a_file_of_too_many_nodes_is_refused(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Relu", [f"v{n}"], [f"v{n + 1}"]) for n in range(65_537)]
+    ends = [helper.make_tensor_value_info(f"v{n}", onnx.TensorProto.FLOAT, (1, 2)) for n in (0, 65_537)]
+    path = tmp_path / "model.onnx"
+    onnx.save(helper.make_model(helper.make_graph(nodes, "model", ends[:1], ends[1:])), path)
+    assert mistakes(path) == ["E0801: FILE has 65,537 nodes, and at most 65,536 are read"]
+
+
 def test_channels_last_become_channels_first(tmp_path: Path) -> None:
     """The form is that of tf2onnx: a transposition before and after each convolution."""
     path = stored(

@@ -37,6 +37,8 @@ __all__ = [
 
 MAX_FILE_BYTES = 2**31 - 1  # what a message of protobuf can take
 MAX_DEPTH = 16  # of graphs within nodes
+MAX_CALLS = 100  # of functions within functions, as onnx's own inliner takes
+MOST_NODES = 1 << 16  # functions put in place; a graph of ours has at most 10,000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,6 +92,7 @@ def open_onnx(path: str | Path) -> OnnxSource:
         fail("E0801", f"{path} is no file of ONNX: {reason_in(error)}")
     if not model.graph.node and not model.graph.output:
         fail("E0801", f"{path} is no file of ONNX: it has no graph")
+    _require_few_nodes(model, path)
     model = inlined(model, path)
     opset = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=0)
     newest = onnx.defs.onnx_opset_version()
@@ -98,6 +101,39 @@ def open_onnx(path: str | Path) -> OnnxSource:
         fail("E0801", f"{path} says {said} of ONNX's ops, and 1 to {newest} are known")
     graph = _FileReader(onnx, path, content, digest).graph(model.graph)
     return OnnxSource(path, digest, graph, opset, model)
+
+
+def _require_few_nodes(model: Any, path: Path) -> None:
+    """Raises E0801 for more nodes than `MOST_NODES`, those of a function counted again at each call: of
+    functions that call the next one twice each doubles them."""
+    functions = {_called(f, f.name): f.node for f in model.functions}
+    counts: dict[tuple[str, str, str], int] = {}
+
+    def count(nodes: Any, depth: int) -> int:
+        """The number of these nodes, with those of graphs within them and of the functions that they call."""
+        if depth > MAX_CALLS:
+            fail("E0801", f"{path} has functions that call each other, more than {MAX_CALLS} deep")
+        total = len(nodes)
+        for node in nodes:
+            for attribute in node.attribute:
+                graphs = [attribute.g] if attribute.HasField("g") else attribute.graphs
+                total += sum(count(graph.node, depth + 1) for graph in graphs)
+            called = _called(node, node.op_type)
+            if called in functions:
+                if called not in counts:
+                    counts[called] = count(functions[called], depth + 1)
+                total += counts[called]
+        return total
+
+    found = count(model.graph.node, 0)
+    if found > MOST_NODES:
+        what = "nodes and calls of functions, at each call anew" if functions else "nodes"
+        fail("E0801", f"{path} has {found:,} {what}, and at most {MOST_NODES:,} are read")
+
+
+def _called(proto: Any, name: str) -> tuple[str, str, str]:
+    """The function that a node may call, or the key of one."""
+    return "" if proto.domain == "ai.onnx" else proto.domain, name, proto.overload
 
 
 def inlined(model: Any, path: Path) -> Any:
