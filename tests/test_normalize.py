@@ -88,6 +88,19 @@ def test_a_layer_that_others_see_keeps_its_bias_apart() -> None:
     assert [n.op.kind for n in made.graph.nodes] == ["conv", "parameter", "add", "concat"]
 
 
+def test_what_is_no_attention_is_left_however_long_or_large() -> None:
+    """Nothing recurses along a chain, and no places are listed before softmax and products are found."""
+    chain = [step(f"s{n}", "scale", f"s{n - 1}" if n else "x", factor=1.5) for n in range(2000)]
+    layer = {"out": 2, "axis": -1}
+    for made in (
+        draft(*chain, step("end", "linear", "s1999", **layer)),
+        draft(step("end", "linear", "x", **layer), shape=(10**6, 10**6, 8)),
+    ):
+        again, used = rewritten(made, [rule for rule in all_rules() if rule.name == "attention"])
+        assert not used
+        assert again.graph.nodes == made.graph.nodes
+
+
 def test_what_specs_do_not_have_is_refused_at_once() -> None:
     made = draft(
         step("a", Erf(), "x"),

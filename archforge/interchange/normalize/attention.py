@@ -43,20 +43,18 @@ def _apply(node: Node, sight: Sight) -> Replacement | None:
     shape = sight.type(node.name).shape
     if len(shape) < 2 or not _is_over_features(node, sight):
         return None
-    joined = _moved(node.inputs[0], sight)
-    mix = sight.only(joined.of, "matmul")
-    shares = _moved(mix.inputs[0], sight) if mix else None
-    softmax = sight.only(shares.of, "softmax") if shares else None
-    logits = _moved(softmax.inputs[0], sight) if softmax else None
-    product = sight.only(logits.of, "matmul") if logits else None
-    if mix is None or shares is None or softmax is None or logits is None or product is None:
+    mix = _moved_only(node.inputs[0], "matmul", sight)
+    softmax = _moved_only(mix.inputs[0], "softmax", sight) if mix else None
+    product = _moved_only(softmax.inputs[0], "matmul", sight) if softmax else None
+    if mix is None or softmax is None or product is None:
         return None
+    joined, logits = _moved(node.inputs[0], sight), _moved(softmax.inputs[0], sight)
     q, k = _factors(product, sight)
     mixed, v = _factors(mix, sight)
     size = v.places.shape[-1]
     if not _is_in_order(logits) or not _is_in_order(mixed) or not _is_last_axis(softmax, sight):
         return None
-    if {shares.factor, v.factor, joined.factor} != {1} or shape[-1] % size:
+    if {mixed.factor, v.factor, joined.factor} != {1} or shape[-1] % size:
         return None
     if not math.isclose(q.factor * k.factor * logits.factor, size**-0.5, rel_tol=1e-5):
         return None
@@ -127,16 +125,32 @@ def _factors(product: Node, sight: Sight) -> tuple[_Moved, _Moved]:
     return found[0], found[1]
 
 
+def _moved_only(value: str, kind: str, sight: Sight) -> Node | None:
+    """The node of a kind whose elements a value is made of, if nothing else sees what it makes."""
+    return sight.only(_moves(value, sight)[0], kind)
+
+
 def _moved(value: str, sight: Sight) -> _Moved:
     """The elements that a value is made of, through ops that only move them or multiply them by a number."""
-    node = sight.maker(value, *_MOVES, "scale")
-    if node is None:
-        shape = sight.type(value).shape
-        return _Moved(value, np.arange(math.prod(shape)).reshape(shape), 1.0)
-    found = _moved(node.inputs[0], sight)
-    if node.op.kind == "scale":
-        return found._replace(factor=found.factor * node.op.attributes()["factor"])
-    return found._replace(places=node.op.reference({}, found.places[None])[0])
+    of, nodes = _moves(value, sight)
+    shape, factor = sight.type(of).shape, 1.0
+    places: Any = np.arange(math.prod(shape)).reshape(shape)
+    for node in reversed(nodes):
+        if node.op.kind == "scale":
+            factor *= node.op.attributes()["factor"]
+        else:
+            places = node.op.reference({}, places[None])[0]
+    return _Moved(of, places, factor)
+
+
+def _moves(value: str, sight: Sight) -> tuple[str, list[Node]]:
+    """The value whose elements another one is made of, and the nodes that move or multiply them, the last
+    first."""
+    nodes: list[Node] = []
+    while node := sight.maker(value, *_MOVES, "scale"):
+        nodes.append(node)
+        value = node.inputs[0]
+    return value, nodes
 
 
 def _is_in_order(moved: _Moved) -> bool:
