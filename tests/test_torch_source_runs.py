@@ -197,7 +197,8 @@ def test_torch_traces_and_exports_it(name: str, profile: str) -> None:
     inputs = tuple(torch.from_numpy(x) for x in inputs_of(typed).values())
     with torch.no_grad():
         expected = module(*inputs)
-        traced = torch.jit.trace(module, inputs)
+        # torch takes several outputs by name only where it is told that the names stay.
+        traced = torch.jit.trace(module, inputs, strict=not isinstance(expected, dict))
         exported = torch.export.export(module, inputs)
         torch.testing.assert_close(traced(*inputs), expected)
         torch.testing.assert_close(exported.module()(*inputs), expected)
