@@ -44,8 +44,8 @@ class Tick(NamedTuple):
 
 
 class Panel(NamedTuple):
-    """A chart of one figure: where it begins, its title, its curves, and the numbers beside both axes; `along`
-    is what the lower one counts."""
+    """A chart of one figure: where it begins, its title, its curves, and the numbers beside both axes;
+    `along` is what the lower one counts."""
 
     left: int
     title: str
