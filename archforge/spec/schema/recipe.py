@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 from pydantic import BaseModel, TypeAdapter
 
@@ -60,6 +61,7 @@ def _or_null(schema: Json) -> Json:
     return {**told, "anyOf": [{k: v for k, v in schema.items() if k != "description"}, {"type": "null"}]}
 
 
+@cache
 def _fields(model: type[BaseModel], *, nullable: bool = True) -> dict[str, Json]:
     """The schema of each field of a model, by its name. nullable: null too, where a field takes it."""
     meanings = attribute_meanings(model)
@@ -156,6 +158,7 @@ def _kind(kind: type[Part], parts: Mapping[str, type[Part]]) -> Json:
     return {"description": f"One {kind.what}.", "anyOf": [{"enum": alone}, one] if alone else [one]}
 
 
+@cache
 def _settings(part: type[Part]) -> Json:
     """The settings of a part: none, a bare value for the first, or a mapping."""
     told = {"description": text_of(part)}

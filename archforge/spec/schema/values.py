@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import cache
 from textwrap import shorten
 from typing import Any
 
@@ -82,8 +83,9 @@ def plain_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
+@cache
 def op_of(word: str, cls: type[Op]) -> Json:
-    """Schema of the arguments of the op `word`."""
+    """Schema of the arguments of the op `word`, the same object at each call."""
     attributes: dict[str, Json] = {}
     meanings = attribute_meanings(cls)
     for name, fragment in cls.model_json_schema().get("properties", {}).items():
