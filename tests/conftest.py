@@ -31,6 +31,23 @@ settings.load_profile("archforge")
 
 Run = Callable[..., tuple[int, str, str]]
 
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts what is held of every network of the zoo one network after another, so that its laws share what
+    they run on: `small_network` and `small_weights` keep the last ones."""
+    moved = [*items]
+    networks = {i: pair for i, item in enumerate(items) if (pair := _network(item))}
+    for i, j in zip(networks, sorted(networks, key=lambda i: networks[i]), strict=True):
+        moved[i] = items[j]
+    items[:] = moved
+
+
+def _network(item: pytest.Item) -> tuple[str, str] | None:
+    """The name and profile of the network that a test is about, if it is told no more than these."""
+    params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    return (str(params["name"]), str(params["profile"])) if params.keys() == {"name", "profile"} else None
+
+
 TINY = """\
 archforge: 1
 title: Tiny

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from bisect import bisect_left
+from functools import cache, lru_cache
 
 import pytest
 
+from archforge.analysis.counts import count
 from archforge.errors import DiagnosticError
 from archforge.ir import TypedGraph
+from archforge.ops.base import Array
 from archforge.spec.expand.expand import expand
+from archforge.weights import rule_weights
 from tests.zoo import networks
 
-__all__ = ["AMPLIFYING", "each_network", "small_network"]
+__all__ = ["AMPLIFYING", "each_network", "small_network", "small_weights"]
 
 SMALLEST = 33  # odd, and large enough for borders, padding and rounding to show
-MANY_PARAMS, MANY_NODES = 50_000_000, 1_000
+# Those first that networks of many halvings take; others take every image from some size on.
+LIKELY = (SMALLEST, 48, 63)
+MANY_PARAMS, MANY_NODES, MANY_MACS = 50_000_000, 1_000, 5_000_000_000
 VIDEO = 4  # axes of an input of several frames, whose networks take seconds at any size
 
 # Networks whose outputs, under the weights by rule, move far more than their inputs are moved, and how far
@@ -25,28 +31,65 @@ VIDEO = 4  # axes of an input of several frames, whose networks take seconds at 
 AMPLIFYING = {"starnet_s1": 5e-8, "starnet_s3": 7e-9, "starnet_s4": 2e-6}
 
 
+@lru_cache(maxsize=2)  # `conftest.py` runs what is held of one network after another
 def small_network(name: str, profile: str) -> TypedGraph:
-    """The network at the smallest image, from 33 pixels a side, that it can take, or at as small frames of a
-    video; whole if its inputs are something else."""
+    """The network at an image of few pixels, or at such frames of a video; whole if its inputs are something
+    else."""
+    return _at(name, profile, _side(name, profile))
+
+
+@lru_cache(maxsize=2)
+def small_weights(name: str, profile: str) -> dict[str, Array]:
+    """The weights by rule of `small_network`. Nobody writes to them: others are given the same."""
+    weights = rule_weights(small_network(name, profile).params())
+    for array in weights.values():
+        array.setflags(write=False)
+    return weights
+
+
+def _at(name: str, profile: str, side: int | None) -> TypedGraph:
+    """The network at images with that many pixels a side, else at its own input. Raises DiagnosticError for
+    an image that it cannot take."""
     spec = networks()[name]
-    whole = expand(spec, profile).graph
-    (first, *others) = whole.inputs.values()
-    if others or len(first.shape) not in (3, VIDEO):
-        return whole
-    for side in range(SMALLEST, min(first.shape[-2:])):
-        with suppress(DiagnosticError):
-            return expand(spec, profile, input_shape=(*first.shape[:-2], side, side)).graph
-    return whole
+    if side is None:
+        return expand(spec, profile).graph
+    (first,) = expand(spec, profile).graph.inputs.values()
+    return expand(spec, profile, input_shape=(*first.shape[:-2], side, side)).graph
+
+
+@cache
+def _side(name: str, profile: str) -> int | None:
+    """Pixels a side of a small image that the network can take; None if its inputs are something else than
+    one image or video, or are small already."""
+    first, *others = _at(name, profile, None).inputs.values()
+    if others or len(first.shape) not in (3, VIDEO) or min(first.shape[-2:]) <= SMALLEST:
+        return None
+    sides = range(SMALLEST, min(first.shape[-2:]))
+    for side in LIKELY:
+        if side in sides and _takes(name, profile, side):
+            return side
+    found = bisect_left(sides, True, key=lambda side: _takes(name, profile, side))
+    return sides[found] if found < len(sides) else None
+
+
+def _takes(name: str, profile: str, side: int) -> bool:
+    try:
+        _at(name, profile, side)
+    except DiagnosticError:
+        return False
+    return True
 
 
 def _is_quick(name: str, profile: str) -> bool:
     """True for the first profile of each network that does not take seconds: those of a quick run."""
     if profile != networks()[name].profile_names[0]:
         return False
-    graph = expand(networks()[name], profile).graph
+    graph = _at(name, profile, None)
     if any(len(x.shape) == VIDEO for x in graph.inputs.values()):
         return False
-    return len(graph.nodes) < MANY_NODES and sum(d.size for d in graph.params().values()) < MANY_PARAMS
+    if len(graph.nodes) >= MANY_NODES or sum(d.size for d in graph.params().values()) >= MANY_PARAMS:
+        return False
+    return count(graph).macs < MANY_MACS or count(small_network(name, profile)).macs < MANY_MACS
 
 
 def _cases() -> list[object]:

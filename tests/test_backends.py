@@ -23,7 +23,7 @@ from archforge.weights import rule_weights
 from archforge.weights.golden import read_golden
 from tests.graphs import GRAPHS, WEIGHTS, evaluate, graph, inputs_of, node, one_op
 from tests.op_examples import EXAMPLES, OpExample
-from tests.small import each_network, small_network
+from tests.small import each_network, small_network, small_weights
 from tests.zoo import DATA, networks
 
 # Of the reference in float64, in standard deviations of the value: some hundred roundings of each dtype,
@@ -87,7 +87,7 @@ def damped(weights: dict[str, Array]) -> dict[str, Array]:
 @each_network
 def test_every_network_equals_the_reference(name: str, profile: str) -> None:
     typed = small_network(name, profile)
-    weights, inputs = damped(rule_weights(typed.params())), inputs_of(typed, batch=1)
+    weights, inputs = damped(small_weights(name, profile)), inputs_of(typed, batch=1)
     taps = resolve_taps(typed, dict.fromkeys(s.name for s in typed.scopes if s.name and s.output))
     expected = load(plan(typed, get("numpy"), "float64", taps), weights).run(inputs)
     for backend in available():

@@ -33,7 +33,7 @@ from archforge.spec.expand.expand import expand
 from archforge.weights import rule_weights
 from tests.formatted import RUFF, assert_well_formed
 from tests.graphs import GRAPHS, evaluate, graph, inputs_of, node, one_op
-from tests.small import AMPLIFYING, each_network, small_network
+from tests.small import AMPLIFYING, each_network, small_network, small_weights
 from tests.zoo import networks
 
 # float64; sums run in another order than the reference's.
@@ -58,8 +58,11 @@ def module(source: str) -> ModuleType:
     return made
 
 
-def assert_equal_to_reference(typed: TypedGraph, tolerance: float = TOLERANCE) -> None:
-    params, inputs = rule_weights(typed.params()), inputs_of(typed)
+def assert_equal_to_reference(
+    typed: TypedGraph, tolerance: float = TOLERANCE, params: dict[str, Array] | None = None
+) -> None:
+    """Weights are made by rule unless they are given."""
+    params, inputs = params or rule_weights(typed.params()), inputs_of(typed)
     expected = evaluate(typed, params, inputs)
     given = module(module_of(typed, "A test.")).forward(params, *inputs.values())
     outputs = typed.outputs
@@ -86,7 +89,8 @@ def test_small_graphs_are_their_reference(name: str) -> None:
 
 @each_network
 def test_networks_are_their_reference(name: str, profile: str) -> None:
-    assert_equal_to_reference(small_network(name, profile), AMPLIFYING.get(name, TOLERANCE))
+    weights = small_weights(name, profile)
+    assert_equal_to_reference(small_network(name, profile), AMPLIFYING.get(name, TOLERANCE), weights)
 
 
 @pytest.mark.slow

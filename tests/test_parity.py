@@ -16,7 +16,7 @@ from archforge.analysis.network import Network
 from archforge.ir import Graph, Node, infer
 from archforge.ops import op_class
 from archforge.weights.golden import TOLERANCE, Golden, read_golden
-from tests.zoo import DATA, family, networks
+from tests.zoo import DATA, expected, family, networks
 
 GOLDENS = {p.name.removesuffix(".json.gz"): p for p in sorted((DATA / "golden").glob("*.json.gz"))}
 
@@ -41,6 +41,14 @@ CASES = [
 LARGE = 500_000  # elements of an input whose outputs take seconds
 _LARGE_INPUTS = {case.id for case in CASES if math.prod(golden(str(case.values[2])).input_shape) > LARGE}
 
+MANY_PARAMS = 133_000_000  # take seconds: those of VGG-13 and above, for which VGG-11 stands
+
+
+def _has_many_params(name: str, profile: str) -> bool:
+    params = expected(name, profile).get("params") if networks()[name].expect else None
+    return isinstance(params, int) and params > MANY_PARAMS
+
+
 # One dtype tells whether the graph is the library's. float32 is here for the kernels of its own, which the
 # laws of backends hold in every network: one network of each family stands for the others.
 # Some are left to float64: under weights by rule they amplify the roundings of float32, StarNet beyond its
@@ -54,7 +62,11 @@ CASES_BY_DTYPE = [
         dtype,
         id=f"{dtype}-{case.id}",
         marks=[pytest.mark.slow]
-        if case.id in _LARGE_INPUTS or (dtype == "float32" and case.id not in _FIRST.values())
+        if case.id in _LARGE_INPUTS
+        or (
+            case.id not in _FIRST.values()
+            and (dtype == "float32" or _has_many_params(*map(str, case.values[:2])))
+        )
         else [],
     )
     for dtype in ("float64", "float32")

@@ -17,9 +17,8 @@ from archforge.passes import Pass, Rewrite, all_passes, optimise
 from archforge.passes.channel_factors import OutputWeight
 from archforge.passes.fold_batch_norm import FoldBatchNorm
 from archforge.plan import GraphCompiler, Plan, Results, load
-from archforge.weights import rule_weights
 from tests.graphs import CONV, GRAPHS, WEIGHTS, evaluate, graph, inputs_of, node
-from tests.small import AMPLIFYING, each_network, small_network
+from tests.small import AMPLIFYING, each_network, small_network, small_weights
 
 EACH = [(), *((name,) for name in all_passes()), tuple(all_passes())]
 
@@ -76,7 +75,7 @@ def _content(plan: Plan) -> tuple[object, ...]:
 @each_network
 def test_networks_keep_their_outputs_and_taps(name: str, profile: str) -> None:
     typed = small_network(name, profile)
-    weights, inputs = rule_weights(typed.params()), inputs_of(typed, batch=1)
+    weights, inputs = small_weights(name, profile), inputs_of(typed, batch=1)
     taps = {s.name: s.output for s in typed.scopes if s.name and s.output}
     tolerance = AMPLIFYING.get(name, 1e-11)
 

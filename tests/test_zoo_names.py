@@ -19,7 +19,7 @@ from tests.zoo import DATA, expected, family, networks, reference
 
 LIBRARIES = ("torchvision", "timm")
 # Parameters above which a file takes long to write; the format knows no size.
-LARGE = 30_000_000
+LARGE = 12_000_000
 # Models whose blocks declare the projection of a shortcut, two products, norms, or what attention ends in
 # before what they read: the order differs.
 DECLARED_EARLIER = (
