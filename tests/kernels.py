@@ -12,6 +12,7 @@ from tests.graphs import graph, node
 __all__ = [
     "TOLERANCE",
     "WINOGRAD_TOLERANCE",
+    "attentions",
     "convolutions",
     "pools",
     "tiled",
@@ -50,6 +51,30 @@ def convolutions(draw: st.DrawFn) -> tuple[TypedGraph, int]:
         bias=draw(st.booleans()),
     )
     return with_epilogue(draw, conv, (channels, *size)), draw(st.integers(1, 3))
+
+
+@st.composite
+def attentions(draw: st.DrawFn) -> tuple[TypedGraph, int]:
+    """Attention of tokens, or within windows of a map, with or without what follows, and a batch."""
+    heads, width = draw(st.integers(1, 3)), draw(st.sampled_from([1, 3, 4, 8, 15, 16, 17, 32, 40]))
+    attributes: dict[str, Any] = {"heads": heads, "bias": draw(st.booleans())}
+    if draw(st.booleans()):
+        tokens = (*draw(st.sampled_from([(), (2,)])), draw(st.sampled_from([1, 2, 15, 16, 17, 33, 130])))
+        layer = node("layer", "attention", "input", **attributes)
+        return with_epilogue(draw, layer, (*tokens, heads * width)), draw(st.integers(1, 2))
+    axes = draw(st.integers(1, 2))
+    window = draw(st.tuples(*[st.integers(2, 5)] * axes))
+    attributes["window_size"] = window
+    if draw(st.booleans()):
+        attributes["grid"] = True
+        size = tuple(w * draw(st.integers(1, 3)) for w in window)
+    else:
+        attributes["shift_size"] = tuple(draw(st.integers(0, w - 1)) for w in window)
+        attributes["shrink"] = draw(st.booleans())
+        size = tuple(draw(st.integers(1, 11)) for _ in window)
+    attributes |= draw(st.sampled_from([dict[str, Any](), {"cosine": True}, {"scale": 0.3}]))
+    layer = node("layer", "window_attention", "input", **attributes)
+    return with_epilogue(draw, layer, (*size, heads * width)), draw(st.integers(1, 2))
 
 
 def with_epilogue(draw: st.DrawFn, first: Node, shape: tuple[int, ...]) -> TypedGraph:

@@ -16,7 +16,7 @@ from archforge.ir import Node, TensorType, TypedGraph
 from archforge.ops.conv import Conv
 from tests.deviation import deviation
 from tests.graphs import graph, node
-from tests.kernels import TOLERANCE, WINOGRAD_TOLERANCE, tiled, transposed, with_epilogue
+from tests.kernels import TOLERANCE, WINOGRAD_TOLERANCE, attentions, tiled, transposed, with_epilogue
 
 pytestmark = pytest.mark.skipif("numba" not in available(), reason="numba is not installed")
 cost = pytest.importorskip("archforge.backends.numba.families.winograd_cost")
@@ -57,6 +57,15 @@ def wide_windows(draw: st.DrawFn) -> tuple[TypedGraph, int]:
 def test_rows_of_several_tiles_equal_the_reference(case: tuple[TypedGraph, int]) -> None:
     distance, planned = deviation(*case)
     assert distance < TOLERANCE
+    assert not planned.fallbacks
+
+
+@given(attentions())
+@settings(max_examples=40)
+def test_attention_of_any_geometry_equals_the_reference(case: tuple[TypedGraph, int]) -> None:
+    distance, planned = deviation(*case)
+    assert distance < TOLERANCE
+    assert len(planned.steps) == 1
     assert not planned.fallbacks
 
 

@@ -36,7 +36,7 @@ from archforge.ops.window_positions import (
     window_places,
 )
 
-__all__ = ["WINDOW_NAMES", "WindowAttention"]
+__all__ = ["APART", "UNIT", "WINDOW_NAMES", "WindowAttention"]
 
 # The layer of queries, keys and values together, and the one behind the heads, in each family of networks.
 WINDOW_NAMES: Mapping[str, tuple[str, str]] = {"swin": ("qkv", "proj"), "maxvit": ("to_qkv", "merge")}
@@ -251,9 +251,9 @@ class WindowAttention(Op):
     def _linear(self, params: Mapping[str, Array], number: int, x: Array) -> Array:
         name = WINDOW_NAMES[self.names][number]
         y = x @ params[f"{name}.weight"].T
-        return y + self._added(params[f"{name}.bias"], number) if self.bias else y
+        return y + self.added_bias(params[f"{name}.bias"], number) if self.bias else y
 
-    def _added(self, bias: Array, number: int) -> Array:
+    def added_bias(self, bias: Array, number: int) -> Array:
         """The bias of one of the two layers, as it is added: with `cosine`, none for keys."""
         if number or not self.cosine:
             return bias
@@ -268,9 +268,9 @@ class WindowAttention(Op):
         windows = padded[:, places.tokens]
         qkv = np.split(self._linear(params, 0, windows), 3, axis=-1)
         q, k, v = (split_heads(part, self.heads) for part in qkv)
-        hidden, biases = self._biases(params)
+        hidden, biases = self.biases(params)
         directions = (UNIT.reference({}, q), UNIT.reference({}, k)) if self.cosine else (q, k)
-        factor = self._factor(params, q)
+        factor = self.factor(params, q.shape[-1])
         logits = directions[0] @ directions[1].swapaxes(-1, -2) * factor
         logits = logits + biases[self.index(type_)].transpose(2, 0, 1)
         apart = self.apart(type_)
@@ -279,13 +279,13 @@ class WindowAttention(Op):
         shares = softmax_along(logits, -1)
         return _WindowPass(windows, q, k, v, directions, hidden, biases, shares, shares @ v)
 
-    def _factor(self, params: Mapping[str, Array], q: Array) -> Any:
-        """The factor of products of queries and keys, one number or float[heads, 1, 1]."""
+    def factor(self, params: Mapping[str, Array], width: int) -> Any:
+        """The factor of products of queries and keys of so many features, a number or float[heads, 1, 1]."""
         if self.cosine:
-            return np.exp(np.minimum(params[SCALE], q.dtype.type(LARGEST_SCALE)))
-        return q.dtype.type(q.shape[-1] ** -0.5 if self.scale is None else self.scale)
+            return np.exp(np.minimum(params[SCALE], LARGEST_SCALE))
+        return width**-0.5 if self.scale is None else self.scale
 
-    def _biases(self, params: Mapping[str, Array]) -> tuple[Array, Array]:
+    def biases(self, params: Mapping[str, Array]) -> tuple[Array, Array]:
         """The hidden features of the network that computes the biases, none without it, and the biases,
         float[R, heads]."""
         if not self.cosine:
@@ -304,7 +304,7 @@ class WindowAttention(Op):
         d_rows[:, places.back] = dy @ params[f"{last}.weight"]
         d_mixed = split_heads(d_rows.reshape(run.windows.shape), self.heads)
         d_logits = before_softmax(d_mixed @ run.v.swapaxes(-1, -2), run.shares, -1)
-        factor = self._factor(params, run.q)
+        factor = self.factor(params, run.q.shape[-1])
         to_q, to_k = run.directions
         d_q, d_k = d_logits @ to_k * factor, d_logits.swapaxes(-1, -2) @ to_q * factor
         if self.cosine:
@@ -321,7 +321,7 @@ class WindowAttention(Op):
             f"{last}.weight": d_last.T @ feature_rows(_tokens(join_heads(run.mixed))[:, places.back]),
         }
         if self.bias:
-            grads |= {f"{first}.bias": self._added(d_first.sum(0), 0), f"{last}.bias": d_last.sum(0)}
+            grads |= {f"{first}.bias": self.added_bias(d_first.sum(0), 0), f"{last}.bias": d_last.sum(0)}
         grads |= self._gradients_of_logits(params, run, d_logits, self.index(type_))
         return Gradients((d_x,) if back.of_inputs else (), grads)
 

@@ -11,6 +11,7 @@ from functools import partial
 from archforge.backends.numba.choices import chosen_form, kept
 from archforge.backends.numba.families import (
     across_channels,
+    attention,
     channel_windows,
     direct_conv,
     elementwise,
@@ -74,6 +75,7 @@ LOWERINGS: dict[str, Lowering] = {
     **dict.fromkeys(("channel_dropout", "dropout", "identity", "stochastic_depth"), elementwise.alias),
     **elementwise.MERGES,
     "adaptive_avg_pool": channel_windows.adaptive_avg_pool,
+    "attention": attention.attention,
     "avg_pool": channel_windows.avg_pool,
     "bn": elementwise.batch_norm,
     "concat": moves.concat,
@@ -100,4 +102,5 @@ LOWERINGS: dict[str, Lowering] = {
     "slice": moves.slice_,
     "softmax": across_channels.softmax,
     "upsample": resample.upsample,
+    "window_attention": attention.window_attention,
 }

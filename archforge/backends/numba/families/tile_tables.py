@@ -15,7 +15,7 @@ from archforge.backends.numba.toolchain.machine import machine
 from archforge.backends.numba.toolchain.machine_code import Recipe, address
 from archforge.ops.base import Array
 
-__all__ = ["most_pixels", "tile_fields"]
+__all__ = ["most_pixels", "tile_fields", "tile_table"]
 
 
 def most_pixels(blocks: int) -> int:
@@ -38,7 +38,7 @@ def tile_fields(layout: WeightLayout, run: int, step: int, counts: set[int]) -> 
         most = most_pixels(blocks)
         fields[f"{name}_pixels"] = most
         tile = partial(_product, machine().lanes, blocks, step, unroll, layout.bfloat16)
-        fields[f"{name}_table"] = _table(tile, most, counts)
+        fields[f"{name}_table"] = tile_table(tile, most, counts)
     return fields
 
 
@@ -46,7 +46,7 @@ def _product(lanes: int, blocks: int, step: int, unroll: int, bfloat16: bool, pi
     return Product(lanes, pixels, blocks, step, unroll, bfloat16)
 
 
-def _table(tile: Callable[[int], Recipe], most: int, counts: Iterable[int]) -> Array:
+def tile_table(tile: Callable[[int], Recipe], most: int, counts: Iterable[int]) -> Array:
     """int64[most + 1], the address of the tile for each size into which rows of `counts` pixels are cut."""
     table = aligned((most + 1,), np.int64)
     for size in sorted(set().union(*(_pieces(count, most) for count in counts))):

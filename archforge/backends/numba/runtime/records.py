@@ -17,6 +17,7 @@ from archforge.errors import InternalError
 
 __all__ = [
     "ACROSS",
+    "ATTENTION",
     "CHANNELS",
     "CONV",
     "ELEMENTS",
@@ -53,6 +54,7 @@ FieldUnit = Literal[
     "columns",
     "flag",
     "floats",
+    "heads",
     "images",
     "lines",
     "opcode",
@@ -65,8 +67,10 @@ FieldUnit = Literal[
     "squares",
     "strips",
     "tiles",
+    "tokens",
     "units",
     "value",
+    "windows",
     "words",
 ]
 
@@ -326,6 +330,44 @@ ACROSS = _record(
     RecordField("power", "value", "the exponent of a window's sum", "f4"),
     RecordField("dy", "address", "on the way back, the gradient of the output, which is the source"),
     RecordField("dy_image", "bytes", "from an image of the output's gradient to the next"),
+)
+
+# Attention of the tokens of a window to each other, in heads. Tokens are pixels of the source, whose blocks
+# of channels are those of all queries, head by head, then of keys, then of values. A unit is a part of the
+# queries of one head in one window of one image. "Singles" are tiles of one block, "pairs" of two.
+ATTENTION = _record(
+    RecordField("windows", "windows", "windows of an image"),
+    RecordField("tokens", "tokens", "tokens of a window"),
+    RecordField("heads", "heads", "heads"),
+    RecordField("parts", "parts", "parts into which the queries of a window are cut, as equal as can be"),
+    RecordField("width", "blocks", "blocks of channels of a head"),
+    RecordField("source", "address", "the source's first pixel"),
+    RecordField("source_image", "bytes", "from an image of the source to the next"),
+    RecordField("plane", "bytes", "from a block of channels to the next, in the source and the results"),
+    RecordField("outside", "address", "what the source would hold outside the map, float32, in whole blocks"),
+    RecordField(
+        "places",
+        "address",
+        "bytes to each token of each window from the first pixel, int64; below 0: outside",
+    ),
+    RecordField("factors", "address", "the factor of each head's queries, float32"),
+    RecordField("cosine", "flag", "1: queries and keys are divided by their lengths"),
+    RecordField("ends", "address", "0 for each key, and behind the last one minus infinity, float32"),
+    RecordField("zeros", "address", "zeros, as many as two vectors hold, float32"),
+    RecordField("added", "address", "what is added to a head's products of tokens, float32 in whole rows"),
+    RecordField("regions", "address", "the region of each token of each window, int64"),
+    RecordField("apart", "value", "what is added to products of tokens of different regions", "f4"),
+    RecordField("order", "address", "the numbers from 0 on, int64, one for each lane"),
+    RecordField("turn", "address", "the function that turns a square of floats"),
+    RecordField("scoring", "address", "the record GEOMETRY for products of queries with keys"),
+    RecordField("score_pairs", "address", "the tile's function by its number of queries, int64"),
+    RecordField("score_singles", "address", "the tile's function by its number of queries, int64"),
+    RecordField("mixing", "address", "the record GEOMETRY for products of shares with values"),
+    RecordField("mix_pairs", "address", "the tile's function by its number of queries, int64"),
+    RecordField("mix_singles", "address", "the tile's function by its number of queries, int64"),
+    RecordField("tile", "pixels", "the most queries of a tile"),
+    RecordField("out", "address", "the first pixel of the results"),
+    RecordField("out_image", "bytes", "from an image of the results to the next"),
 )
 
 # Weighted means of neighbouring pixels. Row i of the output is the sum of `row_counts[i]` rows of the source
@@ -598,6 +640,7 @@ RECORDS = {
     "MOVE": MOVE,
     "GATHER": GATHER,
     "ACROSS": ACROSS,
+    "ATTENTION": ATTENTION,
     "RESAMPLE": RESAMPLE,
     "WINOGRAD": WINOGRAD,
     "PACKING": PACKING,

@@ -13,6 +13,7 @@ from numba.np import arrayobj
 
 from archforge.backends.numba.runtime.records import (
     ACROSS,
+    ATTENTION,
     CHANNELS,
     CONV,
     ELEMENTS,
@@ -39,6 +40,7 @@ __all__ = [
     "VECTOR",
     "across_record",
     "add_atomic",
+    "attention_record",
     "bits_of",
     "call_gather",
     "call_in",
@@ -340,6 +342,7 @@ def float_of(typing, bits):
 
 
 across_record = record(ACROSS)
+attention_record = record(ATTENTION)
 conv_record = record(CONV)
 geometry_record = record(GEOMETRY)
 panel_record = record(PANEL)
