@@ -20,7 +20,15 @@ from typing import Any
 from archforge.interchange.decompile.generalise import generalise
 from archforge.interchange.decompile.priors import ACTIVATIONS, APART, NORMS, Priors
 from archforge.interchange.decompile.skeletons import cost, key_of
-from archforge.interchange.decompile.steps import Block, TreeStep, calls_in, counts_of, leaves_of, lists_of
+from archforge.interchange.decompile.steps import (
+    LAYERS,
+    Block,
+    TreeStep,
+    calls_in,
+    counts_of,
+    leaves_of,
+    lists_of,
+)
 from archforge.interchange.decompile.tree import Source
 from archforge.interchange.decompile.values import REQUIRED
 from archforge.interchange.decompile.variants import make_optional
@@ -120,10 +128,22 @@ class Blocks:
                         yield Stretch(steps, start, stop, (), before)
 
     def _layer_windows(self) -> Iterator[Stretch]:
+        """Layers with what is of them: pairs, and a layer with the norm and the activation before it."""
+        counts = counts_of(self.root, self.source.outputs)
         for window in self._windows():
+            yield from self._with_norm_before(window, counts)
             items = window.items
             if len(items) == 2 and all(map(_is_simple, items)) and self.priors.allow_unit(items):
                 yield window
+
+    def _with_norm_before(self, pair: Stretch, counts: Counter[int]) -> Iterator[Stretch]:
+        """A norm, an activation and the layer behind them, where units of this network begin with norms."""
+        steps = pair.steps[pair.start : pair.stop + 1]
+        if len(steps) != 3 or self.priors.start != NORMS or counts[steps[1].value] != 1:
+            return
+        kinds = zip(steps, (NORMS, ACTIVATIONS, LAYERS), strict=True)
+        if all(step.kind in kind for step, kind in kinds):
+            yield replace(pair, stop=pair.stop + 1)
 
     def _gates(self) -> Iterator[Stretch]:
         """Products of a value and what is computed from it."""
