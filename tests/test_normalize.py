@@ -16,11 +16,13 @@ from archforge.interchange.imported import Imported, Origin
 from archforge.interchange.normalize import all_rules, normalized, rewritten
 from archforge.interchange.normalize.plain_attributes import plain_op
 from archforge.interchange.normalize.rule import ForeignGraph, Rule, draft, step
+from archforge.interchange.zoo_forms import RULES as FORMS
 from archforge.ops import all_ops
 from tests.graphs import evaluate
 from tests.op_examples import EXAMPLES, OpExample
 
 EACH_RULE = pytest.mark.parametrize("rule", all_rules(), ids=lambda rule: rule.name)
+EACH_RULE_OR_FORM = pytest.mark.parametrize("rule", [*all_rules(), *FORMS], ids=lambda rule: rule.name)
 
 
 def output(made: ForeignGraph) -> np.ndarray:
@@ -30,7 +32,7 @@ def output(made: ForeignGraph) -> np.ndarray:
     return np.asarray(values[made.graph.outputs["output"]])
 
 
-@EACH_RULE
+@EACH_RULE_OR_FORM
 def test_a_rule_changes_its_examples_and_keeps_their_outputs(rule: Rule) -> None:
     examples = list(rule.examples())
     assert examples

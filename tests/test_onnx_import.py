@@ -373,6 +373,25 @@ def test_zeros_that_are_made_for_a_bias_are_none(tmp_path: Path) -> None:
     checked(path, made)
 
 
+def test_a_parameter_that_equals_another_one_is_stored_still(tmp_path: Path) -> None:
+    """The form is that of torch's exporter, which stores biases of zeros once."""
+    path = stored(
+        tmp_path,
+        HEAD.format(opset=18)
+        + """model (float[1, 2, 4, 4] x) => (float[1, 2, 4, 4] y) {
+            second.bias = Identity(first.bias)
+            c = Conv(x, first.weight, first.bias)
+            y = Conv(c, second.weight, second.bias)
+        }""".replace(".", "_"),
+        first_weight=weights(2, 2, 1, 1),
+        second_weight=weights(2, 2, 1, 1),
+        first_bias=np.zeros(2, np.float32),
+    )
+    made = imported(path)
+    assert [node.op.attributes()["bias"] for node in made.graph.nodes] == [True, True]
+    checked(path, made)
+
+
 def test_layer_norms_that_are_spelled_out_are_recognised(tmp_path: Path) -> None:
     """The form is torch's, in versions that have no such op."""
     path = stored(

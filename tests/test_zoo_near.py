@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import archforge
 from archforge.data.arrays import write_arrays
 from archforge.interchange.same_graph import comparable
+from archforge.interchange.zoo_match import ZooMatch, zoo_matches
 from archforge.interchange.zoo_near import NearMatch, nearest_of_zoo
 from archforge.ir import TypedGraph, infer
 from archforge.passes.fold_batch_norm import fold_batch_norm
@@ -78,6 +80,39 @@ def test_a_network_that_is_near_none_is_called_none(tmp_path: Path, text: str) -
 def test_a_network_with_other_classes_is_never_taken_for_another(name: str) -> None:
     found = nearest(graph_of(name, classes=7))
     assert found is None or (found.network == name and "7 classes, not" in " ".join(found.differences))
+
+
+def match(typed: TypedGraph, name: str) -> list[ZooMatch]:
+    return list(zoo_matches(typed, [networks()[name]]))
+
+
+def test_a_network_without_its_last_outputs_is_named_with_them() -> None:
+    whole = archforge.load("inception_v1", "torchvision").graph
+    outputs = dict([next(iter(whole.outputs.items()))])
+    traced = TypedGraph(replace(whole.graph, outputs=outputs), whole.types).without_dead()
+    for typed, folded in ((traced, 0), (infer(fold_batch_norm(traced, frozenset()).graph), 57)):
+        wanted = ZooMatch("inception_v1", "torchvision", folded, without=("aux1", "aux2"))
+        assert match(comparable(typed), "inception_v1") == [wanted]
+
+
+def test_a_network_is_named_where_some_norms_are_folded() -> None:
+    found = match(graph_of("densenet_121", "torchvision", folded=True), "densenet_121")
+    assert [(m.profile, m.folded) for m in found] == [("torchvision", 59), ("timm", 59)]
+
+
+def test_sums_are_the_same_in_any_order() -> None:
+    typed = archforge.load("repvit_m0_9", "timm").graph
+    nodes = []
+    for node in typed.nodes:
+        if node.op.kind == "add" and len(node.inputs) == 3:
+            first, *others = node.inputs
+            inner = replace(node, name=f"{node.name}_inner", inputs=tuple(reversed(others)), params_of="")
+            nodes.append(inner)
+            node = replace(node, inputs=(first, inner.name))
+        nodes.append(node)
+    assert len(nodes) > len(typed.nodes)
+    spelled = infer(replace(typed.graph, nodes=tuple(nodes)))
+    assert match(comparable(spelled), "repvit_m0_9") == [ZooMatch("repvit_m0_9", "timm", 0)]
 
 
 @pytest.mark.slow

@@ -130,10 +130,11 @@ def _report(made: driver.ImportedSpec) -> Iterator[str]:
         yield f"layers      {layers:,} compared with {made.checked_by}, largest deviation {worst:.1e}"
     else:
         yield f"layers      not compared: {made.reason or '--no-layer-check'}"
-    for (name, folded, besides), found in groupby(made.is_like, key=itemgetter(0, 2, 3)):
+    for (name, folded, besides, without), found in groupby(made.is_like, key=itemgetter(0, 2, 3, 4)):
         profiles = [like.profile for like in found]
         words = f", its {counted(folded, 'batch norm')} folded into convolutions" if folded else ""
         words += f", with a {' and a '.join(besides)} besides" if besides else ""
+        words += f", without its outputs {', '.join(without)}" if without else ""
         yield f"network     {name}, profile{'s' * (len(profiles) > 1)} {', '.join(profiles)}{words}"
     if made.is_near is not None:
         near = made.is_near

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import islice
 from typing import NamedTuple
 
 from archforge.analysis.counts import count
 from archforge.errors import DiagnosticError
 from archforge.interchange.same_graph import comparable, is_same
+from archforge.interchange.zoo_forms import in_one_form
 from archforge.interchange.zoo_networks import documented_params
 from archforge.ir import TypedGraph, infer
 from archforge.passes.fold_batch_norm import fold_batch_norm
@@ -22,43 +25,62 @@ LEAST_LEFT = 0.9
 
 
 class ZooMatch(NamedTuple):
-    """A profile of a network, how many of its batch norms the graph has folded into convolutions, and the
-    kinds of the ops that the graph has besides: fixed norms of inputs, a softmax of outputs."""
+    """A profile of a network, how many of its batch norms the graph has folded into convolutions, the kinds
+    of the ops that the graph has besides, fixed norms of inputs and a softmax of outputs, and the network's
+    last outputs that the graph is without, such as those of heads that help to train."""
 
     network: str
     profile: str
     folded: int
     besides: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
 
 
 def zoo_matches(typed: TypedGraph, zoo: Iterable[Spec]) -> Iterator[ZooMatch]:
     """Every profile whose graph, on inputs of these shapes, is `typed` node by node but for what does nothing
-    at inference, and for norms that nothing trains at its inputs and a softmax at its outputs; those with
-    batch norms folded where the graph has none."""
+    at inference, for norms that nothing trains at its inputs and a softmax at its outputs, for batch norms
+    that it has folded, and for the last of several outputs with all that they alone need."""
     inner, besides = _without_ends(typed)
-    forms = [(comparable(typed), ()), *([(comparable(inner), besides)] if besides else [])]
+    forms = [(typed, ()), *([(inner, besides)] if besides else [])]
+    forms = [(in_one_form(comparable(graph)), more) for graph, more in forms]
     layers, params = _layers(typed), count(typed).params
     for spec in zoo:
         for profile in _near(spec, params):
-            graph = _at_inputs(spec, profile, typed)
-            if graph is None or _layers(graph) != layers:
+            whole = _at_inputs(spec, profile, typed)
+            graph = None if whole is None else _with_outputs(whole, len(typed.outputs))
+            if whole is None or graph is None or _layers(graph) != layers:
                 continue
             for wanted, more in forms:
                 folded = _folded_norms(graph, wanted)
                 if folded is not None:
-                    yield ZooMatch(spec.name, profile, folded, more)
+                    without = tuple(whole.outputs)[len(graph.outputs) :]
+                    yield ZooMatch(spec.name, profile, folded, more, without)
                     break
+
+
+def _with_outputs(typed: TypedGraph, number: int) -> TypedGraph | None:
+    """The graph with its first outputs alone; None if it has fewer."""
+    if number >= len(typed.outputs):
+        return typed if number == len(typed.outputs) else None
+    outputs = dict(islice(typed.outputs.items(), number))
+    return TypedGraph(replace(typed.graph, outputs=outputs), typed.types).without_dead()
 
 
 def _folded_norms(graph: TypedGraph, wanted: TypedGraph) -> int | None:
     """The number of batch norms of a graph that are folded in the wanted one; None if that is another."""
-    if is_same(comparable(graph), wanted):
+    if _is_alike(graph, wanted):
         return 0
-    if any(node.op.kind == "bn" for node in wanted.nodes):
-        return None
     folded = infer(fold_batch_norm(graph, frozenset()).graph)
-    same = is_same(comparable(folded), wanted)
-    return sum(node.op.kind == "bn" for node in graph.nodes) if same else None
+    norms = _norms(graph) - _norms(wanted)
+    return norms if norms > 0 and _is_alike(folded, wanted) else None
+
+
+def _is_alike(graph: TypedGraph, wanted: TypedGraph) -> bool:
+    return is_same(in_one_form(comparable(graph)), wanted, in_any_order=("add",))
+
+
+def _norms(typed: TypedGraph) -> int:
+    return sum(node.op.kind == "bn" for node in typed.nodes)
 
 
 def _without_ends(typed: TypedGraph) -> tuple[TypedGraph, tuple[str, ...]]:
@@ -88,15 +110,16 @@ def _layers(typed: TypedGraph) -> Counter[tuple[int, ...]]:
 
 
 def _near(spec: Spec, params: int) -> Iterator[str]:
-    """The profiles whose documented parameters the graph may have, all of them or without its norms'. One
-    without a figure may be any."""
+    """The profiles whose documented parameters the graph may have, all of them, without its norms' or, where
+    a network has several outputs, without those of some outputs. One without a figure may be any."""
+    least = 0.0 if len(spec.outputs) > 1 else LEAST_LEFT
     for profile in spec.profile_names:
         said = documented_params(spec, profile)
         if isinstance(said, dict):  # a figure that needed words, which is near the truth
             said = said.get("documented")
             if isinstance(said, int) and said / 2 < params < said * 2:
                 yield profile
-        elif not isinstance(said, int) or LEAST_LEFT * said <= params <= said:
+        elif not isinstance(said, int) or least * said <= params <= said:
             yield profile
 
 

@@ -78,8 +78,8 @@ class _OnnxGraphReader(GraphDraft):
             yield f"{self.computed_arrays} arrays that the file computes from constants are parameters here"
         folded = sum(op.kind == "conv" and self._is_folded(names) for op, names in self.layers)
         if folded:
-            what = f"{folded} convolutions have weights that torch's exporter computed"
-            yield f"{what}: batch norms are folded into them, and counts are the file's, not the paper's"
+            what = f"{folded} convolution{'s' * (folded > 1)} with weights that torch's exporter computed"
+            yield f"{what}: batch norms are folded in there, and counts are the file's, not the paper's"
 
     @staticmethod
     def _is_folded(stored: Sequence[str]) -> bool:
@@ -197,6 +197,8 @@ class _OnnxGraphReader(GraphDraft):
         first = self._value(node.inputs[0]) if node.op in _RESHAPED else None
         if isinstance(first, FixedValue) and found[0].size == first.array.size:
             return [FixedValue(found[0], first.name)]
+        if node.op == "Identity":  # so torch's exporter stores a parameter that another one equals
+            return [FixedValue(found[0], node.outputs[0])]
         return [FixedValue(array) for array in found]
 
     def _translated(self, given: ModernNode, inputs: Sequence[Value | None]) -> Sequence[Value]:
