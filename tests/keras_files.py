@@ -123,6 +123,7 @@ def _write_numbered(file: Any, description: Description, arrays: Arrays, place: 
         counts[word] += 1
         inside, name = f"{place}layers/{word}{number}", f"{scope}{each['config']['name']}"
         _write_numbered(file, each, arrays, f"{inside}/", f"{name}.")
+        inside += "/layer" if each["class_name"] == "TimeDistributed" else ""
         cell = "/cell" if each["class_name"] in ("LSTM", "GRU", "SimpleRNN") else ""
         for i, array in enumerate(arrays.get(name, {}).values()):
             file[f"{inside}{cell}/vars/{i}"] = array
@@ -134,6 +135,7 @@ def _word(kind: str) -> str:
     words |= {"SeparableConv1D": "separable_conv1d", "DepthwiseConv1D": "depthwise_conv1d"}
     words |= {f"Conv{n}DTranspose": f"conv{n}d_transpose" for n in (1, 2, 3)}
     words |= {"SimpleRNN": "simple_rnn", "PReLU": "p_re_lu", "LayerScale": "layer_scale"}
+    words |= {"TimeDistributed": "time_distributed"}
     return words.get(kind, kind.lower())
 
 

@@ -331,6 +331,7 @@ LAYERS: Mapping[str, Callable[..., Array]] = {
     "Average": lambda s, p, *xs: np.mean(xs, 0),
     "BatchNormalization": _batch_norm,
     "Concatenate": lambda s, p, *xs: np.concatenate(xs, s.get("axis", -1)),
+    "TimeDistributed": lambda s, p, x: LAYERS[s["layer"]["class_name"]](s["layer"]["config"], p, x),
     "Dense": lambda s, p, x: _activated(s, x @ p["kernel"] + p.get("bias", 0.0)),
     "Dropout": _unchanged,
     "ELU": lambda s, p, x: np.where(x > 0, x, s.get("alpha", 1.0) * np.expm1(x)),

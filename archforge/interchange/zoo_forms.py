@@ -1,4 +1,4 @@
-"""What authors of networks say in either of two ways: one for both, so that a network is known in each."""
+"""Forms that authors choose between for one computation: one for both, so that a network is known in each."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ import math
 import re
 import zipfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from itertools import count, takewhile
@@ -54,6 +54,7 @@ _NUMBERED = {
 _KERNEL = ("kernel", "bias")
 _FLAGS = {"gamma": "scale", "beta": "center"}  # the settings of a norm that leave an array out
 _CELLS = ("LSTM", "GRU", "SimpleRNN")
+WRAPPER = "TimeDistributed"  # a layer that holds another one
 
 
 class KerasContent(NamedTuple):
@@ -97,21 +98,20 @@ def hdf5_content(file: BinaryIO, path: Path, what: str) -> KerasContent:
             raise ValueError(
                 "it has no `layer_names`: it is of Keras 3, and its .keras file is read, or not of Keras"
             )
+        config = opened.attrs.get("model_config")
+        model = None if config is None else _described(config)
+        described = {str(each.get("name") or each["config"].get("name")): each for each in _named(model)}
         layers: dict[str, dict[str, StoredArray]] = {}
         for layer in _texts(group, "layer_names"):
             held = _member(group, layer)
             names = _texts(held, "weight_names")
-            is_model = len({_scope(name, layer)[0] for name in names}) > 1
-            for name in names:
-                scope, part = _scope(name, layer)
-                scope = scope if is_model else layer
+            for name, (scope, part) in zip(names, _scopes(names, layer, described.get(layer)), strict=True):
                 dataset = _member(held, name)
                 array = _stored(dataset, version, _read_hdf5)
                 if layers.setdefault(scope, {}).setdefault(part, array) is not array:
                     raise ValueError(f"`{name}` is there twice")
-        config = opened.attrs.get("model_config")
         by = _texts(opened, "keras_version") or _texts(group, "keras_version")
-    return KerasContent(None if config is None else _described(config), "".join(by), dict(layers))
+    return KerasContent(model, "".join(by), dict(layers))
 
 
 def keras_content(file: BinaryIO, path: Path, what: str) -> KerasContent:
@@ -172,8 +172,22 @@ def _numbered(
             name = f"{scope}{settings.get('name')}"
             if layers_in(layer):
                 yield from _numbered(layer, inside, f"{name}.", depth + 1)
-            else:
-                yield f"{inside}/cell" if kind in _CELLS else inside, name, kind, settings
+                continue
+            if kind == WRAPPER:
+                inside, (kind, settings) = f"{inside}/layer", _wrapped(settings)
+            yield f"{inside}/cell" if kind in _CELLS else inside, name, kind, settings
+
+
+def _wrapped(settings: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """Class and settings of the layer that another one holds."""
+    inner = settings.get("layer")
+    config = inner.get("config") if isinstance(inner, dict) else None
+    return str(inner.get("class_name")) if inner else "", config if isinstance(config, dict) else {}
+
+
+def _named(model: Any) -> Iterator[dict[str, Any]]:
+    """The layers of a description that have settings."""
+    return (layer for layer in layers_in(model) if isinstance(layer.get("config"), dict))
 
 
 def layers_in(model: Any) -> list[dict[str, Any]]:
@@ -213,11 +227,48 @@ def _refuse_channels_first(settings: Mapping[str, Any]) -> None:
         raise ValueError(f"its layer `{settings.get('name')}` has channels first, which is not read")
 
 
+def _scopes(names: Sequence[str], layer: str, described: Any) -> Iterator[tuple[str, str]]:
+    """The layer of each array of a group and its name there: `conv1/kernel:0`, in a model
+    `net/conv1/kernel:0`. described: the layer of that group, None where the file does not say it.
+
+    Keras names scopes as it likes, and lists the arrays of layers in their order.
+    """
+    if described is not None and layers_in(described):
+        yield from _in_model(names, layer, described)
+        return
+    found = [_scope(name, layer) for name in names]
+    is_model = len({scope for scope, _ in found}) > 1
+    yield from ((scope if is_model else layer, part) for scope, part in found)
+
+
 def _scope(name: str, layer: str) -> tuple[str, str]:
-    """The layer of an array and its name there: `conv1/kernel:0`, in a model `net/conv1/kernel:0`."""
     *scopes, part = name.split(":")[0].split("/")
     scopes = [scope for scope in scopes if not re.fullmatch(r"(lstm|gru|simple_rnn)_cell(_\d+)?", scope)]
     return ".".join(dict.fromkeys(scopes)) or layer, part
+
+
+def _in_model(names: Sequence[str], layer: str, described: Any) -> Iterator[tuple[str, str]]:
+    """Arrays of a model that is a layer, as `_scopes` gives them: layers of one name come in their order."""
+    free: dict[str, list[str]] = {}
+    for _, inner, _, _ in _numbered(described, "", f"{layer}.", 0):
+        free.setdefault(inner.rpartition(".")[2], []).append(inner)
+    places: dict[tuple[str, ...], list[str]] = {}
+    taken: set[tuple[str, str]] = set()
+    for name in names:
+        *scopes, part = name.split(":")[0].split("/")
+        own = next((scope for scope in reversed(scopes) if scope in free), None)
+        if own is None:
+            yield _scope(name, layer)
+            continue
+        known = places.setdefault(tuple(scopes), [])
+        place = next((p for p in known if (p, part) not in taken), None)
+        if place is None:
+            if not free[own]:
+                raise ValueError(f"`{name}` is there twice")
+            place = free[own].pop(0)
+            known.append(place)
+        taken.add((place, part))
+        yield place, part
 
 
 # HDF5 ------------------------------------------------------------------------------------------------------

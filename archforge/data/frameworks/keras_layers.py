@@ -62,7 +62,8 @@ def arrays_here(layer: Layer, kind: str) -> Iterator[tuple[str, StoredArray]]:
             elif part == "kernel":
                 yield "weight", _turned(array)
             else:
-                yield _NAMES.get(part, part), array
+                is_unnamed = kind == "LayerScale" and part.startswith("variable")
+                yield "weight" if is_unnamed else _NAMES.get(part, part), array
 
 
 def _turned(array: StoredArray) -> StoredArray:

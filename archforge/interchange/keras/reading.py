@@ -15,7 +15,7 @@ from archforge.interchange.draft import known_shape
 from archforge.interchange.flows import Axes, Flow, Lost, channels_last
 from archforge.interchange.imported import Imported, Origin
 from archforge.interchange.keras.description import KerasCall, KerasConstant, KerasLayer, KerasModel, Ref
-from archforge.interchange.keras.layers import KERAS_LAYERS
+from archforge.interchange.keras.layers import KERAS_LAYERS, REFUSED
 from archforge.interchange.keras.opened import KerasSource
 from archforge.interchange.keras.use import KerasDraft, KerasUse
 from archforge.interchange.names import clean_name, name_in_spec
@@ -172,7 +172,7 @@ class _KerasReader:
     ) -> Value:
         """Raises `Unsupported`."""
         if layer.kind not in KERAS_LAYERS:
-            raise Unsupported("")
+            raise Unsupported(REFUSED.get(layer.kind, ""))
         given = [value for value in values if not isinstance(value, Lost)]
         if len(given) < len(values):
             return Lost()
