@@ -335,6 +335,24 @@ def test_a_file_of_another_kind_is_refused(content: bytes, said: str, run: Run, 
     assert said in err
 
 
+@pytest.mark.parametrize(
+    ("shapes", "ends", "said"),
+    [
+        ([], 1, "E0601: net.tflite is no file of TensorFlow Lite: an op RELU gives the tensors []"),
+        ([(1, 4)], 0, "E0801: net.tflite has no outputs, so it computes nothing"),
+    ],
+)
+def test_a_file_that_gives_nothing_is_refused(
+    shapes: list[tuple[int, ...]], ends: int, said: str, run: Run, tmp_path: Path
+) -> None:
+    writer = TfliteWriter()
+    x = writer.tensor((1, 4))
+    writer.op("RELU", [x], *shapes)
+    (tmp_path / "net.tflite").write_bytes(writer.content([x], [x][:ends]))
+    code, _, err = run("import", "net.tflite")
+    assert (code, err.splitlines()[0]) == (2, said)
+
+
 def test_files_that_lie_are_refused(tmp_path: Path) -> None:
     """A file that is cut, or has other bytes, is read or refused: nothing else is raised."""
     path = file_of(tmp_path, lambda w, x: dense(w, reshaped(w, residual(w, x), (1, 120)), 120, 3))

@@ -37,7 +37,7 @@ def archive(path: Path, *names: str) -> None:
 
 
 def test_a_file_is_refused_by_name_where_torch_is_not_installed(run: Run, tmp_path: Path) -> None:
-    archive(tmp_path / "net.pt", "data/0", "code/__torch__/net.py", "constants.pkl")
+    archive(tmp_path / "net.pt", "data/0", "code/__torch__/net.py")
     code, out, err = run("import", "net.pt", "-o", "net.yaml")
     assert (code, out) == (2, "")
     said = "net.pt is no file of TorchScript" if HAS_TORCH else "opened by torch, which is not installed"
@@ -55,6 +55,16 @@ def test_weights_alone_are_no_network(run: Run, tmp_path: Path) -> None:
     (tmp_path / "net.pt").write_bytes(b"PK\3\4 nothing")
     code, _, err = run("import", "net.pt")
     assert (code, err.startswith("E0601: net.pt is no file of TorchScript: ")) == (2, True)
+
+
+def test_a_pickle_that_lies_is_refused_before_torch_sees_it(run: Run, tmp_path: Path) -> None:
+    """A text of two gigabytes in a file of a few bytes: torch takes what it is told."""
+    with zipfile.ZipFile("net.pt", "w") as file:
+        file.writestr("net/code/net.py", b"")
+        file.writestr("net/data.pkl", b"\x80\x02X\xff\xff\xff\x7f")
+    code, _, err = run("import", "net.pt", "--shape", "3x8x8")
+    assert code == 2
+    assert err.startswith("E0601: net.pt is no file of TorchScript: expected 2147483647 bytes")
 
 
 def functional(function: Callable[[Any, Any], Any]) -> Callable[[Any], Any]:

@@ -216,8 +216,10 @@ class GraphDraft:
         *,
         has_weights: bool = True,
     ) -> Imported:
-        """The graph with these outputs. Raises E0804 with all that cannot be said, the most frequent
-        first."""
+        """The graph with these outputs. Raises E0801 where there is none, and E0804 with all that cannot be
+        said, the most frequent first."""
+        if not outputs:
+            fail("E0801", f"{self.file} has no outputs, so it computes nothing")
         found = [Problem(op, reason, tuple(places)) for (op, reason), places in self._problems.items()]
         found += self._left_foreign() if found else []
         found.sort(key=lambda p: -len(p.places))

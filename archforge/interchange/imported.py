@@ -21,6 +21,9 @@ class Origin:
     axes: tuple[int | None, ...]
 
 
+LONGEST_WORDS = 200  # characters of a name or a reason that messages repeat
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """Something that cannot be said: the op, the reason if the op is known, and where it is first met."""
@@ -32,7 +35,12 @@ class Problem:
     def __str__(self) -> str:
         more = f" and {len(self.places) - 1} more" if self.places[1:] else ""
         reason = f", {self.reason}" if self.reason else ""
-        return f"`{self.op}`{reason}: {self.places[0]}{more}"
+        return f"`{_cut(self.op)}`{_cut(reason)}: {_cut(self.places[0])}{more}"
+
+
+def _cut(text: str) -> str:
+    """The beginning of a text that a file may have made as long as it likes."""
+    return text if len(text) <= LONGEST_WORDS else f"{text[:LONGEST_WORDS]}..."
 
 
 @dataclass(frozen=True, slots=True, eq=False)

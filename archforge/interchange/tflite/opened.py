@@ -180,6 +180,8 @@ class _TfliteReader:
         if word == "CUSTOM":
             word = f"CUSTOM {(code.CustomCode() or b'').decode(errors='replace')}"
         inputs, outputs = (self.numbers(table, part, tensors) for part in ("Inputs", "Outputs"))
+        if not outputs or min(outputs) < 0:
+            raise ValueError(f"an op {word} gives the tensors {list(outputs)[:8]}")
         return TfliteOp(word, inputs, outputs, self.options(table))
 
     def options(self, table: Any) -> Callable[[str], Any]:

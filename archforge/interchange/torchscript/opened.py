@@ -5,17 +5,22 @@ Opening runs no module; ops are run for the comparison alone, and only those tha
 
 from __future__ import annotations
 
+import pickletools
 import warnings
 import zipfile
+from collections import deque
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from archforge.data.opened_files import opened, reason_in, sha256_of
 from archforge.errors import fail
 
 __all__ = ["TorchScriptSource", "open_torchscript"]
+
+
+LONGEST_PICKLE = 1 << 24  # bytes: names, numbers and where arrays lie, which are stored beside it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +47,7 @@ def open_torchscript(path: Path) -> TorchScriptSource:
                     help=f"archforge weights convert {path} --to SPEC -o weights.safetensors",
                 )
             raise ValueError("it is an archive without code")
+        _refuse_lying_pickles(file)
         file.seek(0)
         digest = sha256_of(file)
     try:
@@ -60,3 +66,13 @@ def open_torchscript(path: Path) -> TorchScriptSource:
     except Exception as error:  # noqa: BLE001  # whatever torch's C++ throws
         fail("E0801", f"{path} is no file of TorchScript: {reason_in(error)}")
     return TorchScriptSource(path, digest, module, graph)
+
+
+def _refuse_lying_pickles(file: BinaryIO) -> None:
+    """Raises ValueError for a pickle whose parts are not in it: torch takes as much memory as they claim."""
+    with zipfile.ZipFile(file) as archive:
+        for member in archive.infolist():
+            if member.filename.endswith(".pkl"):
+                if member.file_size > LONGEST_PICKLE:
+                    raise ValueError(f"{member.filename} has more than {LONGEST_PICKLE:,} bytes")
+                deque(pickletools.genops(archive.read(member)), maxlen=0)
