@@ -221,6 +221,16 @@ def faulty():
     return Net(1e-3)
 
 other = 5
+
+def leaving():
+    raise SystemExit(3)
+
+def demanding(width):
+    return Net()
+
+class Narrow(Net):
+    def forward(self, x):
+        return super().forward(x[..., 1:])
 """
 
 
@@ -238,6 +248,9 @@ def test_a_module_of_any_package_is_compared_layer_by_layer(run: Run, tmp_path: 
         ("compared_net:Nett", "did you mean `Net`?"),
         ("compared_nett:Net", "there is no package compared_nett"),
         ("compared_net:other", "makes int, no torch.nn.Module"),
+        ("compared_net:leaving", "`compared_net:leaving` raises SystemExit: 3"),
+        ("compared_net:demanding", "`compared_net:demanding` raises TypeError: "),
+        ("compared_net:Narrow", "compared_net:Narrow, on an input of 1x3x12x12, raises RuntimeError: "),
     ):
         code, _, err = run("compare", "s.yaml", what)
         assert (code, told in err) == (2, True)

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 from archforge.data.stored_arrays import LazyArrays
 from archforge.errors import fail
 from archforge.interchange.counterparts import Computed
-from archforge.interchange.torch.libraries import library
+from archforge.interchange.torch.libraries import code_of, library
 from archforge.interchange.torch.modules import filled, module_params, module_values
-from archforge.ir import TypedGraph
+from archforge.ir import TypedGraph, by_x
 from archforge.ops.base import Array
 from archforge.plan import named_values
 
@@ -45,7 +45,9 @@ class TorchCounterpart:
         and has another name here, need not be in the network."""
         torch = library("torch")
         module = filled(self.module, weights)
-        result, values = module_values(module, [torch.from_numpy(x) for x in inputs], DEEPEST)
+        shapes = " and ".join(by_x(x.shape) for x in inputs)
+        with code_of(f"{self.words}, on an input of {shapes},"):
+            result, values = module_values(module, [torch.from_numpy(x) for x in inputs], DEEPEST)
         given = result if isinstance(result, list | tuple) else [result]
         if isinstance(result, dict):
             given = list(result.values())

@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
 from inspect import signature
+from traceback import extract_tb
 from typing import Any
 
-from archforge.errors import did_you_mean, fail
+from archforge.data.opened_files import reason_in
+from archforge.errors import DiagnosticError, did_you_mean, fail
 
-__all__ = ["LIBRARIES", "library", "library_module", "made_module"]
+__all__ = ["LIBRARIES", "code_of", "library", "library_module", "made_module"]
 
 LIBRARIES = ("torchvision", "timm")
 
@@ -71,26 +75,46 @@ def _torchvision_module(models: Any, name: str, **more: Any) -> Any:
     return module
 
 
+@contextmanager
+def code_of(words: str) -> Iterator[None]:
+    """A stretch that runs code of a user's package, by the words for it. Raises E0001 for whatever that
+    raises, with the line where it did."""
+    try:
+        yield
+    except DiagnosticError:
+        raise
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # the code is a user's
+        last = extract_tb(error.__traceback__)[-1]
+        help = f"see line {last.lineno} of {last.filename}"
+        if last.filename == __file__:
+            help = "it is called without arguments"
+        fail("E0001", f"{words} raises {type(error).__name__}: {reason_in(error)}", help=help)
+
+
 def made_module(place: str) -> Any:
     """The torch module that `package.module:factory` makes or is; packages of the working folder count too.
 
-    Raises E0001 for what is none, and E0701 where torch is missing. Errors of the package itself are its own.
+    Raises E0001 for what is none, or raises anything itself, and E0701 where torch is missing.
     """
-    torch = library("torch")
     package, _, name = place.partition(":")
+    if not package or not name:
+        fail("E0001", f"`{place}` names no module of torch", help="package.module:factory")
+    torch = library("torch")
     if os.getcwd() not in sys.path:  # noqa: PTH109
         sys.path.insert(0, os.getcwd())  # noqa: PTH109
-    try:
-        found = import_module(package)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{package}.".startswith(f"{error.name}."):
-            raise
-        fail("E0001", f"there is no package {error.name}, for `{place}`", help="package.module:factory")
+    with code_of(f"import of {package}"):
+        try:
+            found = import_module(package)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{package}.".startswith(f"{error.name}."):
+                raise
+            fail("E0001", f"there is no package {error.name}, for `{place}`", help="package.module:factory")
     for part in name.split("."):
         if not hasattr(found, part):
             fail("E0001", f"{package} has no `{name}`", help=did_you_mean(part, dir(found)))
         found = getattr(found, part)
-    made = found() if callable(found) and not isinstance(found, torch.nn.Module) else found
+    with code_of(f"`{place}`"):
+        made = found() if callable(found) and not isinstance(found, torch.nn.Module) else found
     if not isinstance(made, torch.nn.Module):
         fail("E0001", f"`{place}` makes {type(made).__name__}, no torch.nn.Module")
     return made
