@@ -72,6 +72,7 @@ CODES: dict[str, str] = {
     "E0608": "a value to tap that does not exist",
     "E0609": "settings of data that do not fit the data",
     "E0610": "arrays of a file that fit several parameters",
+    "E0611": "an array with other numbers than the network computes with",
     "E0701": "a backend that is not there",
     "E0702": "an op that the backend cannot run",
     "E0703": "a dtype that the backend cannot take",

@@ -593,6 +593,12 @@ def roll(x, *, shift, axis):
     return keras.ops.roll(x, shift, place(axis, x))
 
 
+def take(x, *, indices, axis=0):
+    """The entries of an axis with these numbers."""
+    x = first(x)
+    return last(keras.ops.take(x, np.array(indices), axis % (x.ndim - 1) + 1))
+
+
 def pad(x, *, sides, value=0.0, mode="constant"):
     """Elements before and after each spatial axis; a negative number cuts off."""
     sides = [sides] * 2 * len(spatial(x)) if isinstance(sides, int) else list(sides)

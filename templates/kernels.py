@@ -33,6 +33,19 @@ def conv(p, name, x, *, stride=1, padding=0, dilation=1):
     return y if bias is None else y + along_channels(bias, y)
 
 
+def standardized_conv(
+    p, name, x, *, stride=1, padding=0, dilation=1, eps=1e-6, gamma=None
+):
+    """Convolution with each kernel less its mean, over its deviation."""
+    weight, rest = p[f"{name}.weight"], range(1, x.ndim)
+    weight = weight - weight.mean(tuple(rest), keepdims=True)
+    weight = weight / np.sqrt((weight**2).mean(tuple(rest), keepdims=True) + eps)
+    if gamma is not None:
+        weight = weight * p[f"{name}.gain"] * (gamma / math.sqrt(weight[0].size))
+    made = {"conv.weight": weight, "conv.bias": p.get(f"{name}.bias")}
+    return conv(made, "conv", x, stride=stride, padding=padding, dilation=dilation)
+
+
 def conv_transpose(
     p, name, x, *, stride=1, padding=0, output_padding=0, dilation=1, groups=1
 ):
@@ -573,6 +586,11 @@ def slice_(x, *, start=0, end=None, axis=0, part=None):
         length = x.shape[axis] // part[1]
         start, end = part[0] * length, (part[0] + 1) * length
     return x[(slice(None),) * axis + (slice(start, end),)]
+
+
+def take(x, *, indices, axis=0):
+    """The entries of an axis with these numbers."""
+    return np.take(x, indices, behind_batch(axis, x))
 
 
 # Shapes

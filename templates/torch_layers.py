@@ -80,6 +80,29 @@ class PaddedConv3d(nn.Conv3d):
         return super().forward(F.pad(x, self.sides))
 
 
+class StandardizedConv2d(nn.Conv2d):
+    """A convolution with each kernel less its mean, over its deviation.
+
+    With `gamma` the kernels have a gain as well (arXiv:2101.08692).
+    """
+
+    def __init__(self, *args, sides=0, eps=1e-6, gamma=None, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.sides, self.eps, self.scale = sides, eps, None
+        if gamma is not None:
+            self.scale = gamma * self.weight[0].numel() ** -0.5
+            self.gain = nn.Parameter(torch.ones(len(self.weight), 1, 1, 1))
+
+    def forward(self, x):
+        dims = (1, 2, 3)
+        weight = self.weight - self.weight.mean(dims, keepdim=True)
+        weight = weight / (weight.square().mean(dims, keepdim=True) + self.eps).sqrt()
+        if self.scale is not None:
+            weight = weight * (self.gain * self.scale)
+        x = F.pad(x, self.sides) if self.sides else x
+        return self._conv_forward(x, weight, self.bias)
+
+
 class CroppedConvTranspose1d(nn.ConvTranspose1d):
     """A transposed convolution with more cut off each side."""
 

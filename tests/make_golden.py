@@ -12,7 +12,7 @@ import argparse
 import math
 import operator
 from collections.abc import Iterator, Mapping
-from functools import reduce
+from functools import partial, reduce
 from itertools import takewhile
 from typing import Any
 from unittest.mock import patch
@@ -81,6 +81,8 @@ def _made(model: str, options: argparse.Namespace) -> Iterator[str]:
     file = f"golden/{model}"
     old = unpacked(file) or {}
     shape = options.input or tuple(old.get("input", ())[1:]) or library_input(model, module)
+    if shape != library_input(model, module):
+        module = module_for(model, shape)
     content = golden_content(model, module, shape, options.depth)
     given = dict(options.alias)
     if unknown := given.keys() - content["taps"].keys():
@@ -107,6 +109,23 @@ def library_input(model: str, module: Any) -> tuple[int, ...]:
         return tuple(module.default_cfg["input_size"])
     transforms = library(maker).models.get_model_weights(name).DEFAULT.transforms()
     return (3, *transforms.crop_size * 2)
+
+
+def module_for(model: str, shape: tuple[int, ...]) -> Any:
+    """The network for inputs [C, *spatial]: made for them where a library makes it for a single size."""
+    maker, _, name = model.partition(".")
+    if maker == "timm":
+        try:
+            return library("timm").create_model(name, img_size=shape[1:])
+        except TypeError:  # it has no such argument, and takes any size
+            return library_module(model)
+    mvit = library("torchvision").models.video.mvit  # whose builders fix the size
+    sized = partial(mvit.MViT, spatial_size=shape[-2:], temporal_size=shape[1])
+    fixed = {"spatial_size", "temporal_size"}
+    with patch.object(
+        mvit, "MViT", lambda **given: sized(**{k: v for k, v in given.items() if k not in fixed})
+    ):
+        return library_module(model)
 
 
 def params_content(model: str, module: Any) -> Content:

@@ -38,7 +38,8 @@ from archforge.interchange.normalize import normalized
 from archforge.interchange.normalize.rule import draft, step
 from archforge.interchange.onnx.graph import onnx_graph
 from archforge.interchange.onnx.model import onnx_file
-from archforge.ir import ParamDecl
+from archforge.ir import ParamDecl, TensorType
+from archforge.ops.window_attention import WindowAttention
 from archforge.plan import plan
 from archforge.plan.contract import Lowering
 from archforge.recipe.base import Initialiser, Loss, Stop
@@ -53,6 +54,7 @@ from archforge.training.ranks.agreement import require_alike
 from archforge.training.ranks.engines import engine_of
 from archforge.training.ranks.group import RankGroup
 from archforge.weights import fresh_weights
+from archforge.weights.bind import bind
 from archforge.weights.matching import matching
 from tests.recipe_cases import part
 from tests.thread_ranks import Threads, in_ranks
@@ -82,6 +84,12 @@ class _Bare(NumpyBackend):
 
 def _compile(weights: Any = None, **options: Any) -> Any:
     return archforge.compile(SPEC, profile="narrow", weights=weights, **options)
+
+
+def _bind_other_places() -> None:
+    op = WindowAttention(heads=1, window_size=(2, 2))
+    decls = op.params(TensorType((4, 4, 2)))
+    bind(decls, {name: np.zeros(decl.shape) for name, decl in decls.items()})
 
 
 def _match_branches() -> None:
@@ -218,6 +226,7 @@ OTHERS: dict[str, Callable[[], object]] = {
     "E0608": lambda: _compile(FITTING, taps=["cnv"]),
     "E0609": lambda: split(open_data(None, (1, 28, 28)), limit=1_800),
     "E0610": _match_branches,
+    "E0611": _bind_other_places,
     "E0701": lambda: _compile(backend="nunpy"),
     "E0702": _strict_plan,
     "E0703": lambda: _compile(backend="numpy", dtype="int8"),

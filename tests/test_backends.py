@@ -30,6 +30,9 @@ from tests.zoo import DATA, networks
 # whose units are 2e-16, 1e-7, 1e-3 and 8e-3.
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5, "float16": 2e-2, "bfloat16": 0.15}
 NETWORK_TOLERANCE = 1e-4  # in float32, after up to hundreds of layers
+# BiT's last maps have 2x2 pixels here, so that its group norms divide by the deviations of few numbers: all
+# backends are 0.8e-4 to 1.1e-4 off.
+WIDER_TOLERANCE = {"bit_50x1": 3e-4}
 
 each_dtype = pytest.mark.parametrize(
     ("backend", "dtype"), [(name, dtype) for name in available() for dtype in get(name).dtypes]
@@ -97,7 +100,8 @@ def test_every_network_equals_the_reference(name: str, profile: str) -> None:
         assert set(planned.fallback_kinds) == kinds - get(backend).lowerings("float32").keys()
         found = load(planned, weights).run(inputs)
         for key, y in (expected.outputs | expected.taps).items():
-            assert_close((found.outputs | found.taps)[key], y, NETWORK_TOLERANCE)
+            tolerance = WIDER_TOLERANCE.get(name, NETWORK_TOLERANCE)
+            assert_close((found.outputs | found.taps)[key], y, tolerance)
 
 
 GOLDEN = [

@@ -84,6 +84,7 @@ NOT_IN_ONNX = {
     "rms_norm": "a mean of squares, a root and a quotient",
     "roll": "two slices and a concatenation",
     "unfold": "a convolution that copies, and a reshape",
+    "standardized_conv": "a convolution with the weight that nodes before it compute",
     "window_attention": "gathers of tokens, linear layers and products of values between them",
 }
 NOT_SAID: Mapping[str, str] = {

@@ -432,6 +432,22 @@ REFUSALS = (
         help="equal extents, or 1 where one value is repeated",
     ),
     Refusal(
+        "take",
+        {"indices": ((0, 1), (1,))},
+        ((4, 4),),
+        "E0404",
+        "`indices` holds numbers, or equally long lists of them, none of them empty",
+        "indices",
+    ),
+    Refusal(
+        "take",
+        {"indices": (0, 4)},
+        ((4, 4),),
+        "E0404",
+        "axis 0 of 4x4 has the entries 0 to 3, `indices` asks for 4",
+        "indices",
+    ),
+    Refusal(
         "multiply",
         {},
         ((8, 5, 5), (4,)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import pytest
 import archforge
 from archforge.data.arrays import read_weights, write_arrays
 from archforge.data.safetensors import write_safetensors
+from archforge.ir import ParamDecl
 from archforge.weights.bind import bind
 from tests.zoo import DATA, expected, family, networks, reference
 
@@ -24,7 +25,8 @@ LARGE = 12_000_000
 # before what they read: the order differs.
 DECLARED_EARLIER = (
     *("timm.cait_", "timm.fasternet_", "timm.fastvit_", "timm.focalnet_", "timm.pvt_v2_", "timm.resnetv2_"),
-    *("timm.nextvit_", "timm.swiftformer_", "timm.twins_", "torchvision.swin"),
+    *("timm.nextvit_", "timm.nf_", "timm.swiftformer_", "timm.tiny_vit_", "timm.twins_"),
+    *("torchvision.mvit", "torchvision.swin"),
 )
 
 
@@ -73,7 +75,12 @@ def test_a_librarys_state_dict_goes_in_as_it_is(name: str, profile: str, model: 
     given = {key: np.broadcast_to(np.float32(0), shape) for key, shape in entries}
     counters = {key.replace("running_var", "num_batches_tracked"): np.array(1) for key in given}
     params = archforge.load(name, profile=profile).params
-    assert bind(params, counters | given).keys() == given.keys()
+    assert bind(params, counters | given | tables(params)).keys() == given.keys()
+
+
+def tables(params: Mapping[str, ParamDecl]) -> dict[str, Any]:
+    """The tables of places in a network, which are never others."""
+    return {key: decl.computed() for key, decl in params.items() if decl.init.kind == "index"}
 
 
 class Hollow(np.ndarray):
@@ -111,6 +118,7 @@ def test_a_state_dict_comes_out_and_goes_in_again(
 ) -> None:
     params = archforge.load(name, profile=profile).params
     weights = {key: np.full(decl.shape, i, "float32") for i, (key, decl) in enumerate(params.items())}
+    weights |= {key: table.astype("float32") for key, table in tables(params).items()}
     write_arrays(tmp_path / f"weights{suffix}", weights)
     found = read_weights(tmp_path / f"weights{suffix}")
     entries = reference(f"canonical_params/{model}")["entries"]

@@ -95,6 +95,15 @@ def roll(op: Any, params: Params, x: Array) -> Array:
     return y
 
 
+def take(op: Any, params: Params, x: Array) -> Array:
+    axis, numbers = op.axis % x.ndim, np.array(op.indices)
+    y = np.empty((*x.shape[:axis], *numbers.shape, *x.shape[axis + 1 :]))
+    for index in indices(y.shape):
+        behind = axis + numbers.ndim
+        y[index] = x[(*index[:axis], numbers[index[axis:behind]], *index[behind:])]
+    return y
+
+
 def sigmoid(x: float) -> float:
     return 1 / (1 + math.exp(-x))
 
@@ -178,6 +187,7 @@ TOKENS: Mapping[str, Callable[..., Array]] = {
     "parameter": parameter,
     "rms_norm": rms_norm,
     "roll": roll,
+    "take": take,
     "window_attention": window_attention,
 }
 

@@ -151,6 +151,24 @@ def lp_pool(op: Any, params: Params, x: Array) -> Array:
 Products = Iterator[tuple[Index | None, float]]
 
 
+def standardized(op: Any, weight: Array, gain: Array | None) -> Array:
+    """Each kernel less its mean, over its deviation, times its gain."""
+    y = np.empty(weight.shape)
+    for o, kernel in enumerate(weight):
+        taps = [float(kernel[index]) for index in indices(kernel.shape)]
+        mean = math.fsum(taps) / len(taps)
+        variance = math.fsum((v - mean) ** 2 for v in taps) / len(taps)
+        factor = 1 if gain is None else op.gamma * gain.reshape(-1)[o] / math.sqrt(len(taps))
+        for index in indices(kernel.shape):
+            y[(o, *index)] = (kernel[index] - mean) / math.sqrt(variance + op.eps) * factor
+    return y
+
+
+def standardized_conv_products(op: Any, params: Params, x: Array) -> Products:
+    weight = standardized(op, params["weight"], params.get("gain"))
+    return conv_products(op, {**params, "weight": weight}, x)
+
+
 def conv_products(op: Any, params: Params, x: Array) -> Products:
     weight, sizes = params["weight"], x.shape[1:]
     into, out = len(x) // op.groups, op.out // op.groups
@@ -204,6 +222,7 @@ PRODUCTS: dict[str, Callable[[Any, Params, Array], Products]] = {
     "conv": conv_products,
     "conv_transpose": conv_transpose_products,
     "linear": linear_products,
+    "standardized_conv": standardized_conv_products,
 }
 
 
@@ -215,7 +234,7 @@ def summed(kind: str) -> Callable[[Any, Params, Array], Array]:
         if kind == "linear":
             axis = (-1 if op.axis is None else op.axis) % x.ndim
             shape = (*x.shape[:axis], op.out, *x.shape[axis + 1 :])
-        elif kind == "conv":
+        elif kind != "conv_transpose":
             shape = (op.out, *output_shape([index for index, _ in windows(op, x.shape[1:])]))
         else:
             shape = (op.out, *conv_transpose_sizes(op, x.shape[1:]))

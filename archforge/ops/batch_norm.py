@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import Field
 
 from archforge.ir import Init, ParamDecl, TensorType
 from archforge.ops.base import (
     Array,
     Backward,
-    Epsilon,
     Example,
     Flag,
     Forward,
@@ -33,7 +35,8 @@ class BatchNorm(Op):
     without `affine` there is neither. Source: arXiv:1502.03167.
 
     Attributes:
-        eps: added to the variance before its square root is taken, so that nothing is divided by 0
+        eps: added to the variance before its square root is taken, so that nothing is divided by 0; it may
+            be 0 for weights that were made so, of which no variance is 0
         momentum: weight of the newest batch in the running statistics, for training; inference does not
             depend on it
         affine: adds a trained factor and a trained bias for each channel
@@ -43,7 +46,8 @@ class BatchNorm(Op):
 
     op = "bn"
 
-    eps: Epsilon = 1e-5
+    # Bounded, so that `bn: 64`, channels as other frameworks want them first, is refused.
+    eps: Annotated[float, Field(ge=0, le=1, description="a number of 0 or more, at most 1")] = 1e-5
     momentum: Rate = 0.1
     affine: Flag = True
     scale: Flag = True

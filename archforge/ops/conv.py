@@ -33,14 +33,12 @@ from archforge.ops.window import (
     resolve_window,
 )
 
-__all__ = ["Conv"]
+__all__ = ["Conv", "Convolution"]
 
 
-class Conv(Op):
-    """Each output channel is a weighted sum over a window of the input channels of its group.
-
-    x: float[N, C, *spatial] with 1 to 3 spatial axes; weight: float[out, C/groups, *kernel];
-    bias: float[out]. Depthwise is `groups` equal to C.
+class Convolution(Op):
+    """A convolution, whatever its weights are made of. x: float[N, C, *spatial] with 1 to 3 spatial axes;
+    weight: float[out, C/groups, *kernel]; bias: float[out]. Depthwise is `groups` equal to C.
 
     Attributes:
         out: number of output channels, one kernel each
@@ -53,7 +51,6 @@ class Conv(Op):
         bias: adds a trained number to each output channel
     """
 
-    op = "conv"
     gradient_reads = INPUTS
 
     out: Positive
@@ -64,19 +61,6 @@ class Conv(Op):
     groups: Positive = 1
     bias: Flag = True
 
-    examples = (
-        Example({"out": 5}, ((3, 6, 7),), "pointwise"),
-        Example({"out": 4, "kernel": 3, "padding": 1, "stride": 2}, ((3, 7, 8),)),
-        Example({"out": 4, "kernel": 3, "padding": "same", "bias": False}, ((2, 5, 6),)),
-        Example({"out": 4, "kernel": (1, 4), "padding": "same_upper", "stride": 2}, ((2, 7, 8),), "uneven"),
-        Example({"out": 3, "kernel": 2, "padding": ((0, 1), (2, 0))}, ((2, 5, 4),), "asymmetric"),
-        Example({"out": 2, "kernel": 3, "dilation": 2, "padding": 2}, ((2, 6, 6),), "dilated"),
-        Example({"out": 6, "kernel": 3, "groups": 2}, ((4, 5, 5),), "grouped"),
-        Example({"out": 8, "kernel": 3, "groups": 4, "padding": 1}, ((4, 5, 5),), "depthwise, two each"),
-        Example({"out": 3, "kernel": 5, "stride": 3, "padding": "valid"}, ((2, 17),), "1-D"),
-        Example({"out": 3, "kernel": (2, 3, 1), "padding": (1, 0, 0)}, ((2, 4, 5, 3),), "3-D"),
-    )
-
     def window(self, x: TensorType) -> Window:
         """The window over `x`. Raises `ShapeError` if it does not fit."""
         return resolve_window(
@@ -85,7 +69,7 @@ class Conv(Op):
 
     def infer(self, *inputs: TensorType) -> TensorType:
         (x,) = inputs
-        require_rank(x, (2, 3, 4), "`conv`")
+        require_rank(x, (2, 3, 4), f"`{self.kind}`")
         require_groups(self.groups, in_channels=x.channels, out=self.out)
         return TensorType((self.out, *self.window(x).output))
 
@@ -144,3 +128,22 @@ class Conv(Op):
         if self.bias and back.of_params:
             params["bias"] = dy.sum(other_axes(dy, 1))
         return Gradients(inputs, params)
+
+
+class Conv(Convolution):
+    """Each output channel is a weighted sum over a window of the input channels of its group."""
+
+    op = "conv"
+
+    examples = (
+        Example({"out": 5}, ((3, 6, 7),), "pointwise"),
+        Example({"out": 4, "kernel": 3, "padding": 1, "stride": 2}, ((3, 7, 8),)),
+        Example({"out": 4, "kernel": 3, "padding": "same", "bias": False}, ((2, 5, 6),)),
+        Example({"out": 4, "kernel": (1, 4), "padding": "same_upper", "stride": 2}, ((2, 7, 8),), "uneven"),
+        Example({"out": 3, "kernel": 2, "padding": ((0, 1), (2, 0))}, ((2, 5, 4),), "asymmetric"),
+        Example({"out": 2, "kernel": 3, "dilation": 2, "padding": 2}, ((2, 6, 6),), "dilated"),
+        Example({"out": 6, "kernel": 3, "groups": 2}, ((4, 5, 5),), "grouped"),
+        Example({"out": 8, "kernel": 3, "groups": 4, "padding": 1}, ((4, 5, 5),), "depthwise, two each"),
+        Example({"out": 3, "kernel": 5, "stride": 3, "padding": "valid"}, ((2, 17),), "1-D"),
+        Example({"out": 3, "kernel": (2, 3, 1), "padding": (1, 0, 0)}, ((2, 4, 5, 3),), "3-D"),
+    )

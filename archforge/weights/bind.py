@@ -35,7 +35,8 @@ def bind(
 
     `ignorable` names scopes (`aux1`) whose arrays may be there although the network lacks them: heads
     that another of its settings would have. Anything else that does not fit raises, all together:
-    E0602 missing, E0603 extra, E0604 shape, E0605 dtype. A prefix of all names is told once.
+    E0602 missing, E0603 extra, E0604 shape, E0605 dtype, E0611 other elements than the network computes with.
+    A prefix of all names is told once.
     """
     wrong = list(_differences(decls, given, ignorable))
     if wrong:
@@ -147,6 +148,18 @@ def _misfits(decls: Mapping[str, ParamDecl], arrays: LazyArrays) -> Iterator[Dia
     dtypes = [n for n, a in arrays.items() if not _has_fitting_dtype(decls[n], a)]
     yield from first_listed(
         (_not_floating(n, arrays[n]) for n in dtypes), len(dtypes), "E0605", "arrays have another dtype"
+    )
+    computed = (n for n, a in arrays.items() if decls[n].init.kind == "index" and n not in {*shapes, *dtypes})
+    elements = [n for n in computed if not np.array_equal(np.asarray(arrays[n]), decls[n].computed())]
+    yield from first_listed(
+        map(_other_elements, elements), len(elements), "E0611", "arrays have other elements"
+    )
+
+
+def _other_elements(name: str) -> Diagnostic:
+    message = f"`{name}` holds other whole numbers than the network computes with"
+    return Diagnostic(
+        "E0611", message, help="it is of another network; where it is not, leave its values as they are"
     )
 
 

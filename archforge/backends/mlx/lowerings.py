@@ -39,6 +39,7 @@ from archforge.ops.roll import Roll
 from archforge.ops.shuffle import Shuffle
 from archforge.ops.slice import Slice
 from archforge.ops.softmax import LogSoftmax, Softmax
+from archforge.ops.take import Take
 from archforge.ops.upsample import Upsample
 from archforge.plan import Kernel, Lowering
 from archforge.plan.contract import Pack
@@ -87,6 +88,11 @@ def l2_normalize(op: L2Normalize, x: TensorType) -> Kernel:
 def roll(op: Roll, x: TensorType) -> Kernel:
     axis = axis_of(resolve_axis(op.axis, x), x)
     return Kernel(lambda params, x: mx.roll(x, op.shift, axis))
+
+
+def take(op: Take, x: TensorType) -> Kernel:
+    axis, indices = resolve_axis(op.axis, x) + 1, mx.array(op.indices)
+    return Kernel(lambda params, x: channels_last(mx.take(channels_first(x), indices, axis)))
 
 
 def attention(op: Attention, x: TensorType) -> Kernel:
@@ -350,6 +356,7 @@ LOWERINGS: Mapping[str, Lowering] = {
     "softmax": softmax,
     "stochastic_depth": elementwise.ACTIVATIONS["identity"],
     "subtract": elementwise.merge(mx.subtract),
+    "take": take,
     "unfold": conv_and_pool.unfold,
     "upsample": upsample,
 }

@@ -59,7 +59,10 @@ def reference(op: Op, *inputs: TensorType) -> Kernel | None:
 
 # Ops whose reference kernels only copy, which no other would do faster.
 MOVING = frozenset(
-    ("flatten", "pad", "permute", "pixel_shuffle", "pixel_unshuffle", "reshape", "roll", "shuffle", "slice")
+    (
+        *("flatten", "pad", "permute", "pixel_shuffle", "pixel_unshuffle", "reshape", "roll", "shuffle"),
+        *("slice", "take"),
+    )
 )
 
 LOWERINGS: Mapping[str, Lowering] = {

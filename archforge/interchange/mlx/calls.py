@@ -20,6 +20,7 @@ from archforge.interchange.layer_text import (
     LayerText,
     Writer,
     activation,
+    as_lists,
     attention,
     conv_args,
     free_extent,
@@ -385,6 +386,13 @@ def _slice(node: LayerNode) -> LayerText:
     return LayerText(f"{{0}}[{before}, {{start}}:{{end}}]", {"start": stretch.start, "end": stretch.stop})
 
 
+def _take(node: LayerNode) -> LayerText:
+    x = _channels_first("{0}", node.rank)
+    args = {"indices": as_lists(node.op.indices), "axis": node.dim(node.op.axis)}
+    rank = len(node.op.infer(*node.types).shape)
+    return LayerText(_channels_last(f"mx.take({x}, mx.array({{indices}}), {{axis}})", rank), args)
+
+
 def _shuffle(node: LayerNode) -> LayerText:
     if node.rank == 2:
         raise Unsupported("`shuffle` over maps of one axis")
@@ -486,6 +494,7 @@ CALLS: Mapping[str, Writer] = {
     "softsign": activation("nn.softsign", "nn.Softsign"),
     "stochastic_depth": stochastic_depth,
     "subtract": _merge("-"),
+    "take": _take,
     "tanh": activation("mx.tanh", "nn.Tanh"),
     "upsample": _upsample,
     "window_attention": _window_attention,

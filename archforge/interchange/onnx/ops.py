@@ -54,6 +54,8 @@ WITHOUT_ONNX_OP: Mapping[str, str] = {
     "scale": "a product with a stored number",
     "shuffle": "a reshape, a transposition and a reshape back",
     "stochastic_depth": "ONNX drops single elements only",
+    "standardized_conv": "a convolution with a weight that nodes before it compute",
+    "take": "a Gather, which is `slice` where its entries follow each other",
     "unfold": "a convolution that copies, and a reshape",
     "window_attention": "gathers of tokens around linear layers and products of values",
 }

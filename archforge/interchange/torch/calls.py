@@ -19,6 +19,7 @@ from archforge.interchange.layer_text import (
     LayerText,
     Writer,
     activation,
+    as_lists,
     attention,
     conv_args,
     free_extent,
@@ -54,6 +55,16 @@ def _conv(node: LayerNode) -> LayerText:
         padded = args | {"padding": 0, "sides": pad_sides(window.padding)}
         return LayerText(f"PaddedConv{node.axes}d", padded, owns=True)
     return LayerText(f"nn.Conv{node.axes}d", args, owns=True)
+
+
+def _standardized_conv(node: LayerNode) -> LayerText:
+    op, window = node.op, node.window
+    if node.axes != 2:
+        raise Unsupported("`standardized_conv` of what is no image")
+    args = conv_args(node)
+    if not is_even(window):
+        args |= {"padding": 0, "sides": pad_sides(window.padding)}
+    return LayerText("StandardizedConv2d", args | {"eps": op.eps, "gamma": op.gamma}, owns=True)
 
 
 def _conv_transpose(node: LayerNode) -> LayerText:
@@ -375,6 +386,11 @@ def _slice(node: LayerNode) -> LayerText:
     return LayerText("{0}.narrow({dim}, {start}, {length})", args)
 
 
+def _take(node: LayerNode) -> LayerText:
+    before = ":, " * node.dim(node.op.axis)
+    return LayerText(f"{{0}}[{before}{{indices}}]", {"indices": as_lists(node.op.indices)})
+
+
 def _shuffle(node: LayerNode) -> LayerText:
     args = {"groups": node.op.groups}
     if node.axes:
@@ -466,8 +482,10 @@ CALLS: Mapping[str, Writer] = {
     "softmax": _softmax,
     "softplus": activation("F.softplus", "nn.Softplus"),
     "softsign": activation("F.softsign", "nn.Softsign"),
+    "standardized_conv": _standardized_conv,
     "stochastic_depth": stochastic_depth,
     "subtract": _merge("-"),
+    "take": _take,
     "tanh": activation("torch.tanh", "nn.Tanh"),
     "unfold": _unfold,
     "upsample": _upsample,

@@ -113,6 +113,27 @@ def _conv(use: TorchUse) -> TorchFunction:
     return lambda x: function(padded(x), weight, bias, window.stride, padding, window.dilation, groups)
 
 
+def _standardized_conv(use: TorchUse) -> TorchFunction:
+    """The weights are made anew each time, as in timm's modules."""
+    window, padded, padding = use.windowed(0.0)
+    op, (weight, bias), gain = use.op, use.weights, use.params.get("gain")
+    function, norm = use.by_rank("conv"), use.functional.batch_norm
+
+    def run(x: Any) -> Any:
+        factor = None if gain is None else gain.reshape(-1) * (op.gamma * weight[0].numel() ** -0.5)
+        rows = weight.reshape(1, len(weight), -1)
+        made = norm(rows, None, None, factor, None, True, 0.0, op.eps).reshape(weight.shape)
+        return function(padded(x), made, bias, window.stride, padding, window.dilation, op.groups)
+
+    return run
+
+
+def _take(use: TorchUse) -> TorchFunction:
+    numbers = import_module("torch").tensor(use.op.indices)
+    place = (slice(None),) * (resolve_axis(use.op.axis, use.types[0]) + 1)
+    return lambda x: x[(*place, numbers)]
+
+
 def _conv_transpose(use: TorchUse) -> TorchFunction:
     op, window = use.op, use.op.window(use.types[0])
     function, (weight, bias), groups = use.by_rank("conv_transpose"), use.weights, op.groups
@@ -484,8 +505,10 @@ TORCH_OPS: Mapping[str, Translation] = {
     "softmax": lambda use: partial(use.functional.softmax, dim=_axis(use.op.axis)),
     "softplus": _functional("softplus"),
     "softsign": _functional("softsign"),
+    "standardized_conv": _standardized_conv,
     "stochastic_depth": _stochastic_depth,
     "subtract": _merge(operator.sub),
+    "take": _take,
     "tanh": lambda use: import_module("torch").tanh,
     "unfold": _unfold,
     "upsample": _resize,

@@ -91,8 +91,10 @@ OPS = _by_word(
         "shuffle": "channel_shuffle",
         "sigmoid": "logistic",
         "slice": "split chunk narrow strided_slice crop cropping",
+        "standardized_conv": "std_conv scaled_std_conv ws_conv weight_standardization scaled_ws_conv",
         "stochastic_depth": "drop_path drop_connect survival layer_drop",
         "subtract": "sub minus difference",
+        "take": "gather index_select index",
         "unfold": "im2col extract_patches extract_image_patches",
         "upsample": "upsampling",
         "window_attention": "shifted_window_attention window_msa w_msa sw_msa swin_attention",
@@ -130,7 +132,7 @@ WAYS = _by_word(
 
 # The ops by kind, each in one; of a kind without any there is none here.
 KINDS = {
-    "convolutions": ("conv", "conv_transpose", "linear"),
+    "convolutions": ("conv", "conv_transpose", "linear", "standardized_conv"),
     "norms": (
         "bn",
         "group_norm",
@@ -166,7 +168,7 @@ KINDS = {
     "merges": ("add", "subtract", "multiply", "divide", "concat", "matmul", "maximum"),
     "ops that move elements": (
         *("flatten", "reshape", "permute", "slice", "pad", "shuffle", "pixel_shuffle", "pixel_unshuffle"),
-        *("unfold", "upsample", "resize", "roll", "identity"),
+        *("unfold", "upsample", "resize", "roll", "take", "identity"),
     ),
     "dropouts": ("dropout", "channel_dropout", "stochastic_depth"),
     "scales": ("scale", "offset", "layer_scale"),

@@ -9,7 +9,7 @@ from archforge.interchange.onnx.nodes import OnnxNode, OnnxOp, OnnxTranslation, 
 from archforge.interchange.onnx.writing import OnnxUse, Write, around_map
 from archforge.interchange.translation import bound_op, number, require
 from archforge.interchange.unsupported import Unsupported
-from archforge.ops.base import per_axis
+from archforge.ops.base import Array, per_axis
 from archforge.ops.lazy_numpy import np
 
 __all__ = ["READ", "WRITTEN"]
@@ -40,19 +40,31 @@ def _reshape(node: OnnxNode) -> list[OnnxTranslation]:
 
 
 def _gather(node: OnnxNode) -> list[OnnxTranslation]:
-    """One entry along an axis, which is gone then, or entries that follow each other."""
+    """One entry along an axis, which is gone then, or entries by their numbers."""
     picked, axis = node.weight(1), node.attributes.get("axis", 0) % len(node.x)
     axes, size = node.axes, node.x[axis]
-    require(axes is not None and picked.ndim < 2 and picked.size > 0, "entries by a table of places")
+    require(axes is not None and picked.ndim < 3 and picked.size > 0, "entries by a table of places")
     places = [place + size if place < 0 else place for place in map(int, picked.reshape(-1))]
     require(0 <= min(places) <= max(places) < size, "places outside the array")
-    require(places == [*range(places[0], places[-1] + 1)], "entries in another order")
     kept = axes or ()
+    if picked.ndim > 1 or places != [*range(places[0], places[-1] + 1)]:
+        return _taken(node, axis, np.array(places).reshape(picked.shape))
     gives = kept if picked.ndim else (*kept[:axis], *kept[axis + 1 :])
     if len(places) == size:
         return [OnnxTranslation((bound_op("identity"),), gives=gives)]
     op = bound_op("slice", start=places[0], end=places[-1] + 1, axis=node.axis(axis))
     return [OnnxTranslation((op,), gives=gives)]
+
+
+def _taken(node: OnnxNode, axis: int, places: Array) -> list[OnnxTranslation]:
+    """Entries by their numbers; those of two axes are read where nothing but the batch is before them."""
+    rows = places.tolist()
+    indices = tuple(map(tuple, rows)) if places.ndim > 1 else tuple(rows)
+    op = bound_op("take", indices=indices, axis=node.axis(axis))
+    if places.ndim == 1:
+        return [OnnxTranslation((op,), gives=node.axes)]
+    require(node.axes == tuple(range(len(node.x))), "entries by a table of places")
+    return [OnnxTranslation((op,), gives=tuple(range(len(node.x) + 1)))]
 
 
 def _transpose(node: OnnxNode) -> list[OnnxTranslation]:
@@ -245,6 +257,10 @@ def _slice_written(use: OnnxUse) -> str:
     return use.node("Slice", use.x, *(use.whole(word, [number]) for word, number in parts))
 
 
+def _take_written(use: OnnxUse) -> str:
+    return use.node("Gather", use.x, use.whole("indices", np.array(use.op.indices)), axis=use.axis)
+
+
 def _shuffle_written(use: OnnxUse) -> str:
     (x,), groups = use.types, use.op.groups
     dealt = use.shaped(use.x, (groups, x.channels // groups, *x.spatial))
@@ -321,5 +337,6 @@ WRITTEN: Mapping[str, Write] = {
     "roll": _roll_written,
     "shuffle": _shuffle_written,
     "slice": _slice_written,
+    "take": _take_written,
     "upsample": _upsample_written,
 }

@@ -131,6 +131,22 @@ def _conv_written(use: OnnxUse) -> str:
     return use.node("Conv", use.x, *use.own, **attributes)
 
 
+def _standardized_conv_written(use: OnnxUse) -> str:
+    """The weight of the convolution from the stored one."""
+    op, weight = use.op, use.params["weight"]
+    axes = use.whole("axes", range(1, use.rank))
+    centred = use.node("Sub", weight, use.node("ReduceMean", weight, axes))
+    variance = use.node("ReduceMean", use.node("Mul", centred, centred), axes)
+    deviation = use.node("Sqrt", use.node("Add", variance, use.numbers("eps", op.eps)))
+    weight = use.node("Div", centred, deviation)
+    if op.gamma is not None:
+        scale = op.gamma / math.sqrt(math.prod(use.arrays["weight"].shape[1:]))
+        weight = use.node("Mul", weight, use.node("Mul", use.params["gain"], use.numbers("scale", scale)))
+    bias = [use.params["bias"]] if op.bias else []
+    attributes = _window_written(op.window(use.types[0])) | {"group": op.groups}
+    return use.node("Conv", use.x, weight, *bias, **attributes)
+
+
 def _conv_transpose_written(use: OnnxUse) -> str:
     attributes = _window_written(use.op.window(use.types[0])) | {"group": use.op.groups}
     excess = per_axis(use.op.output_padding, use.rank - 2, "output_padding")
@@ -252,5 +268,6 @@ WRITTEN: Mapping[str, Write] = {
     "global_max_pool": _global_pool_written("GlobalMaxPool", "ReduceMax"),
     "lp_pool": _lp_pool_written,
     "max_pool": _max_pool_written,
+    "standardized_conv": _standardized_conv_written,
     "unfold": _unfold_written,
 }
