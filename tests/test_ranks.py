@@ -95,7 +95,7 @@ def trained(
     beginning = begin(network, data, from_python(settings), backend=backend, dtype=dtype, ranks=group)
     if out is None or (group and group.rank):
         return fit(beginning, callbacks=callbacks)
-    with opened_folder(out, resume=True) as folder:
+    with opened_folder(out, resume=(out / "checkpoint.safetensors").exists()) as folder:
         return fit(beginning, folder, callbacks, checkpoint_every=1)
 
 

@@ -147,8 +147,9 @@ def test_a_folder_in_use_is_refused(whole: Path) -> None:
         train(whole)
 
 
-def test_a_folder_without_a_checkpoint_begins_anew(tmp_path: Path, whole: Path) -> None:
-    train(tmp_path / "run", resume=True)
+def test_a_folder_without_a_checkpoint_begins_anew_and_says_so(tmp_path: Path, whole: Path) -> None:
+    with pytest.warns(TrainingWarning, match="W0902: `resume` is without effect: .*run has no checkpoint"):
+        train(tmp_path / "run", resume=True)
     assert digests(tmp_path / "run") == digests(whole)
 
 
@@ -174,10 +175,14 @@ def test_resuming_where_no_run_is_says_so_and_leaves_what_is_there(places: tuple
     (folder / "log.txt").write_text("mine")
     done = ended(*command(folder, data, "--epochs=1", "--resume"))
     assert done.returncode == 0
-    there = f"{folder} has no checkpoint: the run begins there"
+    there = f"{folder} has no checkpoint, and the run begins there"
     assert f"{there}, beside log.txt, which a run does not touch\n" in done.stderr
     assert (folder / "log.txt").read_text() == "mine"
     assert there not in ended(*command(folder, data, "--epochs=1", "--resume")).stderr
+    other = folder.with_name("other")
+    refused = ended(*command(other, data, "--epochs=1", "--resume", "--warnings=error"))
+    assert refused.returncode == 2
+    assert f"W0902: `resume` is without effect: {other} has no checkpoint" in refused.stderr
 
 
 def test_a_checkpoint_of_another_network_is_refused(whole: Path) -> None:

@@ -6,7 +6,7 @@ import shlex
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -33,11 +33,7 @@ from archforge.cli.ranks import as_rank, start_ranks, starts_ranks
 from archforge.cli.recipe_options import given_settings, recipe_options
 from archforge.cli.training_progress import TrainingProgress
 from archforge.cli.training_results import print_beginning, print_dry_run, print_end, print_reached
-from archforge.errors import listed
 from archforge.spec.resolve.recipe import from_flags
-
-if TYPE_CHECKING:
-    from archforge.training.run_folder import RunFolder
 
 __all__ = ["train"]
 
@@ -164,9 +160,7 @@ def train(
             return
         is_writer = group is None or group.rank == 0
         opening = opened_folder(path, resume=resume) if is_writer else nullcontext()
-        with opening as folder, heeding(warnings), told.shown():
-            if folder and resume and not folder.checkpoint.exists():
-                print(_begins_anew(folder), file=sys.stderr)
+        with heeding(warnings), opening as folder, told.shown():
             try:
                 trained = fit(beginning, folder, [told], checkpoint_every)
             except KeyboardInterrupt:
@@ -180,13 +174,6 @@ def train(
         reached = [*print_reached(trained, beginning.bound.reaches if is_documented else ())]
     if not all(reached):
         raise typer.Exit(CHECK_FAILED)
-
-
-def _begins_anew(folder: RunFolder) -> str:
-    """The line that tells that there was nothing to resume."""
-    others = folder.others
-    beside = f", beside {listed(others)}, which a run does not touch" if others else ""
-    return f"{folder.path} has no checkpoint: the run begins there{beside}"
 
 
 def _resuming(path: Path) -> str:

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from warnings import warn
 
 from archforge.atomic_files import made_folder, sole_writer
 from archforge.data.arrays import write_arrays
 from archforge.data.class_names import class_texts
-from archforge.errors import fail
+from archforge.errors import Diagnostic, TrainingWarning, fail, listed
 from archforge.ops.base import Array
 from archforge.training.checkpoint import Checkpoint, previous, read_checkpoint, write_checkpoint
 from archforge.training.history import Row, history_csv, history_lines, read_history, write_text
@@ -106,7 +107,8 @@ class RunFolder:
 @contextmanager
 def opened_folder(path: Path, *, resume: bool) -> Iterator[RunFolder]:
     """The folder of a run, which no other process writes to meanwhile. Raises E0705 for one that holds a run
-    already, unless it is to be resumed, and for files of others that a run would write over."""
+    already, unless it is to be resumed, and for files of others that a run would write over. Gives a
+    `TrainingWarning` where there is nothing to resume."""
     folder = RunFolder(made_folder(path))
     with sole_writer(path):
         for file in folder.kept[:1]:
@@ -116,4 +118,13 @@ def opened_folder(path: Path, *, resume: bool) -> Iterator[RunFolder]:
             if not resume:
                 help = "--resume goes on with it; --out names another folder"
                 fail("E0705", f"{path} holds a run already: there is {file.name}", help=help)
+        if resume and not folder.checkpoint.exists():
+            warn(TrainingWarning(_begins_anew(folder)), stacklevel=5)
         yield folder
+
+
+def _begins_anew(folder: RunFolder) -> Diagnostic:
+    others = folder.others
+    beside = f", beside {listed(others)}, which a run does not touch" if others else ""
+    message = f"`resume` is without effect: {folder.path} has no checkpoint, and the run begins there{beside}"
+    return Diagnostic("W0902", message)
