@@ -214,7 +214,7 @@ def report(
 
         for name in _profiles(spec, profile):
             try:
-                spaces.append(space_facts(spec, name))
+                spaces.append(space_facts(spec, name, together.budget))
             except DiagnosticError as error:
                 broken += [d for d in error.diagnostics if d not in broken]
     for part, name in _checkable(spec, profile, broken):

@@ -374,10 +374,12 @@ def did_you_mean(word: str, known: Iterable[str], *, what: str = "known") -> str
 
 
 def nearest_first(word: str, known: Iterable[str]) -> list[str]:
-    """The known names by the number of pairs of letters that they share with `word`."""
+    """The known names by the number of pairs of letters that they share with `word`; behind them those that
+    take longer to compare than some milliseconds."""
 
     def pairs(name: str) -> set[tuple[str, str]]:
         return {*pairwise(name[:LONGEST].casefold())}
 
-    wanted = pairs(word)
-    return sorted(known, key=lambda name: -len(wanted & pairs(name)))
+    wanted, names = pairs(word), list(known)
+    few = MOST_PAIRS // LONGEST
+    return sorted(names[:few], key=lambda name: -len(wanted & pairs(name))) + names[few:]

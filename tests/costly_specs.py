@@ -11,7 +11,7 @@ from typing import Any
 
 from archforge.spec.schema.schema import general_schema
 
-__all__ = ["AMPLIFIERS", "HUGE", "START", "composed", "keyed", "many"]
+__all__ = ["AMPLIFIERS", "HUGE", "OTHER", "PAIRS", "SEARCHES", "START", "composed", "keyed", "many"]
 
 START = "archforge: 1\ninput: [3, 8, 8]\n"
 IN_LOOP = START + "graph:\n  - relu\n  - for: {{k: '=range({n})'}}\n    do: [{step}]\n"
@@ -36,6 +36,10 @@ def block(item: str) -> Callable[[int], str]:
 
 def section(key: str, item: str, rest: str = "graph: [relu]") -> Callable[[int], str]:
     return lambda n: f"{START}{key}: {{{many(n, item)}}}\n{rest}\n"
+
+
+def space(ranges: str, rest: str = "profiles: {a: {}, b: {}}") -> Callable[[int], str]:
+    return lambda n: f"{START}kind: space\nargs: {{{many(n, ranges)}}}\n{rest}\ngraph: [{{conv: 3}}]\n"
 
 
 AMPLIFIERS: dict[str, Callable[[int], str]] = {
@@ -112,7 +116,59 @@ AMPLIFIERS: dict[str, Callable[[int], str]] = {
     "a list of taps": lambda n: (
         f"{START}graph: [{{for: {{k: '=range({n})'}}, do: [{{relu: , append: t}}]}}, {{add: =t}}]\n"
     ),
+    "ranges": space("a@: {int: [1, 1000], count: 9}"),
+    "ranges in profiles": lambda n: space("a@: {int: [1, 9]}", f"profiles: {{{many(n, 'p@: {}')}}}")(9),
+    "choices": lambda n: space("a: {choice: [" + ", ".join(map(str, range(n))) + "], count: 9}")(1),
+    "constraints": lambda n: space("a: {int: [1, 1000]}", f"constraints: [{many(n, '=a > @')}]")(1),
     "imports": lambda n: f"{START}imports: [{many(n, 'f@')}]\ngraph: [relu]\n",
+}
+
+# Searches for a draw that end where the budget does, whatever the size.
+SEARCHES: dict[str, Callable[[int], str]] = {
+    "a constraint that takes long": lambda n: space(
+        "a: {int: [1, 9]}", f"constraints: ['=a > sum([b for b in range({n % 9_000 + 9})])']"
+    )(1),
+    "draws that take long": lambda n: space(
+        f"a: {{int: [1, 999], count: {n % 100 + 1}}}, b: {{int: [1, 1000]}}", "constraints: ['=a[0] + b < 2']"
+    )(1),
+}
+
+OTHER = "other"
+
+
+def edits(of: str, edit: str) -> Callable[[int], tuple[str, str]]:
+    def made(n: int) -> tuple[str, str]:
+        other = f"{START}kind: template\ngraph: [{many(n, of)}, relu]\n"
+        return f"archforge: 1\nextends: {OTHER}\nedits: {{graph: {{replace: {{{many(n, edit)}}}}}}}\n", other
+
+    return made
+
+
+def networks(blocks: Callable[[int], str], graph: Callable[[int], str]) -> Callable[[int], tuple[str, str]]:
+    def made(n: int) -> tuple[str, str]:
+        other = f"{START}graph: [{many(n, '{relu: , name: a@}')}]\n"
+        return f"{START}blocks: {{{blocks(n)}}}\ngraph: [{graph(n)}]\n", other
+
+    return made
+
+
+# Those that take a file beside them, `OTHER`: its text comes second.
+PAIRS: dict[str, Callable[[int], tuple[str, str]]] = {
+    "edits": edits("{relu: , name: a@}", "a@: bn"),
+    "edits of what is not there": edits("{relu: , name: a@}", f"b@{'c' * 90}: bn"),
+    "an edit in a list with a long name": lambda n: (
+        f"archforge: 1\nextends: {OTHER}\nedits: {{graph: {{replace: {{relu: bn}}}}}}\n",
+        f"{START}kind: template\ngraph: [{{name: {'n' * n}, seq: [{many(n, 'relu')}]}}]\n",
+    ),
+    "a network": networks(lambda n: f"b: {{network: {OTHER}}}", lambda n: "b"),
+    "networks": networks(lambda n: many(n, f"b@: {{network: {OTHER}}}"), lambda n: "relu"),
+    "a network over and over": networks(lambda n: f"b: {{network: {OTHER}}}", lambda n: many(9, "b")),
+    "taps of a network": networks(
+        lambda n: f"b: {{network: {OTHER}, taps: [{many(n, 'a@')}]}}", lambda n: "b"
+    ),
+    "taps that are not there": networks(
+        lambda n: f"b: {{network: {OTHER}, taps: [{many(n, 'c@' + 'c' * 90)}]}}", lambda n: "b"
+    ),
 }
 
 

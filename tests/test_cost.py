@@ -20,19 +20,17 @@ from typing import Any
 import pytest
 import yaml
 
-from archforge.errors import DiagnosticError, in_order
-from archforge.spec.expand.expand import expand
+from archforge import driver
 from archforge.spec.resolve.library import Library
-from archforge.spec.resolve.resolve import resolve
-from tests.costly_specs import AMPLIFIERS, HUGE, composed, keyed
+from tests.costly_specs import AMPLIFIERS, HUGE, OTHER, PAIRS, SEARCHES, composed, keyed
 
 SECONDS, MEBIBYTES = 10, 512
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 SMALL = 60
 
 
-def calls(text: str) -> int:
-    """Calls of functions until a spec is expanded in all of its profiles, or its mistakes are printed."""
+def calls(file: Path) -> int:
+    """Calls of functions until a spec is checked, or its mistakes are printed."""
     counted = 0
 
     def count(frame: object, event: str, argument: object) -> None:
@@ -41,28 +39,34 @@ def calls(text: str) -> int:
 
     sys.setprofile(count)
     try:
-        _work(text)
+        _work(file)
     finally:
         sys.setprofile(None)
     return counted
 
 
-def _work(text: str) -> None:
-    library = Library()
-    try:
-        spec = resolve(library.read_text(text), library, "costly")
-        for profile in spec.profile_names:
-            expand(spec, profile)
-    except DiagnosticError as error:
-        for diagnostic in in_order(error.diagnostics):
-            diagnostic.render()
+def _work(file: Path) -> None:
+    found = driver.report(file, Library())
+    for diagnostic in (*found.diagnostics, *found.warnings):
+        diagnostic.render()
 
 
-@pytest.mark.parametrize("name", AMPLIFIERS)
-def test_work_grows_in_proportion_to_the_text(name: str) -> None:
-    amplify = AMPLIFIERS[name]
-    _work(amplify(2 * SMALL))  # what is made once for all specs
-    none, once, twice = (calls(amplify(n)) for n in (1, SMALL, 2 * SMALL))
+def written(made: str | tuple[str, str], folder: Path) -> Path:
+    """The file of a spec in a new folder, with the one that it needs beside it."""
+    text, other = (made, "") if isinstance(made, str) else made
+    folder.mkdir()
+    (folder / f"{OTHER}.yaml").write_text(other[:1_000_000], "utf-8")
+    file = folder / "spec.yaml"
+    file.write_text(text[:1_000_000], "utf-8")
+    return file
+
+
+@pytest.mark.parametrize("name", [*AMPLIFIERS, *PAIRS])
+def test_work_grows_in_proportion_to_the_text(name: str, tmp_path: Path) -> None:
+    amplify = (AMPLIFIERS | PAIRS)[name]
+    files = [written(amplify(n), tmp_path / str(n)) for n in (1, SMALL, 2 * SMALL)]
+    _work(files[-1])  # what is made once for all specs
+    none, once, twice = map(calls, files)
     assert twice - none <= 2.5 * (once - none) + 500
 
 
@@ -71,13 +75,13 @@ def test_work_grows_in_proportion_to_the_text(name: str) -> None:
 CHILD = Path(__file__).with_name("costly_child.py")
 
 
-def costs(specs: Mapping[str, str], folder: Path, *command: str) -> dict[str, Any]:
+def costs(specs: Mapping[str, str | tuple[str, str]], folder: Path, *command: str) -> dict[str, Any]:
     """Seconds, memory and exit code of a command for each text."""
-    for index, text in enumerate(specs.values()):
-        (folder / f"s{index}.yaml").write_text(text[:1_000_000], "utf-8")
+    files = [written(made, folder / str(index)) for index, made in enumerate(specs.values())]
     run = [sys.executable, str(CHILD), str(SECONDS), str(MEBIBYTES), *command]
-    files = "\n".join(str(folder / f"s{index}.yaml") for index in range(len(specs)))
-    done = subprocess.run(run, input=files, capture_output=True, text=True, check=True, cwd=folder)
+    done = subprocess.run(
+        run, input="\n".join(map(str, files)), capture_output=True, text=True, check=True, cwd=folder
+    )
     found = [json.loads(line) for line in done.stdout.splitlines()]
     return dict(zip(specs, found, strict=True))
 
@@ -86,16 +90,21 @@ def too_costly(found: Mapping[str, Any]) -> list[str]:
     return [f"{name}: {cost}" for name, cost in found.items() if cost["fault"]]
 
 
-def sizes(amplify: Callable[[int], str]) -> list[int]:
+def sizes(amplify: Callable[[int], str | tuple[str, str]]) -> list[int]:
     """Sizes at and below each limit that a construct may meet, up to 1 MB of text."""
-    each = max(len(amplify(200)) - len(amplify(100)), 100) / 100
+
+    def length(n: int) -> int:
+        return len("".join(amplify(n)))
+
+    each = max(length(200) - length(100), 100) / 100
     return [n for n in (90, 290, 900, 9_000, 30_000, int(990_000 / each)) if n * each < 1_000_000]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["check", "show --with all", "show --json", "schema"])
 def test_no_construct_takes_long(command: str, tmp_path: Path) -> None:
-    specs = {f"{name} x {n}": make(n) for name, make in AMPLIFIERS.items() for n in sizes(make)}
+    every = AMPLIFIERS | SEARCHES | PAIRS
+    specs = {f"{name} x {n}": make(n) for name, make in every.items() for n in sizes(make)}
     found = costs(specs, tmp_path, *command.split())
     assert not too_costly(found), "\n".join(too_costly(found))
 

@@ -19,10 +19,12 @@ import archforge
 from archforge import driver
 from archforge.analysis import sampling
 from archforge.analysis.counts import count_folded
+from archforge.analysis.network import SpaceFacts
 from archforge.analysis.sampling import Sampling
 from archforge.draws import shares
 from archforge.errors import DiagnosticError, SourceFile
 from archforge.resources import zoo_folder
+from archforge.spec.binding.environment import Budget
 from archforge.spec.expand import space
 from archforge.spec.expand.expand import expand_folded
 from archforge.spec.expand.space import Space
@@ -331,6 +333,26 @@ def test_what_nothing_meets_ends(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_hostile_spaces_are_stopped(change: dict[str, Any]) -> None:
     with pytest.raises(DiagnosticError, match=r"E03(05|17)"):
         archforge.sample(SMALL | change, 1)
+
+
+def test_draws_that_take_long_end_with_the_budget_of_all() -> None:
+    budget = Budget(draws=3_000)
+    empty = Space(driver.open_spec(SMALL | {"constraints": ["=sum(range(90)) < 0"]}), budget=budget)
+    with pytest.raises(DiagnosticError, match=r"E0323: none of [0-9]+ draws in a row meets"):
+        next(empty.draws(0))
+    assert 1 < empty.drawn < 50
+    with pytest.raises(DiagnosticError, match=r"E0317: .* items that the draws of a space"):
+        next(Space(driver.open_spec(SMALL), budget=budget).draws(0))
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"),
+    [(999_999, "999,999"), (10**6, "1.0e6"), (997 * 10**4, "1.0e7"), (2 * 10**400, "2.0e400")],
+)
+def test_any_number_of_combinations_is_told(number: int, shown: str) -> None:
+    facts = SpaceFacts("paper", number, "3x8x8", 2, 2)
+    assert facts.size == f"{shown} combinations"
+    assert json.loads(json.dumps(facts.to_json()))["combinations"] == (shown if number > 10**300 else number)
 
 
 # Files and commands

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -157,8 +158,21 @@ class SpaceFacts(NamedTuple):
         """The number of combinations in words: `1.8e+18 combinations`."""
         if self.combinations is None:
             return "a continuum"
-        shown = f"{self.combinations:,}" if self.combinations < 10**6 else f"{self.combinations:.1e}"
-        return f"{shown.replace('e+', 'e')} combinations"
+        return f"{_short(self.combinations)} combinations"
+
+    def to_json(self) -> dict[str, Any]:
+        """The facts by name; combinations that no float can count as text."""
+        number = self.combinations or 0
+        return self._asdict() | ({"combinations": _short(number)} if number >= 10**300 else {})
+
+
+def _short(number: int) -> str:
+    """A number of any size: `1,234`, `1.8e18`, `2.0e12000`, which no float can be."""
+    if number < 10**6:
+        return f"{number:,}"
+    part, exponent = math.modf(math.log10(number))
+    shown, _, over = f"{10**part:.1e}".partition("e")
+    return f"{shown}e{int(exponent) + int(over)}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -210,7 +224,7 @@ class Report:
             "warnings": [w.to_json() for w in self.warnings],
         }
         if self.spaces:
-            out["spaces"] = [space._asdict() for space in self.spaces]
+            out["spaces"] = [space.to_json() for space in self.spaces]
         if self.diagnostics or self.failures:
             out["diagnostics"] = [d.to_json() for d in (*self.diagnostics, *self.failures)]
         return out

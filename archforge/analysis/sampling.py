@@ -63,7 +63,7 @@ def drawn_network(space: Space, draw: Draw) -> Network:
     header = replace(space.spec.header, kind="network")
     spec = replace(space.spec, name=_name(space, draw), header=header, expect=None)
     settings = {**space.settings, **settings_of(draw.values)}
-    expansion = expand(spec, space.profile.name, settings, space.input_shape)
+    expansion = expand(spec, space.profile.name, settings, space.input_shape, space.own_budget())
     return Network(expansion, count(expansion.graph), ())
 
 
@@ -81,10 +81,10 @@ def _told(space: Space, args: Mapping[str, Any]) -> dict[str, Any]:
     return {name: str(value) if isinstance(value, Steps) else value for name, value in given}
 
 
-def space_facts(spec: Spec, profile: str) -> SpaceFacts:
-    """Facts about a space, by some networks of it, expanded in full. Raises their mistakes, and E0323 where
-    no draw meets the constraints."""
-    space = Space(spec, profile)
+def space_facts(spec: Spec, profile: str, budget: Budget) -> SpaceFacts:
+    """Facts about a space, by some networks of it, expanded in full, on the budget of all of its profiles.
+    Raises their mistakes, and E0323 where no draw meets the constraints."""
+    space = Space(spec, profile, budget=budget)
     sampling = Sampling(space)
     networks = [sample.network() for sample in islice(sampling, CHECKED)]
     shape = str(networks[0].figures["input"])

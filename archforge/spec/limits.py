@@ -71,6 +71,7 @@ NODES = Limit(10_000, "nodes in a graph")
 ALL_NODES = Limit(40_000, "nodes in the graphs of a spec together")
 ALL_STEPS = Limit(150_000, "steps, arguments and inputs in the graphs of a spec together")
 ALL_ITEMS = Limit(1_000_000, "items that the formulas of a spec go through")
+ALL_DRAWN = Limit(5_000_000, "items that the draws of a space go through until a network is found")
 
 # Training
 RECIPE_ITEMS = Limit(100, "items in a list or mapping of `train`", "E0107")

@@ -35,12 +35,14 @@ __all__ = [
 @dataclass(slots=True)
 class Budget:
     """Work that may still be done for a spec, all its profiles and cases together: `steps` of graphs with
-    their arguments, `nodes`, and `items` that formulas go through."""
+    their arguments, `nodes`, and `items` that formulas go through; `draws` are items that draws of a space
+    go through."""
 
     steps: int = limits.ALL_STEPS.most
     nodes: int = limits.ALL_NODES.most
     items: int = limits.ALL_ITEMS.most
     search: int = 50_000  # steps in the search for a least input
+    draws: int = limits.ALL_DRAWN.most
 
     def spend(self, items: int, span: Span) -> None:
         """Count items that what stands at `span` goes through. Raises `LimitError`."""

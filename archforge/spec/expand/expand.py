@@ -104,13 +104,14 @@ def expand_folded(
     settings: Mapping[str, Argument],
     input_shape: InputShape | None,
     drawn: Mapping[str, Evaluated],
+    budget: Budget | None = None,
 ) -> FoldedExpansion | None:
     """The nodes of one sample of a space, for counting them; None where steps share parameters, which takes
     their names. `drawn` has the values of arguments that are ranges.
 
     Raises the mistakes of `expand`, but for those of names.
     """
-    return _Expander(spec, profile, settings, Budget(), drawn=drawn).folded(input_shape)
+    return _Expander(spec, profile, settings, budget or Budget(), drawn=drawn).folded(input_shape)
 
 
 def arguments_of(

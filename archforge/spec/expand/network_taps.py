@@ -5,8 +5,9 @@ out.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from itertools import islice
 
-from archforge.errors import Diagnostic, did_you_mean, fail_all, nearest_first
+from archforge.errors import MAX_REPORTED, Diagnostic, did_you_mean, fail_all, nearest_first
 from archforge.spec.binding.tensors import Draft, Tensor
 from archforge.spec.expand.assemble import ScopeDraft
 from archforge.spec.expand.naming import NameScope, assign_names, fix_names
@@ -24,6 +25,7 @@ def tapped(
     # A block without a name of its own has its caller's, and stands behind it in the list.
     known = {p.names.name: p.output for p in reversed([*places]) if p.names is not names and p.output}
     known |= {draft.name: Tensor(draft.type, draft) for draft in drafts}
+    missing = (step for step in taps.values() if step.value not in known)
     fail_all(
         Diagnostic(
             "E0324",
@@ -31,8 +33,7 @@ def tapped(
             step.span,
             help=did_you_mean(step.value, nearest_first(step.value, known), what="steps"),
         )
-        for step in taps.values()
-        if step.value not in known
+        for step in islice(missing, MAX_REPORTED)
     )
     return {name: known[step.value] for name, step in taps.items()}
 

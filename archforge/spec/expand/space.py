@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from archforge.draws import shares
 from archforge.errors import DiagnosticError, Note, Span, fail
+from archforge.spec import limits
 from archforge.spec.binding.environment import Budget, Env, Evaluated
 from archforge.spec.binding.modifier_checks import check_truth
 from archforge.spec.expand.expand import FoldedExpansion, InputShape, arguments_of, expand_folded
@@ -25,6 +26,7 @@ from archforge.spec.syntax.syntax_tree import Argument, formulas_in
 __all__ = ["Draw", "Space"]
 
 MOST_DRAWS = 20_000  # in a row that break a constraint
+OF_A_DRAW, OF_A_VALUE = 10, 10  # what takes as long, in items that formulas go through
 
 
 class Draw(NamedTuple):
@@ -37,6 +39,7 @@ class Draw(NamedTuple):
 class Space:
     """One profile of a spec of `kind: space`, as a caller has set it. `drawn` counts the draws so far.
 
+    budget: of all that is drawn and expanded together; by default each network has its own.
     Raises E0001 for another kind of spec, E0202 for a space without a graph, E0321 for one without a range.
     """
 
@@ -46,6 +49,7 @@ class Space:
         profile: str | None = None,
         settings: Mapping[str, Argument] | None = None,
         input_shape: InputShape | None = None,
+        budget: Budget | None = None,
     ) -> None:
         if spec.header.kind != "space":
             help = "a space has ranges and says `kind: space`; `archforge list` shows those of the zoo"
@@ -54,7 +58,7 @@ class Space:
             help = "add `graph:`, or `extends:` a template"
             fail("E0202", f"{spec.name} has no `graph`", spec.document.span_of("kind"), help=help)
         self.spec, self.profile = spec, spec.profile(profile)
-        self.settings, self.input_shape = settings or {}, input_shape
+        self.settings, self.input_shape, self.budget = settings or {}, input_shape, budget
         self.constraints = spec.constraints + self.profile.constraints
         self.drawn = 0
         self._set = set_arguments(self.settings, spec)
@@ -94,19 +98,23 @@ class Space:
         """Draws that meet the constraints, from that of number `first` on, without end. Raises E0323 where
         none does."""
         broken = dict.fromkeys(range(len(self.constraints)), 0)
-        refused = 0
+        refused, budget = 0, self.own_budget()
         for number in count(first):
+            if refused >= MOST_DRAWS or budget.draws < 0:
+                self._refuse(broken, refused)
             self.drawn += 1
-            names = _DrawnNames(self, seed, number)
+            names = _DrawnNames(self, seed, number, budget)
             index = self._broken(names)
             if index is None:
-                refused = 0
+                refused, budget = 0, self.own_budget()
                 yield names.draw()
                 continue
             broken[index] += 1
             refused += 1
-            if refused >= MOST_DRAWS:
-                self._refuse(broken)
+
+    def own_budget(self) -> Budget:
+        """What one network may take: the budget of all together, if there is one."""
+        return self.budget or Budget()
 
     def _broken(self, names: _DrawnNames) -> int | None:
         """The first constraint that a draw breaks, by its index."""
@@ -123,15 +131,17 @@ class Space:
             names.end()
         return None
 
-    def environment(self, draw: Draw) -> Env:
+    def environment(self, draw: Draw, budget: Budget) -> Env:
         """The arguments of a draw, none of them evaluated."""
-        return arguments_of(self.spec, self.profile, self._set, Budget(), self._evaluated(draw))
+        return arguments_of(self.spec, self.profile, self._set, budget, self._evaluated(draw))
 
     def _evaluated(self, draw: Draw) -> dict[str, Evaluated]:
         return {name: Evaluated(value, self.ranges[name].span) for name, value in draw.values.items()}
 
-    def _refuse(self, broken: Mapping[int, int]) -> NoReturn:
-        """Raise E0323 at the constraint that most draws break first."""
+    def _refuse(self, broken: Mapping[int, int], refused: int) -> NoReturn:
+        """Raise E0323 at the constraint that most draws break first, E0317 where the others took too long."""
+        if not refused:
+            limits.ALL_DRAWN.refuse(self.spec.document.span_of("kind"))
         worst = max(broken, key=lambda index: broken[index])
         constraint = self.constraints[worst]
         notes = [
@@ -139,7 +149,7 @@ class Space:
             for index, number in broken.items()
             if number and index != worst
         ]
-        message = f"none of {MOST_DRAWS:,} draws in a row meets the constraints"
+        message = f"none of {refused:,} draws in a row meets the constraints"
         label = f"{broken[worst]:,} draws break this one first" if notes else "no draw meets it"
         help = "wider ranges, or a weaker constraint"
         fail("E0323", message, constraint.span, label=label, help=help, notes=notes)
@@ -148,7 +158,8 @@ class Space:
         """The nodes of a draw, for counting them; None where that takes their names."""
         try:
             drawn = self._evaluated(draw)
-            return expand_folded(self.spec, self.profile, self.settings, self.input_shape, drawn)
+            budget = self.own_budget()
+            return expand_folded(self.spec, self.profile, self.settings, self.input_shape, drawn, budget)
         except (DiagnosticError, LimitError) as error:
             self._tell(error, draw)
 
@@ -162,12 +173,12 @@ class Space:
 
 class _DrawnNames:
     """The names that the constraints of one draw see. Most draws break one of them: what none asks for is not
-    drawn, nor evaluated."""
+    drawn, nor evaluated. The work comes off the `draws` of a budget."""
 
-    def __init__(self, space: Space, seed: int, number: int) -> None:
+    def __init__(self, space: Space, seed: int, number: int, budget: Budget) -> None:
         self.space, self.seed, self.number = space, seed, number
         self._drawn: dict[str, Any] = {}
-        self._budget = Budget()
+        self._together, self._budget = budget, Budget()
         self._env: Env | None = None
 
     def lookup(self, name: str) -> Any:
@@ -176,7 +187,8 @@ class _DrawnNames:
         if name in self.space.ranges:
             return self._value(name)
         if self._env is None:
-            self._env = self.space.environment(self.draw())
+            self._env = self.space.environment(self.draw(), self._budget)
+            self._budget.items -= len(self.space.spec.args)
         return self._env.lookup(name)
 
     def names(self) -> Iterable[str]:
@@ -190,12 +202,15 @@ class _DrawnNames:
         return Draw(self.number, {name: self._value(name) for name in self.space.ranges})
 
     def end(self) -> None:
-        """Let go of arguments that nobody has asked for, which hold the environment that holds them."""
+        """Count the work. Let go of arguments that nobody has asked for, which hold the environment that
+        holds them."""
+        self._together.draws -= OF_A_DRAW + limits.ALL_ITEMS.most - self._budget.items
         if self._env is not None:
             self._env.spec.pending.clear()
 
     def _value(self, name: str) -> Any:
         if name not in self._drawn:
             range = self.space.ranges[name]
+            self._together.draws -= OF_A_VALUE * (range.count or 1)
             self._drawn[name] = range.drawn(shares(self.seed, name, self.number, count=range.count or 1))
         return self._drawn[name]

@@ -7,13 +7,12 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from archforge.errors import Diagnostic, Note, did_you_mean, fail_all, nearest_first
+from archforge.spec import limits
 from archforge.spec.formulas.formula import Formula, Template
 from archforge.spec.syntax.form_checks import Mistakes
 from archforge.spec.syntax.syntax_tree import Body, Call, Edit, For, Group, Let, Merge, Step, Tap
 
 __all__ = ["edited", "named_steps"]
-
-MOST_COMPARED = 1_000  # names of steps that are put in order for a suggestion
 
 
 def edited(body: Body, edits: Sequence[Edit], owner: str) -> Body:
@@ -42,7 +41,7 @@ def edited(body: Body, edits: Sequence[Edit], owner: str) -> Body:
 
 def _missing(edit: Edit, owner: str, body: Body, known: dict[str, list[Step]]) -> Diagnostic:
     message = f"{owner} has no step `{edit.step}`"
-    names = nearest_first(edit.step, known) if len(known) <= MOST_COMPARED else known
+    names = nearest_first(edit.step, known)
     notes = (Note("its steps are", body.span),)
     return Diagnostic(
         "E0325", message, edit.span, help=did_you_mean(edit.step, names, what="steps"), notes=notes
@@ -100,7 +99,8 @@ class _StepNames(NamedTuple):
 
 def named_steps(body: Body, path: str = "") -> Iterator[tuple[str, Step]]:
     """Every step of a body with its name: its own, or its kind, numbered from 1 if there are several. Before
-    those in a named list stand the name of the list and a dot."""
+    those in a named list stand the name of the list and a dot; lists with longer names than steps may have
+    are left out."""
     level = _StepNames([], [])
     inner: list[tuple[str, Body]] = []
     _look(body, level, inner)
@@ -112,6 +112,8 @@ def named_steps(body: Body, path: str = "") -> Iterator[tuple[str, Step]]:
         seen[kind] += 1
         yield f"{path}{kind}{seen[kind] if kinds[kind] > 1 else ''}", step
     for name, part in inner:
+        if len(path) + len(name) > limits.NAME.most:
+            continue
         yield from named_steps(part, f"{path}{name}.")
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from decimal import Context, Decimal
 from functools import cached_property
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from archforge.errors import Span, fail
 from archforge.spec import limits
@@ -104,8 +105,18 @@ class Range:
         return float(_EXACT.exp(_EXACT.fma(part, high - low, low)))
 
 
+_PARSED: WeakKeyDictionary[Mapping, Range] = WeakKeyDictionary()  # every profile asks for them
+
+
 def parse_range(tree: Mapping) -> Range:
     """The range that `tree` writes. Raises E0201 for unknown keys, and E0321."""
+    found = _PARSED.get(tree)
+    if found is None:
+        found = _PARSED[tree] = _parsed(tree)
+    return found
+
+
+def _parsed(tree: Mapping) -> Range:
     kinds = [key for key in RANGES if key in tree.entries]
     if len(kinds) > 1:
         fail("E0321", f"a range is {' or '.join(f'`{k}`' for k in kinds)}, found both", tree.span)
