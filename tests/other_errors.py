@@ -177,7 +177,7 @@ def _go_on_with_another_seed() -> None:
         warnings.simplefilter("error")
         try:
             for seed in (0, 1):
-                archforge.train(LEARNING, SAMPLES, out=folder, resume=True, seed=seed, backend="numpy")
+                archforge.train(LEARNING, SAMPLES, out=folder, resume=seed > 0, seed=seed, backend="numpy")
         except archforge.TrainingWarning as warning:
             raise DiagnosticError((warning.diagnostic,)) from warning
 
