@@ -31,6 +31,7 @@ from tests.conftest import TINY, Run
 # Paths ----------------------------------------------------------------------------------------------------
 
 # All that takes a path, with the ending that it goes by.
+SPEC = {"archforge": 1, "input": [3, 8, 8], "graph": ["relu"]}
 TAKERS: dict[str, tuple[Callable[[str], object], str]] = {
     "a spec by its name": (driver.open_spec, ".yaml"),
     "a spec by its path": (lambda path: driver.open_spec(Path(path)), ".yaml"),
@@ -47,6 +48,12 @@ TAKERS: dict[str, tuple[Callable[[str], object], str]] = {
     "arrays to write": (lambda path: write_arrays(path, {"x": np.zeros(1)}), ".npz"),
     "a build": (lambda path: driver.build(driver.open_spec(TINY), folder=Path(path)), ""),
     "a spec that is extended": (lambda path: driver.open_spec({"archforge": 1, "extends": path}), ""),
+    "a spec that is imported": (lambda path: driver.open_spec(SPEC | {"imports": [path]}), ""),
+    "a spec that is a block": (
+        lambda path: driver.open_spec(SPEC | {"blocks": {"b": {"network": path}}}),
+        "",
+    ),
+    "a spec that is recommended": (lambda path: driver.open_spec(SPEC | {"recommended": path}), ""),
 }
 NOWHERE = {
     "a long name": "x" * 300,

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from archforge.errors import Diagnostic, DiagnosticError, Note, Span, did_you_mean, fail, fail_all
 from archforge.ops import OP_WORDS
+from archforge.paths import is_file
 from archforge.spec import limits
 from archforge.spec.binding.calls import unknown_target
 from archforge.spec.formulas.formula import Formula
@@ -363,4 +364,4 @@ def _is_spec_name(name: str) -> bool:
     """True if `recommended` names another spec of the zoo, as `SPEC` or `SPEC/PROFILE`."""
     from archforge.resources import zoo_folder
 
-    return (zoo_folder() / f"{name.partition('/')[0]}.yaml").is_file()
+    return is_file(zoo_folder() / f"{name.partition('/')[0]}.yaml")
