@@ -113,7 +113,7 @@ class Space:
             refused += 1
 
     def own_budget(self) -> Budget:
-        """What one network may take: the budget of all together, if there is one."""
+        """The budget of all networks together if there is one, else a new one."""
         return self.budget or Budget()
 
     def _broken(self, names: _DrawnNames) -> int | None:
