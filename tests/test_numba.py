@@ -208,6 +208,19 @@ def test_results_do_not_depend_on_the_number_of_threads() -> None:
     assert len({python(DIGEST, ARCHFORGE_THREADS=n) for n in ("1", "2", "5")}) == 1
 
 
+def test_a_plan_loads_no_family_of_kernels_that_it_does_not_take() -> None:
+    code = """
+import sys
+from archforge import load
+from archforge.backends import get
+from archforge.plan import plan
+plan(load("lenet_5").graph, get("numba"), "float32")
+idle = {"across_channels", "attention", "transposed_conv", "winograd"}
+print(sorted(idle & {name.rpartition(".")[2] for name in sys.modules if ".numba.families." in name}))
+"""
+    assert python(code).strip() == "[]"
+
+
 @pytest.mark.parametrize("simd", [pytest.param("avx2", marks=pytest.mark.slow), "generic"])
 def test_narrower_vectors_compute_the_same(simd: str) -> None:
     code = """

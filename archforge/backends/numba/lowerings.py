@@ -7,19 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from importlib import import_module
+from typing import Any
 
 from archforge.backends.numba.choices import chosen_form, kept
-from archforge.backends.numba.families import (
-    across_channels,
-    attention,
-    channel_windows,
-    direct_conv,
-    elementwise,
-    moves,
-    resample,
-    transposed_conv,
-    winograd,
-)
 from archforge.backends.numba.families.epilogues import ACTIVATIONS
 from archforge.ir import TensorType
 from archforge.ops.base import Op
@@ -46,8 +37,8 @@ def lowerings(
     if "winograd" not in without:
         if choices is None:
             choices = {} if bfloat16 else kept()
-        table = LOWERINGS | {"conv": partial(convolution, choices)}
-    return table | {kind: partial(rounding, table[kind]) for kind in PRODUCTS} if bfloat16 else table
+        table = {**LOWERINGS, "conv": partial(convolution, choices)}
+    return {**table, **{kind: partial(rounding, table[kind]) for kind in PRODUCTS}} if bfloat16 else table
 
 
 def rounding(lowering: Lowering, op: Op, x: TensorType) -> Kernel | None:
@@ -60,47 +51,62 @@ def convolution(
 ) -> Kernel | None:
     """A kernel for a convolution: Winograd's by the chosen form, always in float32, or a direct one."""
     form = chosen_form(op, x, choices, bfloat16=bfloat16)
-    return winograd.convolution(op, x, form) if form else direct_convolution(op, x, bfloat16=bfloat16)
+    if form is None:
+        return direct_convolution(op, x, bfloat16=bfloat16)
+    return of_family("winograd.convolution", op, x, form)
 
 
 def direct_convolution(op: Conv, x: TensorType, *, bfloat16: bool = False) -> Kernel | None:
     """A kernel for a convolution without Winograd's method."""
     if op.groups == op.out == x.channels > 1:
-        return channel_windows.depthwise(op, x)
-    return direct_conv.direct(op, x, bfloat16=bfloat16)
+        return of_family("channel_windows.depthwise", op, x)
+    return of_family("direct_conv.direct", op, x, bfloat16=bfloat16)
 
 
-LOWERINGS: dict[str, Lowering] = {
-    **dict.fromkeys(ACTIVATIONS, elementwise.activation),
-    **dict.fromkeys(("channel_dropout", "dropout", "identity", "stochastic_depth"), elementwise.alias),
-    **elementwise.MERGES,
-    "adaptive_avg_pool": channel_windows.adaptive_avg_pool,
-    "attention": attention.attention,
-    "avg_pool": channel_windows.avg_pool,
-    "bn": elementwise.batch_norm,
-    "concat": moves.concat,
+def of_family(place: str, *given: Any, **options: Any) -> Kernel | None:
+    """The kernel of `family.lowering`. A family is loaded when its first lowering is asked, since a network
+    needs few of them."""
+    family, _, name = place.partition(".")
+    lowering: Lowering = getattr(import_module(f"archforge.backends.numba.families.{family}"), name)
+    return lowering(*given, **options)
+
+
+# The family and the lowering of each kind but convolutions.
+PLACES: Mapping[str, str] = {
+    **dict.fromkeys(ACTIVATIONS, "elementwise.activation"),
+    **dict.fromkeys(("channel_dropout", "dropout", "identity", "stochastic_depth"), "elementwise.alias"),
+    **dict.fromkeys(("add", "subtract"), "elementwise.merge"),
+    "adaptive_avg_pool": "channel_windows.adaptive_avg_pool",
+    "attention": "attention.attention",
+    "avg_pool": "channel_windows.avg_pool",
+    "bn": "elementwise.batch_norm",
+    "concat": "moves.concat",
+    "conv_transpose": "transposed_conv.conv_transpose",
+    "flatten": "moves.flatten",
+    "global_avg_pool": "channel_windows.global_pool",
+    "global_max_pool": "channel_windows.global_pool",
+    "global_response_norm": "across_channels.global_response_norm",
+    "layer_norm": "across_channels.layer_norm",
+    "layer_scale": "elementwise.layer_scale",
+    "linear": "direct_conv.linear",
+    "log_softmax": "across_channels.softmax",
+    "lrn": "across_channels.lrn",
+    "max_pool": "channel_windows.max_pool",
+    "multiply": "elementwise.multiply",
+    "pad": "moves.pad",
+    "permute": "moves.permute",
+    "prelu": "elementwise.prelu",
+    "reshape": "moves.reshape",
+    "resize": "resample.resize",
+    "scale": "elementwise.scale",
+    "shuffle": "moves.shuffle",
+    "slice": "moves.slice_",
+    "softmax": "across_channels.softmax",
+    "upsample": "resample.upsample",
+    "window_attention": "attention.window_attention",
+}
+
+LOWERINGS: Mapping[str, Lowering] = {
     "conv": direct_convolution,
-    "conv_transpose": transposed_conv.conv_transpose,
-    "flatten": moves.flatten,
-    "global_avg_pool": channel_windows.global_pool,
-    "global_max_pool": channel_windows.global_pool,
-    "global_response_norm": across_channels.global_response_norm,
-    "layer_norm": across_channels.layer_norm,
-    "layer_scale": elementwise.layer_scale,
-    "linear": direct_conv.linear,
-    "log_softmax": across_channels.softmax,
-    "lrn": across_channels.lrn,
-    "max_pool": channel_windows.max_pool,
-    "multiply": elementwise.multiply,
-    "pad": moves.pad,
-    "permute": moves.permute,
-    "prelu": elementwise.prelu,
-    "reshape": moves.reshape,
-    "resize": resample.resize,
-    "scale": elementwise.scale,
-    "shuffle": moves.shuffle,
-    "slice": moves.slice_,
-    "softmax": across_channels.softmax,
-    "upsample": resample.upsample,
-    "window_attention": attention.window_attention,
+    **{kind: partial(of_family, place) for kind, place in PLACES.items()},
 }

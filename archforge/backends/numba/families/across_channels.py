@@ -6,7 +6,7 @@ Each pixel's channels are copied side by side to scratch memory, since sums over
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,11 +19,13 @@ from archforge.backends.numba.runtime.unit_recipe import UnitRecipe
 from archforge.backends.numba.toolchain.machine import FLOAT, machine
 from archforge.ir import TensorType
 from archforge.ops.base import Array, resolve_axis
-from archforge.ops.global_response_norm import GlobalResponseNorm
-from archforge.ops.layer_norm import LayerNorm
-from archforge.ops.lrn import Lrn
-from archforge.ops.softmax import Softmax
 from archforge.plan import Kernel
+
+if TYPE_CHECKING:
+    from archforge.ops.global_response_norm import GlobalResponseNorm
+    from archforge.ops.layer_norm import LayerNorm
+    from archforge.ops.lrn import Lrn
+    from archforge.ops.softmax import Softmax
 
 __all__ = [
     "global_response_norm",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -25,13 +25,15 @@ from archforge.backends.numba.runtime.unit_recipe import UnitRecipe
 from archforge.backends.numba.toolchain.machine import FLOAT, machine
 from archforge.backends.numba.toolchain.machine_code import Recipe
 from archforge.ir import TensorType
-from archforge.ops.adaptive_pool import AdaptiveAvgPool
 from archforge.ops.base import Array, per_axis
 from archforge.ops.conv import Conv
 from archforge.ops.global_pool import GlobalAvgPool, GlobalMaxPool
 from archforge.ops.pool import AvgPool, MaxPool, window_counts
 from archforge.ops.window import Window
 from archforge.plan import Epilogue, Kernel
+
+if TYPE_CHECKING:
+    from archforge.ops.adaptive_pool import AdaptiveAvgPool
 
 __all__ = [
     "adaptive_avg_pool",

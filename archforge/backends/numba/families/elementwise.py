@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,13 +25,14 @@ from archforge.backends.numba.runtime.unit_recipe import UnitRecipe
 from archforge.backends.numba.toolchain.machine import machine
 from archforge.ir import TensorType
 from archforge.ops.base import Array, Op
-from archforge.ops.batch_norm import BatchNorm
-from archforge.ops.prelu import Prelu
-from archforge.ops.scale import LayerScale, Scale
-from archforge.plan import Epilogue, Kernel, Lowering
+from archforge.plan import Epilogue, Kernel
+
+if TYPE_CHECKING:
+    from archforge.ops.batch_norm import BatchNorm
+    from archforge.ops.prelu import Prelu
+    from archforge.ops.scale import LayerScale, Scale
 
 __all__ = [
-    "MERGES",
     "activation",
     "alias",
     "batch_norm",
@@ -62,9 +63,9 @@ def activation(op: Op, x: TensorType) -> Kernel:
     return AnyAxis(run)
 
 
-def merge(kind: int) -> Lowering:
-    """A lowering that applies one operator to values, each repeated over the axes that it lacks."""
-    return lambda op, *inputs: _joined(kind, op, *inputs)
+def merge(op: Op, *inputs: TensorType) -> Kernel:
+    """A sum or a difference of values, each repeated over the axes that it lacks."""
+    return _joined({"add": ADD, "subtract": SUBTRACT}[op.kind], op, *inputs)
 
 
 def _joined(kind: int, op: Op, *inputs: TensorType) -> Kernel:
@@ -220,6 +221,3 @@ def _record(
     )
     x.tape.call(unit, ELEMENTS, fields, x.tape.batch * chunks)
     return out
-
-
-MERGES = {"add": merge(ADD), "subtract": merge(SUBTRACT)}

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import reduce
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,13 +26,15 @@ from archforge.backends.numba.runtime.unit_recipe import UnitRecipe
 from archforge.backends.numba.toolchain.machine import FLOAT, machine
 from archforge.ir import TensorType
 from archforge.ops.base import Op, resolve_axis
-from archforge.ops.concat import Concat
-from archforge.ops.pad import Pad
-from archforge.ops.permute import Permute
-from archforge.ops.resize import Resize
-from archforge.ops.shuffle import Shuffle
-from archforge.ops.slice import Slice
 from archforge.plan import Kernel
+
+if TYPE_CHECKING:
+    from archforge.ops.concat import Concat
+    from archforge.ops.pad import Pad
+    from archforge.ops.permute import Permute
+    from archforge.ops.resize import Resize
+    from archforge.ops.shuffle import Shuffle
+    from archforge.ops.slice import Slice
 
 __all__ = [
     "along",

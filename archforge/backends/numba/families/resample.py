@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,9 +18,11 @@ from archforge.ir import TensorType
 from archforge.ops.adaptive_pool import AdaptiveAvgPool, windows
 from archforge.ops.base import Op, per_axis
 from archforge.ops.interpolation import TAPS
-from archforge.ops.resize import Resize
-from archforge.ops.upsample import Upsample
 from archforge.plan import Kernel
+
+if TYPE_CHECKING:
+    from archforge.ops.resize import Resize
+    from archforge.ops.upsample import Upsample
 
 __all__ = ["adaptive_avg_pool", "resize", "upsample"]
 

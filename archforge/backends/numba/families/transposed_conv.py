@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import TYPE_CHECKING
 
 from archforge.backends.numba.families.direct_conv import PackedConv, record_conv
 from archforge.backends.numba.families.epilogues import ABSORBED, Ending
@@ -18,9 +19,11 @@ from archforge.backends.numba.families.window_2d import Window2d
 from archforge.backends.numba.runtime.tape import Params, TapeValue, aligned
 from archforge.ir import TensorType
 from archforge.ops.conv import Conv
-from archforge.ops.conv_transpose import ConvTranspose
 from archforge.ops.window import Window
 from archforge.plan import Epilogue, Kernel
+
+if TYPE_CHECKING:
+    from archforge.ops.conv_transpose import ConvTranspose
 
 __all__ = ["PhaseAxis", "conv_transpose", "phase_window", "phases_of"]
 

@@ -95,8 +95,7 @@ def merge(op: Op, *inputs: TensorType) -> TrainingKernel | None:
     """A sum or a difference of values of equal shapes."""
     if len({*inputs}) > 1:
         return None
-    kernel = elementwise.MERGES[op.kind](op, *inputs)
-    assert kernel is not None
+    kernel = elementwise.merge(op, *inputs)
     minus = lanes_of(np.full(inputs[0].channels, -1.0))
 
     def backward(on: NodeOnTape, back: WayBack) -> Sequence[TapeValue | None]:
