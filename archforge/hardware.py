@@ -210,6 +210,10 @@ def refuse_for_memory(error: BaseException, words: str) -> None:
         raise DiagnosticError((no_memory(MemoryError(words)),)) from error
 
 
+# What CPython says where something failed and no exception tells of it.
+_UNSAID = ("without exception set", "without setting an exception")
+
+
 def lacks_memory(error: BaseException | None) -> bool:
     """True if an error comes of an allocation that the system refused: Python's, one of the loader of shared
     libraries, which has words alone for it, or under a limit one that a library did not look at."""
@@ -217,7 +221,7 @@ def lacks_memory(error: BaseException | None) -> bool:
         text = str(error).lower()
         if isinstance(error, MemoryError) or "failed to map segment" in text or "cannot allocate" in text:
             return True
-        if isinstance(error, SystemError) and "without exception set" in text and _process_limits():
+        if isinstance(error, SystemError) and any(words in text for words in _UNSAID) and _process_limits():
             return True
         error = error.__cause__ or error.__context__
     return False

@@ -357,3 +357,16 @@ def test_libraries_that_a_limit_keeps_out_are_told(command: str, most: int, tmp_
     assert told[0].startswith(("E0701: OpenBLAS could not start", "E0706: the memory does not suffice"))
     assert "help: " in told[1]
     assert len(told) == 2
+
+
+@pytest.mark.parametrize(
+    "words", ["error return without exception set", "returned NULL without setting an exception"]
+)
+def test_what_fails_without_a_word_under_a_limit_lacks_memory(
+    words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hardware, "_process_limits", lambda: [1 << 28])
+    assert hardware.lacks_memory(SystemError(words))
+    assert not hardware.lacks_memory(SystemError("returned a result with an exception set"))
+    monkeypatch.setattr(hardware, "_process_limits", list)
+    assert not hardware.lacks_memory(SystemError(words))
