@@ -108,6 +108,7 @@ CODES: dict[str, str] = {
     "W0308": "a default of a profile that no call takes",
     "W0401": "an input whose axes are probably those of another library",
     "W0402": "a padding or dilation whose kernel was probably forgotten",
+    "W0403": "attention on a map whose positions are probably meant to be the tokens",
     "W0501": "figures whose source is the computation itself",
     "W0502": "steps that are written out several times in a row",
     "W0503": "a bias in front of a norm that takes it away",

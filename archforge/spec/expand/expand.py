@@ -17,7 +17,13 @@ from archforge.spec import limits
 from archforge.spec.binding.environment import ArgFrame, Budget, Env, Evaluated, Given, evaluate_argument
 from archforge.spec.binding.tensors import POISON, Draft, Tensor
 from archforge.spec.expand.assemble import ScopeDraft, assemble
-from archforge.spec.expand.graph_warnings import foreign_axes, unread_values, unshared, untaken_defaults
+from archforge.spec.expand.graph_warnings import (
+    attention_in_maps,
+    foreign_axes,
+    unread_values,
+    unshared,
+    untaken_defaults,
+)
 from archforge.spec.expand.least_input import inputs_nearby, least_input
 from archforge.spec.expand.naming import NameScope, assign_names
 from archforge.spec.expand.settings import set_arguments, set_defaults, setting_texts
@@ -252,7 +258,7 @@ class _Expander:
             self.settings,
             input_shape,
             self.env.budget,
-            (*walk.warnings, *self._unread(graph)),
+            (*walk.warnings, *self._unread(graph), *attention_in_maps(graph)),
         )
 
     def _walked(self, input_shape: InputShape | None) -> tuple[Mapping[str, Tensor], Mapping[str, Tensor]]:

@@ -9,10 +9,11 @@ from archforge.ir import Op, TypedGraph
 from archforge.spec.binding.tensors import Draft
 from archforge.spec.expand.naming import NameScope
 
-__all__ = ["foreign_axes", "said_twice", "unread_values", "unshared", "untaken_defaults"]
+__all__ = ["attention_in_maps", "foreign_axes", "said_twice", "unread_values", "unshared", "untaken_defaults"]
 
 COLOURS = (1, 3)  # channels of a picture
 SMALLEST = 16  # of the sides of a picture; narrow maps are those of signals
+TURNING = ("permute", "reshape")  # ops that may leave a map's shape as it is, and not its axes
 
 
 def foreign_axes(shape: Sequence[int], span: Span) -> Iterator[Diagnostic]:
@@ -39,6 +40,24 @@ def _channels(number: int) -> str:
 def _foreign(message: str, rule: str, meant: Sequence[int], span: Span) -> Diagnostic:
     hint = f"{rule}: [{', '.join(map(str, meant))}]"
     return Diagnostic("W0401", message, span, help=hint)
+
+
+def attention_in_maps(graph: TypedGraph) -> Iterator[Diagnostic]:
+    """W0403: attention on a map as convolutions and pools give it, whose channels would be windows, its rows
+    tokens and its columns features."""
+    nodes = {node.name: node for node in graph.nodes}
+    for node in graph.nodes:
+        x = graph.types[node.inputs[0]] if node.op.kind == "attention" else None
+        if x is None or len(x.shape) < 3:
+            continue
+        source = nodes.get(node.inputs[0])
+        while source and source.op.kind not in TURNING and not hasattr(source.op, "window"):
+            same = [value for value in source.inputs if graph.types[value] == x]
+            source = nodes.get(same[0]) if same else None
+        if source and hasattr(source.op, "window"):
+            message = f"`attention` on a map of {x} makes tokens of its rows, in each channel by itself"
+            hint = "tokens of all positions: {reshape: '=[x.channels, -1]'}, then {permute: [1, 0]}"
+            yield Diagnostic("W0403", message, node.span, help=hint)
 
 
 def unread_values(graph: TypedGraph, inputs: Mapping[str, Span]) -> Iterator[Diagnostic]:
