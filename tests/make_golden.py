@@ -80,8 +80,9 @@ def _made(model: str, options: argparse.Namespace) -> Iterator[str]:
         return
     file = f"golden/{model}"
     old = unpacked(file) or {}
-    shape = options.input or tuple(old.get("input", ())[1:]) or library_input(model, module)
-    if shape != library_input(model, module):
+    asked = options.input or tuple(old.get("input", ())[1:])
+    shape = asked or library_input(model, module)
+    if asked:
         module = module_for(model, shape)
     content = golden_content(model, module, shape, options.depth)
     given = dict(options.alias)
@@ -138,7 +139,7 @@ def params_content(model: str, module: Any) -> Content:
 
 def golden_content(model: str, module: Any, shape: tuple[int, ...], depth: int = DEPTH) -> Content:
     """Content of a file in `golden`, from any module of torch, which is left with weights made by rule. Taps
-    have names of at most `depth` parts.
+    have names of at most `depth` parts; outputs behind the first are taps, `outputs.NAME`.
 
     A norm that ends in the activation it holds has an alias: its name in a spec is that of the bare norm.
     """
@@ -148,7 +149,8 @@ def golden_content(model: str, module: Any, shape: tuple[int, ...], depth: int =
     filled(module, {name: rule_array(name, dims) for name, dims in module_params(module).items()})
     with patch.object(torch.Tensor, "float", lambda tensor: tensor):  # some narrow their values on the way
         output, values = module_values(module, [torch.from_numpy(rule_input(batch))], depth)
-    y = (next(iter(output.values())) if isinstance(output, dict) else output).numpy()
+    first, *others = output.items() if isinstance(output, dict) else [("", output)]
+    y = first[1].numpy()
     aliases = {name: v.maker for name, v in values.items() if v.has_params and v.maker != name}
     made_with = ("torch", *LIBRARIES) if model.startswith(LIBRARIES) else ("torch",)
     return {
@@ -163,7 +165,8 @@ def golden_content(model: str, module: Any, shape: tuple[int, ...], depth: int =
             "std": float(y.std()),
             "values": y.ravel()[:VALUES].tolist(),
         },
-        "taps": {name: _figures(value.tensor) for name, value in values.items()},
+        "taps": {name: _figures(value.tensor) for name, value in values.items()}
+        | {f"outputs.{name}": _figures(other) for name, other in others},
         "aliases": aliases,
         "idle": [name for name, value in values.items() if value.idle],
     }
