@@ -238,4 +238,65 @@ CASES = (
     Case("nest_tiny", (3, 64, 64), settings={"width": 16, "heads_of": (1, 2, 4), "depths": (1, 1, 1)}),
     Case("swiftformer_xs", (3, 64, 64), is_large=True),
     Case("tresnet_m", (3, 64, 64), is_large=True),
+    Case(
+        "iformer_t",
+        (3, 64, 64),
+        settings={"widths": (8, 16, 32, 32), "depths": (1, 1, 5, 3), "groups": (0, 0, 1, 1)},
+    ),
+    Case(
+        "lowformer_b0",
+        (3, 64, 64),
+        settings={"widths": (8, 8, 16, 64, 64), "depths": (0, 1, 1, 1, 1), "features": (32, 32)},
+    ),
+    Case(
+        "cpubone_nano",
+        (3, 64, 64),
+        settings={"widths": (8, 8, 16, 64, 64), "depths": (0, 1, 1, 1, 1), "features": (32, 32)},
+    ),
+    Case(
+        "vitamin_s",
+        (3, 32, 32),
+        settings={"stem": 8, "widths": (8, 16, 64), "depths": (1, 2, 2), "classes": 10},
+    ),
+    Case("hiera_tiny", (3, 64, 64), settings={"width": 8, "depths": (1, 1, 1, 1)}),
+    Case("efficientvim_m1", (3, 96, 96), settings={"widths": (16, 24, 32), "depths": (1, 1, 1)}),
+    Case("lambda_resnet_26t", (3, 64, 64), settings={"width": 32, "keys": 4, "window": 3}),
+    Case(
+        "hieradet_small",
+        (3, 32, 32),
+        settings={"width": 8, "depths": (1, 1, 1, 1), "global_blocks": (2,), "windows_of": (4, 2, 4, 2)},
+    ),
+    Case(
+        "volo_d1",
+        (3, 32, 32),
+        settings={"stem": 8, "widths": (16, 32, 32, 32), "depths": (1, 1, 1, 1), "heads_of": (2, 2, 2, 2)},
+    ),
+    Case(
+        "efficientformer_v2_s0",
+        (3, 64, 64),
+        settings={
+            "widths": (8, 8, 16, 16),
+            "ratios": ((1,), (2,), (1, 1), (1, 2)),
+            "attentive_last": 1,
+            "heads_of": 2,
+        },
+    ),
+    Case(
+        "gcvit_xxtiny",
+        (3, 64, 64),
+        settings={"width": 8, "depths": (2, 2, 2, 2), "heads_of": (1, 2, 2, 2), "windows_of": (4, 4, 4, 2)},
+    ),
+    Case(
+        "maxvit_pico_rw",
+        (3, 64, 64),
+        settings={
+            "stem": (8, 8),
+            "widths": (16, 16, 32, 32),
+            "depths": (1, 1, 1, 1),
+            "window": 2,
+            "head_width": 8,
+        },
+    ),
+    Case("resnet_26d", (3, 64, 64), is_large=True),
+    Case("vit_s_resnet_26d", (3, 64, 64), settings={"width": 32, "depth": 2, "heads_of": 2}, is_large=True),
 )

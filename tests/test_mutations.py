@@ -126,7 +126,7 @@ def merged_wrongly(network: Network) -> Iterator[Graph]:
         )
         if node:
             yield _swap(typed.graph, node, replace(node, op=op_class(other)()))
-    node = _middle(typed.graph, "concat", lambda n: n.name in seen)
+    node = _middle(typed.graph, "concat", lambda n: n.name in seen and len({*n.inputs}) > 1)
     if node:
         yield _swap(typed.graph, node, replace(node, inputs=node.inputs[::-1]))
 

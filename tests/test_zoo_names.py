@@ -25,8 +25,8 @@ LARGE = 12_000_000
 # before what they read: the order differs.
 DECLARED_EARLIER = (
     *("timm.cait_", "timm.fasternet_", "timm.fastvit_", "timm.focalnet_", "timm.pvt_v2_", "timm.resnetv2_"),
-    *("timm.nextvit_", "timm.nf_", "timm.swiftformer_", "timm.tiny_vit_", "timm.twins_"),
-    *("torchvision.mvit", "torchvision.swin"),
+    *("timm.efficientvim_", "timm.hieradet_", "timm.nextvit_", "timm.nf_", "timm.swiftformer_"),
+    *("timm.tiny_vit_", "timm.twins_", "timm.vitamin_", "timm.volo_", "torchvision.mvit", "torchvision.swin"),
 )
 
 
