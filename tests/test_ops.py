@@ -20,6 +20,7 @@ from archforge.ops import all_ops, op_class
 from archforge.ops.base import Op, is_pointwise
 from archforge.ops.erf import erf
 from archforge.ops.pool import AvgPool, MaxPool
+from archforge.ops.window_positions import log_coordinates
 from tests.op_examples import EXAMPLES, OpExample, bind
 
 OPS = {cls.op: cls for cls in all_ops().values()}
@@ -283,3 +284,12 @@ def _inferred(op: Op, types: tuple[TensorType, ...]) -> TensorType | ShapeError:
         return op.infer(*types)
     except ShapeError as error:
         return error
+
+
+def test_differences_in_a_window_are_on_a_logarithmic_scale_to_base_eight() -> None:
+    places = log_coordinates((2, 3))
+    farthest = math.log(9, 8)  # of 1 + 8
+    half = math.log(5, 8)  # of 1 + 8 / 2
+    assert places.shape == (1, 3, 5, 2)
+    assert places[0, :, 0, 0] == pytest.approx([-farthest, 0, farthest])
+    assert places[0, 0, :, 1] == pytest.approx([-farthest, -half, 0, half, farthest])

@@ -155,7 +155,7 @@ class SpaceFacts(NamedTuple):
 
     @property
     def size(self) -> str:
-        """The number of combinations in words: `1.8e+18 combinations`."""
+        """The number of combinations in words: `1.8e18 combinations`."""
         if self.combinations is None:
             return "a continuum"
         return f"{_short(self.combinations)} combinations"
