@@ -6,8 +6,15 @@ import numba
 import numpy as np
 
 from archforge.backends.numba.units.activation import exp32, log32
-from archforge.backends.numba.units.float_runs import copy, fill
-from archforge.backends.numba.units.intrinsics import LANES, VECTOR, across_record, device, floats
+from archforge.backends.numba.units.float_runs import fill
+from archforge.backends.numba.units.intrinsics import (
+    LANES,
+    VECTOR,
+    across_record,
+    copy_vector,
+    device,
+    floats,
+)
 
 __all__ = [
     "layer_norm",
@@ -39,7 +46,7 @@ def take(r, image, pixel, scratch):
     """Copy the channels of a pixel to scratch memory, side by side."""
     source = r.source + image * r.source_image + pixel * VECTOR
     for block in range(r.blocks):
-        copy(source + block * r.pixels * VECTOR, scratch + block * VECTOR, LANES)
+        copy_vector(source + block * r.pixels * VECTOR, scratch + block * VECTOR)
 
 
 @device
@@ -47,7 +54,7 @@ def take_gradient(r, image, pixel, scratch):
     """Copy the gradients of the channels of a pixel to scratch memory, side by side."""
     source = r.dy + image * r.dy_image + pixel * VECTOR
     for block in range(r.blocks):
-        copy(source + block * r.pixels * VECTOR, scratch + block * VECTOR, LANES)
+        copy_vector(source + block * r.pixels * VECTOR, scratch + block * VECTOR)
 
 
 @device
@@ -56,7 +63,7 @@ def put(r, image, pixel, scratch):
     fill(scratch + r.channels * 4, r.blocks * LANES - r.channels, F(0))
     out = r.out + image * r.out_image + pixel * VECTOR
     for block in range(r.blocks):
-        copy(scratch + block * VECTOR, out + block * r.pixels * VECTOR, LANES)
+        copy_vector(scratch + block * VECTOR, out + block * r.pixels * VECTOR)
 
 
 def _reducing(function):

@@ -19,6 +19,7 @@ from archforge.backends.numba.units.intrinsics import (
     attention_record,
     call_tile,
     call_turn,
+    copy_vector,
     device,
     floats,
     integers,
@@ -110,7 +111,7 @@ def take(r, source, window, head, kind, token, to):
         copy(r.outside + block * VECTOR, to, r.width * LANES)
         return
     for i in range(r.width):
-        copy(source + (block + i) * r.plane + place, to + i * VECTOR, LANES)
+        copy_vector(source + (block + i) * r.plane + place, to + i * VECTOR)
 
 
 @device
@@ -173,7 +174,7 @@ def take_values(r, source, window, head, depth, panels, row):
             pair = block & 1
             line = VECTOR if block == r.width - 1 and not pair else 2 * VECTOR
             panel = panels + (block - pair) * depth * VECTOR + pair * VECTOR
-            copy(row + block * VECTOR, panel + token * line, LANES)
+            copy_vector(row + block * VECTOR, panel + token * line)
 
 
 @device
@@ -206,7 +207,7 @@ def part_regions(r, window, token, line):
 def softmax(address, count, spare):
     """Softmax of whole vectors of numbers. What is not a number reaches all of them by their sum."""
     x, most = floats(address, count), floats(spare, LANES)
-    copy(address, spare, LANES)
+    copy_vector(address, spare)
     for first in range(LANES, count, LANES):
         for i in range(LANES):
             most[i] = x[first + i] if x[first + i] > most[i] else most[i]
@@ -224,4 +225,4 @@ def put(r, out, window, head, token, row):
     place = place_of(r, window, token)
     if place >= 0:
         for i in range(r.width):
-            copy(row + i * VECTOR, out + (head * r.width + i) * r.plane + place, LANES)
+            copy_vector(row + i * VECTOR, out + (head * r.width + i) * r.plane + place)

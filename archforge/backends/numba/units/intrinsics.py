@@ -33,7 +33,7 @@ from archforge.backends.numba.runtime.records import (
     WINOGRAD,
     RecordTable,
 )
-from archforge.backends.numba.toolchain.machine import machine
+from archforge.backends.numba.toolchain.machine import FLOAT, machine
 
 __all__ = [
     "LANES",
@@ -56,6 +56,7 @@ __all__ = [
     "call_window_back",
     "channels_record",
     "conv_record",
+    "copy_vector",
     "device",
     "doubles",
     "elements_record",
@@ -319,6 +320,20 @@ def _scaled_twice(value, exponent):
 
 # Of a float32 and an int32.
 scaled = _scaled_once if machine().simd == "avx512" else _scaled_twice
+
+
+@intrinsic
+def copy_vector(typing, source, to):
+    """Copy a vector. A loop over as many floats would copy one after the other, since LLVM sees it before its
+    length is known."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = ir.VectorType(ir.FloatType(), LANES)
+        source, to = (builder.inttoptr(address, kind.as_pointer()) for address in arguments)
+        builder.store(builder.load(source, align=FLOAT), to, align=FLOAT)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), code
 
 
 @intrinsic

@@ -8,6 +8,7 @@ from archforge.backends.numba.units.intrinsics import (
     LANES,
     VECTOR,
     call_gather,
+    copy_vector,
     device,
     floats,
     gather_record,
@@ -56,7 +57,7 @@ def move_vectors(r, source, out, first, count):
     places = integers(r.pixel_offsets + first * 8, count)
     for i in range(count):
         if places[i] >= 0:
-            copy(source + places[i], out + i * VECTOR, LANES)
+            copy_vector(source + places[i], out + i * VECTOR)
         elif places[i] == BLANK:
             fill(out + i * VECTOR, LANES, r.fill)
 
