@@ -172,14 +172,12 @@ def sample(
     an argument that is given is not drawn. Raises E0001 for a spec that is no space, E0323 where nothing that
     is drawn meets the constraints or the condition.
     """
-    from itertools import islice
-
     from archforge.analysis.sampling import Sampling
     from archforge.spec.expand.space import Space
 
     space = Space(open_spec(source), profile, settings_of(params, defaults), input)
     sampling = Sampling(space, seed=whole_number("seed", seed), where=text_or_none("where", where))
-    return list(islice(sampling, whole_number("n", n)))
+    return list(sampling.take(whole_number("n", n)))
 
 
 def check(

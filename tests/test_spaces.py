@@ -243,6 +243,11 @@ def test_constraints_hold_for_what_is_drawn() -> None:
     assert {len(s.arguments["depths"]) for s in archforge.sample("regnet_x", 10)} == {4}
 
 
+def test_any_number_of_samples_may_be_asked_for() -> None:
+    drawn = Sampling(Space(driver.open_spec(SMALL))).take(10**30)
+    assert [sample.draw.number for sample in islice(drawn, 2)] == [0, 1]
+
+
 def test_a_value_that_is_given_is_not_drawn() -> None:
     (drawn,) = archforge.sample(SMALL, 1, width=40)
     assert drawn.row().keys().isdisjoint(("width", "area"))

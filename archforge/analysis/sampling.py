@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Any, NoReturn
 
 from archforge.analysis.checks import MACS_NOT_FLOPS
@@ -86,7 +85,7 @@ def space_facts(spec: Spec, profile: str, budget: Budget) -> SpaceFacts:
     Raises their mistakes, and E0323 where no draw meets the constraints."""
     space = Space(spec, profile, budget=budget)
     sampling = Sampling(space)
-    networks = [sample.network() for sample in islice(sampling, CHECKED)]
+    networks = [sample.network() for sample in sampling.take(CHECKED)]
     shape = str(networks[0].figures["input"])
     return SpaceFacts(profile, space.combinations, shape, space.drawn, sampling.kept)
 
@@ -122,6 +121,10 @@ class Sampling:
             refused += 1
             if refused >= MOST_REFUSED:
                 self._refuse(self.where)
+
+    def take(self, number: int) -> Iterator[DrawnNetwork]:
+        """The first `number` samples."""
+        return (sample for _, sample in zip(range(number), self, strict=False))
 
     def _condition(self, text: str) -> Formula:
         source = SourceFile("<where>", text)

@@ -7,7 +7,6 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
-from itertools import islice
 from typing import Annotated, Any
 
 import typer
@@ -77,7 +76,7 @@ def sample(
     if format is RowFormat.PARQUET and output is None:
         require_parquet()
     with Progress("drawing networks") as progress:
-        samples = islice(_told(sampling, number, progress), number)
+        samples = _told(sampling, number, progress)
         if output is not None:
             from archforge.cli.sample_specs import write_specs
 
@@ -95,7 +94,7 @@ def sample(
 
 
 def _told(sampling: Sampling, number: int, progress: Progress) -> Iterator[DrawnNetwork]:
-    for sample in sampling:
+    for sample in sampling.take(number):
         progress.say(f"kept {sampling.kept:,} of {number:,}, counted {sampling.counted:,}")
         yield sample
 
