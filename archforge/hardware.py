@@ -17,6 +17,7 @@ from typing import NamedTuple
 from archforge.errors import Diagnostic, DiagnosticError, fail
 
 __all__ = [
+    "MOST_THREADS",
     "MemoryLimit",
     "Threads",
     "cache_bytes",
@@ -46,6 +47,7 @@ GROUP_FOLDER = Path("/sys/fs/cgroup")
 GROUP_FILES = {"": "memory.max", "memory": "memory/memory.limit_in_bytes"}  # of version 2, of version 1
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+MOST_THREADS = 9_999
 # Where a system does not say: what is usual, and rather too little.
 USUAL = {1: 32 << 10, 2: 1 << 20, 3: 8 << 20}
 APPLE = {1: "hw.perflevel0.l1dcachesize", 2: "hw.perflevel0.l2cachesize"}
@@ -63,7 +65,7 @@ def threads() -> Threads:
     value that is no number."""
     given = os.environ.get("ARCHFORGE_THREADS", "")
     if given:
-        if not re.fullmatch(r"[1-9]\d{0,3}", given):
+        if not re.fullmatch(r"[1-9]\d{0,8}", given) or int(given) > MOST_THREADS:
             fail("E0701", f"ARCHFORGE_THREADS={given} is no number of threads", help="ARCHFORGE_THREADS=4")
         return Threads(int(given), "ARCHFORGE_THREADS")
     cores, allowed, quota = physical_cores(), _allowed_cpus(), _quota()
@@ -210,8 +212,8 @@ def refuse_for_memory(error: BaseException, words: str) -> None:
         raise DiagnosticError((no_memory(MemoryError(words)),)) from error
 
 
-# What CPython says where something failed and no exception tells of it.
-_UNSAID = ("without exception set", "without setting an exception")
+# What CPython says where something failed and no exception tells of it, and of a thread that has no room.
+_UNSAID = ("without exception set", "without setting an exception", "can't start new thread")
 
 
 def lacks_memory(error: BaseException | None) -> bool:
@@ -221,7 +223,8 @@ def lacks_memory(error: BaseException | None) -> bool:
         text = str(error).lower()
         if isinstance(error, MemoryError) or "failed to map segment" in text or "cannot allocate" in text:
             return True
-        if isinstance(error, SystemError) and any(words in text for words in _UNSAID) and _process_limits():
+        is_unsaid = isinstance(error, RuntimeError | SystemError) and any(words in text for words in _UNSAID)
+        if is_unsaid and _process_limits():
             return True
         error = error.__cause__ or error.__context__
     return False

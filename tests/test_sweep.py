@@ -17,15 +17,18 @@ from time import monotonic, sleep
 from typing import Any
 from unittest.mock import patch
 
+import numpy as np
 import pytest
 import yaml
 
 import archforge
 from archforge.atomic_files import sole_writer
 from archforge.errors import DiagnosticError
+from archforge.hardware import data_bytes
 from archforge.spec.expand.space import Draw
 from archforge.sweep.engines import MOST_DEATHS, Pool, Records, Work, engine_of
 from archforge.sweep.job import Job, JobRecord, SpaceSource, TrainingSettings, run_job
+from archforge.sweep.limits import LEAST, JobLimitError, memory_limited
 from archforge.sweep.store import opened_store, read_store
 from archforge.sweep.sweep import Sweep, spaces_of
 from tests.conftest import Run
@@ -108,6 +111,19 @@ def test_a_job_that_fails_gives_its_reason(
     assert record.error is None
 
 
+@linux
+def test_what_earlier_jobs_have_left_in_the_process_leaves_a_job_as_much_memory() -> None:
+    own = data_bytes()
+    left = np.ones(64 << 20, np.uint8)
+    with memory_limited(own + LEAST, lambda: own):
+        assert np.ones(LEAST - (8 << 20), np.uint8).any()
+        with pytest.raises(MemoryError):
+            np.ones(LEAST + len(left), np.uint8)
+    for error in (MemoryError(), RuntimeError("can't start new thread")):
+        with pytest.raises(JobLimitError, match="out of memory"), memory_limited(own + LEAST, lambda: own):
+            raise error
+
+
 def test_a_worker_of_another_version_ends_the_sweep() -> None:
     work = partial(run_job, {"s": source()}, replace(NUMPY, version="0.0"))
     records = engine_of("processes").records(work, JOBS, Pool(1))
@@ -173,6 +189,7 @@ def test_other_settings_are_refused_by_name(run: Run, space: Path) -> None:
         (["small.yaml", "--engine", "ray"], "E0911: there is no engine `ray` for sweeps"),
         (["small.yaml", "--time-limit", "0"], "E0001: --time-limit 0 is no time"),
         (["small.yaml", "--time-limit", "nan"], "E0001: --time-limit nan is no time"),
+        (["small.yaml", "--threads", "10000"], "less than or equal to 9999"),
         (["small.yaml", "--memory-limit", "2 GB"], "E0001: `2 GB` is no size of a memory"),
         (["small.yaml", "--scheduler", "tcp://1.2.3.4:5", "--workers", "2"], "E0001"),
         (["small.yaml", "--out", "small.yaml/x"], "E0705"),
@@ -287,10 +304,10 @@ def test_a_job_whose_process_dies_is_done_again_some_times(tmp_path: Path) -> No
 
 def test_a_job_that_does_not_heed_its_limit_is_ended(tmp_path: Path) -> None:
     work = Sleepy(tmp_path / "asleep")
-    # The clock stands still but for the sleeping job: a process may take longer to load what it needs.
     with (
-        patch.multiple("archforge.sweep.engines.processes", GRACE_S=0.3, LOOK_S=0.1),
-        patch("archforge.sweep.engines.processes.monotonic", lambda: 600.0 * work.mark.exists()),
+        patch("archforge.sweep.engines.GRACE_S", 0.3),
+        patch("archforge.sweep.engines.processes.LOOK_S", 0.1),
+        patch("archforge.sweep.engines.processes.monotonic", work.asleep_s),
         closing(engine_of("processes").records(work, JOBS, Pool(1, "", 0.2))) as found,
     ):
         records = {job.draw.number: record for job, record in found}

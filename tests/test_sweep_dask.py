@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -18,7 +19,7 @@ from archforge.spec.expand.space import Draw
 from archforge.sweep.engines import MOST_DEATHS, Pool, engine_of
 from archforge.sweep.job import Job, run_job
 from tests.conftest import Run
-from tests.sweep_work import Deadly
+from tests.sweep_work import Deadly, Sleepy, where_it_is_done
 from tests.test_sweep import JOBS, NUMPY, SPACE, SWEEP, source, table
 
 distributed = pytest.importorskip("distributed")
@@ -58,6 +59,36 @@ def test_a_job_that_kills_its_workers_is_given_up(tmp_path: Path, cluster: Any) 
     records = {job.draw.number: record for job, record in found}
     assert {number: record.error for number, record in records.items()} == {0: 0.0, 1: 1.0, 2: 2.0, 3: None}
     assert records[3].reason == f"the process that did it has died {MOST_DEATHS} times"
+
+
+def test_a_job_that_does_not_heed_its_limit_is_ended(tmp_path: Path, cluster: Any) -> None:
+    work = Sleepy(tmp_path / "asleep")
+    with distributed.Client(cluster) as client:
+        client.run(import_module, Sleepy.__module__)
+    with (
+        patch("archforge.sweep.engines.GRACE_S", 0.3),
+        patch("archforge.sweep.engines.dask.LOOK_S", 0.1),
+        patch("archforge.sweep.engines.dask.monotonic", work.asleep_s),
+    ):
+        pool = Pool(2, cluster.scheduler_address, 2.0)
+        records = {job.draw.number: record for job, record in engine_of("dask").records(work, JOBS, pool)}
+    assert records[1].reason == "out of time: not ended 0.3 s behind the limit"
+    assert {records[number].error for number in (0, 2, 3)} == {0.0}
+
+
+def test_a_scheduler_without_workers_is_told() -> None:
+    with (
+        distributed.LocalCluster(n_workers=0, dashboard_address=None) as empty,
+        patch("archforge.sweep.engines.dask.TIMEOUT_S", 2),
+        pytest.raises(DiagnosticError, match="has no workers") as raised,
+    ):
+        next(engine_of("dask").records(run_job, JOBS, Pool(1, empty.scheduler_address)))  # type: ignore[arg-type]
+    assert raised.value.diagnostics[0].code == "E0911"
+
+
+def test_a_cluster_of_this_machine_has_as_many_workers_as_are_wanted() -> None:
+    found = engine_of("dask").records(where_it_is_done, JOBS, Pool(1))
+    assert len({record.machine for _, record in found}) == 1
 
 
 def test_a_sweep_on_dask_is_that_of_processes(run: Run, tmp_path: Path, cluster: Any) -> None:

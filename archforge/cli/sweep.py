@@ -29,7 +29,7 @@ from archforge.cli.options import (
 from archforge.cli.output import counted
 from archforge.cli.progress import Progress
 from archforge.errors import fail
-from archforge.hardware import size_bytes
+from archforge.hardware import MOST_THREADS, size_bytes
 from archforge.hardware import threads as cores
 
 if TYPE_CHECKING:
@@ -95,7 +95,14 @@ def sweep(
         ),
     ] = None,
     threads: Annotated[
-        int, typer.Option("--threads", min=1, metavar="N", help="Threads of each, of which bits may depend.")
+        int,
+        typer.Option(
+            "--threads",
+            min=1,
+            max=MOST_THREADS,
+            metavar="N",
+            help="Threads of each, of which bits may depend.",
+        ),
     ] = 1,
     time_limit: Annotated[
         float | None,

@@ -8,6 +8,8 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache, partial
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -17,7 +19,7 @@ from archforge import __version__
 from archforge.analysis.network import Network
 from archforge.analysis.sampling import drawn_network
 from archforge.errors import DiagnosticError, fail
-from archforge.hardware import lacks_memory
+from archforge.hardware import data_bytes
 from archforge.paths import resolved
 from archforge.recipe.reaches import FIGURES
 from archforge.resources import zoo_folder
@@ -149,18 +151,29 @@ def run_job(sources: Mapping[str, SpaceSource], settings: TrainingSettings, job:
     started = perf_counter()
     history: Sequence[Mapping[str, float]] = ()
     reason = ""
+    own = partial(_own_bytes, settings.backend, settings.dtype)
     try:
-        with with_variables({THREADS: str(settings.threads)}), memory_limited(settings.memory_limit):
+        with with_variables({THREADS: str(settings.threads)}), memory_limited(settings.memory_limit, own):
             history = _history(sources[job.space], settings, job.draw, started)
     except DiagnosticError as error:
         reason = "; ".join(f"{found.code}: {found.message}" for found in error.diagnostics)
     except JobLimitError as error:
         reason = str(error)
     except Exception as error:  # noqa: BLE001  the other jobs go on
-        kind = "out of memory" if lacks_memory(error) else type(error).__name__
-        reason = f"{kind}: {error}".removesuffix(": ")
+        reason = f"{type(error).__name__}: {error}".removesuffix(": ")
     seconds = round(perf_counter() - started, 3)
     return JobRecord(reason, error_of(history), tuple(history), seconds, socket.gethostname())
+
+
+@cache
+def _own_bytes(backend: str, dtype: str) -> int:
+    """The bytes of data that this process has by itself. Called before its first job, it loads what jobs
+    do."""
+    from archforge import backends
+
+    import_module("archforge.training.train")
+    backends.get_learning(backend, dtype)
+    return data_bytes()
 
 
 def failed(reason: str) -> JobRecord:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from time import perf_counter
 
-from archforge.errors import fail
-from archforge.hardware import data_bytes, short_bytes
+from archforge.errors import DiagnosticError, fail
+from archforge.hardware import data_bytes, lacks_memory, short_bytes
 from archforge.training.loop import Callback
 from archforge.training.run import TrainingRun
 
@@ -19,7 +19,7 @@ LEAST = 64 << 20  # bytes for a job: without room for a thread, Python waits for
 
 
 class JobLimitError(Exception):
-    """A limit that a job has exceeded, in words."""
+    """A lack of time or memory for a job, in words."""
 
 
 class TimeLimit(Callback):
@@ -52,22 +52,42 @@ def require_memory_limit() -> None:
 
 
 @contextmanager
-def memory_limited(size: int | None) -> Iterator[None]:
-    """A block in which this process gets no more than `size` bytes of data, None for no limit: what asks for
-    more raises MemoryError. Raises JobLimitError where there is no room beside what the process has."""
+def memory_limited(size: int | None, own: Callable[[], int]) -> Iterator[None]:
+    """A block in which this process gets no more than `size` bytes of data, None for no limit. Raises
+    JobLimitError where there is no room beside what the process has, and for what asks for more.
+
+    own: gives the bytes that the process has by itself. What earlier jobs have left in it is not counted: a
+    job has the same room whatever was before it.
+    """
     if size is None or sys.platform == "win32":
-        yield
+        with _told_of_memory():
+            yield
         return
     import resource
 
-    has = data_bytes()
-    if has + LEAST > size:
-        words = f"the process has {short_bytes(has)} by itself, the limit is {short_bytes(size)}"
+    by_itself = own()
+    if by_itself + LEAST > size:
+        words = f"the process has {short_bytes(by_itself)} by itself, the limit is {short_bytes(size)}"
         raise JobLimitError(f"out of memory: {words}")
+    size += max(data_bytes() - by_itself, 0)
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     limits = [size, *(limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY)]
     resource.setrlimit(resource.RLIMIT_DATA, (min(limits), hard))
     try:
-        yield
+        with _told_of_memory():
+            yield
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+@contextmanager
+def _told_of_memory() -> Iterator[None]:
+    """A block in which a lack of memory is a JobLimitError."""
+    try:
+        yield
+    except DiagnosticError:
+        raise
+    except Exception as error:
+        if lacks_memory(error):
+            raise JobLimitError(f"out of memory: {error}".removesuffix(": ")) from error
+        raise

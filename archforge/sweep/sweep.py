@@ -87,7 +87,7 @@ class Sweep:
         so far."""
         for one in self.spaces:
             has = store.samples(one.name)
-            drawn = islice(self.sampling(one, store.last_draw(one.name) + 1), max(samples - has, 0))
+            drawn = self.sampling(one, store.last_draw(one.name) + 1).take(samples - has)
             while found := list(islice(drawn, KEPT_TOGETHER)):
                 store.add(one.name, found)
                 has += len(found)

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
 from importlib import import_module
+from math import inf
 from typing import NamedTuple, Protocol
 
 from archforge.errors import fail
-from archforge.sweep.job import Job, JobRecord
+from archforge.sweep.job import Job, JobRecord, failed
 
-__all__ = ["ENGINES", "MOST_DEATHS", "Pool", "Records", "SweepEngine", "Work", "engine_of"]
+__all__ = [
+    "ENGINES",
+    "LOOK_S",
+    "MOST_DEATHS",
+    "Pool",
+    "Records",
+    "SweepEngine",
+    "Work",
+    "ended_late",
+    "ended_with_its_process",
+    "engine_of",
+]
 
 ENGINES = ("processes", "dask")
 MOST_DEATHS = 3  # of processes that had a job, before it is recorded as the reason
+LOOK_S = 1.0  # between two looks at the clock
+GRACE_S = 60.0  # beyond its limit, for an update that is under way, which may have code made first
 Work = Callable[[Job], JobRecord]
 Records = Generator[tuple[Job, JobRecord], None, None]
 
@@ -25,15 +39,31 @@ class Pool(NamedTuple):
     scheduler: str = ""
     time_limit_s: float | None = None
 
+    @property
+    def patience_s(self) -> float:
+        """Seconds after which the process of a job is ended that has not ended by itself."""
+        return inf if self.time_limit_s is None else self.time_limit_s + GRACE_S
+
 
 class SweepEngine(Protocol):
     """A library that has jobs done."""
 
     def records(self, work: Work, jobs: Iterable[Job], pool: Pool) -> Records:
         """Have the work done for each job, and give each with its record as they come, in any order. A job
-        whose process dies is done again, up to MOST_DEATHS times. Workers end when this generator is closed.
-        Raises E0911 where there are no workers."""
+        whose process dies is done again, up to MOST_DEATHS times; the process of one that is not done in
+        `pool.patience_s` is ended, and another begun. Workers end when this generator is closed, unless
+        others have started them. Raises E0911 where there are no workers."""
         ...
+
+
+def ended_late() -> JobRecord:
+    """The record of a job whose process was ended, because it had lasted too long."""
+    return failed(f"out of time: not ended {GRACE_S:g} s behind the limit")
+
+
+def ended_with_its_process() -> JobRecord:
+    """The record of a job that is given up, because its process has died each time."""
+    return failed(f"the process that did it has died {MOST_DEATHS} times")
 
 
 def engine_of(name: str) -> SweepEngine:

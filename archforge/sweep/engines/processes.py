@@ -17,13 +17,18 @@ from threading import Thread
 from time import monotonic
 
 from archforge.errors import fail
-from archforge.sweep.engines import MOST_DEATHS, Pool, Records, Work
-from archforge.sweep.job import Job, JobRecord, failed
+from archforge.sweep.engines import (
+    LOOK_S,
+    MOST_DEATHS,
+    Pool,
+    Records,
+    Work,
+    ended_late,
+    ended_with_its_process,
+)
+from archforge.sweep.job import Job, JobRecord
 
 __all__ = ["ENGINE", "Processes"]
-
-LOOK_S = 1.0  # between two looks at the clock
-GRACE_S = 60.0  # beyond its limit, for an update that is under way, which may have code made first
 
 
 class Worker:
@@ -76,21 +81,20 @@ class Processes:
         waiting, deaths = deque(jobs), Counter[str]()
         idle: list[Worker] = []
         running: dict[Future[JobRecord], tuple[Worker, Job, float]] = {}
-        patience_s = inf if pool.time_limit_s is None else pool.time_limit_s + GRACE_S
         try:
             idle += (Worker() for _ in range(min(pool.workers, len(waiting))))
             while waiting or running:
                 while waiting and idle:
                     worker, job = idle.pop(), waiting.popleft()
-                    running[worker.submit(work, job)] = worker, job, monotonic() + patience_s
-                done, _ = wait(running, None if patience_s == inf else LOOK_S, FIRST_COMPLETED)
+                    running[worker.submit(work, job)] = worker, job, monotonic() + pool.patience_s
+                done, _ = wait(running, None if pool.patience_s == inf else LOOK_S, FIRST_COMPLETED)
                 late = [future for future, (_, _, until) in running.items() if monotonic() > until]
                 for future in {*done, *late}:
                     worker, job, _ = running.pop(future)
                     idle.append(worker)
                     if not future.done():
                         worker.begin_anew()
-                        yield job, failed(f"out of time: not ended {GRACE_S:g} s behind the limit")
+                        yield job, ended_late()
                         continue
                     try:
                         yield job, future.result()
@@ -100,7 +104,7 @@ class Processes:
                         if deaths[job.key] < MOST_DEATHS:
                             waiting.appendleft(job)
                         else:
-                            yield job, failed(f"the process that did it has died {MOST_DEATHS} times")
+                            yield job, ended_with_its_process()
         finally:
             for worker in (*idle, *(worker for worker, _, _ in running.values())):
                 worker.end()
