@@ -207,11 +207,11 @@ def test_a_mistake_is_told_before_anything_is_written(
 def test_networks_that_fail_are_recorded_and_the_others_go_on(run: Run, space: Path) -> None:
     fewer = SPACE | {"args": {"classes": {"choice": [10, 7]}}, "profiles": {"narrow": {}}}
     space.write_text(yaml.safe_dump(fewer | {"graph": ["flatten", {"linear": "=classes"}]}, sort_keys=False))
-    drawn = next(seed for seed in range(99) if classes(space, seed) == [10, 7, 7, 10])
+    drawn = next(seed for seed in range(99) if classes(space, seed) == [7, 10, 7, 10])
     code, out, _ = run("sweep", *SWEEP, "--seed", str(drawn))
     assert code == 0
     assert "small@narrow: 2 trained, 2 failed" in out
-    assert states(space.parent / "runs/small/results.sqlite") == ["trained", "failed", "failed", "trained"]
+    assert states(space.parent / "runs/small/results.sqlite") == ["failed", "trained", "failed", "trained"]
     assert out.count("E0607: ") == 2
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -17,6 +18,7 @@ from archforge.spec.expand.space import Draw
 from archforge.sweep.charts import Chart, Series, charts_svg
 from archforge.sweep.findings import SpaceFindings, columns, frontier, likely_best
 from archforge.sweep.job import Job, JobRecord
+from archforge.sweep.report import write_report
 from archforge.sweep.store import SweptNetwork
 from tests.conftest import Run
 from tests.test_sweep import SPACE, SWEEP
@@ -74,6 +76,16 @@ def test_arguments_that_are_numbers_are_columns() -> None:
     assert columns(row, ["macs"]) == {"depths[0]": 1, "depths[1]": 2, "rate": 0.5}
 
 
+def test_arguments_that_are_words_have_the_errors_of_each_value(tmp_path: Path) -> None:
+    rows = [("silu", 0.25), ("relu", 0.5), ("relu", 0.125)]
+    found = [swept(n, error) for n, (_, error) in enumerate(rows)]
+    words = [replace(one, row={**one.row, "act": act}) for one, (act, _) in zip(found, rows, strict=True)]
+    write_report(tmp_path, [SpaceFindings.of("s", words)], {"seed": "0"})
+    page = (tmp_path / "report.html").read_text()
+    for row in ("<td>act</td><td>2</td><td>0.1250</td><td>0.3125</td>", "<td>1</td><td>0.2500</td>"):
+        assert row in page
+
+
 @given(PAIRS)
 def test_charts_are_svg_whatever_is_in_them(pairs: list[tuple[int, int]]) -> None:
     charts = [Chart("<t>", "x", [Series("s", 0, pairs, pairs, pairs)], share) for share in (False, True)]
@@ -114,10 +126,11 @@ def test_a_report_of_nothing_is_refused(run: Run, tmp_path: Path) -> None:
 
 
 def test_networks_that_failed_are_shown_with_their_reasons(run: Run, tmp_path: Path) -> None:
-    from archforge.sweep.report import write_report
-
-    found = SpaceFindings.of("s", [swept(0, 0.5), swept(1, None, reason="E0903: the loss is <nan>")])
+    found = SpaceFindings.of(
+        "s", [swept(0, 0.5), *(swept(n, None, reason="E0903: the loss is <nan>") for n in (1, 2))]
+    )
     write_report(tmp_path, [found], {"seed": "0"})
     page = (tmp_path / "report.html").read_text()
-    assert "E0903: the loss is &lt;nan&gt;" in page
+    assert page.count("E0903: the loss is &lt;nan&gt;") == 1
+    assert '<td>2</td><td>1, 2</td><td class="words">E0903' in page
     write_report(tmp_path, [SpaceFindings.of("s", found.failed)], {"seed": "0"})

@@ -15,7 +15,16 @@ from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 from archforge.sweep.store import SweptNetwork
 
-__all__ = ["Distribution", "FrontierPoint", "Interval", "SpaceFindings", "columns", "frontier", "likely_best"]
+__all__ = [
+    "Distribution",
+    "FrontierPoint",
+    "Interval",
+    "SpaceFindings",
+    "arguments",
+    "columns",
+    "frontier",
+    "likely_best",
+]
 
 RESAMPLES = 2500
 BAND = (2.5, 50.0, 97.5)  # percentiles
@@ -130,13 +139,16 @@ def measured(network: SweptNetwork, measure: str) -> float:
     return float(network.record.seconds if measure == "seconds" and network.record else network.row[measure])
 
 
+def arguments(row: Mapping[str, Any], counts: Sequence[str]) -> dict[str, Any]:
+    """The arguments of a network by name. counts: names that are no arguments."""
+    return {name: value for name, value in row.items() if name not in (*NO_ARGUMENTS, *counts)}
+
+
 def columns(row: Mapping[str, Any], counts: Sequence[str]) -> dict[str, float]:
     """The arguments of a network that are numbers, by name; an entry of a list as `depths[0]`. counts: names
     that are no arguments."""
     found: dict[str, float] = {}
-    for name, value in row.items():
-        if name in NO_ARGUMENTS or name in counts:
-            continue
+    for name, value in arguments(row, counts).items():
         entries = value if isinstance(value, list) and len(value) <= MOST_ENTRIES else [value]
         numbers = [entry for entry in entries if type(entry) in (int, float)]
         if len(numbers) == len(entries):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,13 +12,23 @@ from archforge.analysis.sampling import COUNTS
 from archforge.export.render import render
 from archforge.ops.lazy_numpy import np
 from archforge.sweep.charts import Chart, Series, charts_svg
-from archforge.sweep.findings import Distribution, SpaceFindings, columns, frontier, likely_best, measured
+from archforge.sweep.findings import (
+    Distribution,
+    SpaceFindings,
+    arguments,
+    columns,
+    frontier,
+    likely_best,
+    measured,
+)
 from archforge.training.history import history_csv, write_text
 
 __all__ = ["BEST", "write_report"]
 
 PICTURES = ("distribution", "frontier")
 BEST = 5  # networks of each space that are told of
+MOST_VALUES = 20  # of an argument that is no number, each of which is a row
+SHOWN = 10  # draws that failed for one reason
 MEASURES = {
     "macs": "multiply-accumulates",
     "params": "parameters",
@@ -27,13 +38,15 @@ MEASURES = {
 
 
 class PagePart(NamedTuple):
-    """A part of the page: a text, a picture and a table, where they are there."""
+    """A part of the page: a text, a picture and a table, where they are there. ends_in_words: whether the
+    last column of the table is text."""
 
     title: str
     text: str = ""
     svg: str = ""
     columns: Sequence[str] = ()
     rows: Sequence[Sequence[str]] = ()
+    ends_in_words: bool = False
 
 
 def write_report(folder: Path, spaces: Sequence[SpaceFindings], settings: Mapping[str, str]) -> list[Path]:
@@ -146,29 +159,58 @@ def _arguments(space: SpaceFindings) -> PagePart:
         "Bands: where the best of a quarter of the networks, drawn again and again, lies in 95 of 100 cases."
     )
     svg = charts_svg(f"Arguments of {space.name}", charts) if charts else ""
-    return PagePart(f"Error against each argument of {space.name}", text, svg)
+    rows, title = _words_rows(space, names), f"Error against each argument of {space.name}"
+    heads = ("argument", "networks", "least error", "median", "value")
+    return PagePart(title, text, svg, heads, rows, ends_in_words=True)
+
+
+def _words_rows(space: SpaceFindings, charted: Iterable[str]) -> list[list[str]]:
+    """Each value of the arguments that are no numbers, with the errors of its networks. charted: the columns
+    that have a chart."""
+    charted_names = {name.partition("[")[0] for name in charted}
+    groups: dict[tuple[str, str], list[float]] = {}
+    for one in space.trained:
+        for name, value in arguments(one.row, COUNTS).items():
+            if name not in charted_names:
+                groups.setdefault((name, _plain(value)), []).append(one.error)
+    several = Counter(name for name, _ in groups)
+    return [
+        [name, str(len(errors)), f"{min(errors):.4f}", f"{np.median(errors):.4f}", value]
+        for (name, value), errors in sorted(groups.items())
+        if 1 < several[name] <= MOST_VALUES
+    ]
+
+
+def _plain(value: Any) -> str:
+    """A value in a table: numbers of up to 6 digits."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_plain, value))}]"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _best(space: SpaceFindings) -> PagePart:
     rows = []
     for one in space.best(BEST):
         figures = (f"{measured(one, name):,.6g}" for name in MEASURES)
-        drawn = ", ".join(f"{name} = {value}" for name, value in one.job.draw.values.items())
+        drawn = ", ".join(f"{name} = {_plain(value)}" for name, value in one.job.draw.values.items())
         rows.append([str(one.job.draw.number), f"{one.error:.4f}", *figures, drawn])
-    names = ("draw", "error", *MEASURES, "drawn")
-    return PagePart(
-        f"The best of {space.name}", "Their specs lie in the folder best.", columns=names, rows=rows
-    )
+    text, names = "Their specs lie in the folder best.", ("draw", "error", *MEASURES, "drawn")
+    return PagePart(f"The best of {space.name}", text, columns=names, rows=rows, ends_in_words=True)
 
 
 def _failures(spaces: Sequence[SpaceFindings]) -> PagePart:
+    """The reasons, each with its first draws: samples.csv has all of them."""
+    draws: dict[tuple[str, str], list[str]] = {}
+    for space in spaces:
+        for one in space.failed:
+            if one.record:
+                draws.setdefault((space.name, one.record.reason), []).append(str(one.job.draw.number))
     rows = [
-        [space.name, str(one.job.draw.number), one.record.reason]
-        for space in spaces
-        for one in space.failed
-        if one.record
+        [name, str(len(found)), ", ".join(found[:SHOWN]) + ", ..." * (len(found) > SHOWN), reason]
+        for (name, reason), found in draws.items()
     ]
-    return PagePart("Networks that failed", columns=("space", "draw", "reason"), rows=rows)
+    heads = ("space", "networks", "draws", "reason")
+    return PagePart("Networks that failed", columns=heads, rows=rows, ends_in_words=True)
 
 
 def _csv(rows: Iterable[Mapping[str, Any]]) -> str:

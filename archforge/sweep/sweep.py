@@ -36,6 +36,7 @@ from archforge.training.train import Beginning
 
 __all__ = ["Sweep", "SweptSpace", "first_beginnings", "require_same", "spaces_of"]
 
+TRIED = 20  # networks of a space, until one can be trained
 KEPT_TOGETHER = 20  # networks that are drawn between two writes
 TOO_LITTLE_MEMORY = "E0706"
 
@@ -142,15 +143,19 @@ def spaces_of(
 
 
 def first_beginnings(sweep: Sweep) -> Iterator[Beginning]:
-    """The run of the first network of each space before its first update. Raises whatever does not fit, but
-    for the memory that this one network may lack."""
+    """The run of a network of each space before its first update: of the first one that fits. Raises what
+    does not fit where none of the first few does, but for the memory that they may lack here."""
     for one in sweep.spaces:
-        network = next(iter(sweep.sampling(one))).network()
-        try:
-            yield sweep.training.begin(network)
-        except DiagnosticError as error:
-            if error.diagnostics[0].code != TOO_LITTLE_MEMORY:
-                raise
+        mistakes: list[DiagnosticError] = []
+        for sample in sweep.sampling(one).take(TRIED):
+            try:
+                yield sweep.training.begin(sample.network())
+                break
+            except DiagnosticError as error:
+                mistakes.append(error)
+        else:
+            if mistakes[0].diagnostics[0].code != TOO_LITTLE_MEMORY:
+                raise mistakes[0]
 
 
 def require_same(store: Store, settings: Mapping[str, str]) -> None:
