@@ -79,10 +79,7 @@ def mistakes(path: Path, **shapes: tuple[int, ...]) -> list[str]:
 NOT_IN_ONNX = {
     "adaptive_avg_pool": "products with shares, or a global pool",
     "adaptive_max_pool": "a pool over windows, or the largest of each stretch",
-    "l2_normalize": "a norm and a quotient",
     "parameter": "a constant, which is a value beside others alone",
-    "rms_norm": "a mean of squares, a root and a quotient",
-    "roll": "two slices and a concatenation",
     "unfold": "a convolution that copies, and a reshape",
     "standardized_conv": "a convolution with the weight that nodes before it compute",
     "window_attention": "gathers of tokens, linear layers and products of values between them",

@@ -13,7 +13,7 @@ from archforge.ir import Node, Op, TensorType
 from archforge.ops import op_class
 from archforge.ops.window import Window
 
-__all__ = ["RULE", "plain_op"]
+__all__ = ["RULE", "nearest_shift", "plain_op"]
 
 
 def plain_op(op: Op, *types: TensorType) -> Op:
@@ -47,11 +47,19 @@ def plain_op(op: Op, *types: TensorType) -> Op:
         given["start"] = start + size if start < 0 else start
         end = size if end is None else end + size if end < 0 else end
         given["end"] = None if end == size else end
+    if op.kind == "roll":
+        given["shift"] = nearest_shift(given["shift"], x.shape[given["axis"]])
     if op.kind == "reshape":
         given["shape"] = op.infer(*types).shape
         if len(given["shape"]) == 1:
             return op_class("flatten")()
     return type(op)(**given)
+
+
+def nearest_shift(shift: int, extent: int) -> int:
+    """The number of places, forwards or backwards, that moves entries of an axis round as `shift` does."""
+    forwards = shift % extent
+    return forwards if 2 * forwards <= extent else forwards - extent
 
 
 def _short(values: tuple[Any, ...]) -> Any:
@@ -81,6 +89,7 @@ def _examples() -> Iterator[ForeignGraph]:
         step("part", "slice", "pool", start=-3, end=4, axis=-3),
         step("shape", "reshape", "part", shape=(3, -1)),
         step("softmax", "softmax", "shape", axis=1),
+        step("round", "roll", "softmax", shift=9, axis=0),
     )
 
 

@@ -163,6 +163,7 @@ READ: Mapping[str, OnnxOp] = {
 PARTS: Mapping[str, Translate] = {
     "Erf": lambda node: [OnnxTranslation((Erf(),))],
     "Pow": _power,
+    "Reciprocal": lambda node: [OnnxTranslation((Power(exponent=-1.0),))],
     "Sqrt": lambda node: [OnnxTranslation((Power(exponent=0.5),))],
 }
 

@@ -1,0 +1,81 @@
+"""A value over the root of its mean square along an axis is an `rms_norm`, with constants along that axis its
+weight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from archforge.interchange.foreign import MeanAlong, MultiplyAlong, Power
+from archforge.interchange.normalize.rule import ForeignGraph, Replacement, Rule, Sight, draft, step
+from archforge.ir import Node
+from archforge.ops.rms_norm import RmsNorm
+
+__all__ = ["RULE"]
+
+
+def _apply(node: Node, sight: Sight) -> Replacement | None:
+    if isinstance(node.op, MultiplyAlong):
+        return _weighed(node, node.op.axis, sight)
+    if node.op.kind != "divide" or len(node.inputs) != 2:
+        return None
+    x, below = node.inputs
+    root = sight.only(below, Power.says)
+    sum_ = sight.only(root.inputs[0], "offset") if root else None
+    mean = sight.only(sum_.inputs[0], MeanAlong.says, "global_avg_pool") if sum_ else None
+    if root is None or sum_ is None or mean is None or not _is_power(root, 0.5):
+        return None
+    axis, eps = _axis(mean, sight), sum_.op.attributes()["number"]
+    square = sight.only(mean.inputs[0], "multiply", Power.says)
+    if axis is None or not 0 < eps <= 1 or square is None or {*square.inputs} != {x}:
+        return None
+    if not _is_power(square, 2) and square.op.kind != "multiply":
+        return None
+    return Replacement(RmsNorm(axis=axis, eps=eps, affine=False), (x,))
+
+
+def _weighed(product: Node, axis: int, sight: Sight) -> Replacement | None:
+    norm = sight.only(product.inputs[0], "rms_norm")
+    if norm is None or not isinstance(norm.op, RmsNorm) or norm.op.affine:
+        return None
+    if norm.op.axis % len(sight.type(norm.name).shape) != axis:
+        return None
+    op = norm.op.model_copy(update={"affine": True})
+    return Replacement(op, norm.inputs, {"weight": sight.params(product)[""]})
+
+
+def _is_power(node: Node, exponent: float) -> bool:
+    return isinstance(node.op, Power) and node.op.exponent == exponent
+
+
+def _axis(mean: Node, sight: Sight) -> int | None:
+    """The only axis that a mean is over: of a pool that of a row, which it keeps."""
+    if isinstance(mean.op, MeanAlong):
+        return mean.op.axes[0] if len(mean.op.axes) == 1 else None
+    (x,) = sight.types(mean)
+    return 1 if len(x.shape) == 2 and mean.op.attributes()["keep"] else None
+
+
+def _examples() -> Iterator[ForeignGraph]:
+    means = (MeanAlong(axes=(0,)), MeanAlong(axes=(2,)), MeanAlong(axes=(1,)))
+    for mean, square in zip(means, ("multiply", Power(exponent=2), "multiply"), strict=True):
+        reads = ("x", "x") if isinstance(square, str) else ("x",)
+        yield draft(
+            step("squares", square, *reads),
+            step("mean", mean, "squares"),
+            step("more", "offset", "mean", number=0.1),
+            step("root", Power(exponent=0.5), "more"),
+            step("norm", "divide", "x", "root"),
+            step("end", MultiplyAlong(axis=mean.axes[0]), "norm"),
+        )
+    yield draft(
+        step("squares", "multiply", "x", "x"),
+        step("mean", "global_avg_pool", "squares"),
+        step("more", "offset", "mean", number=0.1),
+        step("root", Power(exponent=0.5), "more"),
+        step("norm", "divide", "x", "root"),
+        shape=(3, 5),
+    )
+
+
+RULE = Rule("rms_norm", 0, _apply, _examples)
