@@ -103,10 +103,10 @@ def _without_ends(typed: TypedGraph) -> tuple[TypedGraph, tuple[str, ...]]:
 
 
 def _layers(typed: TypedGraph) -> Counter[tuple[int, ...]]:
-    """The shapes of kernels and matrices, which no normaliser changes, with how often each is there."""
-    shapes = (decl.shape for decl in typed.params().values())
-    # A layer scale's factors may be stored with further axes of extent 1.
-    return Counter(shape for shape in shapes if any(extent != 1 for extent in shape[1:]))
+    """The shapes of kernels, which no normaliser changes as it does matrices, with how often each is there;
+    without axes of extent 1, which some formats store."""
+    shapes = (tuple(n for n in decl.shape if n != 1) for decl in typed.params().values())
+    return Counter(shape for shape in shapes if len(shape) > 2)
 
 
 def _near(spec: Spec, params: int) -> Iterator[str]:

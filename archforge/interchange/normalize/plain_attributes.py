@@ -9,6 +9,7 @@ from typing import Any
 
 from archforge.interchange.foreign import ForeignOp
 from archforge.interchange.normalize.rule import ForeignGraph, Replacement, Rule, Sight, draft, step
+from archforge.interchange.translation import number
 from archforge.ir import Node, Op, TensorType
 from archforge.ops import op_class
 from archforge.ops.window import Window
@@ -47,6 +48,8 @@ def plain_op(op: Op, *types: TensorType) -> Op:
         given["start"] = start + size if start < 0 else start
         end = size if end is None else end + size if end < 0 else end
         given["end"] = None if end == size else end
+    if op.kind in ("offset", "scale"):
+        given = {name: number(value) for name, value in given.items()}
     if op.kind == "roll":
         given["shift"] = nearest_shift(given["shift"], x.shape[given["axis"]])
     if op.kind == "reshape":

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from archforge.interchange.foreign import MeanAlong, MultiplyAlong, Power
 from archforge.interchange.normalize.rule import ForeignGraph, Replacement, Rule, Sight, draft, step
-from archforge.ir import Node
+from archforge.ir import Node, Op
 from archforge.ops.rms_norm import RmsNorm
 
 __all__ = ["RULE"]
@@ -58,7 +58,8 @@ def _axis(mean: Node, sight: Sight) -> int | None:
 
 def _examples() -> Iterator[ForeignGraph]:
     means = (MeanAlong(axes=(0,)), MeanAlong(axes=(2,)), MeanAlong(axes=(1,)))
-    for mean, square in zip(means, ("multiply", Power(exponent=2), "multiply"), strict=True):
+    squares: tuple[str | Op, ...] = ("multiply", Power(exponent=2), "multiply")
+    for mean, square in zip(means, squares, strict=True):
         reads = ("x", "x") if isinstance(square, str) else ("x",)
         yield draft(
             step("squares", square, *reads),

@@ -207,7 +207,9 @@ class _OnnxGraphReader(GraphDraft):
         inputs = [None if _is_no_bias(node, p, value) else value for p, value in enumerate(inputs)]
         flows = [value for value in inputs if isinstance(value, Flow)]
         seen = common_axes(flows)
-        if seen is None:
+        # Of the same axes for the file, one may have further ones of extent 1 here, which nothing joins.
+        is_uneven = node.op == "Concat" and len({len(flow.type.shape) for flow in flows}) > 1
+        if seen is None or is_uneven:
             has_batch = all(flow.shape[:1] == (1,) for flow in flows)
             flows = [self.ours(flow) if has_batch else self.with_batch_within(flow) for flow in flows]
             seen = flows[0].axes
