@@ -397,6 +397,13 @@ def padded(x, sides, value=0.0):
     return x[(slice(None), *(slice(a, b) for a, b in ends))]
 
 
+def take(x, indices, axis):
+    """The entries of an axis, counted with the channels first, with these numbers."""
+    x = mx.moveaxis(x, -1, 1) if x.ndim > 3 else x
+    x = mx.take(x, mx.array(indices), axis)
+    return mx.moveaxis(x, 1, -1) if x.ndim > 3 else x
+
+
 def continued(x, sides, mode):
     """Maps that go on beyond their edges: mirrored there, or the edge again."""
     pairs = ((sides, sides),) * (x.ndim - 2) if isinstance(sides, int) else sides

@@ -80,6 +80,11 @@ class PaddedConv3d(nn.Conv3d):
         return super().forward(F.pad(x, self.sides))
 
 
+def take(x, indices, dim):
+    """The entries of an axis with these numbers."""
+    return x[(slice(None),) * dim + (torch.tensor(indices, device=x.device),)]
+
+
 class StandardizedConv2d(nn.Conv2d):
     """A convolution with each kernel less its mean, over its deviation.
 

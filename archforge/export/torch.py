@@ -80,6 +80,7 @@ LAYER_BASES: Mapping[str, Mapping[str, Any]] = {
        for r in (1, 2, 3)},
     **{f"OneBias{layer}": SIGNATURES[f"nn.{layer}"] for layer in ("RNN", "LSTM", "GRU")},
     "ChannelLayerNorm": SIGNATURES["nn.LayerNorm"],
+    "StandardizedConv2d": SIGNATURES["nn.Conv2d"],
 }  # fmt: skip
 
 TORCH = TorchDialect(torch_text, SIGNATURES, LAYER_BASES, _SIZES)

@@ -17,7 +17,6 @@ __all__ = [
     "LayerText",
     "Writer",
     "activation",
-    "as_lists",
     "attention",
     "conv_args",
     "free_extent",
@@ -140,11 +139,6 @@ def conv_args(node: LayerNode) -> dict[str, Any]:
         "groups": op.groups,
         "bias": op.bias,
     }
-
-
-def as_lists(indices: Sequence[int] | Sequence[Sequence[int]]) -> list[Any]:
-    """Numbers of entries as libraries take them as one array: a list, or a list of lists."""
-    return [[*entry] if isinstance(entry, Sequence) else entry for entry in indices]
 
 
 def plain(values: Sequence[Any]) -> Any:

@@ -17,7 +17,7 @@ from archforge.export.module.dialect import Dialect
 from archforge.export.module.functions import BlockFunction, FunctionParameter, functions_of
 from archforge.export.module.heading import forward_says
 from archforge.export.module.names import NameSupply, is_word
-from archforge.export.module.python_text import INDENT, WIDTH, inner_docstring, literal, switched
+from archforge.export.module.python_text import INDENT, WIDTH, inner_docstring, item_lines, literal, switched
 from archforge.export.module.statements import Statement, statements_of
 from archforge.interchange.decompile.values import REQUIRED
 from archforge.ir import TypedGraph
@@ -114,7 +114,10 @@ class _CallText:
             yield together
         else:
             for item in self.items:
-                yield from [f"{inner}{item},"] if isinstance(item, str) else item.lines(depth + 1, "", ",")
+                if isinstance(item, str):
+                    yield from item_lines(item, depth + 1)
+                else:
+                    yield from item.lines(depth + 1, "", ",")
         yield f"{indent}{self.tail}{after}"
 
 

@@ -254,7 +254,12 @@ def _flag(
     """The parameter that switches a line which some calls lack; empty if all have it."""
     if len(present) == len(shared.members):
         return ""
-    return params.flag(word_of(line.label) or line.kind, {m: m in present for m in shared.members})
+    word = word_of(line.label) or line.kind
+    # The name of a scope that all calls have parts of is that of its module, and no flag's.
+    whole = {*range(len(shared.body.lines))}.difference(*shared.members.values())
+    if any(word_of(shared.body.lines[index].label) == word for index in whole):
+        word = f"with_{line.kind}"
+    return params.flag(word, {m: m in present for m in shared.members})
 
 
 def _activation(

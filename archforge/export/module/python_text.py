@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ __all__ = [
     "bracketed",
     "docstring",
     "inner_docstring",
+    "item_lines",
     "literal",
     "loop_lines",
     "name_text",
@@ -146,8 +148,20 @@ def bracketed(opening: str, items: Sequence[str], closing: str, depth: int) -> I
     if opening[-2:-1].replace("_", "a").isalnum() and len(inner + ", ".join(items)) <= WIDTH:
         yield inner + ", ".join(items)
     else:
-        yield from (f"{inner}{item}," for item in items)
+        for item in items:
+            yield from item_lines(item, depth + 1)
     yield f"{INDENT * depth}{closing}"
+
+
+def item_lines(item: str, depth: int) -> Iterator[str]:
+    """The lines of one of several items; a tuple too long for its line has one for each of its own."""
+    line = f"{INDENT * depth}{item},"
+    head, opening, rest = item.partition("(")
+    if len(line) <= WIDTH or not opening or (head and not head.endswith("=")):
+        yield line
+        return
+    parts = [literal(value) for value in ast.literal_eval(opening + rest)]
+    yield from bracketed(f"{INDENT * depth}{head}(", parts, "),", depth)
 
 
 def _arguments(statement: Statement, variables: LoopVariables) -> list[str]:

@@ -20,7 +20,6 @@ from archforge.interchange.layer_text import (
     LayerText,
     Writer,
     activation,
-    as_lists,
     attention,
     conv_args,
     free_extent,
@@ -387,10 +386,7 @@ def _slice(node: LayerNode) -> LayerText:
 
 
 def _take(node: LayerNode) -> LayerText:
-    x = _channels_first("{0}", node.rank)
-    args = {"indices": as_lists(node.op.indices), "axis": node.dim(node.op.axis)}
-    rank = len(node.op.infer(*node.types).shape)
-    return LayerText(_channels_last(f"mx.take({x}, mx.array({{indices}}), {{axis}})", rank), args)
+    return LayerText("take", {"indices": node.op.indices, "axis": node.dim(node.op.axis)})
 
 
 def _shuffle(node: LayerNode) -> LayerText:

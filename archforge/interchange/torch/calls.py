@@ -19,7 +19,6 @@ from archforge.interchange.layer_text import (
     LayerText,
     Writer,
     activation,
-    as_lists,
     attention,
     conv_args,
     free_extent,
@@ -160,7 +159,7 @@ def _parameter(node: LayerNode) -> LayerText:
     op = node.op
     stored = (*((1,) if op.batch_axis else ()), *op.shape)
     start = f"({', '.join(map(str, stored))},)" if len(stored) == 1 else f"({', '.join(map(str, stored))})"
-    callee = f"nn.Parameter({{mean}} + {{std}} * torch.randn{start})"
+    callee = f"nn.Parameter({{mean}} + {{std}} * torch.randn({', '.join(map(str, stored))}))"
     if not op.std:
         callee = f"nn.Parameter(torch.full({start}, {{mean}}))"
     shape = ", ".join(["len({0})", *(["-1"] * len(op.shape))])
@@ -387,8 +386,7 @@ def _slice(node: LayerNode) -> LayerText:
 
 
 def _take(node: LayerNode) -> LayerText:
-    before = ":, " * node.dim(node.op.axis)
-    return LayerText(f"{{0}}[{before}{{indices}}]", {"indices": as_lists(node.op.indices)})
+    return LayerText("take", {"indices": node.op.indices, "dim": node.dim(node.op.axis)})
 
 
 def _shuffle(node: LayerNode) -> LayerText:
