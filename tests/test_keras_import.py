@@ -343,12 +343,13 @@ def test_a_factor_without_a_name_is_that_of_a_layer_scale(tmp_path: Path) -> Non
     assert_same(written(tmp_path, described, unnamed, ".h5"), described, factors, (4, 3))
 
 
-def test_numbers_in_a_graph_are_hard_swish(tmp_path: Path) -> None:
-    """MobileNet v3 as Keras writes it: x + 3, relu6, times 1/6, times x."""
+@pytest.mark.parametrize("module", ["keras.src.ops.numpy", None])
+def test_numbers_in_a_graph_are_hard_swish(module: str | None, tmp_path: Path) -> None:
+    """MobileNet v3 as Keras writes it: x + 3, relu6, times 1/6, times x; in HDF5 without a module."""
 
     def op(kind: str, name: str, *values: Any) -> Description:
         found = layer(kind, name)
-        return found | {"module": "keras.src.ops.numpy", "inbound_nodes": [{"args": [*values], "kwargs": {}}]}
+        return found | {"module": module, "inbound_nodes": [{"args": [*values], "kwargs": {}}]}
 
     def value(name: str) -> Description:
         return {"class_name": "__keras_tensor__", "config": {"keras_history": [name, 0, 0]}}

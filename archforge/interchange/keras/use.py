@@ -125,6 +125,7 @@ class KerasUse:
         """All values, seen by the same axes. is_elementwise: another order of elements may stay, if it is the
         same one."""
         flows = self.flows
+        require(len(flows) == len(self.values), "a constant among its values")
         orders = {self.draft.flattened.get(flow.value) for flow in flows}
         if not (is_elementwise and len(orders) == 1):
             flows = [self.draft.straight(flow) for flow in flows]

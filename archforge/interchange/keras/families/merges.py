@@ -66,16 +66,19 @@ _add, _multiply, _subtract = (_merge(kind) for kind in ("add", "multiply", "subt
 _SYMMETRIC = (_add, _multiply)
 _divide = _arithmetic(_merge("divide"), lambda n: bound_op("scale", factor=1 / n if n else 0.0))
 
+# Keras 3 writes its functions into HDF5 as if they were layers of these names.
+_ARITHMETIC: Mapping[str, Translate] = {
+    "Add": _arithmetic(_add, lambda n: bound_op("offset", number=n)),
+    "Multiply": _arithmetic(_multiply, lambda n: bound_op("scale", factor=n)),
+    "Subtract": _arithmetic(_subtract, lambda n: bound_op("offset", number=-n)),
+}
+
 READ: Mapping[str, Translate] = {
-    "Add": _add,
+    **_ARITHMETIC,
+    **{f"ops.{kind}": read for kind, read in _ARITHMETIC.items()},
     "Average": _average,
     "Concatenate": _concat,
-    "Multiply": _multiply,
-    "Subtract": _subtract,
-    "ops.Add": _arithmetic(_add, lambda n: bound_op("offset", number=n)),
     "ops.Concatenate": _concat,
     "ops.Divide": _divide,
-    "ops.Multiply": _arithmetic(_multiply, lambda n: bound_op("scale", factor=n)),
-    "ops.Subtract": _arithmetic(_subtract, lambda n: bound_op("offset", number=-n)),
     "ops.TrueDivide": _divide,
 }
