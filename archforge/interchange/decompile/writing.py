@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from archforge.interchange.decompile.decay import Depth
@@ -24,6 +25,7 @@ __all__ = ["body_lines", "text_of"]
 MIN_DEFAULT = 4  # steps that would say an attribute which a default then says once
 SHORT = 72  # characters of a merge or a body that stands on one line
 ROW = WIDTH - 20  # of the columns of a loop
+MANY_NUMBERS, FEW_RUNS = 16, 3  # of which a formula is shorter
 
 
 Defaults = Mapping[str, Mapping[str, Any]]  # of attributes of ops
@@ -117,8 +119,44 @@ def _value(value: Any) -> Part:
     if isinstance(value, Depth):
         return written(f"={value.decay.text(str(value.depth))}")
     if isinstance(value, list | tuple):
-        return flow_list(map(_value, value))
+        rule = _rule_of(value)
+        return written(f"={rule}") if rule else flow_list(map(_value, value))
     return written(value)
+
+
+def _rule_of(numbers: Sequence[Any]) -> str:
+    """The formula of many whole numbers that say the same again and again; nothing for others."""
+    rows = numbers if all(isinstance(row, tuple) for row in numbers) else [numbers]
+    flat = [v for row in rows for v in row]
+    if len(flat) < MANY_NUMBERS or not all(type(v) is int for v in flat):
+        return ""
+    return _runs(numbers) if rows[0] is numbers else _distances(rows)
+
+
+def _runs(row: Sequence[int]) -> str:
+    """The formula of a row of few numbers, each many times."""
+    runs = [(value, len([*group])) for value, group in groupby(row)]
+    if len(runs) > FEW_RUNS:
+        return ""
+    return " + ".join(f"{count}*[{value}]" if count > 1 else f"[{value}]" for value, count in runs)
+
+
+def _distances(rows: Sequence[Sequence[int]]) -> str:
+    """The formula of rows that rise by one step along a row and by one from row to row, as distances do."""
+    height, width = len(rows), len(rows[0])
+    start = rows[0][0]
+    down = rows[1][0] - start if height > 1 else 0
+    across = rows[0][1] - start if width > 1 else 0
+    if any(row != tuple(start + down * i + across * j for j in range(width)) for i, row in enumerate(rows)):
+        return ""
+    terms = [str(start) if start else "", _term(down, "row"), _term(across, "column")]
+    text = " + ".join(filter(None, terms)).replace("+ -", "- ") or "0"
+    return f"[[{text} for column in range({width})] for row in range({height})]"
+
+
+def _term(factor: int, name: str) -> str:
+    """A multiple as it is written in a sum."""
+    return {0: "", 1: name, -1: f"-{name}"}.get(factor, f"{factor}*{name}")
 
 
 class _Writer:
