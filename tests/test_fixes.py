@@ -72,9 +72,9 @@ def test_what_has_no_effect_is_taken_out_and_comments_stay(run: Run, tmp_path: P
     code, out, err = run("lint", "--fix", "a.yaml")
     assert (code, path.read_text(), digests(path)) == (1, MENDED, before)
     assert out.splitlines()[0] == "fixed a.yaml: W0301: nothing reads the argument `gone`"
-    assert out.splitlines()[-1] == "1 spec, 4 rules: 9 fixed, 1 finding"
+    assert out.splitlines()[-1] == "1 spec, 6 rules: 9 fixed, 1 finding"
     assert "nothing reads the argument `dead`" in err
-    assert run("lint", "--fix", "a.yaml")[1] == "1 spec, 4 rules: 0 fixed, 1 finding\n"
+    assert run("lint", "--fix", "a.yaml")[1] == "1 spec, 6 rules: 0 fixed, 1 finding\n"
     report = json.loads(run("lint", "--fix", "--json", "a.yaml")[1])
     assert (report["fixed"], len(report["found"])) == ([], 1)
 

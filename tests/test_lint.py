@@ -11,6 +11,8 @@ from archforge import driver
 from archforge.analysis.lint import all_rules, lint
 from archforge.code_pages import code_pages, example
 from archforge.codes import CODES
+from archforge.resources import zoo_folder
+from archforge.spec.resolve.library import spec_files
 from tests.conftest import Run
 from tests.other_errors import example_file
 from tests.zoo import networks
@@ -32,7 +34,24 @@ def test_the_default_rules_find_nothing_in_the_zoo(name: str) -> None:
     spec = networks()[name]
     profiles = [driver.analyse(spec, profile) for profile in spec.profile_names]
     assert [d.render() for d in lint(spec, profiles, DEFAULT)] == []
-    assert "# meant: W05" not in spec.document.source.text
+
+
+def test_no_comment_in_the_zoo_says_that_something_is_meant() -> None:
+    assert [file.name for file in spec_files(zoo_folder()) if "# meant:" in file.read_text("utf-8")] == []
+
+
+@pytest.mark.parametrize(
+    ("code", "spec"),
+    [
+        ("W0508", "input: [8, 7, 7]\ngraph: [{max_pool: {kernel: 13, padding: 6, stride: 1}}]\n"),
+        ("W0509", "kind: template\nargs: {width: int}\ngraph: [{conv: =width}]\n"),
+    ],
+    ids=["pyramid of pools", "template with an open argument"],
+)
+def test_what_faithful_networks_do_breaks_no_rule(run: Run, tmp_path: Path, code: str, spec: str) -> None:
+    (tmp_path / "spec.yaml").write_text(example(spec))
+    (tmp_path / "net.yaml").write_text("archforge: 1\ntitle: A network\nextends: spec\nwith: {width: 8}\n")
+    assert run("lint", "spec.yaml", "--select", code)[:2] == (0, "1 spec, 6 rules: 0 findings\n")
 
 
 @pytest.mark.parametrize("code", RULES)
@@ -88,5 +107,5 @@ def test_mistakes_and_warnings_of_a_check_are_told_too(run: Run, tmp_path: Path)
     assert code == 2
     assert "E0301" in err
     assert "W0301" in err
-    assert out == "2 specs, 4 rules: 1 finding\n"
+    assert out == "2 specs, 6 rules: 1 finding\n"
     assert run("lint", ".", "--select", "W9")[0] == 2

@@ -5,14 +5,14 @@ written without effect.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from functools import cached_property
 from typing import NamedTuple
 
 from archforge.errors import Diagnostic, Span
 from archforge.spec.resolve.step_warnings import idle_name
 from archforge.spec.resolve.uses import uses_of
-from archforge.spec.syntax.syntax_tree import BlockDecl, ProfileDecl, SpecDocument
+from archforge.spec.syntax.syntax_tree import BlockDecl, Call, ProfileDecl, SpecDocument
 from archforge.spec.yaml.tree import Mapping, Scalar, Tree
 
 __all__ = ["Import", "warnings_of"]
@@ -52,6 +52,7 @@ def warnings_of(
 ) -> tuple[Diagnostic, ...]:
     """The warnings of a document's own text. `chain` is what it extends and itself, `imports` are theirs."""
     found = [*uses_of(document).warnings, *_idle_keys(document), *_idle_constants(document)]
+    found += _unread_block_arguments(document, chain, imports)
     if document.header.kind in ("network", "space"):
         used = _Used(chain, imports)
         found += _unread_arguments(document, used)
@@ -71,7 +72,7 @@ class _Used:
         self.reads = set[str]().union(*(u.reads for u in uses))
         self.words = set[str]().union(*(u.words for u in uses))
         self.own_words = set[str]().union(*(u.words for u in uses[: len(chain)]))  # not those of imports
-        self.is_open = any(u.is_open for u in uses[: len(chain)])  # imported blocks get names as texts
+        self.is_open = any(u.open_calls for u in uses[: len(chain)])  # imported blocks get names as texts
 
     @cached_property
     def figures(self) -> set[str]:
@@ -129,6 +130,35 @@ def _texts(tree: Tree) -> Iterator[str]:
     else:
         for item in (e.value for e in tree) if isinstance(tree, Mapping) else tree.items:
             yield from _texts(item)
+
+
+def _unread_block_arguments(
+    document: SpecDocument, chain: Sequence[SpecDocument], imports: Sequence[Import]
+) -> Iterator[Diagnostic]:
+    """W0301: an argument that its block never reads. One that another block reads is used where a call may
+    be of either: a formula names what is called, or both have the same name."""
+    unread = [(block, names) for block, names in uses_of(document).blocks if names]
+    if not unread:
+        return
+    uses = [uses_of(part) for part in (*chain, *dict.fromkeys(i.of for i in imports))]
+    called = set[str]().union(*(u.called for u in uses))
+    calls = [call for u in uses for call in u.open_calls]
+    others = [other for u in uses for other in u.blocks]
+    for block, names in unread:
+        alike = [] if block.name in called else [_passed(call, block) for call in calls]
+        if document.header.kind == "blocks" and block.name not in called:
+            alike.append(block.args.keys())  # whoever imports them may call any of them so
+        for name in names:
+            readers = [other for other, idle in others if name in other.args and name not in idle]
+            given = [passed for passed in alike if name in passed <= block.args.keys()]
+            if not any(r.name == block.name or any(p <= r.args.keys() for p in given) for r in readers):
+                yield idle_name("reads the argument", name, block.args[name].span)
+
+
+def _passed(call: Call, block: BlockDecl) -> Set[str]:
+    """The names of the arguments that a call gives a block; a bare value may be a row with all of them."""
+    arguments = call.arguments
+    return block.args.keys() if arguments.bare else arguments.entries.keys() | call.modifiers.first.keys()
 
 
 def _uncalled(document: SpecDocument, used: _Used) -> Iterator[Diagnostic]:

@@ -52,13 +52,16 @@ class DocumentUses:
     """The uses of one document, and the warnings of its steps.
 
     reads: names that formulas read, without those of a block's own arguments. words: ops and blocks that
-    steps call, and every text that could name one. is_open: true if a formula makes such a name.
+    steps call, and every text that could name one. called: those that a step calls by name. open_calls: calls
+    whose op or block a formula names. blocks: each block with those of its arguments that it never reads.
     """
 
     def __init__(self) -> None:
         self.reads: set[str] = set()
         self.words: set[str] = set()
-        self.is_open = False
+        self.called: set[str] = set()
+        self.open_calls: list[Call] = []
+        self.blocks: list[tuple[BlockDecl, list[str]]] = []
         self.warnings: list[Diagnostic] = []
 
 
@@ -139,7 +142,8 @@ class _UsesWalk:
                 self.unread[name] = _Unread(block.body, "argument", decl.span)
         self.body(block.body)
         self.outputs(block.outputs)
-        self.idle_names(("argument", name, decl.span) for name, decl in block.args.items())
+        idle = [n for n, d in block.args.items() if n not in self.reads and d.span not in self.told]
+        self.uses.blocks.append((block, idle))
         self.idle_names(self.made)
         inner, words = self.reads.difference(block.args), self.words
         words.discard(block.name)
@@ -226,10 +230,11 @@ class _UsesWalk:
     def call(self, call: Call) -> None:
         if isinstance(call.target, str):
             self.words.add(call.target)
+            self.uses.called.add(call.target)
             if call.target not in self.defaulted:
                 self.uses.warnings += no_kernel(call)
         else:
-            self.uses.is_open = True
+            self.uses.open_calls.append(call)
             self.formula(call.target)
         if call.modifiers.first:
             self.uses.warnings += idle_first(call)
