@@ -8,12 +8,14 @@ import shutil
 import sys
 from collections.abc import Collection
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
-from pathlib import Path
+from functools import cache, partial
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 from docutils import nodes
 from pygments.lexers.special import TextLexer
 from sphinx.application import Sphinx
+from sphinx.search.en import SearchEnglish
 
 from archforge.resources import zoo_folder
 from archforge.spec.resolve.library import spec_files
@@ -59,7 +61,9 @@ def _generated(sources: Path, site: Path) -> int:
         status=None,
     )
     app.add_lexer("mermaid", TextLexer)  # Pygments has none
+    app.add_search_language(_English)
     app.connect("doctree-read", _search_summaries_alone)
+    app.connect("html-page-context", _Contents(), priority=400)  # before the theme's, which asks for them
     app.build()
     return int(app.statuscode)
 
@@ -70,6 +74,29 @@ def _search_summaries_alone(app: Sphinx, page: nodes.document) -> None:
         for section in page.findall(nodes.section):
             section["classes"] += [] if section.parent is page else ["no-search"]
 
+
+class _Contents:
+    """The contents beside pages that they do not list: the same for all of a folder, and made once."""
+
+    def __init__(self) -> None:
+        self.made: dict[tuple[object, ...], str] = {}
+
+    def __call__(self, app: Sphinx, page: str, template: str, context: dict[str, Any], tree: object) -> None:
+        if page in app.env.files_to_rebuild:  # listed, by pages that would change with it
+            return
+        make = context["toctree"]
+
+        def contents(**options: Any) -> str:
+            key = (PurePosixPath(page).parent, *options.items())
+            if key not in self.made:
+                self.made[key] = make(**options)
+            return self.made[key]
+
+        context["toctree"] = contents
+
+
+# Words as the search has them, each made once.
+_English = type("English", (SearchEnglish,), {"stem": cache(SearchEnglish.stem)})
 
 OPTIONS = {
     "project": "archforge",
