@@ -91,6 +91,8 @@ def _reached(axes: _Axes, axis: int, reach: Reach) -> tuple[int, Field] | None:
     before = axes[axis] if axis < len(axes) else None
     if before is None:
         return None
+    if reach.elements == 1 and reach.inputs == reach.outputs:
+        return before
     followed, field = before
     if field.stride is None or reach.elements is None:
         return followed, _ALL
@@ -100,6 +102,8 @@ def _reached(axes: _Axes, axis: int, reach: Reach) -> tuple[int, Field] | None:
 
 def _joined(found: list[tuple[int, Field] | None]) -> tuple[int, Field] | None:
     """An axis of the output as it follows all inputs: the largest field of them."""
+    if len(found) == 1:
+        return found[0]
     known = [axis for axis in found if axis is not None]
     if not known:
         return None

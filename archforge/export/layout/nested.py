@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Literal
 
 from archforge.analysis.ledger import LedgerRow, source_line
@@ -75,11 +74,6 @@ class NestedBox:
     @property
     def macs(self) -> int:
         return sum(row.macs for row in self.rows)
-
-    @cached_property
-    def layers(self) -> tuple[object, ...]:
-        """The ops and attributes of its layers, in order."""
-        return tuple((row.op, *row.attributes.items()) for row in self.rows)
 
 
 def nested_boxes(network: Network, *, joined: bool = False) -> NestedBox:
@@ -230,8 +224,10 @@ class _Nesting:
             self.graph.nodes[i].name not in inside for i in self.readers[item.reads[0]]
         ):
             return False
-        size = len(item.rows)
-        return len(before.rows) == size * before.repeats and before.layers[:size] == item.layers
+        return len(before.rows) == len(item.rows) * before.repeats and all(
+            (one.op, one.attributes) == (other.op, other.attributes)
+            for one, other in zip(before.rows, item.rows, strict=False)  # its first call alone
+        )
 
     def _wires(
         self, items: Sequence[NestedBox], reads: tuple[str, ...], gives: tuple[str, ...]
