@@ -25,6 +25,7 @@ from archforge.ir import TypedGraph
 __all__ = ["ClassDialect", "ClassText", "classes_of"]
 
 MIN_RUN = 3  # layers alike in a row that are written as one
+_ONE_ARGUMENT = re.compile(r"(nn\.Parameter\().*\)")  # an expression within a call
 _IS_PLACE = re.compile(r"0|[1-9][0-9]{0,3}")
 
 
@@ -338,7 +339,9 @@ class _ClassWriter:
             return f"{known.get(line.callee, line.callee)}()"
         callee = line.callee if line.prefix is not None else line.layer
         if "{" in callee:
-            return callee.format(**{n: _value(v, known) for n, v in line.args.items()})
+            text = callee.format(**{n: _value(v, known) for n, v in line.args.items()})
+            call = _ONE_ARGUMENT.fullmatch(callee)
+            return _CallText(call[1], (text[len(call[1]) : -1],)) if call else text
         return _CallText(
             f"{callee}(", _given(self.dialect.defaults(callee) or {}, line.args, known, self._default)
         )
@@ -632,6 +635,8 @@ def _filled(pattern: str, inputs: Sequence[str], args: Mapping[str, str]) -> str
         else t
         for i, t in enumerate(inputs)
     ]
+    if not all(re.fullmatch(r"-?\w+", value) for value in args.values()):
+        pattern = pattern.replace("}:{", "} : {")  # as formatters lay out bounds that are no plain words
     return pattern.format(*texts, **args)
 
 

@@ -180,8 +180,9 @@ def _window_attention(node: LayerNode) -> LayerText:
 def _parameter(node: LayerNode) -> LayerText:
     op = node.op
     stored = (1, *op.shape) if op.batch_axis else op.shape
-    callee = f"{{mean}} + {{std}} * mx.random.normal({stored})" if op.std else f"mx.full({stored}, {{mean}})"
-    args = {"mean": op.mean} | ({"std": op.std} if op.std else {})
+    mean = "{mean} + " if op.mean else ""
+    callee = f"{mean}{{std}} * mx.random.normal({stored})" if op.std else f"mx.full({stored}, {{mean}})"
+    args = ({"std": op.std} if op.std else {}) | ({"mean": op.mean} if op.mean or not op.std else {})
     use = f"mx.broadcast_to({{self}}, ({{0}}.shape[0], {', '.join(map(str, op.shape))}))"
     return LayerText(callee, args, owns=True, use=_channels_last(use, len(op.shape)))
 

@@ -159,11 +159,12 @@ def _parameter(node: LayerNode) -> LayerText:
     op = node.op
     stored = (*((1,) if op.batch_axis else ()), *op.shape)
     start = f"({', '.join(map(str, stored))},)" if len(stored) == 1 else f"({', '.join(map(str, stored))})"
-    callee = f"nn.Parameter({{mean}} + {{std}} * torch.randn({', '.join(map(str, stored))}))"
+    mean = "{mean} + " if op.mean else ""
+    callee = f"nn.Parameter({mean}{{std}} * torch.randn({', '.join(map(str, stored))}))"
     if not op.std:
         callee = f"nn.Parameter(torch.full({start}, {{mean}}))"
     shape = ", ".join(["len({0})", *(["-1"] * len(op.shape))])
-    args = {"mean": op.mean} | ({"std": op.std} if op.std else {})
+    args = ({"std": op.std} if op.std else {}) | ({"mean": op.mean} if op.mean or not op.std else {})
     return LayerText(callee, args, owns=True, use=f"{{self}}.expand({shape})")
 
 
