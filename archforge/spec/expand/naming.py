@@ -37,14 +37,16 @@ class NameScope:
 
 
 def assign_names(root: NameScope) -> list[Draft | NameScope]:
-    """Name every draft and scope below `root`, and tell those that should share their parameters, and that
-    nothing beside them does. Raises E0309 with both places for equal names."""
+    """Name every draft and scope below `root`, and tell those that should share their parameters where their
+    step never does: a step in a loop may be called once by one block, and often by another. Raises E0309 with
+    both places for equal names."""
     clashes: list[Diagnostic] = []
     alone: list[Draft | NameScope] = []
-    _assign(root, "", "", clashes, alone)
+    together: set[Span | None] = set()
+    _assign(root, "", "", clashes, alone, together)
     if clashes:
         raise DiagnosticError(tuple(clashes))
-    return alone
+    return [item for item in alone if item.span not in together]
 
 
 def _assign(
@@ -53,6 +55,7 @@ def _assign(
     params_path: str,
     clashes: list[Diagnostic],
     alone: list[Draft | NameScope],
+    together: set[Span | None],
 ) -> None:
     taken: dict[str, Draft | NameScope] = {}
     copies: dict[str, int] = {}
@@ -69,10 +72,11 @@ def _assign(
         if len(item.name) > LONGEST:
             limits.NAME.refuse(item.span, len(item.name))
         if isinstance(item, NameScope):
-            _assign(item, f"{path}{own}.", f"{params_path}{name}.", clashes, alone)
+            _assign(item, f"{path}{own}.", f"{params_path}{name}.", clashes, alone, together)
         else:
             item.params_of = params_path + name
     alone += (item for name, item in taken.items() if item.shared and name not in copies)
+    together.update(taken[name].span for name in copies)
 
 
 def fix_names(scope: NameScope) -> None:
