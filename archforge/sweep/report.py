@@ -25,6 +25,7 @@ from archforge.training.history import history_csv, write_text
 
 __all__ = ["BEST", "write_report"]
 
+WORDS = "words"
 PICTURES = ("distribution", "frontier")
 BEST = 5  # networks of each space that are told of
 MOST_VALUES = 20  # of an argument that is no number, each of which is a row
@@ -38,15 +39,15 @@ MEASURES = {
 
 
 class PagePart(NamedTuple):
-    """A part of the page: a text, a picture and a table, where they are there. ends_in_words: whether the
-    last column of the table is text."""
+    """A part of the page: a text, a picture and a table, where they are there. table: its class, `WORDS` if
+    the last column is text."""
 
     title: str
     text: str = ""
     svg: str = ""
     columns: Sequence[str] = ()
     rows: Sequence[Sequence[str]] = ()
-    ends_in_words: bool = False
+    table: str = "figures"
 
 
 def write_report(folder: Path, spaces: Sequence[SpaceFindings], settings: Mapping[str, str]) -> list[Path]:
@@ -161,7 +162,7 @@ def _arguments(space: SpaceFindings) -> PagePart:
     svg = charts_svg(f"Arguments of {space.name}", charts) if charts else ""
     rows, title = _words_rows(space, names), f"Error against each argument of {space.name}"
     heads = ("argument", "networks", "least error", "median", "value")
-    return PagePart(title, text, svg, heads, rows, ends_in_words=True)
+    return PagePart(title, text, svg, heads, rows, table=WORDS)
 
 
 def _words_rows(space: SpaceFindings, charted: Iterable[str]) -> list[list[str]]:
@@ -195,7 +196,7 @@ def _best(space: SpaceFindings) -> PagePart:
         drawn = ", ".join(f"{name} = {_plain(value)}" for name, value in one.job.draw.values.items())
         rows.append([str(one.job.draw.number), f"{one.error:.4f}", *figures, drawn])
     text, names = "Their specs lie in the folder best.", ("draw", "error", *MEASURES, "drawn")
-    return PagePart(f"The best of {space.name}", text, columns=names, rows=rows, ends_in_words=True)
+    return PagePart(f"The best of {space.name}", text, columns=names, rows=rows, table=WORDS)
 
 
 def _failures(spaces: Sequence[SpaceFindings]) -> PagePart:
@@ -210,7 +211,7 @@ def _failures(spaces: Sequence[SpaceFindings]) -> PagePart:
         for (name, reason), found in draws.items()
     ]
     heads = ("space", "networks", "draws", "reason")
-    return PagePart("Networks that failed", columns=heads, rows=rows, ends_in_words=True)
+    return PagePart("Networks that failed", columns=heads, rows=rows, table=WORDS)
 
 
 def _csv(rows: Iterable[Mapping[str, Any]]) -> str:
