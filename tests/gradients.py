@@ -260,6 +260,24 @@ CASES = (
     ),
     Case("hiera_tiny", (3, 64, 64), settings={"width": 8, "depths": (1, 1, 1, 1)}),
     Case("efficientvim_m1", (3, 96, 96), settings={"widths": (16, 24, 32), "depths": (1, 1, 1)}),
+    Case(
+        "levit_128s",
+        (3, 64, 64),
+        settings={"widths": (16, 24, 32), "heads_of": (2, 2, 2), "depths": (1, 1, 1), "features": 8},
+    ),
+    Case("nf_resnet_50", (3, 32, 32), settings={"depths": (1, 1, 1, 1), "classes": 10}, is_large=True),
+    Case("bit_50x1", (3, 32, 32), settings={"depths": (1, 1, 1, 1), "classes": 10}, is_large=True),
+    Case(
+        "tiny_vit_5m",
+        (3, 64, 64),
+        settings={"widths": (8, 8, 16, 16), "depths": (1, 1, 1, 1), "windows_of": (4, 4, 4, 2), "head": 4},
+    ),
+    Case("beit_b_16", (3, 32, 32), settings={"width": 16, "depth": 2, "heads_of": 2}),
+    Case(
+        "mvit_v2_s",
+        (3, 4, 32, 32),
+        settings={"heads_of": (1, 2), "head": 8, "apart": 2, "classes": 10},
+    ),
     Case("lambda_resnet_26t", (3, 64, 64), settings={"width": 32, "keys": 4, "window": 3}),
     Case(
         "hieradet_small",

@@ -145,10 +145,11 @@ def _conv_transpose(use: TorchUse) -> TorchFunction:
 
 
 def _linear(use: TorchUse) -> TorchFunction:
-    if use.op.axis not in (None, -1, len(use.types[0].shape) - 1):
-        raise Unsupported("`linear` along another axis than the last")
     function, (weight, bias) = use.functional.linear, use.weights
-    return lambda x: function(x, weight, bias)
+    axis = use.op.feature_axis(use.types[0]) + 1
+    if axis == len(use.types[0].shape):
+        return lambda x: function(x, weight, bias)
+    return lambda x: function(x.movedim(axis, -1), weight, bias).movedim(-1, axis)
 
 
 def _batch_norm(use: TorchUse) -> TorchFunction:
