@@ -234,6 +234,12 @@ GRAPHS: dict[str, TypedGraph] = {
         node("log_softmax", "log_softmax", "lrn", axis=0),
         node("sum", "add", "softmax", "log_softmax"),
     ),
+    "tokens": graph(
+        node("norm", "layer_norm", "input", axis=-1),
+        node("attention", "attention", "norm", heads=2),
+        node("add", "add", "attention", "input"),
+        inputs={"input": (5, 8)},
+    ),
     "resized": graph(
         node("up", "upsample", "input", factor=(2, 3), mode="bilinear"),
         node("down", "adaptive_avg_pool", "up", size=(5, 7)),

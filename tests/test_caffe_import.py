@@ -162,7 +162,7 @@ CASES: dict[str, tuple[str, dict[str, list[Array]], list[str]]] = {
         + 'layer { name: "s" type: "Slice" bottom: "data" top: "a" top: "b" slice_param { slice_point: 1 } }'
         + 'layer { name: "c" type: "Concat" bottom: "b" bottom: "a" top: "c" concat_param { axis: -3 } }',
         {},
-        ["slice end=1", "slice start=1", "concat"],
+        ["roll shift=-1 axis=0"],
     ),
     "another shape": (
         chain("Reshape reshape_param { shape { dim: 0 dim: 2 dim: -1 dim: 8 } }"), {},

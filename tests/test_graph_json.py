@@ -279,7 +279,7 @@ EDITS: dict[str, tuple[Edit, list[str]]] = {
     "a number that JSON lacks": (
         lambda d: node(d, 1)["attributes"].update(eps=float("nan")),
         [
-            said("E0404: `nodes[1].attributes.eps` is a number above 0, at most 1, found NaN"),
+            said("E0404: `nodes[1].attributes.eps` is a number of 0 or more, at most 1, found NaN"),
         ],
     ),
     "an attribute that is missing": (

@@ -135,7 +135,8 @@ def found(files: str | dict[str, str], folder: Path) -> tuple[Diagnostic, ...]:
 
 
 def test_every_limit_has_a_case() -> None:
-    assert list(CASES) == list(LIMITS)
+    """`test_spaces.py` has that of draws, which takes more than one profile."""
+    assert list(CASES) == [name for name in LIMITS if name != "ALL_DRAWN"]
 
 
 @pytest.mark.parametrize("name", CASES)

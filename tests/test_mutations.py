@@ -66,7 +66,7 @@ def _with(node: Node, **attributes: Any) -> Node:
 
 
 def _middle(graph: Graph, kind: str, fits: Callable[[Node], bool] = lambda node: True) -> Node | None:
-    found = [n for n in graph.nodes if n.op.kind == kind and fits(n)]
+    found = [n for n in graph.nodes if n.op.kind == kind and n.params_of == n.name and fits(n)]
     return found[len(found) // 2] if found else None
 
 

@@ -120,7 +120,7 @@ def test_a_block_of_another_profile_may_be_set_and_one_of_none_may_not() -> None
         ("relu.slope=1", "E0406", "it has none"),
         ("bottleneck.widht=1", "E0306", "did you mean `width`?"),
         ("bn.eps=x", "E0404", "--set bn.eps:1:1"),
-        ("bn.eps=-1", "E0404", "above 0"),
+        ("bn.eps=-1", "E0404", "0 or more"),
         ("bn.eps=null", "E0404", "found null"),
         ("conv.kernel=[3, 3, 0]", "E0404", "--set conv.kernel:1:1"),
         ("bn.eps==widht", "E0302", "--set bn.eps:1:2"),

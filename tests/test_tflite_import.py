@@ -200,7 +200,7 @@ CASES: dict[str, tuple[Callable[[TfliteWriter, int], int], list[str]]] = {
     "a leaky rectifier": (leaky, ["leaky_relu slope=0.1"]),
     "a gate": (gated, ["global_avg_pool", "sigmoid", "multiply"]),
     "a residual": (residual, ["conv out=4 kernel=3 padding=1", "add", "relu"]),
-    "parts that are put together": (put_together, ["slice end=2", "slice start=2", "concat"]),
+    "parts that are put together": (put_together, ["roll shift=2 axis=0"]),
     "a border": (padded, ["pad sides=(0, 1, 2, 0)"]),
     "more channels": (more_channels, ["slice end=3", "scale factor=0.0", "concat"]),
     "a larger map": (larger, ["upsample mode=bilinear"]),
