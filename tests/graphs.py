@@ -238,6 +238,11 @@ GRAPHS: dict[str, TypedGraph] = {
         node("norm", "layer_norm", "input", axis=-1),
         node("attention", "attention", "norm", heads=2),
         node("add", "add", "attention", "input"),
+        node("activated", "attention", "add", heads=4),
+        node("relu", "relu", "activated"),
+        node("last", "attention", "relu", heads=1),
+        node("sum", "add", "last", "relu"),
+        node("end", "relu", "sum"),
         inputs={"input": (5, 8)},
     ),
     "resized": graph(
