@@ -25,7 +25,6 @@ from archforge.ir import TypedGraph
 __all__ = ["ClassDialect", "ClassText", "classes_of"]
 
 MIN_RUN = 3  # layers alike in a row that are written as one
-_ONE_ARGUMENT = re.compile(r"(nn\.Parameter\().*\)")  # an expression within a call
 _IS_PLACE = re.compile(r"0|[1-9][0-9]{0,3}")
 
 
@@ -339,9 +338,8 @@ class _ClassWriter:
             return f"{known.get(line.callee, line.callee)}()"
         callee = line.callee if line.prefix is not None else line.layer
         if "{" in callee:
-            text = callee.format(**{n: _value(v, known) for n, v in line.args.items()})
-            call = _ONE_ARGUMENT.fullmatch(callee)
-            return _CallText(call[1], (text[len(call[1]) : -1],)) if call else text
+            expression = callee.format(**{n: _value(v, known) for n, v in line.args.items()})
+            return _as_call(expression) or expression
         return _CallText(
             f"{callee}(", _given(self.dialect.defaults(callee) or {}, line.args, known, self._default)
         )
@@ -591,18 +589,22 @@ def _statement_lines(head: str, expression: str, comment: str, depth: int) -> It
     if len(line) <= WIDTH:
         yield line
         return
-    opening, _, rest = expression.partition("(")
-    if (
-        opening.replace(".", "").replace("_", "").isalnum()
-        and expression.endswith(")")
-        and _closes_last(rest)
-    ):
-        yield from _CallText(f"{opening}(", tuple(_split(rest[:-1]))).lines(depth, head)
+    if call := _as_call(expression):
+        yield from call.lines(depth, head)
     else:
         terms = re.split(r" (?=[-+*] )", expression)
         yield f"{INDENT * depth}{head}("
         yield from (f"{INDENT * (depth + 1)}{term}" for term in terms)
         yield f"{INDENT * depth})"
+
+
+def _as_call(expression: str) -> _CallText | None:
+    """An expression that is one call, with its arguments apart; None for another one."""
+    opening, _, rest = expression.partition("(")
+    is_name = opening.replace(".", "").replace("_", "").isalnum()
+    if not (is_name and expression.endswith(")") and _closes_last(rest)):
+        return None
+    return _CallText(f"{opening}(", tuple(_split(rest[:-1])))
 
 
 def _closes_last(rest: str) -> bool:
@@ -635,7 +637,7 @@ def _filled(pattern: str, inputs: Sequence[str], args: Mapping[str, str]) -> str
         else t
         for i, t in enumerate(inputs)
     ]
-    if not all(re.fullmatch(r"-?\w+", value) for value in args.values()):
+    if "}:{" in pattern and not all(re.fullmatch(r"-?\w+", value) for value in args.values()):
         pattern = pattern.replace("}:{", "} : {")  # as formatters lay out bounds that are no plain words
     return pattern.format(*texts, **args)
 
