@@ -11,7 +11,7 @@ import pytest
 
 from archforge.errors import DiagnosticError
 from archforge.interchange import normalize
-from archforge.interchange.foreign import AddAlong, Erf, ForeignOp, Power
+from archforge.interchange.foreign import AddAlong, Erf, ForeignOp, MeanAlong, Power
 from archforge.interchange.imported import Imported, Origin
 from archforge.interchange.normalize import all_rules, normalized, rewritten
 from archforge.interchange.normalize.plain_attributes import plain_op
@@ -101,6 +101,22 @@ def test_what_is_no_attention_is_left_however_long_or_large() -> None:
         again, used = rewritten(made, [rule for rule in all_rules() if rule.name == "attention"])
         assert not used
         assert again.graph.nodes == made.graph.nodes
+
+
+@pytest.mark.parametrize("norm", ["rms_norm", "layer_norm"])
+def test_a_cube_is_no_square(norm: str) -> None:
+    value = "centred" if norm == "layer_norm" else "x"
+    made = draft(
+        step("mean", MeanAlong(axes=(1,)), "x"),
+        step("centred", "subtract", "x", "mean"),
+        step("cubes", "multiply", value, value, value),
+        step("means", MeanAlong(axes=(1,)), "cubes"),
+        step("more", "offset", "means", number=0.1),
+        step("root", Power(exponent=0.5), "more"),
+        step("end", "divide", value, "root"),
+    )
+    _, used = rewritten(made, [rule for rule in all_rules() if rule.name == norm])
+    assert not used
 
 
 def test_what_specs_do_not_have_is_refused_at_once() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from archforge.interchange.foreign import Power
+from archforge.interchange.normalize.layer_norm import SQUARES, squared
 from archforge.interchange.normalize.rule import ForeignGraph, Replacement, Rule, Sight, draft, step
 from archforge.interchange.translation import number
 from archforge.ir import Node
@@ -34,7 +35,7 @@ def _apply(node: Node, sight: Sight) -> Replacement | None:
     if sum_ is None or exponent <= 0:
         return None
     found = _mean(product.inputs[0] if product else sum_.inputs[0], sight)
-    if found is None or not _is_square(found[0], x, sight):
+    if found is None or squared(_within(found[0], sight, *SQUARES)) != x:
         return None
     _, size, factor = found
     alpha = number(factor * (product.op.attributes()["factor"] if product else 1.0))
@@ -97,14 +98,6 @@ def _band(channels: int, size: int) -> Array:
     places = np.arange(channels)
     offsets = places - places[:, None]
     return np.asarray((-(size // 2) <= offsets) & (offsets <= (size - 1) // 2), np.float32)
-
-
-def _is_square(value: str, x: str, sight: Sight) -> bool:
-    """True for a value that is the square of x, up to its shape."""
-    square = _within(value, sight, "multiply", Power.says)
-    if square is None or (isinstance(square.op, Power) and square.op.exponent != 2):
-        return False
-    return {*square.inputs} == {x}
 
 
 def _by_pools() -> Iterator[ForeignGraph]:

@@ -9,7 +9,10 @@ from archforge.interchange.normalize.rule import ForeignGraph, Replacement, Rule
 from archforge.ir import Node
 from archforge.ops.layer_norm import LayerNorm
 
-__all__ = ["RULE"]
+__all__ = ["MEANS", "RULE", "SQUARES", "averaged", "squared"]
+
+MEANS = (MeanAlong.says, "global_avg_pool")
+SQUARES = (Power.says, "multiply")
 
 Mean = tuple[str, tuple[int, ...]]  # the value, and the axes along which it is the mean
 
@@ -25,7 +28,7 @@ def _apply(node: Node, sight: Sight) -> Replacement | None:
     centred = _centred(node.inputs[0], sight)
     if variance is None or centred is None or eps <= 0 or variance[1] != centred[1]:
         return None
-    if _centred(_squared(variance[0], sight), sight) != centred:
+    if _centred(squared(sight.maker(variance[0], *SQUARES)), sight) != centred:
         return None
     x, axes = centred
     return Replacement(LayerNorm(axis=axes[0] if len(axes) == 1 else axes, eps=eps, affine=False), (x,))
@@ -33,13 +36,7 @@ def _apply(node: Node, sight: Sight) -> Replacement | None:
 
 def _mean(value: str, sight: Sight) -> Mean | None:
     """Value and axes that this is the mean of."""
-    mean = sight.maker(value, MeanAlong.says, "global_avg_pool")
-    if mean is None:
-        return None
-    if isinstance(mean.op, MeanAlong):
-        return mean.inputs[0], mean.op.axes
-    (x,) = sight.types(mean)
-    return (mean.inputs[0], tuple(range(1, len(x.shape)))) if mean.op.attributes()["keep"] else None
+    return averaged(sight.maker(value, *MEANS), sight)
 
 
 def _centred(value: str, sight: Sight) -> Mean | None:
@@ -49,9 +46,18 @@ def _centred(value: str, sight: Sight) -> Mean | None:
     return mean if difference and mean and mean[0] == difference.inputs[0] else None
 
 
-def _squared(value: str, sight: Sight) -> str:
-    """Value that this is the square of; nothing if it is none."""
-    square = sight.maker(value, Power.says, "multiply")
+def averaged(mean: Node | None, sight: Sight) -> Mean | None:
+    """The value that one of MEANS reads, and the axes of it along which it is the mean, which stay."""
+    if mean is None:
+        return None
+    if isinstance(mean.op, MeanAlong):
+        return mean.inputs[0], mean.op.axes
+    (x,) = sight.types(mean)
+    return (mean.inputs[0], tuple(range(1, len(x.shape)))) if mean.op.attributes()["keep"] else None
+
+
+def squared(square: Node | None) -> str:
+    """The value that one of SQUARES is the square of; empty if it is none."""
     if square is None:
         return ""
     if isinstance(square.op, Power):
@@ -65,11 +71,11 @@ def _examples() -> Iterator[ForeignGraph]:
     for mean in means:
         for square in squares:
             keep = {"keep": True} if isinstance(mean, str) else {}
-            squared = ("centred",) * (2 if isinstance(square, str) else 1)
+            factors = ("centred",) * (2 if isinstance(square, str) else 1)
             yield draft(
                 step("mean", mean, "x", **keep),
                 step("centred", "subtract", "x", "mean"),
-                step("square", square, *squared),
+                step("square", square, *factors),
                 step("variance", mean, "square", **keep),
                 step("sum", "offset", "variance", number=0.1),
                 step("root", Power(exponent=0.5), "sum"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from archforge.interchange.foreign import MeanAlong, MultiplyAlong, Power
+from archforge.interchange.normalize.layer_norm import MEANS, SQUARES, averaged, squared
 from archforge.interchange.normalize.rule import ForeignGraph, Replacement, Rule, Sight, draft, step
 from archforge.ir import Node, Op
 from archforge.ops.rms_norm import RmsNorm
@@ -22,16 +23,13 @@ def _apply(node: Node, sight: Sight) -> Replacement | None:
     x, below = node.inputs
     root = sight.only(below, Power.says)
     sum_ = sight.only(root.inputs[0], "offset") if root else None
-    mean = sight.only(sum_.inputs[0], MeanAlong.says, "global_avg_pool") if sum_ else None
-    if root is None or sum_ is None or mean is None or not _is_power(root, 0.5):
+    mean = averaged(sight.only(sum_.inputs[0], *MEANS) if sum_ else None, sight)
+    if root is None or sum_ is None or mean is None or root.op.attributes()["exponent"] != 0.5:
         return None
-    axis, eps = _axis(mean, sight), sum_.op.attributes()["number"]
-    square = sight.only(mean.inputs[0], "multiply", Power.says)
-    if axis is None or not 0 < eps <= 1 or square is None or {*square.inputs} != {x}:
+    (square, axes), eps = mean, sum_.op.attributes()["number"]
+    if len(axes) != 1 or not 0 < eps <= 1 or squared(sight.only(square, *SQUARES)) != x:
         return None
-    if not _is_power(square, 2) and square.op.kind != "multiply":
-        return None
-    return Replacement(RmsNorm(axis=axis, eps=eps, affine=False), (x,))
+    return Replacement(RmsNorm(axis=axes[0], eps=eps, affine=False), (x,))
 
 
 def _weighed(product: Node, axis: int, sight: Sight) -> Replacement | None:
@@ -42,18 +40,6 @@ def _weighed(product: Node, axis: int, sight: Sight) -> Replacement | None:
         return None
     op = norm.op.model_copy(update={"affine": True})
     return Replacement(op, norm.inputs, {"weight": sight.params(product)[""]})
-
-
-def _is_power(node: Node, exponent: float) -> bool:
-    return isinstance(node.op, Power) and node.op.exponent == exponent
-
-
-def _axis(mean: Node, sight: Sight) -> int | None:
-    """The only axis that a mean is over: of a pool that of a row, which it keeps."""
-    if isinstance(mean.op, MeanAlong):
-        return mean.op.axes[0] if len(mean.op.axes) == 1 else None
-    (x,) = sight.types(mean)
-    return 1 if len(x.shape) == 2 and mean.op.attributes()["keep"] else None
 
 
 def _examples() -> Iterator[ForeignGraph]:
