@@ -115,6 +115,16 @@ def test_sums_are_the_same_in_any_order() -> None:
     assert match(comparable(spelled), "repvit_m0_9") == [ZooMatch("repvit_m0_9", "timm", 0)]
 
 
+def test_products_are_the_same_in_any_order() -> None:
+    """Exporters of torch write a gate and then what it weighs, as torchvision's RegNets do."""
+    typed = archforge.load("regnet_y_400mf", "torchvision").graph
+    turned = {n.name: n.inputs[::-1] for n in typed.nodes if n.op.kind == "multiply"}
+    nodes = tuple(replace(node, inputs=turned.get(node.name, node.inputs)) for node in typed.nodes)
+    spelled = infer(replace(typed.graph, nodes=nodes))
+    assert turned
+    assert [m.profile for m in match(comparable(spelled), "regnet_y_400mf")] == ["torchvision", "timm"]
+
+
 @pytest.mark.slow
 def test_an_import_names_it(run: Run, tmp_path: Path) -> None:
     pytest.importorskip("onnx")

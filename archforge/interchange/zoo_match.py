@@ -22,6 +22,7 @@ __all__ = ["ZooMatch", "zoo_matches"]
 
 # Exporters that fold batch norms leave at least this share of the parameters, in every network of the zoo.
 LEAST_LEFT = 0.9
+SYMMETRIC = ("add", "maximum", "multiply")  # of which exporters write the values in either order
 
 
 class ZooMatch(NamedTuple):
@@ -76,7 +77,7 @@ def _folded_norms(graph: TypedGraph, wanted: TypedGraph) -> int | None:
 
 
 def _is_alike(graph: TypedGraph, wanted: TypedGraph) -> bool:
-    return is_same(in_one_form(comparable(graph)), wanted, in_any_order=("add",))
+    return is_same(in_one_form(comparable(graph)), wanted, in_any_order=SYMMETRIC)
 
 
 def _norms(typed: TypedGraph) -> int:
