@@ -51,6 +51,10 @@ class Window:
         """Extent of the dilated kernel along each axis."""
         return tuple(d * (k - 1) + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
 
+    def is_pointwise(self, sizes: tuple[int, ...]) -> bool:
+        """True if each position of the output lies on that of an input of `sizes`, and on no other."""
+        return {*self.kernel, *self.stride} == {1} and self.output == sizes
+
     def reaches(self) -> tuple[Reach, ...]:
         """The elements behind one position of the window, along each spatial axis."""
         return tuple(Reach(r, s) for r, s in zip(self.reach, self.stride, strict=True))

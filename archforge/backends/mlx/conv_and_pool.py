@@ -39,6 +39,8 @@ def conv(op: Conv, x: TensorType) -> Kernel | None:
     window = op.window(x)
     if not _can_group(op.groups, window):
         return None
+    if op.groups == 1 and window.is_pointwise(x.spatial):
+        return _pointwise(op)
 
     symmetric = all(before == after for before, after in window.padding)
 
@@ -57,6 +59,20 @@ def conv(op: Conv, x: TensorType) -> Kernel | None:
         return {**params, "weight": moved(params["weight"], 1, -1)}  # [O, *kernel, I]
 
     return Kernel(run, pack, packing=op.kind)
+
+
+def _pointwise(op: Conv) -> Kernel:
+    """A convolution with a kernel of one element: the product of each position's channels with a matrix."""
+
+    def run(params: Params, x: mx.array) -> mx.array:
+        y = x @ params["weight"]
+        return y + params["bias"] if op.bias else y
+
+    def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
+        weight = params["weight"]
+        return {**params, "weight": weight.reshape(weight.shape[:2]).T}  # [I, O]
+
+    return Kernel(run, pack, packing=(op.kind, "pointwise"))
 
 
 def conv_transpose(op: ConvTranspose, x: TensorType) -> Kernel | None:

@@ -99,7 +99,7 @@ def attention(op: Attention, x: TensorType) -> Kernel:
     names, share = ATTENTION_NAMES[op.names], (x.shape[-1] // op.heads) ** -0.5
 
     def product(x: mx.array, params: Params, weight: str, bias: str) -> mx.array:
-        y = x @ params[weight].T
+        y = x @ params[weight]
         return y + params[bias] if op.bias else y
 
     def run(params: Params, x: mx.array) -> mx.array:
@@ -110,7 +110,10 @@ def attention(op: Attention, x: TensorType) -> Kernel:
         mixed = (shares @ v).swapaxes(-2, -3).reshape(x.shape)
         return channels_last(product(mixed, params, *names[2:]))
 
-    return Kernel(run)
+    def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
+        return {**params, **{weight: params[weight].T for weight in names[::2]}}
+
+    return Kernel(run, pack, packing=op.kind)
 
 
 def matmul(op: Matmul, first: TensorType, second: TensorType) -> Kernel:

@@ -38,7 +38,7 @@ def convolution(op: Conv, x: TensorType, *, with_winograd: bool = True) -> Kerne
     window = op.window(x)
     if op.groups == op.out == x.channels > 1:
         return channel_windows.depthwise(op, x)
-    if op.groups == 1 and {*window.kernel, *window.stride} == {1} and window.output == x.spatial:
+    if op.groups == 1 and window.is_pointwise(x.spatial):
         return conv.pointwise(op, x)
     if with_winograd and winograd.pays(op, x):
         return winograd.convolution(op, x)
