@@ -69,7 +69,7 @@ class Blocks:
         self.priors = Priors(root, source.inputs)
         self._exhaust(self._layer_windows)
         self._exhaust(self._gates)
-        make_optional(root, self.priors)
+        make_optional(root, self.priors, source.outputs)
         self._exhaust(self._merge_windows)
         self._exhaust(self._any_windows, WORTH)
         self._exhaust(self._branch_windows, WORTH)
@@ -216,11 +216,12 @@ class Blocks:
 
     def _share_alike(self, group: Sequence[Stretch]) -> bool:
         """True unless calls would share parameters in part only, or with steps that are no such calls."""
-        rows = [_shares(w.items) for w in group]
+        rows = [self._shares(w.items) for w in group]
         if not any(rows):
             return True
         leaves = (leaf for w in group for s in w.items for leaf in leaves_of(s))
-        if any(not leaf.shares and self.source.owns(leaf.value) for leaf in leaves):
+        owned = sum(self.source.owns(leaf.value) for leaf in leaves)
+        if owned > sum(map(len, rows)):
             return False
         calls = Counter(rows)
         owners = Counter(number for row in calls for number in row)
@@ -229,6 +230,12 @@ class Blocks:
             for row, count in calls.items()
             for number in row
         )
+
+    def _shares(self, steps: Sequence[TreeStep]) -> tuple[int, ...]:
+        """The parameters that steps share with others outside of these."""
+        found = [number for step in steps for leaf in leaves_of(step) for number in leaf.shares]
+        counts = Counter(found)
+        return tuple(number for number in found if counts[number] < self.source.uses[number])
 
     def _block(self, group: Sequence[Stretch]) -> Block:
         """The block of windows of one skeleton. It goes on from the value that is most often in front of
@@ -240,7 +247,7 @@ class Blocks:
             reads = (window.reads[main], *(v for i, v in enumerate(window.reads) if i != main))
             items = window.items
             value = items[-1].value
-            block.calls.append(TreeStep(block, {}, reads, value, shares=_shares(items), items=items))
+            block.calls.append(TreeStep(block, {}, reads, value, shares=self._shares(items), items=items))
         self.generalise(block)
         return block
 
@@ -279,11 +286,6 @@ def _open(steps: list[TreeStep], block: Block) -> None:
         if step.kind is block:
             _open(step.items, block)
             steps[index : index + 1] = step.items
-
-
-def _shares(steps: Sequence[TreeStep]) -> tuple[int, ...]:
-    """The parameters that steps share with others."""
-    return tuple(number for step in steps for number in step.shares)
 
 
 def _is_simple(step: TreeStep) -> bool:

@@ -209,7 +209,7 @@ def _in_loops(
 
 def _skeleton(step: TreeStep) -> tuple[Any, int] | None:
     """The skeleton of a step in a loop, and the value that it reads; None for one that no loop holds."""
-    if step.shares or any(inner.kind == FOR for inner in steps_in([step])):
+    if any(inner.shares or inner.kind == FOR for inner in steps_in([step])):
         return None
     key, reads = key_of([step])
     return ((key, step.times is not None, tuple(step.first)), reads[0]) if len(reads) == 1 else None

@@ -53,12 +53,14 @@ def key_of(steps: Sequence[TreeStep], *, tell_depthwise: bool = False) -> tuple[
 
 
 class _Keys:
-    """The skeleton of steps: kinds and wiring. Values from outside get numbers in the order of their use."""
+    """The skeleton of steps: kinds and wiring. Values from outside and shared parameters get numbers in the
+    order of their use."""
 
     def __init__(self, *, tell_depthwise: bool = False) -> None:
         self.numbers = count()
         self.inside: dict[int, int] = {}
         self.outside: dict[int, int] = {}
+        self.owners: dict[int, int] = {}
         self.tell_depthwise = tell_depthwise
 
     def ref(self, value: int) -> int:
@@ -74,7 +76,8 @@ class _Keys:
         if self.tell_depthwise and is_depthwise(step):
             kind = "depthwise"
         self.inside[step.value] = next(self.numbers)
-        return kind, refs, branches, step.form, step.optional, bool(step.shares)
+        shares = tuple([self.owners.setdefault(n, len(self.owners)) for n in step.shares])
+        return kind, refs, branches, step.form, step.optional, shares
 
     def branch(self, branch: TreeBranch) -> Any:
         if not branch.steps:

@@ -14,6 +14,7 @@ from archforge.interchange.decompile.steps import (
     SKIP,
     TreeBranch,
     TreeStep,
+    counts_of,
     layers_in,
     lists_of,
     steps_in,
@@ -26,19 +27,20 @@ DROP = "stochastic_depth"
 MIN_LAYERS = 2  # of what is added to a value that may be missing; one alone is found everywhere
 
 
-def make_optional(root: list[TreeStep], priors: Priors) -> None:
+def make_optional(root: list[TreeStep], priors: Priors, outputs: Sequence[int]) -> None:
     """Give one skeleton to sums in `root` that differ in whether they have a projection, or a second branch
-    at all."""
-    _Variants(root, priors).make()
+    at all. outputs: the values that the graph gives."""
+    _Variants(root, priors, outputs).make()
 
 
 class _Variants:
     """Rewrites the sums of a graph in place. absent: the least number of a value of steps that are not
     there."""
 
-    def __init__(self, root: list[TreeStep], priors: Priors) -> None:
+    def __init__(self, root: list[TreeStep], priors: Priors, outputs: Sequence[int]) -> None:
         self.root = root
         self.priors = priors
+        self.counts = counts_of(root, outputs)
         self.absent = 0
 
     def make(self) -> None:
@@ -104,7 +106,7 @@ class _Variants:
         for _, steps in list(lists_of(self.root)):
             for start in range(len(steps) - len(key) + 1 if id(steps) not in inside else 0):
                 items = steps[start : start + len(key)]
-                if len(items) < len(key) or self.priors.hold_stem(items):
+                if len(items) < len(key) or self.priors.hold_stem(items) or self._are_read(items):
                     continue
                 found, reads = key_of(items)
                 if found == key:
@@ -119,6 +121,11 @@ class _Variants:
             changed = [merge, _body(merge).steps[-1]] if drops else [merge]
             for step in changed:
                 step.form, step.args = SKIP, {**step.args, "when": True}
+
+    def _are_read(self, steps: Sequence[TreeStep]) -> bool:
+        """True if others read a value that stands inside of these steps."""
+        inside = counts_of(steps, ())
+        return any(self.counts[step.value] > inside[step.value] for step in steps[:-1])
 
     def _not_dropped(self, model: TreeStep, value: int) -> TreeStep:
         """Stochastic depth that is not there, behind a value."""

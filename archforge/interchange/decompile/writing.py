@@ -92,7 +92,7 @@ def _body(block: Block, blocks: set[str], defaults: Defaults) -> list[Part]:
     """The steps of a block."""
     reads, others = block.calls[0].reads, _argument_names(block)
     values = dict(zip(reads, ["input", *others], strict=True))
-    writer = _Writer(values, {*blocks, *block.parameters, *others}, defaults)
+    writer = _Writer(values, {*blocks, *block.parameters, *others}, defaults, shared=block.calls[0].shares)
     steps, _ = writer.all_steps(block.body, reads[0])
     return steps
 
@@ -161,7 +161,8 @@ def _term(factor: int, name: str) -> str:
 
 class _Writer:
     """Writes the steps of one body. values: the names of those that it is given; taken: names of other
-    things; ends: the values of the graph's outputs, None for the body of a block.
+    things; ends: the values of the graph's outputs, None for the body of a block; shared: the parameters that
+    each call of the body has in common with others.
 
     Values that are read elsewhere than in the next step become taps; a first writing tells which.
     """
@@ -172,6 +173,7 @@ class _Writer:
         taken: set[str],
         defaults: Defaults,
         ends: Mapping[str, int] | None = None,
+        shared: Sequence[int] = (),
     ) -> None:
         self.values = dict(values)
         self.taken = taken
@@ -179,6 +181,7 @@ class _Writer:
         self.ends = ends
         self.wanted: dict[int, None] = {}
         self.kinds: dict[int, str] = {}
+        self.by_call = frozenset(shared)
         self.shared: dict[tuple[int, ...], int] = {}
 
     def all_steps(self, steps: Sequence[TreeStep], current: int | None) -> tuple[list[Part], dict[str, Part]]:
@@ -221,13 +224,13 @@ class _Writer:
     def step(self, step: TreeStep, current: int | None, *, flow: bool = False) -> Part:
         self.kinds[step.value] = step.kind if isinstance(step.kind, str) else step.kind.name
         if step.kind == FOR:
-            tail = self._tail(step)
-            return mapping({"seq": on_lines([self._loop(step)]), **tail}) if tail else self._loop(step)
-        modifiers: dict[str, Part] = {}
+            modifiers = self._from(step, current) | self._tail(step)
+            return (
+                mapping({"seq": on_lines([self._loop(step)]), **modifiers}) if modifiers else self._loop(step)
+            )
         if step.branches:
             return self._merge(step, current, flow=flow)
-        if step.reads[0] != current:
-            modifiers["from"] = self.reference(step.reads[0])
+        modifiers = self._from(step, current)
         if isinstance(step.args.get("when"), Expression):
             modifiers["when"] = _value(step.args["when"])
         tail = self._tail(step)
@@ -235,10 +238,14 @@ class _Writer:
             return mapping({"seq": flow_list([self._call(step, modifiers, flow=True)]), **tail}, flow=True)
         return self._call(step, modifiers | tail, flow=flow)
 
+    def _from(self, step: TreeStep, current: int | None) -> dict[str, Part]:
+        """The modifier that says which value a step goes on from, if that is not the one in front of it."""
+        return {} if step.reads[0] == current else {"from": self.reference(step.reads[0])}
+
     def _tail(self, step: TreeStep) -> dict[str, Part]:
         """The modifiers that say what becomes of the result."""
         tail: dict[str, Part] = {}
-        if step.shares and self.ends is not None:
+        if not self.by_call.issuperset(step.shares):
             number = self.shared.setdefault(step.shares, len(self.shared) + 1)
             tail["share"] = written(f"shared_{number}")
         if step.value in self.wanted and step.value in self.values:
