@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from archforge.analysis.sampling import DrawnNetwork
     from archforge.driver import check, compile, load, sample
     from archforge.errors import AccuracyWarning, Diagnostic, DiagnosticError, TrainingWarning
+    from archforge.sweeps.sweep import sweep
     from archforge.training.loop import Callback
     from archforge.training.train import train
     from archforge.training.trained import Trained
@@ -29,6 +30,7 @@ __all__ = [
     "compile",
     "load",
     "sample",
+    "sweep",
     "train",
 ]
 
@@ -43,6 +45,7 @@ _HOMES = {
     "Diagnostic": "archforge.errors",
     "DiagnosticError": "archforge.errors",
     "TrainingWarning": "archforge.errors",
+    "sweep": "archforge.sweeps.sweep",
     "Callback": "archforge.training.loop",
     "Trained": "archforge.training.trained",
     "train": "archforge.training.train",

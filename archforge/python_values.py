@@ -8,7 +8,7 @@ from typing import Any, SupportsIndex
 
 from archforge.errors import fail, type_in_words
 
-__all__ = ["require_text", "text_or_none", "texts", "truth", "whole_number"]
+__all__ = ["positive_number", "require_text", "text_or_none", "texts", "truth", "whole_number"]
 
 
 def texts(name: str, value: Any) -> tuple[str, ...]:
@@ -41,6 +41,14 @@ def whole_number(name: str, value: Any) -> int:
     if number is None or number < 0:
         found = type_in_words(value) if number is None else str(number)
         fail("E0001", f"`{name}` is a whole number from 0, found {found}")
+    return number
+
+
+def positive_number(name: str, value: Any) -> int:
+    """A whole number from 1."""
+    number = whole_number(name, value)
+    if number == 0:
+        fail("E0001", f"`{name}` is a whole number from 1, found 0")
     return number
 
 

@@ -27,9 +27,9 @@ from archforge.errors import DiagnosticError
 from archforge.hardware import threads
 from archforge.spec.expand.space import Draw, Space
 from archforge.spec.resolve.sources import open_spec
-from archforge.sweep.engines import ENGINES, Pool, engine_of
-from archforge.sweep.job import Job, JobRecord
-from archforge.sweep.store import opened_store
+from archforge.sweeps.engines import ENGINES, Pool, engine_of
+from archforge.sweeps.job import Job, JobRecord
+from archforge.sweeps.store import opened_store
 
 IMAGENET = 1_281_167  # images to train on. Source: arXiv:1409.0575, table 2
 NETWORKS, EPOCHS = 500, 10  # arXiv:2003.13678, section 3.1

@@ -47,9 +47,9 @@ from archforge.recipe.drawn_by import drawn_by
 from archforge.recipe.loss_input import value_for_loss
 from archforge.recipe.watched import require_measured
 from archforge.spec.resolve.library import find_spec
-from archforge.sweep.engines import engine_of as sweep_engine_of
-from archforge.sweep.store import opened_store
-from archforge.sweep.sweep import require_same
+from archforge.sweeps.engines import engine_of as sweep_engine_of
+from archforge.sweeps.store import opened_store
+from archforge.sweeps.sweep import require_same
 from archforge.training.ranks.agreement import require_alike
 from archforge.training.ranks.engines import engine_of
 from archforge.training.ranks.group import RankGroup

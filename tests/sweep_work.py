@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 from time import sleep, time
 
-from archforge.sweep.job import Job, JobRecord
+from archforge.sweeps.job import Job, JobRecord
 
 
 def where_it_is_done(job: Job) -> JobRecord:

@@ -21,7 +21,7 @@ PACKAGE = Path(archforge.__file__).parent
 LAYERS = (
     ("__main__", "pytest_plugin"),
     ("cli", "__init__"),  # `__init__` holds the Python API
-    ("bench", "lsp", "sweep"),
+    ("bench", "lsp", "sweeps"),
     ("comparison", "difference", "fixes", "training"),
     ("driver",),
     ("export", "backends"),
@@ -45,7 +45,7 @@ LIGHT = ("pydantic", "typer", "yaml")
 # The others, with the modules that may. Elsewhere they are imported within functions, so that `archforge
 # check` starts quickly and a missing extra is missed by its users only.
 HEAVY = {
-    "dask": ("sweep.engines.dask",),
+    "dask": ("sweeps.engines.dask",),
     "jinja2": ("export",),
     # When something must be compiled, or measured.
     "llvmlite": tuple(

@@ -26,11 +26,11 @@ from archforge.atomic_files import sole_writer
 from archforge.errors import DiagnosticError
 from archforge.hardware import data_bytes
 from archforge.spec.expand.space import Draw
-from archforge.sweep.engines import MOST_DEATHS, Pool, Records, Work, engine_of
-from archforge.sweep.job import Job, JobRecord, SpaceSource, TrainingSettings, run_job
-from archforge.sweep.limits import LEAST, JobLimitError, memory_limited
-from archforge.sweep.store import opened_store, read_store
-from archforge.sweep.sweep import Sweep, spaces_of
+from archforge.sweeps.engines import MOST_DEATHS, Pool, Records, Work, engine_of
+from archforge.sweeps.job import Job, JobRecord, SpaceSource, TrainingSettings, run_job
+from archforge.sweeps.limits import LEAST, JobLimitError, memory_limited
+from archforge.sweeps.store import opened_store, read_store
+from archforge.sweeps.sweep import Sweep, spaces_of
 from tests.conftest import Run
 from tests.sweep_work import Deadly, Sleepy
 
@@ -179,7 +179,7 @@ def test_other_settings_are_refused_by_name(run: Run, space: Path) -> None:
         (["anynet"], "E0001: anynet is no space"),
         (["small.yaml", "small.yaml"], "E0001: two of the spaces are small@narrow"),
         (["small.yaml@narow"], "E0315"),
-        (["small.yaml@wide", "--profile", "wide"], "E0001: `--profile wide` changes nothing"),
+        (["small.yaml@wide", "--profile", "wide"], "E0001: the profile wide changes nothing"),
         (["small.yaml", "--train", "epoch=3"], "E0201"),
         (["small.yaml", "--train", "epochs"], "E0001: `--train epochs` has no value"),
         (["small.yaml", "--train", ".lr=3"], "E0001: `--train .lr` names nothing in `train`"),
@@ -197,8 +197,9 @@ def test_other_settings_are_refused_by_name(run: Run, space: Path) -> None:
     ],
 )
 def test_a_mistake_is_told_before_anything_is_written(
-    run: Run, space: Path, arguments: list[str], message: str
+    run: Run, space: Path, arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("archforge.analysis.sampling.MOST_REFUSED", 100)
     code, out, err = run("sweep", *arguments)
     assert (code, out) == (2, "")
     assert message in err
@@ -225,6 +226,61 @@ def test_none_that_could_be_trained_is_exit_code_1(run: Run, space: Path) -> Non
     assert code == 1
     assert "out of time: the limit is 1e-06 s" in out
     assert "small@narrow: 0 trained, 1 failed" in out
+
+
+# Python
+
+
+def test_a_sweep_of_python_is_that_of_the_command(run: Run, space: Path) -> None:
+    told: list[str] = []
+    options: dict[str, Any] = {
+        "workers": 1,
+        "backend": "numpy",
+        "epochs": 2,
+        "optimizer": {"sgd": {"lr": 0.2}},
+    }
+    folder = space.parent / "a"
+    (found,) = archforge.sweep(space, 2, out=folder, told=lambda job, _: told.append(job.key), **options)
+    assert told == ["small@narrow 0", "small@narrow 1"]
+    train = ("--train", "epochs=2", "--train", "optimizer={sgd: {lr: 0.2}}")
+    assert run("sweep", *SWEEP, "--samples", "2", *train, "--out", "a")[1].count("2 of 2 are done") == 1
+    assert table(folder / "results.sqlite")[0][5:7] == ("", found.errors[0])
+    assert archforge.sweep([f"{space}@narrow"], 2, out=folder, **options)[0].trained == found.trained
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"samples": 0}, "`samples` is a whole number from 1, found 0"),
+        ({"samples": "3"}, "`samples` is a whole number"),
+        ({"workers": 0}, "`workers` is a whole number from 1"),
+        ({"threads": 0.5}, "`threads` is a whole number"),
+        ({"data": ([1], [2])}, "`data` is a path"),
+        ({"out": 3}, "`out` is the path"),
+        ({"time_limit": "1h"}, "time_limit is a number of seconds"),
+        ({"time_limit": -1}, "time_limit -1 is no time"),
+        ({"memory_limit": 3}, "`memory_limit` is a text"),
+        ({"memory_limit": "much"}, "`much` is no size of a memory"),
+        ({"engine": "ray"}, "there is no engine `ray`"),
+        ({"epoch": 3}, "has no argument `epoch`"),
+        ({"where": 3}, "`where` is a text"),
+        ({"seed": -1}, "`seed` is a whole number"),
+        ({"optimizer": "sdg"}, "did you mean `sgd`"),
+        ({"loss": lambda y, t: y}, "`loss` of a sweep"),
+    ],
+)
+def test_a_mistake_of_python_is_told_by_name(space: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(DiagnosticError, match=message):
+        archforge.sweep(space, **{"out": space.parent / "x", **options})
+    assert [path.name for path in space.parent.iterdir()] == ["small.yaml"]
+
+
+def test_a_script_without_a_guard_is_told(space: Path) -> None:
+    script = "import archforge\narchforge.sweep('small.yaml', 1, backend='numpy', workers=1)\n"
+    (space.parent / "script.py").write_text(script)
+    done = subprocess.run([sys.executable, "script.py"], cwd=space.parent, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert 'call it behind if __name__ == "__main__":' in done.stderr
 
 
 # The file
@@ -306,9 +362,9 @@ def test_a_job_whose_process_dies_is_done_again_some_times(tmp_path: Path) -> No
 def test_a_job_that_does_not_heed_its_limit_is_ended(tmp_path: Path) -> None:
     work = Sleepy(tmp_path / "asleep")
     with (
-        patch("archforge.sweep.engines.GRACE_S", 0.3),
-        patch("archforge.sweep.engines.processes.LOOK_S", 0.1),
-        patch("archforge.sweep.engines.processes.monotonic", work.asleep_s),
+        patch("archforge.sweeps.engines.GRACE_S", 0.3),
+        patch("archforge.sweeps.engines.processes.LOOK_S", 0.1),
+        patch("archforge.sweeps.engines.processes.monotonic", work.asleep_s),
         closing(engine_of("processes").records(work, JOBS, Pool(1, "", 0.2))) as found,
     ):
         records = {job.draw.number: record for job, record in found}
@@ -318,7 +374,7 @@ def test_a_job_that_does_not_heed_its_limit_is_ended(tmp_path: Path) -> None:
 
 def test_a_machine_that_starts_no_processes_is_told() -> None:
     broken = patch(
-        "archforge.sweep.engines.processes.ProcessPoolExecutor", side_effect=OSError(38, "no semaphores")
+        "archforge.sweeps.engines.processes.ProcessPoolExecutor", side_effect=OSError(38, "no semaphores")
     )
     with broken, pytest.raises(DiagnosticError, match="no semaphores") as raised:
         next(engine_of("processes").records(run_nothing, JOBS, Pool(1)))

@@ -16,8 +16,8 @@ import yaml
 
 from archforge.errors import DiagnosticError
 from archforge.spec.expand.space import Draw
-from archforge.sweep.engines import MOST_DEATHS, Pool, engine_of
-from archforge.sweep.job import Job, run_job
+from archforge.sweeps.engines import MOST_DEATHS, Pool, engine_of
+from archforge.sweeps.job import Job, run_job
 from tests.conftest import Run
 from tests.sweep_work import Deadly, Sleepy, where_it_is_done
 from tests.test_sweep import JOBS, NUMPY, SPACE, SWEEP, source, table
@@ -31,7 +31,7 @@ WIDTHS = [Job("small", Draw(number, {"width": 2 + number})) for number in range(
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
     """A scheduler with two workers of one thread."""
-    from archforge.sweep.engines.dask import SETTINGS
+    from archforge.sweeps.engines.dask import SETTINGS
 
     with (
         dask.config.set(SETTINGS),
@@ -66,9 +66,9 @@ def test_a_job_that_does_not_heed_its_limit_is_ended(tmp_path: Path, cluster: An
     with distributed.Client(cluster) as client:
         client.run(import_module, Sleepy.__module__)
     with (
-        patch("archforge.sweep.engines.GRACE_S", 0.3),
-        patch("archforge.sweep.engines.dask.LOOK_S", 0.1),
-        patch("archforge.sweep.engines.dask.monotonic", work.asleep_s),
+        patch("archforge.sweeps.engines.GRACE_S", 0.3),
+        patch("archforge.sweeps.engines.dask.LOOK_S", 0.1),
+        patch("archforge.sweeps.engines.dask.monotonic", work.asleep_s),
     ):
         pool = Pool(2, cluster.scheduler_address, 2.0)
         records = {job.draw.number: record for job, record in engine_of("dask").records(work, JOBS, pool)}
@@ -79,7 +79,7 @@ def test_a_job_that_does_not_heed_its_limit_is_ended(tmp_path: Path, cluster: An
 def test_a_scheduler_without_workers_is_told() -> None:
     with (
         distributed.LocalCluster(n_workers=0, dashboard_address=None) as empty,
-        patch("archforge.sweep.engines.dask.TIMEOUT_S", 2),
+        patch("archforge.sweeps.engines.dask.TIMEOUT_S", 2),
         pytest.raises(DiagnosticError, match="has no workers") as raised,
     ):
         next(engine_of("dask").records(run_job, JOBS, Pool(1, empty.scheduler_address)))  # type: ignore[arg-type]
@@ -103,7 +103,7 @@ def test_a_sweep_on_dask_is_that_of_processes(run: Run, tmp_path: Path, cluster:
 
 def test_a_scheduler_that_is_not_there_is_told() -> None:
     with (
-        patch("archforge.sweep.engines.dask.TIMEOUT_S", 0.2),
+        patch("archforge.sweeps.engines.dask.TIMEOUT_S", 0.2),
         pytest.raises(DiagnosticError, match="no scheduler answers at tcp:") as raised,
     ):
         next(engine_of("dask").records(run_job, JOBS, Pool(1, "tcp://127.0.0.1:9")))  # type: ignore[arg-type]

@@ -15,11 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archforge.spec.expand.space import Draw
-from archforge.sweep.charts import Chart, Series, charts_svg
-from archforge.sweep.findings import SpaceFindings, columns, frontier, likely_best
-from archforge.sweep.job import Job, JobRecord
-from archforge.sweep.report import write_report
-from archforge.sweep.store import SweptNetwork
+from archforge.sweeps.charts import Chart, Series, charts_svg
+from archforge.sweeps.findings import SpaceFindings, columns, frontier, likely_best
+from archforge.sweeps.job import Job, JobRecord
+from archforge.sweeps.report import write_report
+from archforge.sweeps.store import SweptNetwork
 from tests.conftest import Run
 from tests.test_sweep import SPACE, SWEEP
 

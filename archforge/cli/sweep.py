@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated
@@ -28,20 +27,16 @@ from archforge.cli.options import (
 )
 from archforge.cli.output import counted
 from archforge.cli.progress import Progress
-from archforge.errors import fail
-from archforge.hardware import MOST_THREADS, size_bytes
-from archforge.hardware import threads as cores
+from archforge.hardware import MOST_THREADS
 
 if TYPE_CHECKING:
+    from archforge.errors import Diagnostic
     from archforge.spec.resolve.recipe import Override
-    from archforge.sweep.job import Job, JobRecord
-    from archforge.sweep.store import Store
-    from archforge.sweep.sweep import Sweep
+    from archforge.sweeps.job import Job, JobRecord
+    from archforge.sweeps.store import Store
+    from archforge.sweeps.sweep import Sweep
 
 __all__ = ["sweep"]
-
-FILE = "results.sqlite"
-SUFFIXES = (".sqlite", ".sqlite3", ".db")
 
 
 def sweep(
@@ -60,7 +55,7 @@ def sweep(
             "--out",
             "-o",
             metavar="PATH",
-            help=f"A folder, or a file that ends in {SUFFIXES[0]}, of the results. Default: runs/SPACE. A "
+            help="A folder, or a file that ends in .sqlite, of the results. Default: runs/SPACE. A "
             "sweep that is there goes on.",
         ),
     ] = None,
@@ -138,15 +133,11 @@ def sweep(
     reason. At the end there is a report: a page of distributions and frontiers, the figures as CSV, and the
     specs of the best networks. Exit code 1 if none could be trained.
     """
-    from archforge.sweep.engines import Pool, engine_of
-    from archforge.sweep.job import TrainingSettings
-    from archforge.sweep.store import opened_store
-    from archforge.sweep.sweep import Sweep, first_beginnings, require_same, spaces_of
+    from archforge.sweeps.engines import engine_for
+    from archforge.sweeps.job import TrainingSettings
+    from archforge.sweeps.limits import memory_size, time_limited
+    from archforge.sweeps.sweep import Sweep, begun, named_space, results_file, settled, spaces_of
 
-    if scheduler and (workers or engine not in (None, "dask")):
-        help = "leave it out: its workers are already there"
-        fail("E0001", f"`--scheduler {scheduler}` is of dask, and has its own workers", help=help)
-    chosen = engine_of(engine or ("dask" if scheduler else "processes"))
     changed, overrides = changes(set)
     training = TrainingSettings(
         data=str(Path(data).absolute()) if data is not None else None,
@@ -154,32 +145,29 @@ def sweep(
         backend=backend,
         dtype=dtype,
         threads=threads,
-        time_limit_s=_time(time_limit),
-        memory_limit=_memory(memory_limit),
+        time_limit_s=time_limited("--time-limit", time_limit),
+        memory_limit=memory_size("--memory-limit", memory_limit),
     )
-    named = [_named(space, profile) for space in spaces]
+    chosen, pool = engine_for(engine, scheduler, workers, training)
+    named = [named_space(space, profile) for space in spaces]
     found = spaces_of(named, changed, input_shape(shape))
     whole = Sweep(found, training, seed, where)
-    path = _file(out, found[0].space.spec.name)
+    path = results_file(out, found)
     if report:
         _report_so_far(path, whole, samples)
         return
     with Progress("reading data") as progress:
-        digest = ""
-        for beginning in first_beginnings(whole):
+
+        def tell(warned: Sequence[Diagnostic]) -> None:
             with progress.paused():
-                heed((*beginning.setup.network.warnings, *beginning.warnings), warnings)
-            digest = beginning.setup.batches.samples.digest
-            whole = replace(whole, training=replace(whole.training, backend=beginning.setup.backend.name))
-    with opened_store(path) as store:
-        settings = whole.settings(digest)
-        require_same(store, settings)
-        store.keep_settings(settings)
+                heed(warned, warnings)
+
+        whole, settings = settled(whole, tell)
+    with begun(settings, path) as store:
         with Progress("drawing networks") as progress:
             whole.draw(store, samples, lambda name, n: progress.say(f"{name}: {n:,} networks drawn"))
         jobs = whole.waiting(store, samples)
         total = samples * len(found)
-        pool = Pool(workers or max(cores().number // threads, 1), scheduler or "", training.time_limit_s)
         print(f"{', '.join(one.name for one in found)}: {counted(samples, 'network')} each, seed {seed}")
         print(f"results    {path.as_posix()}: {total - len(jobs):,} of {total:,} are done")
         if jobs:
@@ -223,7 +211,7 @@ def _span(seconds: float) -> str:
 
 
 def _report_so_far(path: Path, whole: Sweep, samples: int) -> None:
-    from archforge.sweep.store import read_store
+    from archforge.sweeps.store import read_store
 
     with read_store(path) as store:
         _write_report(store, whole, samples)
@@ -233,8 +221,9 @@ def _write_report(store: Store, whole: Sweep, samples: int) -> None:
     """Write the report of the first `samples` of each space and the specs of the best, and print how many
     were trained. Exits with 1 if none was."""
     from archforge.cli.sample_specs import write_specs
-    from archforge.sweep.findings import SpaceFindings
-    from archforge.sweep.report import BEST, write_report
+    from archforge.sweeps.findings import SpaceFindings
+    from archforge.sweeps.report import BEST, write_report
+    from archforge.sweeps.sweep import FILE
 
     folder = store.path.parent if store.path.name == FILE else store.path.with_suffix("")
     found = [SpaceFindings.of(one.name, store.results(one.name)[:samples]) for one in whole.spaces]
@@ -250,18 +239,6 @@ def _write_report(store: Store, whole: Sweep, samples: int) -> None:
         write_specs(best, whole.seed, one.library, f"{folder}/best")
 
 
-def _named(space: str, profile: str | None) -> tuple[str, str | None]:
-    """A space and its profile. Raises E0001 for two profiles."""
-    from archforge.paths import is_there
-
-    name, mark, own = space.rpartition("@")
-    if not mark or is_there(space):
-        return space, profile
-    if profile:
-        fail("E0001", f"`--profile {profile}` changes nothing: {space} names one", help="leave it out")
-    return name, own
-
-
 def _recipe(texts: Sequence[str] | None) -> list[Override]:
     from archforge.spec.resolve.recipe import from_place
 
@@ -270,26 +247,3 @@ def _recipe(texts: Sequence[str] | None) -> list[Override]:
         from_place(name.strip(), value, f"--train {name}", "--train optimizer.sgd.lr=0.1")
         for name, _, value in pairs
     ]
-
-
-def _file(out: str | None, name: str) -> Path:
-    path = Path(out or f"runs/{name}")
-    return path if path.suffix in SUFFIXES else path / FILE
-
-
-def _time(seconds: float | None) -> float | None:
-    if seconds is not None and not seconds > 0:  # NaN is neither
-        fail("E0001", f"--time-limit {seconds:g} is no time", help="more than 0 seconds")
-    return seconds
-
-
-def _memory(text: str | None) -> int | None:
-    from archforge.sweep.limits import require_memory_limit
-
-    if text is None:
-        return None
-    require_memory_limit()
-    size = size_bytes(text)
-    if not size:
-        fail("E0001", f"`{text}` is no size of a memory", help="--memory-limit 2G, or 500M")
-    return size

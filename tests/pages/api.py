@@ -24,10 +24,14 @@ def _objects() -> dict[str, Any]:
     from archforge.errors import Note, Span
     from archforge.ir import ParamDecl
     from archforge.plan import Executable, Plan, Results
+    from archforge.sweeps.findings import SpaceFindings
+    from archforge.sweeps.job import Job, JobRecord
+    from archforge.sweeps.store import SweptNetwork
 
     public = {name: getattr(archforge, name) for name in archforge.__all__ if name != "__version__"}
     given = (Cell, Counts, Executable, Note, ParamDecl, Plan, Report, Results, Span)
-    return public | {cls.__name__: cls for cls in given}
+    swept = (Job, JobRecord, SpaceFindings, SweptNetwork)
+    return public | {cls.__name__: cls for cls in (*given, *swept)}
 
 
 def _part(name: str) -> str:

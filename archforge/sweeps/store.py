@@ -16,7 +16,7 @@ from archforge.atomic_files import made_folder, reason_of, sole_writer
 from archforge.errors import fail
 from archforge.paths import is_file
 from archforge.spec.expand.space import Draw
-from archforge.sweep.job import Job, JobRecord, figure_of
+from archforge.sweeps.job import Job, JobRecord, figure_of
 
 __all__ = ["Store", "SweptNetwork", "opened_store", "read_store"]
 

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from archforge.analysis.sampling import COUNTS
 from archforge.export.render import render
 from archforge.ops.lazy_numpy import np
-from archforge.sweep.charts import Chart, Series, charts_svg
-from archforge.sweep.findings import (
+from archforge.sweeps.charts import Chart, Series, charts_svg
+from archforge.sweeps.findings import (
     Distribution,
     SpaceFindings,
     arguments,

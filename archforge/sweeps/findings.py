@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from archforge.draws import generator
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
-from archforge.sweep.store import SweptNetwork
+from archforge.sweeps.store import SweptNetwork
 
 __all__ = [
     "Distribution",

@@ -15,7 +15,6 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from archforge import __version__
 from archforge.analysis.network import Network
 from archforge.analysis.sampling import drawn_network
 from archforge.errors import DiagnosticError, fail
@@ -28,7 +27,7 @@ from archforge.spec.expand.space import Draw, Space
 from archforge.spec.resolve.library import Library
 from archforge.spec.resolve.recipe import Override, from_place
 from archforge.spec.resolve.sources import open_spec, settings_of
-from archforge.sweep.limits import JobLimitError, TimeLimit, memory_limited
+from archforge.sweeps.limits import JobLimitError, TimeLimit, memory_limited
 
 if TYPE_CHECKING:
     from archforge.training.train import Beginning
@@ -47,6 +46,12 @@ __all__ = [
 ]
 
 THREADS = "ARCHFORGE_THREADS"
+
+
+def own_version() -> str:
+    """The version of archforge that runs here."""
+    version: str = import_module(__package__.partition(".")[0]).__version__
+    return version
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +100,7 @@ class TrainingSettings:
     threads: int = 1
     time_limit_s: float | None = None
     memory_limit: int | None = None
-    version: str = __version__
+    version: str = field(default_factory=own_version)
 
     def overrides(self) -> list[Override]:
         """The recipe as values that a caller gives over that of the space."""
@@ -145,8 +150,8 @@ class JobRecord:
 def run_job(sources: Mapping[str, SpaceSource], settings: TrainingSettings, job: Job) -> JobRecord:
     """Train the network of a job. Whatever goes wrong is the reason of the record; but E0911 is raised by a
     worker of another version, which would fail for every job."""
-    if settings.version != __version__:
-        message = f"the sweep is of archforge {settings.version}, and a worker has {__version__}"
+    if settings.version != (here := own_version()):
+        message = f"the sweep is of archforge {settings.version}, and a worker has {here}"
         fail("E0911", message, help="the same version everywhere")
     started = perf_counter()
     history: Sequence[Mapping[str, float]] = ()

@@ -14,7 +14,7 @@ import dask
 from dask.distributed import Client, Future, KilledWorker, LocalCluster
 
 from archforge.errors import DiagnosticError, fail
-from archforge.sweep.engines import (
+from archforge.sweeps.engines import (
     LOOK_S,
     MOST_DEATHS,
     Pool,
@@ -23,7 +23,7 @@ from archforge.sweep.engines import (
     ended_late,
     ended_with_its_process,
 )
-from archforge.sweep.job import Job, JobRecord, failed
+from archforge.sweeps.job import Job, JobRecord, failed
 
 __all__ = ["ENGINE", "SETTINGS", "DaskWorkers"]
 

@@ -6,13 +6,15 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from time import perf_counter
+from typing import Any
 
-from archforge.errors import DiagnosticError, fail
-from archforge.hardware import data_bytes, lacks_memory, short_bytes
+from archforge.errors import DiagnosticError, fail, type_in_words
+from archforge.hardware import data_bytes, lacks_memory, short_bytes, size_bytes
+from archforge.python_values import require_text
 from archforge.training.loop import Callback
 from archforge.training.run import TrainingRun
 
-__all__ = ["JobLimitError", "TimeLimit", "memory_limited", "require_memory_limit"]
+__all__ = ["JobLimitError", "TimeLimit", "memory_limited", "memory_size", "time_limited"]
 
 
 LEAST = 64 << 20  # bytes for a job: without room for a thread, Python waits for one for ever
@@ -45,10 +47,28 @@ class TimeLimit(Callback):
             self.check()
 
 
-def require_memory_limit() -> None:
-    """Raises E0001 where the system does not keep limits on the memory of a process."""
+def time_limited(name: str, seconds: Any) -> float | None:
+    """Seconds that a caller gives for a job, None for any. Raises E0001."""
+    if seconds is None:
+        return None
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        fail("E0001", f"{name} is a number of seconds, found {type_in_words(seconds)}")
+    if not seconds > 0:  # NaN is neither
+        fail("E0001", f"{name} {seconds:g} is no time", help="more than 0 seconds")
+    return seconds
+
+
+def memory_size(name: str, size: Any) -> int | None:
+    """The bytes of a text that a caller gives for a process, None for any. Raises E0001, also where the
+    system does not keep such limits."""
+    if size is None:
+        return None
     if sys.platform != "linux":
-        fail("E0001", "--memory-limit needs Linux, which keeps it", help="leave it out")
+        fail("E0001", f"{name} needs Linux, which keeps it", help="leave it out")
+    found = size_bytes(require_text(name, size))
+    if not found:
+        fail("E0001", f"`{size}` is no size of a memory", help="2G, or 500M")
+    return found
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from threading import Thread
 from time import monotonic
 
 from archforge.errors import fail
-from archforge.sweep.engines import (
+from archforge.sweeps.engines import (
     LOOK_S,
     MOST_DEATHS,
     Pool,
@@ -26,9 +26,12 @@ from archforge.sweep.engines import (
     ended_late,
     ended_with_its_process,
 )
-from archforge.sweep.job import Job, JobRecord
+from archforge.sweeps.job import Job, JobRecord
 
-__all__ = ["ENGINE", "Processes"]
+__all__ = ["ENGINE", "Processes", "require_no_worker"]
+
+
+GUARD = 'if __name__ == "__main__":'
 
 
 class Worker:
@@ -62,7 +65,7 @@ class Worker:
                 return
             except (OSError, ImportError, BrokenProcessPool) as error:
                 if left == 0 or not isinstance(error, BrokenProcessPool):
-                    help = "semaphores need /dev/shm, processes memory; --scheduler has others work"
+                    help = f"semaphores need /dev/shm, processes memory, a script that sweeps {GUARD}"
                     fail("E0911", f"no process can be started to work: {error}", help=help)
 
     def _start(self) -> None:
@@ -111,6 +114,13 @@ class Processes:
 
 
 ENGINE = Processes()
+
+
+def require_no_worker() -> None:
+    """Raises E0001 in a process that is being started, in which a script runs again."""
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        message = "each worker runs the script that sweeps again, and there it would sweep as well"
+        fail("E0001", message, help=f"call it behind {GUARD}")
 
 
 def _obey(end: Connection) -> None:

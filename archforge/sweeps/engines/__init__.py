@@ -8,7 +8,8 @@ from math import inf
 from typing import NamedTuple, Protocol
 
 from archforge.errors import fail
-from archforge.sweep.job import Job, JobRecord, failed
+from archforge.hardware import threads
+from archforge.sweeps.job import Job, JobRecord, TrainingSettings, failed
 
 __all__ = [
     "ENGINES",
@@ -20,6 +21,7 @@ __all__ = [
     "Work",
     "ended_late",
     "ended_with_its_process",
+    "engine_for",
     "engine_of",
 ]
 
@@ -64,6 +66,19 @@ def ended_late() -> JobRecord:
 def ended_with_its_process() -> JobRecord:
     """The record of a job that is given up, because its process has died each time."""
     return failed(f"the process that did it has died {MOST_DEATHS} times")
+
+
+def engine_for(
+    name: str | None, scheduler: str | None, workers: int | None, settings: TrainingSettings
+) -> tuple[SweepEngine, Pool]:
+    """The engine and the workers that a caller wants: by default processes, as many as cores fit. Raises
+    E0001 for workers besides those of a scheduler, and what `engine_of` does."""
+    if scheduler and (workers or name not in (None, "dask")):
+        help = "leave it out: its workers are already there"
+        fail("E0001", f"the scheduler {scheduler} is of dask, and has its own workers", help=help)
+    engine = engine_of(name or ("dask" if scheduler else "processes"))
+    number = workers or max(threads().number // settings.threads, 1)
+    return engine, Pool(number, scheduler or "", settings.time_limit_s)
 
 
 def engine_of(name: str) -> SweepEngine:
