@@ -13,6 +13,7 @@ import pytest
 import archforge
 from archforge import DiagnosticError, driver
 from archforge.data.arrays import write_arrays
+from archforge.ir import ParamDecl, TypedGraph
 from archforge.weights.rule_made import rule_weights
 from tests.zoo import networks
 
@@ -69,6 +70,22 @@ def test_weights_choose_the_profile_that_they_fit(name: str) -> None:
         used = {s.node.param_name(n): d for s in model.plan.steps for n, d in s.params.items()}
         declared = archforge.load(name, profile).params
         assert all(declared[n].shape == d.shape for n, d in used.items() if n in declared)
+
+
+def test_the_parameters_of_a_profile_are_not_listed_anew_for_each_weight(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    listed, made = TypedGraph.params, 0
+
+    def counted(graph: TypedGraph) -> dict[str, ParamDecl]:
+        nonlocal made
+        made += 1
+        return listed(graph)
+
+    weights, spec = zeros("resnet_18", "torchvision"), driver.open_spec("resnet_18")
+    monkeypatch.setattr(TypedGraph, "params", counted)
+    assert driver.fitting_profile(spec, weights).profile == "torchvision"
+    assert made < len(weights)
 
 
 def test_weights_that_fit_no_profile_say_how_each_differs() -> None:

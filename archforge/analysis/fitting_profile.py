@@ -71,13 +71,13 @@ def _refuse_nearly(network: Network, given: Mapping[str, Any]) -> NoReturn:
 
 def _misfits(network: Network, given: Mapping[str, Any]) -> list[str]:
     """The entries that differ, in words; none if all fit."""
-    found = []
-    for name, decl in network.params.items():
+    found, params = [], network.params
+    for name, decl in params.items():
         if name not in given:
             found.append(f"`{name}` is not in the weights")
         elif (shape := shape_of(given[name])) != decl.shape:
             found.append(f"`{name}` is {shape_text(shape)} in the weights, {shape_text(decl.shape)} here")
-    extra = [n for n in given if n not in network.params and not n.endswith(COUNTER)]
+    extra = [n for n in given if n not in params and not n.endswith(COUNTER)]
     return [*found, *(f"the weights hold `{name}` besides" for name in extra)]
 
 

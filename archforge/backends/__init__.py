@@ -34,10 +34,15 @@ def names() -> list[str]:
     return [module.name for module in iter_modules(__path__) if module.ispkg]
 
 
-@cache
 def all_backends() -> dict[str, Backend]:
     """Every backend by name, installed or not; each imports its library when it is first used."""
-    return {name: import_module(f"{__name__}.{name}").BACKEND for name in names()}
+    return {name: _named(name) for name in names()}
+
+
+@cache
+def _named(name: str) -> Backend:
+    backend: Backend = import_module(f"{__name__}.{name}").BACKEND
+    return backend
 
 
 def available() -> list[str]:
@@ -115,9 +120,9 @@ def get(name: str | Backend = AUTO, dtype: str = "float32") -> Backend:
 
     if isinstance(name, Backend):
         return name
-    backends = all_backends()
     require_text("backend", name)
     if name == AUTO:
+        backends = all_backends()
         able = [b for b in preferred() if dtype in b.dtypes]
         if not able:
             others = [name for name, b in backends.items() if dtype in b.dtypes]
@@ -127,8 +132,9 @@ def get(name: str | Backend = AUTO, dtype: str = "float32") -> Backend:
             dtypes = sorted({d for b in backends.values() for d in b.dtypes})
             fail("E0703", f"no backend here computes in {dtype}", help=f"dtypes: {', '.join(dtypes)}")
         return able[0]
-    if name not in backends:
-        help = did_you_mean(name, [AUTO, *backends], what="backends")
+    if name not in names():
+        help = did_you_mean(name, [AUTO, *names()], what="backends")
         fail("E0701", f"there is no backend `{name}`", help=help)
-    backends[name].require()
-    return backends[name]
+    backend = _named(name)  # no other is imported
+    backend.require()
+    return backend
