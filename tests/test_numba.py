@@ -61,6 +61,17 @@ def test_a_watched_call_names_a_step_for_each_image() -> None:
     assert all(n % 3 == 0 for n in times)
 
 
+def test_a_watcher_that_fails_leaves_no_thread_waiting() -> None:
+    run = load(plan(GRAPHS["branches"], get("numba"), "float32"), WEIGHTS["branches"])
+    inputs = inputs_of(GRAPHS["branches"], batch=3)
+    expected, watcher = run.run(inputs).outputs, mock.Mock()
+    watcher.made.side_effect = [None, KeyError]
+    with pytest.raises(KeyError):
+        run.program.watched(inputs, watcher)
+    for key, y in run.run(inputs).outputs.items():
+        np.testing.assert_array_equal(y, expected[key])
+
+
 def test_only_what_overflows_the_caches_is_done_image_by_image() -> None:
     from archforge.plan.image_by_image import sections
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -70,21 +70,17 @@ class Workspace:
     def run(self, inputs: Mapping[str, Array], wanted: Mapping[str, TapeValue]) -> dict[str, Array]:
         """The wanted values as arrays, for inputs float[N, *shape]."""
         self._take_in(inputs)
-        start = time.perf_counter()
-        for segment in self._segments:
-            self._do(segment)
-        self._steps_at_once = int(len(self._tape.calls) * PATIENCE_S / (time.perf_counter() - start)) or 1
+        self._do_all()
         return self._outputs(wanted)
 
     def watched(
         self, inputs: Mapping[str, Array], wanted: Mapping[str, TapeValue], watcher: Watcher
     ) -> dict[str, Array]:
-        """The wanted values as arrays. The tape is run call by call, and the watcher is told after each."""
+        """The wanted values as arrays. The watcher is told after each call of the tape."""
         self._take_in(inputs)
         watcher.took_inputs()
-        for call, piece in zip(self._tape.calls, self._pieces(), strict=True):
-            self._do(piece)
-            watcher.made(call.step)
+        calls = iter(self._tape.calls)
+        self._do_all(lambda: watcher.made(next(calls).step))
         outputs = self._outputs(wanted)
         watcher.gave_outputs()
         return outputs
@@ -103,32 +99,60 @@ class Workspace:
         self._given.clear()
         return outputs
 
-    def _pieces(self) -> Iterator[Array | PythonCall]:
-        """The segments as single calls, in the order of the tape."""
+    def _do_all(self, made: Callable[[], None] | None = None) -> None:
+        """Do all segments, and call `made` after each call of the tape."""
+        start = time.perf_counter()
         for segment in self._segments:
-            if isinstance(segment, PythonCall):
-                yield segment
-            else:
-                yield from (segment[i : i + 1] for i in range(len(segment)))
+            self._do(segment, made)
+        self._steps_at_once = int(len(self._tape.calls) * PATIENCE_S / (time.perf_counter() - start)) or 1
 
-    def _do(self, segment: Array | PythonCall) -> None:
+    def _do(self, segment: Array | PythonCall, made: Callable[[], None] | None) -> None:
         if isinstance(segment, PythonCall):
             for value, array in zip(
                 segment.outputs, segment.compute(*map(self._array, segment.inputs)), strict=True
             ):
                 self._fill(value, array)
+            if made:
+                made()
         else:
             for first in range(0, len(segment), self._steps_at_once):
-                self._compute(segment[first : first + self._steps_at_once])
+                steps = segment[first : first + self._steps_at_once]
+                if made:
+                    self._watch(steps, made)
+                else:
+                    self._compute(steps)
 
     def _compute(self, steps: Array) -> None:
-        threads = machine().threads
-        # Of this call alone: a thread that comes when it is over must find its units done.
-        counters = aligned((len(steps), threads + 1, LINE // 8), np.int64)
-        run, where, count = _scheduler(), steps.ctypes.data, len(steps)
+        counters = _counters(steps)
+        help_with(lambda thread: self._run(steps, counters, thread))
+
+    def _run(self, steps: Array, counters: Array, thread: int) -> None:
+        where = steps.ctypes.data, len(steps), counters.ctypes.data
+        _scheduler()(*where, thread, machine().threads, self._scratch_of[thread])
+
+    def _watch(self, steps: Array, made: Callable[[], None]) -> None:
+        """Do steps, and call `made` after each.
+
+        The other threads wait at a gate before each of them: a step of one unit that nobody finds to take,
+        done when this thread says so. To wake them anew would take longer than a short step does.
+        """
+        gated: Array = np.array([(0, 0, 1)] * (2 * len(steps)), STEP.dtype)
+        gated[1::2] = steps
+        counters = _counters(gated)
+        done, counters[::2, 1:] = counters[::2, 0], 1
 
         def job(thread: int) -> None:
-            run(where, count, counters.ctypes.data, thread, threads, self._scratch_of[thread])
+            if thread:
+                self._run(gated, counters, thread)
+                return
+            try:
+                for i in range(len(steps)):
+                    done[i] = 1
+                    self._run(gated[2 * i + 1 : 2 * i + 2], counters[2 * i + 1 :], thread)
+                    made()
+            finally:  # where a watcher fails, nobody is left waiting or at work
+                done[:] = 1
+                self._run(gated, counters, thread)
 
         help_with(job)
 
@@ -196,6 +220,11 @@ class Workspace:
         if rest:
             view[:, full, :rest] = array[:, value.channels - rest :]
             view[:, full, rest:] = 0
+
+
+def _counters(steps: Array) -> Array:
+    """Zeros for one run of steps: a thread that comes when it is over must find its units done."""
+    return aligned((len(steps), machine().threads + 1, LINE // 8), np.int64)
 
 
 @cache
