@@ -18,7 +18,7 @@ def _apply(node: Node, sight: Sight) -> Replacement | None:
     if node.op.kind != "permute":
         return None
     inner = sight.only(node.inputs[0], *ALONG_AXIS)
-    before = sight.only(inner.inputs[0], "permute") if inner else None
+    before = sight.maker(inner.inputs[0], "permute") if inner else None
     if inner is None or before is None:
         return None
     there, back = (each.op.attributes()["order"] for each in (before, node))
@@ -36,6 +36,13 @@ def _examples() -> Iterator[ForeignGraph]:
             step("op", op, "there", **attributes),
             step("back", "permute", "op", order=(2, 0, 1)),
         )
+    yield draft(  # a value that others read too
+        step("there", "permute", "x", order=(1, 2, 0)),
+        step("norm", "layer_norm", "there", eps=0.1),
+        step("back", "permute", "norm", order=(2, 0, 1)),
+        step("again", "permute", "there", order=(2, 0, 1)),
+        step("sum", "add", "back", "again"),
+    )
 
 
 RULE = Rule("turned_axis", 0, _apply, _examples)
