@@ -102,7 +102,7 @@ CODES: dict[str, str] = {
     "W0302": "branches of a merge that look like the steps of one branch",
     "W0303": "a value that is kept behind the last of several repeats only",
     "W0304": "the number of an iteration where it is always 0",
-    "W0305": "a condition, a repeat, a merge or a list of steps without effect",
+    "W0305": "an op, a condition, a range, an edit or a list of steps without effect",
     "W0306": "a value that nothing reads",
     "W0307": "parameters that should be shared, and that one step alone has",
     "W0308": "a default of a profile that no call takes",

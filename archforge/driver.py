@@ -225,7 +225,7 @@ def report(
                 break
     unmet = tuple(_unchecked(n) for n in networks if require_expect and not n.cells)
     broken += in_order(d for d in recipes if not d.is_warning)
-    found = [*spec.warnings, *(w for n in networks for w in n.expansion.warnings)]
+    found = [*spec.warnings, *(w for n in networks for w in n.own_warnings)]
     found += in_order(d for d in recipes if d.is_warning)
     is_seen = not broken and bool(networks or spaces)
     if profile is None and is_seen:  # else something that a comment is for may not show

@@ -230,6 +230,9 @@ class Op(BaseModel):
     is_identity: ClassVar[bool] = False
     # At once again, on what it has given, it changes nothing.
     is_idempotent: ClassVar[bool] = False
+    # No element of its output is below 0; and it leaves a value of which that is true as it is.
+    is_nonnegative: ClassVar[bool] = False
+    leaves_nonnegative: ClassVar[bool] = False
     # The values of the forward pass whose elements `gradient` reads; of others it may ask the shape alone.
     gradient_reads: ClassVar[frozenset[Literal["inputs", "output"]]] = frozenset()
     examples: ClassVar[Sequence[Example]]
@@ -252,6 +255,16 @@ class Op(BaseModel):
     def infer(self, *inputs: TensorType) -> TensorType:
         """Type of the output. Raises `ShapeError` if the inputs do not fit."""
         return inputs[0]
+
+    @property
+    def is_idle(self) -> bool:
+        """True if, by its attributes alone, the op returns whatever comes in, in training too, and is no
+        `identity`, which says so."""
+        return False
+
+    def leaves(self, before: Op) -> bool:
+        """True if, whatever comes in, it returns what `before` has given unchanged."""
+        return (self is before and self.is_idempotent) or (self.leaves_nonnegative and before.is_nonnegative)
 
     def passes_through(self, *inputs: TensorType) -> bool:
         """True if, for these inputs, the op at inference returns its input unchanged."""

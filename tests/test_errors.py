@@ -123,7 +123,7 @@ def test_warnings_change_neither_counts_nor_what_is_right() -> None:
         assert report.warnings
         for network in report.networks:
             assert network.ok
-            assert set(network.warnings) <= set(network.spec.warnings + network.expansion.warnings)
+            assert set(network.warnings) <= set(network.spec.warnings + network.own_warnings)
 
 
 def test_the_mistakes_of_a_first_time_author_are_there() -> None:

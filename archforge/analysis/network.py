@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from archforge.analysis.checks import Cell
 from archforge.analysis.counts import Counts, figures
+from archforge.analysis.profile_warnings import profile_warnings
 from archforge.data.class_names import class_names
 from archforge.data.preprocessing import Preprocessing
 from archforge.errors import Diagnostic
@@ -127,7 +128,12 @@ class Network:
     @property
     def warnings(self) -> tuple[Diagnostic, ...]:
         """Diagnostics for what is allowed, but probably not meant, as far as no comment says it is."""
-        return unmeant((*self.spec.warnings, *self.expansion.warnings))
+        return unmeant((*self.spec.warnings, *self.own_warnings))
+
+    @property
+    def own_warnings(self) -> tuple[Diagnostic, ...]:
+        """Warnings of the profile, besides those of the text of its spec."""
+        return (*self.expansion.warnings, *profile_warnings(self.expansion))
 
     def to_json(self) -> dict[str, Any]:
         """Profile, settings, counts and cells as plain data."""

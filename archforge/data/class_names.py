@@ -6,6 +6,7 @@ JSON is imported where it is used: checking a spec does without."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 
 __all__ = ["CLASS_NAMES", "class_names", "class_texts", "classes_in"]
@@ -18,6 +19,7 @@ TEXT = "archforge.classes"  # of a header: names as JSON
 CLASS_NAMES = {"imagenet": "imagenet.txt"}
 
 
+@cache
 def class_names(word: str) -> tuple[str, ...]:
     """The names that a word of `CLASS_NAMES` stands for, in the order of the classes."""
     return tuple(Path(__file__).with_name(CLASS_NAMES[word]).read_text("utf-8").splitlines())

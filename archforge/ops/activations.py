@@ -30,6 +30,7 @@ __all__ = [
 
 # Activations that only keep values between two bounds, which kernels do before they store.
 CLAMPS = {"relu": (0.0, math.inf), "relu6": (0.0, 6.0)}
+_NONNEGATIVE = (*CLAMPS, "abs", "sigmoid", "hard_sigmoid", "softplus")
 
 
 @read_once
@@ -107,6 +108,7 @@ def _activation(
 ) -> type[Activation]:
     members: dict[str, Any] = {"op": name, "aliases": aliases, "gradient_reads": reads}
     members |= {"is_idempotent": name in ("abs", *CLAMPS)}
+    members |= {"leaves_nonnegative": name in ("abs", "relu"), "is_nonnegative": name in _NONNEGATIVE}
     members |= {"function": staticmethod(function), "slope": staticmethod(slope)}
     members |= {"__doc__": doc, "__module__": __name__}
     return type(name.title().replace("_", ""), (Activation,), members)

@@ -41,6 +41,10 @@ class Dropout(Identity):
 
     examples: ClassVar[tuple[Example, ...]] = (Example({}, ((5,),)), Example({"rate": 0.2}, ((2, 3, 4),)))
 
+    @property
+    def is_idle(self) -> bool:
+        return self.rate == 0
+
     def train(self, params: Mapping[str, Array], *inputs: Array, draw: np.random.Generator) -> Forward:
         (x,) = inputs
         if not self.rate:

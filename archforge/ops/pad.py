@@ -58,6 +58,10 @@ class Pad(Op):
         Example({"sides": 1, "mode": "reflect"}, ((2, 2, 3, 2),), "3-D"),
     )
 
+    @property
+    def is_idle(self) -> bool:
+        return not any(self.sides) if isinstance(self.sides, tuple) else not self.sides
+
     def widths(self, x: TensorType) -> tuple[tuple[int, int], ...]:
         """(before, after) of each spatial axis. Raises `ShapeError` for a list of another length."""
         axes = len(x.spatial)

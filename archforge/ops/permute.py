@@ -32,6 +32,10 @@ class Permute(Op):
         Example({"order": (1, 0)}, ((5, 3),)),
     )
 
+    @property
+    def is_idle(self) -> bool:
+        return self.order == tuple(range(len(self.order)))
+
     def infer(self, *inputs: TensorType) -> TensorType:
         (x,) = inputs
         axes = len(x.shape)

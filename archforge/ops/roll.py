@@ -44,6 +44,10 @@ class Roll(Op):
         Example({"shift": 7, "axis": -1}, ((2, 3),), "more than once round"),
     )
 
+    @property
+    def is_idle(self) -> bool:
+        return self.shift == 0
+
     def infer(self, *inputs: TensorType) -> TensorType:
         (x,) = inputs
         resolve_axis(self.axis, x)

@@ -53,6 +53,10 @@ class Upsample(Op):
         Example({"mode": "trilinear"}, ((2, 2, 3, 2),), "3-D"),
     )
 
+    @property
+    def is_idle(self) -> bool:
+        return self.factor == 1
+
     def infer(self, *inputs: TensorType) -> TensorType:
         (x,) = inputs
         require_rank(x, (2, 3, 4), "`upsample`")

@@ -20,6 +20,7 @@ from archforge.spec.expand.assemble import ScopeDraft, assemble
 from archforge.spec.expand.graph_warnings import (
     attention_in_maps,
     foreign_axes,
+    nothing_shared,
     unread_values,
     unshared,
     untaken_defaults,
@@ -281,6 +282,7 @@ class _Expander:
             outputs = self._outputs(x, env)
             if walk.folds is None:
                 walk.warnings += unshared(assign_names(root))
+                walk.warnings += nothing_shared(root) if walk.shares else ()
         except (DiagnosticError, LimitError) as error:
             walk.note(error.diagnostics)
         except RecursionError:

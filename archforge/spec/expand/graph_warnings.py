@@ -9,7 +9,16 @@ from archforge.ir import Op, TypedGraph
 from archforge.spec.binding.tensors import Draft
 from archforge.spec.expand.naming import NameScope
 
-__all__ = ["attention_in_maps", "foreign_axes", "said_twice", "unread_values", "unshared", "untaken_defaults"]
+__all__ = [
+    "attention_in_maps",
+    "foreign_axes",
+    "idle_op",
+    "nothing_shared",
+    "said_twice",
+    "unread_values",
+    "unshared",
+    "untaken_defaults",
+]
 
 COLOURS = (1, 3)  # channels of a picture
 SMALLEST = 16  # of the sides of a picture; narrow maps are those of signals
@@ -86,10 +95,38 @@ def unshared(items: Iterable[Draft | NameScope]) -> Iterator[Diagnostic]:
             yield Diagnostic("W0307", message, span, help=hint)
 
 
-def said_twice(op: Op, span: Span, first: Span) -> Diagnostic:
-    """W0305: an op that takes what the same op has given, and leaves it as it is."""
-    notes = () if span == first else (Note("the first one", first),)
-    message = f"`{op.kind}` on what `{op.kind}` has given changes nothing"
+def nothing_shared(scope: NameScope) -> Iterator[Diagnostic]:
+    """W0307: steps that should share parameters, and have none."""
+    for item in _shared_without_params(scope):
+        hint = "remove `share`; `name` names a step"
+        yield Diagnostic("W0307", f"`{item.name}` has no parameters to share", item.span, help=hint)
+
+
+def _shared_without_params(scope: NameScope) -> Iterator[Draft | NameScope]:
+    for item in scope.items:
+        if item.shared and not _has_params(item):
+            yield item
+        elif isinstance(item, NameScope):
+            yield from _shared_without_params(item)
+
+
+def _has_params(item: Draft | NameScope) -> bool:
+    if isinstance(item, NameScope):
+        return any(map(_has_params, item.items))
+    return bool(item.op.params(*(value.type for value in item.inputs)))
+
+
+def idle_op(op: Op, span: Span) -> Diagnostic:
+    """W0305: an op whose attributes, as they are written, leave its input as it is."""
+    message = f"this `{op.kind}` changes nothing"
+    hint = "remove it; `identity` is a step that only counts"
+    return Diagnostic("W0305", message, span, help=hint)
+
+
+def said_twice(op: Op, span: Span, before: Draft) -> Diagnostic:
+    """W0305: an op that leaves what an op before it has given as it is."""
+    notes = () if span == before.span else (Note("the first one", before.span),)
+    message = f"`{op.kind}` on what `{before.op.kind}` has given changes nothing"
     return Diagnostic("W0305", message, span, help="remove one", notes=notes)
 
 

@@ -29,7 +29,7 @@ from archforge.spec.binding.modifier_checks import (
 from archforge.spec.binding.tensors import POISON, Draft, FoldedDraft, FoldedSection, Tensor
 from archforge.spec.expand.assemble import ScopeDraft
 from archforge.spec.expand.for_rows import rows_of
-from archforge.spec.expand.graph_warnings import said_twice
+from archforge.spec.expand.graph_warnings import idle_op, said_twice
 from archforge.spec.expand.naming import NameScope, Style
 from archforge.spec.expand.networks import NetworkSurroundings, surrounded, walk_network
 from archforge.spec.formulas.failures import MISTAKES, LimitError, Poisoned, mistakes_in
@@ -537,10 +537,13 @@ class Walk:
         output = self.inferred.get(known)
         if output is None:
             output = self._inferred(op, values, span, env, call)
+            # A name may be what a step is there for.
+            if op.is_idle and call is not None and call.bound is op and at.given is None:
+                self.warnings.append(idle_op(op, span))
         self._refuse_more_nodes(span)
         before = values[0].draft
-        if before is not None and before.op is op and op.is_idempotent and before.frame == at.place:
-            self.warnings.append(said_twice(op, span, before.span))
+        if before is not None and before.frame == at.place and op.leaves(before.op):
+            self.warnings.append(said_twice(op, span, before))
         draft = Draft(op, values, output, span, at.place, at.given, at.shared)
         at.names.items.append(draft)
         self.drafts.append(draft)  # which holds the op, so that its id is no other's

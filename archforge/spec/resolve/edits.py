@@ -9,24 +9,28 @@ from typing import NamedTuple
 from archforge.errors import Diagnostic, Note, did_you_mean, fail_all, nearest_first
 from archforge.spec import limits
 from archforge.spec.formulas.formula import Formula, Template
+from archforge.spec.resolve.step_warnings import idle_edit
 from archforge.spec.syntax.form_checks import Mistakes
 from archforge.spec.syntax.syntax_tree import Body, Call, Edit, For, Group, Let, Merge, Step, Tap
 
 __all__ = ["edited", "named_steps"]
 
 
-def edited(body: Body, edits: Sequence[Edit], owner: str) -> Body:
-    """The steps of `owner`, such as "the graph", with the edits. Raises E0325 for a step that is not there,
-    more than once, or within another that is replaced."""
+def edited(body: Body, edits: Sequence[Edit], owner: str) -> tuple[Body, list[Diagnostic]]:
+    """The steps of `owner`, such as "the graph", with the edits, and warnings of these.
+
+    Raises E0325 for a step that is not there, more than once, or within another that is replaced."""
     found: defaultdict[str, list[Step]] = defaultdict(list)
     for name, step in named_steps(body):
         found[name].append(step)
     mistakes = Mistakes()
+    warnings: list[Diagnostic] = []
     changes: defaultdict[int, dict[str, Edit]] = defaultdict(dict)
     for edit in edits:
         steps = found.get(edit.step) or found.get(_as_template(edit.step), [])
         if len(steps) == 1:
             changes[id(steps[0])][edit.how] = edit
+            warnings += idle_edit(edit, steps[0])
         elif steps:
             mistakes.add(_several(edit, owner, steps))
         else:
@@ -36,7 +40,7 @@ def edited(body: Body, edits: Sequence[Edit], owner: str) -> Body:
     body = made.body(body)
     within = [e for key in changes.keys() - made.done for e in changes[key].values()]
     fail_all(_within(edit, owner) for edit in within)
-    return body
+    return body, warnings
 
 
 def _missing(edit: Edit, owner: str, body: Body, known: dict[str, list[Step]]) -> Diagnostic:

@@ -77,7 +77,7 @@ def _resolved(document: SpecDocument, files: _Files, name: str) -> Spec:
         train=merged.train,
     )
     fail_all([*_check_keys(spec, chain), *_idle_ranges(chain), *lint(spec)])
-    return replace(spec, warnings=warnings_of(document, chain, merged.imported))
+    return replace(spec, warnings=(*warnings_of(document, chain, merged.imported), *merged.of_edits))
 
 
 class _Files:
@@ -172,6 +172,7 @@ class _MergedDocuments:
         self.train: dict[str, Entry] = {}
         self.graph: Body | None = None
         self.imported: list[Import] = []
+        self.of_edits: list[Diagnostic] = []  # warnings of the edits of the last document
 
     def imports(self, document: SpecDocument, trail: tuple[SpecDocument, ...]) -> None:
         """The blocks and rules of imported files, and of what these import."""
@@ -200,6 +201,7 @@ class _MergedDocuments:
         self.train = {k: e for k, e in self.train.items() if k != REACHES} | document.train
         self._add_profiles(document)
         self.graph = document.graph or self.graph
+        self.of_edits = []
         if document.edits:
             self._edit(document)
 
@@ -224,7 +226,8 @@ class _MergedDocuments:
         if name == GRAPH:
             if self.graph is None:
                 fail("E0202", "there is no inherited `graph` to edit", span, help="extends: TEMPLATE")
-            self.graph = edited(self.graph, edits, "the graph")
+            self.graph, warnings = edited(self.graph, edits, "the graph")
+            self.of_edits += warnings
             return
         block = self.blocks.get(name)
         if block is None:
@@ -233,7 +236,9 @@ class _MergedDocuments:
         if block.network is not None:
             hint = "its steps are those of that spec; a copy of its own extends it"
             fail("E0202", f"block `{name}` is a network", span, help=hint)
-        self.blocks[name] = replace(block, body=edited(block.body, edits, f"block `{name}`"))
+        body, warnings = edited(block.body, edits, f"block `{name}`")
+        self.blocks[name] = replace(block, body=body)
+        self.of_edits += warnings
 
     def _add_profiles(self, document: SpecDocument) -> None:
         """Add a document's profiles in front of inherited ones, so that its first is the default. Raises

@@ -5,15 +5,16 @@ written without effect.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from functools import cached_property
 from typing import NamedTuple
 
 from archforge.errors import Diagnostic, Span
+from archforge.spec.resolve.space_warnings import space_warnings
 from archforge.spec.resolve.step_warnings import idle_name
 from archforge.spec.resolve.uses import uses_of
 from archforge.spec.syntax.syntax_tree import BlockDecl, Call, ProfileDecl, SpecDocument
-from archforge.spec.yaml.tree import Mapping, Scalar, Tree
+from archforge.spec.yaml.tree import Entry, Mapping, Scalar, Tree, is_null
 
 __all__ = ["Import", "warnings_of"]
 
@@ -28,6 +29,19 @@ class Import(NamedTuple):
 
 # The keys that nobody gets who extends or imports such a file, which is all that it is for.
 _TOLD = ("expect", "departs", "repaired", "recommended")
+_SECTIONS = (
+    "imports",
+    "args",
+    "with",
+    "constraints",
+    "defaults",
+    "profiles",
+    "blocks",
+    "outputs",
+    "rules",
+    "edits",
+)
+_INNER_SECTIONS = {"profiles": ("defaults", "blocks", "constraints"), "blocks": ("args", "outputs", "expect")}
 _IDLE_KEYS = {
     "network": (),
     "space": ("expect",),
@@ -52,7 +66,10 @@ def warnings_of(
 ) -> tuple[Diagnostic, ...]:
     """The warnings of a document's own text. `chain` is what it extends and itself, `imports` are theirs."""
     found = [*uses_of(document).warnings, *_idle_keys(document), *_idle_constants(document)]
+    found += _weights_of_no_model(document)
     found += _unread_block_arguments(document, chain, imports)
+    if document.header.kind == "space":
+        found += space_warnings(document, chain)
     if document.header.kind in ("network", "space"):
         used = _Used(chain, imports)
         found += _unread_arguments(document, used)
@@ -91,16 +108,48 @@ def _idle_keys(document: SpecDocument) -> Iterator[Diagnostic]:
     """W0201: a key with nothing behind it, or that means nothing in a file of its kind."""
     entries, header = document.tree.entries, document.header
     idle = _IDLE_KEYS[header.kind]
+    for entry in _empty_sections(document):
+        yield Diagnostic("W0201", f"nothing stands behind `{entry.key}`", entry.key_span, help="remove it")
     for key, entry in entries.items():
-        if entry.value.__class__ is Scalar and entry.value.plain() is None:
-            yield Diagnostic("W0201", f"nothing stands behind `{key}`", entry.key_span, help="remove it")
-        elif key in idle:
+        if key in idle:
             message = f"`{key}` means nothing in a file of `kind: {header.kind}`"
             hint = f"who {'imports' if header.kind == 'blocks' else 'extends'} it does not get that"
             yield Diagnostic("W0201", message, entry.key_span, help=hint)
         elif key == "with" and header.extends is None:
             message = "`with` is for the arguments of a spec that is extended"
             yield Diagnostic("W0201", message, entry.key_span, help="give the values in `args`")
+
+
+def _empty_sections(document: SpecDocument) -> Iterator[Entry]:
+    """Sections with nothing in them, those of profiles, blocks and edits too."""
+    yield from (e for e in document.tree if is_null(e.value) or (e.key in _SECTIONS and _is_empty(e)))
+    for key, keys in _INNER_SECTIONS.items():
+        for part in _parts(document.tree.get(key)):
+            yield from (e for e in _parts(part.value) if e.key in keys and _is_empty(e))
+    for part in _parts(document.tree.get("edits")):
+        yield from (e for e in (part, *_parts(part.value)) if _is_empty(e))
+    for part in _parts(document.tree.get("expect")):
+        if isinstance(part.value, Mapping) and part.value.entries.keys() <= {"source"}:
+            yield part
+
+
+def _parts(tree: Tree | None) -> Iterable[Entry]:
+    return tree if isinstance(tree, Mapping) else ()
+
+
+def _is_empty(entry: Entry) -> bool:
+    tree = entry.value
+    return not (tree.entries if isinstance(tree, Mapping) else isinstance(tree, Scalar) or tree.items)
+
+
+def _weights_of_no_model(document: SpecDocument) -> Iterator[Diagnostic]:
+    """W0201: names of weights that a library has, and no model of it."""
+    for part in _parts(document.tree.get("profiles")):
+        profile = document.profiles.get(part.key)
+        if profile is not None and profile.weights and profile.model is None:
+            (span,) = [entry.key_span for entry in _parts(part.value) if entry.key == "weights"]
+            message = "`weights` names those that a library has for its model, and there is no `model`"
+            yield Diagnostic("W0201", message, span, help="model: timm.NAME, or remove it")
 
 
 def _unread_arguments(document: SpecDocument, used: _Used) -> Iterator[Diagnostic]:
@@ -164,6 +213,9 @@ def _passed(call: Call, block: BlockDecl) -> Set[str]:
 def _uncalled(document: SpecDocument, used: _Used) -> Iterator[Diagnostic]:
     """W0301: a block without figures of its own that nothing calls, an output of one that nothing keeps, and
     defaults of what nothing calls."""
+    for part in _parts(document.tree.get("edits")):
+        if part.key != "graph" and not used.calls(part.key):
+            yield idle_name("calls the block", part.key, part.key_span)
     for owner in _owners(document):
         for name, block in owner.blocks.items():
             if block.expect is None and not used.calls(name):
@@ -188,8 +240,12 @@ def _unkept(block: BlockDecl, used: _Used) -> Iterator[Diagnostic]:
 
 
 def _idle_imports(document: SpecDocument, used: _Used, imports: Sequence[Import]) -> Iterator[Diagnostic]:
-    """W0301: an import of which no block and no rule is used."""
+    """W0301: an import of which no block and no rule is used, or that stands there twice."""
+    seen: set[SpecDocument] = set()
     for by, span, other in imports:
+        if by is document and other in seen:
+            yield Diagnostic("W0301", f"`{span.text}` is imported twice", span, help="remove one")
+        seen.add(other)
         if by is not document or used.is_open or not used.own_words.isdisjoint(other.blocks):
             continue
         is_passed_on = bool(other.header.imports) or not document.blocks.keys().isdisjoint(other.blocks)

@@ -11,12 +11,25 @@ from archforge.ops import find_op
 from archforge.ops.identity import Identity
 from archforge.spec.formulas.formula import Formula
 from archforge.spec.syntax.parse_steps import NONE
-from archforge.spec.syntax.syntax_tree import Branch, Call, Group, Merge, Modifiers, Tap, Value
+from archforge.spec.syntax.syntax_tree import (
+    Branch,
+    Call,
+    Edit,
+    For,
+    Group,
+    Merge,
+    Modifiers,
+    Step,
+    Tap,
+    Value,
+)
 
 __all__ = [
     "branches_like_steps",
+    "idle_edit",
     "idle_first",
     "idle_group",
+    "idle_loop",
     "idle_merge",
     "idle_name",
     "idle_tap",
@@ -162,6 +175,9 @@ def _idle_repeat(modifiers: Modifiers, repeat: Value) -> Iterator[Diagnostic]:
 def idle_when(when: Value) -> Iterator[Diagnostic]:
     """W0305: a condition that is always the same."""
     content = when.content
+    if isinstance(content, Formula) and not content.names:
+        message = "`when` reads no name, and is always the same"
+        yield Diagnostic("W0305", message, when.span, help="remove it, or what it stands beside")
     if isinstance(content, bool):
         effect = "it changes nothing" if content else "what it stands beside is left out"
         message = f"`when` is always {str(content).lower()}: {effect}"
@@ -173,6 +189,30 @@ def idle_group(step: Group) -> Iterator[Diagnostic]:
     """W0305: a list of steps without steps."""
     if not step.body.steps:
         yield Diagnostic("W0305", f"`{step.kind}` has no steps", step.span, help="remove it")
+
+
+def idle_loop(step: For) -> Iterator[Diagnostic]:
+    """W0305: a loop over no rows."""
+    for value in (*step.values.values(), *((step.rows,) if step.rows else ())):
+        if value.content in ((), {}):
+            yield Diagnostic("W0305", "a loop over no rows is left out", value.span, help="remove it")
+            return
+
+
+def idle_edit(edit: Edit, step: Step) -> Iterator[Diagnostic]:
+    """W0305: an edit of a step that puts nothing beside it, or an equal one in its place."""
+    if edit.how != "replace" and not edit.body.steps:
+        hint = "remove it; `replace` with `[]` leaves the step out"
+        yield Diagnostic("W0305", f"nothing is put {edit.how} `{edit.step}`", edit.span, help=hint)
+    if edit.how == "replace" and len(edit.body.steps) == 1 and _equal_steps(step, edit.body.steps[0]):
+        yield Diagnostic("W0305", f"`{edit.step}` is replaced by itself", edit.span, help="remove it")
+
+
+def _equal_steps(first: Step, second: Step) -> bool:
+    """True for two calls that are written alike, without modifiers."""
+    if not (isinstance(first, Call) and isinstance(second, Call) and isinstance(first.target, str)):
+        return False
+    return first.modifiers == NONE == second.modifiers and _equal(first, second)
 
 
 def idle_tap(step: Tap) -> Iterator[Diagnostic]:

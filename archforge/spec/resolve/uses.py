@@ -15,6 +15,7 @@ from archforge.spec.resolve.step_warnings import (
     branches_like_steps,
     idle_first,
     idle_group,
+    idle_loop,
     idle_merge,
     idle_name,
     idle_tap,
@@ -155,6 +156,7 @@ class _UsesWalk:
         for output in outputs.values():
             self.value(output.value)
             if output.when:
+                self.uses.warnings += idle_when(output.when)
                 self.value(output.when)
 
     def idle_names(self, names: Iterable[tuple[str, str, Span]]) -> None:
@@ -260,6 +262,7 @@ class _UsesWalk:
 
     def loop(self, step: For) -> None:
         """A loop, whose columns are names of its own. One that nothing reads may be there to count."""
+        self.uses.warnings += idle_loop(step)
         for value in step.values.values():
             self.value(value)
         if step.rows:

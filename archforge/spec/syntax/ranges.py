@@ -9,6 +9,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from decimal import Context, Decimal
 from functools import cached_property
+from itertools import product
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -56,6 +57,14 @@ class Range:
         else:
             one = self._steps + 1
         return int(one ** (self.count or 1))
+
+    def values(self) -> Iterator[Any]:
+        """Every value of an argument. For a range that is no continuum."""
+        one = self.choices or [*map(self._number, range(self._steps + 1))]
+        if self.count is None:
+            yield from one
+        else:
+            yield from map(list, product(one, repeat=self.count))
 
     def drawn(self, shares: Sequence[float]) -> Any:
         """The value that belongs to numbers from 0 to below 1, one for each that is drawn."""
