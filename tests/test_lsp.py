@@ -21,6 +21,7 @@ from archforge.errors import DiagnosticError, SourceFile
 from archforge.lsp.completion import completions
 from archforge.lsp.cursor import cursor_at
 from archforge.lsp.definition import definition
+from archforge.lsp.marks import inlay_hints
 from archforge.lsp.open_specs import Analysis, OpenSpecs
 from archforge.lsp.schema_walk import entries, fragments
 from archforge.lsp.symbols import new_name, references, symbol_at
@@ -261,6 +262,57 @@ def test_a_template_shows_a_network_that_extends_it_and_its_mistakes_stand_in_it
     session(conversation)
 
 
+def test_a_mistake_stands_in_a_template_as_long_as_any_open_spec_makes_it(session: Session) -> None:
+    async def conversation(client: Any, path: Path) -> None:
+        template, right, wrong = (path.with_name(f"{n} {n}.yaml") for n in ("family", "right", "wrong"))
+        text = (
+            "archforge: 1\nkind: template\ninput: [3, 8, 8]\nargs: {size: int}\n"
+            "graph: [{conv: {out: 4, kernel: =size}}]\n"
+        )
+        child = "archforge: 1\nextends: family family\nwith: {size: 1}\n"
+        for file, kept in ((template, text), (right, child), (wrong, child)):
+            file.write_text(kept)
+            await client.opened(file, kept)
+
+        async def told(*, until: int) -> list[types.Diagnostic]:
+            while len(client.told[template.as_uri()]) != until:
+                client.news.clear()
+                await client.news.wait()
+            return list(client.told[template.as_uri()])
+
+        await client.changed(wrong, child.replace("1}", "11}"))
+        assert [d.code for d in await told(until=1)] == ["E0403"]
+        await client.changed(right, child.replace("1}", "3}"))
+        await client.changed(template, text.replace("archforge", "# the last of them\narchforge"))
+        while [d.range.start.line for d in await told(until=1)] != [5]:
+            client.news.clear()
+            await client.news.wait()
+        await client.changed(wrong, child)
+        await told(until=0)
+
+    session(conversation)
+
+
+def test_what_is_asked_of_a_closed_file_is_refused(session: Session) -> None:
+    async def conversation(client: Any, path: Path) -> None:
+        document = await client.opened(path.with_name("gone.yaml"))
+        client.text_document_did_close(types.DidCloseTextDocumentParams(document))
+        with pytest.raises(Exception, match="is not open"):
+            await client.text_document_hover_async(types.HoverParams(document, types.Position(0, 0)))
+
+    session(conversation)
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\r", "\u2028"])
+def test_a_line_ends_where_yaml_ends_it(end: str, tmp_path: Path) -> None:
+    found = analysed(
+        tmp_path / "net.yaml", SPEC.replace("stride: 1}", f"stride: 1}}  # here{end}    # there")
+    )
+    assert found.diagnostics == ()
+    assert [hint.label for hint in inlay_hints(found, 0, 99)][-1] == "→ 3"
+    assert inlay_hints(found, 0, 99)[-1].position.line == SPEC.count("\n")
+
+
 def test_an_editor_lays_out_a_spec(session: Session) -> None:
     async def conversation(client: Any, path: Path) -> None:
         untidy = SPEC.replace("- relu", "-   relu")
@@ -473,6 +525,7 @@ def test_the_extension_of_vs_code_passes_its_tests() -> None:
         env=os.environ | {"ARCHFORGE_LSP": command, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 0, done.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +20,9 @@ from archforge.spec.schema.schema import general_schema, spec_schema
 from archforge.spec.schema.values import Json
 
 __all__ = ["Analysis", "OpenSpecs", "file_of"]
+
+# What ends a line in YAML, but for \n and \r\n, which alone do so here.
+_RARE_ENDS = re.compile("\r(?!\n)|[\x85\u2028\u2029]")
 
 
 def file_of(span: Span) -> Path:
@@ -40,6 +44,7 @@ class Analysis:
     spec: Spec | None
     schema: Json
     network: Network | None
+    files: frozenset[Path]
 
     @cached_property
     def nodes(self) -> dict[tuple[int, int], list[Node]]:
@@ -78,7 +83,7 @@ class OpenSpecs:
 
     def open(self, path: Path, text: str) -> None:
         """Take the text of a file that is open, in place of what is on the disk."""
-        self._texts[path] = text
+        self._texts[path] = _RARE_ENDS.sub("\n", text)
 
     def close(self, path: Path) -> None:
         self._texts.pop(path, None)
@@ -88,6 +93,12 @@ class OpenSpecs:
     def texts(self) -> Mapping[Path, str]:
         """The texts of open files."""
         return dict(self._texts)
+
+    def readers(self, path: Path) -> list[Path]:
+        """The open files that a file was read for: what it says is in what was found in them."""
+        return [
+            reader for reader in self._texts if (found := self._found.get(reader)) and path in found.files
+        ]
 
     @property
     def open_files(self) -> tuple[Path, ...]:
@@ -114,7 +125,8 @@ class OpenSpecs:
         before = self._found.get(path)
         spec = report.spec or (before.spec if before else None)
         schema = spec_schema(report.spec) if report.spec else before.schema if before else general_schema()
-        found = Analysis(path, text, tuple(diagnostics), spec, schema, next(iter(networks), None))
+        network, files = next(iter(networks), None), frozenset(library.files)
+        found = Analysis(path, text, tuple(diagnostics), spec, schema, network, files)
         found.prepare()
         self._found[path] = found
         return found

@@ -57,22 +57,25 @@ class SpecServer(LanguageServer):
         self.specs = OpenSpecs()
         self._lock = threading.Lock()  # one analysis at a time
         self._timers: dict[Path, threading.Timer] = {}
-        self._told: dict[Path, set[str]] = {}  # the files that were sent diagnostics, by the open one
+        # The diagnostics that are found in each open file, by the file that they stand in.
+        self._told: dict[Path, dict[str, list[types.Diagnostic]]] = {}
 
     def changed(self, uri: str) -> None:
-        """Take the text of an open file, and analyse it once nothing changes for a moment."""
+        """Take the text of an open file, and analyse it, and the open ones that it is a part of, once nothing
+        changes for a moment."""
         path, text = path_of(uri), self.workspace.get_text_document(uri).source
         if path in self.specs.open_files or is_among_specs(path, text):
             self.specs.open(path, text)
-            self._later(path)
+            for file in dict.fromkeys((path, *self.specs.readers(path))):
+                self._later(file)
 
     def closed(self, uri: str) -> None:
         path = path_of(uri)
         if timer := self._timers.pop(path, None):
             timer.cancel()
         self.specs.close(path)
-        for told in self._told.pop(path, ()):
-            self._publish(told, [])
+        for told in self._told.pop(path, {}):
+            self._publish(told)
 
     def saved(self) -> None:
         """Analyse every open file: one that was saved may be a template of others."""
@@ -110,14 +113,17 @@ class SpecServer(LanguageServer):
         for diagnostic in found.diagnostics:
             file = file_of(diagnostic.span) if diagnostic.span else found.path
             by_uri.setdefault(uri_of(file), []).append(self.diagnostic(diagnostic))
-        for uri in self._told.get(found.path, set()) - set(by_uri):
-            self._publish(uri, [])
-        for uri, told in by_uri.items():
-            self._publish(uri, told)
-        self._told[found.path] = set(by_uri)
+        before = self._told.get(found.path, {})
+        self._told[found.path] = by_uri
+        for uri in before | by_uri:
+            self._publish(uri)
 
-    def _publish(self, uri: str, diagnostics: list[types.Diagnostic]) -> None:
-        self.text_document_publish_diagnostics(types.PublishDiagnosticsParams(uri, diagnostics))
+    def _publish(self, uri: str) -> None:
+        """Send what stands in a file, be it found in this one or in another that is open, each once."""
+        told: list[types.Diagnostic] = []
+        for by_uri in self._told.values():
+            told += [diagnostic for diagnostic in by_uri.get(uri, ()) if diagnostic not in told]
+        self.text_document_publish_diagnostics(types.PublishDiagnosticsParams(uri, told))
 
     def diagnostic(self, found: Diagnostic) -> types.Diagnostic:
         """A diagnostic as the protocol has it, with the places of its notes and of the calls before it."""
@@ -150,9 +156,16 @@ class SpecServer(LanguageServer):
         """A range in characters as one in the units of the client."""
         return self.workspace.position_codec.range_to_client_units(list(lines), place)
 
+    def document(self, uri: str) -> TextDocument:
+        """An open document; what is asked of one that is closed by now is refused."""
+        document = self.workspace.get_text_document(uri)
+        if document not in self.workspace.text_documents.values():
+            raise JsonRpcInvalidParams(f"{uri} is not open")
+        return document
+
     def at(self, asked: Asked) -> tuple[TextDocument, int, int]:
         """The document, the line and the column, in characters, that a request is about."""
-        document = self.workspace.get_text_document(asked.text_document.uri)
+        document = self.document(asked.text_document.uri)
         codec = self.workspace.position_codec
         position = codec.position_from_client_units(document.lines, asked.position)
         return document, position.line, position.character
@@ -182,9 +195,9 @@ def path_of(uri: str) -> Path:
 
 def uri_of(path: Path) -> str:
     """The URI that the client has for a file: its own where the file is open."""
-    for uri in server.workspace.text_documents:
-        if path_of(uri) == path:
-            return str(uri)
+    for document in server.workspace.text_documents.values():
+        if path_of(document.uri) == path:
+            return str(document.uri)
     return str(path.as_uri())
 
 
@@ -263,7 +276,7 @@ def _rename(ls: SpecServer, params: types.RenameParams) -> types.WorkspaceEdit |
 
 @server.feature(types.TEXT_DOCUMENT_FORMATTING)
 def _formatting(ls: SpecServer, params: types.DocumentFormattingParams) -> list[types.TextEdit]:
-    document = ls.workspace.get_text_document(params.text_document.uri)
+    document = ls.document(params.text_document.uri)
     path, text = path_of(document.uri), document.source
     if path not in ls.specs.open_files:
         return []
@@ -277,7 +290,7 @@ def _formatting(ls: SpecServer, params: types.DocumentFormattingParams) -> list[
 
 @server.feature(types.TEXT_DOCUMENT_INLAY_HINT)
 def _inlay_hints(ls: SpecServer, params: types.InlayHintParams) -> list[types.InlayHint]:
-    document = ls.workspace.get_text_document(params.text_document.uri)
+    document = ls.document(params.text_document.uri)
     found = ls.found(document.uri)
     hints = inlay_hints(found, params.range.start.line, params.range.end.line) if found else []
     for hint in hints:

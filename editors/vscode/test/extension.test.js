@@ -63,9 +63,11 @@ test('where there is no server it says how to get one', async () => {
   assert.match(log.at(-1), /ENOENT.*extra `lsp`.*archforge\.command/s);
 });
 
-test('the server answers over standard input and output', { skip: !process.env.ARCHFORGE_LSP && 'set ARCHFORGE_LSP to its command' }, async () => {
+const skip = !process.env.ARCHFORGE_LSP && 'set ARCHFORGE_LSP to its command';
+test('the server answers over standard input and output', { skip, timeout: 60_000 }, async (context) => {
   const [program, ...args] = process.env.ARCHFORGE_LSP.split(' ');
   const server = spawn(program, args);
+  context.after(() => server.kill());
   const send = (message) => {
     const body = JSON.stringify({ jsonrpc: '2.0', ...message });
     server.stdin.write(`Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
@@ -77,5 +79,4 @@ test('the server answers over standard input and output', { skip: !process.env.A
     if (told.includes('"id": 1') || told.includes('"id":1')) break;
   }
   assert.match(told, /hoverProvider/);
-  server.kill();
 });
