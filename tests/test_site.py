@@ -195,6 +195,18 @@ def test_pages_are_quiet_and_no_wider_than_a_phone(shown: Any, site: Path) -> No
             page.context.close()
 
 
+def test_a_long_family_fits_into_the_filters_of_a_phone(shown: Any) -> None:
+    page = shown("networks/index.html", viewport={"width": 360, "height": 740})
+    page.evaluate(
+        "document.forms.filters.elements.family.add(new Option('A family of a long name '.repeat(4)))"
+    )
+    within = """() => {
+      const right = node => node.getBoundingClientRect().right, limit = right(document.forms.filters);
+      return [...document.forms.filters.elements].filter(each => right(each) > limit).map(each => each.name);
+    }"""
+    assert page.evaluate(within) == []
+
+
 def test_the_gallery_is_filtered_by_keys_alone(shown: Any) -> None:
     page = shown("networks/index.html")
     assert names(page) == [*FEW]
