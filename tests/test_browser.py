@@ -259,6 +259,13 @@ def test_a_phone_scrolls_down_alone(opened: Any) -> None:
     assert shown.evaluate("document.documentElement.scrollWidth") <= 360
 
 
+@pytest.mark.parametrize("width", [360, 1280])
+def test_a_wide_picture_scrolls_within_its_pane(opened: Any, width: int) -> None:
+    shown = opened("ssd_300_vgg_16", viewport={"width": width, "height": 740}).page
+    assert shown.evaluate("document.getElementById('pane').scrollWidth") > width
+    assert shown.evaluate("document.documentElement.scrollWidth") <= width
+
+
 def test_print_shows_picture_and_tables_without_what_answers(opened: Any) -> None:
     shown = opened("unet").page
     shown.emulate_media(media="print")
