@@ -12,7 +12,7 @@ from archforge.spec.binding.environment import ArgFrame, Env, Evaluated, Given
 from archforge.spec.binding.tensors import Tensor
 from archforge.spec.expand.trace import Around, NodeTrace, TracedExpansion, blocks_around, body_id
 from archforge.spec.formulas.formula import describe
-from archforge.spec.syntax.syntax_tree import Argument, For, Value, formulas_in
+from archforge.spec.syntax.syntax_tree import Argument, Call, For, Value, formulas_in
 
 __all__ = ["ValueOrigin", "attribute_origin", "origin_lines"]
 
@@ -159,14 +159,17 @@ class _Search:
         if argument := frame.given.get(name):
             is_first = call.is_first and name in call.step.modifiers.first
             said_by = f"`first` of the call of `{block.name}`" if is_first else f"the call of `{block.name}`"
-            return self.of_given(name, value, argument, call.env, around[:place], said_by)
+            bare = call.step.arguments.bare if isinstance(call.step, Call) else None
+            written = bare if bare and isinstance(argument, Evaluated) else argument
+            return self.of_given(name, value, written, call.env, around[:place], said_by)
         within = around[: place + 1]
         if default := call.defaults.get(name):
-            env = Env(budget, args=frame, spec=call.env.spec)
+            env = Env(budget, call.env.x, call.env.x, args=frame, spec=call.env.spec)
             return self.of_given(
                 name, value, default, env, within, self.defaults_owner(block.name, name, default)
             )
-        env = Env(budget, args=call.inside.args, spec=call.inside.spec)
+        inside = call.inside
+        env = Env(budget, inside.x, inside.input, args=inside.args, spec=inside.spec)
         return self._of_declared(name, value, frame, env, within, f"default of `{block.name}`")
 
     def _of_spec(self, name: str, value: Any, env: Env) -> ValueOrigin:

@@ -132,7 +132,9 @@ def traced(
 
     expansion = expand(spec, profile, settings, input_shape, walk=walk)
     (made,) = walks
-    return TracedExpansion(expansion, {trace.draft.name: trace for trace in made.traces}, made.lets)
+    by_name = {trace.draft.name: trace for trace in made.traces}  # with what a network as a block cuts off
+    traces = {node.name: by_name[node.name] for node in expansion.graph.nodes}
+    return TracedExpansion(expansion, traces, made.lets)
 
 
 def body_id(env: Env) -> int:
