@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
@@ -386,7 +386,7 @@ class Graph:
         return Graph(self.name, self.inputs, nodes, outputs, scopes)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class TypedGraph:
     """A graph with the type of every value, as `infer` or expansion makes it."""
 
@@ -431,6 +431,10 @@ class TypedGraph:
 
     def params(self) -> dict[str, ParamDecl]:
         """Every array by its full name, in order; shared ones once."""
+        return dict(self._params)
+
+    @cached_property
+    def _params(self) -> dict[str, ParamDecl]:
         out: dict[str, ParamDecl] = {}
         for node in self.nodes:
             for name, decl in node.op.params(*self.input_types(node)).items():

@@ -12,6 +12,7 @@ import math
 import os
 import struct
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO, NamedTuple
@@ -113,6 +114,7 @@ class HeaderEntry(NamedTuple):
         return mapped_array(file, self.name, self.shape, _elements(self.dtype), start + self.begin)
 
 
+@lru_cache
 def _elements(dtype: str) -> Elements:
     code = _DTYPES.get(dtype, "")
     if not code:

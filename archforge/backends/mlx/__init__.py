@@ -11,15 +11,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from archforge.errors import fail
 from archforge.hardware import refuse_for_memory
 from archforge.ops.base import Array
 from archforge.ops.lazy_numpy import np
 from archforge.plan import Interpreter, Lowering, Plan, Program
-from archforge.plan.backward import TrainingPlan
-from archforge.plan.learner import Learner
+
+if TYPE_CHECKING:
+    from archforge.plan.backward import TrainingPlan
+    from archforge.plan.learner import Learner
 
 __all__ = ["BACKEND"]
 

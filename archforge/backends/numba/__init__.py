@@ -21,15 +21,17 @@ from dataclasses import dataclass, field, replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from archforge.errors import DiagnosticError, fail
 from archforge.ir import TensorType
 from archforge.ops.base import Array, Op
 from archforge.ops.lazy_numpy import np
 from archforge.plan import Backend, CodeCache, Kernel, Limits, Lowering, Plan, Program
-from archforge.plan.backward import TrainingPlan
-from archforge.plan.learner import Learner
+
+if TYPE_CHECKING:
+    from archforge.plan.backward import TrainingPlan
+    from archforge.plan.learner import Learner
 
 __all__ = ["BACKEND"]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from archforge.hardware import require_addresses
 from archforge.ir import TensorType
@@ -18,8 +18,10 @@ from archforge.ops import OP_WORDS
 from archforge.ops.base import Array, Op
 from archforge.ops.lazy_numpy import np
 from archforge.plan import Interpreter, Kernel, Lowering, Plan, Program
-from archforge.plan.backward import TrainingPlan
-from archforge.plan.learner import Learner, ReferenceLearner
+
+if TYPE_CHECKING:
+    from archforge.plan.backward import TrainingPlan
+    from archforge.plan.learner import Learner
 
 __all__ = ["BACKEND"]
 
@@ -71,6 +73,8 @@ class NumpyBackend:
         return program
 
     def learner(self, plan: TrainingPlan, dtype: str) -> Learner:
+        from archforge.plan.learner import ReferenceLearner
+
         _let_memory_be_kept()
         return ReferenceLearner(plan)
 

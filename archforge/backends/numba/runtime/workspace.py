@@ -48,6 +48,7 @@ class Workspace:
         self._tape = tape
         require_memory(size, f"the values of a batch of {tape.images}")
         self._arena = memory(size) if memory else aligned((size,), np.uint8)
+        self._arena_begin = self._arena.ctypes.data
         self._offsets = offsets
         self._scratch = aligned((machine().threads, tape.scratch), np.uint8)
         self._scratch_of = [scratch.ctypes.data for scratch in self._scratch]  # by thread
@@ -158,23 +159,26 @@ class Workspace:
 
     def _record(self, call: TapeCall) -> int:
         record = aligned((1,), call.record.dtype)
+        row = record[0]
         for name, value in call.fields.items():
             if isinstance(value, BufferPlace) and value.buffer in self._outside:
                 self._outside[value.buffer].append((record, name, value.offset))
             else:
-                record[0][name] = self._resolved(value)
+                row[name] = self._resolved(value)
         self._records.append(record)
         return int(record.ctypes.data)
 
     def _resolved(self, value: Any) -> Any:
+        if isinstance(value, int | float):
+            return value
         if isinstance(value, BufferPlace):
-            return self._arena.ctypes.data + self._offsets[value.buffer] + value.offset
+            return self._arena_begin + self._offsets[value.buffer] + value.offset
         if isinstance(value, tuple):
             self._records.append(np.array([self._resolved(place) for place in value], np.int64))
             return self._records[-1].ctypes.data
         if isinstance(value, np.ndarray):
             return value.ctypes.data
-        return value if isinstance(value, int | float) else address(value)
+        return address(value)
 
     def _view(self, value: TapeValue) -> Array:
         """A view on the arena or a given input: float32[N, C, *others], or [N, blocks, lanes, *others]."""
