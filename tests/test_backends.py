@@ -278,8 +278,10 @@ def test_a_backend_that_does_not_exist_is_refused() -> None:
         get("auto", "int8")
 
 
-def test_choosing_a_backend_imports_none() -> None:
-    """`archforge list` and the like must load neither MLX nor Numba."""
-    code = "import sys, archforge.backends as b; b.all_backends(); print({'mlx', 'numba'} & {*sys.modules})"
+def test_choosing_a_backend_imports_no_library_and_nothing_of_training() -> None:
+    """`archforge list` and the like must load neither MLX nor Numba, and a first output waits for all that is
+    imported."""
+    unwanted = {"mlx", "numba", "archforge.plan.backward", "archforge.plan.learner"}
+    code = f"import sys, archforge.backends as b; b.all_backends(); print({unwanted} & {{*sys.modules}})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
