@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import gzip
+import inspect
 import json
 import os
 import re
@@ -19,7 +20,7 @@ import pytest
 import archforge
 from archforge.analysis.network import KERAS_NOTE
 from archforge.backends import available, names
-from archforge.cli.app import COMMANDS, GROUPS
+from archforge.cli.app import COMMANDS, GROUPS, docstring_of, function_of
 from archforge.resources import zoo_folder
 from archforge.weights.rule_made import rule_input, rule_weights
 from tests.conftest import TINY, Run
@@ -431,6 +432,30 @@ def test_a_pipe_is_a_file() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_all_commands_has_the_docstring_of_each(command: str) -> None:
+    assert docstring_of(command)
+    assert docstring_of(command) == inspect.getdoc(function_of(command))
+
+
+def test_the_help_of_all_commands_loads_none_of_them() -> None:
+    code = """
+import atexit, sys
+from archforge.cli import main
+atexit.register(lambda: print(*sys.modules))
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=True)
+    loaded = {*done.stdout.splitlines()[-1].split()}
+    assert "archforge.cli.app" in loaded
+    assert not {f"archforge.cli.{place.partition('.')[0]}" for place in COMMANDS.values()} & loaded
+    assert not {"archforge.driver", "archforge.analysis"} & loaded
+
+
+def test_a_command_may_stand_behind_the_end_of_options(run: Run) -> None:
+    assert run("--", "list", "lenet_5") == run("list", "lenet_5")
+
+
 @pytest.mark.parametrize("command", ["bench", "build", "profile", "run", "show", "tune", "verify"])
 def test_the_help_lists_the_backends_that_are_there(
     command: str, run: Run, monkeypatch: pytest.MonkeyPatch
@@ -753,7 +778,7 @@ def test_check_loads_neither_numpy_nor_jinja2_nor_rich() -> None:
     program = """
 import sys
 from archforge.backends import available, names
-from archforge.cli.app import COMMANDS, GROUPS
+from archforge.cli.app import COMMANDS, GROUPS, docstring_of, function_of
 from archforge.cli import main
 sys.argv = ["archforge", "check", "resnet_50"]
 try:

@@ -189,7 +189,7 @@ def with_set() -> list[str]:
 
 def command_named(name: str) -> Any:
     """The command of that name; one of two words is in a group."""
-    found: Any = get_command(app_for(()))
+    found: Any = get_command(app_for(name.split()))
     for word in name.split():
         found = found.commands[word]
     return found

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Collection, Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -15,7 +17,7 @@ from archforge.cli.exit_codes import USER_ERROR
 from archforge.cli.output import print_diagnostics
 from archforge.errors import Diagnostic, DiagnosticError, InternalError
 
-__all__ = ["COMMANDS", "GROUPS", "app_for", "function_of"]
+__all__ = ["COMMANDS", "GROUPS", "app_for", "docstring_of", "function_of"]
 
 # The base of the mistakes in a command line, by a way that all versions of typer have.
 USAGE_ERROR: Any = typer.BadParameter.__base__
@@ -124,7 +126,8 @@ def _not_loaded(error: ImportError | OSError | SystemError) -> Diagnostic:
 
 
 def app_for(arguments: Sequence[str]) -> typer.Typer:
-    """The application that runs these arguments: with the one command that they name, else with all."""
+    """The application that runs these arguments: with what they name, a command or a group of them, else
+    with all, to be listed: then none is loaded, and none can run."""
     app = typer.Typer(
         cls=CommandGroup,
         help="Compile specs of convolutional networks: counts you can trust, checked against published "
@@ -135,7 +138,8 @@ def app_for(arguments: Sequence[str]) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_options)
-    named = [c for c in COMMANDS if arguments[:1] == c.split()[:1]]
+    words = arguments[1:] if arguments[:1] == ["--"] else arguments
+    named = [c for c in COMMANDS if words[:1] == c.split()[:1]]
     groups: dict[str, typer.Typer] = {"": app}
     for command in named or COMMANDS:
         group, _, word = command.rpartition(" ")
@@ -143,8 +147,9 @@ def app_for(arguments: Sequence[str]) -> typer.Typer:
             groups[group] = typer.Typer(cls=CommandGroup, no_args_is_help=True)
             groups[group].callback()(_nothing)  # without which a group of one command would be that command
             app.add_typer(groups[group], name=group, help=GROUPS[group])
-        called = function_of(command)
-        groups[group].command(word, cls=Command, help=_paragraphs(called.__doc__ or ""))(called)
+        called = function_of(command) if named else _nothing
+        text = (called.__doc__ or "") if named else docstring_of(command)
+        groups[group].command(word, cls=Command, help=_paragraphs(text))(called)
     return app
 
 
@@ -153,6 +158,14 @@ def function_of(command: str) -> Callable[..., None]:
     module, _, name = COMMANDS[command].partition(".")
     function: Callable[..., None] = getattr(import_module(f"archforge.cli.{module}"), name)
     return function
+
+
+def docstring_of(command: str) -> str:
+    """The docstring of a command's function, whose file is read, but not loaded."""
+    module, _, name = COMMANDS[command].partition(".")
+    tree = ast.parse((Path(__file__).parent / f"{module}.py").read_bytes())
+    found = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name)
+    return next(filter(None, map(ast.get_docstring, found)), "")
 
 
 def _nothing() -> None:

@@ -8,10 +8,14 @@ import sys
 from collections.abc import Iterable, Sequence
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
-from archforge.analysis.checks import MARKS, Status
 from archforge.errors import Diagnostic
+
+if TYPE_CHECKING:
+    from archforge.analysis.checks import Status
+
+    Sign = Status | Literal["warned"]
 
 __all__ = [
     "adapt_streams",
@@ -25,8 +29,6 @@ __all__ = [
     "table",
     "with_fallbacks",
 ]
-
-Sign = Status | Literal["warned"]
 
 # The mark of a status for streams that lack the sign, and its colour.
 _PLAIN: dict[Sign, tuple[str, str]] = {
@@ -80,6 +82,8 @@ def paint(text: str, colour: str, stream: TextIO | None = None) -> str:
 
 def mark(status: Sign) -> str:
     """The sign of a cell's status, or of a spec with warnings, painted."""
+    from archforge.analysis.checks import MARKS  # which the help of all commands does without
+
     sign = "!" if status == "warned" else MARKS[status]
     plain, colour = _PLAIN[status]
     return paint(sign if can_show(sign) else plain, colour)
