@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -9,13 +10,15 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
+from itertools import chain, repeat
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
-from unittest.mock import patch
+from unittest.mock import DEFAULT, patch
 
 import numpy as np
 import pytest
@@ -54,6 +57,27 @@ def space(tmp_path: Path) -> Path:
     path = tmp_path / "small.yaml"
     path.write_text(yaml.safe_dump(SPACE, sort_keys=False))
     return path
+
+
+class InThisProcess:
+    """An engine that does jobs one after the other."""
+
+    def records(self, work: Work, jobs: Iterable[Job], pool: Pool) -> Records:
+        for job in jobs:
+            yield job, work(job)
+
+
+@contextmanager
+def no_processes() -> Iterator[None]:
+    """A block in which a sweep starts none: each costs half a second."""
+    with patch("archforge.sweeps.engines.processes.ENGINE", InThisProcess()):
+        yield
+
+
+@pytest.fixture(name="no_processes")
+def fixture_no_processes() -> Iterator[None]:
+    with no_processes():
+        yield
 
 
 def table(path: Path) -> list[tuple[Any, ...]]:
@@ -142,11 +166,12 @@ def test_a_bug_in_a_job_is_its_reason() -> None:
 
 
 def test_a_sweep_trains_what_waits_and_goes_on(run: Run, space: Path) -> None:
-    code, out, err = run("sweep", *SWEEP, "--out", "few.sqlite", "--samples", "2")
+    with no_processes():
+        code, out, err = run("sweep", *SWEEP, "--out", "few.sqlite", "--samples", "2")
+        _, more, _ = run("sweep", *SWEEP, "--out", "few.sqlite", "small.yaml@wide")
     assert (code, err) == (0, "")
     assert "0 of 2 are done" in out
     assert "small@narrow: 2 trained, 0 failed" in out
-    _, more, _ = run("sweep", *SWEEP, "--out", "few.sqlite", "small.yaml@wide")
     assert "2 of 8 are done" in more
     run("sweep", "small.yaml@wide", *SWEEP, "--out", "all.sqlite", "--workers", "2")
     found = table(space.parent / "all.sqlite")
@@ -157,6 +182,7 @@ def test_a_sweep_trains_what_waits_and_goes_on(run: Run, space: Path) -> None:
     assert "left" not in out
 
 
+@pytest.mark.usefixtures("no_processes")
 def test_other_settings_are_refused_by_name(run: Run, space: Path) -> None:
     sweep = ("sweep", *SWEEP, "--samples", "1")
     assert run(*sweep)[0] == 0
@@ -192,6 +218,7 @@ def test_other_settings_are_refused_by_name(run: Run, space: Path) -> None:
         (["small.yaml", "--time-limit", "nan"], "E0001: --time-limit nan is no time"),
         (["small.yaml", "--threads", "10000"], "less than or equal to 9999"),
         (["small.yaml", "--memory-limit", "2 GB"], "E0001: `2 GB` is no size of a memory"),
+        (["small.yaml", "--memory-limit", "10M"], "E0001: --memory-limit 10 MiB is less than any network"),
         (["small.yaml", "--scheduler", "tcp://1.2.3.4:5", "--workers", "2"], "E0001"),
         (["small.yaml", "--out", "small.yaml/x"], "E0705"),
     ],
@@ -206,6 +233,7 @@ def test_a_mistake_is_told_before_anything_is_written(
     assert [path.name for path in space.parent.iterdir()] == ["small.yaml"]
 
 
+@pytest.mark.usefixtures("no_processes")
 def test_networks_that_fail_are_recorded_and_the_others_go_on(run: Run, space: Path) -> None:
     fewer = SPACE | {"args": {"classes": {"choice": [10, 7]}}, "profiles": {"narrow": {}}}
     space.write_text(yaml.safe_dump(fewer | {"graph": ["flatten", {"linear": "=classes"}]}, sort_keys=False))
@@ -221,6 +249,7 @@ def classes(space: Path, seed: int) -> list[int]:
     return [sample.arguments["classes"] for sample in archforge.sample(space, 4, seed=seed)]
 
 
+@pytest.mark.usefixtures("no_processes")
 def test_none_that_could_be_trained_is_exit_code_1(run: Run, space: Path) -> None:
     code, out, _ = run("sweep", *SWEEP, "--samples", "1", "--time-limit", "0.000001")
     assert code == 1
@@ -231,6 +260,7 @@ def test_none_that_could_be_trained_is_exit_code_1(run: Run, space: Path) -> Non
 # Python
 
 
+@pytest.mark.usefixtures("no_processes")
 def test_a_sweep_of_python_is_that_of_the_command(run: Run, space: Path) -> None:
     told: list[str] = []
     options: dict[str, Any] = {
@@ -352,7 +382,16 @@ JOBS = [Job("s", Draw(number, {})) for number in range(4)]
 
 def test_a_job_whose_process_dies_is_done_again_some_times(tmp_path: Path) -> None:
     work = Deadly(tmp_path)
-    with closing(engine_of("processes").records(work, JOBS, Pool(2))) as found:
+    # The first process dies before it has read what it is to do.
+    starts = chain([BrokenPipeError(errno.EPIPE, "broken pipe")], repeat(DEFAULT))
+    with (
+        patch(
+            "archforge.sweeps.engines.processes.ProcessPoolExecutor",
+            wraps=ProcessPoolExecutor,
+            side_effect=starts,
+        ),
+        closing(engine_of("processes").records(work, JOBS, Pool(2))) as found,
+    ):
         records = {job.draw.number: record for job, record in found}
     assert {number: record.error for number, record in records.items()} == {0: 0.0, 1: 1.0, 2: 2.0, 3: None}
     assert records[3].reason == f"the process that did it has died {MOST_DEATHS} times"
@@ -452,7 +491,8 @@ def killed_again_and_again(run: Run, folder: Path, kills: int, samples: int) -> 
         with started(folder, *options, path.name) as process:
             end_otherwise(process, path, number)
     assert run("sweep", *SWEEP, *options, path.name)[0] == 0
-    assert run("sweep", *SWEEP, *options, "whole.sqlite")[0] == 0
+    with no_processes():
+        assert run("sweep", *SWEEP, *options, "whole.sqlite")[0] == 0
     assert table(path) == table(folder / "whole.sqlite")
     assert set(states(path)) == {"trained"}
 

@@ -68,6 +68,8 @@ def memory_size(name: str, size: Any) -> int | None:
     found = size_bytes(require_text(name, size))
     if not found:
         fail("E0001", f"`{size}` is no size of a memory", help="2G, or 500M")
+    if found < LEAST:
+        fail("E0001", f"{name} {short_bytes(found)} is less than any network needs", help="2G, or 500M")
     return found
 
 

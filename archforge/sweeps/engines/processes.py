@@ -32,6 +32,7 @@ __all__ = ["ENGINE", "Processes", "require_no_worker"]
 
 
 GUARD = 'if __name__ == "__main__":'
+DIED = (BrokenProcessPool, BrokenPipeError)  # of a process: at work, or before it has read what it is to do
 
 
 class Worker:
@@ -64,7 +65,7 @@ class Worker:
                 self._start()
                 return
             except (OSError, ImportError, BrokenProcessPool) as error:
-                if left == 0 or not isinstance(error, BrokenProcessPool):
+                if left == 0 or not isinstance(error, DIED):
                     help = f"semaphores need /dev/shm, processes memory, a script that sweeps {GUARD}"
                     fail("E0911", f"no process can be started to work: {error}", help=help)
 
