@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Collection
 from typing import Any, SupportsIndex
@@ -44,11 +45,12 @@ def whole_number(name: str, value: Any) -> int:
     return number
 
 
-def positive_number(name: str, value: Any) -> int:
-    """A whole number from 1."""
+def positive_number(name: str, value: Any, *, most: float = math.inf) -> int:
+    """A whole number from 1, at most `most`."""
     number = whole_number(name, value)
-    if number == 0:
-        fail("E0001", f"`{name}` is a whole number from 1, found 0")
+    if not 1 <= number <= most:
+        to = "" if most == math.inf else f" to {most}"
+        fail("E0001", f"`{name}` is a whole number from 1{to}, found {number}")
     return number
 
 

@@ -195,8 +195,9 @@ def test_other_settings_are_refused_by_name(run: Run, space: Path) -> None:
         "      help: the settings that it was begun with, or another file\n"
     )
     space.write_text(space.read_text().replace("limit: 60", "limit: 70"))
-    code, _, err = run(*sweep)
-    assert (code, "note: the space small@narrow was" in err) == (2, True)
+    for options in ((), ("--report",)):
+        code, _, err = run(*sweep, *options)
+        assert (code, "note: the space small@narrow was" in err) == (2, True)
 
 
 @pytest.mark.parametrize(
@@ -285,6 +286,11 @@ def test_a_sweep_of_python_is_that_of_the_command(run: Run, space: Path) -> None
         ({"samples": "3"}, "`samples` is a whole number"),
         ({"workers": 0}, "`workers` is a whole number from 1"),
         ({"threads": 0.5}, "`threads` is a whole number"),
+        ({"threads": 10000}, "`threads` is a whole number from 1 to 9999, found 10000"),
+        ({"told": 3}, "`told` is a function"),
+        ({"spaces": []}, "there is no space to sweep"),
+        ({"spaces": {"archforge": 1}}, "spaces are names and paths, found a dict"),
+        ({"spaces": [None]}, "a space is a name or a path"),
         ({"data": ([1], [2])}, "`data` is a path"),
         ({"out": 3}, "`out` is the path"),
         ({"time_limit": "1h"}, "time_limit is a number of seconds"),
@@ -301,7 +307,7 @@ def test_a_sweep_of_python_is_that_of_the_command(run: Run, space: Path) -> None
 )
 def test_a_mistake_of_python_is_told_by_name(space: Path, options: dict[str, Any], message: str) -> None:
     with pytest.raises(DiagnosticError, match=message):
-        archforge.sweep(space, **{"out": space.parent / "x", **options})
+        archforge.sweep(**{"spaces": space, "out": space.parent / "x", **options})
     assert [path.name for path in space.parent.iterdir()] == ["small.yaml"]
 
 
@@ -357,6 +363,20 @@ def test_a_file_of_something_else_is_left_alone(
             pass
         assert raised.value.diagnostics[0].code == "E0601"
     assert path.read_bytes() == before
+
+
+def test_results_that_are_damaged_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "x.sqlite"
+    with opened_store(path):
+        pass
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("insert into sample (space, draw, drawn, row) values ('s', 0, '{', '{}')")
+    with (
+        read_store(path) as store,
+        pytest.raises(DiagnosticError, match="cannot be read as results") as raised,
+    ):
+        store.results("s")
+    assert raised.value.diagnostics[0].code == "E0601"
 
 
 def test_a_full_disk_or_a_file_that_may_not_be_written_is_told(tmp_path: Path) -> None:

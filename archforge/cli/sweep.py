@@ -211,9 +211,9 @@ def _span(seconds: float) -> str:
 
 
 def _report_so_far(path: Path, whole: Sweep, samples: int) -> None:
-    from archforge.sweeps.store import read_store
+    from archforge.sweeps.sweep import read
 
-    with read_store(path) as store:
+    with read(whole, path) as store:
         _write_report(store, whole, samples)
 
 

@@ -22,6 +22,7 @@ __all__ = ["Store", "SweptNetwork", "opened_store", "read_store"]
 
 APPLICATION = int.from_bytes(b"AfSw")
 FORMAT = 1
+LOST = "name another file; what was trained for this one is lost"
 WAIT_S = 30.0  # for whoever reads or writes the file meanwhile
 KEEP = (
     "update sample set state = ?, reason = ?, error = ?, history = ?, seconds = ?, machine = ? "
@@ -177,8 +178,9 @@ def _explained(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            help = "name another file; what was trained for this one is lost"
-            fail("E0601", f"{path} cannot be read as results of a sweep: {error}", help=help)
+            fail("E0601", f"{path} cannot be read as results of a sweep: {error}", help=LOST)
         fail("E0705", f"cannot write {path}: {error}", help="what was done before is kept")
+    except json.JSONDecodeError as error:
+        fail("E0601", f"{path} cannot be read as results of a sweep: {error}", help=LOST)
     except OSError as error:
         fail("E0705", f"cannot write {path}: {reason_of(error)}")

@@ -16,6 +16,7 @@ from warnings import warn
 
 from archforge.analysis.sampling import DrawnNetwork, Sampling, counted
 from archforge.errors import Diagnostic, DiagnosticError, Note, TrainingWarning, fail, type_in_words
+from archforge.hardware import MOST_THREADS
 from archforge.paths import is_there
 from archforge.python_values import positive_number, text_or_none, whole_number
 from archforge.recipe.recipe import TrainingRecipe
@@ -39,7 +40,7 @@ from archforge.sweeps.job import (
     with_variables,
 )
 from archforge.sweeps.limits import memory_size, time_limited
-from archforge.sweeps.store import Store, opened_store
+from archforge.sweeps.store import Store, opened_store, read_store
 from archforge.training.ranks.job import THREADS
 from archforge.training.train import Beginning
 
@@ -49,6 +50,7 @@ __all__ = [
     "SweptSpace",
     "begun",
     "named_space",
+    "read",
     "results_file",
     "settled",
     "spaces_of",
@@ -60,6 +62,7 @@ SUFFIXES = (".sqlite", ".sqlite3", ".db")
 TRIED = 20  # networks of a space, until one can be trained
 KEPT_TOGETHER = 20  # networks that are drawn between two writes
 TOO_LITTLE_MEMORY = "E0706"
+FOUND_OUT = ("data", "backend", "version")  # settings that are known when networks are trained
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -210,14 +213,15 @@ def sweep(
         recipe={".".join(change.place): _plain(change) for change in own},
         backend=backend,
         dtype=dtype,
-        threads=positive_number("threads", threads),
+        threads=positive_number("threads", threads, most=MOST_THREADS),
         time_limit_s=time_limited("time_limit", time_limit),
         memory_limit=memory_size("memory_limit", memory_limit),
     )
     if not isinstance(out, str | Path | None):
         fail("E0001", f"`out` is the path of a folder or a file, found {type_in_words(out)}")
-    several = [spaces] if isinstance(spaces, str | Path) else spaces
-    named = [named_space(str(space), text_or_none("profile", profile)) for space in several]
+    if told is not None and not callable(told):
+        fail("E0001", f"`told` is a function of a job and its record, found {type_in_words(told)}")
+    named = [named_space(space, text_or_none("profile", profile)) for space in _names(spaces)]
     wanted = None if workers is None else positive_number("workers", workers)
     chosen, pool = engine_for(engine, text_or_none("scheduler", scheduler), wanted, training)
     found = spaces_of(named, settings_of(params, defaults), input)
@@ -231,6 +235,19 @@ def sweep(
             if told is not None:
                 told(job, record)
         return [SpaceFindings.of(one.name, store.results(one.name)[:number]) for one in found]
+
+
+def _names(spaces: Any) -> list[str]:
+    """The names of spaces that a caller gives. Raises E0001."""
+    several = [spaces] if isinstance(spaces, str | Path) else spaces
+    if not isinstance(several, list | tuple):
+        fail("E0001", f"spaces are names and paths, found {type_in_words(several)}")
+    for space in several:
+        if not isinstance(space, str | Path):
+            fail("E0001", f"a space is a name or a path, found {type_in_words(space)}")
+    if not several:
+        fail("E0001", "there is no space to sweep", help='"anynet_x@a", or a list of several')
+    return [*map(str, several)]
 
 
 def _plain(change: Override) -> Any:
@@ -282,6 +299,16 @@ def begun(settings: Mapping[str, str], path: Path) -> Iterator[Store]:
     with opened_store(path) as store:
         require_same(store, settings)
         store.keep_settings(settings)
+        yield store
+
+
+@contextmanager
+def read(sweep: Sweep, path: Path) -> Iterator[Store]:
+    """The file of a sweep, to tell what is there so far. Raises E0910 where it was begun with other settings;
+    those that only a beginning finds out are not compared."""
+    settings = {name: value for name, value in sweep.settings("").items() if name not in FOUND_OUT}
+    with read_store(path) as store:
+        require_same(store, settings)
         yield store
 
 
