@@ -256,6 +256,7 @@ def test_none_that_could_be_trained_is_exit_code_1(run: Run, space: Path) -> Non
     assert code == 1
     assert "out of time: the limit is 1e-06 s" in out
     assert "small@narrow: 0 trained, 1 failed" in out
+    assert "out of time: " in (space.parent / "runs/small/report.html").read_text()
 
 
 # Python

@@ -230,10 +230,11 @@ def _write_report(store: Store, whole: Sweep, samples: int) -> None:
     for space in found:
         least = f", least error {space.errors.min():.4f}" if space.trained else ""
         print(f"{space.name}: {len(space.trained):,} trained, {len(space.failed):,} failed{least}")
+    if any(space.trained or space.failed for space in found):
+        for path in write_report(made_folder(folder), found, store.settings()):
+            print(f"wrote {path.as_posix()}")
     if not any(space.trained for space in found):
         raise typer.Exit(CHECK_FAILED)
-    for path in write_report(made_folder(folder), found, store.settings()):
-        print(f"wrote {path.as_posix()}")
     for one, space in zip(whole.spaces, found, strict=True):
         best = [one.drawn(network.job.draw) for network in space.best(BEST)]
         write_specs(best, whole.seed, one.library, f"{folder}/best")
