@@ -453,6 +453,20 @@ def test_what_takes_a_network_names_the_way_out_of_a_space(command: str, run: Ru
     assert "archforge sample anynet_x" in err
 
 
+def test_samples_of_a_profile_that_the_space_names(run: Run) -> None:
+    assert run("sample", "anynet_x@e", "-n", "2") == run("sample", "anynet_x", "-p", "e", "-n", "2")
+    code, out, err = run("sample", "anynet_x@e", "-p", "e")
+    assert (code, out) == (2, "")
+    assert "the profile e changes nothing" in err
+
+
+def test_a_form_of_rows_is_none_of_specs(run: Run, tmp_path: Path) -> None:
+    code, out, err = run("sample", "anynet_x", "--format", "csv", "-o", str(tmp_path / "drawn"))
+    assert (code, out) == (2, "")
+    assert "`--format csv` changes nothing for specs" in err
+    assert not (tmp_path / "drawn").exists()
+
+
 def test_a_network_is_no_space(run: Run) -> None:
     code, out, err = run("sample", "resnet_50")
     assert (code, out) == (2, "")

@@ -16,9 +16,10 @@ from archforge.cli.options import InputOption, ProfileOption, SetOption, input_s
 from archforge.cli.output import print_json_line
 from archforge.cli.progress import Progress
 from archforge.cli.sample_parquet import print_parquet, require_parquet
+from archforge.errors import fail
 from archforge.spec.expand.space import Space
 from archforge.spec.resolve.library import Library
-from archforge.spec.resolve.sources import open_spec
+from archforge.spec.resolve.sources import named_space, open_spec
 
 __all__ = ["sample"]
 
@@ -35,7 +36,8 @@ def sample(
     spec: Annotated[
         str,
         typer.Argument(
-            metavar="SPACE", help="A space: its file, its name in the shipped zoo, or - for standard input."
+            metavar="SPACE",
+            help="A space: its file, its name in the shipped zoo, SPACE@PROFILE, or - for standard input.",
         ),
     ],
     number: Annotated[int, typer.Option("-n", metavar="N", min=1, help="How many networks.")] = 10,
@@ -55,11 +57,12 @@ def sample(
     set: SetOption = None,
     input: InputOption = None,
     format: Annotated[
-        RowFormat,
+        RowFormat | None,
         typer.Option(
-            "--format", help="Rows with commas under a header, a line of JSON each, or a file of Parquet."
+            "--format",
+            help="Rows with commas under a header (default), a line of JSON each, or a file of Parquet.",
         ),
-    ] = RowFormat.CSV,
+    ] = None,
     output: Annotated[
         str | None,
         typer.Option("--output", "-o", metavar="DIR", help="Write each as a spec into a folder instead."),
@@ -70,10 +73,14 @@ def sample(
 
     How many were drawn and counted for those that were kept is told on standard error.
     """
+    if format and output is not None:
+        help = "leave one of the two out"
+        fail("E0001", f"`--format {format}` changes nothing for specs, which go to {output}", help=help)
     library = Library()
-    space = Space(open_spec(spec, library), profile, settings(set), input_shape(input))
+    name, own = named_space(spec, profile)
+    space = Space(open_spec(name, library), own, settings(set), input_shape(input))
     sampling = Sampling(space, seed=seed, where=where)
-    if format is RowFormat.PARQUET and output is None:
+    if format is RowFormat.PARQUET:
         require_parquet()
     with Progress("drawing networks") as progress:
         samples = _told(sampling, number, progress)

@@ -133,10 +133,11 @@ def sweep(
     reason. At the end there is a report: a page of distributions and frontiers, the figures as CSV, and the
     specs of the best networks. Exit code 1 if none could be trained.
     """
+    from archforge.spec.resolve.sources import named_space
     from archforge.sweeps.engines import engine_for
     from archforge.sweeps.job import TrainingSettings
     from archforge.sweeps.limits import memory_size, time_limited
-    from archforge.sweeps.sweep import Sweep, begun, named_space, results_file, settled, spaces_of
+    from archforge.sweeps.sweep import Sweep, begun, results_file, settled, spaces_of
 
     changed, overrides = changes(set)
     training = TrainingSettings(

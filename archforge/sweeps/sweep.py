@@ -17,7 +17,6 @@ from warnings import warn
 from archforge.analysis.sampling import DrawnNetwork, Sampling, counted
 from archforge.errors import Diagnostic, DiagnosticError, Note, TrainingWarning, fail, type_in_words
 from archforge.hardware import MOST_THREADS
-from archforge.paths import is_there
 from archforge.python_values import positive_number, text_or_none, whole_number
 from archforge.recipe.recipe import TrainingRecipe
 from archforge.spec.expand.expand import InputShape
@@ -25,7 +24,7 @@ from archforge.spec.expand.settings import plain_settings
 from archforge.spec.expand.space import Draw, Space
 from archforge.spec.resolve.library import Library
 from archforge.spec.resolve.recipe import Override, from_python
-from archforge.spec.resolve.sources import open_spec, settings_of
+from archforge.spec.resolve.sources import named_space, open_spec, settings_of
 from archforge.spec.syntax.syntax_tree import Argument
 from archforge.sweeps.engines import Pool, SweepEngine, engine_for
 from archforge.sweeps.engines.processes import require_no_worker
@@ -49,7 +48,6 @@ __all__ = [
     "Sweep",
     "SweptSpace",
     "begun",
-    "named_space",
     "read",
     "results_file",
     "settled",
@@ -264,16 +262,6 @@ def _plain(change: Override) -> Any:
 def _warn(found: Sequence[Diagnostic]) -> None:
     for diagnostic in found:
         warn(TrainingWarning(diagnostic), stacklevel=4)
-
-
-def named_space(space: str, profile: str | None) -> tuple[str, str | None]:
-    """A space and its profile. Raises E0001 for two profiles."""
-    name, mark, own = space.rpartition("@")
-    if not mark or is_there(space):
-        return space, profile
-    if profile:
-        fail("E0001", f"the profile {profile} changes nothing: {space} names one", help="leave it out")
-    return name, own
 
 
 def results_file(out: str | Path | None, spaces: Sequence[SweptSpace]) -> Path:

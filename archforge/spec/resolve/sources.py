@@ -20,7 +20,17 @@ from archforge.spec.resolve.spec import Spec
 from archforge.spec.syntax.syntax_tree import Argument
 from archforge.spec.yaml.tree import parse_yaml
 
-__all__ = ["STDIN", "Source", "open_spec", "own_files", "setting", "settings_of", "specs_in", "zoo_paths"]
+__all__ = [
+    "STDIN",
+    "Source",
+    "named_space",
+    "open_spec",
+    "own_files",
+    "setting",
+    "settings_of",
+    "specs_in",
+    "zoo_paths",
+]
 
 STDIN = "-"
 DEFAULTS = '{"bn": {"eps": 1e-3}}'
@@ -48,6 +58,16 @@ def open_spec(source: Source, library: Library | None = None) -> Spec:
         return block_spec(open_spec(name, library), block)
     path = source if isinstance(source, Path) else find_spec(source)
     return resolve(library.read(path), library, as_text(path.stem))
+
+
+def named_space(space: str, profile: str | None) -> tuple[str, str | None]:
+    """A space and its profile, which `SPACE@PROFILE` names. Raises E0001 for two profiles."""
+    name, mark, own = space.rpartition("@")
+    if not mark or is_there(space):
+        return space, profile
+    if profile:
+        fail("E0001", f"the profile {profile} changes nothing: {space} names one", help="leave it out")
+    return name, own
 
 
 def zoo_paths(paths: str | Path | Iterable[str | Path] = ()) -> list[Path]:
