@@ -86,9 +86,13 @@ def test_a_scheduler_without_workers_is_told() -> None:
     assert raised.value.diagnostics[0].code == "E0911"
 
 
-def test_a_cluster_of_this_machine_has_as_many_workers_as_are_wanted() -> None:
+@pytest.mark.usefixtures("cluster")  # which has the port
+def test_a_cluster_of_this_machine_has_as_many_workers_as_are_wanted(
+    recwarn: pytest.WarningsRecorder,
+) -> None:
     found = engine_of("dask").records(where_it_is_done, JOBS, Pool(1))
     assert len({record.machine for _, record in found}) == 1
+    assert [warning for warning in recwarn if "8787" in str(warning.message)] == []
 
 
 def test_a_sweep_on_dask_is_that_of_processes(run: Run, tmp_path: Path, cluster: Any) -> None:

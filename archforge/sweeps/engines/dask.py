@@ -138,6 +138,7 @@ def _client(pool: Pool) -> Iterator[Client]:
             threads_per_worker=1,
             memory_limit=None,
             dashboard_address=None,
+            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # of its server: 8787 may be taken
             silence_logs=logging.ERROR,
             preload=LEAVE_CTRL_C,
         ) as cluster,
