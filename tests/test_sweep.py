@@ -30,6 +30,7 @@ from archforge.errors import DiagnosticError
 from archforge.hardware import data_bytes
 from archforge.spec.expand.space import Draw
 from archforge.sweeps.engines import MOST_DEATHS, Pool, Records, Work, engine_of
+from archforge.sweeps.engines.processes import Worker
 from archforge.sweeps.job import Job, JobRecord, SpaceSource, TrainingSettings, run_job
 from archforge.sweeps.limits import LEAST, JobLimitError, memory_limited
 from archforge.sweeps.store import opened_store, read_store
@@ -565,3 +566,10 @@ def test_a_space_brings_the_files_that_it_extends(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path)
     record = run_job({"s": swept.source}, NUMPY, Job("s", Draw(0, {"width": 4})))
     assert record.reason == ""
+
+
+def test_a_worker_without_threads_of_its_executor_is_refused_and_not_waited_for() -> None:
+    refused = RuntimeError("can't start new thread")
+    started = patch("archforge.sweeps.engines.processes.Thread.start", side_effect=refused)
+    with started, pytest.raises(RuntimeError, match="new thread"):
+        Worker()

@@ -20,8 +20,10 @@ from archforge.spec.formulas.failures import LimitError
 from archforge.spec.formulas.formula import describe
 from archforge.spec.resolve.spec import Spec
 from archforge.spec.syntax.form_checks import mapping_of
-from archforge.spec.syntax.ranges import Range, parse_range
+from archforge.spec.syntax.ranges import Range, foreign_range, parse_range
 from archforge.spec.syntax.syntax_tree import Argument, formulas_in
+from archforge.spec.yaml.tree import Mapping as MappingTree
+from archforge.spec.yaml.tree import Sequence
 
 __all__ = ["Draw", "Space"]
 
@@ -71,8 +73,9 @@ class Space:
         }
         if not self.ranges:
             message = f"profile `{self.profile.name}` of {spec.name} draws nothing: no argument is a range"
-            help = "args: {width: {int: [16, 64], step: 8}}"
-            fail("E0321", message, spec.document.span_of("kind"), help=help)
+            place = spec.document.span_of("kind"), "args: {width: {int: [16, 64], step: 8}}"
+            span, help = next(filter(None, map(_meant_range, self._written.values())), place)
+            fail("E0321", message, span, help=help)
 
     @property
     def combinations(self) -> int | None:
@@ -169,6 +172,18 @@ class Space:
         note = Note(f"in draw {draw.number} of {self.spec.name}: {values}")
         found = (replace(d, notes=(*d.notes, note)) for d in error.diagnostics)
         raise DiagnosticError(tuple(found)) from None
+
+
+def _meant_range(argument: Argument | None) -> tuple[Span, str] | None:
+    """The place of what was probably meant as a range, and how that is written."""
+    tree = argument.tree if argument is not None else None
+    if isinstance(tree, MappingTree) and (word := next((k for k in tree.entries if foreign_range(k)), None)):
+        return tree.entries[word].key_span, f"did you mean `{foreign_range(word)}`?"
+    if isinstance(tree, Sequence) and len(tree.items) == 2:
+        low, high = tree.plain()
+        if type(low) is type(high) is int and low < high:
+            return tree.span, f"a range is a mapping: {{int: [{low}, {high}]}}"
+    return None
 
 
 class _DrawnNames:

@@ -13,7 +13,7 @@ from itertools import product
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from archforge.errors import Span, fail
+from archforge.errors import Span, fail, misspelt
 from archforge.spec import limits
 from archforge.spec.formulas.formula import describe
 from archforge.spec.syntax.form_checks import refuse_unknown, shown
@@ -21,7 +21,7 @@ from archforge.spec.syntax.syntax_tree import RANGES
 from archforge.spec.yaml.tree import Entry, Mapping, Scalar, Tree
 from archforge.spec.yaml.tree import Sequence as SequenceTree
 
-__all__ = ["Range", "parse_range"]
+__all__ = ["Range", "foreign_range", "parse_range"]
 
 _KEYS = {"int": ("int", "step", "log", "count"), "float": ("float", "step", "log", "count")}
 _EXAMPLES = {"int": "{int: [16, 1024]}", "float": "{float: [1.5, 3.0]}", "choice": "{choice: [1, 2, 4]}"}
@@ -151,6 +151,18 @@ _OF_OTHERS = {
     **dict.fromkeys(("log_uniform", "scale", "base", "distribution"), "log"),
     **dict.fromkeys(("length", "len", "n", "size", "repeat", "times", "number"), "count"),
 }
+
+
+_RANGES_OF_OTHERS = {
+    **dict.fromkeys(("integer", "integers", "randint", "quniform"), "int"),
+    **dict.fromkeys(("real", "uniform", "loguniform", "range", "between"), "float"),
+    **dict.fromkeys(("choices", "categorical", "values", "one_of", "grid"), "choice"),
+}
+
+
+def foreign_range(word: str) -> str | None:
+    """The key of a range that another word stands for, or that is misspelt."""
+    return _RANGES_OF_OTHERS.get(word.lower()) or misspelt(word, RANGES)
 
 
 def _parts(tree: Mapping) -> Iterator[Tree]:

@@ -13,7 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from math import inf
 from multiprocessing.connection import Connection
-from threading import Thread
+from threading import Event, Thread
 from time import monotonic
 
 from archforge.errors import fail
@@ -28,9 +28,10 @@ from archforge.sweeps.engines import (
 )
 from archforge.sweeps.job import Job, JobRecord
 
-__all__ = ["ENGINE", "Processes", "require_no_worker"]
+__all__ = ["ENGINE", "Processes", "require_no_worker", "require_threads"]
 
 
+THREADS = 2  # that an executor starts
 GUARD = 'if __name__ == "__main__":'
 DIED = (BrokenProcessPool, BrokenPipeError)  # of a process: at work, or before it has read what it is to do
 
@@ -70,6 +71,7 @@ class Worker:
                     fail("E0911", f"no process can be started to work: {error}", help=help)
 
     def _start(self) -> None:
+        require_threads(THREADS)
         end, self._leash = multiprocessing.Pipe(duplex=False)
         context = multiprocessing.get_context("spawn")
         with end:
@@ -115,6 +117,17 @@ class Processes:
 
 
 ENGINE = Processes()
+
+
+def require_threads(number: int) -> None:
+    """Raises RuntimeError where so many more threads cannot be started. One that an executor cannot start
+    itself has it wait without an end."""
+    over = Event()
+    try:
+        for _ in range(number):
+            Thread(target=over.wait, daemon=True).start()
+    finally:
+        over.set()
 
 
 def require_no_worker() -> None:
