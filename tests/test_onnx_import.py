@@ -536,17 +536,28 @@ def test_a_map_of_one_pixel_is_joined_to_rows(tmp_path: Path) -> None:
     checked(path, imported(path))
 
 
-def test_a_mean_over_any_axes_is_a_pool(tmp_path: Path) -> None:
+@pytest.mark.parametrize("shape", [(3, 2), (1, 3, 2)])
+def test_a_matrix_may_have_axes_of_one_in_front(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    model = "model (float[1, 5, 3] x) => (float[1, 5, 2] y) { y = MatMul(x, w) }"
+    path = stored(tmp_path, HEAD.format(opset=13) + model, w=weights(*shape))
+    made = imported(path)
+    assert kinds(made) == ["linear"]
+    checked(path, made)
+
+
+def test_a_mean_or_maximum_over_any_axes_is_a_pool(tmp_path: Path) -> None:
     path = stored(
         tmp_path,
         HEAD.format(opset=13)
-        + """model (float[1, 5, 3] x) => (float[1, 3] y, float[1, 5, 1] z) {
+        + """model (float[1, 5, 3] x) => (float[1, 3] y, float[1, 5, 1] z, float[1, 3] largest) {
             y = ReduceMean<axes = [1], keepdims = 0>(x)
             z = ReduceMean<axes = [-1]>(x)
+            largest = ReduceMax<axes = [1], keepdims = 0>(x)
         }""",
     )
     made = imported(path)
     assert kinds(made).count("global_avg_pool") == 2
+    assert kinds(made).count("global_max_pool") == 1
     checked(path, made)
 
 

@@ -17,6 +17,7 @@ __all__ = [
     "AddAlong",
     "Erf",
     "ForeignOp",
+    "MaxAlong",
     "MeanAlong",
     "MultiplyAlong",
     "NormAlong",
@@ -85,6 +86,15 @@ class MeanAlong(_Over):
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
         return np.asarray(inputs[0].mean(self._in_array(), keepdims=True))
+
+
+class MaxAlong(_Over):
+    """Largest of the elements along axes."""
+
+    says: ClassVar[str] = "a maximum along axes"
+
+    def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
+        return np.asarray(inputs[0].max(self._in_array(), keepdims=True))
 
 
 class NormAlong(_Over):

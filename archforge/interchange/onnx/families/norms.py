@@ -38,7 +38,9 @@ def _matmul(node: OnnxNode) -> list[OnnxTranslation]:
         op = bound_op("matmul")
         return [OnnxTranslation((op,), (0, 1), is_batched=not within, has_batch_within=within)]
     matrix = node.weight(1)
-    require(matrix.ndim == 2, "a second factor that is no matrix")
+    is_one = matrix.ndim <= len(node.x) and {*matrix.shape[:-2]} <= {1}
+    require(matrix.ndim > 1 and is_one, "a second factor that is no matrix")
+    matrix = matrix.reshape(-1, matrix.shape[-1])
     within = not node.has_batch_in_front
     axis = -1 if len(node.x) - (not within) > 2 else None
     op = bound_op("linear", out=matrix.shape[1], bias=False, axis=axis)

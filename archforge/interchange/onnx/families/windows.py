@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from archforge.interchange.foreign import MeanAlong, NormAlong
+from archforge.interchange.foreign import MaxAlong, MeanAlong, NormAlong
 from archforge.interchange.onnx.nodes import OnnxNode, OnnxOp, OnnxTranslation, Translate
 from archforge.interchange.onnx.writing import OnnxUse, Write, around_map, sides_of
 from archforge.interchange.translation import bound_op, require
@@ -94,7 +94,8 @@ def _global_pool(kind: str) -> Translate:
 
 
 def _reduction(kind: str) -> Translate:
-    """A mean or maximum over all of a map, which is a global pool; ours leaves others out."""
+    """A mean or maximum over all of a map, which is a global pool, or over other axes."""
+    along = MeanAlong if kind == "global_avg_pool" else MaxAlong
 
     def translate(node: OnnxNode) -> list[OnnxTranslation]:
         given = node.constant(1)
@@ -103,10 +104,10 @@ def _reduction(kind: str) -> Translate:
         require(node.axes is not None and None not in node.axes, "an array that is no batch of maps")
         ours = node.axes or ()
         spatial = {ours.index(axis) for axis in range(2, len(ours))}
-        if kind == "global_avg_pool" and spatial != {*axes}:
+        if spatial != {*axes}:
             gives = ours if keep else tuple(axis for place, axis in enumerate(ours) if place not in {*axes})
-            return [OnnxTranslation((MeanAlong(axes=tuple(sorted(map(node.axis, axes)))),), gives=gives)]
-        require(spatial == {*axes} != set(), "other axes than those of a map")
+            return [OnnxTranslation((along(axes=tuple(sorted(map(node.axis, axes)))),), gives=gives)]
+        require(bool(spatial), "no axes")
         gives = ours if keep else tuple(a for i, a in enumerate(ours) if i not in spatial)
         return [OnnxTranslation((bound_op(kind, keep=keep),), gives=gives)]
 
