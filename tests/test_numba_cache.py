@@ -17,6 +17,7 @@ import pytest
 
 from archforge import hardware
 from archforge.backends import available
+from archforge.backends.numba.toolchain import code_cache as module
 from archforge.backends.numba.toolchain import machine_code as native
 from archforge.backends.numba.toolchain.code_cache import code_cache, read_code, write_code
 from archforge.backends.numba.toolchain.machine import LEVELS, host, machine
@@ -214,6 +215,18 @@ def test_what_was_not_used_for_longest_goes_first(tmp_path: Path) -> None:
         write_code("newest.o", bytes(300 << 10))
         assert {path.name for path in (tmp_path / "code").iterdir()} == {"new.o", "old.o", "newest.o"}
         assert sum(code_cache().function_bytes) <= 1 << 20
+
+
+def test_what_is_kept_is_not_listed_for_each_function(tmp_path: Path) -> None:
+    """A full cache has tens of thousands of files, and a network dozens of functions."""
+    with mock.patch.dict(os.environ, {"ARCHFORGE_CACHE": str(tmp_path), "ARCHFORGE_CACHE_LIMIT": "1"}):
+        with mock.patch.object(module, "_files", wraps=module._files) as listed:
+            for number in range(400):
+                write_code(f"{number}.o", bytes(10 << 10))
+        assert listed.call_count < 100
+        assert 15 / 16 - 0.02 < sum(code_cache().function_bytes) / (1 << 20) <= 1 + 1 / 16
+        assert read_code("399.o")
+        assert not read_code("0.o")
 
 
 def test_a_limit_of_nothing_keeps_nothing_and_one_that_is_no_number_is_refused(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Machine code on disk, a file for each function, which processes share, and one for each CPU (`machine.py`).
 
 ARCHFORGE_CACHE: the folder, by default `archforge` in the user's cache folder; `~` is a home folder.
-ARCHFORGE_CACHE_LIMIT: the most MiB that it keeps, 256 by default; what was not used for longest goes first.
+ARCHFORGE_CACHE_LIMIT: the most MiB that it keeps, 256 by default, and for a while a 16th
+more for each process that writes; what was not used for longest goes first.
 
 A file is a digest and the code that it is of, written beside and renamed: a reader finds all of it or
 nothing, whoever else writes, and takes what is damaged for nothing. Where nothing can be written, what is
@@ -38,6 +39,10 @@ WAY_OUT = "ARCHFORGE_CACHE names another"
 DIGEST = 32  # bytes of SHA-256
 LIMIT_MIB = 256
 USED_LATELY_S = 3600  # a file that was is not marked as used once more
+# Thousands of files take longer to list than a function to compile. A process lists them again when it has
+# written this part of the limit, since others write too, and deletes as much where they are over it.
+SHARES = 16
+_room: dict[tuple[Path, int], int] = {}  # bytes until then, by folder and limit
 
 
 def cache_folder() -> Path:
@@ -84,19 +89,34 @@ def read_code(name: str) -> bytes:
 
 
 def write_code(name: str, code: bytes) -> None:
-    """Keep code under a name if the folder can be written; what is over the limit is deleted, oldest
-    first."""
+    """Keep code under a name if the folder can be written. Where all is over the limit the oldest is deleted,
+    now or after a few more functions."""
     limit = limit_bytes()
     with suppress(OSError, DiagnosticError):  # to run without a cache is better than not to run
         path = made_folder(_code_folder()) / name
         with written_beside(path, synced=False) as file:  # its digest tells what a loss of power cuts short
             file.write(hashlib.sha256(code).digest() + code)
+    with suppress(DiagnosticError):
+        place = _code_folder(), limit
+        _room[place] = _room.get(place, 0) - DIGEST - len(code)
+        if _room[place] < 0:
+            _room[place] = _room_made(limit)
+
+
+def _room_made(limit: int) -> int:
+    """Bytes that may be written before the files are listed again, after the oldest are deleted where all are
+    over the limit."""
+    files, share = sorted(_files(), reverse=True), limit // SHARES
+    free = limit - sum(size for _, size, _ in files)
+    if free >= 0:
+        return min(free, share)
     kept = 0
-    for _, size, path in sorted(_files(), reverse=True):
+    for _, size, path in files:
         kept += size
-        if kept > limit:
+        if kept > limit - share:
             with suppress(OSError):  # another process may have been quicker
                 path.unlink()
+    return share
 
 
 def require_writable() -> None:
