@@ -145,6 +145,12 @@ def test_a_mistake_of_the_command_line_is_whole_in_every_form(form: CheckFormat,
         ElementTree.fromstring(out)
 
 
+def test_two_forms_at_once_are_a_mistake(run: Run) -> None:
+    code, out, _ = run("check", "lenet_5", "--format", "junit", "--json")
+    assert code == 2
+    assert "name two forms" in json.loads(out)["diagnostics"][0]["message"]
+
+
 @pytest.mark.parametrize("form", CheckFormat)
 def test_a_record_without_a_spec_is_a_mistake_in_every_form(form: CheckFormat, run: Run) -> None:
     code, out, err = run("check", "--record", "--format", form)

@@ -182,7 +182,7 @@ def test_a_layer_a_parameter_and_a_scope(run: Run) -> None:
         ("layer3.0.conv2.weights", "did you mean `weight`?"),
         ("", "no layer, block or figure"),
         ("..", "no layer, block or figure"),
-        ("fc.fc.fc", "no layer, block or figure"),
+        ("fc.fc.fc", "has no `fc.fc`"),
     ],
 )
 def test_what_is_not_there_is_a_mistake_with_a_way_out(run: Run, name: str, says: str) -> None:

@@ -48,7 +48,7 @@ def explained(found: TracedExpansion, name: str) -> Explanation:
         return _of_node(found, nodes[name])
     if name in scopes:
         return _of_scope(typed, scopes[name])
-    owner, _, last = name.rpartition(".")
+    owner, last = _owner(name, nodes)
     if owner in nodes and (answer := _of_part(found, nodes[owner], last)):
         return answer
     if (owner in scopes or not owner) and last in FIGURES:
@@ -58,16 +58,25 @@ def explained(found: TracedExpansion, name: str) -> Explanation:
         return Explanation(
             {"": (f"{name} is an input of the network, {shape}",)}, {"input": name, "shape": shape}
         )
-    _refuse(name, owner, nodes, [*nodes, *scopes], typed)
+    _refuse(name, owner, last, nodes, [*nodes, *scopes], typed)
+
+
+def _owner(name: str, nodes: Mapping[str, Node]) -> tuple[str, str]:
+    """The layer that a name begins with, and what of it is meant, as `qkv.weight`; else what is before the last
+    dot, and what is behind it."""
+    for dot in reversed([place for place, sign in enumerate(name) if sign == "."]):
+        if name[:dot] in nodes:
+            return name[:dot], name[dot + 1 :]
+    owner, _, last = name.rpartition(".")
+    return owner, last
 
 
 def _refuse(
-    name: str, owner: str, nodes: Mapping[str, Node], known: list[str], typed: TypedGraph
+    name: str, owner: str, last: str, nodes: Mapping[str, Node], known: list[str], typed: TypedGraph
 ) -> NoReturn:
     if owner in nodes:
         node = nodes[owner]
         parts = [*node.op.attribute_names(), *node.op.params(*typed.input_types(node)), *FIGURES]
-        last = name.rpartition(".")[2]
         help = did_you_mean(last, parts, what="it has")
         fail("E0001", f"`{owner}` (`{node.op.kind}`) has no `{last}` to explain", help=help)
     help = did_you_mean(name, known, what="names")

@@ -56,6 +56,8 @@ def check(
 
     Exit code 1 if one differs, 2 if a spec is broken.
     """
+    if as_json and format not in (CheckFormat.TEXT, CheckFormat.JSON):
+        fail("E0001", f"`--json` and `--format {format}` name two forms", help="leave one of them out")
     format = CheckFormat.JSON if as_json else format
     totals, out = Totals(), writer(format, refuses_warnings=warnings is Warnings.ERROR)
     try:

@@ -144,7 +144,12 @@ class _Search:
     def _of_body(self, name: str, value: Any, env: Env, around: Sequence[Around]) -> ValueOrigin:
         argument = self.found.lets.get((body_id(env), name))
         if argument is None:
-            return ValueOrigin(name, describe(value), "a tap")
+            kept = value if isinstance(value, list) else ()
+            taps = tuple(
+                _of_tensor(f"{name}[{n}]", item) for n, item in enumerate(kept) if isinstance(item, Tensor)
+            )
+            place = taps[0].span if taps else None
+            return ValueOrigin(name, describe(value), "a tap", place, parts=taps)
         return self.of_given(name, value, argument, env, around, "`let`")
 
     def _of_argument(
