@@ -169,6 +169,9 @@ def test_a_click_tells_all_of_a_layer(opened: Any) -> None:
         assert part in told
     shown.box("layer1").locator("rect").first.click(position={"x": 6, "y": 60})
     assert "resnet.yaml:" in shown.page.locator("#details").inner_text()
+    shown.box("layer1.0").locator(".toggle").click()
+    shown.box("layer1.0.conv2").locator("rect").click()
+    assert "layer1 \u203a layer1.0 (bottleneck)" in shown.page.locator("#details").inner_text()
 
 
 def test_search_finds_opens_and_shows_what_a_repeat_hides(opened: Any) -> None:

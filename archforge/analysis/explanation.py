@@ -62,8 +62,8 @@ def explained(found: TracedExpansion, name: str) -> Explanation:
 
 
 def _owner(name: str, nodes: Mapping[str, Node]) -> tuple[str, str]:
-    """The layer that a name begins with, and what of it is meant, as `qkv.weight`; else what is before the last
-    dot, and what is behind it."""
+    """The layer that a name begins with, and what of it is meant, as `qkv.weight`; else what is before the
+    last dot, and behind it."""
     for dot in reversed([place for place, sign in enumerate(name) if sign == "."]):
         if name[:dot] in nodes:
             return name[:dot], name[dot + 1 :]

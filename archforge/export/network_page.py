@@ -155,9 +155,7 @@ class _View:
         fields = self._fields()
         for node, row, elements in zip(self.typed.nodes, self.network.ledger.rows, alive, strict=True):
             field, stride = fields.get(node.name, ("", ""))
-            blocks = " \u203a ".join(
-                f"{name} ({kind})" if kind != "seq" else name for kind, name in row.blocks
-            )
+            blocks = [f"{name} ({kind})" if kind != "seq" else name for kind, name in row.blocks]
             yield [
                 row.name,
                 self.texts.place(row.op),
