@@ -179,7 +179,38 @@ OTHERWISE = {
             for profile in spec.profile_names
             if family(name) in ("maxvit_t", "swin", "swin3d")
         ),
-        "tokens that are gathered into windows are refused",
+        "attention in windows is spelled out",
+    ),
+    ("ssd_300_vgg_16", "torchvision"): "a parameter of each channel is a layer scale",
+    ("ssdlite_320_mobilenet_v3_large", "torchvision"): "permutations stand elsewhere",
+    ("mvit_v1_b", "torchvision"): "numbers for positions are worked out",
+    ("mvit_v2_s", "torchvision"): "products with several matrices that are worked out are refused",
+    **dict.fromkeys(
+        ((name, "timm") for name in ("bit_50x1", "nf_resnet_50")), "kernels are standardized in the file"
+    ),
+    **dict.fromkeys(
+        (
+            (name, "timm")
+            for name in (
+                *("beit_b_16", "efficientformer_v2_s0", "gcvit_xxtiny", "hieradet_small", "levit_128s"),
+                *("maxvit_pico_rw", "tiny_vit_5m"),
+            )
+        ),
+        "numbers for differences of positions are worked out",
+    ),
+    **dict.fromkeys(
+        (
+            (name, "timm")
+            for name in (
+                *("cait_xxs_24", "cpubone_nano", "efficientvit_b0", "focalnet_tiny_srf", "hiera_tiny"),
+                *("iformer_t", "lowformer_b0", "pvt_v2_b0", "shvit_s1", "tnt_s_16"),
+            )
+        ),
+        "permutations and slices stand elsewhere",
+    ),
+    **dict.fromkeys(
+        ((name, "timm") for name in ("efficientvim_m1", "swiftformer_xs", "volo_d1")),
+        "products with parameters are layers, and `unfold` a convolution",
     ),
 }
 
