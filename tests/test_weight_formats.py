@@ -89,6 +89,13 @@ def test_files_of_keras_are_converted_first(run: Run, tmp_path: Path) -> None:
     assert "archforge weights convert" in told
 
 
+def virtual_layout(h5py: Any) -> Any:
+    """Layout of four numbers that are those of `w` in other.h5."""
+    layout = h5py.VirtualLayout((4,), "f4")
+    layout[:] = h5py.VirtualSource("other.h5", "w", (4,))
+    return layout
+
+
 HOSTILE: dict[str, tuple[Callable[[Any, Any], None], str]] = {
     "a link to another file": (
         lambda h5py, group: group.__setitem__("w", h5py.ExternalLink("other.h5", "/w")),
@@ -103,7 +110,7 @@ HOSTILE: dict[str, tuple[Callable[[Any, Any], None], str]] = {
         "are in another file",
     ),
     "a virtual array": (
-        lambda h5py, group: group.create_virtual_dataset("w", h5py.VirtualLayout((4,), "f4")),
+        lambda h5py, group: group.create_virtual_dataset("w", virtual_layout(h5py)),
         "are in another file",
     ),
     "numbers that are not there": (
