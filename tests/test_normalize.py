@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -40,6 +42,27 @@ def test_a_rule_changes_its_examples_and_keeps_their_outputs(rule: Rule) -> None
         made, used = rewritten(example, [rule])
         assert used[rule.name]
         np.testing.assert_allclose(output(made), output(example), rtol=1e-6, atol=1e-6)
+
+
+@EACH_RULE
+def test_a_rule_sees_every_number_of_its_examples(rule: Rule) -> None:
+    """A rule leaves the graph, or its outputs, where one node has another number."""
+    for example in rule.examples():
+        for other in _with_another_number(example):
+            made, _ = rewritten(other, [rule])
+            with np.errstate(invalid="ignore"):  # a root of a mean of cubes
+                np.testing.assert_allclose(output(made), output(other), rtol=1e-6, atol=1e-6)
+
+
+def _with_another_number(made: ForeignGraph) -> Iterator[ForeignGraph]:
+    nodes = made.graph.nodes
+    for index, node in enumerate(nodes):
+        for name, value in node.op.attributes().items():
+            if isinstance(value, float) and value:
+                other = replace(node, op=node.op.model_copy(update={name: value * 1.5}))
+                changed = (*nodes[:index], other, *nodes[index + 1 :])
+                typed = replace(made.graph, graph=replace(made.graph.graph, nodes=changed))
+                yield replace(made, graph=typed)
 
 
 @EACH_RULE
