@@ -202,7 +202,7 @@ OTHERWISE = {
         (
             (name, "timm")
             for name in (
-                *("cait_xxs_24", "cpubone_nano", "efficientvit_b0", "focalnet_tiny_srf", "hiera_tiny"),
+                *("cait_xxs_24", "cpubone_nano", "efficientvit_b0", "hiera_tiny"),
                 *("iformer_t", "lowformer_b0", "pvt_v2_b0", "shvit_s1", "tnt_s_16"),
             )
         ),
