@@ -178,6 +178,28 @@ def test_nothing_that_is_given_is_passed_over() -> None:
         archforge.load(3)  # type: ignore[arg-type]
 
 
+def test_a_value_that_stands_twice_is_no_alias() -> None:
+    pair = (1,)
+    spec: dict[str, Any] = {"archforge": 1, "input": [3, 8, 8], "args": {"each": "list"}}
+    spec |= {"graph": [{"conv": {"out": 2, "kernel": "=each[0][0]", "padding": "=each[1][0]"}}]}
+    assert archforge.load(spec, each=(pair, pair)).graph.types["conv"].shape == (2, 10, 10)
+    steps: list[Any] = ["relu"]
+    twice = {"archforge": 1, "input": [3, 8, 8], "graph": [{"add": [steps, steps]}]}
+    assert [node.op.kind for node in archforge.load(twice).graph.nodes] == ["relu", "relu", "add"]
+
+
+def test_a_value_within_itself_or_too_large_is_refused() -> None:
+    steps: list[Any] = ["relu"]
+    steps.append(steps)
+    with pytest.raises(DiagnosticError, match="E0203"):
+        archforge.load({"archforge": 1, "input": [3, 8, 8], "graph": steps})
+    large: list[Any] = [0] * 10
+    for _ in range(9):
+        large = [large] * 10
+    with pytest.raises(DiagnosticError, match="E0308"):
+        archforge.load("lenet_5", classes=large)
+
+
 def test_what_means_one_thing_is_taken() -> None:
     assert (
         archforge.load("resnet_18", classes=np.int64(10)).counts

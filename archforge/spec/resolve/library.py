@@ -20,6 +20,7 @@ from archforge.resources import zoo_folder
 from archforge.spec import limits
 from archforge.spec.syntax.parse_document import parse_document
 from archforge.spec.syntax.syntax_tree import SpecDocument
+from archforge.spec.yaml.plain_text import yaml_text
 from archforge.spec.yaml.tree import span_at
 
 __all__ = [
@@ -137,7 +138,7 @@ class Library:
     def read_mapping(self, mapping: Mapping[str, Any], name: str = "<mapping>") -> SpecDocument:
         """A document from plain data; messages show it as YAML."""
         try:
-            text = yaml.safe_dump(dict(mapping), sort_keys=False, allow_unicode=True, width=110)
+            text = yaml_text(dict(mapping), sort_keys=False, allow_unicode=True, width=110)
         except yaml.YAMLError as error:
             fail("E0203", f"{name} holds something that is no plain data: {error}")
         return self.read_text(text, name)

@@ -18,6 +18,7 @@ from archforge.spec.resolve.library import SUFFIX, Library, find_spec, spec_file
 from archforge.spec.resolve.resolve import resolve
 from archforge.spec.resolve.spec import Spec
 from archforge.spec.syntax.syntax_tree import Argument
+from archforge.spec.yaml.plain_text import yaml_text
 from archforge.spec.yaml.tree import parse_yaml
 
 __all__ = [
@@ -149,7 +150,7 @@ def _as_yaml(name: str, value: Any) -> str:
     """A value as a spec would have it; NumPy's as plain ones. Raises E0308."""
     plain = value.tolist() if hasattr(value, "tolist") else value
     try:
-        return str(yaml.safe_dump(plain, default_flow_style=True))
+        return yaml_text(plain, default_flow_style=True)
     except yaml.YAMLError:
         help = "numbers, texts, true, false, null, and lists of them"
         fail("E0308", f"`{name}` is {type_in_words(value)}, no plain value", help=help)
