@@ -41,8 +41,8 @@ def test_a_graph_in_torch_gives_its_outputs_in_order(name: str) -> None:
 
 def test_all_that_torch_lacks_is_said_at_once() -> None:
     typed = graph(
-        node("norm", "layer_norm", "input", axis=(0, 1), affine=False),
-        node("again", "layer_norm", "norm", axis=(0, 1), affine=False),
+        node("larger", "resize", "input", size=9, mode="linear", corners="asymmetric"),
+        node("again", "resize", "larger", size=9, mode="linear", corners="asymmetric"),
         node("pool", "avg_pool", "input", kernel=3, padding=((0, 1), (0, 1))),
         node("flat", "flatten", "pool"),
         outputs={"one": "again", "two": "flat"},
@@ -50,6 +50,6 @@ def test_all_that_torch_lacks_is_said_at_once() -> None:
     with pytest.raises(Unsupported) as caught:
         torch_network(typed, {})
     assert str(caught.value) == (
-        "torch has no function for `layer_norm` along an axis that is neither the first nor the last; "
+        "torch has no function for `resize` with `corners: asymmetric`; "
         "`avg_pool` that pads one side more than the other"
     )

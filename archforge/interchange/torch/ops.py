@@ -188,14 +188,15 @@ def _global_response_norm(use: TorchUse) -> TorchFunction:
 
 
 def _layer_norm(use: TorchUse) -> TorchFunction:
-    last = len(use.types[0].shape) - 1
-    if use.op.axis not in (-1, 0, last):
-        raise Unsupported("`layer_norm` along an axis that is neither the first nor the last")
+    (x,) = use.types
+    axes, rank = use.op.axes(x), len(x.shape)
     function, (weight, bias), eps = use.functional.layer_norm, use.weights, use.op.eps
-    extent = (use.types[0].shape[use.op.axis],)
-    if use.op.axis == 0 != last:
-        return lambda x: function(x.movedim(1, -1), extent, weight, bias, eps).movedim(-1, 1)
-    return lambda x: function(x, extent, weight, bias, eps)
+    extents = tuple(x.shape[a] for a in axes)
+    last = range(rank - len(axes), rank)
+    if axes == tuple(last):
+        return lambda x: function(x, extents, weight, bias, eps)
+    places, ends = [a + 1 for a in axes], [a + 1 for a in last]
+    return lambda x: function(x.movedim(places, ends), extents, weight, bias, eps).movedim(ends, places)
 
 
 def _lrn(use: TorchUse) -> TorchFunction:
