@@ -266,6 +266,11 @@ class Op(BaseModel):
         """True if, whatever comes in, it returns what `before` has given unchanged."""
         return (self is before and self.is_idempotent) or (self.leaves_nonnegative and before.is_nonnegative)
 
+    @property
+    def rows(self) -> int | None:
+        """The number of rows if the input holds numbers of rows, from 0; None if it holds values."""
+        return None
+
     def passes_through(self, *inputs: TensorType) -> bool:
         """True if, for these inputs, the op at inference returns its input unchanged."""
         return type(self).is_identity

@@ -186,6 +186,12 @@ def attention(name, x, *, heads, bias=True, names="torch"):
     return last(narrow(keras.layers.Reshape((*before, tokens, features))(mixed)))
 
 
+def embedding(name, x, *, entries, out):
+    """The row of a table that each number names."""
+    rows = keras.ops.cast(keras.ops.clip(first(x), 0, entries - 1), "int32")
+    return last(keras.layers.Embedding(entries, out, name=layer_name(name))(rows))
+
+
 def parameter(name, x, *, shape, mean=0.0, std=0.02):
     """A trained array, the same for every sample."""
     return last(Parameter(shape, mean, std, name=layer_name(name))(x))
@@ -256,33 +262,51 @@ def layer_name(name):
 # Recurrent layers: x[N, T, F] gives the states of all steps
 
 
-def rnn(name, x, *, hidden, biases=2, activation="tanh"):
+def rnn(name, x, *, hidden, biases=2, activation="tanh", bidirectional=False):
     """Each state is an activation of a weighted sum of input and last state."""
-    return keras.layers.SimpleRNN(
-        hidden,
-        activation,
+    return over_time(
+        keras.layers.SimpleRNN,
+        name,
+        x,
+        bidirectional,
+        units=hidden,
+        activation=activation,
         use_bias=biases > 0,
-        return_sequences=True,
-        name=layer_name(name),
-    )(x)
+    )
 
 
-def lstm(name, x, *, hidden, biases=2):
+def lstm(name, x, *, hidden, biases=2, bidirectional=False):
     """Each state is read from a cell, which gates fill and empty."""
-    return keras.layers.LSTM(
-        hidden, use_bias=biases > 0, return_sequences=True, name=layer_name(name)
-    )(x)
+    return over_time(
+        keras.layers.LSTM, name, x, bidirectional, units=hidden, use_bias=biases > 0
+    )
 
 
-def gru(name, x, *, hidden, biases=2, linear_before_reset=True):
+def gru(name, x, *, hidden, biases=2, linear_before_reset=True, bidirectional=False):
     """Each state is a mean of the last and of a new one, weighed by the update gate."""
-    return keras.layers.GRU(
-        hidden,
+    return over_time(
+        keras.layers.GRU,
+        name,
+        x,
+        bidirectional,
+        units=hidden,
         use_bias=biases > 0,
         reset_after=linear_before_reset,
+    )
+
+
+def over_time(layer, name, x, bidirectional, **settings):
+    """The states of all steps; in both directions, one beside the other."""
+    there = layer(return_sequences=True, name=layer_name(name), **settings)(x)
+    if not bidirectional:
+        return there
+    back = layer(
         return_sequences=True,
-        name=layer_name(name),
+        go_backwards=True,
+        name=layer_name(f"{name}_reverse"),
+        **settings,
     )(x)
+    return keras.ops.concatenate([there, keras.ops.flip(back, 1)], 2)
 
 
 # Pools over windows

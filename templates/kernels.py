@@ -204,6 +204,11 @@ def parameter(p, name, x, *, shape):
     return np.broadcast_to(p[name].reshape(1, *shape), (len(x), *shape))
 
 
+def embedding(p, name, x, *, entries):
+    """The row of a table that each number names."""
+    return p[f"{name}.weight"][np.clip(x, 0, entries - 1).astype(int)]
+
+
 def rms_norm(p, name, x, *, axis=-1, eps=1e-6):
     """The elements along `axis` over their root mean square, times weight."""
     axis = behind_batch(axis, x)
@@ -226,57 +231,66 @@ def prelu(p, name, x):
 # Recurrent layers: x[N, T, F] gives the states of all steps
 
 
-def rnn(p, name, x, *, activation="tanh"):
+def rnn(p, name, x, *, activation="tanh", bidirectional=False):
     """Each state is an activation of a weighted sum of input and last state."""
     function = {"tanh": np.tanh, "relu": relu}[activation]
-    from_input, weight, bias = recurrent(p, name, x)
-    state = np.zeros((len(x), weight.shape[1]), x.dtype)
-    states = []
-    for t in range(x.shape[1]):
-        state = function(from_input[:, t] + state @ weight.T + bias)
-        states.append(state)
-    return np.stack(states, 1)
+
+    def step(total, weight, bias, state, cell):
+        return function(total + state @ weight.T + bias), cell
+
+    return over_time(p, name, x, step, bidirectional)
 
 
-def lstm(p, name, x):
+def lstm(p, name, x, *, bidirectional=False):
     """Each state is read from a cell, which gates fill and empty."""
-    from_input, weight, bias = recurrent(p, name, x)
-    state = cell = np.zeros((len(x), weight.shape[1]), x.dtype)
-    states = []
-    for t in range(x.shape[1]):
-        total = from_input[:, t] + state @ weight.T + bias
-        fill, keep, new, read = np.split(total, 4, axis=1)
+
+    def step(total, weight, bias, state, cell):
+        gates = total + state @ weight.T + bias
+        fill, keep, new, read = np.split(gates, 4, axis=1)
         cell = sigmoid(keep) * cell + sigmoid(fill) * np.tanh(new)
-        state = sigmoid(read) * np.tanh(cell)
-        states.append(state)
-    return np.stack(states, 1)
+        return sigmoid(read) * np.tanh(cell), cell
+
+    return over_time(p, name, x, step, bidirectional)
 
 
-def gru(p, name, x, *, linear_before_reset=True):
+def gru(p, name, x, *, linear_before_reset=True, bidirectional=False):
     """Each state is a mean of the last and of a new one, weighed by the update gate."""
-    from_input, weight, bias = recurrent(p, name, x)
-    rows = 2 * weight.shape[1]  # of the gates: reset, then update
-    state = np.zeros((len(x), weight.shape[1]), x.dtype)
-    states = []
-    for t in range(x.shape[1]):
-        total = from_input[:, t]
+
+    def step(total, weight, bias, state, cell):
+        rows = 2 * weight.shape[1]  # of the gates: reset, then update
         gates = sigmoid(total[:, :rows] + state @ weight[:rows].T + bias[:rows])
         reset, update = np.split(gates, 2, axis=1)
         if linear_before_reset:
             past = reset * (state @ weight[rows:].T + bias[rows:])
         else:
             past = (reset * state) @ weight[rows:].T + bias[rows:]
-        state = (1 - update) * np.tanh(total[:, rows:] + past) + update * state
+        new = np.tanh(total[:, rows:] + past)
+        return (1 - update) * new + update * state, cell
+
+    return over_time(p, name, x, step, bidirectional)
+
+
+def over_time(p, name, x, step, bidirectional):
+    """The states of all steps; in both directions, one beside the other."""
+    if bidirectional:
+        back = one_way(p, name, x[:, ::-1], step, "_reverse")[:, ::-1]
+        return np.concatenate([one_way(p, name, x, step), back], 2)
+    return one_way(p, name, x, step)
+
+
+def one_way(p, name, x, step, end=""):
+    """The states of all steps in one direction, in its order."""
+    weight = p[f"{name}.weight_hh_l0{end}"]
+    none = np.zeros(len(weight), weight.dtype)
+    bias = p.get(f"{name}.bias_hh_l0{end}", none)
+    from_input = x @ p[f"{name}.weight_ih_l0{end}"].T
+    from_input = from_input + p.get(f"{name}.bias_ih_l0{end}", none)
+    state = cell = np.zeros((len(x), weight.shape[1]), x.dtype)
+    states = []
+    for t in range(x.shape[1]):
+        state, cell = step(from_input[:, t], weight, bias, state, cell)
         states.append(state)
     return np.stack(states, 1)
-
-
-def recurrent(p, name, x):
-    """The input's part of all sums, and the weight and bias of the state's part."""
-    weight = p[f"{name}.weight_hh_l0"]
-    none = np.zeros(len(weight), weight.dtype)
-    from_input = x @ p[f"{name}.weight_ih_l0"].T + p.get(f"{name}.bias_ih_l0", none)
-    return from_input, weight, p.get(f"{name}.bias_hh_l0", none)
 
 
 # Pools over windows

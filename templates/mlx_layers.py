@@ -309,42 +309,62 @@ def map_of(x, size, window_size, grid):
 
 
 class Recurrent(nn.Module):
-    """A layer that goes along the steps: x[N, T, F] gives all states[N, T, H]."""
+    """A layer that goes along the steps: x[N, T, F] gives all states[N, T, H].
+
+    In both directions these are [N, T, 2 * H].
+    """
 
     gates = 1
 
-    def __init__(self, input_size, hidden_size, biases=2):
+    def __init__(self, input_size, hidden_size, biases=2, bidirectional=False):
         super().__init__()
         self.hidden_size = hidden_size
+        self.directions = ("", "_reverse") if bidirectional else ("",)
         bound, rows = hidden_size**-0.5, self.gates * hidden_size
-        self.weight_ih_l0 = mx.random.uniform(-bound, bound, (rows, input_size))
-        self.weight_hh_l0 = mx.random.uniform(-bound, bound, (rows, hidden_size))
-        for name in ("bias_ih_l0", "bias_hh_l0")[:biases]:
-            self[name] = mx.random.uniform(-bound, bound, (rows,))
+        shapes = {"weight_ih_l0": (rows, input_size)}
+        shapes |= {"weight_hh_l0": (rows, hidden_size)}
+        shapes |= dict.fromkeys(("bias_ih_l0", "bias_hh_l0")[:biases], (rows,))
+        for end in self.directions:
+            for name, shape in shapes.items():
+                self[name + end] = mx.random.uniform(-bound, bound, shape)
 
     def __call__(self, x):
-        totals = x @ self.weight_ih_l0.T + self.get("bias_ih_l0", 0)
+        there, *back = (
+            self.states(x[:, ::-1] if end else x, end) for end in self.directions
+        )
+        return mx.concatenate([there, *(states[:, ::-1] for states in back)], 2)
+
+    def states(self, x, end):
+        """The states of one direction, in its order."""
+        totals = x @ self["weight_ih_l0" + end].T + self.get("bias_ih_l0" + end, 0)
         state = cell = mx.zeros((x.shape[0], self.hidden_size))
         states = []
         for step in range(x.shape[1]):
-            state, cell = self.step(totals[:, step], state, cell)
+            state, cell = self.step(totals[:, step], state, cell, end)
             states.append(state)
         return mx.stack(states, 1)
 
-    def of_state(self, state):
+    def of_state(self, state, end):
         """The weighted sums of a state."""
-        return state @ self.weight_hh_l0.T + self.get("bias_hh_l0", 0)
+        return state @ self["weight_hh_l0" + end].T + self.get("bias_hh_l0" + end, 0)
 
 
 class RNN(Recurrent):
     """A recurrent layer whose states are an activation of weighted sums."""
 
-    def __init__(self, input_size, hidden_size, biases=2, nonlinearity="tanh"):
-        super().__init__(input_size, hidden_size, biases)
+    def __init__(
+        self,
+        input_size,
+        hidden_size,
+        biases=2,
+        bidirectional=False,
+        nonlinearity="tanh",
+    ):
+        super().__init__(input_size, hidden_size, biases, bidirectional)
         self.activation = {"tanh": mx.tanh, "relu": nn.relu}[nonlinearity]
 
-    def step(self, total, state, cell):
-        return self.activation(total + self.of_state(state)), cell
+    def step(self, total, state, cell, end):
+        return self.activation(total + self.of_state(state, end)), cell
 
 
 class LSTM(Recurrent):
@@ -352,8 +372,8 @@ class LSTM(Recurrent):
 
     gates = 4
 
-    def step(self, total, state, cell):
-        gates = mx.split(total + self.of_state(state), 4, -1)
+    def step(self, total, state, cell, end):
+        gates = mx.split(total + self.of_state(state, end), 4, -1)
         fill, keep, read = (mx.sigmoid(gates[i]) for i in (0, 1, 3))
         cell = keep * cell + fill * mx.tanh(gates[2])
         return read * mx.tanh(cell), cell
@@ -364,8 +384,8 @@ class GRU(Recurrent):
 
     gates = 3
 
-    def step(self, total, state, cell):
-        sums = zip(mx.split(total, 3, -1), mx.split(self.of_state(state), 3, -1))
+    def step(self, total, state, cell, end):
+        sums = zip(mx.split(total, 3, -1), mx.split(self.of_state(state, end), 3, -1))
         (reset, r), (update, z), (new, n) = sums
         update = mx.sigmoid(update + z)
         new = mx.tanh(new + mx.sigmoid(reset + r) * n)
@@ -377,10 +397,10 @@ class ResetBeforeGRU(Recurrent):
 
     gates = 3
 
-    def step(self, total, state, cell):
-        reset, update, _ = mx.split(total + self.of_state(state), 3, -1)
+    def step(self, total, state, cell, end):
+        reset, update, _ = mx.split(total + self.of_state(state, end), 3, -1)
         new, update = mx.split(total, 3, -1)[2], mx.sigmoid(update)
-        bent = self.of_state(mx.sigmoid(reset) * state)
+        bent = self.of_state(mx.sigmoid(reset) * state, end)
         new = mx.tanh(new + mx.split(bent, 3, -1)[2])
         return (1 - update) * new + update * state, cell
 

@@ -390,9 +390,10 @@ def map_of(x, size, window_size, grid):
 
 def without_state_bias(layer):
     """Leave a recurrent layer one vector of biases: the other is zeros for good."""
-    zeros = torch.zeros_like(layer.bias_hh_l0)
-    del layer.bias_hh_l0
-    layer.register_buffer("bias_hh_l0", zeros, persistent=False)
+    for name in [n for n, _ in layer.named_parameters() if n.startswith("bias_hh")]:
+        zeros = torch.zeros_like(getattr(layer, name))
+        delattr(layer, name)
+        layer.register_buffer(name, zeros, persistent=False)
     layer._flat_weights = [getattr(layer, name) for name in layer._flat_weights_names]
 
 
@@ -423,9 +424,10 @@ class OneBiasGRU(nn.GRU):
 class ResetBeforeGRU(nn.Module):
     """A GRU that resets the state before it is multiplied, as in arXiv:1406.1078."""
 
-    def __init__(self, input_size, hidden_size, biases=2):
+    def __init__(self, input_size, hidden_size, biases=2, bidirectional=False):
         super().__init__()
         self.hidden_size = hidden_size
+        self.directions = ("", "_reverse") if bidirectional else ("",)
         bound = hidden_size**-0.5
         shapes = {
             "weight_ih_l0": (3 * hidden_size, input_size),
@@ -434,19 +436,26 @@ class ResetBeforeGRU(nn.Module):
         shapes |= dict.fromkeys(
             ("bias_ih_l0", "bias_hh_l0")[:biases], (3 * hidden_size,)
         )
-        for name, shape in shapes.items():
-            self.register_parameter(
-                name, nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
-            )
+        for end in self.directions:
+            for name, shape in shapes.items():
+                array = torch.empty(shape).uniform_(-bound, bound)
+                self.register_parameter(name + end, nn.Parameter(array))
 
     def forward(self, x):
-        rows, weight, bias = (
-            2 * self.hidden_size,
-            self.weight_hh_l0,
-            getattr(self, "bias_hh_l0", None),
+        there, *back = (
+            self.states(x.flip(1) if end else x, end) for end in self.directions
+        )
+        return torch.cat([there, *(states.flip(1) for states in back)], 2)
+
+    def states(self, x, end):
+        """The states of one direction, in its order."""
+        rows = 2 * self.hidden_size
+        weight_ih, weight, bias_ih, bias = (
+            getattr(self, f"{name}_l0{end}", None)
+            for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         )
         first, second = (None, None) if bias is None else (bias[:rows], bias[rows:])
-        totals = F.linear(x, self.weight_ih_l0, getattr(self, "bias_ih_l0", None))
+        totals = F.linear(x, weight_ih, bias_ih)
         state, states = x.new_zeros(x.shape[0], self.hidden_size), []
         for total in totals.unbind(1):
             gates = torch.sigmoid(

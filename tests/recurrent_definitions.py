@@ -19,15 +19,15 @@ Row = list[float]
 class Sums:
     """Sums that the gates take: rows of weights times a vector, plus a bias. Keeps every product."""
 
-    def __init__(self, params: Params) -> None:
-        self.params = params
+    def __init__(self, params: Params, end: str = "") -> None:
+        self.params, self.end = params, end
         self.products: Row = []
 
     def of(self, side: str, row: int, vector: Row) -> float:
-        weights = self.params[f"weight_{side}_l0"][row]
+        weights = self.params[f"weight_{side}_l0{self.end}"][row]
         products = [float(w) * v for w, v in zip(weights, vector, strict=True)]
         self.products += products
-        name = f"bias_{side}_l0"
+        name = f"bias_{side}_l0{self.end}"
         return math.fsum(products) + (float(self.params[name][row]) if name in self.params else 0.0)
 
 
@@ -83,14 +83,22 @@ def run(op: Any, sums: Sums, x: Array) -> Array:
     return np.array(states)
 
 
+def run_all(op: Any, params: Params, x: Array) -> tuple[Array, Row]:
+    """The states, and all products."""
+    there = Sums(params)
+    states = run(op, there, x)
+    if not op.bidirectional:
+        return states, there.products
+    back = Sums(params, "_reverse")
+    return np.concatenate([states, run(op, back, x[::-1])[::-1]], axis=1), there.products + back.products
+
+
 def define(op: Any, params: Params, x: Array) -> Array:
-    return run(op, Sums(params), x)
+    return run_all(op, params, x)[0]
 
 
 def products(op: Any, params: Params, x: Array) -> Iterator[tuple[None, float]]:
-    sums = Sums(params)
-    run(op, sums, x)
-    return ((None, product) for product in sums.products)
+    return ((None, product) for product in run_all(op, params, x)[1])
 
 
 RECURRENT: dict[str, Callable[[Any, Params, Array], Array]] = dict.fromkeys(STEPS, define)

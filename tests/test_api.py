@@ -178,6 +178,32 @@ def test_nothing_that_is_given_is_passed_over() -> None:
         archforge.load(3)  # type: ignore[arg-type]
 
 
+ROWS = {"archforge": 1, "input": [3], "graph": [{"embedding": {"entries": 4, "out": 2}}]}
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint8", "float32"])
+def test_numbers_of_rows_may_be_integers(dtype: str) -> None:
+    model = archforge.compile(ROWS, backend="numpy")
+    x = np.array([[0, 3, 1]])
+    table = model(np.array([[0.0, 1.0, 2.0], [3.0, 3.0, 3.0]])).reshape(-1, 2)
+    np.testing.assert_array_equal(model(x.astype(dtype))[0], table[[0, 3, 1]])
+
+
+def test_integers_that_name_no_row_or_hold_values_are_refused() -> None:
+    model = archforge.compile(ROWS, backend="numpy")
+    for number in (-1, 4):
+        with pytest.raises(
+            DiagnosticError, match=f"E0607: the input `input` has the number {number}, and the"
+        ):
+            model(np.array([[0, number, 1]]))
+    read_twice = {
+        **ROWS,
+        "graph": [{"concat": [[{"embedding": {"entries": 4, "out": 1}}], [{"reshape": [3, 1]}]]}],
+    }
+    with pytest.raises(DiagnosticError, match="int64, expected floating-point numbers"):
+        archforge.compile(read_twice, backend="numpy")(np.array([[0, 1, 1]]))
+
+
 def test_a_value_that_stands_twice_is_no_alias() -> None:
     pair = (1,)
     spec: dict[str, Any] = {"archforge": 1, "input": [3, 8, 8], "args": {"each": "list"}}

@@ -52,7 +52,7 @@ BEYOND_EVALUATOR = {
     *("global_max_pool-2-2x6", "global_max_pool-3-2x3x2x4", "max_pool-7-3x6"),
     *("lrn-0-7x3x2", "lrn-1-4x2x3", "norms"),
     *("pad-1-2x4x5", "pad-3-2x4x3", "pad-4-3x5", "pad-5-2x3x2x2"),
-    *("rnn-3-3x4", "resized"),
+    *("rnn-3-3x4", "rnn-5-3x4", "resized"),
 }
 
 

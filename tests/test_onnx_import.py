@@ -79,6 +79,7 @@ def mistakes(path: Path, **shapes: tuple[int, ...]) -> list[str]:
 NOT_IN_ONNX = {
     "adaptive_avg_pool": "products with shares, or a global pool",
     "adaptive_max_pool": "a pool over windows, or the largest of each stretch",
+    "embedding": "numbers rounded and clipped before a Gather",
     "parameter": "a constant, which is a value beside others alone",
     "unfold": "a convolution that copies, and a reshape",
     "standardized_conv": "a convolution with the weight that nodes before it compute",

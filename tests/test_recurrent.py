@@ -57,3 +57,14 @@ def test_states_depend_on_what_came_before_and_on_nothing_later() -> None:
         before, after = op.reference(params, x), op.reference(params, changed)
         np.testing.assert_array_equal(before[:, :3], after[:, :3])
         assert (np.abs(before - after)[:, 3:].max(axis=2) > 1e-6).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_in_both_directions_the_second_layer_sees_the_steps_from_the_last(kind: str) -> None:
+    both, one = bind(kind, hidden=4, bidirectional=True), bind(kind, hidden=4)
+    params = {n: rule_array(n, d.shape) for n, d in both.params(TensorType((6, 3))).items()}
+    assert [*params] == [n + end for end in ("", "_reverse") for n in one.params(TensorType((6, 3)))]
+    x = rule_input((2, 6, 3))
+    back = {n.removesuffix("_reverse"): a for n, a in params.items() if n.endswith("_reverse")}
+    expected = [one.reference(params, x), one.reference(back, x[:, ::-1])[:, ::-1]]
+    np.testing.assert_array_equal(both.reference(params, x), np.concatenate(expected, axis=2))

@@ -104,6 +104,14 @@ def take(op: Any, params: Params, x: Array) -> Array:
     return y
 
 
+def embedding(op: Any, params: Params, x: Array) -> Array:
+    y = np.empty((*x.shape, op.out))
+    for *index, feature in indices(y.shape):
+        row = min(max(math.floor(x[tuple(index)]), 0), op.entries - 1)
+        y[(*index, feature)] = params["weight"][row, feature]
+    return y
+
+
 def sigmoid(x: float) -> float:
     return 1 / (1 + math.exp(-x))
 
@@ -182,6 +190,7 @@ def window_attention(op: Any, params: Params, x: Array) -> Array:
 
 TOKENS: Mapping[str, Callable[..., Array]] = {
     "attention": attention,
+    "embedding": embedding,
     "matmul": matmul,
     "l2_normalize": l2_normalize,
     "parameter": parameter,

@@ -218,6 +218,7 @@ def _of_one_name(typed: TypedGraph) -> Iterable[Diagnostic]:
     """Refusals of names that are one where dots and slashes are underscores."""
     names: dict[str, str] = {}
     layers = [n.params_of for n in typed.nodes if n.op.params(*typed.input_types(n))]
+    layers += [f"{n.params_of}.reverse" for n in typed.nodes if getattr(n.op, "bidirectional", False)]
     for name in (*typed.inputs, *dict.fromkeys(layers)):
         other = names.setdefault(name.replace(".", "_").replace("/", "_"), name)
         if other != name:
@@ -243,7 +244,9 @@ _GATES = """\
         sides = {"kernel": "weight_ih", "recurrent_kernel": "weight_hh"}
         side = sides.get(variable.name)
         names = [side] if side else ["bias_ih", "bias_hh"]
-        keys = [f"{layer.name}_{name}_l0" for name in names]
+        end = "_reverse" if layer.go_backwards else ""
+        own = layer.name.removesuffix(end)
+        keys = [f"{own}_{name}_l0{end}" for name in names]
         arrays = [given.pop(key) for key in keys if key in given]
         if not arrays:
             raise ValueError(f"{layer.name}: there is no array for {variable.name}")

@@ -27,6 +27,8 @@ from archforge.ops.lazy_numpy import np
 
 __all__ = ["Gru", "Lstm", "Rnn"]
 
+_REVERSE = "_reverse"  # the end of the names of parameters that go through time backwards
+
 Biases = Annotated[
     int,
     Field(ge=0, le=2, description="how many bias vectors each gate has: 2 (input's and state's), 1 or 0"),
@@ -39,6 +41,7 @@ _CASES: tuple[tuple[dict[str, Any], tuple[int, ...], str], ...] = (
     ({"hidden": 2, "biases": 0}, (2, 3), "no bias"),
 )
 _EXAMPLES = tuple(Example(attributes, (shape,), note) for attributes, shape, note in _CASES)
+_IN_BOTH = Example({"hidden": 3, "bidirectional": True}, ((4, 2),), "in both directions")
 
 
 class _Recurrent(Op):
@@ -46,10 +49,14 @@ class _Recurrent(Op):
     first they are zeros. weight_ih_l0: float[gates * hidden, F], weight_hh_l0: float[gates * hidden,
     hidden], bias_ih_l0 and bias_hh_l0: float[gates * hidden].
 
+    With `bidirectional` a second layer, whose parameters' names end in `_reverse`, goes from the last step to
+    the first; its states come behind those of the first along the last axis, float[N, T, 2 * hidden].
+
     Attributes:
         hidden: number of features of the state, which are those of the output
         biases: number of bias vectors of each gate: of the input's and the state's sums, of one for both, or
             none
+        bidirectional: goes through the steps in both directions, with parameters for each
     """
 
     gradient_reads = INPUTS | OUTPUT
@@ -58,12 +65,18 @@ class _Recurrent(Op):
 
     hidden: Positive
     biases: Biases = 2
+    bidirectional: Flag = False
+
+    @property
+    def directions(self) -> tuple[str, ...]:
+        """The end of the parameters' names of each direction."""
+        return ("", _REVERSE) if self.bidirectional else ("",)
 
     def infer(self, *inputs: TensorType) -> TensorType:
         (x,) = inputs
         if len(x.shape) != 2:
             raise ShapeError(f"`{self.kind}` takes (time, features), found {x}")
-        return TensorType((x.shape[0], self.hidden))
+        return TensorType((x.shape[0], len(self.directions) * self.hidden))
 
     def params(self, *inputs: TensorType) -> dict[str, ParamDecl]:
         rows, init = self.gates * self.hidden, Init("uniform", 1.0, self.hidden)
@@ -72,22 +85,35 @@ class _Recurrent(Op):
             "weight_hh_l0": ParamDecl((rows, self.hidden), "weight", init),
         }
         names = ("bias_ih_l0", "bias_hh_l0")[: self.biases]
-        return decls | {name: ParamDecl((rows,), "bias", init) for name in names}
+        decls |= {name: ParamDecl((rows,), "bias", init) for name in names}
+        return {name + end: decl for end in self.directions for name, decl in decls.items()}
 
     def macs(self, *inputs: TensorType) -> int:
         (x,) = inputs
         steps, features = x.shape
-        return steps * self.gates * self.hidden * (features + self.hidden)
+        return len(self.directions) * steps * self.gates * self.hidden * (features + self.hidden)
 
     def reach(self, *inputs: TensorType) -> tuple[Reach, ...]:
         return (WHOLE,) * len(self.infer(*inputs).shape)
 
     def reference(self, params: Mapping[str, Array], *inputs: Array) -> Array:
-        return self._unrolled(params, *inputs, stored=1)[0]
+        return self._in_directions(params, *inputs, stored=1)[0]
 
     def train(self, params: Mapping[str, Array], *inputs: Array, draw: np.random.Generator) -> Forward:
-        states, *others = self._unrolled(params, *inputs)
+        states, *others = self._in_directions(params, *inputs)
         return Forward(states, others)
+
+    def _in_directions(
+        self, params: Mapping[str, Array], x: Array, *, stored: int | None = None
+    ) -> list[Array]:
+        """The arrays of `_unrolled`, those of both directions beside each other along the last axis."""
+        there, *back = (
+            self._unrolled(_of(end, params), _along(end, x), stored=stored) for end in self.directions
+        )
+        if not back:
+            return there
+        both = zip(there, *back, strict=True)
+        return [np.concatenate([a, _along(_REVERSE, b)], axis=-1) for a, b in both]
 
     def _unrolled(self, params: Mapping[str, Array], x: Array, *, stored: int | None = None) -> list[Array]:
         """The first `stored` of the arrays that steps make, or all, float[N, T, *] each, the states first."""
@@ -107,8 +133,23 @@ class _Recurrent(Op):
         raise NotImplementedError
 
     def gradient(self, back: Backward) -> Gradients:
-        """Back-propagation through all steps; what does not depend on a later step is computed for all at
-        once."""
+        """The sum over the directions, each in the order of its steps."""
+        if not self.bidirectional:
+            return self._through_steps(back)
+        dx, found = np.zeros_like(back.inputs[0]), dict[str, Array]()
+        for number, end in enumerate(self.directions):
+            output, dy, *saved = (
+                _along(end, np.split(a, 2, axis=-1)[number]) for a in (back.output, back.dy, *back.saved)
+            )
+            own = Backward(_of(end, back.params), (_along(end, *back.inputs),), output, saved, dy)
+            (d_own,), of_params = self._through_steps(own)
+            dx = dx + _along(end, d_own)
+            found |= {name + end: d for name, d in of_params.items()}
+        return Gradients((dx,), found)
+
+    def _through_steps(self, back: Backward) -> Gradients:
+        """Back-propagation through all steps of one direction; what does not depend on a later step is
+        computed for all at once."""
         (x,), params = back.inputs, back.params
         before = _before(back.output)
         dtotals, dpasts, seen = self.back_through_time(params, before, back)
@@ -138,7 +179,7 @@ class Rnn(_Recurrent):
     """Each state is an activation of a weighted sum of the input and of the state before.
 
     x: float[N, T, F]. The output holds the states of all steps, float[N, T, hidden]; `{slice: -1}`
-    takes the last. Source: torch.nn.RNN.
+    takes the last. Source: torch.nn.RNN; of `bidirectional` doi:10.1109/78.650093.
 
     Attributes:
         activation: function that makes a new state of the sum
@@ -149,7 +190,12 @@ class Rnn(_Recurrent):
 
     activation: Annotated[Literal["tanh", "relu"], Field(description="`tanh` or `relu`")] = "tanh"
 
-    examples = (*_EXAMPLES, Example({"hidden": 3, "activation": "relu"}, ((3, 4),)))
+    examples = (
+        *_EXAMPLES,
+        Example({"hidden": 3, "activation": "relu"}, ((3, 4),)),
+        _IN_BOTH,
+        Example({"hidden": 2, "activation": "relu", "biases": 1, "bidirectional": True}, ((3, 4),)),
+    )
 
     def step(self, params: Mapping[str, Array], total: Array, *kept: Array) -> tuple[Array, ...]:
         (state,) = kept
@@ -180,7 +226,7 @@ class Lstm(_Recurrent):
     gates: ClassVar[int] = 4
     kept: ClassVar[int] = 2
 
-    examples = _EXAMPLES
+    examples = (*_EXAMPLES, _IN_BOTH)
 
     def step(self, params: Mapping[str, Array], total: Array, *kept: Array) -> tuple[Array, ...]:
         state, cell = kept
@@ -240,6 +286,8 @@ class Gru(_Recurrent):
         *_EXAMPLES,
         Example({"hidden": 4, "linear_before_reset": False}, ((3, 5),), "as in the paper"),
         Example({"hidden": 3, "biases": 1, "linear_before_reset": False}, ((4, 2),)),
+        _IN_BOTH,
+        Example({"hidden": 2, "linear_before_reset": False, "bidirectional": True}, ((4, 2),)),
     )
 
     def step(self, params: Mapping[str, Array], total: Array, *kept: Array) -> tuple[Array, ...]:
@@ -281,6 +329,17 @@ class Gru(_Recurrent):
             through_new = dseen if self.linear_before_reset else dseen * r
             dstate = dstate * z + through_new + dgates @ weight[:rows]
         return dtotals, dpasts, seen
+
+
+def _of(end: str, params: Mapping[str, Array]) -> dict[str, Array]:
+    """The parameters of the direction whose names end so, under the names of the first one."""
+    is_back = end == _REVERSE
+    return {n.removesuffix(_REVERSE): a for n, a in params.items() if n.endswith(_REVERSE) == is_back}
+
+
+def _along(end: str, steps: Array) -> Array:
+    """An array of all steps, [N, T, *], in the order of a direction, and from that order back."""
+    return steps[:, ::-1] if end == _REVERSE else steps
 
 
 def _totals(params: Mapping[str, Array], x: Array) -> Array:

@@ -86,7 +86,8 @@ class Executable:
         Gives an `AccuracyWarning` for inputs so wide in range that fast kernels lose accuracy.
         """
         plan = self.plan
-        arrays = checked_inputs(plan.inputs, inputs, of_any_size=self.others is not None)
+        given = {name: self._of_rows(name, value) for name, value in inputs.items()}
+        arrays = checked_inputs(plan.inputs, given, of_any_size=self.others is not None)
         if self.others and any(arrays[name].shape[1:] != t.shape for name, t in plan.inputs.items()):
             return self._at_size_of(arrays, self.others).run(arrays)
         if self.tile_error:
@@ -100,6 +101,26 @@ class Executable:
             {name: _own(values[value], taken) for name, value in plan.outputs.items()},
             {name: _own(values[value], taken) for name, value in plan.taps.items()},
         )
+
+    def _of_rows(self, name: str, value: Any) -> Any:
+        """Integers as floats, where all that reads the input takes them for numbers of rows; else what it is.
+        Raises E0607 for numbers of no row."""
+        if np.issubdtype(getattr(value, "dtype", np.int64), np.floating):
+            return value
+        ops = [node.op for node in self.plan.graph.nodes if name in node.inputs]
+        found = [op.rows for op in ops if op.rows is not None]
+        if not found or len(found) < len(ops):
+            return value
+        array = np.asarray(as_array(value, f"the input `{name}`", "E0607"))
+        if not np.issubdtype(array.dtype, np.integer) or not array.size:
+            return value
+        for number in (array.min(), array.max()):
+            if not 0 <= number < min(found):
+                message = (
+                    f"the input `{name}` has the number {number}, and the rows are 0 to {min(found) - 1}"
+                )
+                raise DiagnosticError((Diagnostic("E0607", message, help="`entries` is the number of rows"),))
+        return array.astype(np.float64 if array.max() > 2**24 else np.float32)
 
     def _in_own_dtype(self, arrays: Mapping[str, Array]) -> Mapping[str, Array]:
         """The arrays, wider ones in the dtype that is computed in; NumPy has no bfloat16, whose range is that

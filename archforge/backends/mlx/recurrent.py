@@ -60,25 +60,31 @@ def gru(op: Gru, x: TensorType) -> Kernel:
 
 
 def _over_time(op: Any, x: TensorType, step: Step) -> Kernel:
-    steps = x.shape[0]
+    steps, ends = x.shape[0], op.directions
 
     def run(params: Params, x: mx.array) -> mx.array:
-        wide = {name: array.astype(mx.float32) for name, array in params.items()}
-        totals = channels_first(x).astype(mx.float32) @ wide["weight_ih"] + wide["bias_ih"]
+        wide = channels_first(x).astype(mx.float32)
+        states = []
+        for end in ends:
+            own = {n.removesuffix(end): a.astype(mx.float32) for n, a in params.items() if n.endswith(end)}
+            states.append(one_way(own, wide, backwards=end != ends[0]))
+        return channels_last(mx.concatenate(states, axis=2).astype(x.dtype))
+
+    def one_way(params: Params, x: mx.array, *, backwards: bool) -> mx.array:
+        totals = x @ params["weight_ih"] + params["bias_ih"]
         kept = (mx.zeros((len(x), op.hidden)),) * op.kept
         states = []
-        for t in range(steps):
-            kept = step(wide, totals[:, t], kept)
+        for t in reversed(range(steps)) if backwards else range(steps):
+            kept = step(params, totals[:, t], kept)
             states.append(kept[0])
-        return channels_last(mx.stack(states, axis=1).astype(x.dtype))
+        return mx.stack(states[::-1] if backwards else states, axis=1)
 
     def pack(params: Mapping[str, Array]) -> Mapping[str, Array]:
         none = params["weight_hh_l0"][:, 0] * 0
-        return {
-            "weight_ih": params["weight_ih_l0"].T,
-            "weight_hh": params["weight_hh_l0"].T,
-            "bias_ih": params.get("bias_ih_l0", none),
-            "bias_hh": params.get("bias_hh_l0", none),
-        }
+        packed: dict[str, Array] = {}
+        for end in ends:
+            packed |= {f"{name}{end}": params[f"{name}_l0{end}"].T for name in ("weight_ih", "weight_hh")}
+            packed |= {f"{name}{end}": params.get(f"{name}_l0{end}", none) for name in ("bias_ih", "bias_hh")}
+        return packed
 
     return Kernel(run, pack, packing=op.kind)

@@ -187,6 +187,15 @@ def _parameter(node: LayerNode) -> LayerText:
     return LayerText(callee, args, owns=True, use=_channels_last(use, len(op.shape)))
 
 
+def _embedding(node: LayerNode) -> LayerText:
+    op = node.op
+    args = {"num_embeddings": op.entries, "dims": op.out}
+    use = f"{{self}}(mx.clip({{0}}, 0, {op.entries - 1}).astype(mx.int32))"
+    if node.rank > 1:
+        use = _channels_last(use.replace("{0}", _channels_first("{0}", node.rank)), node.rank + 1)
+    return LayerText("nn.Embedding", args, owns=True, use=use)
+
+
 def _matmul(node: LayerNode) -> LayerText:
     transposes = (node.op.transpose_first, node.op.transpose_second)
     if node.rank > 2:
@@ -222,6 +231,7 @@ def _layer_scale(node: LayerNode) -> LayerText:
 def _recurrent(node: LayerNode) -> LayerText:
     op = node.op
     args = {"input_size": node.types[0].shape[1], "hidden_size": op.hidden, "biases": op.biases}
+    args |= {"bidirectional": op.bidirectional}
     if op.kind == "rnn":
         return LayerText("RNN", args | {"nonlinearity": op.activation}, owns=True)
     if op.kind == "gru" and not op.linear_before_reset:
@@ -441,6 +451,7 @@ CALLS: Mapping[str, Writer] = {
     "conv_transpose": _conv_transpose,
     "dropout": _dropout,
     "divide": _merge("/"),
+    "embedding": _embedding,
     "elu": activation("nn.elu", "nn.ELU", ("alpha", "alpha")),
     "flatten": _flatten,
     "gelu": _gelu,
@@ -530,6 +541,7 @@ SIGNATURES: Mapping[str, Mapping[str, Any]] = {
         "num_groups": REQUIRED, "dims": REQUIRED, "eps": 1e-5, "affine": True, "pytorch_compatible": False,
     },
     "nn.LayerNorm": {"dims": REQUIRED, "eps": 1e-5, "affine": True},
+    "nn.Embedding": {"num_embeddings": REQUIRED, "dims": REQUIRED},
     "nn.Linear": {"input_dims": REQUIRED, "output_dims": REQUIRED, "bias": True},
     "nn.PReLU": {"num_parameters": 1},
     "nn.Dropout": {"p": 0.5},

@@ -41,6 +41,7 @@ WITHOUT_ONNX_OP: Mapping[str, str] = {
     "attention": "two linear layers with `Attention` between them, several nodes",
     "channel_dropout": "ONNX drops single elements only",
     "divide": "a Div, which aligns values at their last axes",
+    "embedding": "a Gather of a stored table by whole numbers, which is `take` where these are stored",
     "global_response_norm": "norms of whole channels over their mean, several nodes",
     "l2_normalize": "ONNX's LpNormalization has no least divisor",
     "layer_scale": "a product with a stored array",

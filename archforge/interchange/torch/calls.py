@@ -168,6 +168,13 @@ def _parameter(node: LayerNode) -> LayerText:
     return LayerText(callee, args, owns=True, use=f"{{self}}.expand({shape})")
 
 
+def _embedding(node: LayerNode) -> LayerText:
+    op = node.op
+    args = {"num_embeddings": op.entries, "embedding_dim": op.out}
+    use = f"{{self}}({{0}}.clamp(0, {op.entries - 1}).long())"
+    return LayerText("nn.Embedding", args, owns=True, use=use)
+
+
 def _matmul(node: LayerNode) -> LayerText:
     first = "{0}.mT" if node.op.transpose_first else "{0}"
     return LayerText(f"{first} @ " + ("{1}.mT" if node.op.transpose_second else "{1}"))
@@ -188,13 +195,16 @@ def _layer_scale(node: LayerNode) -> LayerText:
 def _recurrent(node: LayerNode) -> LayerText:
     op, features = node.op, node.types[0].shape[1]
     args = {"input_size": features, "hidden_size": op.hidden}
+    both = {"bidirectional": op.bidirectional}
     if op.kind == "gru" and not op.linear_before_reset:
-        return LayerText("ResetBeforeGRU", args | {"biases": op.biases}, owns=True)
+        return LayerText("ResetBeforeGRU", args | {"biases": op.biases} | both, owns=True)
     args |= {"nonlinearity": op.activation} if op.kind == "rnn" else {}
     layer = op.kind.upper()
     if op.biases == 1:
-        return LayerText(f"OneBias{layer}", args | {"batch_first": True}, owns=True, use="{self}({0})[0]")
-    args |= {"bias": op.biases > 0, "batch_first": True}
+        return LayerText(
+            f"OneBias{layer}", args | {"batch_first": True} | both, owns=True, use="{self}({0})[0]"
+        )
+    args |= {"bias": op.biases > 0, "batch_first": True} | both
     return LayerText(f"nn.{layer}", args, owns=True, use="{self}({0})[0]")
 
 
@@ -433,6 +443,7 @@ CALLS: Mapping[str, Writer] = {
     "conv_transpose": _conv_transpose,
     "dropout": _dropout,
     "divide": _merge("/"),
+    "embedding": _embedding,
     "elu": activation("F.elu", "nn.ELU", ("alpha", "alpha")),
     "flatten": lambda node: LayerText("{0}.flatten(1)", layer="nn.Flatten"),
     "gelu": activation("F.gelu", "nn.GELU", ("approximate", "approximate")),
@@ -513,7 +524,13 @@ _CONV_TRANSPOSE = {
     "dilation": 1,
 }
 _BATCH_NORM = {"num_features": REQUIRED, "eps": 1e-5, "momentum": 0.1, "affine": True}
-_RNN = {"input_size": REQUIRED, "hidden_size": REQUIRED, "bias": True, "batch_first": False}
+_RNN = {
+    "input_size": REQUIRED,
+    "hidden_size": REQUIRED,
+    "bias": True,
+    "batch_first": False,
+    "bidirectional": False,
+}
 _MAX_POOL = {"kernel_size": REQUIRED, "stride": None, "padding": 0, "dilation": 1, "ceil_mode": False}
 _AVG_POOL = {
     "kernel_size": REQUIRED,
@@ -559,6 +576,7 @@ SIGNATURES: Mapping[str, Mapping[str, Any]] = {
     "nn.GELU": {"approximate": "none"},
     "F.leaky_relu": {"negative_slope": 0.01},
     "nn.LeakyReLU": {"negative_slope": 0.01},
+    "nn.Embedding": {"num_embeddings": REQUIRED, "embedding_dim": REQUIRED},
     "nn.Linear": {"in_features": REQUIRED, "out_features": REQUIRED, "bias": True},
     "nn.LayerNorm": {"normalized_shape": REQUIRED, "eps": 1e-5, "elementwise_affine": True},
     "nn.RMSNorm": {"normalized_shape": REQUIRED, "eps": None, "elementwise_affine": True},

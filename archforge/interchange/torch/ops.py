@@ -134,6 +134,11 @@ def _take(use: TorchUse) -> TorchFunction:
     return lambda x: x[(*place, numbers)]
 
 
+def _embedding(use: TorchUse) -> TorchFunction:
+    weight, function, most = use.params["weight"], use.functional.embedding, use.op.entries - 1
+    return lambda x: function(x.clamp(0, most).long(), weight)
+
+
 def _conv_transpose(use: TorchUse) -> TorchFunction:
     op, window = use.op, use.op.window(use.types[0])
     function, (weight, bias), groups = use.by_rank("conv_transpose"), use.weights, op.groups
@@ -409,15 +414,17 @@ def _recurrent(use: TorchUse) -> TorchFunction:
     if op.kind == "gru" and not op.linear_before_reset:
         return _gru_of_the_paper(use)
     function = getattr(torch, f"rnn_{op.activation}" if op.kind == "rnn" else op.kind)
-    arrays = [*use.params.values()]
-    if op.biases == 1:
-        arrays.append(torch.zeros_like(arrays[-1]))
+    arrays = []
+    for end in op.directions:
+        arrays += [use.params[name + end] for name in ("weight_ih_l0", "weight_hh_l0")]
+        biases = [use.params[name + end] for name in ("bias_ih_l0", "bias_hh_l0")[: op.biases]]
+        arrays += [*biases, torch.zeros_like(biases[0])] if op.biases == 1 else biases
     states = 2 if op.kind == "lstm" else 1
 
     def run(x: Any) -> Any:
-        zeros = x.new_zeros(1, len(x), op.hidden)
+        zeros = x.new_zeros(len(op.directions), len(x), op.hidden)
         start = (zeros,) * states if states > 1 else zeros
-        return function(x, start, arrays, op.biases > 0, 1, 0.0, use.training, False, True)[0]
+        return function(x, start, arrays, op.biases > 0, 1, 0.0, use.training, op.bidirectional, True)[0]
 
     return run
 
@@ -426,11 +433,11 @@ def _gru_of_the_paper(use: TorchUse) -> TorchFunction:
     """A GRU that resets the state before its matrix, step by step: torch has the other form alone."""
     torch, rows = import_module("torch"), 2 * use.op.hidden
     linear, params = use.functional.linear, use.params
-    weight, bias = params["weight_hh_l0"], params.get("bias_hh_l0")
-    first, second = (None, None) if bias is None else (bias[:rows], bias[rows:])
 
-    def run(x: Any) -> Any:
-        totals = linear(x, params["weight_ih_l0"], params.get("bias_ih_l0"))
+    def one_way(x: Any, end: str) -> Any:
+        weight, bias = params["weight_hh_l0" + end], params.get("bias_hh_l0" + end)
+        first, second = (None, None) if bias is None else (bias[:rows], bias[rows:])
+        totals = linear(x, params["weight_ih_l0" + end], params.get("bias_ih_l0" + end))
         state, states = x.new_zeros(len(x), use.op.hidden), []
         for total in totals.unbind(1):
             gates = torch.sigmoid(total[:, :rows] + linear(state, weight[:rows], first))
@@ -439,6 +446,10 @@ def _gru_of_the_paper(use: TorchUse) -> TorchFunction:
             state = (1 - update) * new + update * state
             states.append(state)
         return torch.stack(states, 1)
+
+    def run(x: Any) -> Any:
+        there, *back = (one_way(x.flip(1) if end else x, end) for end in use.op.directions)
+        return torch.cat([there, *(y.flip(1) for y in back)], 2)
 
     return run
 
@@ -459,6 +470,7 @@ TORCH_OPS: Mapping[str, Translation] = {
     "conv_transpose": _conv_transpose,
     "dropout": _dropout,
     "divide": _merge(operator.truediv),
+    "embedding": _embedding,
     "elu": lambda use: partial(use.functional.elu, alpha=use.op.alpha),
     "flatten": lambda use: lambda x: x.flatten(1),
     "gelu": lambda use: partial(use.functional.gelu, approximate=use.op.approximate),

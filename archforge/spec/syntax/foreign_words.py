@@ -59,6 +59,7 @@ OPS = _by_word(
         "conv_transpose": "deconv deconvolution transposed_conv conv_transposed transpose_conv up_conv",
         "divide": "div quotient truediv true_div",
         "dropout": "drop",
+        "embedding": "embed lookup lookup_table embedding_table token_embedding word_embedding",
         "for": "loop foreach for_each while",
         "global_avg_pool": "gap global_average_pool global_average_pooling global_mean_pool mean reduce_mean",
         "global_max_pool": "gmp global_max_pooling reduce_max",
@@ -174,7 +175,7 @@ KINDS = {
     "scales": ("scale", "offset", "layer_scale"),
     "recurrent ops": ("rnn", "lstm", "gru"),
     "attention": ("attention", "window_attention"),
-    "embeddings": ("parameter",),
+    "embeddings": ("embedding", "parameter"),
 }
 
 # The kind of an op that is absent here, by a pattern of its name; the first that fits counts.
@@ -241,7 +242,7 @@ NO_ATTRIBUTES = _by_word(
         "one group for each channel: groups: =x.channels": "depthwise",
         "padding: same": "same",
         "a stack is a step with `repeat`": "num_layers",
-        "it goes forward only: both directions cannot be written": "bidirectional go_backwards",
+        "`bidirectional` goes through the steps in both directions, one alone is forward": "go_backwards",
         "an op of its own: conv_transpose": "transposed",
         "`rate` is 1 - keep_prob": "keep_prob",
         "count_include_pad: false": "exclude_pad",

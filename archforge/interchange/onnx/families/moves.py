@@ -41,6 +41,8 @@ def _reshape(node: OnnxNode) -> list[OnnxTranslation]:
 
 def _gather(node: OnnxNode) -> list[OnnxTranslation]:
     """One entry along an axis, which is gone then, or entries by their numbers."""
+    if 1 not in node.constants and 0 in node.constants:
+        return _embedded(node)
     picked, axis = node.weight(1), node.attributes.get("axis", 0) % len(node.x)
     axes, size = node.axes, node.x[axis]
     require(axes is not None and picked.ndim < 3 and picked.size > 0, "entries by a table of places")
@@ -54,6 +56,14 @@ def _gather(node: OnnxNode) -> list[OnnxTranslation]:
         return [OnnxTranslation((bound_op("identity"),), gives=gives)]
     op = bound_op("slice", start=places[0], end=places[-1] + 1, axis=node.axis(axis))
     return [OnnxTranslation((op,), gives=gives)]
+
+
+def _embedded(node: OnnxNode) -> list[OnnxTranslation]:
+    """The rows of a stored table that computed numbers name."""
+    table, places = node.weight(0), node.shape(1)
+    require(table.ndim == 2 and node.attributes.get("axis", 0) == 0, "entries of no table of rows")
+    op = bound_op("embedding", entries=table.shape[0], out=table.shape[1])
+    return [OnnxTranslation((op,), (1,), {"weight": table}, gives=tuple(range(len(places) + 1)))]
 
 
 def _taken(node: OnnxNode, axis: int, places: Array) -> list[OnnxTranslation]:
@@ -237,6 +247,13 @@ def _parameter_written(use: OnnxUse) -> str:
     return use.node("Expand", whole, use.node("Concat", samples, use.whole("shape", use.op.shape), axis=0))
 
 
+def _embedding_written(use: OnnxUse) -> str:
+    """Numbers rounded down and clipped, as whole ones, and a Gather of the table."""
+    bounds = (use.numbers("first", 0), use.numbers("last", use.op.entries - 1))
+    rows = use.node("Clip", use.node("Floor", use.x), *bounds)
+    return use.node("Gather", use.own[0], use.node("Cast", rows, to=7))
+
+
 def _roll_written(use: OnnxUse) -> str:
     """The last entries, then the others."""
     extent = use.types[0].shape[use.op.axis]
@@ -330,6 +347,7 @@ WRITTEN: Mapping[str, Write] = {
     "pad": _pad_written,
     "pixel_shuffle": _pixel_shuffle_written,
     "pixel_unshuffle": _pixel_unshuffle_written,
+    "embedding": _embedding_written,
     "parameter": _parameter_written,
     "permute": lambda use: use.transposed(use.x, (0, *(axis + 1 for axis in use.op.order))),
     "reshape": lambda use: use.shaped(use.x, use.output.shape),

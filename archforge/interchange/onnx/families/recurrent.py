@@ -24,12 +24,11 @@ _FUNCTIONS = {"rnn": ["tanh"], "lstm": ["sigmoid", "tanh", "tanh"], "gru": ["sig
 
 
 def _recurrent(kind: str) -> Translate:
-    """A layer in one direction. ONNX's time comes before its batch unless `layout` is 1, and each array
-    has an axis for the directions."""
+    """A layer in one direction or both. ONNX's time comes before its batch unless `layout` is 1, and each
+    array has an axis for the directions, by which its states lie too."""
 
     def translate(node: OnnxNode) -> list[OnnxTranslation]:
         lengths, initial, peepholes = node.constant(4), node.constant(5), node.constant(7)
-        require(node.attributes.get("direction") != "bidirectional", "both directions at once")
         require(peepholes is None, "peepholes from the cell to the gates")
         require(initial is None, "an initial state")
         is_batch_first = bool(node.attributes.get("layout", 0))
@@ -38,11 +37,24 @@ def _recurrent(kind: str) -> Translate:
         require(not node.attributes.get("clip"), "sums that are clipped")
         require(not node.attributes.get("input_forget"), "an input gate tied to the forget gate")
         attributes = _own_attributes(kind, node)
-        params = _recurrent_params(kind, node)
-        biases = sum(name.startswith("bias") for name in params)
-        op = bound_op(kind, hidden=node.weight(2).shape[-1], biases=biases, **attributes)
+        is_both = node.attributes.get("direction") == "bidirectional"
+        params = _recurrent_params(kind, node, is_both)
+        biases = sum(name.startswith("bias") for name in params) // (1 + is_both)
+        hidden = node.weight(2).shape[-1]
+        op = bound_op(kind, hidden=hidden, biases=biases, bidirectional=is_both, **attributes)
         takes: Axes = (0, 1, 2) if is_batch_first else (1, 0, 2)
         whole: Axes = (0, 1, None, 2) if is_batch_first else (1, None, 0, 2)
+        if is_both:
+            by_direction: Axes = (0, 1, 2, 3) if is_batch_first else (1, 2, 0, 3)
+            last: Axes = (0, 1, 2) if is_batch_first else (1, 0, 2)
+            apart = bound_op("reshape", shape=(steps, 2, hidden))
+            rows = bound_op("reshape", shape=(2 * steps, hidden))
+            ends = bound_op("take", indices=(2 * steps - 2, 1))  # each direction's last, of rows by step
+            found = [
+                OnnxTranslation((op, apart), (0,), params, True, takes, by_direction),
+                OnnxTranslation((op, rows, ends), (0,), params, True, takes, last),
+            ]
+            return [each for each, asked in zip(found, node.asked, strict=False) if asked]
         is_backwards = node.attributes.get("direction") == "reverse"
         found = [
             OnnxTranslation((op,), (0,), params, True, takes, whole, is_backwards),
@@ -55,26 +67,34 @@ def _recurrent(kind: str) -> Translate:
     return translate
 
 
-def _recurrent_params(kind: str, node: OnnxNode) -> dict[str, Array]:
-    """The arrays of the only direction, their rows in torch's order."""
+def _recurrent_params(kind: str, node: OnnxNode, is_both: bool) -> dict[str, Array]:
+    """The arrays of each direction, their rows in torch's order."""
 
     def rows(array: Array) -> Array:
         parts = np.split(array, len(GATES[kind]))
         return np.concatenate([parts[gate] for gate in GATES[kind]])
 
-    weight, recurrence, both = node.weight(1)[0], node.weight(2)[0], node.constant(3)
-    params = {"weight_ih_l0": rows(weight), "weight_hh_l0": rows(recurrence)}
-    if both is not None:
-        of_input, of_state = np.split(both[0], 2)
-        params["bias_ih_l0"] = rows(of_input)
-        if of_state.any():  # zeros are how a layer with one bias is written
-            params["bias_hh_l0"] = rows(of_state)
+    weight, recurrence, both = node.weight(1), node.weight(2), node.constant(3)
+    # Zeros are how a layer with one bias is written.
+    has_second = both is not None and np.split(both, 2, axis=1)[1].any()
+    params: dict[str, Array] = {}
+    for way, end in enumerate(("", "_reverse") if is_both else ("",)):
+        params |= {f"weight_ih_l0{end}": rows(weight[way]), f"weight_hh_l0{end}": rows(recurrence[way])}
+        if both is not None:
+            of_input, of_state = np.split(both[way], 2)
+            params[f"bias_ih_l0{end}"] = rows(of_input)
+            if has_second:
+                params[f"bias_hh_l0{end}"] = rows(of_state)
     return params
 
 
 def _own_attributes(kind: str, node: OnnxNode) -> dict[str, Any]:
     """The attributes that one kind of layer has. Raises `Unsupported` for other functions of the gates."""
     functions = [name.lower() for name in node.attributes.get("activations") or _FUNCTIONS[kind]]
+    if node.attributes.get("direction") == "bidirectional" and node.attributes.get("activations"):
+        half = len(functions) // 2
+        require(functions[:half] == functions[half:], "other functions in each direction")
+        functions = functions[:half]
     if kind == "rnn":
         require(functions in (["tanh"], ["relu"]), "another function of the sums than tanh and relu")
         return {"activation": functions[0]}
@@ -93,24 +113,32 @@ def _recurrent_written(onnx_op: str) -> Write:
     def write(use: OnnxUse) -> str:
         op, order = use.op, GATES[use.op.kind]
 
-        def rows(array: Array) -> Array:
+        def rows(name: str) -> Array:
+            """An array of every direction, zeros for biases that the op lacks."""
+            zeros = np.zeros(len(order) * op.hidden)
+            return np.stack([in_order(use.arrays.get(name + end, zeros)) for end in op.directions])
+
+        def in_order(array: Array) -> Array:
             parts = np.split(array, len(order))
             return np.concatenate([parts[order.index(gate)] for gate in range(len(order))])
 
         weights = [
-            use.numbers(word, rows(use.arrays[name])[None])
-            for word, name in (("W", "weight_ih_l0"), ("R", "weight_hh_l0"))
+            use.numbers(word, rows(name)) for word, name in (("W", "weight_ih_l0"), ("R", "weight_hh_l0"))
         ]
         if op.biases:
-            zeros = np.zeros(len(order) * op.hidden)
-            biases = [rows(use.arrays.get(name, zeros)) for name in ("bias_ih_l0", "bias_hh_l0")]
-            weights.append(use.numbers("B", np.concatenate(biases)[None]))
+            biases = [rows(name) for name in ("bias_ih_l0", "bias_hh_l0")]
+            weights.append(use.numbers("B", np.concatenate(biases, axis=1)))
         attributes: dict[str, object] = {"hidden_size": op.hidden}
         if op.kind == "gru":
             attributes["linear_before_reset"] = int(op.linear_before_reset)
         if op.kind == "rnn":
-            attributes["activations"] = [op.activation.title()]
+            attributes["activations"] = [op.activation.title()] * len(op.directions)
+        if op.bidirectional:
+            attributes["direction"] = "bidirectional"
         y = use.node(onnx_op, use.transposed(use.x, (1, 0, 2)), *weights, **attributes)
+        if op.bidirectional:
+            shape = use.whole("shape", [0, 0, 2 * op.hidden])
+            return use.node("Reshape", use.transposed(y, (2, 0, 1, 3)), shape)
         return use.transposed(use.node("Squeeze", y, use.whole("directions", [1])), (1, 0, 2))
 
     return write
