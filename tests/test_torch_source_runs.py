@@ -154,6 +154,7 @@ def test_few_examples_are_refused() -> None:
         *("pad-7-2x3x4", "pad-9-2x4"),
         *("pixel_shuffle-2-12x1x2", "pixel_unshuffle-2-3x2x4"),
         *("resize-4-2x6x3", "resize-7-2x4x5"),
+        *("standardized_conv-3-2x5", "standardized_conv-4-2x2x3x3"),
         *("unfold-4-2x7", "unfold-5-2x3x2x3"),
     ]
 

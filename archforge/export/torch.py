@@ -76,7 +76,7 @@ _SIZES = frozenset(
 LAYER_BASES: Mapping[str, Mapping[str, Any]] = {
     **{f"{kind}{base}{r}d": SIGNATURES[f"nn.{base}{r}d"]
        for kind, base in (("Same", "Conv"), ("Padded", "Conv"), ("Cropped", "ConvTranspose"),
-                          ("Centered", "BatchNorm"))
+                          ("Centered", "BatchNorm"), ("Scaled", "BatchNorm"))
        for r in (1, 2, 3)},
     **{f"OneBias{layer}": SIGNATURES[f"nn.{layer}"] for layer in ("RNN", "LSTM", "GRU")},
     "ChannelLayerNorm": SIGNATURES["nn.LayerNorm"],
