@@ -378,8 +378,9 @@ def test_a_block_with_an_empty_expect_has_no_case_to_check(run: Run, tmp_path: P
     text = "archforge: 1\nkind: blocks\nblocks: {unit: {args: {out: int}, body: {conv: =out}, expect: {}}}\n"
     (tmp_path / "unit.yaml").write_text(text, encoding="utf-8")
     code, out, err = run("check", "unit.yaml")
-    assert (code, err) == (0, "")
-    assert out == "0 networks, 0 profiles, 0 cells: 0 ok\n"
+    assert code == 0
+    assert "W0201: nothing stands behind `expect`" in err
+    assert out == "! unit\n0 networks, 0 profiles, 0 cells: 0 ok, 1 warning\n"
 
 
 def test_a_block_is_checked_by_itself(run: Run) -> None:

@@ -61,6 +61,7 @@ def test_weights_that_another_node_computes_are_refused(onnx_op: str, position: 
 
 
 RECURRENT = (np.zeros((1, 5, 6)), np.zeros((1, 5, 5)), None)
+IN_BOTH = (np.zeros((2, 5, 6)), np.zeros((2, 5, 5)), None)
 NO_ROI, TWICE, LARGER = None, np.array([1.0, 1, 2, 2]), np.array([1.0, 1, 1.5, 1])
 BATCHED = (0, 1, 2, 3)  # our axes of an image in a network
 
@@ -97,7 +98,11 @@ REFUSED = [
     ("MatMul", OnnxNode({}, ((6, 4), (4, 6))), "matrices without a batch in front"),
     ("BatchNormalization", node(*[np.zeros(4)] * 4, training_mode=1), "training mode"),
     ("LayerNormalization", node(np.zeros(6)), "no bias, which ours has wherever it has a weight"),
-    ("RNN", node(*RECURRENT, shape=(3, 2, 6), direction="bidirectional"), "both directions at once"),
+    ("RNN", node(*RECURRENT, shape=(3, 2, 6), direction="bidirectional"),
+     "weights for another number of directions"),
+    ("RNN", node(*IN_BOTH, shape=(3, 2, 6)), "weights for another number of directions"),
+    ("RNN", node(*IN_BOTH, shape=(3, 2, 6), direction="bidirectional", activations=["Tanh", "Relu"]),
+     "other functions in each direction"),
     ("RNN", node(*RECURRENT, np.array([3, 2]), shape=(3, 2, 6)), "sequences of several lengths"),
     ("RNN", node(*RECURRENT, np.array([2, 2]), shape=(3, 2, 6)), "sequences of several lengths"),
     ("RNN", node(*RECURRENT, None, np.zeros((1, 2, 5)), shape=(3, 2, 6)), "an initial state"),
@@ -114,7 +119,9 @@ REFUSED = [
     ("Slice", node(*map(np.array, ([0], [7], [2]))), "bounds outside the array, which ours refuses"),
     ("Slice", node(*map(np.array, ([6], [6], [2]))), "bounds outside the array, which ours refuses"),
     ("ReduceMean", node(np.array([1])), "an array that is no batch of maps"),
-    ("ReduceMax", within(np.array([1])), "other axes than those of a map"),
+    ("ReduceMax", replace(within(np.array([], int), axes=(0, 1)), inputs=((1, 4), (0,))), "no axes"),
+    ("Gather", OnnxNode({}, ((2, 3, 4), (1, 5)), (True,), {0: np.zeros((2, 3, 4))}),
+     "entries of no table of rows"),
     ("ReduceL2", within(np.array([1]), keepdims=0), "axes that do not stay"),
     ("LayerNormalization", within(np.zeros(6), axis=0), "an axis that is the batch's"),
     ("Softmax", replace(node(axis=1), opset=12), "a softmax over several axes together"),

@@ -19,6 +19,7 @@ from archforge.ops.attention import ATTENTION_NAMES, Attention
 from archforge.ops.base import Array, Op, resolve_axis
 from archforge.ops.batch_norm import BatchNorm
 from archforge.ops.concat import Concat
+from archforge.ops.embedding import Embedding
 from archforge.ops.global_response_norm import GlobalResponseNorm
 from archforge.ops.group_norm import GroupNorm
 from archforge.ops.instance_norm import InstanceNorm
@@ -121,6 +122,16 @@ def matmul(op: Matmul, first: TensorType, second: TensorType) -> Kernel:
         first, second = channels_first(first), channels_first(second)
         first = first.swapaxes(-1, -2) if op.transpose_first else first
         return channels_last(first @ (second.swapaxes(-1, -2) if op.transpose_second else second))
+
+    return Kernel(run)
+
+
+def embedding(op: Embedding, x: TensorType) -> Kernel:
+    def run(params: Params, x: mx.array) -> mx.array:
+        numbers = mx.stop_gradient(channels_first(x))
+        rows = mx.clip(mx.nan_to_num(mx.floor(numbers)), 0, op.entries - 1).astype(mx.int32)
+        y = mx.where(mx.isnan(numbers)[..., None], mx.nan, params["weight"][rows])
+        return channels_last(y.astype(x.dtype))
 
     return Kernel(run)
 
@@ -320,6 +331,7 @@ LOWERINGS: Mapping[str, Lowering] = {
     "dropout": elementwise.ACTIVATIONS["identity"],
     "divide": elementwise.merge(mx.divide),
     "elu": elementwise.elu,
+    "embedding": embedding,
     "flatten": reshape,
     "gelu": elementwise.gelu,
     "global_avg_pool": conv_and_pool.global_avg_pool,

@@ -38,6 +38,8 @@ def _recurrent(kind: str) -> Translate:
         require(not node.attributes.get("input_forget"), "an input gate tied to the forget gate")
         attributes = _own_attributes(kind, node)
         is_both = node.attributes.get("direction") == "bidirectional"
+        directions = {len(node.weight(1)), len(node.weight(2))}
+        require(directions == {1 + is_both}, "weights for another number of directions")
         params = _recurrent_params(kind, node, is_both)
         biases = sum(name.startswith("bias") for name in params) // (1 + is_both)
         hidden = node.weight(2).shape[-1]
