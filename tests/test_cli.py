@@ -294,7 +294,11 @@ def test_a_wrong_command_says_what_and_ends_with_2(run: Run, arguments: list[str
 
 @pytest.mark.parametrize(
     ("name", "help"),
-    [("resnt_50", "did you mean `resnet_50`?"), ("qqqqqqqq", "`archforge list` shows the shipped zoo")],
+    [
+        ("resnt_50", "did you mean `resnet_50`?"),
+        ("qqqqqqqq", "`archforge list` shows the shipped zoo"),
+        ("resnet_50@keras", "its profile is named by `--profile keras`"),
+    ],
 )
 def test_a_name_that_is_no_spec_brings_the_nearest_or_the_list(run: Run, name: str, help: str) -> None:
     code, _, err = run("show", name)

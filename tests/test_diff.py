@@ -354,7 +354,9 @@ def test_a_revision_from_the_current_folder(
     ("side", "says"),
     [
         ("HEAD~9:specs/net.yaml", "git has no `HEAD~9:specs/net.yaml`"),
+        ("HEAD~9:specs/net.yaml", "`git log --all` lists"),
         ("HEAD:specs/gone.yaml", "git has no `HEAD:specs/gone.yaml`"),
+        ("HEAD:specs/gone.yaml", "from the top of the repository"),
         ("--output=x:specs/net.yaml", "none begins with a dash"),
         ("$(touch x):specs/net.yaml", "git has no"),
         ("HEAD;touch x:specs/net.yaml", "git has no"),

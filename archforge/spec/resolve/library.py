@@ -72,12 +72,8 @@ def find_spec(name: str) -> Path:
 
     Raises E0002.
     """
-    for candidate in (Path(name), Path(name + SUFFIX)):
-        if _is_there(candidate):
-            return candidate
-    shipped = zoo_folder() / (name if name.endswith(SUFFIX) else name + SUFFIX)
-    if Path(name).name == name and _is_there(shipped):
-        return shipped
+    if found := _found(name):
+        return found
     other = Path(name.removesuffix(SUFFIX) + OTHER_SUFFIX)
     if _is_there(other):
         fail("E0002", f"there is no spec `{name}`", help=f"rename `{other}`: specs end in {SUFFIX}")
@@ -86,9 +82,20 @@ def find_spec(name: str) -> Path:
     if "\\" in name and os.sep == "/":
         help = f"a path has `/` here: {PureWindowsPath(name).as_posix()}"
         fail("E0002", f"there is no spec `{name}`", help=help)
+    spec, mark, profile = name.rpartition("@")
+    if mark and _found(spec):
+        fail("E0002", f"there is no spec `{name}`", help=f"its profile is named by `--profile {profile}`")
     near = did_you_mean(Path(name).stem, [p.stem for p in spec_files(zoo_folder())])
     hint = near if near.startswith("did") else "`archforge list` shows the shipped zoo"
     fail("E0002", f"there is no spec `{name}`, neither here nor in the shipped zoo", help=hint)
+
+
+def _found(name: str) -> Path | None:
+    for candidate in (Path(name), Path(name + SUFFIX)):
+        if _is_there(candidate):
+            return candidate
+    shipped = zoo_folder() / (name if name.endswith(SUFFIX) else name + SUFFIX)
+    return shipped if Path(name).name == name and _is_there(shipped) else None
 
 
 def _is_there(path: Path) -> bool:

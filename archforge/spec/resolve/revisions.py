@@ -141,5 +141,7 @@ def _refuse(revision: str, path: Path, said: str) -> NoReturn:
     words = printable(lines[0].removeprefix("fatal: ")) if lines else "git does not say why"
     if "not a git repository" in said:
         fail("E0002", f"`{name}` is of a git repository, and here is none")
-    help = "a path is from the top of the repository, or ./PATH from this folder"
+    help = "a revision is a commit, a branch or a tag: `git log --all` lists them"
+    if words.startswith("path"):
+        help = "a path is from the top of the repository, or ./PATH from this folder"
     fail("E0002", f"git has no `{name}`: {words}", help=help)
