@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from archforge import driver
 from archforge.errors import DiagnosticError
 from archforge.export import Subject
+from archforge.export.mlx import mlx_module
 from archforge.export.module.layer_file import layer_file
 from archforge.export.torch import LAYERS, torch_module, torch_source
 from archforge.interchange.torch import calls
@@ -81,6 +83,41 @@ def test_a_layer_under_two_odd_names_is_so_too(tmp_path: Path) -> None:
     }
     typed = graph(node("a-b.a-name-of-some-length", "conv", "input", **long), inputs={"input": (4, 8, 8)})
     assert_well_formed(tmp_path, lambda *_: torch_source(typed, "Net", "A test."), [("odd", "names")])
+
+
+def test_values_in_a_tuple_too_long_for_its_line_are_so_too(tmp_path: Path) -> None:
+    assert_well_formed(tmp_path, source_of, [("lenet_5", "paper")])
+
+
+OF_ONE_NAME = """\
+archforge: 1
+title: A choice under the name of a layer
+input: [3, 8, 8]
+blocks:
+  unit:
+    args: {stride: 1}
+    body:
+      - {conv: {out: 4, stride: =stride}, when: =stride > 1, name: down}
+      - {seq: [{conv: {out: 4, kernel: 3, padding: 1}}, bn, relu], repeat: 3}
+      - {upsample: {factor: 2}, when: =stride > 1}
+graph:
+  - {conv: 4, name: stem}
+  - {unit: {stride: 2}, name: a}
+  - {unit: {}, name: b}
+"""
+
+
+@pytest.mark.parametrize("source", [torch_module, mlx_module])
+def test_a_choice_keeps_its_value_beside_a_layer_of_its_name(source: Any) -> None:
+    network = driver.load(yaml.safe_load(OF_ONE_NAME))
+    made = ast.walk(ast.parse(source(Subject(network, (network,)))))
+    assigned = [
+        [ast.unparse(target) for statement in ast.walk(function) if isinstance(statement, ast.Assign)
+         for target in statement.targets]
+        for function in made if isinstance(function, ast.FunctionDef) and function.name == "__init__"
+    ]  # fmt: skip
+    assert any("self.given_down" in names for names in assigned)
+    assert all(len(names) == len({*names}) for names in assigned)
 
 
 @pytest.mark.slow

@@ -248,12 +248,19 @@ class _ClassWriter:
         kept = [*dict.fromkeys(n for s in statements for n in self._kept(function, s))]
         lines = [*self._head(function), f"{INDENT * 2}super().__init__()"]
         if kept:
-            left, right = (", ".join(f"{before}{n}" for n in kept) for before in ("self.", ""))
-            together = f"{INDENT * 2}{left} = {right}"
-            lines += [together] if len(together) <= WIDTH else [f"{INDENT * 2}self.{n} = {n}" for n in kept]
+            fields = [self._field(function, n) for n in kept]
+            together = f"{INDENT * 2}{', '.join(fields)} = {', '.join(kept)}"
+            apart = [f"{INDENT * 2}{f} = {n}" for f, n in zip(fields, kept, strict=True)]
+            lines += [together] if len(together) <= WIDTH else apart
         for name, level in root.below.items():
             lines += self._level_lines("self", name, level)
         return lines
+
+    def _field(self, function: BlockFunction, name: str) -> str:
+        """The expression for a parameter that is kept beside the layers, which keep their names."""
+        while name in self._root(function).below:
+            name = f"given_{name}"
+        return f"self.{name}"
 
     def _root(self, function: BlockFunction) -> _NameLevel:
         """The layers of a function by the levels of their names."""
@@ -520,7 +527,7 @@ class _ClassWriter:
             yield from _statement_lines(head, expression, comment, 2)
         else:
             lines = [*_statement_lines(head, expression, comment, 3)]
-            yield from switched(statement, f"self.{statement.flag}", lines, 2)
+            yield from switched(statement, self._field(function, statement.flag), lines, 2)
 
     def _is_made_idle(self, function: BlockFunction, statement: Statement) -> bool:
         """True if the constructor makes a layer that does nothing where the flag is false."""
@@ -547,9 +554,11 @@ class _ClassWriter:
         elif statement.callee in function.params:
             text = f"self.{statement.callee}({statement.inputs[0]})"
         else:
-            text = self._call(statement.callee, statement.inputs, dict(statement.args))
+            text = self._call(function, statement.callee, statement.inputs, dict(statement.args))
         for wrap in statement.wraps:
-            text = f"self.{wrap}({text})" if wrap in function.params else self._call(wrap, (text,), {})
+            text = (
+                f"self.{wrap}({text})" if wrap in function.params else self._call(function, wrap, (text,), {})
+            )
         return text
 
     def _access(self, function: BlockFunction, name: str) -> str:
@@ -560,8 +569,11 @@ class _ClassWriter:
             level = level.below[part]
         return text
 
-    def _call(self, callee: str, inputs: Sequence[str], args: Mapping[str, Any]) -> str:
-        known = {v.name: f"self.{v.name}" for v in args.values() if isinstance(v, FunctionParameter)}
+    def _call(
+        self, function: BlockFunction, callee: str, inputs: Sequence[str], args: Mapping[str, Any]
+    ) -> str:
+        read = [v.name for v in args.values() if isinstance(v, FunctionParameter)]
+        known = {name: self._field(function, name) for name in read}
         if "{" in callee:
             return _filled(callee, inputs, {n: _value(v, known) for n, v in args.items()})
         defaults = self.dialect.defaults(callee) or {}

@@ -160,7 +160,12 @@ def item_lines(item: str, depth: int) -> Iterator[str]:
     if len(line) <= WIDTH or not opening or (head and not head.endswith("=")):
         yield line
         return
-    parts = [literal(value) for value in ast.literal_eval(opening + rest)]
+    text = opening + rest
+    made = ast.parse(text, mode="eval").body
+    if not isinstance(made, ast.Tuple):
+        yield line
+        return
+    parts = [ast.get_source_segment(text, part) or "" for part in made.elts]
     yield from bracketed(f"{INDENT * depth}{head}(", parts, "),", depth)
 
 
