@@ -22,8 +22,8 @@ from archforge.analysis.difference.networks import (
 from archforge.analysis.network import Network
 from archforge.errors import DiagnosticError, fail
 from archforge.ir import TypedGraph, by_x
-from archforge.paths import is_there
 from archforge.spec.expand.expand import InputShape
+from archforge.spec.resolve.library import PROFILE_MARK, split_profile
 from archforge.spec.resolve.revisions import names_revision, open_revision
 from archforge.spec.syntax.syntax_tree import Argument
 
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from archforge.interchange.counterparts import WeightsCounterpart
 
 __all__ = ["Side", "difference"]
-
-PROFILE_MARK = "@"  # SPEC@PROFILE
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +46,18 @@ class Side:
     @property
     def spec(self) -> str:
         """The name without the profile."""
-        return self.name.rpartition(PROFILE_MARK)[0] if self.is_marked else self.name
+        return split_profile(self.name)[0]
 
     @property
     def is_marked(self) -> bool:
         """True if the name says the profile."""
-        return PROFILE_MARK in self.name.rpartition(":")[2] and not is_there(self.name)
+        return split_profile(self.name)[1] is not None
 
     def networks(self, *, every: bool = False) -> tuple[Network, ...]:
         """The network of a spec; those of all its profiles, if `every` and none is named. Raises its
         mistakes."""
-        profile = self.name.rpartition(PROFILE_MARK)[2] if self.is_marked else self.profile
+        own = split_profile(self.name)[1]
+        profile = self.profile if own is None else own
         spec = open_revision(self.spec) if names_revision(self.spec) else driver.open_spec(self.spec)
         if every:
             return driver.networks_of(spec, profile, settings=self.settings, input_shape=self.input_shape)

@@ -20,7 +20,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +29,7 @@ from archforge.analysis.network import Network, Report, SpaceFacts
 from archforge.errors import MAX_REPORTED, Diagnostic, DiagnosticError, fail, fail_all, in_order
 from archforge.ir import TypedGraph, by_x
 from archforge.python_values import text_or_none, texts, truth, whole_number
+from archforge.resources import own_version
 from archforge.spec.binding.environment import Budget
 from archforge.spec.expand.expand import InputShape, expand
 from archforge.spec.resolve.block_spec import block_spec
@@ -677,9 +677,8 @@ def _written(made: Build, folder: Path | None) -> Build:
     exports = export(Subject(made.chosen, made.networks))
     chosen, to = made.chosen, folder or default_folder(made.chosen.spec)
     # In a folder that the user names, files of others may lie.
-    version: str = import_module(__package__).__version__
     written = write_build(
-        to, version, chosen.name, chosen.profile, exports.files, is_shared=folder is not None
+        to, own_version(), chosen.name, chosen.profile, exports.files, is_shared=folder is not None
     )
     return replace(made, written=written, refused=tuple((to / r.target.file, r) for r in exports.refused))
 

@@ -439,6 +439,17 @@ class TypedGraph:
         return dict(self._params)
 
     @cached_property
+    def rows(self) -> dict[str, int]:
+        """The number of rows of the smallest table, for each input that tables of rows alone read."""
+        found: dict[str, int] = {}
+        for name in self.inputs:
+            ops = [node.op for node in self.nodes if name in node.inputs]
+            tables = [op.rows for op in ops if op.rows is not None]
+            if tables and len(tables) == len(ops):
+                found[name] = min(tables)
+        return found
+
+    @cached_property
     def _params(self) -> dict[str, ParamDecl]:
         out: dict[str, ParamDecl] = {}
         for node in self.nodes:

@@ -1,14 +1,22 @@
-"""The folders of shipped specs and templates: beside the package in a checkout, inside it once installed."""
+"""The version of the package, and the folders of shipped specs and templates: beside it in a checkout, inside
+it once installed."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 
 from archforge.errors import InternalError
 
-__all__ = ["templates_folder", "zoo_folder"]
+__all__ = ["own_version", "templates_folder", "zoo_folder"]
 
 _PACKAGE = Path(__file__).resolve().parent
+
+
+def own_version() -> str:
+    """The version of archforge that runs here. The package is not imported before its parts are."""
+    version: str = import_module(__package__).__version__
+    return version
 
 
 def zoo_folder() -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from hashlib import sha256
-from importlib import import_module
 
 from archforge.errors import Diagnostic, DiagnosticError, fail
 from archforge.export.graph_json import graph_json
@@ -11,6 +10,7 @@ from archforge.export.target import ExportContent, Subject, Target
 from archforge.interchange.onnx.graph import CannotWrite, OnnxGraph, onnx_graph
 from archforge.interchange.onnx.model import MAX_BYTES, onnx_file
 from archforge.ir import Node
+from archforge.resources import own_version
 
 __all__ = ["TARGETS", "onnx_model"]
 
@@ -28,8 +28,7 @@ def onnx_model(subject: Subject) -> ExportContent:
         "archforge.profile": network.profile,
         "archforge.graph_sha256": sha256(graph_json(subject).encode()).hexdigest(),
     }
-    version: str = import_module(__package__.partition(".")[0]).__version__
-    return ExportContent(*onnx_file(graph, metadata, version, _data_file(subject, graph)))
+    return ExportContent(*onnx_file(graph, metadata, own_version(), _data_file(subject, graph)))
 
 
 def _data_file(subject: Subject, graph: OnnxGraph) -> str:

@@ -105,20 +105,15 @@ class Executable:
     def _of_rows(self, name: str, value: Any) -> Any:
         """Integers as floats, where all that reads the input takes them for numbers of rows; else what it is.
         Raises E0607 for numbers of no row."""
-        if np.issubdtype(getattr(value, "dtype", np.int64), np.floating):
-            return value
-        ops = [node.op for node in self.plan.graph.nodes if name in node.inputs]
-        found = [op.rows for op in ops if op.rows is not None]
-        if not found or len(found) < len(ops):
+        rows = self.plan.graph.rows.get(name)
+        if rows is None:
             return value
         array = np.asarray(as_array(value, f"the input `{name}`", "E0607"))
         if not np.issubdtype(array.dtype, np.integer) or not array.size:
             return value
         for number in (array.min(), array.max()):
-            if not 0 <= number < min(found):
-                message = (
-                    f"the input `{name}` has the number {number}, and the rows are 0 to {min(found) - 1}"
-                )
+            if not 0 <= number < rows:
+                message = f"the input `{name}` has the number {number}, and the rows are 0 to {rows - 1}"
                 raise DiagnosticError((Diagnostic("E0607", message, help="`entries` is the number of rows"),))
         return array.astype(np.float64 if array.max() > 2**24 else np.float32)
 

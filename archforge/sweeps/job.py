@@ -21,7 +21,7 @@ from archforge.errors import DiagnosticError, fail
 from archforge.hardware import data_bytes
 from archforge.paths import resolved
 from archforge.recipe.reaches import FIGURES
-from archforge.resources import zoo_folder
+from archforge.resources import own_version, zoo_folder
 from archforge.spec.expand.expand import InputShape
 from archforge.spec.expand.space import Draw, Space
 from archforge.spec.resolve.library import Library
@@ -46,12 +46,6 @@ __all__ = [
 ]
 
 THREADS = "ARCHFORGE_THREADS"
-
-
-def own_version() -> str:
-    """The version of archforge that runs here."""
-    version: str = import_module(__package__.partition(".")[0]).__version__
-    return version
 
 
 @dataclass(frozen=True, slots=True)

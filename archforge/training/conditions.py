@@ -6,13 +6,13 @@ import json
 import os
 import warnings
 from collections.abc import Iterator, Mapping
-from importlib import import_module
 from typing import Any
 
 from archforge.errors import Diagnostic, TrainingWarning
 from archforge.hardware import cpu_name, threads
 from archforge.recipe.digests import graph_digest
 from archforge.recipe.recipe import TrainingRecipe
+from archforge.resources import own_version
 from archforge.training.setup import Setup
 
 __all__ = ["OF_MACHINE", "conditions_of", "warn_of_differences"]
@@ -42,7 +42,7 @@ def conditions_of(setup: Setup) -> dict[str, Any]:
         "ranks": setup.ranks.size if setup.ranks else 1,
         "backend": backend.name,
         "versions": {
-            "archforge": import_module(__package__.partition(".")[0]).__version__,
+            "archforge": own_version(),
             backend.name: backend.facts()["version"],
         },
         "cpu": cpu_name(),

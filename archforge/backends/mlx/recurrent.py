@@ -19,6 +19,8 @@ from archforge.plan import Kernel
 
 __all__ = ["gru", "lstm", "rnn"]
 
+WEIGHTS, BIASES = ("weight_ih", "weight_hh"), ("bias_ih", "bias_hh")
+
 State = tuple[mx.array, ...]
 Step = Callable[[Params, mx.array, State], State]
 
@@ -66,7 +68,7 @@ def _over_time(op: Any, x: TensorType, step: Step) -> Kernel:
         wide = channels_first(x).astype(mx.float32)
         states = []
         for end in ends:
-            own = {n.removesuffix(end): a.astype(mx.float32) for n, a in params.items() if n.endswith(end)}
+            own = {name: params[f"{name}{end}"].astype(mx.float32) for name in (*WEIGHTS, *BIASES)}
             states.append(one_way(own, wide, backwards=end != ends[0]))
         return channels_last(mx.concatenate(states, axis=2).astype(x.dtype))
 
@@ -83,8 +85,8 @@ def _over_time(op: Any, x: TensorType, step: Step) -> Kernel:
         none = params["weight_hh_l0"][:, 0] * 0
         packed: dict[str, Array] = {}
         for end in ends:
-            packed |= {f"{name}{end}": params[f"{name}_l0{end}"].T for name in ("weight_ih", "weight_hh")}
-            packed |= {f"{name}{end}": params.get(f"{name}_l0{end}", none) for name in ("bias_ih", "bias_hh")}
+            packed |= {f"{name}{end}": params[f"{name}_l0{end}"].T for name in WEIGHTS}
+            packed |= {f"{name}{end}": params.get(f"{name}_l0{end}", none) for name in BIASES}
         return packed
 
     return Kernel(run, pack, packing=op.kind)

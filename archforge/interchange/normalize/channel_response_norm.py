@@ -81,8 +81,8 @@ def _by_conv(conv: Node, sight: Sight) -> Mean | None:
     assert isinstance(conv.op, Conv)
     matrix = sight.params(conv)["weight"]
     channels = sight.type(conv.name).channels
-    window = conv.op.window(*sight.types(conv))
-    is_product = {*window.kernel, *window.stride} == {1} and not any(map(any, window.padding))
+    (x,) = sight.types(conv)
+    is_product = conv.op.window(x).is_pointwise(x.spatial)
     if conv.op.bias or conv.op.groups != 1 or not is_product or matrix.shape[1] != channels:
         return None
     matrix = matrix.reshape(channels, channels)

@@ -15,7 +15,7 @@ import yaml
 
 from archforge.atomic_files import reason_of
 from archforge.errors import SourceFile, Span, did_you_mean, fail
-from archforge.paths import as_text, is_file, is_folder, resolved
+from archforge.paths import as_text, is_file, is_folder, is_there, resolved
 from archforge.resources import zoo_folder
 from archforge.spec import limits
 from archforge.spec.syntax.parse_document import parse_document
@@ -25,6 +25,7 @@ from archforge.spec.yaml.tree import span_at
 
 __all__ = [
     "OTHER_SUFFIX",
+    "PROFILE_MARK",
     "SUFFIX",
     "Library",
     "check_size",
@@ -32,10 +33,12 @@ __all__ = [
     "find_spec",
     "is_among_specs",
     "spec_files",
+    "split_profile",
 ]
 
 SUFFIX = ".yaml"
 MAX_BYTES = 4 * limits.CHARACTERS.most  # in UTF-8
+PROFILE_MARK = "@"  # SPEC@PROFILE
 HEAD_BYTES = 1 << 16  # of a file, in which the key is looked for that says it is a spec
 _VERSION = re.compile(rb"^archforge[ \t]*:", re.MULTILINE)
 OTHER_SUFFIX = ".yml"  # read where it is named in full or lies in a folder, and never added to a name
@@ -82,15 +85,24 @@ def find_spec(name: str) -> Path:
     if "\\" in name and os.sep == "/":
         help = f"a path has `/` here: {PureWindowsPath(name).as_posix()}"
         fail("E0002", f"there is no spec `{name}`", help=help)
-    spec, mark, profile = name.rpartition("@")
-    if mark and _found(spec):
+    spec, profile = split_profile(name)
+    if profile and _found(spec):
         fail("E0002", f"there is no spec `{name}`", help=f"its profile is named by `--profile {profile}`")
     near = did_you_mean(Path(name).stem, [p.stem for p in spec_files(zoo_folder())])
     hint = near if near.startswith("did") else "`archforge list` shows the shipped zoo"
     fail("E0002", f"there is no spec `{name}`, neither here nor in the shipped zoo", help=hint)
 
 
+def split_profile(name: str) -> tuple[str, str | None]:
+    """The spec and the profile of `SPEC@PROFILE`; None for a name that says no profile."""
+    spec, mark, profile = name.rpartition(PROFILE_MARK)
+    if not mark or ":" in profile or is_there(name):
+        return name, None
+    return spec, profile
+
+
 def _found(name: str) -> Path | None:
+    """The file of a spec, as `find_spec` finds it; None where there is none."""
     for candidate in (Path(name), Path(name + SUFFIX)):
         if _is_there(candidate):
             return candidate

@@ -14,7 +14,7 @@ from archforge.paths import as_text, has_drive, is_file, is_folder, is_there
 from archforge.resources import zoo_folder
 from archforge.spec.normal_form import normal_form
 from archforge.spec.resolve.block_spec import BLOCK_MARK, block_spec
-from archforge.spec.resolve.library import SUFFIX, Library, find_spec, spec_files
+from archforge.spec.resolve.library import SUFFIX, Library, find_spec, spec_files, split_profile
 from archforge.spec.resolve.resolve import resolve
 from archforge.spec.resolve.spec import Spec
 from archforge.spec.syntax.syntax_tree import Argument
@@ -63,9 +63,9 @@ def open_spec(source: Source, library: Library | None = None) -> Spec:
 
 def named_space(space: str, profile: str | None) -> tuple[str, str | None]:
     """A space and its profile, which `SPACE@PROFILE` names. Raises E0001 for two profiles."""
-    name, mark, own = space.rpartition("@")
-    if not mark or is_there(space):
-        return space, profile
+    name, own = split_profile(space)
+    if own is None:
+        return name, profile
     if profile:
         fail("E0001", f"the profile {profile} changes nothing: {space} names one", help="leave it out")
     return name, own

@@ -36,67 +36,61 @@ def _recurrent(kind: str) -> Translate:
         require(lengths is None or {*lengths} == {steps}, "sequences of several lengths")
         require(not node.attributes.get("clip"), "sums that are clipped")
         require(not node.attributes.get("input_forget"), "an input gate tied to the forget gate")
-        attributes = _own_attributes(kind, node)
         is_both = node.attributes.get("direction") == "bidirectional"
+        attributes = _own_attributes(kind, node, 1 + is_both)
         directions = {len(node.weight(1)), len(node.weight(2))}
         require(directions == {1 + is_both}, "weights for another number of directions")
-        params = _recurrent_params(kind, node, is_both)
-        biases = sum(name.startswith("bias") for name in params) // (1 + is_both)
-        hidden = node.weight(2).shape[-1]
-        op = bound_op(kind, hidden=hidden, biases=biases, bidirectional=is_both, **attributes)
+        hidden, biases = node.weight(2).shape[-1], node.constant(3)
+        # Zeros are how a layer with one bias is written.
+        number = 0 if biases is None else 1 + bool(np.split(biases, 2, axis=1)[1].any())
+        op = bound_op(kind, hidden=hidden, biases=number, bidirectional=is_both, **attributes)
+        params = _recurrent_params(op, node)
         takes: Axes = (0, 1, 2) if is_batch_first else (1, 0, 2)
         whole: Axes = (0, 1, None, 2) if is_batch_first else (1, None, 0, 2)
         if is_both:
             by_direction: Axes = (0, 1, 2, 3) if is_batch_first else (1, 2, 0, 3)
-            last: Axes = (0, 1, 2) if is_batch_first else (1, 0, 2)
             apart = bound_op("reshape", shape=(steps, 2, hidden))
             rows = bound_op("reshape", shape=(2 * steps, hidden))
             ends = bound_op("take", indices=(2 * steps - 2, 1))  # each direction's last, of rows by step
             found = [
                 OnnxTranslation((op, apart), (0,), params, True, takes, by_direction),
-                OnnxTranslation((op, rows, ends), (0,), params, True, takes, last),
+                OnnxTranslation((op, rows, ends), (0,), params, True, takes, takes),
             ]
-            return [each for each, asked in zip(found, node.asked, strict=False) if asked]
-        is_backwards = node.attributes.get("direction") == "reverse"
-        found = [
-            OnnxTranslation((op,), (0,), params, True, takes, whole, is_backwards),
-            OnnxTranslation(
-                (op, bound_op("slice", start=-1)), (0,), params, True, takes, takes, is_backwards
-            ),
-        ]
+        else:
+            is_backwards = node.attributes.get("direction") == "reverse"
+            found = [
+                OnnxTranslation((op,), (0,), params, True, takes, whole, is_backwards),
+                OnnxTranslation(
+                    (op, bound_op("slice", start=-1)), (0,), params, True, takes, takes, is_backwards
+                ),
+            ]
         return [each for each, asked in zip(found, node.asked, strict=False) if asked]
 
     return translate
 
 
-def _recurrent_params(kind: str, node: OnnxNode, is_both: bool) -> dict[str, Array]:
+def _recurrent_params(op: Any, node: OnnxNode) -> dict[str, Array]:
     """The arrays of each direction, their rows in torch's order."""
 
     def rows(array: Array) -> Array:
-        parts = np.split(array, len(GATES[kind]))
-        return np.concatenate([parts[gate] for gate in GATES[kind]])
+        parts = np.split(array, len(GATES[op.kind]))
+        return np.concatenate([parts[gate] for gate in GATES[op.kind]])
 
-    weight, recurrence, both = node.weight(1), node.weight(2), node.constant(3)
-    # Zeros are how a layer with one bias is written.
-    has_second = both is not None and np.split(both, 2, axis=1)[1].any()
     params: dict[str, Array] = {}
-    for way, end in enumerate(("", "_reverse") if is_both else ("",)):
-        params |= {f"weight_ih_l0{end}": rows(weight[way]), f"weight_hh_l0{end}": rows(recurrence[way])}
-        if both is not None:
-            of_input, of_state = np.split(both[way], 2)
-            params[f"bias_ih_l0{end}"] = rows(of_input)
-            if has_second:
-                params[f"bias_hh_l0{end}"] = rows(of_state)
+    for way, end in enumerate(op.directions):
+        arrays = {"weight_ih": node.weight(1)[way], "weight_hh": node.weight(2)[way]}
+        if op.biases:
+            of_both = np.split(node.weight(3)[way], 2)
+            arrays |= dict(zip(("bias_ih", "bias_hh")[: op.biases], of_both, strict=False))
+        params |= {f"{name}_l0{end}": rows(array) for name, array in arrays.items()}
     return params
 
 
-def _own_attributes(kind: str, node: OnnxNode) -> dict[str, Any]:
+def _own_attributes(kind: str, node: OnnxNode, directions: int) -> dict[str, Any]:
     """The attributes that one kind of layer has. Raises `Unsupported` for other functions of the gates."""
-    functions = [name.lower() for name in node.attributes.get("activations") or _FUNCTIONS[kind]]
-    if node.attributes.get("direction") == "bidirectional" and node.attributes.get("activations"):
-        half = len(functions) // 2
-        require(functions[:half] == functions[half:], "other functions in each direction")
-        functions = functions[:half]
+    given = node.attributes.get("activations") or _FUNCTIONS[kind] * directions
+    functions = [name.lower() for name in given[: len(given) // directions]]
+    require([*map(str.lower, given)] == functions * directions, "other functions in each direction")
     if kind == "rnn":
         require(functions in (["tanh"], ["relu"]), "another function of the sums than tanh and relu")
         return {"activation": functions[0]}
