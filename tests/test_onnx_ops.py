@@ -106,6 +106,7 @@ REFUSED = [
     ("RNN", node(*RECURRENT, np.array([3, 2]), shape=(3, 2, 6)), "sequences of several lengths"),
     ("RNN", node(*RECURRENT, np.array([2, 2]), shape=(3, 2, 6)), "sequences of several lengths"),
     ("RNN", node(*RECURRENT, None, np.zeros((1, 2, 5)), shape=(3, 2, 6)), "an initial state"),
+    ("LSTM", node(*RECURRENT, None, None, np.ones((1, 2, 5)), shape=(3, 2, 6)), "an initial state"),
     ("LSTM", node(*RECURRENT, None, None, None, np.zeros((1, 15)), shape=(3, 2, 6)),
      "peepholes from the cell to the gates"),
     ("Flatten", node(axis=2), "an axis that flattens the batch too"),

@@ -28,9 +28,9 @@ def _recurrent(kind: str) -> Translate:
     array has an axis for the directions, by which its states lie too."""
 
     def translate(node: OnnxNode) -> list[OnnxTranslation]:
-        lengths, initial, peepholes = node.constant(4), node.constant(5), node.constant(7)
+        lengths, state, cell, peepholes = (node.constant(position) for position in range(4, 8))
         require(peepholes is None, "peepholes from the cell to the gates")
-        require(initial is None, "an initial state")
+        require(state is None and cell is None, "an initial state")
         is_batch_first = bool(node.attributes.get("layout", 0))
         steps = node.x[1 if is_batch_first else 0]
         require(lengths is None or {*lengths} == {steps}, "sequences of several lengths")
